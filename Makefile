@@ -1,0 +1,51 @@
+# pg_tide: the extension (extension/) and the gateway (gateway/).
+#
+#   make, make install, make clean, make installcheck   as with PGXS
+#   make test    everything, on a throw-away PostgreSQL
+#   make demo    two devices, one athlete, on a throw-away PostgreSQL
+#   make bench   what tracking, pushing and pulling cost
+#   make deps    the packages that all of these need
+#   make indent  PostgreSQL's own code layout (needs pg_bsd_indent)
+#
+# PG_CONFIG=/path/to/pg_config picks the PostgreSQL.
+
+ifneq ($(origin PG_CONFIG), undefined)
+export PG_CONFIG
+endif
+
+.PHONY: all extension gateway install installcheck clean test demo bench deps indent
+
+all: extension gateway
+
+extension:
+	$(MAKE) -C extension all
+
+gateway:
+	$(MAKE) -C gateway all
+
+install: all
+	$(MAKE) -C extension install
+	$(MAKE) -C gateway install
+
+installcheck:
+	$(MAKE) -C extension installcheck
+
+clean:
+	$(MAKE) -C extension clean
+	$(MAKE) -C gateway clean
+	$(RM) test/bench/load
+
+deps:
+	@scripts/deps
+
+test:
+	@scripts/test
+
+demo:
+	@scripts/demo $(DEMO_ARGS)
+
+bench:
+	@scripts/bench $(BENCH_ARGS)
+
+indent:
+	@scripts/indent
