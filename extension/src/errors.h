@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ *
+ * errors.h
+ *	  SQLSTATEs of pg_tide's own, class TD.
+ *
+ * Callers (the gateway, other backends) tell these apart; the README lists
+ * them with the word and the HTTP status that each one becomes.  A failure of
+ * a single pushed change is reported under the word, never under the
+ * SQLSTATE, see failure_code() in change.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TIDE_ERRORS_H
+#define TIDE_ERRORS_H
+
+#include "utils/elog.h"
+
+/* the whole request */
+#define ERRCODE_TIDE_MALFORMED_REQUEST		MAKE_SQLSTATE('T','D','0','0','1')
+#define ERRCODE_TIDE_MALFORMED_CURSOR		MAKE_SQLSTATE('T','D','0','0','2')
+#define ERRCODE_TIDE_UNKNOWN_ENTITY_TYPE	MAKE_SQLSTATE('T','D','0','0','3')
+#define ERRCODE_TIDE_USE_CURSOR				MAKE_SQLSTATE('T','D','0','0','4')
+#define ERRCODE_TIDE_SCOPE_NOT_ALLOWED		MAKE_SQLSTATE('T','D','0','0','5')
+#define ERRCODE_TIDE_NO_CLAIMS				MAKE_SQLSTATE('T','D','0','0','6')
+#define ERRCODE_TIDE_RESYNC_REQUIRED		MAKE_SQLSTATE('T','D','0','0','7')
+#define ERRCODE_TIDE_TOO_MANY_CHANGES		MAKE_SQLSTATE('T','D','0','0','8')
+#define ERRCODE_TIDE_AMBIGUOUS_TYPE			MAKE_SQLSTATE('T','D','0','0','9')
+
+/* one change of a push */
+#define ERRCODE_TIDE_UNKNOWN_COLUMN			MAKE_SQLSTATE('T','D','0','2','0')
+#define ERRCODE_TIDE_MISSING_KEY			MAKE_SQLSTATE('T','D','0','2','1')
+#define ERRCODE_TIDE_BAD_TIME				MAKE_SQLSTATE('T','D','0','2','2')
+#define ERRCODE_TIDE_MALFORMED_CHANGE		MAKE_SQLSTATE('T','D','0','2','3')
+#define ERRCODE_TIDE_NOT_STORED				MAKE_SQLSTATE('T','D','0','2','4')
+
+#endif							/* TIDE_ERRORS_H */
