@@ -1,0 +1,28 @@
+-- The two roles of a pg_tide installation. As a superuser or with CREATEROLE;
+-- may be run again.
+--
+-- tide_gateway  what the gateway logs in as. NOINHERIT: it may do nothing
+--               itself, only become one of the roles it is a member of. Give
+--               it a password with \password tide_gateway.
+-- tide_user     what a request runs as. It needs grants on your tables and on
+--               nothing else; row level security on them holds as ever.
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'tide_user') THEN
+        CREATE ROLE tide_user NOLOGIN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'tide_gateway') THEN
+        CREATE ROLE tide_gateway LOGIN NOINHERIT;
+    END IF;
+END
+$$;
+GRANT tide_user TO tide_gateway;
+
+-- An athlete may not edit the catalogue or a coach, nor make athletes.
+GRANT SELECT ON coaches, exercises, variants TO tide_user;
+GRANT SELECT, UPDATE ON athletes TO tide_user;
+GRANT SELECT, INSERT, UPDATE, DELETE ON
+    training_plans, exercise_plans, set_plans, exercise_plan_variants,
+    training_sessions, exercise_sessions, set_sessions,
+    exercise_session_variants, body_weight_entries TO tide_user;
