@@ -10,6 +10,14 @@
 
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/datetime.h"
+#include "utils/timestamp.h"
+
 #if PG_VERSION_NUM < 140000
 #error "pg_tide needs PostgreSQL 14 or later"
 #endif
@@ -28,6 +36,43 @@
 #else
 #define TideAdjustTimestamp(time, typmod) \
 	AdjustTimestampForTypmod(time, typmod)
+#endif
+
+/* one function for all kinds of objects */
+#if PG_VERSION_NUM >= 160000
+#define tide_owns_table(relid) \
+	object_ownercheck(RelationRelationId, relid, GetUserId())
+#define tide_may_execute(funcid) \
+	(object_aclcheck(ProcedureRelationId, funcid, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
+#else
+#define tide_owns_table(relid) \
+	pg_class_ownercheck(relid, GetUserId())
+#define tide_may_execute(funcid) \
+	(pg_proc_aclcheck(funcid, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
+#endif
+
+/* a set-returning function that fills a tuplestore */
+#if PG_VERSION_NUM >= 150000
+#define tide_init_materialized_srf(fcinfo) InitMaterializedSRF(fcinfo, 0)
+#else
+#define tide_init_materialized_srf(fcinfo) \
+	do { \
+		ReturnSetInfo *tide_rsi = (ReturnSetInfo *) (fcinfo)->resultinfo; \
+		MemoryContext tide_old; \
+		TupleDesc	tide_desc; \
+		if (tide_rsi == NULL || !IsA(tide_rsi, ReturnSetInfo) || \
+			!(tide_rsi->allowedModes & SFRM_Materialize)) \
+			ereport(ERROR, \
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), \
+					 errmsg("set-valued function called in context that cannot accept a set"))); \
+		tide_old = MemoryContextSwitchTo(tide_rsi->econtext->ecxt_per_query_memory); \
+		if (get_call_result_type(fcinfo, NULL, &tide_desc) != TYPEFUNC_COMPOSITE) \
+			elog(ERROR, "return type must be a row type"); \
+		tide_rsi->returnMode = SFRM_Materialize; \
+		tide_rsi->setResult = tuplestore_begin_heap(true, false, work_mem); \
+		tide_rsi->setDesc = tide_desc; \
+		MemoryContextSwitchTo(tide_old); \
+	} while (0)
 #endif
 
 #endif							/* TIDE_COMPAT_H */

@@ -1,0 +1,201 @@
+/* pg_tide: offline-first sync. The README is the guide, this the reference. */
+
+\echo Use "CREATE EXTENSION pg_tide" to load this file. \quit
+
+GRANT USAGE ON SCHEMA tide TO PUBLIC;
+
+-- ---------------------------------------------------------------------
+-- What pg_tide remembers. Nobody but the owner reads or writes these, and
+-- none of it is dumped: it is bound to the transaction ids of this database.
+-- ---------------------------------------------------------------------
+
+CREATE SEQUENCE tide.log_seq AS bigint NO CYCLE;
+COMMENT ON SEQUENCE tide.log_seq IS 'orders the entries of tide.log within a transaction';
+
+CREATE SEQUENCE tide.reg_seq AS integer NO CYCLE;
+COMMENT ON SEQUENCE tide.reg_seq IS 'numbers the registrations of tracked tables';
+
+CREATE TABLE tide.log (
+	xid			pg_catalog.xid8 NOT NULL,
+	seq			bigint NOT NULL,
+	relid		oid NOT NULL,
+	reg			integer NOT NULL,
+	scope		text COLLATE "C",
+	client_id	text COLLATE "C",
+	keys		text[] NOT NULL,
+	PRIMARY KEY (xid, seq)
+);
+CREATE INDEX log_scope ON tide.log (scope, xid, seq);
+COMMENT ON TABLE tide.log IS 'the change log: which rows changed, an entry for a statement and a scope';
+COMMENT ON COLUMN tide.log.xid IS 'top-level transaction that made the change';
+COMMENT ON COLUMN tide.log.reg IS 'registration of the table: tracked anew is another one';
+COMMENT ON COLUMN tide.log.scope IS 'whose rows; NULL: everybody''s';
+COMMENT ON COLUMN tide.log.client_id IS 'the client that pushed just this change and has seen the result';
+COMMENT ON COLUMN tide.log.keys IS 'keys of the rows; none: the table was tracked, all its rows are new';
+
+CREATE TABLE tide.tombstone (
+	relid		oid NOT NULL,
+	key			text COLLATE "C" NOT NULL,
+	modified_at	timestamptz,
+	client_id	text COLLATE "C",
+	scope		text COLLATE "C",
+	xid			pg_catalog.xid8 NOT NULL,
+	PRIMARY KEY (relid, key)
+);
+COMMENT ON TABLE tide.tombstone IS 'deleted rows: key, scope and the stamp of the delete';
+
+CREATE TABLE tide.sample (
+	at			timestamptz NOT NULL,
+	snapshot	pg_catalog.pg_snapshot NOT NULL
+);
+CREATE INDEX sample_at ON tide.sample (at);
+COMMENT ON TABLE tide.sample IS 'which transactions were visible at a time, about one a minute while there are writes';
+
+-- ---------------------------------------------------------------------
+-- Tracking
+-- ---------------------------------------------------------------------
+
+CREATE FUNCTION tide.track(
+	relation	regclass,
+	entity_type	text DEFAULT NULL,
+	scope		text DEFAULT NULL,
+	shared		boolean DEFAULT false,
+	conflict	text DEFAULT 'last_write_wins',
+	modified_at	name DEFAULT NULL,
+	client_id	name DEFAULT NULL,
+	version		name DEFAULT NULL,
+	deleted_at	name DEFAULT NULL,
+	naming		text DEFAULT 'as_is',
+	utc			boolean DEFAULT true,
+	exclude		name[] DEFAULT '{}',
+	scope_column name DEFAULT NULL,
+	add_columns	boolean DEFAULT true)
+RETURNS void
+AS 'MODULE_PATHNAME', 'tide_track'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.track(regclass, text, text, boolean, text, name, name, name, name, text, boolean, name[], name, boolean)
+IS 'sync this table: each row belongs to the scope that a column names, or to everybody (shared)';
+
+CREATE FUNCTION tide.untrack(relation regclass, drop_columns boolean DEFAULT false)
+RETURNS void
+AS 'MODULE_PATHNAME', 'tide_untrack'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.untrack(regclass, boolean)
+IS 'stop syncing this table; drop_columns also drops its stamp columns';
+
+CREATE FUNCTION tide.tracked_tables(
+	OUT relation regclass, OUT entity_type text, OUT scope name, OUT shared boolean,
+	OUT conflict text, OUT modified_at name, OUT client_id name, OUT version name,
+	OUT deleted_at name, OUT naming text, OUT utc boolean, OUT exclude name[],
+	OUT registration integer, OUT problem text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'tide_tracked_tables'
+LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION tide.tracked_tables() IS 'what the view tide.tracked shows';
+
+CREATE VIEW tide.tracked AS SELECT * FROM tide.tracked_tables();
+GRANT SELECT ON tide.tracked TO PUBLIC;
+COMMENT ON VIEW tide.tracked IS 'the tracked tables and their settings, parents before children';
+
+CREATE FUNCTION tide.stamp()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'tide_stamp'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.stamp() IS 'stamps each changed row; its arguments are the settings of the tracked table';
+
+CREATE FUNCTION tide.capture()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'tide_capture'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.capture() IS 'writes what a statement changed to the change log';
+
+-- ---------------------------------------------------------------------
+-- Writing
+-- ---------------------------------------------------------------------
+
+CREATE TYPE tide.verdict AS (
+	status			text,
+	data			jsonb,
+	code			text,
+	message			text,
+	constraint_name	text,
+	column_name		text,
+	note			text
+);
+COMMENT ON TYPE tide.verdict IS 'what became of a change: applied, unchanged, superseded or failed, and the row as it now stands';
+
+CREATE FUNCTION tide.upsert(relation regclass, data jsonb,
+	modified_at timestamptz DEFAULT NULL, client_id text DEFAULT NULL)
+RETURNS tide.verdict
+AS 'MODULE_PATHNAME', 'tide_upsert'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.upsert(regclass, jsonb, timestamptz, text)
+IS 'insert or patch one row, unless a newer version stands';
+
+CREATE FUNCTION tide.delete(relation regclass, key jsonb,
+	modified_at timestamptz DEFAULT NULL, client_id text DEFAULT NULL)
+RETURNS tide.verdict
+AS 'MODULE_PATHNAME', 'tide_delete'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.delete(regclass, jsonb, timestamptz, text)
+IS 'delete one row, unless a newer version stands';
+
+CREATE FUNCTION tide.push(body jsonb, scopes text[] DEFAULT NULL, client_id text DEFAULT NULL,
+	batch_id text DEFAULT NULL, atomic boolean DEFAULT NULL)
+RETURNS json
+AS 'MODULE_PATHNAME', 'tide_push'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.push(jsonb, text[], text, text, boolean)
+IS 'apply a batch of changes; what cannot be stored is named and harms no other change';
+
+-- ---------------------------------------------------------------------
+-- Reading
+-- ---------------------------------------------------------------------
+
+CREATE FUNCTION tide.pull(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
+	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100, client_id text DEFAULT NULL)
+RETURNS json
+AS 'MODULE_PATHNAME', 'tide_pull'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.pull(text, text[], text[], int, text)
+IS 'what changed since a cursor or a time, as the JSON document that the gateway sends';
+
+CREATE FUNCTION tide.changes(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
+	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100)
+RETURNS TABLE (entity_type text, operation text, key jsonb, data jsonb,
+	modified_at timestamptz, client_id text, cursor text)
+AS 'MODULE_PATHNAME', 'tide_changes'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.changes(text, text[], text[], int)
+IS 'what changed since a cursor or a time, a row a changed row; continue after a row with its cursor';
+
+CREATE FUNCTION tide.cursor()
+RETURNS text
+AS 'MODULE_PATHNAME', 'tide_cursor'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.cursor()
+IS 'a cursor that says "from now on", for every scope that the caller may see and every entity type';
+
+CREATE FUNCTION tide.schema()
+RETURNS json
+AS 'MODULE_PATHNAME', 'tide_schema'
+LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION tide.schema() IS 'the entity types that the caller may read: columns, types, keys, parents';
+
+-- ---------------------------------------------------------------------
+-- Privileges
+-- ---------------------------------------------------------------------
+
+CREATE FUNCTION tide.unrestricted()
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS 'SELECT true';
+REVOKE EXECUTE ON FUNCTION tide.unrestricted() FROM PUBLIC;
+COMMENT ON FUNCTION tide.unrestricted()
+IS 'who may execute this may sync every scope when no claims are set';
+
+CREATE FUNCTION tide.protocol()
+RETURNS integer
+AS 'MODULE_PATHNAME', 'tide_protocol'
+LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION tide.protocol() IS 'major version of the wire protocol that this extension speaks';

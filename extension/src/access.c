@@ -1,0 +1,244 @@
+/*-------------------------------------------------------------------------
+ *
+ * access.c
+ *	  Which scopes a caller may sync.
+ *
+ * With claims (request.jwt.claims, as the gateway and PostgREST set it) they
+ * are the claims' "sub".  Without, only who may execute tide.unrestricted()
+ * syncs anything, and then everything: no claims never means all by accident.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "nodes/value.h"
+#include "parser/parse_func.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#include "compat.h"
+#include "access.h"
+#include "errors.h"
+#include "pg_tide.h"
+#include "wire.h"
+
+/* "sub" of the claims; NULL if there are no claims */
+static char *
+claims_subject(void)
+{
+	const char *claims = GetConfigOption("request.jwt.claims", true, false);
+	Jsonb	   *jsonb;
+	JsonbValue *sub;
+	JsonbValue	buffer;
+
+	if (claims == NULL || claims[0] == '\0')
+		return NULL;
+	jsonb = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(claims)));
+	sub = JB_ROOT_IS_OBJECT(jsonb) ?
+		getKeyJsonValueFromContainer(&jsonb->root, "sub", 3, &buffer) : NULL;
+	if (sub == NULL || sub->type != jbvString || sub->val.string.len == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_NO_CLAIMS),
+				 errmsg("request.jwt.claims has no \"sub\""),
+				 errhint("The claims of a request name its user in \"sub\".")));
+	return pnstrdup(sub->val.string.val, sub->val.string.len);
+}
+
+static bool
+is_unrestricted(void)
+{
+	Oid			function = LookupFuncName(list_make2(makeString(TIDE_SCHEMA),
+													 makeString("unrestricted")),
+										  0, NULL, true);
+
+	return OidIsValid(function) && tide_may_execute(function);
+}
+
+static void
+read_asked(ArrayType *asked, ScopeSet *set)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n,
+				i;
+
+	deconstruct_array(asked, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
+	set->scopes = palloc(sizeof(char *) * Max(n, 1));
+	for (i = 0; i < n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
+					 errmsg("a scope must not be null"),
+					 errhint("Leave scopes out to ask for all that you may see.")));
+		set->scopes[set->n++] = TextDatumGetCString(elements[i]);
+	}
+	scopes_normalise(set);
+}
+
+void
+access_resolve(ArrayType *asked, Access *access)
+{
+	int			i;
+
+	memset(access, 0, sizeof(*access));
+	access->subject = claims_subject();
+	if (access->subject == NULL)
+	{
+		if (!is_unrestricted())
+			ereport(ERROR,
+					(errcode(ERRCODE_TIDE_NO_CLAIMS),
+					 errmsg("no claims are set, so no scope is allowed"),
+					 errhint("Set request.jwt.claims in this transaction, or grant EXECUTE on tide.unrestricted() to a role that may sync everything.")));
+		if (asked)
+			read_asked(asked, &access->scopes);
+		else
+			access->scopes.all = true;
+		return;
+	}
+
+	if (asked == NULL)
+	{
+		access->scopes.n = 1;
+		access->scopes.scopes = palloc(sizeof(char *));
+		access->scopes.scopes[0] = access->subject;
+		return;
+	}
+	read_asked(asked, &access->scopes);
+	for (i = 0; i < access->scopes.n; i++)
+		if (strcmp(access->scopes.scopes[i], access->subject) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_TIDE_SCOPE_NOT_ALLOWED),
+					 errmsg("a scope that was asked for is not allowed"),
+					 errhint("Ask only for scopes of this user, or leave them out.")));
+}
+
+/*
+ * Is this text a value of the type?  For the usual types a look is enough; any
+ * other is tried, in a subtransaction, because input functions raise errors.
+ */
+static bool
+try_input(TrackedColumn *c, char *text, Datum *value)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool good = false;
+
+	if (c->type == TEXTOID ||
+		(c->type == UUIDOID && strlen(text) == 36 &&
+		 strspn(text, "0123456789abcdefABCDEF-") == 36 &&
+		 text[8] == '-' && text[13] == '-' && text[18] == '-' && text[23] == '-' &&
+		 strcspn(text + 9, "-") == 4 && strcspn(text + 14, "-") == 4 &&
+		 strcspn(text + 19, "-") == 4 && strcspn(text, "-") == 8 &&
+		 strchr(text + 24, '-') == NULL) ||
+		(c->type == INT8OID && strlen(text) > 0 && strlen(text) < 18 &&
+		 strspn(text, "0123456789") == strlen(text)) ||
+		(c->type == INT4OID && strlen(text) > 0 && strlen(text) < 10 &&
+		 strspn(text, "0123456789") == strlen(text)))
+	{
+		*value = InputFunctionCall(&c->input, text, c->ioparam, c->typmod);
+		return true;
+	}
+	if (c->type == UUIDOID || c->type == INT8OID || c->type == INT4OID)
+		return false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		*value = InputFunctionCall(&c->input, text, c->ioparam, c->typmod);
+		ReleaseCurrentSubTransaction();
+		good = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(caller);
+		CurrentResourceOwner = owner;
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
+			ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+			ReThrowError(error);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+	return good;
+}
+
+void
+access_table_scopes(const Access *access, TrackedTable *t, TableScopes *result)
+{
+	TrackedColumn *c;
+	int			level = 0;
+	int			i;
+
+	memset(result, 0, sizeof(*result));
+	if (t->shared || access->scopes.all)
+	{
+		result->any = true;
+		return;
+	}
+	c = tracked_column(t, t->scope);
+	result->values = palloc(sizeof(Datum) * Max(access->scopes.n, 1));
+	result->texts = palloc(sizeof(char *) * Max(access->scopes.n, 1));
+	if (!t->plain_key)
+		level = wire_begin();
+	for (i = 0; i < access->scopes.n; i++)
+	{
+		Datum		value;
+
+		if (!try_input(c, access->scopes.scopes[i], &value))
+			continue;
+		result->values[result->n] = value;
+		result->texts[result->n] = OutputFunctionCall(&c->output, value);
+		result->n++;
+	}
+	if (!t->plain_key)
+		wire_end(level);
+}
+
+Oid
+access_scope_array_type(TrackedTable *t)
+{
+	return get_array_type(tracked_column(t, t->scope)->base_type);
+}
+
+Datum
+access_scope_array(TrackedTable *t, const TableScopes *scopes)
+{
+	Oid			type = tracked_column(t, t->scope)->base_type;
+	int16		length;
+	bool		byval;
+	char		align;
+
+	get_typlenbyvalalign(type, &length, &byval, &align);
+	return PointerGetDatum(construct_array(scopes->values, scopes->n, type,
+										   length, byval, align));
+}
+
+bool
+access_has_text(const TableScopes *scopes, const char *text)
+{
+	int			i;
+
+	if (scopes->any)
+		return true;
+	for (i = 0; text && i < scopes->n; i++)
+		if (strcmp(scopes->texts[i], text) == 0)
+			return true;
+	return false;
+}

@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ *
+ * capture.h
+ *	  What a push tells the triggers of the statement that it runs.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TIDE_CAPTURE_H
+#define TIDE_CAPTURE_H
+
+#include "keymap.h"
+#include "registry.h"
+#include "stamp.h"
+
+/*
+ * Set while a push runs a statement of its own.  What that statement changes
+ * directly carries the stamps that the push chose; what it causes (cascades,
+ * the user's triggers) is plain SQL.  The two are told apart by the depth of
+ * triggers and by key: a cascade within one table shares both the depth and
+ * the transition table.
+ */
+typedef struct PushWrite
+{
+	Oid			relid;
+	int			depth;			/* of triggers, at the push itself */
+	KeyMap	   *stamps;			/* key text to Stamp, of the rows written */
+} PushWrite;
+
+extern PushWrite *push_write;	/* NULL: none */
+
+extern int	trigger_depth(void);
+
+/* is the trigger function that asks fired by the push's own statement? */
+extern bool push_write_is_direct(Oid relid);
+
+#endif							/* TIDE_CAPTURE_H */

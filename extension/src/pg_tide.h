@@ -1,0 +1,33 @@
+/*-------------------------------------------------------------------------
+ *
+ * pg_tide.h
+ *	  Settings, and the names that the install script and C share.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PG_TIDE_H
+#define PG_TIDE_H
+
+#include "postgres.h"
+#include "fmgr.h"
+
+#define TIDE_SCHEMA "tide"
+#define TIDE_PROTOCOL 1
+
+/* triggers of a tracked table; "zz" so that they run after the user's own */
+#define STAMP_TRIGGER "zz_tide_stamp"
+#define INSERT_TRIGGER "zz_tide_insert"
+#define UPDATE_TRIGGER "zz_tide_update"
+#define DELETE_TRIGGER "zz_tide_delete"
+#define TRUNCATE_TRIGGER "zz_tide_truncate"
+
+/* "pg_tide.client_id": empty is absent */
+extern char *tide_client_id;
+/* "pg_tide.ignored_fields" */
+extern char *tide_ignored_fields;
+/* "pg_tide.max_clock_skew", in milliseconds */
+extern int	tide_max_clock_skew;
+extern int	tide_max_time_rows;
+extern int	tide_max_push_changes;
+
+#endif							/* PG_TIDE_H */

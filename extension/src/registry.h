@@ -1,0 +1,119 @@
+/*-------------------------------------------------------------------------
+ *
+ * registry.h
+ *	  What pg_tide knows of each tracked table.
+ *
+ * The configuration of a tracked table is the argument list of its stamp
+ * trigger: it is dumped with the table (also by --schema-only), vanishes with
+ * it, and costs nothing per row because the relation cache holds it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TIDE_REGISTRY_H
+#define TIDE_REGISTRY_H
+
+#include "access/attnum.h"
+#include "access/transam.h"
+#include "access/tupdesc.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "nodes/bitmapset.h"
+#include "utils/relcache.h"
+
+/* how a column's value is written as JSON, see wire.c */
+typedef enum WireKind
+{
+	WIRE_TEXT,					/* output function, quoted and escaped */
+	WIRE_NUMBER,				/* output function, bare unless NaN or infinite */
+	WIRE_BOOL,
+	WIRE_TIMESTAMPTZ,			/* ISO 8601 with Z, or milliseconds */
+	WIRE_TIMESTAMP,				/* likewise where it holds UTC, else without Z */
+	WIRE_DATE,
+	WIRE_JSON,					/* json and jsonb: as they are */
+	WIRE_OTHER					/* arrays, composites, ...: to_json() */
+} WireKind;
+
+typedef struct TrackedColumn
+{
+	AttrNumber	attnum;
+	bool		dropped;		/* nothing below is set if so */
+	char	   *name;			/* in SQL */
+	char	   *wire;			/* on the wire */
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+	bool		key;			/* part of the primary key */
+	bool		excluded;		/* neither sent nor written by sync */
+	bool		generated;		/* stored generated: sent, never written */
+	bool		identity;
+	bool		not_null;
+	bool		has_default;
+	WireKind	kind;
+	Oid			base_type;		/* domains looked through */
+	FmgrInfo	output;
+	FmgrInfo	input;
+	Oid			ioparam;
+} TrackedColumn;
+
+typedef struct TrackedTable
+{
+	Oid			relid;			/* hash key */
+	bool		valid;			/* set last; cleared by invalidation */
+	bool		tracked;		/* false: a known non-tracked table */
+	bool		broken;			/* names a column that is not there any more */
+	char	   *broken_why;		/* and which, for the error */
+	int32		reg;			/* registration: untracked and tracked again is
+								 * another one */
+	TransactionId trigger_xmin; /* who wrote the stamp trigger */
+	char	   *entity_type;
+	char	   *sql_name;		/* qualified and quoted */
+	bool		shared;
+	bool		camel;
+	bool		utc;
+	AttrNumber	scope;			/* invalid if shared */
+	AttrNumber	modified_at;
+	AttrNumber	client_id;
+	AttrNumber	version;		/* invalid if none */
+	AttrNumber	deleted_at;		/* invalid if none */
+	bool		has_synced_generated;
+	int			ncolumns;		/* == natts of the relation */
+	TrackedColumn *columns;		/* by attnum - 1 */
+	int			nkeys;
+	AttrNumber *keys;			/* in index order */
+	char	  **key_equal;		/* "OPERATOR(schema.=)" of each key column */
+	char	  **key_less;		/* likewise, "<" */
+	char	  **key_greater;	/* likewise, ">" */
+	bool		plain_key;		/* key and scope look the same under any
+								 * DateStyle, TimeZone, ... */
+	struct SavedPlan *plans;	/* list; freed with the entry */
+	int			nplans;
+	MemoryContext context;
+	TupleDesc	tupdesc;		/* copy */
+} TrackedTable;
+
+#define tracked_column(t, attnum) (&(t)->columns[(attnum) - 1])
+
+/* every synced column: sent to clients */
+#define column_is_synced(c) (!(c)->dropped && !(c)->excluded)
+
+/* saved plans of a table, found by a string; see registry.c */
+typedef struct SavedPlan
+{
+	struct SavedPlan *next;
+	char	   *name;
+	SPIPlanPtr	plan;
+} SavedPlan;
+
+extern void registry_init(void);
+extern TrackedTable *registry_lookup(Oid relid);
+extern TrackedTable *registry_require(Oid relid);
+extern TrackedTable *registry_find(const char *entity_type, bool missing_ok);
+extern List *registry_all(void);
+extern int32 registry_largest_reg(void);
+extern SPIPlanPtr registry_plan(TrackedTable *t, const char *name);
+extern bool registry_save_plan(TrackedTable *t, const char *name, SPIPlanPtr plan);
+extern TrackedColumn *registry_column_by_wire(TrackedTable *t, const char *name);
+extern TrackedColumn *registry_column_by_name(TrackedTable *t, const char *name);
+extern char *registry_camel(const char *name);
+
+#endif							/* TIDE_REGISTRY_H */

@@ -1,0 +1,238 @@
+/*-------------------------------------------------------------------------
+ *
+ * stamp_trigger.c
+ *	  The row trigger that stamps each changed row.
+ *
+ * It runs before insert and update, by its name after the user's own triggers,
+ * so that it judges the row that will be stored.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "common/int.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgrprotos.h"
+#include "utils/rel.h"
+
+#include "compat.h"
+#include "capture.h"
+#include "pg_tide.h"
+#include "stamp.h"
+
+PushWrite  *push_write = NULL;
+
+PG_FUNCTION_INFO_V1(tide_stamp);
+
+int
+trigger_depth(void)
+{
+	return DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0));
+}
+
+bool
+push_write_is_direct(Oid relid)
+{
+	return push_write != NULL && push_write->relid == relid &&
+		trigger_depth() == push_write->depth + 1;
+}
+
+/*
+ * Did the statement change a column that clients get?  Stored generated
+ * columns are NULL here: where there are some, every column they may be made
+ * of counts.
+ */
+static bool
+synced_column_changed(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+{
+	int			i;
+
+	for (i = 0; i < t->ncolumns; i++)
+	{
+		TrackedColumn *c = &t->columns[i];
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		Datum		a,
+					b;
+		bool		a_null,
+					b_null;
+
+		if (c->dropped || c->generated ||
+			(c->excluded && !t->has_synced_generated) ||
+			c->attnum == t->modified_at || c->attnum == t->client_id ||
+			c->attnum == t->version)
+			continue;
+		a = heap_getattr(old, i + 1, desc, &a_null);
+		b = heap_getattr(new, i + 1, desc, &b_null);
+		if (a_null != b_null ||
+			(!a_null && !datum_image_eq(a, b, att->attbyval, att->attlen)))
+			return true;
+	}
+	return false;
+}
+
+/* the version counter of the new row */
+static Datum
+next_version(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+{
+	Oid			type = tracked_column(t, t->version)->base_type;
+	bool		isnull;
+	Datum		value = heap_getattr(old ? old : new, t->version, desc, &isnull);
+	int64		version;
+
+	if (isnull)
+		version = 1;
+	else
+	{
+		version = type == INT8OID ? DatumGetInt64(value) :
+			type == INT4OID ? DatumGetInt32(value) : DatumGetInt16(value);
+		if (old && pg_add_s64_overflow(version, 1, &version))
+			version = PG_INT64_MAX;
+	}
+	if (type == INT8OID)
+		return Int64GetDatum(version);
+
+	/* a counter that is full must not stop the table's writes: it stays */
+	if (type == INT4OID)
+		return Int32GetDatum((int32) Min(version, PG_INT32_MAX));
+	return Int16GetDatum((int16) Min(version, PG_INT16_MAX));
+}
+
+/*
+ * The stamp of a row written by plain SQL: one that the statement set itself
+ * stands if it is greater than the old one and within skew.
+ */
+static TimestampTz
+plain_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+{
+	Stamp		replaced = {0};
+	bool		isnull;
+	Datum		value;
+
+	if (old)
+	{
+		value = heap_getattr(old, t->modified_at, desc, &isnull);
+		replaced.has_time = !isnull;
+		if (!isnull)
+			replaced.time = DatumGetTimestampTz(value);
+	}
+	value = heap_getattr(new, t->modified_at, desc, &isnull);
+	if (!isnull && !TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(value)) &&
+		(!replaced.has_time || DatumGetTimestampTz(value) > replaced.time) &&
+		!stamp_is_ahead(DatumGetTimestampTz(value)))
+		return DatumGetTimestampTz(value);
+	return stamp_server_time(t, &replaced);
+}
+
+/* does NEW carry a stamp above OLD's? */
+static bool
+stamp_raised(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+{
+	bool		old_null,
+				new_null;
+	Datum		a = heap_getattr(old, t->modified_at, desc, &old_null);
+	Datum		b = heap_getattr(new, t->modified_at, desc, &new_null);
+
+	if (new_null)
+		return false;
+	return old_null || DatumGetTimestampTz(b) > DatumGetTimestampTz(a);
+}
+
+/* the columns that this trigger sets, as heap_modify_tuple_by_cols wants them */
+typedef struct Settings
+{
+	int			n;
+	int			columns[3];
+	Datum		values[3];
+	bool		nulls[3];
+} Settings;
+
+static void
+set_column(Settings *s, AttrNumber attnum, Datum value, bool isnull)
+{
+	if (!AttributeNumberIsValid(attnum))
+		return;
+	s->columns[s->n] = attnum;
+	s->values[s->n] = value;
+	s->nulls[s->n] = isnull;
+	s->n++;
+}
+
+/* keep OLD's stamp, client and version: nothing that is synced has changed */
+static void
+keep_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old, Settings *s)
+{
+	AttrNumber	columns[3] = {t->modified_at, t->client_id, t->version};
+	int			i;
+
+	for (i = 0; i < 3; i++)
+	{
+		bool		isnull = true;
+		Datum		value = (Datum) 0;
+
+		if (AttributeNumberIsValid(columns[i]))
+			value = heap_getattr(old, columns[i], desc, &isnull);
+		set_column(s, columns[i], value, isnull);
+	}
+}
+
+Datum
+tide_stamp(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	Relation	rel;
+	TupleDesc	desc;
+	TrackedTable *t;
+	HeapTuple	old = NULL;
+	HeapTuple	new;
+	Settings	set = {0};
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_BEFORE(trigdata->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
+		TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("tide.stamp() is a trigger of tracked tables, for each row, before insert or update"),
+				 errhint("tide.track() creates it.")));
+
+	rel = trigdata->tg_relation;
+	desc = RelationGetDescr(rel);
+	t = registry_require(RelationGetRelid(rel));
+	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
+	{
+		old = trigdata->tg_trigtuple;
+		new = trigdata->tg_newtuple;
+	}
+	else
+		new = trigdata->tg_trigtuple;
+
+	if (push_write_is_direct(t->relid))
+	{
+		/* the push chose the stamp; only the counter is ours */
+		if (AttributeNumberIsValid(t->version))
+			set_column(&set, t->version, next_version(t, desc, old, new), false);
+	}
+	else if (old && !synced_column_changed(t, desc, old, new) &&
+			 !stamp_raised(t, desc, old, new))
+		keep_stamp(t, desc, old, &set);
+	else
+	{
+		bool		server = (tide_client_id == NULL || tide_client_id[0] == '\0');
+
+		set_column(&set, t->modified_at,
+				   TimestampTzGetDatum(plain_stamp(t, desc, old, new)), false);
+		set_column(&set, t->client_id,
+				   server ? (Datum) 0 : stamp_client_datum(t, tide_client_id), server);
+		if (AttributeNumberIsValid(t->version))
+			set_column(&set, t->version, next_version(t, desc, old, new), false);
+	}
+
+	if (set.n > 0)
+		new = heap_modify_tuple_by_cols(new, desc, set.n, set.columns,
+										set.values, set.nulls);
+	return PointerGetDatum(new);
+}
