@@ -1,0 +1,152 @@
+#!/usr/bin/env perl
+#
+# The measurements of `make bench`, see scripts/bench: each pair is run in
+# turns, first one then the other, the next round the other way about.
+#
+#   bench.pl GATEWAY-PORT DIRECTORY ROUNDS
+#
+# with psql connecting to the database; DIRECTORY has the files users and
+# tokens for test/bench/load.
+
+use strict;
+use warnings;
+use POSIX qw(strftime);
+
+my ($port, $directory, $rounds) = @ARGV;
+my $requests = 25;
+my $conninfo = "host=$ENV{PGHOST} port=$ENV{PGPORT} dbname=$ENV{PGDATABASE} user=$ENV{PGUSER}";
+my @http = ('127.0.0.1', $port, "$directory/tokens");
+my @sql = ($conninfo, "$directory/users");
+
+$| = 1;
+
+sub output_of
+{
+	my @command = @_;
+
+	open my $pipe, '-|', @command or die "$command[0]: $!\n";
+	my $output = do { local $/; <$pipe> };
+	close $pipe or die "@command failed\n";
+	return $output;
+}
+
+sub psql { return output_of(qw(psql -X -q -At -v ON_ERROR_STOP=1), map { ('-c', $_) } @_) }
+
+# Seconds that a statement took in the server and on the way to it.
+sub seconds_of
+{
+	my ($statement) = @_;
+
+	psql('CHECKPOINT');
+	my ($time) = psql('\timing on', $statement) =~ /^Time: ([\d.]+) ms/m
+		or die "psql printed no time\n";
+	return $time / 1000;
+}
+
+# Rows a second of a load.
+sub rate_of
+{
+	my @arguments = @_;
+
+	psql('CHECKPOINT');
+	my ($rows, $seconds) = split ' ', output_of('test/bench/load', @arguments);
+	die "no rows\n" unless $rows;
+	return $rows / $seconds;
+}
+
+sub median
+{
+	my @sorted = sort { $a <=> $b } @_;
+
+	return @sorted % 2 ? $sorted[ $#sorted / 2 ]
+		: ($sorted[ @sorted / 2 - 1 ] + $sorted[ @sorted / 2 ]) / 2;
+}
+
+# Run both of a pair $rounds times in turns: two lists of numbers.
+sub in_turns
+{
+	my ($first, $second) = @_;
+	my (@first, @second);
+
+	for my $round (1 .. $rounds) {
+		if ($round % 2) {
+			push @first, $first->($round);
+			push @second, $second->($round);
+		}
+		else {
+			push @second, $second->($round);
+			push @first, $first->($round);
+		}
+	}
+	return (\@first, \@second);
+}
+
+# Median of the rounds' ratios: what is next to each other in time is compared.
+sub ratio
+{
+	my ($first, $second) = @_;
+
+	return median(map { $first->[$_] / $second->[$_] } 0 .. $#$first);
+}
+
+sub report
+{
+	my ($what, $unit, $ours, $theirs, $mark, $at_least) = @_;
+	my $ratio = ratio($ours, $theirs);
+	my $met = $at_least ? $ratio >= $mark : $ratio <= $mark;
+
+	printf "%-34s %10.*f %10.*f %-7s %6.2f  %s %.1f  %s\n", $what,
+		$unit eq 's' ? 2 : 0, median(@$ours), $unit eq 's' ? 2 : 0, median(@$theirs), $unit,
+		$ratio, $at_least ? '>=' : '<=', $mark, $met ? 'met' : 'MISSED';
+}
+
+sub stamp { return strftime('%Y-%m-%dT%H:%M:%S.000Z', gmtime(time - 1000 + $_[0])) }
+
+# -- push: new rows, then edits of the same rows; the clock never goes back
+
+my (@new, @edited);
+my $new = sub {
+	my ($kind, $to) = @_;
+	return sub { rate_of("push-$kind", @$to, $_[0], $requests, stamp($_[0])) };
+};
+my $edited = sub {
+	my ($kind, $to) = @_;
+	return sub { rate_of("push-$kind", @$to, $_[0], $requests, stamp(100 + $_[0])) };
+};
+
+@new = in_turns($new->('http', \@http), $new->('sql', \@sql));
+psql('VACUUM ANALYZE');
+@edited = in_turns($edited->('http', \@http), $edited->('sql', \@sql));
+psql('VACUUM ANALYZE');
+
+# -- pull: everything of each user, in pages of 500
+
+my @pulled = in_turns(sub { rate_of('pull-http', @http) }, sub { rate_of('pull-sql', @sql) });
+
+# -- bulk statements: 100,000 rows of 1,000 users into new tables
+
+my (@insert, @update);
+my $bulk = sub {
+	my ($table, $tracked, $inserted, $updated) = @_;
+	return sub {
+		psql("DROP TABLE IF EXISTS $table",
+			"CREATE TABLE $table (LIKE bench_plain INCLUDING ALL)",
+			$tracked ? "SELECT tide.track('$table', scope => 'user_id')" : ());
+		push @$inserted, seconds_of("INSERT INTO $table (id, user_id, title, notes, position,"
+				. ' weight_kg, done) SELECT * FROM bench_source');
+		psql("VACUUM ANALYZE $table");
+		push @$updated, seconds_of("UPDATE $table SET position = position + 1");
+		return 1;
+	};
+};
+my (@tracked_insert, @tracked_update, @plain_insert, @plain_update);
+
+in_turns($bulk->('bulk_tracked', 1, \@tracked_insert, \@tracked_update),
+	$bulk->('bulk_plain', 0, \@plain_insert, \@plain_update));
+
+printf "%-34s %10s %10s %-7s %6s\n", '', 'pg_tide', 'by hand', '', 'ratio';
+report('push new rows, 8 x 100 a request', 'rows/s', @new, 0.5, 1);
+report('push edits, 8 x 100 a request', 'rows/s', @edited, 0.5, 1);
+report('pull, 8 x pages of 500', 'rows/s', @pulled, 0.5, 1);
+report('bulk insert of 100,000 rows', 's', \@tracked_insert, \@plain_insert, 1.3, 0);
+report('bulk update of 100,000 rows', 's', \@tracked_update, \@plain_update, 1.5, 0);
