@@ -13,7 +13,7 @@ use warnings;
 use POSIX qw(strftime);
 
 my ($port, $directory, $rounds) = @ARGV;
-my $requests = 25;
+my $requests = 100;
 my $conninfo = "host=$ENV{PGHOST} port=$ENV{PGPORT} dbname=$ENV{PGDATABASE} user=$ENV{PGUSER}";
 my @http = ('127.0.0.1', $port, "$directory/tokens");
 my @sql = ($conninfo, "$directory/users");
@@ -125,7 +125,6 @@ my @pulled = in_turns(sub { rate_of('pull-http', @http) }, sub { rate_of('pull-s
 
 # -- bulk statements: 100,000 rows of 1,000 users into new tables
 
-my (@insert, @update);
 my $bulk = sub {
 	my ($table, $tracked, $inserted, $updated) = @_;
 	return sub {
