@@ -456,9 +456,8 @@ get_string(Reader *r)
 	text = palloc(len + 1);
 	memcpy(text, bytes, len);
 	text[len] = '\0';
-	if (memchr(text, '\0', len) != NULL ||
-		!pg_verifymbstr(text, (int) len, true) ||
-		parse_uuid(text, len, uuid))
+	/* it sees to zero bytes too */
+	if (!pg_verifymbstr(text, (int) len, true) || parse_uuid(text, len, uuid))
 		malformed();
 	return text;
 }
