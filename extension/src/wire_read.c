@@ -149,7 +149,7 @@ invalid_time(JsonbValue *v, Oid base)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_DATETIME_FORMAT),
-			 errmsg("invalid input syntax for type %s: \"%s\"",
+			 errmsg("invalid input syntax for type %s: %s",
 					format_type_be(base), json_text(v)),
 			 errhint("Send ISO 8601 or Unix milliseconds.")));
 }
@@ -163,7 +163,7 @@ time_from_ms(const char *text, Oid base)
 		!time_scan_ms(text, strlen(text), &result))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("%s out of range: \"%s\"", format_type_be(base), text)));
+				 errmsg("%s out of range", format_type_be(base))));
 	return result;
 }
 
@@ -360,8 +360,19 @@ composite_text(JsonbContainer *object, Oid type, bool utc)
 }
 
 /*
- * Any value but null, as text that the input function of the type takes.
+ * Text that some input function would take, but for something else: {} for an
+ * empty array, any number for the bytes of its digits.
  */
+static void
+refuse_value(JsonbValue *v, Oid type, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+			 errmsg("invalid value for type %s: %s", format_type_be(type),
+					json_text(v)),
+			 errhint("%s", hint)));
+}
+
 static char *
 container_text(JsonbValue *v, Oid base, bool utc)
 {
@@ -369,12 +380,15 @@ container_text(JsonbValue *v, Oid base, bool utc)
 
 	if (OidIsValid(element) && is_json_array(v))
 		return array_text(v->val.binary.data, element, utc);
+	if (OidIsValid(element))
+		refuse_value(v, base, "Send a JSON array.");
 	if (type_is_rowtype(base) && JsonContainerIsObject(v->val.binary.data))
 		return composite_text(v->val.binary.data, base, utc);
 	/* right for text, and an error that shows the value for most others */
 	return json_text(v);
 }
 
+/* Any value but null, as text that the input function of the type takes. */
 static char *
 value_text(JsonbValue *v, Oid type, bool utc)
 {
@@ -391,6 +405,10 @@ value_text(JsonbValue *v, Oid type, bool utc)
 		case JSONOID:
 		case JSONBOID:
 			return json_text(v);
+		case BYTEAOID:
+			if (v->type != jbvString)
+				refuse_value(v, base, "Send a string of \\x and hexadecimal digits.");
+			break;
 		default:
 			break;
 	}

@@ -381,7 +381,7 @@ time_scan_ms(const char *text, size_t len, Timestamp *result)
 	{
 		ms = ms * 10 + (*s.at - '0');
 		/* far beyond any timestamp, and far from overflow below */
-		if (ms > PG_INT64_MAX / 1000)
+		if (ms > PG_INT64_MAX / 100)
 			return false;
 	}
 	if (accept(&s, '.'))
