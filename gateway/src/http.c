@@ -1,0 +1,758 @@
+/*-------------------------------------------------------------------------
+ *
+ * http.c
+ *	  The HTTP side: connections, the life of a request, replies.
+ *
+ * The only file that knows libmicrohttpd.  A request is one struct, made at
+ * the first call of handle(), freed in completed().  While its job is with
+ * the database, its connection is suspended and costs no thread.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <microhttpd.h>
+
+#include "clock.h"
+#include "cors.h"
+#include "database.h"
+#include "http.h"
+#include "linger.h"
+#include "log.h"
+#include "queue.h"
+#include "routes.h"
+#include "settings.h"
+#include "sync.h"
+
+#define IDLE_TIMEOUT			60	/* seconds, of a connection */
+#define CONNECTION_MEMORY		65536	/* holds the request line and headers */
+#define MAX_CONNECTIONS			10000
+#define SPARE_DESCRIPTORS		64
+#define READY_TIMEOUT			(5 * CLOCK_SECOND)
+
+/* A refused body up to this length is read, so that the connection stays. */
+#define SMALL_BODY				65536
+
+/* A refused body of unknown length is read so far beyond the limit. */
+#define MAX_DISCARDED			((size_t) 64 << 20)
+
+typedef struct Request
+{
+	struct MHD_Connection *connection;
+	const Settings *settings;	/* those it began with */
+	const Route *route;			/* NULL: no such path */
+	int			method;			/* METHOD_x or 0 */
+	bool		is_preflight;
+
+	char		id[32];
+	char	   *method_name;
+	char	   *path;
+	int64_t		started;
+
+	Identity	identity;
+	SyncFields	fields;
+	Buffer		body;
+	size_t		max_body;
+	size_t		discarded;		/* bytes of the body that nobody wants */
+	Failure		failure;		/* decided before the whole body was there */
+
+	Job			job;
+	bool		job_done;		/* the job has its outcome and is ours again */
+
+	int			status;			/* of the reply; 0: none was sent */
+	size_t		reply_bytes;
+} Request;
+
+static struct MHD_Daemon *server;
+static atomic_bool refusing = false;
+static atomic_int with_database = 0;	/* suspended requests */
+
+/* Requests between handle() and completed(). */
+static pthread_mutex_t active_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t active_changed;
+static int	active = 0;
+
+static atomic_uint_fast64_t next_id;
+static uint32_t id_prefix;
+
+static const char *
+header(const Request *request, const char *name)
+{
+	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND,
+									   name);
+}
+
+/* ---------- the request's struct ---------- */
+
+static Request *
+request_create(struct MHD_Connection *connection, const char *path,
+			   const char *method)
+{
+	Request    *request = calloc(1, sizeof(Request));
+
+	if (request == NULL)
+		return NULL;
+	request->path = strndup(path, 256);
+	request->method_name = strndup(method, 16);
+	if (request->path == NULL || request->method_name == NULL)
+	{
+		free(request->path);
+		free(request->method_name);
+		free(request);
+		return NULL;
+	}
+	request->connection = connection;
+	request->settings = settings_acquire();
+	request->route = route_find(path);
+	request->method = route_method(method);
+	request->max_body = (size_t) request->settings->max_body_bytes;
+	request->started = clock_now();
+	snprintf(request->id, sizeof(request->id), "%08x-%llu", id_prefix,
+			 (unsigned long long) ++next_id);
+
+	pthread_mutex_lock(&active_lock);
+	active++;
+	pthread_mutex_unlock(&active_lock);
+	return request;
+}
+
+static void
+request_free(Request *request)
+{
+	database_free(&request->job);
+	sync_free_job(&request->job);
+	sync_free_fields(&request->fields);
+	identity_free(&request->identity);
+	buffer_free(&request->body);
+	settings_release(request->settings);
+	free(request->path);
+	free(request->method_name);
+	free(request);
+
+	pthread_mutex_lock(&active_lock);
+	active--;
+	pthread_cond_broadcast(&active_changed);
+	pthread_mutex_unlock(&active_lock);
+}
+
+static void
+log_request(const Request *request)
+{
+	char		status[16];
+	char		milliseconds[32];
+	char		bytes[32];
+	char		received[32];
+
+	snprintf(status, sizeof(status), "%d", request->status);
+	snprintf(milliseconds, sizeof(milliseconds), "%.1f",
+			 (double) (clock_now() - request->started) / CLOCK_MILLISECOND);
+	snprintf(bytes, sizeof(bytes), "%zu", request->reply_bytes);
+	snprintf(received, sizeof(received), "%zu",
+			 request->body.length + request->discarded);
+	log_event(LOG_INFO, "request", "id", request->id,
+			  "method", request->method_name, "path", request->path,
+			  "status", status, "ms", milliseconds,
+			  "user", request->identity.user,
+			  "code", request->failure.status ? request->failure.code : NULL,
+			  "received", received, "bytes", bytes, NULL);
+}
+
+/* ---------- replies ---------- */
+
+static void
+add_header(struct MHD_Response *response, const char *name, const char *value)
+{
+	if (value != NULL)
+		MHD_add_response_header(response, name, value);
+}
+
+static void
+add_cors_headers(const Request *request, struct MHD_Response *response)
+{
+	const char *origin = cors_allow_origin(request->settings,
+										   header(request, "Origin"));
+
+	if (cors_varies(request->settings))
+		add_header(response, "Vary", "Origin");
+	if (origin == NULL)
+		return;
+	add_header(response, "Access-Control-Allow-Origin", origin);
+	add_header(response, "Access-Control-Expose-Headers", CORS_EXPOSE_HEADERS);
+	if (!request->is_preflight)
+		return;
+	add_header(response, "Access-Control-Allow-Methods", request->route->allow);
+	add_header(response, "Access-Control-Allow-Headers", CORS_ALLOW_HEADERS);
+	add_header(response, "Access-Control-Max-Age", CORS_MAX_AGE);
+}
+
+/* The headers that go with a certain failure. */
+static void
+add_failure_headers(const Request *request, struct MHD_Response *response)
+{
+	const Failure *failure = &request->failure;
+	char		seconds[16];
+
+	if (failure->status == 401)
+		add_header(response, "WWW-Authenticate",
+				   header(request, "Authorization") == NULL ?
+				   "Bearer" : "Bearer error=\"invalid_token\"");
+	if (failure->status == 405)
+		add_header(response, "Allow", request->route->allow);
+	if (failure->retry_after > 0)
+	{
+		snprintf(seconds, sizeof(seconds), "%d", failure->retry_after);
+		add_header(response, "Retry-After", seconds);
+	}
+}
+
+/*
+ * Send a reply.  With MHD_RESPMEM_PERSISTENT the body must live as long as
+ * the request.
+ */
+static enum MHD_Result
+respond(Request *request, int status, const char *body, size_t length,
+		enum MHD_ResponseMemoryMode mode)
+{
+	struct MHD_Response *response;
+	enum MHD_Result result;
+
+	response = MHD_create_response_from_buffer(length, (void *) body, mode);
+	if (response == NULL)
+		return MHD_NO;
+
+	request->status = status;
+	request->reply_bytes = length;
+	if (status != 204)
+		add_header(response, "Content-Type", "application/json");
+	add_header(response, "Cache-Control", "no-store");
+	add_header(response, "X-Content-Type-Options", "nosniff");
+	add_header(response, "X-Request-Id", request->id);
+	add_cors_headers(request, response);
+	add_failure_headers(request, response);
+	if (refusing)
+		add_header(response, "Connection", "close");
+
+	result = MHD_queue_response(request->connection, (unsigned int) status,
+								response);
+	MHD_destroy_response(response);
+	return result;
+}
+
+static enum MHD_Result
+respond_failure(Request *request)
+{
+	Buffer		body = {0};
+	enum MHD_Result result = MHD_NO;
+
+	failure_write(&request->failure, &body);
+	if (!body.failed)
+		result = respond(request, request->failure.status, body.data,
+						 body.length, MHD_RESPMEM_MUST_COPY);
+	buffer_free(&body);
+	return result;
+}
+
+static enum MHD_Result
+respond_text(Request *request, int status, const char *text)
+{
+	return respond(request, status, text, strlen(text),
+				   MHD_RESPMEM_PERSISTENT);
+}
+
+/* What the job brought. */
+static enum MHD_Result
+respond_job(Request *request)
+{
+	const Job  *job = &request->job;
+
+	if (job->failure.status != 0)
+	{
+		request->failure = job->failure;
+		return respond_failure(request);
+	}
+	if (job->kind == JOB_READY)
+		return respond_text(request, 200, "{\"status\":\"ready\"}");
+	return respond(request, 200, job->reply, job->reply_length,
+				   MHD_RESPMEM_PERSISTENT);
+}
+
+/* ---------- checks of a request's head ---------- */
+
+static bool
+refuse(Request *request, int status, const char *code, const char *message,
+	   const char *hint)
+{
+	failure_set(&request->failure, status, code, message, hint);
+	return false;
+}
+
+/* Path and method. */
+static bool
+check_route(Request *request)
+{
+	const Route *route = request->route;
+
+	if (route == NULL)
+		return refuse(request, 404, "not_found", "there is nothing here", NULL);
+	if (request->method == METHOD_OPTIONS)
+	{
+		request->is_preflight = true;
+		return true;
+	}
+	if ((request->method & route->methods) == 0)
+		return refuse(request, 405, "method_not_allowed",
+					  "this path does not know this method", NULL);
+	if (refusing)
+		return refuse(request, 503, "try_again", "the server is stopping", NULL);
+	return true;
+}
+
+/* Who asks, and as which database role? */
+static bool
+check_token(Request *request)
+{
+	const char *value = header(request, "Authorization");
+	const Identity *identity = &request->identity;
+	const char *problem;
+	const char *role;
+
+	if (value == NULL || strncasecmp(value, "Bearer ", 7) != 0)
+		return refuse(request, 401, "unauthorized", "a bearer token is needed",
+					  "Send the header \"Authorization: Bearer <token>\".");
+	value += 7;
+	value += strspn(value, " ");
+
+	problem = token_check(value, &request->settings->jwt_secret, time(NULL),
+						  &request->identity);
+	if (problem != NULL)
+		return refuse(request, 401, "unauthorized", problem, NULL);
+
+	/* to SET ROLE, "none" means the gateway's own role */
+	role = identity->role ? identity->role : request->settings->default_role;
+	if (strcmp(role, "none") == 0)
+		return refuse(request, 403, "not_allowed",
+					  "the token's role may not be used here", NULL);
+	request->job.role = role;
+	request->job.claims = identity->claims;
+	return true;
+}
+
+/* Is the media type of the body one we read? */
+static bool
+check_content_type(Request *request)
+{
+	static const char json[] = "application/json";
+	const char *type = header(request, "Content-Type");
+	const char *coding = header(request, "Content-Encoding");
+	const char *charset;
+
+	if (coding != NULL && strcasecmp(coding, "identity") != 0)
+		return refuse(request, 415, "unsupported_media_type",
+					  "the body has a content encoding",
+					  "Send it without Content-Encoding.");
+	if (type == NULL)
+		return true;
+	if (strncasecmp(type, json, strlen(json)) != 0 ||
+		(type[strlen(json)] != '\0' &&
+		 strchr("; \t", type[strlen(json)]) == NULL))
+		return refuse(request, 415, "unsupported_media_type",
+					  "the body is not application/json", NULL);
+	charset = strcasestr(type, "charset=");
+	if (charset != NULL && strncasecmp(charset + 8, "utf-8", 5) != 0 &&
+		strncasecmp(charset + 8, "\"utf-8\"", 7) != 0)
+		return refuse(request, 415, "unsupported_media_type",
+					  "the body is not UTF-8", NULL);
+	return true;
+}
+
+static bool
+refuse_length(Request *request)
+{
+	char		hint[128];
+
+	snprintf(hint, sizeof(hint),
+			 "Send at most %zu bytes, in several requests.", request->max_body);
+	return refuse(request, 413, "too_large", "the body is too large", hint);
+}
+
+/* The length that the client declares; 0: none, or it will be chunked. */
+static unsigned long long
+declared_length(const Request *request)
+{
+	const char *length = header(request, "Content-Length");
+
+	return length == NULL ? 0 : strtoull(length, NULL, 10);
+}
+
+static bool
+check_accept(Request *request)
+{
+	const char *accept = header(request, "Accept");
+
+	if (request->route->endpoint == ENDPOINT_PULL && accept != NULL &&
+		strstr(accept, "application/x-ndjson") != NULL &&
+		strstr(accept, "application/json") == NULL &&
+		strstr(accept, "*/*") == NULL)
+		return refuse(request, 406, "not_supported",
+					  "streams of application/x-ndjson are not supported yet",
+					  NULL);
+	return true;
+}
+
+/* All that can be said before the body is there. */
+static bool
+check_head(Request *request)
+{
+	if (!check_route(request))
+		return false;
+	if (request->is_preflight)
+		return true;
+	if (request->route->needs_token && !check_token(request))
+		return false;
+	if (!check_accept(request))
+		return false;
+	if (request->method != METHOD_POST)
+		return true;
+	if (request->route->endpoint == ENDPOINT_PULL &&
+		request->max_body > SYNC_MAX_FIELDS_BYTES)
+		request->max_body = SYNC_MAX_FIELDS_BYTES;
+	if (!check_content_type(request))
+		return false;
+	if (declared_length(request) > request->max_body)
+		return refuse_length(request);
+	return true;
+}
+
+/* ---------- the steps of a request ---------- */
+
+/*
+ * First call.  A refusal is sent at once where the body would be long or
+ * waits for "100 Continue", which costs the connection; else after the body.
+ */
+static enum MHD_Result
+begin(Request *request)
+{
+	const union MHD_ConnectionInfo *info;
+
+	if (check_head(request))
+		return MHD_YES;
+	if (request->failure.status != 413 &&
+		header(request, "Expect") == NULL &&
+		declared_length(request) <= SMALL_BODY)
+		return MHD_YES;
+
+	info = MHD_get_connection_info(request->connection,
+								   MHD_CONNECTION_INFO_CONNECTION_FD);
+	if (info != NULL)
+		linger_adopt(info->connect_fd);
+	return respond_failure(request);
+}
+
+/*
+ * A piece of the body.  Here no reply can be sent: what is too long is read
+ * and forgotten, within reason, and refused at its end.
+ */
+static enum MHD_Result
+receive(Request *request, const char *data, size_t length)
+{
+	if (request->failure.status == 0)
+	{
+		if (request->body.length + length <= request->max_body)
+		{
+			buffer_append(&request->body, data, length);
+			return MHD_YES;
+		}
+		refuse_length(request);
+		request->discarded = request->body.length;
+		buffer_free(&request->body);
+	}
+	request->discarded += length;
+	return request->discarded <= request->max_body + MAX_DISCARDED ?
+		MHD_YES : MHD_NO;
+}
+
+/* Called by a database thread: the request goes on. */
+static void
+job_finished(Job *job)
+{
+	Request    *request = job->owner;
+
+	request->job_done = true;
+	with_database--;
+	MHD_resume_connection(request->connection);
+}
+
+/* Hand the job over and suspend the connection until it is done. */
+static enum MHD_Result
+enqueue(Request *request)
+{
+	Job		   *job = &request->job;
+
+	job->finished = job_finished;
+	job->owner = request;
+	job->timeout = job->kind == JOB_READY ? READY_TIMEOUT :
+		request->settings->request_timeout * CLOCK_SECOND;
+	job->deadline = clock_now() + job->timeout;
+
+	/* suspended first: the job may be done before queue_put returns */
+	MHD_suspend_connection(request->connection);
+	with_database++;
+	if (queue_put(job, request->settings->queue_length))
+		return MHD_YES;
+
+	failure_try_again(&job->failure, "the server is too busy");
+	job_finished(job);
+	return MHD_YES;
+}
+
+static enum MHD_Result
+take_parameter(void *context, enum MHD_ValueKind kind, const char *name,
+			   size_t name_length, const char *value, size_t value_length)
+{
+	Request    *request = context;
+
+	(void) kind;
+	if (value == NULL)
+	{
+		value = "";
+		value_length = 0;
+	}
+	if (!text_is_utf8(name, name_length) || !text_is_utf8(value, value_length))
+	{
+		refuse(request, 400, "malformed_request",
+			   "a parameter is not UTF-8 text", NULL);
+		return MHD_NO;
+	}
+	sync_take_parameter(&request->fields, request->settings, name, value);
+	return MHD_YES;
+}
+
+/* The body of a POST as text. */
+static bool
+check_body(Request *request)
+{
+	const Buffer *body = &request->body;
+
+	if (body->failed)
+	{
+		failure_try_again(&request->failure, "the server is short of memory");
+		return false;
+	}
+	if (body->length > 0 && !text_is_utf8(body->data, body->length))
+		return refuse(request, 400, "malformed_request",
+					  "the body is not UTF-8 text", NULL);
+	if (body->length == 0 && request->route->endpoint == ENDPOINT_PUSH)
+		return refuse(request, 400, "malformed_request",
+					  "the body is empty", NULL);
+	return true;
+}
+
+/* Turn parameters and body into the job's arguments. */
+static bool
+prepare_job(Request *request)
+{
+	Job		   *job = &request->job;
+
+	MHD_get_connection_values_n(request->connection, MHD_GET_ARGUMENT_KIND,
+								take_parameter, request);
+	if (request->failure.status != 0)
+		return false;
+
+	if (request->method == METHOD_POST && !check_body(request))
+		return false;
+	if (request->method == METHOD_POST && job->kind == JOB_PULL &&
+		!sync_take_body(&request->fields, request->settings,
+						request->body.data, request->body.length,
+						&request->failure))
+		return false;
+	job->body = request->body.data;
+	return sync_fill_job(job, &request->fields, request->settings,
+						 &request->failure);
+}
+
+/* The whole request is there. */
+static enum MHD_Result
+dispatch(Request *request)
+{
+	if (request->failure.status != 0)
+		return respond_failure(request);
+	if (request->is_preflight)
+		return respond_text(request, 204, "");
+
+	switch (request->route->endpoint)
+	{
+		case ENDPOINT_HEALTH:
+			return respond_text(request, 200, "{\"status\":\"ok\"}");
+		case ENDPOINT_READY:
+			request->job.kind = JOB_READY;
+			return enqueue(request);
+		case ENDPOINT_SCHEMA:
+			request->job.kind = JOB_SCHEMA;
+			break;
+		case ENDPOINT_PULL:
+			request->job.kind = JOB_PULL;
+			break;
+		case ENDPOINT_PUSH:
+			request->job.kind = JOB_PUSH;
+			break;
+	}
+	return prepare_job(request) ? enqueue(request) : respond_failure(request);
+}
+
+/*
+ * libmicrohttpd's way in: with the head, with each piece of the body, at its
+ * end, and again after a suspension.
+ */
+static enum MHD_Result
+handle(void *unused, struct MHD_Connection *connection, const char *url,
+	   const char *method, const char *version, const char *data,
+	   size_t *length, void **context)
+{
+	Request    *request = *context;
+	enum MHD_Result result;
+
+	(void) unused;
+	(void) version;
+	if (request == NULL)
+	{
+		request = request_create(connection, url, method);
+		*context = request;
+		return request == NULL ? MHD_NO : begin(request);
+	}
+	if (*length > 0)
+	{
+		result = receive(request, data, *length);
+		*length = 0;
+		return result;
+	}
+	if (request->job_done)
+		return respond_job(request);
+	return dispatch(request);
+}
+
+static void
+completed(void *unused, struct MHD_Connection *connection, void **context,
+		  enum MHD_RequestTerminationCode reason)
+{
+	Request    *request = *context;
+
+	(void) unused;
+	(void) connection;
+	(void) reason;
+	if (request == NULL)
+		return;
+	log_request(request);
+	request_free(request);
+	*context = NULL;
+}
+
+/* ---------- start and stop ---------- */
+
+static void
+log_library(void *unused, const char *format, va_list arguments)
+{
+	char		message[256];
+
+	(void) unused;
+	vsnprintf(message, sizeof(message), format, arguments);
+	message[strcspn(message, "\n")] = '\0';
+	log_event(LOG_DEBUG, "libmicrohttpd", "message", message, NULL);
+}
+
+/* As many connections as descriptors allow. */
+static unsigned int
+connection_limit(void)
+{
+	struct rlimit limit;
+	const Settings *settings = settings_acquire();
+	rlim_t		reserved = SPARE_DESCRIPTORS * 2 +
+		(rlim_t) settings->db_connections;
+
+	settings_release(settings);
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return 256;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		getrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_cur > MAX_CONNECTIONS + reserved)
+		return MAX_CONNECTIONS;
+	return limit.rlim_cur > reserved + 16 ?
+		(unsigned int) (limit.rlim_cur - reserved) : 16;
+}
+
+bool
+http_start(int listen_socket)
+{
+	pthread_condattr_t attributes;
+
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&active_changed, &attributes);
+	pthread_condattr_destroy(&attributes);
+	id_prefix = (uint32_t) time(NULL);
+
+	if (!linger_start())
+		return false;
+	server = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD |
+							  MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
+							  0, NULL, NULL, handle, NULL,
+							  MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
+							  MHD_OPTION_LISTEN_SOCKET, listen_socket,
+							  MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
+							  MHD_OPTION_CONNECTION_LIMIT, connection_limit(),
+							  MHD_OPTION_CONNECTION_TIMEOUT,
+							  (unsigned int) IDLE_TIMEOUT,
+							  MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+							  (size_t) CONNECTION_MEMORY,
+							  MHD_OPTION_END);
+	return server != NULL;
+}
+
+/* Accept no more connections, and answer new requests with 503. */
+void
+http_refuse_new(void)
+{
+	MHD_socket	listen_socket;
+
+	refusing = true;
+	listen_socket = MHD_quiesce_daemon(server);
+	if (listen_socket != MHD_INVALID_SOCKET)
+		close(listen_socket);
+}
+
+/* Wait until no request is under way; false: it took too long. */
+bool
+http_wait_idle(int64_t until)
+{
+	struct timespec moment = clock_timespec(until);
+	bool		idle;
+
+	pthread_mutex_lock(&active_lock);
+	while (active > 0 && clock_now() < until)
+		pthread_cond_timedwait(&active_changed, &active_lock, &moment);
+	idle = active == 0;
+	pthread_mutex_unlock(&active_lock);
+	return idle;
+}
+
+/* Requests whose job the database still has: they forbid http_stop. */
+int
+http_waiting_for_database(void)
+{
+	return with_database;
+}
+
+void
+http_stop(void)
+{
+	MHD_stop_daemon(server);
+	linger_stop();
+	pthread_cond_destroy(&active_changed);
+}

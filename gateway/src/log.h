@@ -1,0 +1,27 @@
+/*-------------------------------------------------------------------------
+ *
+ * log.h
+ *	  Structured log lines, key=value, on standard error.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LOG_H
+#define LOG_H
+
+typedef enum LogLevel
+{
+	LOG_DEBUG,
+	LOG_INFO,
+	LOG_WARNING,
+	LOG_ERROR
+} LogLevel;
+
+extern const char *const log_level_names[];
+
+extern void log_set_level(LogLevel level);
+
+/* Pairs of key and value (both char *), ended by NULL; a NULL value: left out. */
+extern void log_event(LogLevel level, const char *event,...)
+			__attribute__((sentinel));
+
+#endif							/* LOG_H */

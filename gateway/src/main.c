@@ -1,0 +1,240 @@
+/*-------------------------------------------------------------------------
+ *
+ * main.c
+ *	  Start, signals, stop; and the "token" command.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "database.h"
+#include "http.h"
+#include "listener.h"
+#include "log.h"
+#include "queue.h"
+#include "settings.h"
+#include "token.h"
+
+#define VERSION			"0.1.0"
+#define DEFAULT_TTL		3600
+#define MAX_TTL			INT64_C(3155760000)	/* a century */
+
+static int
+complain(const char *message)
+{
+	fprintf(stderr, "tide-gateway: %s\n", message);
+	return 2;
+}
+
+/* The value of --name in the arguments of "token", where *i stands. */
+static const char *
+token_option(int argc, char **argv, int *i, const char *name)
+{
+	size_t		length = strlen(name);
+
+	if (strncmp(argv[*i], name, length) != 0)
+		return NULL;
+	if (argv[*i][length] == '=')
+		return argv[*i] + length + 1;
+	if (argv[*i][length] == '\0' && *i + 1 < argc)
+		return argv[++*i];
+	return NULL;
+}
+
+/*
+ * tide-gateway token: print a signed token.  A ttl below zero makes one that
+ * has expired.
+ */
+static int
+token_command(int argc, char **argv)
+{
+	const char *secret_file = getenv("TIDE_JWT_SECRET_FILE");
+	const char *user = NULL;
+	const char *role = NULL;
+	const char *value;
+	int64_t		ttl = DEFAULT_TTL;
+	Secret		secret = {0};
+	char		problem[512];
+	char	   *token;
+	int			i;
+
+	for (i = 2; i < argc; i++)
+	{
+		if ((value = token_option(argc, argv, &i, "--jwt-secret-file")) != NULL)
+			secret_file = value;
+		else if ((value = token_option(argc, argv, &i, "--sub")) != NULL)
+			user = value;
+		else if ((value = token_option(argc, argv, &i, "--role")) != NULL)
+			role = value;
+		else if ((value = token_option(argc, argv, &i, "--ttl")) == NULL)
+		{
+			snprintf(problem, sizeof(problem),
+					 "token: unknown or incomplete option \"%s\"", argv[i]);
+			return complain(problem);
+		}
+		else if (!text_parse_integer(value, &ttl) ||
+				 ttl > MAX_TTL || ttl < -MAX_TTL)
+			return complain("token: --ttl must be a number of seconds");
+	}
+	if (secret_file == NULL || user == NULL || *user == '\0')
+		return complain("token: --jwt-secret-file and --sub are needed");
+	if (!text_is_utf8(user, strlen(user)) ||
+		(role != NULL && !text_is_utf8(role, strlen(role))))
+		return complain("token: --sub and --role must be UTF-8");
+	if (!token_read_secret(secret_file, &secret, problem, sizeof(problem)))
+		return complain(problem);
+
+	token = token_create(&secret, user, role, time(NULL), (long) ttl);
+	token_free_secret(&secret);
+	if (token == NULL)
+		return complain("token: could not sign");
+	puts(token);
+	free(token);
+	return 0;
+}
+
+/* SIGHUP: read the settings again; what is wrong leaves the old ones. */
+static void
+reload(int argc, char **argv)
+{
+	char		problem[512];
+	Settings   *fresh = settings_read(argc, argv, problem, sizeof(problem));
+	const Settings *running;
+
+	if (fresh == NULL)
+	{
+		log_event(LOG_ERROR, "reload-failed", "message", problem, NULL);
+		return;
+	}
+	running = settings_acquire();
+	settings_keep_fixed(fresh, running);
+	settings_release(running);
+	settings_publish(fresh);
+	log_event(LOG_INFO, "reloaded", NULL);
+}
+
+/*
+ * Refuse what is new, finish what we have.  At the deadline what still runs
+ * in the database is cancelled, which makes its requests fail with 503.
+ */
+static void
+stop(void)
+{
+	const Settings *settings = settings_acquire();
+	int64_t		deadline = clock_now() +
+		settings->shutdown_timeout * CLOCK_SECOND;
+
+	settings_release(settings);
+	log_event(LOG_INFO, "stopping", NULL);
+	http_refuse_new();
+	queue_end_waits();
+	if (!http_wait_idle(deadline - CLOCK_SECOND))
+	{
+		log_event(LOG_WARNING, "cancelling", NULL);
+		database_cancel();
+		http_wait_idle(deadline);
+	}
+	queue_stop();
+	if (http_waiting_for_database() > 0)
+	{
+		/* a server that does not answer; there is nothing to be tidied up */
+		log_event(LOG_ERROR, "stopped", "unfinished", "yes", NULL);
+		_exit(0);
+	}
+	database_stop();
+	http_stop();
+	log_event(LOG_INFO, "stopped", NULL);
+}
+
+/* Until we are told to stop.  The signals are blocked in all threads. */
+static void
+serve_signals(const sigset_t *signals, int argc, char **argv)
+{
+	int			number;
+
+	for (;;)
+	{
+		if (sigwait(signals, &number) != 0)
+			continue;
+		if (number != SIGHUP)
+			return;
+		reload(argc, argv);
+	}
+}
+
+static void
+block_signals(sigset_t *signals)
+{
+	sigemptyset(signals);
+	sigaddset(signals, SIGTERM);
+	sigaddset(signals, SIGINT);
+	sigaddset(signals, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static int
+serve(int argc, char **argv)
+{
+	char		problem[512];
+	char		address[128];
+	char		port[16];
+	sigset_t	signals;
+	const Settings *settings;
+	Settings   *fresh = settings_read(argc, argv, problem, sizeof(problem));
+	int			listen_socket;
+	bool		started;
+
+	if (fresh == NULL)
+		return complain(problem);
+	block_signals(&signals);
+	settings_publish(fresh);
+	settings = settings_acquire();
+
+	listen_socket = listener_open(settings->listen, address, sizeof(address),
+								  port, sizeof(port), problem, sizeof(problem));
+	if (listen_socket < 0)
+		return complain(problem);
+	queue_start();
+	started = database_start(settings->database_url, settings->db_connections,
+							 problem, sizeof(problem));
+	settings_release(settings);
+	if (!started)
+		return complain(problem);
+	if (!http_start(listen_socket))
+		return complain("could not start the HTTP server");
+	log_event(LOG_INFO, "listening", "address", address, "port", port,
+			  "version", VERSION, NULL);
+
+	serve_signals(&signals, argc, argv);
+	stop();
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	int			i;
+
+	if (argc > 1 && strcmp(argv[1], "token") == 0)
+		return token_command(argc, argv);
+	for (i = 1; i < argc; i++)
+	{
+		if (strcmp(argv[i], "--help") == 0)
+		{
+			settings_print_help(stdout);
+			return 0;
+		}
+		if (strcmp(argv[i], "--version") == 0)
+		{
+			puts("tide-gateway " VERSION);
+			return 0;
+		}
+	}
+	return serve(argc, argv);
+}

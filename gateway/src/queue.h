@@ -1,0 +1,27 @@
+/*-------------------------------------------------------------------------
+ *
+ * queue.h
+ *	  The bounded queue between requests and database threads.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef QUEUE_H
+#define QUEUE_H
+
+#include <stdbool.h>
+
+#include "job.h"
+
+#define QUEUE_FOREVER	INT64_MAX
+
+extern void queue_start(void);
+extern bool queue_put(Job *job, int length);
+extern bool queue_put_later(Job *job, int length);
+extern Job *queue_take(int64_t until);
+extern void queue_pause(int64_t until);
+extern void queue_end_waits(void);
+extern bool queue_waits_ended(void);
+extern void queue_stop(void);
+extern bool queue_is_stopping(void);
+
+#endif							/* QUEUE_H */

@@ -1,0 +1,546 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.c
+ *	  The gateway's settings: one table, three ways in.
+ *
+ * The command line goes before the environment (TIDE_LISTEN for --listen),
+ * the environment before the file that --config names.  A name that is not
+ * in the table is an error everywhere: a setting that is silently without
+ * effect could be the one that was to keep somebody out.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "settings.h"
+
+extern char **environ;
+
+typedef enum SettingType
+{
+	SETTING_TEXT,
+	SETTING_INTEGER
+} SettingType;
+
+typedef struct Setting
+{
+	const char *name;			/* on the command line and in the file */
+	SettingType type;
+	size_t		offset;			/* of its field in Settings */
+	const char *initial;		/* default value */
+	int			minimum;
+	int			maximum;
+	bool		reloads;		/* SIGHUP gives it its new value */
+	const char *help;
+} Setting;
+
+#define FIELD(name) offsetof(Settings, name)
+
+static const Setting table[] = {
+	{"listen", SETTING_TEXT, FIELD(listen), "127.0.0.1:8080", 0, 0, false,
+	"address and port to serve on; port 0 picks a free one and logs it"},
+	{"database-url", SETTING_TEXT, FIELD(database_url), "", 0, 0, false,
+	"conninfo string or postgresql:// URI; what it leaves out comes from PG*"},
+	{"jwt-secret-file", SETTING_TEXT, FIELD(jwt_secret_file), "", 0, 0, true,
+	"file with the HS256 secret, at least 32 bytes; required"},
+	{"default-role", SETTING_TEXT, FIELD(default_role), "tide_user", 0, 0, true,
+	"database role of a token that has no role claim"},
+	{"max-pull-rows", SETTING_INTEGER, FIELD(max_pull_rows), "500",
+	1, 100000, true, "most rows in one reply to a pull; limit is lowered to it"},
+	{"max-push-changes", SETTING_INTEGER, FIELD(max_push_changes), "5000",
+	1, 1000000, true, "most changes in one push"},
+	{"max-body-bytes", SETTING_INTEGER, FIELD(max_body_bytes), "16777216",
+	1, 1 << 30, true, "longest request body"},
+	{"max-time-rows", SETTING_INTEGER, FIELD(max_time_rows), "50000",
+	1, 10000000, true, "most rows in one reply to a pull since a time"},
+	{"scope-params", SETTING_TEXT, FIELD(scope_params_text),
+	"scope,athleteId,userId", 0, 0, true,
+	"parameters of a pull that name a scope"},
+	{"cors-origins", SETTING_TEXT, FIELD(cors_origins_text), "", 0, 0, true,
+	"origins whose pages may call, separated by commas, or *; empty: none"},
+	{"db-connections", SETTING_INTEGER, FIELD(db_connections), "4",
+	1, 1000, false, "connections to the database, each with its own thread"},
+	{"queue-length", SETTING_INTEGER, FIELD(queue_length), "1000",
+	1, 1000000, true, "requests that may wait for a connection; above it 503"},
+	{"request-timeout", SETTING_INTEGER, FIELD(request_timeout), "30",
+	1, 3600, true, "seconds until a request is given up with 503"},
+	{"shutdown-timeout", SETTING_INTEGER, FIELD(shutdown_timeout), "10",
+	1, 3600, true, "seconds that SIGTERM gives running requests"},
+	{"log-level", SETTING_TEXT, FIELD(log_level_text), "info", 0, 0, true,
+	"debug, info, warning or error"},
+	{NULL}
+};
+
+#define MAX_SETTINGS	32
+
+/* Values as text, before they are checked; index as in the table. */
+typedef struct Values
+{
+	char	   *text[MAX_SETTINGS];
+	char	   *config;			/* --config */
+} Values;
+
+static pthread_mutex_t current_lock = PTHREAD_MUTEX_INITIALIZER;
+static Settings *current = NULL;
+
+static int
+find_setting(const char *name)
+{
+	int			i;
+
+	for (i = 0; table[i].name != NULL; i++)
+	{
+		if (strcmp(table[i].name, name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+static char *
+duplicate(const char *text)
+{
+	char	   *copy = strdup(text);
+
+	/* while settings are read, there is nothing to go on with */
+	if (copy == NULL)
+		abort();
+	return copy;
+}
+
+/* First come, first kept: the ways in are read by falling precedence. */
+static void
+keep_first(char **slot, const char *text)
+{
+	if (*slot == NULL)
+		*slot = duplicate(text);
+}
+
+static void
+replace(char **slot, const char *text)
+{
+	free(*slot);
+	*slot = duplicate(text);
+}
+
+/* TIDE_MAX_PULL_ROWS for max-pull-rows; "variable" holds 64 bytes. */
+static void
+environment_name(const char *name, char *variable)
+{
+	char	   *c = variable + sprintf(variable, "TIDE_");
+
+	for (; *name != '\0'; name++)
+		*c++ = *name == '-' ? '_' : (char) toupper((unsigned char) *name);
+	*c = '\0';
+}
+
+/* --name value or --name=value; the last one given counts. */
+static bool
+read_arguments(int argc, char **argv, Values *values,
+			   char *problem, size_t problem_size)
+{
+	int			i;
+
+	for (i = 1; i < argc; i++)
+	{
+		char		name[64];
+		const char *value = strchr(argv[i], '=');
+		size_t		length = value ? (size_t) (value - argv[i]) : strlen(argv[i]);
+		int			index;
+
+		if (strncmp(argv[i], "--", 2) != 0 || length >= sizeof(name))
+		{
+			snprintf(problem, problem_size, "unexpected argument \"%s\"", argv[i]);
+			return false;
+		}
+		memcpy(name, argv[i] + 2, length - 2);
+		name[length - 2] = '\0';
+
+		index = find_setting(name);
+		if (index < 0 && strcmp(name, "config") != 0)
+		{
+			snprintf(problem, problem_size, "unknown setting \"--%s\"", name);
+			return false;
+		}
+		if (value != NULL)
+			value++;
+		else if (i + 1 < argc)
+			value = argv[++i];
+		else
+		{
+			snprintf(problem, problem_size, "\"--%s\" needs a value", name);
+			return false;
+		}
+		replace(index < 0 ? &values->config : &values->text[index], value);
+	}
+	return true;
+}
+
+/*
+ * Variables named TIDE_* that container platforms and our own tests set, and
+ * that are no settings.
+ */
+static bool
+is_foreign_variable(const char *variable)
+{
+	static const char *const prefixes[] = {
+		"TIDE_TEST_", "TIDE_SERVICE_", "TIDE_PORT=", "TIDE_PORT_", NULL
+	};
+	int			i;
+
+	for (i = 0; prefixes[i] != NULL; i++)
+	{
+		if (strncmp(variable, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* An empty variable counts as absent, as container files often leave it. */
+static bool
+read_environment(Values *values, char *problem, size_t problem_size)
+{
+	char		variable[64];
+	const char *value;
+	char	  **entry;
+	int			i;
+
+	for (entry = environ; entry != NULL && *entry != NULL; entry++)
+	{
+		size_t		length = strcspn(*entry, "=");
+		bool		known = false;
+
+		if (strncmp(*entry, "TIDE_", 5) != 0 || is_foreign_variable(*entry))
+			continue;
+		for (i = 0; table[i].name != NULL && !known; i++)
+		{
+			environment_name(table[i].name, variable);
+			known = strlen(variable) == length &&
+				strncmp(*entry, variable, length) == 0;
+		}
+		if (!known && strncmp(*entry, "TIDE_CONFIG=", 12) != 0)
+		{
+			snprintf(problem, problem_size,
+					 "unknown setting \"%.*s\" in the environment",
+					 (int) length, *entry);
+			return false;
+		}
+	}
+
+	for (i = 0; table[i].name != NULL; i++)
+	{
+		environment_name(table[i].name, variable);
+		value = getenv(variable);
+		if (value != NULL && *value != '\0')
+			keep_first(&values->text[i], value);
+	}
+	value = getenv("TIDE_CONFIG");
+	if (value != NULL && *value != '\0')
+		keep_first(&values->config, value);
+	return true;
+}
+
+/* One "name = value" of the file; false: "problem" says what is wrong. */
+static bool
+read_line(char *line, Values *file_values, char *problem, size_t problem_size)
+{
+	char	   *name = text_trim(line);
+	char	   *value;
+	int			index;
+
+	if (*name == '\0' || *name == '#')
+		return true;
+	value = strchr(name, '=');
+	if (value == NULL)
+	{
+		snprintf(problem, problem_size, "a line is not of the form name = value");
+		return false;
+	}
+	*value++ = '\0';
+	name = text_trim(name);
+	value = text_trim(value);
+
+	index = find_setting(name);
+	if (index < 0)
+	{
+		snprintf(problem, problem_size, "unknown setting \"%s\"", name);
+		return false;
+	}
+	replace(&file_values->text[index], value);
+	return true;
+}
+
+static void
+free_values(Values *values)
+{
+	int			i;
+
+	for (i = 0; i < MAX_SETTINGS; i++)
+		free(values->text[i]);
+	free(values->config);
+}
+
+static bool
+read_file(const char *path, Values *values, char *problem, size_t problem_size)
+{
+	FILE	   *file = fopen(path, "r");
+	Values		file_values = {.config = NULL};
+	char	   *line = NULL;
+	size_t		size = 0;
+	int			number = 0;
+	bool		good = true;
+	char		detail[256];
+	int			i;
+
+	if (file == NULL)
+	{
+		snprintf(problem, problem_size, "could not open \"%s\": %s",
+				 path, strerror(errno));
+		return false;
+	}
+	while (good && getline(&line, &size, file) >= 0)
+	{
+		number++;
+		good = read_line(line, &file_values, detail, sizeof(detail));
+	}
+	if (!good)
+		snprintf(problem, problem_size, "\"%s\", line %d: %s", path, number,
+				 detail);
+	else if (ferror(file))
+	{
+		snprintf(problem, problem_size, "could not read \"%s\"", path);
+		good = false;
+	}
+	free(line);
+	fclose(file);
+
+	for (i = 0; good && table[i].name != NULL; i++)
+	{
+		if (file_values.text[i] != NULL)
+			keep_first(&values->text[i], file_values.text[i]);
+	}
+	free_values(&file_values);
+	return good;
+}
+
+/* Give each field its value, or its default. */
+static bool
+assign(Settings *settings, const Values *values,
+	   char *problem, size_t problem_size)
+{
+	int			i;
+
+	for (i = 0; table[i].name != NULL; i++)
+	{
+		const Setting *setting = &table[i];
+		const char *text = values->text[i] ? values->text[i] : setting->initial;
+		char	   *field = (char *) settings + setting->offset;
+		int64_t		number;
+
+		if (setting->type == SETTING_TEXT)
+		{
+			*(char **) field = duplicate(text);
+			continue;
+		}
+		if (!text_parse_integer(text, &number) ||
+			number < setting->minimum || number > setting->maximum)
+		{
+			snprintf(problem, problem_size,
+					 "%s must be a whole number from %d to %d, not \"%s\"",
+					 setting->name, setting->minimum, setting->maximum, text);
+			return false;
+		}
+		*(int *) field = (int) number;
+	}
+	return true;
+}
+
+/* What follows from the values: lists, the level, the secret. */
+static bool
+derive(Settings *settings, char *problem, size_t problem_size)
+{
+	int			level = 0;
+
+	if (!list_split(&settings->scope_params, settings->scope_params_text) ||
+		!list_split(&settings->cors_origins, settings->cors_origins_text))
+		abort();
+	settings->cors_any = list_contains(&settings->cors_origins, "*");
+
+	while (log_level_names[level] != NULL &&
+		   strcmp(log_level_names[level], settings->log_level_text) != 0)
+		level++;
+	if (log_level_names[level] == NULL)
+	{
+		snprintf(problem, problem_size,
+				 "log-level must be debug, info, warning or error, not \"%s\"",
+				 settings->log_level_text);
+		return false;
+	}
+	settings->log_level = level;
+
+	if (settings->default_role[0] == '\0' ||
+		strcmp(settings->default_role, "none") == 0)
+	{
+		snprintf(problem, problem_size, "default-role must name a role");
+		return false;
+	}
+	if (settings->jwt_secret_file[0] == '\0')
+	{
+		snprintf(problem, problem_size,
+				 "jwt-secret-file is required: without it no token could be checked");
+		return false;
+	}
+	return token_read_secret(settings->jwt_secret_file, &settings->jwt_secret,
+							 problem, problem_size);
+}
+
+static void
+free_settings(Settings *settings)
+{
+	int			i;
+
+	for (i = 0; table[i].name != NULL; i++)
+	{
+		if (table[i].type == SETTING_TEXT)
+			free(*(char **) ((char *) settings + table[i].offset));
+	}
+	list_free(&settings->scope_params);
+	list_free(&settings->cors_origins);
+	token_free_secret(&settings->jwt_secret);
+	free(settings);
+}
+
+/*
+ * Read all three ways in.  NULL: "problem" says what is wrong.  argv[0] is
+ * skipped.
+ */
+Settings *
+settings_read(int argc, char **argv, char *problem, size_t problem_size)
+{
+	Values		values = {.config = NULL};
+	Settings   *settings = calloc(1, sizeof(Settings));
+	bool		good;
+
+	_Static_assert(sizeof(table) / sizeof(table[0]) <= MAX_SETTINGS,
+				   "MAX_SETTINGS is too low");
+	if (settings == NULL)
+		abort();
+
+	good = read_arguments(argc, argv, &values, problem, problem_size) &&
+		read_environment(&values, problem, problem_size) &&
+		(values.config == NULL ||
+		 read_file(values.config, &values, problem, problem_size)) &&
+		assign(settings, &values, problem, problem_size) &&
+		derive(settings, problem, problem_size);
+
+	free_values(&values);
+	if (!good)
+	{
+		free_settings(settings);
+		return NULL;
+	}
+	return settings;
+}
+
+/* Settings that only a restart changes keep the running value; say so. */
+void
+settings_keep_fixed(Settings *fresh, const Settings *running)
+{
+	int			i;
+
+	for (i = 0; table[i].name != NULL; i++)
+	{
+		char	   *new_field = (char *) fresh + table[i].offset;
+		const char *old_field = (const char *) running + table[i].offset;
+		bool		changed;
+
+		if (table[i].reloads)
+			continue;
+		if (table[i].type == SETTING_TEXT)
+		{
+			changed = strcmp(*(char **) new_field,
+							 *(char *const *) old_field) != 0;
+			replace((char **) new_field, *(char *const *) old_field);
+		}
+		else
+		{
+			changed = *(int *) new_field != *(const int *) old_field;
+			*(int *) new_field = *(const int *) old_field;
+		}
+		if (changed)
+			log_event(LOG_WARNING, "needs-restart", "setting", table[i].name,
+					  NULL);
+	}
+}
+
+/* Make these the settings of requests from now on; takes them over. */
+void
+settings_publish(Settings *settings)
+{
+	Settings   *old;
+
+	settings->references = 1;
+	log_set_level((LogLevel) settings->log_level);
+
+	pthread_mutex_lock(&current_lock);
+	old = current;
+	current = settings;
+	pthread_mutex_unlock(&current_lock);
+
+	if (old != NULL)
+		settings_release(old);
+}
+
+/* The settings in force; stay valid until settings_release. */
+const Settings *
+settings_acquire(void)
+{
+	Settings   *settings;
+
+	pthread_mutex_lock(&current_lock);
+	settings = current;
+	settings->references++;
+	pthread_mutex_unlock(&current_lock);
+	return settings;
+}
+
+void
+settings_release(const Settings *settings)
+{
+	Settings   *own = (Settings *) settings;
+
+	if (atomic_fetch_sub(&own->references, 1) == 1)
+		free_settings(own);
+}
+
+void
+settings_print_help(FILE *out)
+{
+	char		variable[64];
+	int			i;
+
+	fprintf(out,
+			"tide-gateway: speaks pg_tide's sync protocol over HTTP\n\n"
+			"Usage:\n"
+			"  tide-gateway [--SETTING VALUE]...\n"
+			"  tide-gateway token --jwt-secret-file FILE --sub USER [--role ROLE] [--ttl SECONDS]\n"
+			"  tide-gateway --help | --version\n\n"
+			"Each setting can be given on the command line, in the environment, or in the\n"
+			"file named by --config (TIDE_CONFIG) as \"name = value\"; the first of these\n"
+			"that has it counts.  SIGHUP reads them again; * marks those that need a\n"
+			"restart.\n\n"
+			"Settings:\n");
+	for (i = 0; table[i].name != NULL; i++)
+	{
+		environment_name(table[i].name, variable);
+		fprintf(out, "  --%s%s  (%s, default: %s)\n      %s\n",
+				table[i].name, table[i].reloads ? "" : " *", variable,
+				table[i].initial[0] ? table[i].initial : "none",
+				table[i].help);
+	}
+}

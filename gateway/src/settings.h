@@ -1,0 +1,59 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.h
+ *	  The gateway's settings: one table, three ways in.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SETTINGS_H
+#define SETTINGS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "text.h"
+#include "token.h"
+
+/*
+ * One reading of all settings.  Never changed once published; a reload
+ * publishes another one, and a request keeps the one it began with.
+ */
+typedef struct Settings
+{
+	char	   *listen;
+	char	   *database_url;
+	char	   *jwt_secret_file;
+	char	   *scope_params_text;
+	char	   *cors_origins_text;
+	char	   *default_role;
+	char	   *log_level_text;
+	int			max_pull_rows;
+	int			max_push_changes;
+	int			max_body_bytes;
+	int			max_time_rows;
+	int			db_connections;
+	int			queue_length;
+	int			request_timeout;	/* seconds */
+	int			shutdown_timeout;	/* seconds */
+
+	/* worked out from the above */
+	StringList	scope_params;
+	StringList	cors_origins;
+	bool		cors_any;		/* the origins are "*" */
+	int			log_level;
+	Secret		jwt_secret;
+
+	atomic_int	references;
+} Settings;
+
+extern Settings *settings_read(int argc, char **argv, char *problem,
+							   size_t problem_size);
+extern void settings_publish(Settings *settings);
+extern void settings_keep_fixed(Settings *fresh, const Settings *running);
+extern const Settings *settings_acquire(void);
+extern void settings_release(const Settings *settings);
+extern void settings_print_help(FILE *out);
+
+#endif							/* SETTINGS_H */

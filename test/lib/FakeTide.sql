@@ -1,0 +1,90 @@
+-- A double of pg_tide's functions for tests of the gateway alone.
+--
+-- Replies tell what the gateway sent.  "since" of a pull, and fields of a
+-- pushed body, make the double misbehave in the way a test needs.  To be run
+-- in an empty database, by a superuser, in place of CREATE EXTENSION pg_tide.
+
+CREATE SCHEMA tide;
+GRANT USAGE ON SCHEMA tide TO PUBLIC;
+
+CREATE TABLE tide.pushed (id serial PRIMARY KEY, body jsonb, client_id text,
+						  who text DEFAULT current_user);
+CREATE TABLE tide.parent (id int PRIMARY KEY);
+CREATE TABLE tide.child (
+	parent_id int REFERENCES tide.parent DEFERRABLE INITIALLY DEFERRED);
+CREATE SEQUENCE tide.attempts;
+GRANT ALL ON ALL TABLES IN SCHEMA tide TO PUBLIC;
+GRANT ALL ON ALL SEQUENCES IN SCHEMA tide TO PUBLIC;
+
+-- 'raise:SQLSTATE:message:hint', 'sleep:seconds', 'conflict:n' (the first n
+-- runs fail with 40001), 'die:n' (the first n runs end their own session)
+CREATE FUNCTION tide.misbehave(how text) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+	word text := split_part(how, ':', 1);
+	argument text := split_part(how, ':', 2);
+BEGIN
+	IF word = 'raise' THEN
+		RAISE EXCEPTION USING ERRCODE = argument,
+			MESSAGE = split_part(how, ':', 3), HINT = split_part(how, ':', 4);
+	ELSIF word = 'sleep' THEN
+		PERFORM pg_sleep(argument::float8);
+	ELSIF word = 'conflict' AND nextval('tide.attempts') <= argument::int THEN
+		RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'made-up conflict';
+	ELSIF word = 'die' AND nextval('tide.attempts') <= argument::int THEN
+		PERFORM pg_terminate_backend(pg_backend_pid());
+		PERFORM pg_sleep(10);
+	END IF;
+END $$;
+
+CREATE FUNCTION tide.echo() RETURNS jsonb LANGUAGE sql AS $$
+	SELECT jsonb_build_object(
+		'role', current_user,
+		'claims', current_setting('request.jwt.claims'),
+		'clientId', current_setting('pg_tide.client_id'),
+		'times', current_setting('pg_tide.times'),
+		'maxTimeRows', current_setting('pg_tide.max_time_rows'),
+		'maxPushChanges', current_setting('pg_tide.max_push_changes'),
+		'isolation', current_setting('transaction_isolation'),
+		'readOnly', current_setting('transaction_read_only'),
+		'statementTimeout', current_setting('statement_timeout'),
+		'application', current_setting('application_name'))
+$$;
+
+-- since 'wait': nothing until something was pushed
+CREATE FUNCTION tide.pull(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
+	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100,
+	client_id text DEFAULT NULL) RETURNS json
+LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM tide.misbehave(since);
+	IF since = 'wait' AND NOT EXISTS (SELECT FROM tide.pushed) THEN
+		RETURN '{"changesByType":{},"deletedByType":{},"cursor":"c","stats":{},'
+			'"hasMore":false,"reset":false,"revokedScopes":[]}';
+	END IF;
+	RETURN json_build_object('echo', tide.echo() || jsonb_build_object(
+		'since', since, 'scopes', scopes, 'entityTypes', entity_types,
+		'maxRows', max_rows, 'pullClientId', client_id),
+		'stats', json_build_object('x', 1));
+END $$;
+
+-- body: {"do": misbehaviour, "deferred": true}
+CREATE FUNCTION tide.push(body jsonb, scopes text[] DEFAULT NULL,
+	client_id text DEFAULT NULL, batch_id text DEFAULT NULL,
+	atomic boolean DEFAULT NULL) RETURNS json
+LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO tide.pushed (body, client_id)
+		VALUES (body, current_setting('pg_tide.client_id'));
+	PERFORM tide.misbehave(body->>'do');
+	IF body ? 'deferred' THEN
+		INSERT INTO tide.child VALUES (-1);
+	END IF;
+	RETURN json_build_object('echo', tide.echo(), 'body', body);
+END $$;
+
+CREATE FUNCTION tide.schema() RETURNS json LANGUAGE sql AS $$
+	SELECT json_build_object('echo', tide.echo())
+$$;
+
+CREATE FUNCTION tide.protocol() RETURNS int LANGUAGE sql AS 'SELECT 1';
