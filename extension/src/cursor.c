@@ -13,7 +13,7 @@
  *	  generation	8 bytes, if the flag says so
  *	  seen, covered scopes, covered types
  *	  in the log:	target, xid, seq, index + 1
- *	  in the tables: wanted scopes, wanted types, reg, scope?, key?
+ *	  in the tables: wanted scopes, wanted types, done types, reg, scope?, key?
  *
  * Numbers are varints (seven bits a byte, low bits first), ascending numbers
  * are stored as differences, and a canonical uuid takes 16 bytes.  There is
@@ -334,6 +334,7 @@ cursor_encode(const Cursor *cursor)
 		Assert(cursor->reg >= 0);
 		put_scopes(&w, &cursor->wanted_scopes);
 		put_types(&w, &cursor->wanted_types);
+		put_types(&w, &cursor->done_types);
 		put_varint(&w, (uint64) cursor->reg);
 		if (flags & FLAG_SCOPE)
 			put_string(&w, cursor->scope);
@@ -600,6 +601,7 @@ get_place_in_tables(Reader *r, uint8 flags, Cursor *cursor)
 {
 	get_scopes(r, &cursor->wanted_scopes);
 	get_types(r, &cursor->wanted_types);
+	get_types(r, &cursor->done_types);
 	cursor->reg = (int32) get_varint(r, PG_INT32_MAX);
 	if (flags & FLAG_SCOPE)
 		cursor->scope = get_string(r);

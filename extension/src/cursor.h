@@ -68,6 +68,7 @@ typedef struct Cursor
 	/* CURSOR_IN_TABLES */
 	ScopeSet	wanted_scopes;
 	TypeSet		wanted_types;
+	TypeSet		done_types;		/* of those, read to the end */
 	int32		reg;
 	char	   *scope;			/* NULL: of a shared table, or all scopes */
 	char	   *key;			/* NULL: nothing of it was sent */
