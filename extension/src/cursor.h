@@ -42,9 +42,9 @@ typedef enum CursorPhase
 	CURSOR_AT_REST = 0,			/* everything visible in "seen" was sent */
 	CURSOR_IN_LOG = 1,			/* between "seen" and "target", at (xid, seq,
 								 * index): that entry's key was sent */
-	CURSOR_IN_TABLES = 2		/* "seen" is complete for covered scopes and types; the
-								 * rest of wanted is being read from the
-								 * tables, after (reg, scope, key) */
+	CURSOR_IN_TABLES = 2		/* "seen" is complete for covered scopes and
+								 * types; the rest of wanted is being read
+								 * from the tables, after (reg, scope, key) */
 } CursorPhase;
 
 typedef struct Cursor
@@ -64,7 +64,8 @@ typedef struct Cursor
 	TideSnapshot target;
 	uint64		xid;
 	int64		seq;
-	int32		index;			/* of the key in the entry; -1: none of it was sent */
+	int32		index;			/* of the key in the entry; -1: none of it was
+								 * sent */
 	/* CURSOR_IN_TABLES */
 	ScopeSet	wanted_scopes;
 	TypeSet		wanted_types;

@@ -33,9 +33,11 @@ extern void wire_append_row(StringInfo buf, TrackedTable *t,
 							Datum *values, bool *nulls);
 extern void wire_append_value(StringInfo buf, TrackedTable *t,
 							  TrackedColumn *c, Datum value);
+
 /* "name":value,... without braces; values[] by position in t->keys */
 extern void wire_append_key_members(StringInfo buf, TrackedTable *t,
 									Datum *values);
+
 /* as wire_times_in_ms says; the second one drops what is below a millisecond */
 extern void wire_append_time(StringInfo buf, TimestampTz time);
 extern void wire_append_time_ms_floor(StringInfo buf, TimestampTz time);

@@ -404,7 +404,7 @@ time_scan_ms(const char *text, size_t len, Timestamp *result)
 	return IS_VALID_TIMESTAMP(*result);
 }
 
-static void pg_attribute_noreturn()
+static void
 bad_time(const char *what, const char *text)
 {
 	int			len = strlen(text);
@@ -415,16 +415,14 @@ bad_time(const char *what, const char *text)
 			 errmsg("%s is not a time: \"%.*s%s\"", what, shown, text,
 					shown < len ? "..." : ""),
 			 errhint("Pass ISO 8601, such as 2026-11-21T20:39:11.123Z, or Unix milliseconds, such as 1795293551123.")));
-	pg_unreachable();
 }
 
-static void pg_attribute_noreturn()
+static void
 time_out_of_range(const char *what)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_TIDE_BAD_TIME),
 			 errmsg("%s is out of the range of times", what)));
-	pg_unreachable();
 }
 
 static void
