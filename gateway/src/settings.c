@@ -5,8 +5,8 @@
  *
  * The command line goes before the environment (TIDE_LISTEN for --listen),
  * the environment before the file that --config names.  A name that is not
- * in the table is an error everywhere: a setting that is silently without
- * effect could be the one that was to keep somebody out.
+ * in the table is an error: a setting that is silently without effect could
+ * be the one that was to keep somebody out.
  *
  *-------------------------------------------------------------------------
  */
@@ -182,23 +182,53 @@ read_arguments(int argc, char **argv, Values *values,
 }
 
 /*
- * Variables named TIDE_* that container platforms and our own tests set, and
- * that are no settings.
+ * Settings of versions to come.  Somebody who sets one of these in the
+ * environment counts on it, most of all on the first three.
+ */
+static const char *const later_settings[] = {
+	"TIDE_JWKS_FILE", "TIDE_JWT_ISSUER", "TIDE_JWT_AUDIENCE",
+	"TIDE_METRICS_LISTEN", "TIDE_MAINTAIN_INTERVAL", NULL
+};
+
+/*
+ * What of the environment is named TIDE_* and is no setting.  The environment
+ * is shared with others (container platforms set TIDE_SERVICE_HOST for a
+ * service named tide), so there it is only worth a warning.
  */
 static bool
-is_foreign_variable(const char *variable)
+check_environment(char *problem, size_t problem_size)
 {
-	static const char *const prefixes[] = {
-		"TIDE_TEST_", "TIDE_SERVICE_", "TIDE_PORT=", "TIDE_PORT_", NULL
-	};
+	char	  **entry;
 	int			i;
 
-	for (i = 0; prefixes[i] != NULL; i++)
+	for (i = 0; later_settings[i] != NULL; i++)
 	{
-		if (strncmp(variable, prefixes[i], strlen(prefixes[i])) == 0)
-			return true;
+		if (getenv(later_settings[i]) == NULL)
+			continue;
+		snprintf(problem, problem_size,
+				 "\"%s\" in the environment is not supported by this version",
+				 later_settings[i]);
+		return false;
 	}
-	return false;
+
+	for (entry = environ; entry != NULL && *entry != NULL; entry++)
+	{
+		char		name[64];
+		char		variable[64];
+		bool		known = strncmp(*entry, "TIDE_CONFIG=", 12) == 0;
+
+		if (strncmp(*entry, "TIDE_", 5) != 0)
+			continue;
+		snprintf(name, sizeof(name), "%.*s", (int) strcspn(*entry, "="), *entry);
+		for (i = 0; table[i].name != NULL && !known; i++)
+		{
+			environment_name(table[i].name, variable);
+			known = strcmp(variable, name) == 0;
+		}
+		if (!known)
+			log_event(LOG_WARNING, "unknown-variable", "name", name, NULL);
+	}
+	return true;
 }
 
 /* An empty variable counts as absent, as container files often leave it. */
@@ -207,31 +237,10 @@ read_environment(Values *values, char *problem, size_t problem_size)
 {
 	char		variable[64];
 	const char *value;
-	char	  **entry;
 	int			i;
 
-	for (entry = environ; entry != NULL && *entry != NULL; entry++)
-	{
-		size_t		length = strcspn(*entry, "=");
-		bool		known = false;
-
-		if (strncmp(*entry, "TIDE_", 5) != 0 || is_foreign_variable(*entry))
-			continue;
-		for (i = 0; table[i].name != NULL && !known; i++)
-		{
-			environment_name(table[i].name, variable);
-			known = strlen(variable) == length &&
-				strncmp(*entry, variable, length) == 0;
-		}
-		if (!known && strncmp(*entry, "TIDE_CONFIG=", 12) != 0)
-		{
-			snprintf(problem, problem_size,
-					 "unknown setting \"%.*s\" in the environment",
-					 (int) length, *entry);
-			return false;
-		}
-	}
-
+	if (!check_environment(problem, problem_size))
+		return false;
 	for (i = 0; table[i].name != NULL; i++)
 	{
 		environment_name(table[i].name, variable);
@@ -534,7 +543,9 @@ settings_print_help(FILE *out)
 			"file named by --config (TIDE_CONFIG) as \"name = value\"; the first of these\n"
 			"that has it counts.  SIGHUP reads them again; * marks those that need a\n"
 			"restart.\n\n"
-			"Settings:\n");
+			"Settings:\n"
+			"  --config  (TIDE_CONFIG, default: none)\n"
+			"      file with further settings\n");
 	for (i = 0; table[i].name != NULL; i++)
 	{
 		environment_name(table[i].name, variable);

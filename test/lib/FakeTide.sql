@@ -12,26 +12,38 @@ CREATE TABLE tide.pushed (id serial PRIMARY KEY, body jsonb, client_id text,
 CREATE TABLE tide.parent (id int PRIMARY KEY);
 CREATE TABLE tide.child (
 	parent_id int REFERENCES tide.parent DEFERRABLE INITIALLY DEFERRED);
-CREATE SEQUENCE tide.attempts;
+CREATE TABLE tide.mark (at timestamptz);
 GRANT ALL ON ALL TABLES IN SCHEMA tide TO PUBLIC;
 GRANT ALL ON ALL SEQUENCES IN SCHEMA tide TO PUBLIC;
 
 -- 'raise:SQLSTATE:message:hint', 'sleep:seconds', 'conflict:n' (the first n
--- runs fail with 40001), 'die:n' (the first n runs end their own session)
+-- runs of a session fail with 40001), 'die' (sessions that are older than
+-- tide.mark end themselves).  Counts in advisory locks of the session, because
+-- nothing else outlives a rollback of a read-only transaction.
 CREATE FUNCTION tide.misbehave(how text) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
-	word text := split_part(how, ':', 1);
+	word text := coalesce(split_part(how, ':', 1), '');
 	argument text := split_part(how, ':', 2);
+	runs bigint;
 BEGIN
 	IF word = 'raise' THEN
 		RAISE EXCEPTION USING ERRCODE = argument,
 			MESSAGE = split_part(how, ':', 3), HINT = split_part(how, ':', 4);
 	ELSIF word = 'sleep' THEN
 		PERFORM pg_sleep(argument::float8);
-	ELSIF word = 'conflict' AND nextval('tide.attempts') <= argument::int THEN
-		RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'made-up conflict';
-	ELSIF word = 'die' AND nextval('tide.attempts') <= argument::int THEN
+	ELSIF word = 'conflict' THEN
+		SELECT count(*) INTO runs FROM pg_locks
+			WHERE locktype = 'advisory' AND pid = pg_backend_pid();
+		IF runs < argument::bigint THEN
+			PERFORM pg_advisory_lock_shared(77, runs::int);
+			RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'made-up conflict';
+		END IF;
+		PERFORM pg_advisory_unlock_all();
+	ELSIF word = 'die' AND
+		(SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())
+		< (SELECT at FROM tide.mark)
+	THEN
 		PERFORM pg_terminate_backend(pg_backend_pid());
 		PERFORM pg_sleep(10);
 	END IF;

@@ -298,10 +298,24 @@ BEGIN
 	IF to_regrole('tide_gateway') IS NULL THEN
 		CREATE ROLE tide_gateway LOGIN NOINHERIT;
 	END IF;
-	GRANT tide_user TO tide_gateway;
+	IF NOT pg_has_role('tide_gateway', 'tide_user', 'MEMBER') THEN
+		GRANT tide_user TO tide_gateway;
+	END IF;
 END $$;
 SQL
 	return;
+}
+
+# Roles, and a database with the double of pg_tide: what tests of the gateway
+# alone need.  Returns the database's name.
+sub create_fake
+{
+	my ($self) = @_;
+	$self->create_roles;
+	my $database = $self->create_database;
+	$self->sql_file($database,
+		TideTest::root_directory() . '/test/lib/FakeTide.sql');
+	return $database;
 }
 
 sub finish

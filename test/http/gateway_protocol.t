@@ -1,0 +1,336 @@
+# The gateway's side of the protocol, against a double of pg_tide: paths,
+# methods, media types, limits, parameters, errors, CORS.
+use strict;
+use warnings;
+
+use FindBin ();
+use lib "$FindBin::Bin/../lib";
+use Test::More;
+use TideTest qw(wait_for raw_http encode_json);
+
+my $cluster = TideTest::Cluster->shared;
+my $database = $cluster->create_fake;
+my $gateway = TideTest::Gateway->start(
+	cluster => $cluster,
+	database => $database,
+	settings => {
+		'max-body-bytes' => 100_000,
+		'max-push-changes' => 77,
+		'max-time-rows' => 66,
+		'cors-origins' => 'https://app.example, http://localhost:5173' }
+)->wait_until_ready;
+
+my $token = $gateway->token('u1');
+my $pull = '/api/v1/sync/pull';
+my $push = '/api/v1/sync/push';
+
+# Is this an error in the shape of the protocol?
+sub is_error
+{
+	my ($reply, $status, $code, $name) = @_;
+	subtest $name => sub {
+		is $reply->{status}, $status, 'status';
+		is $reply->{headers}{'content-type'}, 'application/json', 'media type';
+		is_deeply [ sort keys %{ $reply->{json}{error} // {} } ],
+		  [qw(code hint message)], 'shape';
+		is $reply->{json}{error}{code}, $code, 'code';
+	};
+	return;
+}
+
+sub echo
+{
+	my ($reply) = @_;
+	is $reply->{status}, 200, 'accepted' or diag $reply->{content};
+	return $reply->{json}{echo};
+}
+
+subtest 'paths and methods' => sub {
+	is_error($gateway->get('/', token => $token), 404, 'not_found', 'root');
+	is_error($gateway->get("$pull/", token => $token), 404, 'not_found', 'slash');
+	is_error($gateway->get('/api/v1/sync/keys', token => $token),
+		404, 'not_found', 'a path of a later version');
+	for my $try ([ GET => $push, 'POST, OPTIONS' ],
+		[ PUT => $pull, 'GET, HEAD, POST, OPTIONS' ],
+		[ DELETE => '/health', 'GET, HEAD, OPTIONS' ])
+	{
+		my ($method, $path, $allow) = @$try;
+		my $reply = $gateway->request($method, $path, token => $token);
+		is_error($reply, 405, 'method_not_allowed', "$method $path");
+		is $reply->{headers}{allow}, $allow, 'Allow';
+	}
+	my $head = $gateway->request('HEAD', $pull, token => $token);
+	is $head->{status}, 200, 'HEAD';
+	is $head->{content} // '', '', 'has no body';
+	ok $head->{headers}{'content-length'} > 0, 'but its length';
+};
+
+subtest 'health and readiness need no token' => sub {
+	my $reply = $gateway->get('/health');
+	is $reply->{status}, 200;
+	is_deeply $reply->{json}, { status => 'ok' };
+	$reply = $gateway->get('/ready');
+	is $reply->{status}, 200;
+	is_deeply $reply->{json}, { status => 'ready' };
+};
+
+subtest 'media types' => sub {
+	for my $type ('text/plain', 'application/x-www-form-urlencoded',
+		'application/jsonx', 'application/json; charset=latin1')
+	{
+		is_error($gateway->post($push, token => $token, content => '{}',
+			headers => { 'Content-Type' => $type }),
+			415, 'unsupported_media_type', $type);
+	}
+	for my $type ('application/json', 'Application/JSON;charset="UTF-8"',
+		'application/json ; charset=utf-8')
+	{
+		is $gateway->post($push, token => $token, content => '{}',
+			headers => { 'Content-Type' => $type })->{status}, 200, $type;
+	}
+	my $reply = raw_http($gateway->{port},
+		"POST $push HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer $token\r\n"
+		  . "Content-Length: 2\r\nConnection: close\r\n\r\n{}");
+	like $reply, qr{^HTTP/1.1 200 }, 'no type at all';
+	is_error($gateway->post($push, token => $token, content => 'x',
+		headers => { 'Content-Encoding' => 'gzip' }),
+		415, 'unsupported_media_type', 'an encoded body');
+	is_error($gateway->get($pull, token => $token,
+		headers => { Accept => 'application/x-ndjson' }),
+		406, 'not_supported', 'a stream');
+	is $gateway->get($pull, token => $token, headers =>
+		{ Accept => 'application/x-ndjson, */*' })->{status}, 200,
+	  'a stream or anything else';
+};
+
+subtest 'bodies of a push' => sub {
+	is_error($gateway->post($push, token => $token, content => ''),
+		400, 'malformed_request', 'empty');
+	is_error($gateway->post($push, token => $token, content => '{"changes":'),
+		400, 'malformed_request', 'cut off');
+	is_error($gateway->post($push, token => $token, content => "{\"a\":\"\xff\"}"),
+		400, 'malformed_request', 'not UTF-8');
+	is_error($gateway->post($push, token => $token, content => "{\"a\":\"\xed\xa0\x80\"}"),
+		400, 'malformed_request', 'a surrogate');
+	is_error($gateway->post($push, token => $token, content => "{}\0"),
+		400, 'malformed_request', 'NUL');
+	is_error($gateway->post($push, token => $token, content => '{"a":"\u0000"}'),
+		400, 'malformed_request', 'escaped NUL');
+	is_error($gateway->post($push, token => $token,
+		content => '[' x 40_000 . ']' x 40_000),
+		400, 'malformed_request', 'too deep');
+	my $content = '{"n":9007199254740993,"d":1.000000000000000001,"s":"\u00e4ö"}';
+	utf8::encode($content) if utf8::is_utf8($content);
+	like $gateway->post($push, token => $token, content => $content)->{content},
+	  qr/9007199254740993.*/, 'numbers pass exactly';
+	my $body = { x => 'y' x 99_000 };
+	is $gateway->post($push, token => $token, json => $body)->{status}, 200,
+	  'one that is nearly too long';
+};
+
+subtest 'too long' => sub {
+	my $long = '{"x":"' . 'y' x 200_000 . '"}';
+	is_error($gateway->post($push, token => $token, content => $long),
+		413, 'too_large', 'by its length');
+	my @pieces = ($long) x 3;
+	is_error($gateway->post($push, token => $token,
+		content => sub { return shift @pieces; }), 413, 'too_large', 'chunked');
+	like raw_http($gateway->{port},
+		"POST $push HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer $token\r\n"
+		  . "Content-Length: 100001\r\n\r\n", until => qr/\}\}/),
+	  qr{^HTTP/1.1 413 .*too_large}s, 'said before the body is sent';
+	like raw_http($gateway->{port},
+		"POST $push HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer $token\r\n"
+		  . "Expect: 100-continue\r\nContent-Length: 100001\r\n\r\n",
+		until => qr/\}\}/),
+	  qr{^HTTP/1.1 413 }, 'in place of 100 Continue';
+	my $huge = 'z' x 8_000_000;
+	is_error($gateway->post($push, token => $token, content => $huge),
+		413, 'too_large', 'a client that sends it all reads the reply');
+	is_error($gateway->post($push, content => $huge),
+		401, 'unauthorized', 'nothing is read from strangers');
+};
+
+subtest 'parameters of a pull' => sub {
+	my $echo = echo($gateway->get($pull, token => $token));
+	is $echo->{$_}, undef, "no $_"
+	  for qw(since scopes entityTypes pullClientId);
+	is $echo->{clientId}, '', 'no client id set';
+	is $echo->{maxRows}, 100, 'default limit';
+	is $echo->{times}, 'iso', 'default times';
+	is $echo->{maxTimeRows}, 66, 'limit of rows since a time';
+	is $echo->{isolation}, 'repeatable read', 'isolation';
+	is $echo->{readOnly}, 'on', 'read only';
+
+	$echo = echo($gateway->get("$pull?since=a%2Bb&limit=7&entityTypes=A,B&entityTypes="
+		  . 'C&scope=x,%22y%22&athleteId=z%5C&userId=&clientId=phone&times=ms&other=1',
+		token => $token));
+	is $echo->{since}, 'a+b', 'since as it is';
+	is $echo->{maxRows}, 7, 'limit';
+	is_deeply $echo->{entityTypes}, [qw(A B C)], 'entity types';
+	is_deeply $echo->{scopes}, [ 'x,"y"', 'z\\', '' ], 'scopes, unsplit';
+	is $echo->{clientId}, 'phone', 'client id';
+	is $echo->{pullClientId}, 'phone', 'client id of the pull';
+	is $echo->{times}, 'ms', 'times';
+
+	is echo($gateway->get("$pull?limit=501", token => $token))->{maxRows}, 500,
+	  'limit is lowered';
+	is_error($gateway->get("$pull?limit=$_", token => $token), 400,
+		'malformed_request', "limit=$_")
+	  for '0', '-1', 'x', '1.5', '99999999999999999999', '1x', '%201';
+	is_error($gateway->get("$pull?wait=$_", token => $token), 400,
+		'malformed_request', "wait=$_")
+	  for 'x', '-1', 'nan', 'inf', '0x1';
+	is_error($gateway->get("$pull?times=s", token => $token), 400,
+		'malformed_request', 'times=s');
+	is_error($gateway->get("$pull?since=%00", token => $token), 400,
+		'malformed_request', 'NUL in a parameter');
+	is_error($gateway->get("$pull?since=%ff", token => $token), 400,
+		'malformed_request', 'not UTF-8 in a parameter');
+	is_deeply [ @{ echo($gateway->get("$pull?since=&entityTypes=&limit=&wait=&clientId=",
+		token => $token)) }{qw(since entityTypes maxRows)} ],
+	  [ undef, undef, 100 ], 'empty ones count as absent';
+};
+
+subtest 'parameters of a pull as a body' => sub {
+	my $echo = echo($gateway->post($pull, token => $token, json => {
+		since => 1700000000123, limit => 5, entityTypes => [ 'A,1', 'B' ],
+		scope => [ 'x', 'y,z' ], userId => 42, clientId => 'phone',
+		times => 'ms', wait => 0, other => [ {} ] }));
+	is $echo->{since}, '1700000000123', 'a number as since';
+	is $echo->{maxRows}, 5, 'limit';
+	is_deeply $echo->{entityTypes}, [ 'A,1', 'B' ], 'entity types as an array';
+	is_deeply [ sort @{ $echo->{scopes} } ], [ '42', 'x', 'y,z' ], 'scopes';
+	is $echo->{pullClientId}, 'phone', 'client id';
+	is_deeply echo($gateway->post($pull, token => $token,
+		json => { entityTypes => 'A,B', since => undef }))->{entityTypes},
+	  [qw(A B)], 'entity types as a list';
+	echo($gateway->post($pull, token => $token, content => ''));
+
+	is_error($gateway->post($pull, token => $token, content => $_), 400,
+		'malformed_request', $_)
+	  for '[]', '{', '{}x', '"a"', '{"since":{}}', '{"since":true}',
+	  '{"limit":"x"}', '{"limit":1.5}', '{"scope":[["a"]]}', '{"scope":[null]}',
+	  '{"since":"a\u0000b"}', '{"since":"a","since":"b"}', '{"since":1e300}',
+	  '{"entityTypes":[1,{}]}';
+};
+
+subtest 'the identity' => sub {
+	my $echo = echo($gateway->push_changes($token, { changes => [] }));
+	is $echo->{role}, 'tide_user', 'default role';
+	is TideTest::decode_json($echo->{claims})->{sub}, 'u1', 'claims';
+	is $echo->{maxPushChanges}, 77, 'limit of changes';
+	is $echo->{isolation}, 'read committed', 'isolation of a push';
+	is $echo->{readOnly}, 'off', 'a push may write';
+	is echo($gateway->post("$push?clientId=tablet&times=ms", token => $token,
+		json => {}))->{$_->[0]}, $_->[1], "$_->[0] of a push"
+	  for [ 'clientId', 'tablet' ], [ 'times', 'ms' ];
+	is echo($gateway->get('/api/v1/sync/schema', token => $token))->{role},
+	  'tide_user', 'schema';
+};
+
+subtest 'errors of the server' => sub {
+	my @table = (
+		[ 'TD001', 400, 'malformed_request', 1 ],
+		[ 'TD002', 400, 'malformed_cursor', 1 ],
+		[ 'TD003', 400, 'unknown_entity_type', 1 ],
+		[ 'TD004', 400, 'use_cursor', 1 ],
+		[ 'TD005', 403, 'scope_not_allowed', 1 ],
+		[ 'TD006', 403, 'no_claims', 1 ],
+		[ 'TD007', 410, 'resync_required', 1 ],
+		[ 'TD008', 413, 'too_many_changes', 1 ],
+		[ 'TD009', 409, 'ambiguous_entity_type', 1 ],
+		[ '0A000', 400, 'not_supported', 1 ],
+		[ '22P02', 400, 'invalid_value', 1 ],
+		[ '21000', 400, 'invalid_value', 1 ],
+		[ '23505', 400, 'constraint_violation', 0 ],
+		[ '42501', 403, 'not_allowed', 0 ],
+		[ '53200', 503, 'try_again', 0 ],
+		[ '55P03', 503, 'try_again', 0 ],
+		[ '57014', 503, 'try_again', 0 ],
+		[ '58030', 503, 'try_again', 0 ],
+		[ '08006', 503, 'try_again', 0 ],
+		[ '42P01', 500, 'internal_error', 0 ],
+		[ 'XX000', 500, 'internal_error', 0 ],
+		[ 'P0001', 500, 'internal_error', 0 ]);
+	for my $row (@table)
+	{
+		my ($sqlstate, $status, $code, $passes) = @$row;
+		my $reply = $gateway->pull($token,
+			since => "raise:$sqlstate:the secret text:the hint");
+		is_error($reply, $status, $code, "SQLSTATE $sqlstate");
+		if ($passes)
+		{
+			is $reply->{json}{error}{message}, 'the secret text', 'its message';
+			is $reply->{json}{error}{hint}, 'the hint', 'its hint';
+		}
+		else
+		{
+			unlike $reply->{content}, qr/secret|the hint/, 'keeps its message';
+		}
+		is !!$reply->{headers}{'retry-after'}, $status == 503, 'Retry-After';
+	}
+	is_error($gateway->push_changes($token, { do => 'raise:22P02:no' }), 400,
+		'malformed_request', 'a value in a body that cannot be read');
+	my $reply = $gateway->pull($token, since => 'raise:TD001:' . "\x{e4}" x 600);
+	is_error($reply, 400, 'malformed_request', 'a long message');
+	is_error($gateway->pull($token, since => 'raise:3F000:tide.x'), 503,
+		'not_ready', 'no extension');
+};
+
+subtest 'cross-origin calls' => sub {
+	my $preflight = $gateway->request('OPTIONS', $push, headers => {
+		Origin => 'https://app.example',
+		'Access-Control-Request-Method' => 'POST',
+		'Access-Control-Request-Headers' => 'authorization, content-type' });
+	is $preflight->{status}, 204, 'preflight';
+	my $headers = $preflight->{headers};
+	is $headers->{'access-control-allow-origin'}, 'https://app.example';
+	like $headers->{'access-control-allow-methods'}, qr/POST/;
+	is $headers->{'access-control-allow-headers'}, 'authorization, content-type';
+	is $headers->{vary}, 'Origin';
+	ok !exists $headers->{'access-control-allow-credentials'}, 'no credentials';
+
+	for my $try (
+		[ 'a reply', 200, $gateway->get($pull, token => $token,
+			headers => { Origin => 'http://localhost:5173' }) ],
+		[ 'an error', 401, $gateway->get($pull,
+			headers => { Origin => 'http://localhost:5173' }) ],
+		[ 'no such path', 404, $gateway->get('/x',
+			headers => { Origin => 'http://localhost:5173' }) ],
+		[ 'too long', 413, $gateway->post($push, token => $token,
+			content => 'x' x 200_000,
+			headers => { Origin => 'http://localhost:5173' }) ])
+	{
+		my ($name, $status, $reply) = @$try;
+		is $reply->{status}, $status, $name;
+		is $reply->{headers}{'access-control-allow-origin'},
+		  'http://localhost:5173', "$name: allowed";
+		is $reply->{headers}{vary}, 'Origin', "$name: Vary";
+	}
+	for my $origin ('https://evil.example', 'null', 'https://app.example.evil')
+	{
+		my $reply = $gateway->get($pull, token => $token,
+			headers => { Origin => $origin });
+		ok !exists $reply->{headers}{'access-control-allow-origin'},
+		  "not for $origin";
+		is $reply->{headers}{vary}, 'Origin', 'Vary all the same';
+	}
+	is $gateway->request('OPTIONS', '/nothing')->{status}, 404,
+	  'no preflight for what is not there';
+};
+
+subtest 'the log tells no secrets' => sub {
+	$gateway->get("$pull?since=private-cursor", token => $token);
+	$gateway->post($push, token => $token, json => { name => 'private-row' });
+	wait_for('the log has the requests', 10,
+		sub { return $gateway->log =~ /path=\Q$push\E status=200.* user=u1/; });
+	my $log = $gateway->log;
+	unlike $log, qr/\Q$token\E/, 'no token';
+	unlike $log, qr/private/, 'no row, no query';
+	like $log, qr/level=info event=request id=\S+ method=GET path=\Q$pull\E status=200 ms=[\d.]+ user=u1/,
+	  'a line per request';
+};
+
+is $gateway->stop, 0, 'stops with status 0';
+done_testing;
