@@ -476,6 +476,8 @@ take_error(Connection *connection, Job *job, const Step *step,
 {
 	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+	const char *severity = PQresultErrorField(result,
+											  PG_DIAG_SEVERITY_NONLOCALIZED);
 
 	failure_from_sqlstate(&job->failure, failed_step(step),
 						  job->kind == JOB_PUSH, sqlstate, message,
@@ -492,7 +494,10 @@ take_error(Connection *connection, Job *job, const Step *step,
 		log_event(LOG_INFO, "prepared-statements-off", NULL);
 		return RUN_AGAIN;
 	}
-	if (PQstatus(connection->link) != CONNECTION_OK)
+
+	/* FATAL is the session's farewell; libpq may not have seen the end yet */
+	if (PQstatus(connection->link) != CONNECTION_OK ||
+		(severity != NULL && strcmp(severity, "ERROR") != 0))
 		return RUN_LOST;
 	return failure_is_retryable_conflict(sqlstate) ? RUN_CONFLICT : RUN_DONE;
 }

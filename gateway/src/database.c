@@ -125,6 +125,8 @@ wait_for_more(Job *job)
 	length = settings->queue_length;
 	settings_release(settings);
 
+	if (job->run_at == 0)
+		log_event(LOG_DEBUG, "waiting", NULL);
 	job->run_at = now + WAIT_INTERVAL;
 	if (job->run_at > job->wait_until)
 		job->run_at = job->wait_until;

@@ -152,7 +152,8 @@ failure_from_sqlstate(Failure *failure, FailedStep step, bool is_push,
 	/* our own statements name nothing but tide; a user's trigger might */
 	if (is_one_of(sqlstate, missing_object) &&
 		(step == STEP_PREPARE ||
-		 (message != NULL && strstr(message, "tide.") != NULL)))
+		 (message != NULL && (strstr(message, "tide.") != NULL ||
+							  strstr(message, "\"tide\"") != NULL))))
 	{
 		failure_set(failure, 503, "not_ready",
 					"pg_tide is not installed in this database", NULL);

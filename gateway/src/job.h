@@ -50,7 +50,7 @@ typedef struct Job
 	int64_t		timeout;		/* how long one run may take, queue included */
 	int64_t		deadline;		/* until when this run must be done */
 	int64_t		wait_until;		/* an empty pull is run again until then */
-	int64_t		run_at;			/* not before this moment */
+	int64_t		run_at;			/* not before this moment; 0: never waited */
 
 	/* the outcome: failure.status is 0 when there is a reply */
 	Failure		failure;

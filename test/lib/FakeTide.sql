@@ -16,9 +16,18 @@ CREATE TABLE tide.mark (at timestamptz);
 GRANT ALL ON ALL TABLES IN SCHEMA tide TO PUBLIC;
 GRANT ALL ON ALL SEQUENCES IN SCHEMA tide TO PUBLIC;
 
+-- End this session if it is older than tide.mark.  (A role sees and may end
+-- only its own sessions, and this one is the gateway's.)
+CREATE FUNCTION tide.end_marked_session() RETURNS void
+LANGUAGE sql SECURITY DEFINER AS $$
+	SELECT CASE WHEN pg_terminate_backend(pid) THEN pg_sleep(10) END FROM pg_stat_activity
+	WHERE pid = pg_backend_pid() AND backend_start < (SELECT at FROM tide.mark)
+$$;
+
 -- 'raise:SQLSTATE:message:hint', 'sleep:seconds', 'conflict:n' (the first n
 -- runs of a session fail with 40001), 'die' (sessions that are older than
--- tide.mark end themselves).  Counts in advisory locks of the session, because
+-- tide.mark end themselves), 'deallocate' (as if a pooler had handed the
+-- session's statements to somebody else).  Counts in advisory locks of the session, because
 -- nothing else outlives a rollback of a read-only transaction.
 CREATE FUNCTION tide.misbehave(how text) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -40,12 +49,10 @@ BEGIN
 			RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'made-up conflict';
 		END IF;
 		PERFORM pg_advisory_unlock_all();
-	ELSIF word = 'die' AND
-		(SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())
-		< (SELECT at FROM tide.mark)
-	THEN
-		PERFORM pg_terminate_backend(pg_backend_pid());
-		PERFORM pg_sleep(10);
+	ELSIF word = 'deallocate' THEN
+		DEALLOCATE ALL;
+	ELSIF word = 'die' THEN
+		PERFORM tide.end_marked_session();
 	END IF;
 END $$;
 

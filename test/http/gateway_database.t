@@ -1,0 +1,201 @@
+# The gateway and its database: transactions, conflicts, lost connections,
+# restarts, a database that is away or lacks pg_tide.
+use strict;
+use warnings;
+
+use FindBin ();
+use lib "$FindBin::Bin/../lib";
+use Test::More;
+use Time::HiRes ();
+use TideTest qw(wait_for encode_json);
+
+my $cluster = TideTest::Cluster->start;
+my $database = $cluster->create_fake;
+my $gateway = TideTest::Gateway->start(
+	cluster => $cluster,
+	database => $database,
+	settings => { 'db-connections' => 1, 'request-timeout' => 2 }
+)->wait_until_ready;
+my $token = $gateway->token('u1');
+
+sub is_error
+{
+	my ($reply, $status, $code, $name) = @_;
+	is "$reply->{status} " . ($reply->{json}{error}{code} // '-'),
+	  "$status $code", $name
+	  or diag $reply->{content};
+	return;
+}
+
+sub count_pushed
+{
+	my ($condition) = @_;
+	return $cluster->sql($database,
+		"SELECT count(*) FROM tide.pushed WHERE $condition");
+}
+
+# What sessions older than now do with "die".
+sub mark
+{
+	my ($moment) = @_;
+	$cluster->sql($database,
+		"TRUNCATE tide.mark; INSERT INTO tide.mark VALUES ($moment)");
+	return;
+}
+
+subtest 'transactions' => sub {
+	is $gateway->push_changes($token, { n => 'stored' })->{status}, 200;
+	is count_pushed("body->>'n' = 'stored' AND who = 'tide_user'"), 1,
+	  'a push is committed, as the role';
+	is_error($gateway->push_changes($token, { n => 'failed', do => 'raise:22000:x' }),
+		400, 'invalid_value', 'a push that fails');
+	is count_pushed("body->>'n' = 'failed'"), 0, 'leaves nothing';
+	is_error($gateway->push_changes($token, { n => 'late', deferred => 1 }),
+		400, 'constraint_violation', 'a push whose COMMIT fails is no success');
+	is count_pushed("body->>'n' = 'late'"), 0, 'and leaves nothing';
+	is $gateway->pull($token)->{status}, 200, 'the connection goes on';
+	is $gateway->pull($token)->{json}{echo}{clientId}, '', 'and remembers nobody';
+	is $cluster->sql($database, <<'SQL'), 0, 'no session is left in a transaction';
+SELECT count(*) FROM pg_stat_activity
+WHERE application_name = 'tide-gateway' AND state <> 'idle'
+SQL
+};
+
+subtest 'conflicts' => sub {
+	is $gateway->push_changes($token, { n => 'again', do => 'conflict:3' })->{status},
+	  200, 'a push is run again after serialization failures';
+	is count_pushed("body->>'n' = 'again'"), 1, 'and stored once';
+	is $gateway->pull($token, since => 'conflict:5')->{status}, 200,
+	  'a pull too, up to five times';
+	my $reply = $gateway->pull($token, since => 'conflict:100');
+	is_error($reply, 503, 'try_again', 'then it is given up');
+	ok $reply->{headers}{'retry-after'}, 'with Retry-After';
+	$cluster->sql($database, "SELECT pg_terminate_backend(pid)
+		FROM pg_stat_activity WHERE application_name = 'tide-gateway'");
+};
+
+subtest 'slow ones' => sub {
+	my $start = Time::HiRes::time();
+	is_error($gateway->pull($token, since => 'sleep:20'), 503, 'try_again',
+		'a pull beyond request-timeout');
+	my $took = Time::HiRes::time() - $start;
+	ok $took > 1.5 && $took < 5, "is cancelled in time ($took s)";
+	is_error($gateway->push_changes($token, { n => 'slow', do => 'sleep:20' }),
+		503, 'try_again', 'a push too');
+	is count_pushed("body->>'n' = 'slow'"), 0, 'and leaves nothing';
+	is $cluster->sql($database, 'SHOW statement_timeout'), '0',
+	  'the limit was the transaction\'s';
+};
+
+subtest 'lost connections' => sub {
+	my $terminate = "SELECT count(pg_terminate_backend(pid, 5000))
+		FROM pg_stat_activity WHERE application_name = 'tide-gateway'";
+	is $cluster->sql($database, $terminate), 1, 'idle session ended';
+	is $gateway->push_changes($token, { n => 'fresh' })->{status}, 200,
+	  'a push does not notice';
+	is $cluster->sql($database, $terminate), 1, 'idle session ended';
+	is $gateway->pull($token)->{status}, 200, 'nor does a pull';
+
+	mark('clock_timestamp()');
+	is $gateway->pull($token, since => 'die')->{status}, 200,
+	  'a pull whose session ends is run again';
+	mark('clock_timestamp()');
+	is_error($gateway->push_changes($token, { n => 'lost', do => 'die' }), 503,
+		'try_again', 'a push is not: it might have been stored');
+	is count_pushed("body->>'n' = 'lost'"), 0, 'this one was not';
+	is $gateway->push_changes($token, { n => 'lost', do => 'die' })->{status}, 200,
+	  'the client sends it again';
+	mark("'infinity'");
+	is_error($gateway->pull($token, since => 'die'), 503, 'try_again',
+		'a pull is run again once, not for ever');
+	mark("'-infinity'");
+	is $gateway->pull($token, since => 'die')->{status}, 200, 'and all is well again';
+};
+
+subtest 'without pg_tide' => sub {
+	$cluster->sql($database, 'ALTER SCHEMA tide RENAME TO low_tide');
+	my $fresh = TideTest::Gateway->start(cluster => $cluster,
+		database => $database);
+	for my $try ($gateway, $fresh)
+	{
+		is_error($try->get('/ready'), 503, 'not_ready', 'not ready');
+		is_error($try->pull($token), 503, 'not_ready', 'no pull');
+		is $try->get('/health')->{status}, 200, 'but alive';
+	}
+	$cluster->sql($database, 'ALTER SCHEMA low_tide RENAME TO tide');
+	for my $try ($gateway, $fresh)
+	{
+		is $try->get('/ready')->{status}, 200, 'ready when it is there';
+		is $try->pull($token)->{status}, 200, 'pull';
+	}
+
+	$cluster->sql($database, q{CREATE OR REPLACE FUNCTION tide.protocol()
+		RETURNS int LANGUAGE sql AS 'SELECT 2'});
+	is_error($gateway->get('/ready'), 503, 'not_ready', 'another protocol');
+	$cluster->sql($database, q{CREATE OR REPLACE FUNCTION tide.protocol()
+		RETURNS int LANGUAGE sql AS 'SELECT 1'});
+	is $gateway->get('/ready')->{status}, 200, 'ours again';
+	is $fresh->stop, 0;
+};
+
+subtest 'behind a pooler' => sub {
+	my $fresh = TideTest::Gateway->start(cluster => $cluster,
+		database => $database, settings => { 'db-connections' => 1 });
+	is $fresh->push_changes($token, { n => 'before' })->{status}, 200, 'prepared';
+	is $fresh->push_changes($token, { n => 'pooled', do => 'deallocate' })->{status},
+	  200, 'prepared statements that are gone do not matter';
+	is count_pushed("body->>'n' = 'pooled'"), 1, 'the push is stored once';
+	is $fresh->pull($token)->{status}, 200, 'nor do they later';
+	like $fresh->log, qr/event=prepared-statements-off/, 'they are used no more';
+	is $fresh->stop, 0;
+};
+
+subtest 'the database restarts' => sub {
+	for my $mode ('fast', 'immediate')
+	{
+		$cluster->restart($mode);
+		wait_for("a push after a $mode restart", 20, sub {
+			return $gateway->push_changes($token, { n => $mode })->{status} == 200;
+		});
+		is count_pushed("body->>'n' = '$mode'"), 1, "$mode: stored once";
+	}
+};
+
+subtest 'the database is away' => sub {
+	$cluster->down;
+	my $fresh = TideTest::Gateway->start(cluster => $cluster,
+		database => $database);
+	for my $try ($gateway, $fresh)
+	{
+		my $reply = $try->pull($token);
+		is_error($reply, 503, 'try_again', 'pull');
+		ok $reply->{headers}{'retry-after'}, 'Retry-After';
+		unlike $reply->{content}, qr/connect|$cluster->{port}/,
+		  'without details';
+		is_error($try->push_changes($token, {}), 503, 'try_again', 'push');
+		is $try->get('/ready')->{status}, 503, 'not ready';
+		is $try->get('/health')->{status}, 200, 'alive';
+		is $try->get('/api/v1/sync/pull')->{status}, 401, 'tokens are checked';
+	}
+	like $fresh->log, qr/event=connect-failed/, 'the log says why';
+	$cluster->up or die $@;
+	$_->wait_until_ready for $gateway, $fresh;
+	is $_->pull($token)->{status}, 200, 'back without a restart'
+	  for $gateway, $fresh;
+	is $fresh->stop, 0;
+};
+
+subtest 'too few sessions for all its connections' => sub {
+	$cluster->sql('postgres', 'ALTER ROLE tide_gateway CONNECTION LIMIT 2');
+	my $fresh = TideTest::Gateway->start(cluster => $cluster,
+		database => $database, settings => { 'db-connections' => 4 })
+	  ->wait_until_ready;
+	wait_for('a connection is refused', 10,
+		sub { return $fresh->log =~ /connect-failed/; });
+	is $fresh->pull($token)->{status}, 200, 'those it has serve all' for 1 .. 10;
+	is $fresh->stop, 0;
+	$cluster->sql('postgres', 'ALTER ROLE tide_gateway CONNECTION LIMIT -1');
+};
+
+is $gateway->stop, 0, 'stops with status 0';
+done_testing;

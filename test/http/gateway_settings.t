@@ -1,0 +1,230 @@
+# Settings: three ways in, what is refused, what SIGHUP changes.
+use strict;
+use warnings;
+
+use File::Temp ();
+use FindBin ();
+use lib "$FindBin::Bin/../lib";
+use Test::More;
+use TideTest qw(wait_for);
+
+my $cluster = TideTest::Cluster->shared;
+my $database = $cluster->create_fake;
+my $directory = File::Temp->newdir;
+
+sub write_file
+{
+	my ($name, $text) = @_;
+	open my $file, '>', "$directory/$name" or die $!;
+	print {$file} $text;
+	close $file;
+	return "$directory/$name";
+}
+
+# How does the program end with these arguments, and what does it say?
+sub outcome
+{
+	my ($environment, @arguments) = @_;
+	my $output = File::Temp->new;
+	my $pid = fork // die $!;
+	if ($pid == 0)
+	{
+		delete @ENV{ grep { /^TIDE_/ } keys %ENV };
+		%ENV = (%ENV, %$environment);
+		open STDOUT, '>', $output->filename or POSIX::_exit(126);
+		open STDERR, '>&', \*STDOUT or POSIX::_exit(126);
+		my $program = TideTest::Gateway::program();
+		exec { $program } $program, @arguments or POSIX::_exit(127);
+	}
+	wait_for("the end of tide-gateway @arguments", 20,
+		sub { return waitpid($pid, POSIX::WNOHANG()) != 0; });
+	my $status = $? >> 8;
+	open my $file, '<', $output->filename or die $!;
+	local $/;
+	return ($status, scalar <$file>);
+}
+
+my @secret = ('--jwt-secret-file', TideTest::Gateway::secret_file());
+
+subtest 'refused' => sub {
+	my @table = (
+		[ 'no secret', {}, [], qr/jwt-secret-file is required/ ],
+		[ 'secret is not there', {}, [ '--jwt-secret-file', "$directory/no" ],
+			qr/could not open the secret file/ ],
+		[ 'short secret', {}, [ '--jwt-secret-file',
+				write_file('short', 'x' x 31 . "\n\n") ], qr/has 31 bytes.*at least 32/ ],
+		[ 'unknown', {}, [ @secret, '--lissten', 'x' ], qr/unknown setting "--lissten"/ ],
+		[ 'no value', {}, [ @secret, '--listen' ], qr/needs a value/ ],
+		[ 'no setting', {}, [ @secret, 'serve' ], qr/unexpected argument "serve"/ ],
+		[ 'not a number', {}, [ @secret, '--max-pull-rows=many' ],
+			qr/max-pull-rows must be a whole number from 1/ ],
+		[ 'too small', {}, [ @secret, '--db-connections', 0 ], qr/db-connections must be/ ],
+		[ 'too large', {}, [ @secret, '--max-body-bytes', '99999999999999999999' ],
+			qr/max-body-bytes must be/ ],
+		[ 'bad level', {}, [ @secret, '--log-level', 'loud' ], qr/log-level must be/ ],
+		[ 'bad role', {}, [ @secret, '--default-role', 'none' ], qr/default-role must/ ],
+		[ 'bad address', {}, [ @secret, '--listen', '8080' ], qr/listen must be host:port/ ],
+		[ 'bad database', {}, [ @secret, '--database-url', 'password=hush x' ],
+			qr/^tide-gateway: database-url is neither a conninfo string nor a URI$/m ],
+		[ 'bad number in the environment', { TIDE_QUEUE_LENGTH => 'x' }, \@secret,
+			qr/queue-length must be/ ],
+		[ 'no such file', {}, [ @secret, '--config', "$directory/no" ],
+			qr/could not open/ ],
+		[ 'unknown in the file', {}, [ @secret, '--config',
+				write_file('unknown', "# comment\n\nlisen = x\n") ],
+			qr/line 3: unknown setting "lisen"/ ],
+		[ 'no value in the file', {}, [ @secret, '--config',
+				write_file('novalue', "listen\n") ], qr/line 1: .*name = value/ ]);
+	# later versions' settings must not look as if they worked
+	push @table, [ "--$_", {}, [ @secret, "--$_", 'x' ], qr/unknown setting "--$_"/ ]
+	  for qw(jwks-file jwt-issuer jwt-audience metrics-listen maintain-interval);
+	push @table, [ $_, { $_ => 'x' }, \@secret, qr/"$_" .*not supported/ ]
+	  for qw(TIDE_JWKS_FILE TIDE_JWT_ISSUER TIDE_JWT_AUDIENCE);
+
+	for my $row (@table)
+	{
+		my ($name, $environment, $arguments, $message) = @$row;
+		my ($status, $output) = outcome($environment, @$arguments);
+		is $status, 2, $name;
+		like $output, $message, "$name: said clearly";
+		unlike $output, qr/hush/, 'without a password';
+	}
+};
+
+subtest 'help and version' => sub {
+	my ($status, $output) = outcome({}, '--help');
+	is $status, 0;
+	like $output, qr/--$_ /, "names $_"
+	  for qw(listen database-url jwt-secret-file max-pull-rows max-push-changes
+	  max-body-bytes max-time-rows scope-params db-connections queue-length
+	  cors-origins config log-level default-role request-timeout);
+	like +(outcome({}, '--version'))[1], qr/^tide-gateway \d+\.\d+\.\d+$/;
+};
+
+subtest 'the token command' => sub {
+	like +(outcome({}, 'token', @secret, '--sub', 'u1'))[1],
+	  qr/^[\w-]+\.[\w-]+\.[\w-]+\n\z/, 'prints a token and nothing else';
+	like +(outcome({ TIDE_JWT_SECRET_FILE => $secret[1] }, 'token', '--sub=u1'))[1],
+	  qr/^[\w-]+\.[\w-]+\.[\w-]+\n\z/, 'secret from the environment';
+	is +(outcome({}, 'token', @$_))[0], 2, "refuses: @$_[0 .. $#$_]"
+	  for [], [@secret], [ '--sub', 'u1' ], [ @secret, '--sub', '' ],
+	  [ @secret, '--sub', 'u1', '--ttl', 'x' ], [ @secret, '--sub' ],
+	  [ @secret, '--sub', 'u1', '--admin', 'yes' ],
+	  [ '--jwt-secret-file', "$directory/short", '--sub', 'u1' ];
+};
+
+sub max_rows
+{
+	my ($gateway) = @_;
+	return $gateway->pull($gateway->token('u1'), limit => 100_000)
+	  ->{json}{echo}{maxRows};
+}
+
+subtest 'precedence' => sub {
+	my $file = write_file('conf', <<'CONF');
+# a comment
+max-pull-rows = 111
+max-time-rows=222
+
+  default-role  =  tide_user
+max-push-changes = 333
+CONF
+	my $gateway = TideTest::Gateway->start(
+		cluster => $cluster,
+		database => $database,
+		settings => { 'config' => $file, 'max-pull-rows' => 444 },
+		environment => { TIDE_MAX_PULL_ROWS => 555, TIDE_MAX_TIME_ROWS => 666,
+			TIDE_QUEUE_LENGTH => '', TIDE_SOMETHING => 1 })->wait_until_ready;
+	my $echo = $gateway->pull($gateway->token('u1'), limit => 100_000)
+	  ->{json}{echo};
+	is $echo->{maxRows}, 444, 'the command line first';
+	is $echo->{maxTimeRows}, 666, 'then the environment';
+	is $echo->{maxPushChanges}, 333, 'then the file';
+	like $gateway->log, qr/unknown-variable name=TIDE_SOMETHING/,
+	  'a variable that is no setting is worth a warning';
+	is $gateway->stop, 0;
+};
+
+subtest 'scope parameters and the default role' => sub {
+	my $gateway = TideTest::Gateway->start(
+		cluster => $cluster,
+		database => $database,
+		settings => { 'scope-params' => 'team, boat', 'default-role' => 'nobody_at_all' }
+	)->wait_until_ready;
+	is $gateway->pull($gateway->token('u1'))->{status}, 403, 'an unknown role';
+	my $echo = $gateway->pull($gateway->token('u1', role => 'tide_user'),
+		team => [ 'a', 'b' ], boat => 'c', scope => 'd')->{json}{echo};
+	is_deeply [ sort @{ $echo->{scopes} } ], [qw(a b c)];
+	is $gateway->stop, 0;
+};
+
+subtest 'reload' => sub {
+	my $secret = write_file('secret', 'first secret, long enough to be one');
+	my $file = write_file('reload', "max-pull-rows = 10\n");
+	my $gateway = TideTest::Gateway->start(
+		cluster => $cluster,
+		database => $database,
+		settings => { 'config' => $file, 'jwt-secret-file' => $secret,
+			'db-connections' => undef })->wait_until_ready;
+	my $token_of = sub {
+		my ($status, $output) = outcome({}, 'token', '--jwt-secret-file', $secret,
+			'--sub', 'u1');
+		chomp $output;
+		return $output;
+	};
+	my $pull = sub {
+		my ($token, %headers) = @_;
+		return $gateway->get('/api/v1/sync/pull?limit=1000', token => $token,
+			headers => \%headers);
+	};
+	my $reloads = 0;
+	my $reload = sub {
+		my ($event) = @_;
+		$reloads++;
+		$gateway->signal('HUP');
+		wait_for("the log says $event", 10, sub {
+			my @events = $gateway->log =~ /event=(reloaded|reload-failed)/g;
+			return @events == $reloads && $events[-1] eq $event;
+		});
+	};
+	my $old = $token_of->();
+	is $pull->($old)->{json}{echo}{maxRows}, 10, 'before';
+
+	write_file('reload', "max-pull-rows = 20\ncors-origins = *\ndb-connections = 9\n"
+		  . "log-level = debug\n");
+	$reload->('reloaded');
+	my $reply = $pull->($old, Origin => 'https://any.example');
+	is $reply->{json}{echo}{maxRows}, 20, 'a limit';
+	is $reply->{headers}{'access-control-allow-origin'}, '*', 'origins';
+	ok !exists $reply->{headers}{vary}, 'any origin needs no Vary';
+	like $gateway->log, qr/needs-restart setting=db-connections/,
+	  'what it cannot change is said';
+
+	write_file('reload', "max-pull-rows = nonsense\n");
+	$reload->('reload-failed');
+	is $pull->($old)->{json}{echo}{maxRows}, 20, 'an error leaves all as it was';
+
+	write_file('reload', '');
+	write_file('secret', "second secret, long enough to be one\n");
+	$reload->('reloaded');
+	is $pull->($old)->{status}, 401, 'old tokens are worth nothing';
+	is $pull->($token_of->())->{status}, 200, 'new ones are';
+	is $gateway->stop, 0;
+};
+
+subtest 'IPv6 and names' => sub {
+	my $gateway = TideTest::Gateway->start(cluster => $cluster,
+		database => $database, settings => { listen => 'localhost:0' });
+	like $gateway->log, qr/listening address=(127\.0\.0\.1|::1) port=\d+/;
+	is $gateway->stop, 0;
+
+	$gateway = TideTest::Gateway->start(cluster => $cluster,
+		database => $database);
+	my ($status, $output) = outcome({}, @secret, '--listen',
+		"127.0.0.1:$gateway->{port}");
+	is $status, 2, 'a port in use';
+	like $output, qr/could not listen/;
+	is $gateway->stop, 0;
+};
+
+done_testing;
