@@ -101,6 +101,28 @@ subtest 'help and version' => sub {
 	like +(outcome({}, '--version'))[1], qr/^tide-gateway \d+\.\d+\.\d+$/;
 };
 
+sub read_file
+{
+	my ($path) = @_;
+	open my $file, '<', TideTest::root_directory() . "/$path" or die "$path: $!";
+	local $/;
+	return scalar <$file>;
+}
+
+subtest 'documentation' => sub {
+	my ($status, $help) = outcome({}, '--help');
+	ok index(read_file('gateway/README.md'), $help) >= 0, 'README has --help as it is';
+	my $sample = read_file('gateway/tide-gateway.conf.sample');
+	my @names = grep { $_ ne 'config' } $help =~ /^  --([a-z-]+) .*default/mg;
+	ok @names > 10, 'help lists settings';
+	like $sample, qr/^#\Q$_\E = /m, "the sample has $_" for @names;
+	$sample =~ s/^#([a-z-]+ = )/$1/mg;
+	$sample =~ s/^jwt-secret-file = .*$/jwt-secret-file = $secret[1]/m;
+	$sample =~ s/^listen = .*$/listen = 8080/m;
+	like +(outcome({}, '--config', write_file('sample', $sample)))[1],
+	  qr/^tide-gateway: listen must be host:port/, 'the sample is read to its end';
+};
+
 subtest 'the token command' => sub {
 	like +(outcome({}, 'token', @secret, '--sub', 'u1'))[1],
 	  qr/^[\w-]+\.[\w-]+\.[\w-]+\n\z/, 'prints a token and nothing else';
