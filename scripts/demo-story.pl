@@ -94,11 +94,11 @@ sub request
 	}
 	$shown =~ s/(since=.{16})[^&]+/$1…/;
 	print "$dim   $self->{name} → $method $shown$plain\n";
-	print "$dim     ", main::shortened($text->encode($body), 300), "$plain\n" if $body;
+	print "$dim     ", main::shortened($text->encode($body), 240), "$plain\n" if $body;
 	my $reply = $self->{http}->request($method, $url . $path, \%option);
 	my $content = eval { $json->decode($reply->{content}) };
 	print "$dim     ← $reply->{status} ",
-		main::shortened($content ? $text->encode($content) : $reply->{content}, 300), "$plain\n";
+		main::shortened($content ? $text->encode($content) : $reply->{content}, 240), "$plain\n";
 	die "the gateway said $reply->{status}, not " . ($expected // 200) . "\n"
 		if $reply->{status} != ($expected // 200);
 	return $content;
@@ -113,6 +113,7 @@ sub edit
 
 	@$row{ keys %field } = values %field;
 	$row->{updatedAt} = main::iso($when);
+	$row->{clientId} = $self->{name};
 	$self->{dirty}{$type}{$id} = 1;
 	$self->save;
 	print "   $self->{name} edits $type ", substr($id, 0, 8), ': ', $text->encode(\%field),
