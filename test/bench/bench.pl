@@ -18,6 +18,7 @@ my $conninfo = "host=$ENV{PGHOST} port=$ENV{PGPORT} dbname=$ENV{PGDATABASE} user
 my @http = ('127.0.0.1', $port, "$directory/tokens");
 my @sql = ($conninfo, "$directory/users");
 
+$ENV{PGOPTIONS} = '-c client_min_messages=warning';
 $| = 1;
 
 sub output_of
