@@ -81,10 +81,11 @@ sub new
 	}, $class;
 }
 
-# One request, printed with its reply. Dies unless the status is as expected.
+# One request, printed with the beginning of its reply. Dies unless the status
+# is as expected.
 sub request
 {
-	my ($self, $method, $path, $body, $expected) = @_;
+	my ($self, $method, $path, $body, $expected, $shown_length) = @_;
 	my %option = (headers => { Authorization => "Bearer $self->{token}" });
 	my $shown = $path;
 
@@ -98,7 +99,8 @@ sub request
 	my $reply = $self->{http}->request($method, $url . $path, \%option);
 	my $content = eval { $json->decode($reply->{content}) };
 	print "$dim     ← $reply->{status} ",
-		main::shortened($content ? $text->encode($content) : $reply->{content}, 240), "$plain\n";
+		main::shortened($content ? $text->encode($content) : $reply->{content},
+			$shown_length // 240), "$plain\n";
 	die "the gateway said $reply->{status}, not " . ($expected // 200) . "\n"
 		if $reply->{status} != ($expected // 200);
 	return $content;
@@ -166,7 +168,8 @@ sub pull_changes
 
 	while (1) {
 		my $page = $self->request(GET => '/api/v1/sync/pull?limit=' . ($limit // 500)
-				. "&clientId=$self->{name}" . ($self->{cursor} ? "&since=$self->{cursor}" : ''));
+				. "&clientId=$self->{name}" . ($self->{cursor} ? "&since=$self->{cursor}" : ''),
+			undef, 200, $pages ? 80 : 240);
 
 		$pages++;
 		while (my ($type, $changed) = each %{ $page->{changesByType} }) {
@@ -308,7 +311,7 @@ holds('the bad set failed alone, and the reply says why: '
 
 chapter('5. The reply might have been lost: the same request again does nothing');
 delete $sent->{changes}{SetPlan};
-my $again = $tablet->request(POST => '/api/v1/sync/push', $sent);
+my $again = $phone->request(POST => '/api/v1/sync/push', $sent);
 holds('what was stored is unchanged, what lost has lost',
 	!grep { $_->{status} ne ($_->{entityId} eq $contested ? 'superseded' : 'unchanged') }
 		@{ $again->{succeeded} });
