@@ -428,7 +428,8 @@ write_some_tombstones(TrackedTable *t, Tombstone *tombstones, int n)
 	run(&plan,
 		"INSERT INTO tide.tombstone AS old (relid, key, client_id, scope, modified_at, xid)"
 		" SELECT $1, n.key, n.client_id, n.scope, n.modified_at, $6"
-		" FROM pg_catalog.unnest($2, $3, $4, $5) n(key, client_id, scope, modified_at)"
+		" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3),"
+		"  pg_catalog.unnest($4), pg_catalog.unnest($5)) n(key, client_id, scope, modified_at)"
 		" ORDER BY n.key COLLATE pg_catalog.\"C\""
 		" ON CONFLICT (relid, key) DO UPDATE SET modified_at = excluded.modified_at,"
 		"  client_id = excluded.client_id, scope = excluded.scope, xid = excluded.xid"

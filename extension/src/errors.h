@@ -33,4 +33,7 @@
 #define ERRCODE_TIDE_MALFORMED_CHANGE		MAKE_SQLSTATE('T','D','0','2','3')
 #define ERRCODE_TIDE_NOT_STORED				MAKE_SQLSTATE('T','D','0','2','4')
 
+/* never leaves the extension: do the set again, something came in between */
+#define ERRCODE_TIDE_AGAIN					MAKE_SQLSTATE('T','D','0','9','9')
+
 #endif							/* TIDE_ERRORS_H */

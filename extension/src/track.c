@@ -473,15 +473,15 @@ read_options(FunctionCallInfo fcinfo, TrackOptions *o)
 /* ---------- triggers ---------- */
 
 static void
-drop_triggers(Relation rel)
+drop_triggers(Oid relid, const char *table)
 {
 	static const char *const names[] = {STAMP_TRIGGER, INSERT_TRIGGER,
 	UPDATE_TRIGGER, DELETE_TRIGGER, TRUNCATE_TRIGGER};
 	int			i;
 
 	for (i = 0; i < lengthof(names); i++)
-		if (OidIsValid(get_trigger_oid(RelationGetRelid(rel), names[i], true)))
-			run_ddl(psprintf("DROP TRIGGER %s ON %s", names[i], relation_sql(rel)));
+		if (OidIsValid(get_trigger_oid(relid, names[i], true)))
+			run_ddl(psprintf("DROP TRIGGER %s ON %s", names[i], table));
 }
 
 static void
@@ -493,7 +493,7 @@ add_argument(StringInfo args, const char *name, const char *value)
 }
 
 static void
-create_triggers(Relation rel, TrackOptions *o, int32 reg, List *keys)
+create_triggers(const char *table, TrackOptions *o, int32 reg, List *keys)
 {
 	static const struct
 	{
@@ -528,11 +528,11 @@ create_triggers(Relation rel, TrackOptions *o, int32 reg, List *keys)
 
 	run_ddl(psprintf("CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s"
 					 " FOR EACH ROW EXECUTE FUNCTION tide.stamp(%s)",
-					 STAMP_TRIGGER, relation_sql(rel), args.data));
+					 STAMP_TRIGGER, table, args.data));
 	for (i = 0; i < lengthof(captures); i++)
 		run_ddl(psprintf("CREATE TRIGGER %s %s ON %s %s"
 						 " FOR EACH STATEMENT EXECUTE FUNCTION tide.capture()",
-						 captures[i].name, captures[i].event, relation_sql(rel),
+						 captures[i].name, captures[i].event, table,
 						 captures[i].tables));
 }
 
@@ -591,7 +591,7 @@ same_coverage(TrackedTable *t, TrackOptions *o, List *keys)
 }
 
 static void
-add_missing_columns(Relation rel, TrackOptions *o)
+add_missing_columns(const char *table, TrackOptions *o)
 {
 	StringInfoData sql;
 	ListCell   *lc;
@@ -599,7 +599,7 @@ add_missing_columns(Relation rel, TrackOptions *o)
 	if (o->added == NIL)
 		return;
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "ALTER TABLE %s ", relation_sql(rel));
+	appendStringInfo(&sql, "ALTER TABLE %s ", table);
 	foreach(lc, o->added)
 		appendStringInfo(&sql, "%s%s", lc == list_head(o->added) ? "" : ", ",
 						 (char *) lfirst(lc));
@@ -611,6 +611,7 @@ tide_track(PG_FUNCTION_ARGS)
 {
 	TrackOptions o;
 	Relation	rel;
+	char	   *table;
 	List	   *keys;
 	TrackedTable *before;
 	int32		reg;
@@ -630,6 +631,9 @@ tide_track(PG_FUNCTION_ARGS)
 	check_exclude(rel, &o, keys);
 	check_wire_names(rel, &o);
 	check_entity_type(&o);
+	notice_missing_index(rel, &o, keys);
+	table = relation_sql(rel);
+	relation_close(rel, NoLock);	/* the lock stays; DDL wants no other user */
 
 	before = registry_lookup(o.relid);
 	fresh = !before->tracked || !same_coverage(before, &o, keys);
@@ -646,15 +650,13 @@ tide_track(PG_FUNCTION_ARGS)
 	}
 
 	SPI_connect();
-	add_missing_columns(rel, &o);
-	drop_triggers(rel);
-	create_triggers(rel, &o, reg, keys);
+	add_missing_columns(table, &o);
+	drop_triggers(o.relid, table);
+	create_triggers(table, &o, reg, keys);
 	SPI_finish();
 
 	if (fresh)
 		changelog_append(registry_require(o.relid), NULL, NULL, NULL, 0);
-	notice_missing_index(rel, &o, keys);
-	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
 }
 
@@ -665,6 +667,7 @@ tide_untrack(PG_FUNCTION_ARGS)
 	bool		drop_columns = PG_GETARG_BOOL(1);
 	Relation	rel = relation_open(relid, ShareRowExclusiveLock);
 	TrackedTable *t;
+	char	   *table;
 
 	check_owner(rel);
 	t = registry_lookup(relid);
@@ -673,15 +676,17 @@ tide_untrack(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" is not tracked", RelationGetRelationName(rel)),
 				 errhint("The view tide.tracked lists the tracked tables.")));
+	table = relation_sql(rel);
+	relation_close(rel, NoLock);
 
 	SPI_connect();
-	drop_triggers(rel);
+	drop_triggers(relid, table);
 	if (drop_columns)
 	{
 		StringInfoData sql;
 
 		initStringInfo(&sql);
-		appendStringInfo(&sql, "ALTER TABLE %s", relation_sql(rel));
+		appendStringInfo(&sql, "ALTER TABLE %s", table);
 		if (t->modified_at)
 			appendStringInfo(&sql, " DROP COLUMN %s",
 							 quote_identifier(tracked_column(t, t->modified_at)->name));
@@ -692,7 +697,6 @@ tide_untrack(PG_FUNCTION_ARGS)
 			run_ddl(sql.data);
 	}
 	SPI_finish();
-	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
 }
 

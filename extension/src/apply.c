@@ -1,0 +1,555 @@
+/*-------------------------------------------------------------------------
+ *
+ * apply.c
+ *	  Carrying out changes of one table, set by set.
+ *
+ * Read the rows, decide each change, write those that stand.  The write tests
+ * that a row is still the version that was judged; if not, it is judged again.
+ * Rows that are absent are first locked by key and looked up among the
+ * tombstones, so that a create and a delete that cross cannot both go by what
+ * neither has committed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgrprotos.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "batch.h"
+#include "change.h"
+#include "changelog.h"
+#include "errors.h"
+#include "wire.h"
+
+/* a push that creates or deletes more absent rows locks the table's keys */
+#define MAX_KEY_LOCKS 256
+
+/* how often a row may change under us before we call it contention */
+#define MAX_ATTEMPTS 20
+
+/* advisory locks of our own: users have 1 and 2 here */
+#define KEY_LOCK_CLASS 7
+
+static const char *const FORBIDDEN = "the row is in a scope that is not allowed";
+static const char *const REFUSED = "the row was not stored: a policy or a trigger of the table left it out";
+
+/* ---------- what is there ---------- */
+
+static bool
+same_datum(TrackedColumn *column, Form_pg_attribute att, Datum a, Datum b)
+{
+	if (datum_image_eq(a, b, att->attbyval, att->attlen))
+		return true;
+	/* 1.5 and 1.50 */
+	return column->base_type == NUMERICOID &&
+		DatumGetBool(DirectFunctionCall2(numeric_eq, a, b));
+}
+
+/* has the row what the change would store? */
+static bool
+is_same(Change *c, HeapTuple tuple, TupleDesc desc)
+{
+	TrackedTable *t = c->table->t;
+	bool		deleted = false;
+	bool		isnull;
+	int			n = PROBE_FIRST;
+	int			att = -1;
+
+	if (t->deleted_at)
+	{
+		SPI_getbinval(tuple, desc, PROBE_DELETED_AT, &isnull);
+		deleted = !isnull;
+	}
+	if (c->is_delete || deleted)
+		return c->is_delete && deleted;
+	while ((att = bms_next_member(c->sent, att)) >= 0)
+	{
+		Datum		value = SPI_getbinval(tuple, desc, n++, &isnull);
+
+		if (isnull != c->nulls[att - 1])
+			return false;
+		if (!isnull && !same_datum(tracked_column(t, att), TupleDescAttr(t->tupdesc, att - 1),
+								   value, c->values[att - 1]))
+			return false;
+	}
+	return true;
+}
+
+static void
+decide(Change *c, bool exists, bool same)
+{
+	TrackedTable *t = c->table->t;
+	Current		current = {0};
+	Decision	decision;
+
+	current.exists = exists;
+	current.stamp = c->row_stamp;
+	current.same = same;
+	current.now = stamp_server_time(t, NULL);
+	current.server_time = stamp_server_time(t, exists ? &c->row_stamp : NULL);
+	if (exists && c->row_stamp.has_time)
+		current.just_above = stamp_just_above(t, c->row_stamp.time);
+	decision = decide_last_write_wins(&c->incoming, &current);
+	c->verdict = decision.verdict;
+	c->stored = decision.stored;
+	c->note = decision.note;
+}
+
+static void
+fail_forbidden(Change *c)
+{
+	change_fail_as(c, "scope_not_allowed", FORBIDDEN);
+	c->failure.column = tracked_column(c->table->t, c->table->t->scope)->wire;
+}
+
+/* one row of a probe */
+static void
+judge_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc)
+{
+	TrackedTable *t = c->table->t;
+	MemoryContext old = MemoryContextSwitchTo(push->context);
+	Datum		value;
+	bool		isnull;
+
+	memset(&c->row_stamp, 0, sizeof(c->row_stamp));
+	c->row_exists = true;
+	c->row_scope = NULL;
+	value = SPI_getbinval(tuple, desc, PROBE_MODIFIED_AT, &isnull);
+	c->row_stamp.has_time = !isnull;
+	if (!isnull)
+		c->row_stamp.time = DatumGetTimestampTz(value);
+	value = SPI_getbinval(tuple, desc, PROBE_CLIENT_ID, &isnull);
+	if (!isnull)
+		c->row_stamp.client_id = TextDatumGetCString(value);
+	if (!t->shared)
+	{
+		value = SPI_getbinval(tuple, desc, PROBE_SCOPE, &isnull);
+		if (!isnull)
+			c->row_scope = OutputFunctionCall(&tracked_column(t, t->scope)->output, value);
+	}
+	MemoryContextSwitchTo(old);
+
+	if (!access_has_text(&c->table->scopes, c->row_scope))
+		fail_forbidden(c);
+	else
+		decide(c, true, is_same(c, tuple, desc));
+}
+
+/* read the rows of these changes; those that exist are judged */
+static void
+probe(Push *push, PushTable *table, List *changes)
+{
+	ListCell   *lc;
+	uint64		i;
+
+	foreach(lc, changes)
+	{
+		Change	   *c = lfirst(lc);
+
+		c->row_exists = false;
+		c->verdict = VERDICT_NONE;
+		memset(&c->row_stamp, 0, sizeof(c->row_stamp));
+	}
+	batch_run(table, BATCH_PROBE, changes);
+	for (i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+		int			ord = DatumGetInt32(SPI_getbinval(tuple, desc, PROBE_ORD, &isnull));
+
+		judge_row(push, list_nth(changes, ord), tuple, desc);
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/* ---------- rows that are not there ---------- */
+
+static void
+lock_one(Oid relid, uint32 hash, LOCKMODE mode)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, relid, hash, KEY_LOCK_CLASS);
+	(void) LockAcquire(&tag, mode, false, false);
+}
+
+static int
+compare_hashes(const void *a, const void *b)
+{
+	uint32		x = *(const uint32 *) a;
+	uint32		y = *(const uint32 *) b;
+
+	return (x > y) - (x < y);
+}
+
+/*
+ * Until the end of the transaction, no other push creates or deletes these
+ * keys.  The lock table is of a fixed size, so a large set takes one lock for
+ * all keys of the table, which small ones share.
+ */
+static void
+lock_keys(TrackedTable *t, List *changes)
+{
+	int			n = list_length(changes);
+	uint32	   *hashes;
+	ListCell   *lc;
+	int			i = 0;
+
+	if (n > MAX_KEY_LOCKS)
+	{
+		lock_one(t->relid, 0, ExclusiveLock);
+		return;
+	}
+	lock_one(t->relid, 0, RowExclusiveLock);
+	hashes = palloc(sizeof(uint32) * n);
+	foreach(lc, changes)
+	{
+		const char *key = ((Change *) lfirst(lc))->key_text;
+
+		/* 0 is the table's */
+		hashes[i++] = hash_bytes((const unsigned char *) key, strlen(key)) | 1;
+	}
+	qsort(hashes, n, sizeof(uint32), compare_hashes);
+	for (i = 0; i < n; i++)
+		lock_one(t->relid, hashes[i], ExclusiveLock);
+	pfree(hashes);
+}
+
+static char **
+keys_of(List *changes)
+{
+	char	  **keys = palloc(sizeof(char *) * Max(list_length(changes), 1));
+	ListCell   *lc;
+	int			n = 0;
+
+	foreach(lc, changes)
+		keys[n++] = ((Change *) lfirst(lc))->key_text;
+	return keys;
+}
+
+/*
+ * Tombstones as committed by now, whatever snapshot the transaction keeps: an
+ * older one does not show the delete that must not be undone.
+ */
+static List *
+latest_tombstones(Push *push, TrackedTable *t, List *changes)
+{
+	MemoryContext old = MemoryContextSwitchTo(push->context);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	List	   *result = tombstone_read(t, keys_of(changes), list_length(changes), snapshot);
+
+	UnregisterSnapshot(snapshot);
+	MemoryContextSwitchTo(old);
+	return result;
+}
+
+static KeyMap *
+changes_by_key(List *changes)
+{
+	KeyMap	   *map = keymap_new(CurrentMemoryContext, list_length(changes) * 2);
+	ListCell   *lc;
+
+	foreach(lc, changes)
+	{
+		Change	   *c = lfirst(lc);
+
+		keymap_put(map, c->key_text, c);
+	}
+	return map;
+}
+
+/* judge changes to absent rows by their tombstones */
+static void
+judge_absent(Push *push, PushTable *table, List *changes)
+{
+	KeyMap	   *map = changes_by_key(changes);
+	ListCell   *lc;
+
+	foreach(lc, latest_tombstones(push, table->t, changes))
+	{
+		Tombstone  *tombstone = lfirst(lc);
+		Change	   *c = keymap_get(map, tombstone->key);
+
+		c->row_stamp = tombstone->stamp;
+		c->row_scope = tombstone->scope;
+		if (!table->t->shared && tombstone->scope &&
+			!access_has_text(&table->scopes, tombstone->scope))
+			fail_forbidden(c);
+		else
+			decide(c, true, c->is_delete);
+	}
+	foreach(lc, changes)
+	{
+		Change	   *c = lfirst(lc);
+
+		if (c->verdict == VERDICT_NONE)
+			decide(c, false, false);
+	}
+}
+
+/*
+ * After rows were inserted: a delete that committed meanwhile, of plain SQL
+ * that takes no lock of ours, may be newer.  Then all of the set is undone
+ * and done again; a transaction that keeps its snapshot has to be.
+ */
+static void
+check_tombstones_again(Push *push, PushTable *table, List *inserted)
+{
+	KeyMap	   *map = changes_by_key(inserted);
+	ListCell   *lc;
+
+	foreach(lc, latest_tombstones(push, table->t, inserted))
+	{
+		Tombstone  *tombstone = lfirst(lc);
+		Change	   *c = keymap_get(map, tombstone->key);
+
+		if (stamp_compare(&tombstone->stamp, &c->stored) > 0)
+			ereport(ERROR,
+					(errcode(IsolationUsesXactSnapshot() ?
+							 ERRCODE_T_R_SERIALIZATION_FAILURE : ERRCODE_TIDE_AGAIN),
+					 errmsg("a row was deleted while it was being pushed"),
+					 errhint("Try again.")));
+	}
+}
+
+/* remember deletes of rows that were never seen */
+static void
+remember_deletes(PushTable *table, List *changes)
+{
+	Tombstone  *tombstones = palloc(sizeof(Tombstone) * list_length(changes));
+	ListCell   *lc;
+	int			n = 0;
+
+	foreach(lc, changes)
+	{
+		Change	   *c = lfirst(lc);
+		Tombstone  *tombstone = &tombstones[n++];
+
+		tombstone->key = c->key_text;
+		tombstone->stamp = c->stored;
+		tombstone->scope = c->row_scope;
+		if (tombstone->scope == NULL && !table->scopes.any && table->scopes.n == 1)
+			tombstone->scope = table->scopes.texts[0];
+	}
+	tombstone_write(table->t, tombstones, n);
+}
+
+/* ---------- writing ---------- */
+
+/* the scope of a row that was written is one that the caller may write */
+static void
+check_written_scope(PushTable *table, HeapTuple tuple, TupleDesc desc, int n)
+{
+	TrackedTable *t = table->t;
+	Datum		value;
+	bool		isnull;
+
+	if (table->scopes.any)
+		return;
+	value = SPI_getbinval(tuple, desc, n, &isnull);
+	if (isnull ||
+		!access_has_text(&table->scopes,
+						 OutputFunctionCall(&tracked_column(t, t->scope)->output, value)))
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_SCOPE_NOT_ALLOWED),
+				 errmsg("the row would be in a scope that is not allowed"),
+				 err_generic_string(PG_DIAG_COLUMN_NAME,
+									tracked_column(t, t->scope)->wire)));
+}
+
+/*
+ * UPDATE or DELETE the rows; returns the changes whose row was not touched
+ * because it is no longer the version that was judged.
+ */
+static List *
+write_rows(PushTable *table, BatchStatement statement, List *changes)
+{
+	List	   *missed = NIL;
+	ListCell   *lc;
+	uint64		i;
+
+	batch_run(table, statement, changes);
+	foreach(lc, changes)
+		((Change *) lfirst(lc))->written = false;
+	for (i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+		int			ord = DatumGetInt32(SPI_getbinval(tuple, desc, 1, &isnull));
+
+		((Change *) list_nth(changes, ord))->written = true;
+		if (statement != BATCH_DELETE)
+			check_written_scope(table, tuple, desc, 2);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	foreach(lc, changes)
+		if (!((Change *) lfirst(lc))->written)
+			missed = lappend(missed, lfirst(lc));
+	return missed;
+}
+
+/* likewise for INSERT: those whose key has come into being */
+static List *
+insert_rows(Push *push, PushTable *table, List *changes, bool strict)
+{
+	TrackedTable *t = table->t;
+	KeyMap	   *map = changes_by_key(changes);
+	List	   *inserted = NIL;
+	List	   *missed = NIL;
+	ListCell   *lc;
+	uint64		i;
+
+	batch_run(table, strict ? BATCH_INSERT_STRICT : BATCH_INSERT, changes);
+	foreach(lc, changes)
+		((Change *) lfirst(lc))->written = false;
+	for (i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		Datum		key[INDEX_MAX_KEYS];
+		bool		isnull;
+		Change	   *c;
+		int			k;
+
+		check_written_scope(table, tuple, desc, 1);
+		for (k = 0; k < t->nkeys; k++)
+			key[k] = SPI_getbinval(tuple, desc, 2 + k, &isnull);
+		c = keymap_get(map, wire_key_text(t, key));
+		if (c)
+		{
+			c->written = true;
+			inserted = lappend(inserted, c);
+		}
+	}
+	SPI_freetuptable(SPI_tuptable);
+	if (inserted != NIL)
+		check_tombstones_again(push, table, inserted);
+	foreach(lc, changes)
+		if (!((Change *) lfirst(lc))->written)
+			missed = lappend(missed, lfirst(lc));
+	return missed;
+}
+
+static List *
+select_changes(List *changes, Verdict verdict, bool row_exists)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, changes)
+	{
+		Change	   *c = lfirst(lc);
+
+		if (c->verdict == verdict && c->row_exists == row_exists)
+			result = lappend(result, c);
+	}
+	return result;
+}
+
+/*
+ * Absent rows: lock their keys, see whether they have come into being while we
+ * waited, judge them by their tombstones.
+ */
+static void
+settle_absent(Push *push, PushTable *table, List *absent, bool is_delete)
+{
+	lock_keys(table->t, absent);
+	if (is_delete && IsolationUsesXactSnapshot())
+	{
+		batch_probe_latest(table, absent);
+		if (SPI_processed > 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("a row to delete was created after this transaction's snapshot was taken"),
+					 errhint("Try the transaction again.")));
+		SPI_freetuptable(SPI_tuptable);
+	}
+	else if (is_delete)
+		probe(push, table, absent);
+	judge_absent(push, table, select_changes(absent, VERDICT_NONE, false));
+}
+
+/*
+ * Among changes whose row was not written: those that have to be judged again
+ * because somebody else was faster.  Where nobody has touched the row since
+ * the attempt before, a policy or a trigger keeps it from being written.
+ */
+static List *
+to_be_judged_again(List *missed, int attempt)
+{
+	List	   *again = NIL;
+	ListCell   *lc;
+
+	foreach(lc, missed)
+	{
+		Change	   *c = lfirst(lc);
+
+		if (attempt > 0 && c->row_exists == c->had_row &&
+			(!c->row_exists || stamp_compare(&c->row_stamp, &c->had_stamp) == 0))
+			change_fail_as(c, "not_stored", REFUSED);
+		else
+		{
+			c->had_row = c->row_exists;
+			c->had_stamp = c->row_stamp;
+			again = lappend(again, c);
+		}
+	}
+	return again;
+}
+
+/*
+ * Carry out changes of one table that send the same columns, none of them to
+ * the same row as another.  Sets their verdicts; raises an error if a
+ * statement fails, and then nothing is said about which change is to blame.
+ */
+void
+apply_group(Push *push, PushTable *table, List *changes, bool is_delete)
+{
+	BatchStatement statement = !is_delete ? BATCH_UPDATE :
+		table->t->deleted_at ? BATCH_SOFT_DELETE : BATCH_DELETE;
+	List	   *pending = changes;
+	int			attempt;
+
+	for (attempt = 0; pending != NIL; attempt++)
+	{
+		List	   *existing,
+				   *absent;
+		List	   *missed = NIL;
+
+		CHECK_FOR_INTERRUPTS();
+		if (attempt == MAX_ATTEMPTS)
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("a row changed again and again while it was being pushed"),
+					 errhint("Try again.")));
+		probe(push, table, pending);
+		absent = select_changes(pending, VERDICT_NONE, false);
+		if (absent != NIL)
+			settle_absent(push, table, absent, is_delete);
+
+		existing = select_changes(pending, VERDICT_APPLIED, true);
+		absent = select_changes(pending, VERDICT_APPLIED, false);
+		if (existing != NIL)
+			missed = write_rows(table, statement, existing);
+		if (absent != NIL && is_delete)
+			remember_deletes(table, absent);
+		else if (absent != NIL)
+			missed = list_concat(missed,
+								 insert_rows(push, table, absent, attempt > 0));
+		pending = to_be_judged_again(missed, attempt);
+	}
+}

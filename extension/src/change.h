@@ -1,0 +1,113 @@
+/*-------------------------------------------------------------------------
+ *
+ * change.h
+ *	  A pushed change: what was sent, and what became of it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TIDE_CHANGE_H
+#define TIDE_CHANGE_H
+
+#include "nodes/bitmapset.h"
+#include "utils/jsonb.h"
+#include "access.h"
+#include "decide.h"
+#include "keymap.h"
+#include "registry.h"
+
+/* a table that a push writes to */
+typedef struct PushTable
+{
+	TrackedTable *t;
+	TableScopes scopes;
+	int			order;			/* parents before children */
+} PushTable;
+
+typedef struct Failure
+{
+	const char *code;
+	const char *message;
+	const char *constraint;		/* NULL: none */
+	const char *column;			/* NULL: none */
+} Failure;
+
+typedef struct Change
+{
+	int			index;			/* in the request */
+
+	/* as sent; JSON texts where it says so */
+	const char *entity_type;
+	const char *change_id;		/* JSON, NULL: none */
+	const char *entity_id;		/* JSON */
+	bool		is_map_form;
+	bool		delete_action;
+	JsonbContainer *data;		/* NULL: none */
+	JsonbValue *key_value;		/* entityId; NULL: in data */
+	JsonbValue *stamp_value;	/* the item's own lastModifiedAt */
+	bool		has_given_stamp;	/* tide.upsert: the argument's */
+	TimestampTz given_stamp;
+	JsonbValue *created_value;	/* the envelope's createdAt */
+	JsonbValue *base_value;
+	const char *client_id;		/* the item's, NULL: none */
+
+	/* converted */
+	bool		converted;
+	PushTable  *table;
+	Datum	   *key;			/* by position in t->keys */
+	char	   *key_text;
+	bool		is_delete;
+	Bitmapset  *sent;			/* attnums to write, key columns left out */
+	Datum	   *values;			/* by attnum - 1 */
+	bool	   *nulls;
+	bool		has_deleted_at;
+	TimestampTz deleted_at;		/* if a delete names the time */
+	Incoming	incoming;
+	int			round;			/* how many earlier changes of this push are
+								 * to the same row */
+
+	/* what is there */
+	bool		row_exists;
+	Stamp		row_stamp;		/* of the row, or of the tombstone */
+	char	   *row_scope;
+	bool		written;		/* by the last statement */
+	bool		had_row;		/* as the attempt before found it */
+	Stamp		had_stamp;
+
+	/* what became of it */
+	Verdict		verdict;
+	Stamp		stored;
+	const char *note;
+	Failure		failure;
+	struct PullItem *entity;	/* the row as it now stands; NULL if failed */
+} Change;
+
+typedef struct Push
+{
+	MemoryContext context;
+	Access		access;
+	const char *client_id;		/* of the body, or of the claims */
+	bool		sql_names;		/* tide.upsert: names as in SQL, too */
+	List	   *tables;			/* of PushTable */
+	Change	   *changes;
+	int			nchanges;
+	int			nconverted;
+} Push;
+
+/* change.c */
+extern void push_read_body(Push *push, Jsonb *body);
+extern Change *push_new_change(Push *push);
+extern void change_convert(Push *push, Change *c);
+extern PushTable *push_table(Push *push, TrackedTable *t);
+extern void change_fail(Change *c, ErrorData *error);
+extern void change_fail_as(Change *c, const char *code, const char *message);
+
+/* apply.c */
+extern void apply_group(Push *push, PushTable *table, List *changes, bool is_delete);
+
+/* push_reply.c */
+extern char *push_reply(Push *push);
+extern void push_read_entities(Push *push);
+extern const char *verdict_name(Verdict verdict);
+extern char *push_entity(Push *push, Change *c);
+
+#endif							/* TIDE_CHANGE_H */

@@ -1,0 +1,536 @@
+/*-------------------------------------------------------------------------
+ *
+ * pull.c
+ *	  One page of what changed for a caller: where it begins and ends.
+ *
+ * A page goes through up to three parts: what the cursor covers is brought up
+ * to now from the change log; what it does not cover is read from the tables,
+ * over as many pages as that takes; and then the log again, from the snapshot
+ * at which that reading began.  Everything in a page is read with one
+ * snapshot.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_attribute.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+#include "changelog.h"
+#include "errors.h"
+#include "history.h"
+#include "pg_tide.h"
+#include "pull.h"
+#include "wire.h"
+
+/* ---------- what the parts of a page share ---------- */
+
+PullTable *
+pull_table(Pull *pull, Oid relid, int32 reg)
+{
+	ListCell   *lc;
+
+	foreach(lc, pull->tables)
+	{
+		PullTable  *table = lfirst(lc);
+
+		if (table->t->reg == reg && table->t->relid == relid)
+			return table;
+	}
+	return NULL;
+}
+
+bool
+pull_is_full(Pull *pull)
+{
+	return pull->nitems >= pull->limit;
+}
+
+PullItem *
+pull_add(Pull *pull, PullTable *table, const char *key)
+{
+	MemoryContext old = MemoryContextSwitchTo(pull->context);
+	PullItem   *item = palloc0(sizeof(PullItem));
+
+	item->table = table;
+	item->key = pstrdup(key);
+	keymap_put(table->seen, item->key, item);
+	pull->items = lappend(pull->items, item);
+	pull->nitems++;
+	MemoryContextSwitchTo(old);
+	return item;
+}
+
+/* the state now says "after this item" */
+void
+pull_item_done(Pull *pull, PullItem *item)
+{
+	MemoryContext old;
+
+	if (!pull->item_cursors)
+		return;
+	old = MemoryContextSwitchTo(pull->context);
+	item->cursor = cursor_encode(&pull->state);
+	MemoryContextSwitchTo(old);
+}
+
+/* ---------- what is asked for ---------- */
+
+static bool
+may_select(Oid relid)
+{
+	return pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
+		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
+}
+
+static bool
+array_has(ArrayType *array, const char *wanted)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n,
+				i;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
+	for (i = 0; i < n; i++)
+		if (!nulls[i] && strcmp(TextDatumGetCString(elements[i]), wanted) == 0)
+			return true;
+	return false;
+}
+
+/* each type that is asked for exists, and no two tables have it */
+static void
+check_entity_types(ArrayType *entity_types)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n,
+				i;
+
+	deconstruct_array(entity_types, TEXTOID, -1, false, TYPALIGN_INT,
+					  &elements, &nulls, &n);
+	for (i = 0; i < n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
+					 errmsg("an entity type must not be null"),
+					 errhint("Leave entity types out to ask for all of them.")));
+		registry_find(TextDatumGetCString(elements[i]), false);
+	}
+}
+
+/*
+ * The tables: those asked for, else all that the caller has any right to read.
+ */
+static void
+choose_tables(Pull *pull, ArrayType *entity_types)
+{
+	ListCell   *lc;
+
+	if (entity_types)
+		check_entity_types(entity_types);
+	foreach(lc, registry_all())
+	{
+		TrackedTable *t = lfirst(lc);
+		PullTable  *table;
+
+		if (entity_types ? !array_has(entity_types, t->entity_type) :
+			!may_select(t->relid))
+			continue;
+		registry_require(t->relid);
+		table = palloc0(sizeof(PullTable));
+		table->t = t;
+		table->seen = keymap_new(CurrentMemoryContext, 64);
+		access_table_scopes(&pull->access, t, &table->scopes);
+		pull->tables = lappend(pull->tables, table);
+	}
+
+	pull->types.regs = palloc(sizeof(int32) * (list_length(pull->tables) + 1));
+	foreach(lc, pull->tables)
+		pull->types.regs[pull->types.n++] = ((PullTable *) lfirst(lc))->t->reg;
+	types_normalise(&pull->types);
+}
+
+/* the scopes as the log has them, which is as each table's type writes them */
+static ScopeSet
+log_scopes_of(Pull *pull, const ScopeSet *scopes)
+{
+	ScopeSet	result = {0};
+	ListCell   *lc;
+	int			n = scopes->n;
+
+	result.all = scopes->all;
+	if (result.all)
+		return result;
+	foreach(lc, pull->tables)
+		n += ((PullTable *) lfirst(lc))->scopes.n;
+	result.scopes = palloc(sizeof(char *) * (n + 1));
+	foreach(lc, pull->tables)
+	{
+		PullTable  *table = lfirst(lc);
+		int			i;
+
+		for (i = 0; i < table->scopes.n; i++)
+			if (scopes_contain(scopes, table->scopes.texts[i]))
+				result.scopes[result.n++] = table->scopes.texts[i];
+	}
+	scopes_normalise(&result);
+	return result;
+}
+
+/*
+ * A caller's scopes in the spelling of the tables' types, so that cursors
+ * speak of the same scopes as the log.
+ */
+static void
+settle_scopes(Pull *pull)
+{
+	ScopeSet	all = {0};
+	ListCell   *lc;
+	int			n = pull->access.scopes.n;
+	int			i;
+
+	if (pull->access.scopes.all)
+	{
+		pull->log_scopes.all = true;
+		return;
+	}
+	foreach(lc, pull->tables)
+		n += ((PullTable *) lfirst(lc))->scopes.n;
+	all.scopes = palloc(sizeof(char *) * (n + 1));
+	for (i = 0; i < pull->access.scopes.n; i++)
+		all.scopes[all.n++] = pull->access.scopes.scopes[i];
+	foreach(lc, pull->tables)
+	{
+		PullTable  *table = lfirst(lc);
+
+		for (i = 0; i < table->scopes.n; i++)
+			all.scopes[all.n++] = table->scopes.texts[i];
+	}
+	scopes_normalise(&all);
+	pull->log_scopes = all;
+}
+
+/* ---------- one snapshot ---------- */
+
+/*
+ * A snapshot older than a rewriting ALTER TABLE or a TRUNCATE sees an empty
+ * table, and one older than tide.track misses what was written before it:
+ * either way the pull has to be tried again with a newer one.
+ */
+static void
+check_snapshot_is_newer(TrackedTable *t, Snapshot snapshot)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(t->relid));
+	TransactionId writers[2];
+	int			i;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", t->relid);
+	writers[0] = HeapTupleHeaderGetXmin(tuple->t_data);
+	writers[1] = t->trigger_xmin;
+	ReleaseSysCache(tuple);
+	for (i = 0; i < 2; i++)
+		if (TransactionIdIsNormal(writers[i]) &&
+			!TransactionIdIsCurrentTransactionId(writers[i]) &&
+			XidInMVCCSnapshot(writers[i], snapshot))
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("table %s was changed after this transaction's snapshot was taken",
+							t->sql_name),
+					 errhint("Try the transaction again.")));
+}
+
+/*
+ * The tables are locked by now, so nobody rewrites them while we read; in READ
+ * COMMITTED the snapshot comes after the locks, else it has to be checked.
+ */
+static void
+take_snapshot(Pull *pull)
+{
+	ListCell   *lc;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pull->snapshot = GetActiveSnapshot();
+	foreach(lc, pull->tables)
+		check_snapshot_is_newer(((PullTable *) lfirst(lc))->t, pull->snapshot);
+	history_snapshot(pull->snapshot, &pull->now);
+}
+
+/* ---------- where to begin ---------- */
+
+static ScopeSet
+intersect_scopes(const ScopeSet *covered, const ScopeSet *wanted)
+{
+	ScopeSet	result = {0};
+	int			i;
+
+	if (covered->all)
+		return *wanted;
+	result.scopes = palloc(sizeof(char *) * (wanted->n + 1));
+	for (i = 0; i < wanted->n; i++)
+		if (scopes_contain(covered, wanted->scopes[i]))
+			result.scopes[result.n++] = wanted->scopes[i];
+	return result;				/* wanted->all: nothing listed, so nothing */
+}
+
+static TypeSet
+intersect_types(const TypeSet *covered, const TypeSet *wanted)
+{
+	TypeSet		result = {0};
+	int			i;
+
+	result.regs = palloc(sizeof(int32) * (wanted->n + 1));
+	for (i = 0; i < wanted->n; i++)
+		if (types_contain(covered, wanted->regs[i]))
+			result.regs[result.n++] = wanted->regs[i];
+	return result;
+}
+
+/* nothing is covered: read the tables from their start */
+static void
+start_over(Pull *pull)
+{
+	Cursor	   *state = &pull->state;
+
+	memset(state, 0, sizeof(*state));
+	state->seen = pull->now;
+	state->phase = CURSOR_IN_TABLES;
+	state->wanted_scopes = pull->log_scopes;
+	state->wanted_types = pull->types;
+}
+
+/*
+ * The state is a client's cursor.  What it covers beyond what is asked for is
+ * dropped, and a reading of tables that was for something else is given up.
+ */
+static void
+continue_from(Pull *pull)
+{
+	Cursor	   *state = &pull->state;
+	bool		nothing;
+
+	state->scopes = intersect_scopes(&state->scopes, &pull->log_scopes);
+	state->types = intersect_types(&state->types, &pull->types);
+	nothing = (!state->scopes.all && state->scopes.n == 0) || state->types.n == 0;
+
+	if (state->phase == CURSOR_IN_TABLES &&
+		(!scopes_equal(&state->wanted_scopes, &pull->log_scopes) ||
+		 !types_equal(&state->wanted_types, &pull->types)))
+	{
+		if (nothing)
+		{
+			start_over(pull);
+			return;
+		}
+		state->phase = CURSOR_AT_REST;
+	}
+	if (state->phase != CURSOR_IN_TABLES && nothing)
+		start_over(pull);
+}
+
+/* ---------- the page ---------- */
+
+static bool
+covers_all(Pull *pull)
+{
+	return scopes_equal(&pull->state.scopes, &pull->log_scopes) &&
+		types_equal(&pull->state.types, &pull->types);
+}
+
+/* the three parts, as far as the page goes; true: complete up to now */
+static bool
+read_parts(Pull *pull)
+{
+	Cursor	   *state = &pull->state;
+
+	if (state->phase != CURSOR_IN_TABLES)
+	{
+		ScopeSet	scopes = log_scopes_of(pull, &state->scopes);
+
+		if (!pull_read_log(pull, &scopes, &state->types))
+			return false;
+		if (covers_all(pull))
+			return true;
+		state->phase = CURSOR_IN_TABLES;
+		state->wanted_scopes = pull->log_scopes;
+		state->wanted_types = pull->types;
+		state->done_types.n = 0;
+		state->reg = 0;
+		state->scope = state->key = NULL;
+	}
+
+	if (!pull_read_tables(pull, &state->scopes, &state->types))
+		return false;
+	state->phase = CURSOR_AT_REST;
+	state->scopes = pull->log_scopes;
+	state->types = pull->types;
+	return pull_read_log(pull, &pull->log_scopes, &pull->types);
+}
+
+static void
+too_many_rows(Pull *pull)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TIDE_USE_CURSOR),
+			 errmsg("more than %d rows have changed since that time", pull->limit),
+			 errhint("Start without \"since\" and continue with the cursor of each reply.")));
+}
+
+/*
+ * Everything since a time, in one page.  A time means the newest sample not
+ * after it; types tracked since then are read in full.
+ */
+static void
+read_since_time(Pull *pull, TimestampTz time)
+{
+	Cursor	   *state = &pull->state;
+	TypeSet		known = pull->types;
+	ListCell   *lc;
+	int			n = 0;
+
+	pull->limit = tide_max_time_rows;
+	pull->client_id = NULL;
+	memset(state, 0, sizeof(*state));
+	if (!sample_before(time, &state->seen))
+	{
+		pull->reset_reason = "before_tracking";
+		start_over(pull);
+		if (!read_parts(pull))
+			too_many_rows(pull);
+		return;
+	}
+
+	state->scopes = pull->log_scopes;
+	state->types = pull->types;
+	if (!pull_read_log(pull, &pull->log_scopes, &pull->types))
+		too_many_rows(pull);
+
+	known.regs = palloc(sizeof(int32) * (pull->types.n + 1));
+	foreach(lc, pull->tables)
+	{
+		PullTable  *table = lfirst(lc);
+
+		if (!table->tracked_since)
+			known.regs[n++] = table->t->reg;
+	}
+	known.n = n;
+	types_normalise(&known);
+	if (n == pull->types.n)
+		return;
+	state->types = known;
+	if (!pull_read_tables(pull, &pull->log_scopes, &known))
+		too_many_rows(pull);
+	state->phase = CURSOR_AT_REST;
+	state->seen = pull->now;
+	state->types = pull->types;
+}
+
+/* what every page begins with: who asks, for what, and one snapshot */
+static void
+open_pull(Pull *pull, ArrayType *scopes, ArrayType *entity_types)
+{
+	history_require_primary();
+	SPI_connect();
+	pull->context = CurrentMemoryContext;
+	access_resolve(scopes, &pull->access);
+	choose_tables(pull, entity_types);
+	settle_scopes(pull);
+	take_snapshot(pull);
+}
+
+static void
+set_place(Cursor *cursor, const Cursor *place)
+{
+	cursor->history = place->history;
+	cursor->timeline = place->timeline;
+	cursor->position = place->position;
+	cursor->generation = place->generation;
+}
+
+/* a time without zone means the earliest instant that it can */
+#define EARLIEST_ZONE (-14 * INT64CONST(3600000000))
+
+/*
+ * Read a page: afterwards pull->items and pull->state.  Must be followed by
+ * pull_finish, once the rows were used: they live in the SPI connection that
+ * this opens, and are detoasted with the snapshot that it leaves active.
+ */
+void
+pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_types,
+		  int max_rows)
+{
+	Cursor	   *cursor = NULL;
+	TimestampTz time = 0;
+	bool		by_time = false;
+	Cursor		place;
+
+	if (max_rows < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
+				 errmsg("max_rows must be at least 1")));
+	if (since && cursor_is_cursor(since))
+		cursor = cursor_decode(since);
+	else if (since && since[0])
+	{
+		time = wire_parse_time(since, EARLIEST_ZONE, "since");
+		by_time = true;
+	}
+
+	open_pull(pull, scopes, entity_types);
+	pull->limit = max_rows;
+	memset(&place, 0, sizeof(place));
+	history_stamp_cursor(&place);	/* a position after the snapshot */
+
+	if (by_time)
+		read_since_time(pull, time);
+	else
+	{
+		if (cursor)
+			pull->reset_reason = history_mismatch(cursor);
+		if (cursor == NULL || pull->reset_reason)
+			start_over(pull);
+		else
+		{
+			pull->state = *cursor;
+			continue_from(pull);
+		}
+		set_place(&pull->state, &place);
+		pull->has_more = !read_parts(pull);
+	}
+	set_place(&pull->state, &place);
+	pull_fetch_rows(pull);
+}
+
+/*
+ * No items, and a state that says "from now on".  Must be followed by
+ * pull_finish.
+ */
+void
+pull_at_rest(Pull *pull)
+{
+	open_pull(pull, NULL, NULL);
+	pull->state.seen = pull->now;
+	pull->state.scopes = pull->log_scopes;
+	pull->state.types = pull->types;
+	history_stamp_cursor(&pull->state);
+}
+
+void
+pull_finish(Pull *pull)
+{
+	PopActiveSnapshot();
+	SPI_finish();
+}

@@ -1,0 +1,483 @@
+/*-------------------------------------------------------------------------
+ *
+ * pull_tables.c
+ *	  The part of a page that comes from the tracked tables.
+ *
+ * Rows are read with the caller's rights: grants, column privileges and row
+ * security apply.  Names come from the catalogs and are quoted; keys and
+ * scopes go in as parameters of the columns' own types, so that indexes
+ * serve.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "compat.h"
+#include "pull.h"
+#include "wire.h"
+
+/* "t.a, t.b": the synced columns */
+char *
+pull_columns(TrackedTable *t)
+{
+	StringInfoData s;
+	int			i;
+
+	initStringInfo(&s);
+	for (i = 0; i < t->ncolumns; i++)
+		if (column_is_synced(&t->columns[i]))
+			appendStringInfo(&s, "%st.%s", s.len ? ", " : "",
+							 quote_identifier(t->columns[i].name));
+	return s.data;
+}
+
+void
+pull_set_row(PullItem *item, HeapTuple tuple, TupleDesc desc)
+{
+	TrackedTable *t = item->table->t;
+	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
+	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+	int			i,
+				n = 0;
+
+	item->values = palloc0(sizeof(Datum) * t->ncolumns);
+	item->nulls = palloc(sizeof(bool) * t->ncolumns);
+	memset(item->nulls, true, sizeof(bool) * t->ncolumns);
+	heap_deform_tuple(tuple, desc, values, nulls);
+	for (i = 0; i < t->ncolumns; i++)
+		if (column_is_synced(&t->columns[i]))
+		{
+			item->values[i] = values[n];
+			item->nulls[i] = nulls[n];
+			n++;
+		}
+	item->have_row = true;
+	pfree(values);
+	pfree(nulls);
+}
+
+/* the key of a tuple of pull_columns(), as text */
+static char *
+tuple_key(TrackedTable *t, HeapTuple tuple, TupleDesc desc)
+{
+	Datum		values[INDEX_MAX_KEYS];
+	int			i,
+				k;
+
+	for (k = 0; k < t->nkeys; k++)
+	{
+		int			n = 0;
+		bool		isnull;
+
+		for (i = 0; i < t->keys[k]; i++)
+			if (column_is_synced(&t->columns[i]))
+				n++;
+		values[k] = heap_getattr(tuple, n, desc, &isnull);
+	}
+	return wire_key_text(t, values);
+}
+
+static SPIPlanPtr
+prepare(TrackedTable *t, const char *name, const char *sql, int nargs, Oid *types)
+{
+	SPIPlanPtr	plan = registry_plan(t, name);
+
+	if (plan)
+		return plan;
+	plan = SPI_prepare(sql, nargs, types);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare, %s: %s", SPI_result_code_string(SPI_result), sql);
+	registry_save_plan(t, name, plan);
+	return plan;
+}
+
+static void
+execute(SPIPlanPtr plan, Datum *values, const char *nulls, long limit)
+{
+	int			code = SPI_execute_plan(plan, values, nulls, true, limit);
+
+	if (code != SPI_OK_SELECT)
+		elog(ERROR, "unexpected result %s", SPI_result_code_string(code));
+}
+
+/* ---------- rows by key ---------- */
+
+/*
+ * The keys of some items as one typed array for each key column, from
+ * args[first] on.
+ */
+static void
+key_arrays(TrackedTable *t, List *items, Datum *args)
+{
+	int			n = list_length(items);
+	Datum	  **columns = palloc(sizeof(Datum *) * t->nkeys);
+	Datum		values[INDEX_MAX_KEYS];
+	ListCell   *lc;
+	int			row = 0;
+	int			k;
+
+	for (k = 0; k < t->nkeys; k++)
+		columns[k] = palloc(sizeof(Datum) * n);
+	foreach(lc, items)
+	{
+		wire_key_values(t, ((PullItem *) lfirst(lc))->key, values);
+		for (k = 0; k < t->nkeys; k++)
+			columns[k][row] = values[k];
+		row++;
+	}
+	for (k = 0; k < t->nkeys; k++)
+	{
+		Oid			type = tracked_column(t, t->keys[k])->base_type;
+		int16		length;
+		bool		byval;
+		char		align;
+
+		get_typlenbyvalalign(type, &length, &byval, &align);
+		args[k] = PointerGetDatum(construct_array(columns[k], n, type, length,
+												  byval, align));
+	}
+}
+
+static void
+append_scope_condition(StringInfo sql, TrackedTable *t, bool any, int param)
+{
+	char	   *column;
+
+	if (t->shared)
+		return;
+	column = psprintf("t.%s", quote_identifier(tracked_column(t, t->scope)->name));
+	if (any)
+		appendStringInfo(sql, " AND %s IS NOT NULL", column);
+	else
+		appendStringInfo(sql, " AND %s OPERATOR(pg_catalog.=) ANY ($%d)", column, param);
+}
+
+/* SELECT the rows of these keys that are in the caller's scopes */
+static void
+select_by_key(PullTable *table, List *items)
+{
+	TrackedTable *t = table->t;
+	Oid			types[INDEX_MAX_KEYS + 1];
+	Datum		args[INDEX_MAX_KEYS + 1];
+	const char *name = table->scopes.any ? "by key" : "by key and scope";
+	SPIPlanPtr	plan;
+	int			k;
+
+	for (k = 0; k < t->nkeys; k++)
+		types[k] = get_array_type(tracked_column(t, t->keys[k])->base_type);
+	key_arrays(t, items, args);
+	if (!table->scopes.any)
+	{
+		types[t->nkeys] = access_scope_array_type(t);
+		args[t->nkeys] = access_scope_array(t, &table->scopes);
+	}
+
+	plan = registry_plan(t, name);
+	if (plan == NULL)
+	{
+		StringInfoData sql;
+
+		initStringInfo(&sql);
+		appendStringInfo(&sql, "SELECT %s FROM ", pull_columns(t));
+		if (t->nkeys == 1)
+			appendStringInfo(&sql, "%s t WHERE t.%s %s ANY ($1)", t->sql_name,
+							 quote_identifier(tracked_column(t, t->keys[0])->name),
+							 t->key_equal[0]);
+		else
+		{
+			appendStringInfoString(&sql, "ROWS FROM (");
+			for (k = 0; k < t->nkeys; k++)
+				appendStringInfo(&sql, "%spg_catalog.unnest($%d)", k ? ", " : "", k + 1);
+			appendStringInfoString(&sql, ") k(");
+			for (k = 0; k < t->nkeys; k++)
+				appendStringInfo(&sql, "%sk%d", k ? ", " : "", k);
+			appendStringInfo(&sql, ") JOIN %s t ON ", t->sql_name);
+			for (k = 0; k < t->nkeys; k++)
+				appendStringInfo(&sql, "%st.%s %s k.k%d", k ? " AND " : "",
+								 quote_identifier(tracked_column(t, t->keys[k])->name),
+								 t->key_equal[k], k);
+			appendStringInfoString(&sql, " WHERE true");
+		}
+		append_scope_condition(&sql, t, table->scopes.any, t->nkeys + 1);
+		plan = prepare(t, name, sql.data,
+					   t->nkeys + (table->scopes.any ? 0 : 1), types);
+	}
+	execute(plan, args, NULL, 0);
+}
+
+/*
+ * Give each item from the log its row as it stands now.  One that has none in
+ * the caller's scopes stays a deletion.
+ */
+void
+pull_fetch_rows(Pull *pull)
+{
+	ListCell   *lt,
+			   *li;
+
+	foreach(lt, pull->tables)
+	{
+		PullTable  *table = lfirst(lt);
+		List	   *items = NIL;
+		uint64		i;
+
+		foreach(li, pull->items)
+		{
+			PullItem   *item = lfirst(li);
+
+			if (item->table == table && !item->have_row)
+				items = lappend(items, item);
+		}
+		if (items == NIL || (!table->scopes.any && table->scopes.n == 0))
+			continue;
+		select_by_key(table, items);
+		for (i = 0; i < SPI_processed; i++)
+		{
+			HeapTuple	tuple = SPI_tuptable->vals[i];
+			PullItem   *item = keymap_get(table->seen,
+										  tuple_key(table->t, tuple, SPI_tuptable->tupdesc));
+
+			if (item)
+				pull_set_row(item, tuple, SPI_tuptable->tupdesc);
+		}
+	}
+}
+
+/* ---------- rows in key order ---------- */
+
+/* "after this key", of parameters from $first on */
+static void
+append_key_above(StringInfo sql, TrackedTable *t, int first)
+{
+	bool		same = true;
+	int			k,
+				j;
+
+	for (k = 1; k < t->nkeys; k++)
+		if (strcmp(t->key_greater[k], t->key_greater[0]) != 0)
+			same = false;
+	appendStringInfoString(sql, " AND (");
+	if (same)
+	{
+		/* a row comparison is one that the index can begin at */
+		appendStringInfoString(sql, "ROW(");
+		for (k = 0; k < t->nkeys; k++)
+			appendStringInfo(sql, "%st.%s", k ? ", " : "",
+							 quote_identifier(tracked_column(t, t->keys[k])->name));
+		appendStringInfo(sql, ") %s ROW(", t->key_greater[0]);
+		for (k = 0; k < t->nkeys; k++)
+			appendStringInfo(sql, "%s$%d", k ? ", " : "", first + k);
+		appendStringInfoString(sql, ")");
+	}
+	else
+		for (k = 0; k < t->nkeys; k++)
+		{
+			appendStringInfoString(sql, k ? " OR (" : "(");
+			for (j = 0; j <= k; j++)
+				appendStringInfo(sql, "%st.%s %s $%d", j ? " AND " : "",
+								 quote_identifier(tracked_column(t, t->keys[j])->name),
+								 j < k ? t->key_equal[j] : t->key_greater[j],
+								 first + j);
+			appendStringInfoString(sql, ")");
+		}
+	appendStringInfoString(sql, ")");
+}
+
+/*
+ * SELECT up to limit rows of a scope (scope < 0: the table's any) after a key
+ * (NULL: from the start).
+ */
+static void
+select_in_order(PullTable *table, int scope, const char *after, int limit)
+{
+	TrackedTable *t = table->t;
+	Oid			types[INDEX_MAX_KEYS + 2];
+	Datum		args[INDEX_MAX_KEYS + 2];
+	int			nargs = 0;
+	char	   *name = psprintf("in order%s%s", scope < 0 ? "" : " of scope",
+								after ? " after" : "");
+	SPIPlanPtr	plan;
+	int			k;
+
+	types[nargs] = INT8OID;
+	args[nargs++] = Int64GetDatum(limit);
+	if (scope >= 0)
+	{
+		types[nargs] = tracked_column(t, t->scope)->base_type;
+		args[nargs++] = table->scopes.values[scope];
+	}
+	if (after)
+	{
+		for (k = 0; k < t->nkeys; k++)
+			types[nargs + k] = tracked_column(t, t->keys[k])->base_type;
+		wire_key_values(t, after, &args[nargs]);
+		nargs += t->nkeys;
+	}
+
+	plan = registry_plan(t, name);
+	if (plan == NULL)
+	{
+		StringInfoData sql;
+
+		initStringInfo(&sql);
+		appendStringInfo(&sql, "SELECT %s FROM %s t WHERE true", pull_columns(t), t->sql_name);
+		if (scope >= 0)
+			appendStringInfo(&sql, " AND t.%s OPERATOR(pg_catalog.=) $2",
+							 quote_identifier(tracked_column(t, t->scope)->name));
+		else
+			append_scope_condition(&sql, t, true, 0);
+		if (after)
+			append_key_above(&sql, t, scope >= 0 ? 3 : 2);
+		appendStringInfoString(&sql, " ORDER BY ");
+		for (k = 0; k < t->nkeys; k++)
+			appendStringInfo(&sql, "%st.%s USING %s", k ? ", " : "",
+							 quote_identifier(tracked_column(t, t->keys[k])->name),
+							 t->key_less[k]);
+		appendStringInfoString(&sql, " LIMIT $1");
+		plan = prepare(t, name, sql.data, nargs, types);
+	}
+	execute(plan, args, NULL, 0);
+}
+
+/* the rest of one scope of a table; false: the page is full */
+static bool
+read_scope(Pull *pull, PullTable *table, int scope)
+{
+	Cursor	   *state = &pull->state;
+
+	for (;;)
+	{
+		int			limit = Min(pull->limit - pull->nitems, 10000) + 1;
+		uint64		n;
+		uint64		i;
+		SPITupleTable *rows;
+
+		CHECK_FOR_INTERRUPTS();
+		select_in_order(table, scope, state->key, limit);
+		n = SPI_processed;
+		rows = SPI_tuptable;
+		for (i = 0; i < n; i++)
+		{
+			char	   *key = tuple_key(table->t, rows->vals[i], rows->tupdesc);
+			PullItem   *item = NULL;
+
+			if (keymap_get(table->seen, key) == NULL)
+			{
+				if (pull_is_full(pull))
+					return false;
+				item = pull_add(pull, table, key);
+				pull_set_row(item, rows->vals[i], rows->tupdesc);
+			}
+			state->key = MemoryContextStrdup(pull->context, key);
+			if (item)
+				pull_item_done(pull, item);
+		}
+		if (n < limit)
+			return true;
+	}
+}
+
+static int
+compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+/*
+ * The rest of a table, scope by scope in the order of their texts.  covered:
+ * scopes that need not be read (NULL: none).
+ */
+static bool
+read_table(Pull *pull, PullTable *table, const ScopeSet *covered)
+{
+	Cursor	   *state = &pull->state;
+	char	  **order;
+	int			i,
+				s;
+
+	if (table->scopes.any)
+		return read_scope(pull, table, -1);
+
+	order = palloc(sizeof(char *) * Max(table->scopes.n, 1));
+	memcpy(order, table->scopes.texts, sizeof(char *) * table->scopes.n);
+	qsort(order, table->scopes.n, sizeof(char *), compare_texts);
+	for (i = 0; i < table->scopes.n; i++)
+	{
+		if (covered && scopes_contain(covered, order[i]))
+			continue;
+		if (state->scope && strcmp(order[i], state->scope) < 0)
+			continue;			/* read on an earlier page */
+		if (state->scope == NULL || strcmp(order[i], state->scope) != 0)
+			state->key = NULL;
+		state->scope = order[i];
+		for (s = 0; strcmp(table->scopes.texts[s], order[i]) != 0; s++)
+			 /* find its value */ ;
+		if (!read_scope(pull, table, s))
+			return false;
+	}
+	return true;
+}
+
+static void
+add_type(TypeSet *set, int32 reg)
+{
+	int32	   *regs = palloc(sizeof(int32) * (set->n + 1));
+
+	if (set->n > 0)
+		memcpy(regs, set->regs, sizeof(int32) * set->n);
+	regs[set->n++] = reg;
+	set->regs = regs;
+	types_normalise(set);
+}
+
+/*
+ * Everything asked for that is not covered.  The state's done_types are
+ * complete, and its reg, scope and key the position in the table being read.
+ * False: the page is full.
+ */
+bool
+pull_read_tables(Pull *pull, const ScopeSet *covered_scopes, const TypeSet *covered_types)
+{
+	Cursor	   *state = &pull->state;
+	List	   *order = NIL;
+	ListCell   *lc;
+
+	/* the table in which the last page ended comes first */
+	foreach(lc, pull->tables)
+	{
+		PullTable  *table = lfirst(lc);
+
+		if (table->t->reg == state->reg)
+			order = lcons(table, order);
+		else
+			order = lappend(order, table);
+	}
+	foreach(lc, order)
+	{
+		PullTable  *table = lfirst(lc);
+		int32		reg = table->t->reg;
+		bool		covered = types_contain(covered_types, reg);
+
+		if (types_contain(&state->done_types, reg) ||
+			(covered && (table->t->shared || covered_scopes->all)))
+			continue;
+		if (state->reg != reg)
+		{
+			state->reg = reg;
+			state->scope = NULL;
+			state->key = NULL;
+		}
+		if (!read_table(pull, table, covered ? covered_scopes : NULL))
+			return false;
+		add_type(&state->done_types, reg);
+	}
+	return true;
+}
