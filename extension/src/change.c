@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "storage/lockdefs.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
@@ -329,25 +330,28 @@ push_read_body(Push *push, Jsonb *body)
 
 /* ---------- conversion ---------- */
 
+/* a table of this push; the first time it is locked as its writes will do */
 PushTable *
-push_table(Push *push, TrackedTable *t)
+push_table(Push *push, Oid relid)
 {
 	ListCell   *lc;
 	PushTable  *table;
+	TrackedTable *t;
 	int			order = 0;
 
 	foreach(lc, push->tables)
 	{
 		table = lfirst(lc);
-		if (table->t == t)
+		if (table->t->relid == relid)
 			return table;
 	}
+	t = registry_lock(relid, RowExclusiveLock);
 	table = palloc0(sizeof(PushTable));
 	table->t = t;
 	access_table_scopes(&push->access, t, &table->scopes);
 	foreach(lc, registry_all())
 	{
-		if (lfirst(lc) == t)
+		if (((TrackedTable *) lfirst(lc))->relid == relid)
 			table->order = order;
 		order++;
 	}
@@ -681,19 +685,55 @@ read_stamp(Push *push, Change *c, RowMarks *marks)
 }
 
 /*
- * Find the table and convert key, stamp and values, with the caller's rights.
+ * Find each change's table and lock it, before any subtransaction that could
+ * give the locks back.
+ */
+void
+push_find_tables(Push *push)
+{
+	const char *last_type = NULL;
+	PushTable  *last = NULL;
+	int			i;
+
+	for (i = 0; i < push->nchanges; i++)
+	{
+		Change	   *c = &push->changes[i];
+		TrackedTable *t;
+
+		if (c->verdict == VERDICT_FAILED || c->table)
+			continue;
+		if (last_type && strcmp(c->entity_type, last_type) == 0)
+		{
+			c->table = last;
+			continue;
+		}
+		t = registry_find(c->entity_type, true);
+		if (t == NULL)
+			change_fail_as(c, "unknown_entity_type",
+						   psprintf("unknown entity type \"%s\"", c->entity_type));
+		else if (t->broken)
+			change_fail_as(c, "not_supported",
+						   psprintf("the settings of tracked table %s do not fit it: %s",
+									t->sql_name, t->broken_why));
+		else
+		{
+			c->table = last = push_table(push, t->relid);
+			last_type = c->entity_type;
+		}
+	}
+}
+
+/*
+ * Convert key, stamp and values, with the caller's rights.
  * Raises an error if something is wrong with the change.  Must run in
  * push->context and between wire_begin() and wire_end().
  */
 void
 change_convert(Push *push, Change *c)
 {
-	TrackedTable *t = c->table ? c->table->t : registry_find(c->entity_type, false);
+	TrackedTable *t = c->table->t;
 	RowMarks	marks;
 
-	registry_require(t->relid);
-	if (c->table == NULL)
-		c->table = push_table(push, t);
 	c->sent = NULL;
 	c->values = palloc0(sizeof(Datum) * t->ncolumns);
 	c->nulls = palloc(sizeof(bool) * t->ncolumns);

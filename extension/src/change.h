@@ -96,8 +96,9 @@ typedef struct Push
 /* change.c */
 extern void push_read_body(Push *push, Jsonb *body);
 extern Change *push_new_change(Push *push);
+extern void push_find_tables(Push *push);
 extern void change_convert(Push *push, Change *c);
-extern PushTable *push_table(Push *push, TrackedTable *t);
+extern PushTable *push_table(Push *push, Oid relid);
 extern void change_fail(Change *c, ErrorData *error);
 extern void change_fail_as(Change *c, const char *code, const char *message);
 

@@ -20,6 +20,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/lockdefs.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -149,7 +150,7 @@ choose_tables(Pull *pull, ArrayType *entity_types)
 		if (entity_types ? !array_has(entity_types, t->entity_type) :
 			!may_select(t->relid))
 			continue;
-		registry_require(t->relid);
+		t = registry_lock(t->relid, AccessShareLock);
 		table = palloc0(sizeof(PullTable));
 		table->t = t;
 		table->seen = keymap_new(CurrentMemoryContext, 64);

@@ -434,6 +434,7 @@ send_superseded_again(Push *push)
 static void
 run_push(Push *push)
 {
+	push_find_tables(push);
 	for (;;)
 	{
 		ErrorData  *error = try_work(push, work_on_all, NULL);
@@ -617,7 +618,7 @@ one_change(FunctionCallInfo fcinfo, bool is_delete)
 	settle_client_id(&push);
 	push.sql_names = true;
 	c = push_new_change(&push);
-	c->table = push_table(&push, registry_require(PG_GETARG_OID(0)));
+	c->table = push_table(&push, PG_GETARG_OID(0));
 	c->entity_type = c->table->t->entity_type;
 	take_given_stamp(fcinfo, 2, c);
 	c->delete_action = is_delete;

@@ -479,9 +479,8 @@ load_table(Relation rel)
 }
 
 /*
- * The table's entry, NULL if the relation does not exist.  Takes and keeps
- * ACCESS SHARE on the relation.  Good until the end of the transaction, even
- * if the table's definition changes meanwhile.
+ * The table's entry, NULL if the relation does not exist.  Good until the end
+ * of the transaction, but true to the table only for whom holds a lock on it.
  */
 TrackedTable *
 registry_lookup(Oid relid)
@@ -538,6 +537,15 @@ registry_require(Oid relid)
 						get_rel_name(relid), t->broken_why),
 				 errhint("Call tide.track for it again.")));
 	return t;
+}
+
+/* likewise, with the table locked until the end of the transaction */
+TrackedTable *
+registry_lock(Oid relid, int lockmode)
+{
+	/* taking the lock also brings in what others have changed */
+	LockRelationOid(relid, lockmode);
+	return registry_require(relid);
 }
 
 static bool

@@ -107,6 +107,7 @@ typedef struct SavedPlan
 extern void registry_init(void);
 extern TrackedTable *registry_lookup(Oid relid);
 extern TrackedTable *registry_require(Oid relid);
+extern TrackedTable *registry_lock(Oid relid, int lockmode);
 extern TrackedTable *registry_find(const char *entity_type, bool missing_ok);
 extern List *registry_all(void);
 extern int32 registry_largest_reg(void);

@@ -14,6 +14,7 @@
 #include "access/genam.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_inherits.h"
@@ -27,6 +28,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/typcache.h"
 
 #include "compat.h"
 #include "changelog.h"
@@ -295,6 +297,11 @@ check_scope(Relation rel, TrackOptions *o)
 		!OidIsValid(get_array_type(find_column(rel, o->scope)->atttypid)))
 		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
 			   "its scope is an array or of a type without array type",
+			   "Use a scope of a plain type such as uuid, bigint or text.");
+	if (lookup_type_cache(getBaseType(find_column(rel, o->scope)->atttypid),
+						  TYPECACHE_EQ_OPR)->eq_opr >= FirstNormalObjectId)
+		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
+			   "its scope is of a type whose equality is not PostgreSQL's own",
 			   "Use a scope of a plain type such as uuid, bigint or text.");
 }
 
