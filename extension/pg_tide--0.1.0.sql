@@ -24,7 +24,7 @@ CREATE TABLE tide.log (
 	client_id	text COLLATE "C",
 	keys		text[] NOT NULL,
 	PRIMARY KEY (xid, seq)
-);
+) WITH (toast_tuple_target = 5000);	-- compressing some 100 keys costs more than it saves
 CREATE INDEX log_scope ON tide.log (scope, xid, seq);
 COMMENT ON TABLE tide.log IS 'the change log: which rows changed, an entry for a statement and a scope';
 COMMENT ON COLUMN tide.log.xid IS 'top-level transaction that made the change';

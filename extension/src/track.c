@@ -110,6 +110,9 @@ check_relation(Relation rel)
 	if (IsCatalogNamespace(RelationGetNamespace(rel)))
 		refuse(rel, ERRCODE_WRONG_OBJECT_TYPE, "it is a system catalog",
 			   "Track a table of your own.");
+	if (strcmp(get_namespace_name(RelationGetNamespace(rel)), TIDE_SCHEMA) == 0)
+		refuse(rel, ERRCODE_WRONG_OBJECT_TYPE, "it is pg_tide's own",
+			   "Track a table of your own.");
 	if (has_subclass(RelationGetRelid(rel)) ||
 		has_superclass(RelationGetRelid(rel)))
 		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
@@ -340,6 +343,34 @@ check_exclude(Relation rel, TrackOptions *o, List *keys)
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("column \"%s\" cannot be excluded: sync needs it", name),
 					 errhint("The key, the scope, the stamp, the version and the soft-delete column are always synced.")));
+	}
+}
+
+/* a column has one role, but the key may be the scope */
+static void
+check_roles(Relation rel, TrackOptions *o, List *keys)
+{
+	const char *roles[] = {o->modified_at, o->client_id, o->version, o->deleted_at, o->scope};
+	int			i,
+				j;
+
+	for (i = 0; i < lengthof(roles); i++)
+	{
+		bool		taken = false;
+
+		if (roles[i] == NULL)
+			continue;
+		for (j = 0; j < i; j++)
+			if (roles[j] && strcmp(roles[i], roles[j]) == 0)
+				taken = true;
+		if (roles[i] != o->scope && in_list(keys, roles[i]))
+			taken = true;
+		if (taken)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("column \"%s\" of table \"%s\" cannot have two roles",
+							roles[i], RelationGetRelationName(rel)),
+					 errhint("Key, scope, modified_at, client_id, version and deleted_at are different columns; only the key may be the scope.")));
 	}
 }
 
@@ -635,6 +666,7 @@ tide_track(PG_FUNCTION_ARGS)
 	keys = check_primary_key(rel);
 	check_scope(rel, &o);
 	settle_columns(rel, &o);
+	check_roles(rel, &o, keys);
 	check_exclude(rel, &o, keys);
 	check_wire_names(rel, &o);
 	check_entity_type(&o);
