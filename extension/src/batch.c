@@ -362,6 +362,8 @@ run_statement(PushTable *table, BatchStatement statement, List *changes, bool la
 	enr->md.enrtype = ENR_NAMED_TUPLESTORE;
 	enr->md.enrtuples = list_length(changes);
 	enr->reldata = batch_rows(table->t, desc, changes);
+	/* one of a statement that failed: its subtransaction is gone, it is not */
+	(void) SPI_unregister_relation(BATCH_NAME);
 	if (SPI_register_relation(enr) != SPI_OK_REL_REGISTER)
 		elog(ERROR, "could not register the batch");
 
@@ -387,9 +389,9 @@ run_statement(PushTable *table, BatchStatement statement, List *changes, bool la
 	PG_FINALLY();
 	{
 		push_write = outer;
-		SPI_unregister_relation(BATCH_NAME);
 	}
 	PG_END_TRY();
+	(void) SPI_unregister_relation(BATCH_NAME);
 	tuplestore_end(enr->reldata);
 }
 
