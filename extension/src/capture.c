@@ -422,7 +422,8 @@ tide_capture(PG_FUNCTION_ARGS)
 	c.t = registry_lookup(RelationGetRelid(trigdata->tg_relation));
 	if (c.t == NULL || !c.t->tracked)
 		PG_RETURN_POINTER(NULL);
-	registry_require(c.t->relid);
+	if (c.t->broken)
+		registry_require(c.t->relid);
 	c.direct = push_write_is_direct(c.t->relid);
 	c.context = AllocSetContextCreate(CurrentMemoryContext, "pg_tide capture",
 									  ALLOCSET_DEFAULT_SIZES);

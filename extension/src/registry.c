@@ -437,14 +437,16 @@ load_table(Relation rel)
 	t->context = context;
 	t->relid = RelationGetRelid(rel);
 
+	t->utc = true;
 	trigger = find_stamp_trigger(rel);
-	if (trigger)
+	for (i = 0; trigger && i < trigger->tgnargs; i++)
+		load_setting(t, trigger->tgargs[i], false);
+
+	/* anybody can put our trigger on a table: without a registration it is none */
+	if (t->reg > 0)
 	{
 		t->tracked = true;
-		t->utc = true;
 		t->trigger_xmin = trigger_xmin(trigger->tgoid);
-		for (i = 0; i < trigger->tgnargs; i++)
-			load_setting(t, trigger->tgargs[i], false);
 		if (t->entity_type == NULL)
 			t->entity_type = pstrdup(RelationGetRelationName(rel));
 		t->sql_name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),

@@ -201,7 +201,6 @@ tide_stamp(PG_FUNCTION_ARGS)
 
 	rel = trigdata->tg_relation;
 	desc = RelationGetDescr(rel);
-	t = registry_require(RelationGetRelid(rel));
 	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
 	{
 		old = trigdata->tg_trigtuple;
@@ -209,6 +208,11 @@ tide_stamp(PG_FUNCTION_ARGS)
 	}
 	else
 		new = trigdata->tg_trigtuple;
+	t = registry_lookup(RelationGetRelid(rel));
+	if (t == NULL || !t->tracked)
+		return PointerGetDatum(new);
+	if (t->broken)
+		registry_require(t->relid);
 
 	if (push_write_is_direct(t->relid))
 	{
