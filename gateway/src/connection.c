@@ -88,6 +88,7 @@ struct Connection
 	bool		running;		/* a job's; protected by cancel_lock */
 
 	/* the run that goes on */
+	bool		by_name;		/* use_prepared as it was when the run began */
 	Step		steps[MAX_STEPS];
 	int			step_count;
 	bool		sent;			/* all of it has left this process */
@@ -268,7 +269,7 @@ send_statement(Connection *connection, Statement statement, int count,
 			   const char *const *values)
 {
 	add_step(connection, statement, false);
-	if (use_prepared)
+	if (connection->by_name)
 		return PQsendQueryPrepared(connection->link,
 								   statements[statement].name,
 								   count, values, NULL, NULL, 0) == 1;
@@ -280,7 +281,7 @@ send_statement(Connection *connection, Statement statement, int count,
 static bool
 send_prepare(Connection *connection, Statement statement)
 {
-	if (!use_prepared || connection->prepared[statement])
+	if (!connection->by_name || connection->prepared[statement])
 		return true;
 	add_step(connection, statement, true);
 	return PQsendPrepare(connection->link, statements[statement].name,
@@ -487,11 +488,11 @@ take_error(Connection *connection, Job *job, const Step *step,
 				  "statement", statements[step->statement].name, NULL);
 
 	/* unknown or already there: not our session, see use_prepared */
-	if (sqlstate != NULL && use_prepared &&
+	if (sqlstate != NULL && connection->by_name &&
 		(strcmp(sqlstate, "26000") == 0 || strcmp(sqlstate, "42P05") == 0))
 	{
-		use_prepared = false;
-		log_event(LOG_INFO, "prepared-statements-off", NULL);
+		if (atomic_exchange(&use_prepared, false))
+			log_event(LOG_INFO, "prepared-statements-off", NULL);
 		return RUN_AGAIN;
 	}
 
@@ -608,6 +609,7 @@ prepare_and_run(Connection *connection, Job *job, int64_t limit)
 {
 	RunResult	outcome = RUN_DONE;
 
+	connection->by_name = use_prepared;
 	if (!send_prepares(connection, job))
 		return RUN_LOST_BEFORE_SENT;
 	if (connection->step_count > 0)
