@@ -204,7 +204,7 @@ access_table_scopes(const Access *access, TrackedTable *t, TableScopes *result)
 		if (!try_input(c, access->scopes.scopes[i], &value))
 			continue;
 		result->values[result->n] = value;
-		result->texts[result->n] = OutputFunctionCall(&c->output, value);
+		result->texts[result->n] = wire_scope_text(t, value);
 		result->n++;
 	}
 	if (!t->plain_key)

@@ -137,7 +137,7 @@ judge_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc)
 	{
 		value = SPI_getbinval(tuple, desc, PROBE_SCOPE, &isnull);
 		if (!isnull)
-			c->row_scope = OutputFunctionCall(&tracked_column(t, t->scope)->output, value);
+			c->row_scope = wire_scope_text(t, value);
 	}
 	MemoryContextSwitchTo(old);
 
@@ -362,7 +362,7 @@ check_written_scope(PushTable *table, HeapTuple tuple, TupleDesc desc, int n)
 	value = SPI_getbinval(tuple, desc, n, &isnull);
 	if (isnull ||
 		!access_has_text(&table->scopes,
-						 OutputFunctionCall(&tracked_column(t, t->scope)->output, value)))
+						 wire_scope_text(t, value)))
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_SCOPE_NOT_ALLOWED),
 				 errmsg("the row would be in a scope that is not allowed"),

@@ -28,6 +28,7 @@
 #include "compat.h"
 #include "batch.h"
 #include "capture.h"
+#include "plans.h"
 
 #define BATCH_NAME "tide_batch"
 
@@ -308,18 +309,13 @@ statement_plan(PushTable *table, BatchStatement statement, Bitmapset *sent)
 {
 	char	   *name = statement_name(table, statement, sent);
 	SPIPlanPtr	plan = registry_plan(table->t, name);
-	char	   *sql;
 	Oid			type;
 
 	if (plan)
 		return plan;
-	sql = statement_sql(table, statement, sent);
 	type = takes_scopes(table, statement) ? access_scope_array_type(table->t) : InvalidOid;
-	plan = SPI_prepare(sql, OidIsValid(type) ? 1 : 0, &type);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare, %s: %s", SPI_result_code_string(SPI_result), sql);
-	registry_save_plan(table->t, name, plan);
-	return plan;
+	return plans_of_table(table->t, name, statement_sql(table, statement, sent),
+						  OidIsValid(type) ? 1 : 0, &type);
 }
 
 /* what the triggers of the statement have to know */
@@ -372,6 +368,7 @@ run_statement(PushTable *table, BatchStatement statement, List *changes, bool la
 	PG_TRY();
 	{
 		plan = statement_plan(table, statement, sent);
+		plans_settle(plan);
 		if (statement != BATCH_PROBE)
 		{
 			announce(table, changes, &write);

@@ -159,8 +159,7 @@ row_scope(TrackedTable *t, TupleTableSlot *slot)
 {
 	if (t->shared || slot->tts_isnull[t->scope - 1])
 		return NULL;
-	return OutputFunctionCall(&tracked_column(t, t->scope)->output,
-							  slot->tts_values[t->scope - 1]);
+	return wire_scope_text(t, slot->tts_values[t->scope - 1]);
 }
 
 /* the stamp that a push gave this row, NULL if it is not one of the push's */

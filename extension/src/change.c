@@ -637,7 +637,7 @@ settle_scope(Change *c)
 			value = c->key[k];
 			isnull = false;
 		}
-	if (isnull || !access_has_text(scopes, OutputFunctionCall(&column->output, value)))
+	if (isnull || !access_has_text(scopes, wire_scope_text(t, value)))
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_SCOPE_NOT_ALLOWED),
 				 errmsg("the row would be in a scope that is not allowed"),

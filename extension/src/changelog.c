@@ -30,6 +30,7 @@
 #include "changelog.h"
 #include "history.h"
 #include "pg_tide.h"
+#include "plans.h"
 
 #define SAMPLE_INTERVAL (60 * INT64CONST(1000000))
 
@@ -94,12 +95,13 @@ run(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
 	elevate(&saved);
 	if (*plan == NULL)
 	{
-		SPIPlanPtr	fresh = SPI_prepare(sql, nargs, types);
+		SPIPlanPtr	fresh = plans_prepare(sql, nargs, types);
 
-		if (fresh == NULL || SPI_keepplan(fresh) != 0)
-			elog(ERROR, "could not prepare: %s", sql);
+		if (SPI_keepplan(fresh) != 0)
+			elog(ERROR, "could not keep the plan of: %s", sql);
 		*plan = fresh;
 	}
+	plans_settle(*plan);
 	code = SPI_execute_snapshot(*plan, values, nulls, snapshot,
 								InvalidSnapshot, !write && snapshot != InvalidSnapshot,
 								true, 0);

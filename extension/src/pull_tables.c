@@ -21,6 +21,7 @@
 #include "utils/lsyscache.h"
 
 #include "compat.h"
+#include "plans.h"
 #include "pull.h"
 #include "wire.h"
 
@@ -85,24 +86,10 @@ tuple_key(TrackedTable *t, HeapTuple tuple, TupleDesc desc)
 	return wire_key_text(t, values);
 }
 
-static SPIPlanPtr
-prepare(TrackedTable *t, const char *name, const char *sql, int nargs, Oid *types)
-{
-	SPIPlanPtr	plan = registry_plan(t, name);
-
-	if (plan)
-		return plan;
-	plan = SPI_prepare(sql, nargs, types);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare, %s: %s", SPI_result_code_string(SPI_result), sql);
-	registry_save_plan(t, name, plan);
-	return plan;
-}
-
 static void
-execute(SPIPlanPtr plan, Datum *values, const char *nulls, long limit)
+execute(SPIPlanPtr plan, Datum *values)
 {
-	int			code = SPI_execute_plan(plan, values, nulls, true, limit);
+	int			code = SPI_execute_plan(plan, values, NULL, true, 0);
 
 	if (code != SPI_OK_SELECT)
 		elog(ERROR, "unexpected result %s", SPI_result_code_string(code));
@@ -146,45 +133,26 @@ key_arrays(TrackedTable *t, List *items, Datum *args)
 	}
 }
 
+/*
+ * SELECT the rows of these keys.  Whether they are in the caller's scopes is
+ * for the caller to see: a condition on the scope would have the planner
+ * consider its index, and read all of a scope for a few keys.
+ */
 static void
-append_scope_condition(StringInfo sql, TrackedTable *t, bool any, int param)
+select_by_key(TrackedTable *t, List *items)
 {
-	char	   *column;
-
-	if (t->shared)
-		return;
-	column = psprintf("t.%s", quote_identifier(tracked_column(t, t->scope)->name));
-	if (any)
-		appendStringInfo(sql, " AND %s IS NOT NULL", column);
-	else
-		appendStringInfo(sql, " AND %s OPERATOR(pg_catalog.=) ANY ($%d)", column, param);
-}
-
-/* SELECT the rows of these keys that are in the caller's scopes */
-static void
-select_by_key(PullTable *table, List *items)
-{
-	TrackedTable *t = table->t;
-	Oid			types[INDEX_MAX_KEYS + 1];
-	Datum		args[INDEX_MAX_KEYS + 1];
-	const char *name = table->scopes.any ? "by key" : "by key and scope";
-	SPIPlanPtr	plan;
+	Oid			types[INDEX_MAX_KEYS];
+	Datum		args[INDEX_MAX_KEYS];
+	SPIPlanPtr	plan = registry_plan(t, "by key");
 	int			k;
 
-	for (k = 0; k < t->nkeys; k++)
-		types[k] = get_array_type(tracked_column(t, t->keys[k])->base_type);
 	key_arrays(t, items, args);
-	if (!table->scopes.any)
-	{
-		types[t->nkeys] = access_scope_array_type(t);
-		args[t->nkeys] = access_scope_array(t, &table->scopes);
-	}
-
-	plan = registry_plan(t, name);
 	if (plan == NULL)
 	{
 		StringInfoData sql;
 
+		for (k = 0; k < t->nkeys; k++)
+			types[k] = get_array_type(tracked_column(t, t->keys[k])->base_type);
 		initStringInfo(&sql);
 		appendStringInfo(&sql, "SELECT %s FROM ", pull_columns(t));
 		if (t->nkeys == 1)
@@ -204,13 +172,27 @@ select_by_key(PullTable *table, List *items)
 				appendStringInfo(&sql, "%st.%s %s k.k%d", k ? " AND " : "",
 								 quote_identifier(tracked_column(t, t->keys[k])->name),
 								 t->key_equal[k], k);
-			appendStringInfoString(&sql, " WHERE true");
 		}
-		append_scope_condition(&sql, t, table->scopes.any, t->nkeys + 1);
-		plan = prepare(t, name, sql.data,
-					   t->nkeys + (table->scopes.any ? 0 : 1), types);
+		plan = plans_of_table(t, "by key", sql.data, t->nkeys, types);
 	}
-	execute(plan, args, NULL, 0);
+	plans_settle(plan);
+	execute(plan, args);
+}
+
+/* is the item's row in the caller's scopes?  If not, it is none for them. */
+static bool
+row_is_allowed(PullTable *table, PullItem *item)
+{
+	TrackedTable *t = table->t;
+	int			i;
+
+	if (t->shared)
+		return true;
+	i = t->scope - 1;
+	return !item->nulls[i] &&
+		(table->scopes.any ||
+		 access_has_text(&table->scopes,
+						 wire_scope_text(t, item->values[i])));
 }
 
 /*
@@ -238,15 +220,17 @@ pull_fetch_rows(Pull *pull)
 		}
 		if (items == NIL || (!table->scopes.any && table->scopes.n == 0))
 			continue;
-		select_by_key(table, items);
+		select_by_key(table->t, items);
 		for (i = 0; i < SPI_processed; i++)
 		{
 			HeapTuple	tuple = SPI_tuptable->vals[i];
 			PullItem   *item = keymap_get(table->seen,
 										  tuple_key(table->t, tuple, SPI_tuptable->tupdesc));
 
-			if (item)
-				pull_set_row(item, tuple, SPI_tuptable->tupdesc);
+			if (item == NULL)
+				continue;
+			pull_set_row(item, tuple, SPI_tuptable->tupdesc);
+			item->have_row = row_is_allowed(table, item);
 		}
 	}
 }
@@ -332,8 +316,9 @@ select_in_order(PullTable *table, int scope, const char *after, int limit)
 		if (scope >= 0)
 			appendStringInfo(&sql, " AND t.%s OPERATOR(pg_catalog.=) $2",
 							 quote_identifier(tracked_column(t, t->scope)->name));
-		else
-			append_scope_condition(&sql, t, true, 0);
+		else if (!t->shared)
+			appendStringInfo(&sql, " AND t.%s IS NOT NULL",
+							 quote_identifier(tracked_column(t, t->scope)->name));
 		if (after)
 			append_key_above(&sql, t, scope >= 0 ? 3 : 2);
 		appendStringInfoString(&sql, " ORDER BY ");
@@ -342,9 +327,13 @@ select_in_order(PullTable *table, int scope, const char *after, int limit)
 							 quote_identifier(tracked_column(t, t->keys[k])->name),
 							 t->key_less[k]);
 		appendStringInfoString(&sql, " LIMIT $1");
-		plan = prepare(t, name, sql.data, nargs, types);
+		plan = SPI_prepare(sql.data, nargs, types);
+		if (plan == NULL)
+			elog(ERROR, "could not prepare, %s: %s",
+				 SPI_result_code_string(SPI_result), sql.data);
+		registry_save_plan(t, name, plan);
 	}
-	execute(plan, args, NULL, 0);
+	execute(plan, args);
 }
 
 /* the rest of one scope of a table; false: the page is full */

@@ -480,8 +480,32 @@ array_function(FmgrInfo *cache, Oid function)
 	return cache;
 }
 
+/* as wire_begin, where the table's key or scope needs it at all */
+static int
+begin_for(TrackedTable *t)
+{
+	return t->plain_key ? 0 : wire_begin();
+}
+
+static void
+end_for(TrackedTable *t, int level)
+{
+	if (!t->plain_key)
+		wire_end(level);
+}
+
 char *
-wire_key_text(TrackedTable *t, Datum *values)
+wire_scope_text(TrackedTable *t, Datum value)
+{
+	int			level = begin_for(t);
+	char	   *text = OutputFunctionCall(&tracked_column(t, t->scope)->output, value);
+
+	end_for(t, level);
+	return text;
+}
+
+static char *
+key_text(TrackedTable *t, Datum *values)
 {
 	static FmgrInfo array_out;
 	Datum	   *parts;
@@ -511,6 +535,16 @@ wire_key_text(TrackedTable *t, Datum *values)
 	return text;
 }
 
+char *
+wire_key_text(TrackedTable *t, Datum *values)
+{
+	int			level = begin_for(t);
+	char	   *text = key_text(t, values);
+
+	end_for(t, level);
+	return text;
+}
+
 static Datum
 key_value(TrackedColumn *c, const char *text)
 {
@@ -518,8 +552,8 @@ key_value(TrackedColumn *c, const char *text)
 							 c->typmod);
 }
 
-void
-wire_key_values(TrackedTable *t, const char *key, Datum *values)
+static void
+key_values(TrackedTable *t, const char *key, Datum *values)
 {
 	static FmgrInfo array_in;
 	Datum		array;
@@ -554,4 +588,13 @@ wire_key_values(TrackedTable *t, const char *key, Datum *values)
 	pfree(parts);
 	pfree(nulls);
 	pfree(DatumGetPointer(array));
+}
+
+void
+wire_key_values(TrackedTable *t, const char *key, Datum *values)
+{
+	int			level = begin_for(t);
+
+	key_values(t, key, values);
+	end_for(t, level);
 }

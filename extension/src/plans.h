@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * plans.h
+ *	  Saved plans that keep to an index.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TIDE_PLANS_H
+#define TIDE_PLANS_H
+
+#include "executor/spi.h"
+#include "registry.h"
+
+/*
+ * A plan for statements that read rows by key or in the order of an index,
+ * whatever the table's size was when it was made.  Not kept: the caller does.
+ */
+extern SPIPlanPtr plans_prepare(const char *sql, int nargs, Oid *types);
+
+/*
+ * Plan it, if it has no valid plan, under settings that leave it only the
+ * index.  To be called before each execution.
+ */
+extern void plans_settle(SPIPlanPtr plan);
+
+/* the table's plan of that name, prepared with the SQL if there is none */
+extern SPIPlanPtr plans_of_table(TrackedTable *t, const char *name,
+								 const char *sql, int nargs, Oid *types);
+
+#endif							/* TIDE_PLANS_H */
