@@ -1,0 +1,88 @@
+-- The order of rows in a push does not matter: parents, children, deletes, swaps.
+\set SHOW_CONTEXT never
+SET client_min_messages = warning;
+CREATE SCHEMA ord;
+SET search_path = ord;
+CREATE TABLE plan (id int PRIMARY KEY, name text, parent_id int REFERENCES plan);
+CREATE TABLE day (id int PRIMARY KEY, plan_id int NOT NULL REFERENCES plan, nr int, UNIQUE (plan_id, nr) DEFERRABLE);
+CREATE TABLE "set" (id int PRIMARY KEY, day_id int NOT NULL REFERENCES day, reps int);
+SELECT tide.track(t::regclass, shared => true) FROM unnest('{plan,day,"\"set\""}'::text[]) t;
+CREATE FUNCTION go(body jsonb) RETURNS TABLE (what text, id text, result text) LANGUAGE sql AS $$
+	WITH p AS MATERIALIZED (SELECT tide.push(body) AS r)
+	SELECT s->>'entityType', s->>'entityId', s->>'status' FROM p, json_array_elements(r->'succeeded') s
+	UNION ALL SELECT s->>'entityType', s->>'entityId', concat_ws(' ', s->'errors'->0->>'code', s->'errors'->0->>'constraint') FROM p, json_array_elements(r->'failed') s
+$$;
+
+-- children first, in every table
+SELECT * FROM go('{"changes": {"set": [{"id": 1, "day_id": 1}], "day": [{"id": 1, "plan_id": 1, "nr": 1}], "plan": [{"id": 1}]}}');
+SELECT * FROM go('{"changes": [
+	{"entityType": "set", "entityId": 2, "data": {"day_id": 2}}, {"entityType": "day", "entityId": 2, "data": {"plan_id": 2, "nr": 1}},
+	{"entityType": "plan", "entityId": 2, "data": {"name": "two"}}, {"entityType": "set", "entityId": 3, "data": {"day_id": 1}}]}');
+-- and parents first among deletes, mixed with upserts
+SELECT * FROM go('{"changes": [
+	{"entityType": "plan", "entityId": 2, "action": "delete"}, {"entityType": "day", "entityId": 2, "action": "delete"}, {"entityType": "set", "entityId": 2, "action": "delete"},
+	{"entityType": "set", "entityId": 4, "data": {"day_id": 4}}, {"entityType": "day", "entityId": 4, "data": {"plan_id": 1, "nr": 4}}]}');
+-- self-references, shuffled, with different columns sent
+SELECT * FROM go('{"changes": {"plan": [{"id": 13, "parent_id": 12, "name": "leaf"}, {"id": 11, "parent_id": 10}, {"id": 12, "parent_id": 11, "name": "x"}, {"id": 14, "parent_id": 13}, {"id": 10, "name": "root"}]}}');
+SELECT id, parent_id FROM plan WHERE id >= 10 ORDER BY id;
+SELECT * FROM go('{"changes": {"plan": [{"id": 10, "deletedAt": 1e12}, {"id": 12, "deletedAt": 1e12}, {"id": 14, "deletedAt": 1e12}, {"id": 11, "deletedAt": 1e12}, {"id": 13, "deletedAt": 1e12}]}}');
+SELECT count(*) FROM plan WHERE id >= 10;
+-- a cycle of rows, and a chain whose links fail one by one
+SELECT * FROM go('{"changes": {"plan": [{"id": 20, "parent_id": 21}, {"id": 21, "parent_id": 20}, {"id": 22, "parent_id": 99}, {"id": 23, "parent_id": 22}, {"id": 24, "parent_id": 20}]}}');
+SELECT * FROM go('{"changes": {"plan": [{"id": 35, "parent_id": 34}, {"id": 34, "parent_id": 33, "name": "a"}, {"id": 33, "parent_id": 32}, {"id": 32, "parent_id": 31, "name": "b"}, {"id": 31, "parent_id": 30}, {"id": 30}, {"id": 36, "parent_id": 98}]}}');
+-- a child that has to go before its parent's delete, and one that stays in the way
+SELECT * FROM go('{"changes": [{"entityType": "plan", "entityId": 1, "action": "delete"}]}');
+SELECT * FROM go('{"changes": [{"entityType": "plan", "entityId": 1, "action": "delete"}, {"entityType": "day", "entityId": 1, "data": {"plan_id": 20}}, {"entityType": "day", "entityId": 4, "data": {"plan_id": 20}}]}');
+-- what is unique may be freed by a delete in the same push
+CREATE TABLE code (id int PRIMARY KEY, c text UNIQUE);
+SELECT tide.track('code', shared => true);
+SELECT * FROM go('{"changes": {"code": [{"id": 1, "c": "a"}, {"id": 2, "c": "b"}]}}');
+SELECT * FROM go('{"changes": [{"entityType": "code", "entityId": 3, "data": {"c": "a"}}, {"entityType": "code", "entityId": 1, "action": "delete"}]}');
+-- swapped where the constraint is deferrable
+SELECT * FROM go('{"changes": {"day": [{"id": 1, "nr": 4}, {"id": 4, "nr": 1}]}}');
+SELECT id, nr FROM day ORDER BY id;
+SELECT * FROM go('{"changes": {"code": [{"id": 2, "c": "a"}, {"id": 3, "c": "b"}]}}');
+SELECT id, c FROM code ORDER BY id;
+
+-- deferred constraints are checked before a verdict is given, and their modes restored
+CREATE TABLE late (id int PRIMARY KEY, ref int REFERENCES late DEFERRABLE INITIALLY DEFERRED, u int UNIQUE DEFERRABLE INITIALLY DEFERRED);
+SELECT tide.track('late', shared => true);
+SELECT * FROM go('{"changes": {"late": [{"id": 1, "ref": 2}, {"id": 2, "ref": 1, "u": 1}]}}');
+BEGIN;
+SELECT * FROM go('{"changes": {"late": [{"id": 3, "ref": 77}, {"id": 4, "u": 1}, {"id": 5, "ref": 2}]}}');
+-- still deferred
+INSERT INTO late VALUES (6, 66);
+INSERT INTO late VALUES (66);
+COMMIT;
+SELECT id FROM late ORDER BY id;
+-- modes that the caller set stay, whichever they were
+BEGIN;
+SET CONSTRAINTS late_ref_fkey IMMEDIATE;
+SELECT * FROM go('{"changes": {"late": [{"id": 7}]}}');
+INSERT INTO late VALUES (8, 88);
+ROLLBACK;
+BEGIN;
+SET CONSTRAINTS day_plan_id_nr_key DEFERRED;
+SELECT * FROM go('{"changes": {"day": [{"id": 5, "plan_id": 20, "nr": 5}]}}');
+INSERT INTO day VALUES (6, 20, 5);
+UPDATE day SET nr = 6 WHERE id = 6;
+COMMIT;
+-- a violation that the caller has pending raises, and no change is blamed
+BEGIN;
+INSERT INTO late VALUES (9, 99);
+SELECT * FROM go('{"changes": {"late": [{"id": 10}, {"id": 11, "ref": 10}]}}');
+ROLLBACK;
+-- one in a table that the push does not touch is none of its business
+BEGIN;
+INSERT INTO late VALUES (9, 99);
+SELECT * FROM go('{"changes": {"code": [{"id": 9}]}}');
+INSERT INTO late VALUES (99);
+COMMIT;
+-- constraint triggers of the user are checked as well
+CREATE FUNCTION no_42() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.u = 42 THEN RAISE 'not 42' USING ERRCODE = 'check_violation', CONSTRAINT = 'no 42'; END IF; RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER no_42 AFTER INSERT OR UPDATE ON late DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION no_42();
+BEGIN;
+SELECT * FROM go('{"changes": {"late": [{"id": 41, "u": 41}, {"id": 42, "u": 42}, {"id": 43, "u": 43}]}}');
+SELECT id FROM late WHERE id > 40 ORDER BY id;
+COMMIT;
+DROP SCHEMA ord CASCADE;
