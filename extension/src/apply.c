@@ -271,6 +271,14 @@ changes_by_key(List *changes)
 	return map;
 }
 
+/* is the deleted row one of a scope that the caller may not write? */
+static bool
+is_forbidden(PushTable *table, Tombstone *tombstone)
+{
+	return !table->t->shared && tombstone->scope &&
+		!access_has_text(&table->scopes, tombstone->scope);
+}
+
 /* judge changes to absent rows by their tombstones */
 static void
 judge_absent(Push *push, PushTable *table, List *changes)
@@ -285,8 +293,7 @@ judge_absent(Push *push, PushTable *table, List *changes)
 
 		c->row_stamp = tombstone->stamp;
 		c->row_scope = tombstone->scope;
-		if (!table->t->shared && tombstone->scope &&
-			!access_has_text(&table->scopes, tombstone->scope))
+		if (is_forbidden(table, tombstone))
 			fail_forbidden(c);
 		else
 			decide(c, true, c->is_delete);
@@ -316,7 +323,8 @@ check_tombstones_again(Push *push, PushTable *table, List *inserted)
 		Tombstone  *tombstone = lfirst(lc);
 		Change	   *c = keymap_get(map, tombstone->key);
 
-		if (stamp_compare(&tombstone->stamp, &c->stored) > 0)
+		if (stamp_compare(&tombstone->stamp, &c->stored) > 0 ||
+			is_forbidden(table, tombstone))
 			ereport(ERROR,
 					(errcode(IsolationUsesXactSnapshot() ?
 							 ERRCODE_T_R_SERIALIZATION_FAILURE : ERRCODE_TIDE_AGAIN),

@@ -187,8 +187,9 @@ read_map_row(Push *push, const char *entity_type, JsonbValue *row)
 	}
 	c->data = row->val.binary.data;
 	c->base_value = member(c->data, "_base");
-	id = member(c->data, "id");
-	if (id)
+
+	/* for a type that is not known; else it is named by its key */
+	if ((id = member(c->data, "id")) != NULL)
 		c->entity_id = id_of(id);
 }
 
@@ -413,7 +414,8 @@ typedef enum MemberRole
 	ROLE_STAMP,
 	ROLE_CLIENT,
 	ROLE_DELETED,
-	ROLE_COLUMN
+	ROLE_COLUMN,
+	ROLE_UNKNOWN
 } MemberRole;
 
 static MemberRole
@@ -440,13 +442,7 @@ member_role(Push *push, TrackedTable *t, const char *name, TrackedColumn **colum
 		return ROLE_CLIENT;
 	if (strcmp(name, "deletedAt") == 0)
 		return ROLE_DELETED;
-	if (is_ignored(name))
-		return ROLE_NOTHING;
-	ereport(ERROR,
-			(errcode(ERRCODE_TIDE_UNKNOWN_COLUMN),
-			 errmsg("entity type \"%s\" has no column \"%s\"", t->entity_type, name),
-			 err_generic_string(PG_DIAG_COLUMN_NAME, name)));
-	return ROLE_NOTHING;
+	return is_ignored(name) ? ROLE_NOTHING : ROLE_UNKNOWN;
 }
 
 /* what the row says of itself, before its columns are read */
@@ -535,6 +531,7 @@ read_key_column(Push *push, Change *c, TrackedColumn *column)
 		v = in_data;
 	if (v == NULL)
 		missing_key(t, column->wire);
+	push->converting = column->wire;
 	value = wire_read_value(t, column, v, &isnull);
 	if (isnull)
 		missing_key(t, column->wire);
@@ -562,21 +559,6 @@ read_key(Push *push, Change *c)
 	for (k = 0; k < t->nkeys; k++)
 		c->key[k] = read_key_column(push, c, tracked_column(t, t->keys[k]));
 	c->key_text = wire_key_text(t, c->key);
-	if (c->entity_id == NULL || t->nkeys > 1)
-	{
-		StringInfoData buf;
-
-		initStringInfo(&buf);
-		if (t->nkeys > 1)
-		{
-			appendStringInfoChar(&buf, '{');
-			wire_append_key_members(&buf, t, c->key);
-			appendStringInfoChar(&buf, '}');
-		}
-		else
-			escape_json(&buf, c->key_text);
-		c->entity_id = buf.data;
-	}
 }
 
 static void
@@ -592,11 +574,22 @@ read_columns(Push *push, Change *c)
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
 	{
 		if (token == WJB_KEY)
-			role = member_role(push, t, string_of(&v), &column);
+		{
+			char	   *name = string_of(&v);
+
+			role = member_role(push, t, name, &column);
+			if (role == ROLE_UNKNOWN)
+				ereport(ERROR,
+						(errcode(ERRCODE_TIDE_UNKNOWN_COLUMN),
+						 errmsg("entity type \"%s\" has no column \"%s\"",
+								t->entity_type, name),
+						 err_generic_string(PG_DIAG_COLUMN_NAME, name)));
+		}
 		else if (token == WJB_VALUE && role == ROLE_COLUMN && !column->key)
 		{
 			int			i = column->attnum - 1;
 
+			push->converting = column->wire;
 			c->values[i] = wire_read_value(t, column, &v, &c->nulls[i]);
 			c->sent = bms_add_member(c->sent, column->attnum);
 		}
@@ -685,6 +678,43 @@ read_stamp(Push *push, Change *c, RowMarks *marks)
 }
 
 /*
+ * What the client calls the row, as it sent it: entityId, else the key in the
+ * data, so that also a change that cannot be read is named.
+ */
+static void
+name_change(Change *c)
+{
+	TrackedTable *t = c->table->t;
+	StringInfoData buf;
+	int			k;
+
+	if (c->key_value || c->data == NULL)
+		return;
+	initStringInfo(&buf);
+	for (k = 0; k < t->nkeys; k++)
+	{
+		const char *name = tracked_column(t, t->keys[k])->wire;
+		JsonbValue *v = member(c->data, name);
+
+		if (v == NULL)
+			continue;
+		if (t->nkeys == 1)
+		{
+			c->entity_id = id_of(v);
+			return;
+		}
+		appendStringInfoChar(&buf, buf.len ? ',' : '{');
+		escape_json(&buf, name);
+		appendStringInfo(&buf, ":%s", json_of(v));
+	}
+	if (buf.len > 0)
+	{
+		appendStringInfoChar(&buf, '}');
+		c->entity_id = buf.data;
+	}
+}
+
+/*
  * Find each change's table and lock it, before any subtransaction that could
  * give the locks back.
  */
@@ -705,6 +735,7 @@ push_find_tables(Push *push)
 		if (last_type && strcmp(c->entity_type, last_type) == 0)
 		{
 			c->table = last;
+			name_change(c);
 			continue;
 		}
 		t = registry_find(c->entity_type, true);
@@ -719,6 +750,7 @@ push_find_tables(Push *push)
 		{
 			c->table = last = push_table(push, t->relid);
 			last_type = c->entity_type;
+			name_change(c);
 		}
 	}
 }
@@ -739,12 +771,14 @@ change_convert(Push *push, Change *c)
 	c->nulls = palloc(sizeof(bool) * t->ncolumns);
 	memset(c->nulls, true, sizeof(bool) * t->ncolumns);
 
+	push->converting = NULL;
 	read_marks(push, c, &marks);
 	if (c->data && c->is_map_form && member(c->data, "_changed"))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("\"_changed\" is not supported yet")));
 	read_key(push, c);
+	push->converting = NULL;
 	read_stamp(push, c, &marks);
 	c->is_delete = c->delete_action || marks.deleted != NULL;
 	if (marks.deleted)
@@ -756,6 +790,7 @@ change_convert(Push *push, Change *c)
 	{
 		if (c->data)
 			read_columns(push, c);
+		push->converting = NULL;
 		settle_scope(c);
 	}
 	c->converted = true;

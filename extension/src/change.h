@@ -91,6 +91,7 @@ typedef struct Push
 	Change	   *changes;
 	int			nchanges;
 	int			nconverted;
+	const char *converting;		/* the member being read, on the wire */
 } Push;
 
 /* change.c */

@@ -444,6 +444,8 @@ run_push(Push *push)
 		if (push->nconverted < push->nchanges)
 		{
 			/* this one cannot be converted: go on with the next */
+			if (error->column_name == NULL)
+				error->column_name = unconstify(char *, push->converting);
 			change_fail(&push->changes[push->nconverted], error);
 			push->nconverted++;
 			continue;

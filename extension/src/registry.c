@@ -716,6 +716,8 @@ registry_all(void)
 	List	   *result = NIL;
 	ListCell   *lc;
 
+	/* no lock may have been taken since others tracked a table */
+	AcceptInvalidationMessages();
 	refresh_tracked_relids();
 	if (!order_known)
 	{
