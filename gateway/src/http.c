@@ -9,6 +9,8 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -16,6 +18,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <microhttpd.h>
@@ -432,6 +435,30 @@ check_head(Request *request)
 
 /* ---------- the steps of a request ---------- */
 
+static int
+connection_socket(const Request *request)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(request->connection,
+								MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	return info == NULL ? -1 : info->connect_fd;
+}
+
+/*
+ * More of this request is to come: acknowledge what we have at once.  Many
+ * clients send head and body in two writes, and their kernel holds the second
+ * back until the first is acknowledged, which ours would put off for 40 ms.
+ */
+static void
+acknowledge(const Request *request)
+{
+	int			on = 1;
+
+	setsockopt(connection_socket(request), IPPROTO_TCP, TCP_QUICKACK,
+			   &on, sizeof(on));
+}
+
 /*
  * First call.  A refusal is sent at once where the body would be long or
  * waits for "100 Continue", which costs the connection; else after the body.
@@ -439,19 +466,18 @@ check_head(Request *request)
 static enum MHD_Result
 begin(Request *request)
 {
-	const union MHD_ConnectionInfo *info;
+	bool		good = check_head(request);
 
-	if (check_head(request))
+	if (request->method == METHOD_POST)
+		acknowledge(request);
+	if (good)
 		return MHD_YES;
 	if (request->failure.status != 413 &&
 		header(request, "Expect") == NULL &&
 		declared_length(request) <= SMALL_BODY)
 		return MHD_YES;
 
-	info = MHD_get_connection_info(request->connection,
-								   MHD_CONNECTION_INFO_CONNECTION_FD);
-	if (info != NULL)
-		linger_adopt(info->connect_fd);
+	linger_adopt(connection_socket(request));
 	return respond_failure(request);
 }
 
@@ -462,6 +488,7 @@ begin(Request *request)
 static enum MHD_Result
 receive(Request *request, const char *data, size_t length)
 {
+	acknowledge(request);
 	if (request->failure.status == 0)
 	{
 		if (request->body.length + length <= request->max_body)

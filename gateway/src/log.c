@@ -101,7 +101,7 @@ log_event(LogLevel level, const char *event,...)
 	buffer_append_text(&line, "time=");
 	append_time(&line);
 	buffer_append_text(&line, " level=");
-	buffer_append_text(&line, log_level_names[level]);
+	buffer_append_text(&line, log_level_names[level == LOG_ALWAYS ? LOG_INFO : level]);
 	buffer_append_text(&line, " event=");
 	buffer_append_text(&line, event);
 

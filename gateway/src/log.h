@@ -13,7 +13,8 @@ typedef enum LogLevel
 	LOG_DEBUG,
 	LOG_INFO,
 	LOG_WARNING,
-	LOG_ERROR
+	LOG_ERROR,
+	LOG_ALWAYS					/* no minimum keeps it back; shown as info */
 } LogLevel;
 
 extern const char *const log_level_names[];

@@ -208,7 +208,8 @@ serve(int argc, char **argv)
 		return complain(problem);
 	if (!http_start(listen_socket))
 		return complain("could not start the HTTP server");
-	log_event(LOG_INFO, "listening", "address", address, "port", port,
+	/* after port 0, the only way to learn the port */
+	log_event(LOG_ALWAYS, "listening", "address", address, "port", port,
 			  "version", VERSION, NULL);
 
 	serve_signals(&signals, argc, argv);

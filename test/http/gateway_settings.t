@@ -236,7 +236,8 @@ subtest 'reload' => sub {
 
 subtest 'IPv6 and names' => sub {
 	my $gateway = TideTest::Gateway->start(cluster => $cluster,
-		database => $database, settings => { listen => 'localhost:0' });
+		database => $database,
+		settings => { 'listen' => 'localhost:0', 'log-level' => 'error' });
 	like $gateway->log, qr/listening address=(127\.0\.0\.1|::1) port=\d+/;
 	is $gateway->stop, 0;
 
