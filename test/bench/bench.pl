@@ -14,6 +14,7 @@ use POSIX qw(strftime);
 
 my ($port, $directory, $rounds) = @ARGV;
 my $requests = 100;
+my $pushed = 8 * 100 * $requests;	# by eight connections, 100 a request
 my $conninfo = "host=$ENV{PGHOST} port=$ENV{PGPORT} dbname=$ENV{PGDATABASE} user=$ENV{PGUSER}";
 my @http = ('127.0.0.1', $port, "$directory/tokens");
 my @sql = ($conninfo, "$directory/users");
@@ -44,14 +45,14 @@ sub seconds_of
 	return $time / 1000;
 }
 
-# Rows a second of a load.
+# Rows a second of a load, which has to be of so many rows.
 sub rate_of
 {
-	my @arguments = @_;
+	my ($expected, @arguments) = @_;
 
 	psql('CHECKPOINT');
 	my ($rows, $seconds) = split ' ', output_of('test/bench/load', @arguments);
-	die "no rows\n" unless $rows;
+	die "$arguments[0]: $rows rows were to be $expected\n" if $rows != $expected;
 	return $rows / $seconds;
 }
 
@@ -108,11 +109,11 @@ sub stamp { return strftime('%Y-%m-%dT%H:%M:%S.000Z', gmtime(time - 1000 + $_[0]
 my (@new, @edited);
 my $new = sub {
 	my ($kind, $to) = @_;
-	return sub { rate_of("push-$kind", @$to, $_[0], $requests, stamp($_[0])) };
+	return sub { rate_of($pushed, "push-$kind", @$to, $_[0], $requests, stamp($_[0])) };
 };
 my $edited = sub {
 	my ($kind, $to) = @_;
-	return sub { rate_of("push-$kind", @$to, $_[0], $requests, stamp(100 + $_[0])) };
+	return sub { rate_of($pushed, "push-$kind", @$to, $_[0], $requests, stamp(100 + $_[0])) };
 };
 
 @new = in_turns($new->('http', \@http), $new->('sql', \@sql));
@@ -122,7 +123,8 @@ psql('VACUUM ANALYZE');
 
 # -- pull: everything of each user, in pages of 500
 
-my @pulled = in_turns(sub { rate_of('pull-http', @http) }, sub { rate_of('pull-sql', @sql) });
+my $all = $rounds * $pushed;
+my @pulled = in_turns(sub { rate_of($all, 'pull-http', @http) }, sub { rate_of($all, 'pull-sql', @sql) });
 
 # -- bulk statements: 100,000 rows of 1,000 users into new tables
 
