@@ -69,6 +69,7 @@ typedef struct Change
 	bool		row_exists;
 	Stamp		row_stamp;		/* of the row, or of the tombstone */
 	char	   *row_scope;
+	int			place;			/* in the list that is being sorted out */
 	bool		written;		/* by the last statement */
 	bool		had_row;		/* as the attempt before found it */
 	Stamp		had_stamp;

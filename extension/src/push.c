@@ -5,28 +5,19 @@
  *
  * As long as nothing fails, all of a batch is one subtransaction and a
  * constant number of statements for each table and set of columns.  Once
- * something fails, it is undone and done again in units, each in a
- * subtransaction of its own; a unit that fails is halved until the change that
- * is to blame stands alone.
+ * something fails, it is undone and done again in units, see units.c.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
-#include "access/xact.h"
-#include "catalog/pg_constraint.h"
-#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "compat.h"
 #include "change.h"
@@ -34,252 +25,12 @@
 #include "errors.h"
 #include "history.h"
 #include "pg_tide.h"
+#include "units.h"
 #include "wire.h"
 
 PG_FUNCTION_INFO_V1(tide_push);
 PG_FUNCTION_INFO_V1(tide_upsert);
 PG_FUNCTION_INFO_V1(tide_delete);
-
-/* changes of one table with the same columns, in one round */
-typedef struct Unit
-{
-	PushTable  *table;
-	bool		is_delete;
-	Bitmapset  *sent;
-	int			round;
-	List	   *changes;
-} Unit;
-
-/* ---------- subtransactions ---------- */
-
-typedef void (*Work) (Push *push, void *arg);
-
-/*
- * Run something in a subtransaction: NULL if it went well, else the error,
- * copied to push->context, and everything it did undone.  What a repetition of
- * the whole push would mend (serialization, deadlock, resources, shutdown) is
- * raised again: it is no change's fault.
- */
-static ErrorData *
-try_work(Push *push, Work work, void *arg)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		work(push, arg);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(push->context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
-
-	if (error)
-	{
-		int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
-
-		if (category == ERRCODE_TRANSACTION_ROLLBACK ||
-			category == ERRCODE_INSUFFICIENT_RESOURCES ||
-			category == ERRCODE_OPERATOR_INTERVENTION ||
-			category == ERRCODE_SYSTEM_ERROR)
-			ReThrowError(error);
-	}
-	return error;
-}
-
-/* ---------- deferred constraints ---------- */
-
-/*
- * Deferrable constraints of a table, and those by which others refer to it:
- * ", schema.name" for each.
- */
-static void
-append_deferrable_constraints(StringInfo names, Oid relid)
-{
-	Relation	rel = table_open(ConstraintRelationId, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
-	HeapTuple	tuple;
-
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_constraint con = (Form_pg_constraint) GETSTRUCT(tuple);
-
-		if (con->condeferrable && (con->conrelid == relid || con->confrelid == relid))
-			appendStringInfo(names, "%s%s", names->len ? ", " : "",
-							 quote_qualified_identifier(get_namespace_name(con->connamespace),
-														NameStr(con->conname)));
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-}
-
-static void
-set_constraints_immediate(Push *push, void *names)
-{
-	(void) SPI_execute(psprintf("SET CONSTRAINTS %s IMMEDIATE", (char *) names), false, 0);
-}
-
-/*
- * Check what is pending on the tables of the push.  SET CONSTRAINTS is undone
- * with a subtransaction, which restores the modes, whatever they were, and
- * puts the checks back to be made again at COMMIT.
- */
-static void
-check_deferred(Push *push)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	StringInfoData names;
-	ListCell   *lc;
-
-	initStringInfo(&names);
-	foreach(lc, push->tables)
-	{
-		Oid			relid = ((PushTable *) lfirst(lc))->t->relid;
-
-		if (AfterTriggerPendingOnRel(relid))
-			append_deferrable_constraints(&names, relid);
-	}
-	if (names.len == 0)
-		return;
-	BeginInternalSubTransaction(NULL);
-	set_constraints_immediate(push, names.data);
-	RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
-}
-
-/* ---------- units ---------- */
-
-static void
-apply_unit(Push *push, void *arg)
-{
-	Unit	   *unit = arg;
-
-	apply_group(push, unit->table, unit->changes, unit->is_delete);
-}
-
-static void
-apply_unit_and_check(Push *push, void *arg)
-{
-	apply_unit(push, arg);
-	check_deferred(push);
-}
-
-static int
-compare_units(const ListCell *a, const ListCell *b)
-{
-	const Unit *x = lfirst(a);
-	const Unit *y = lfirst(b);
-
-	if (x->round != y->round)
-		return x->round - y->round;
-	if (x->is_delete != y->is_delete)
-		return x->is_delete ? 1 : -1;
-	return x->is_delete ? y->table->order - x->table->order :
-		x->table->order - y->table->order;
-}
-
-static int
-compare_changes_by_key(const ListCell *a, const ListCell *b)
-{
-	return strcmp(((Change *) lfirst(a))->key_text, ((Change *) lfirst(b))->key_text);
-}
-
-/*
- * Parents before children, then deletes the other way round; rounds for rows
- * that are changed more than once.  Within a unit by key, so that two pushes
- * lock rows in the same order.
- */
-static List *
-make_units(List *changes)
-{
-	List	   *units = NIL;
-	ListCell   *lc,
-			   *lu;
-
-	foreach(lc, changes)
-	{
-		Change	   *c = lfirst(lc);
-		Unit	   *unit = NULL;
-
-		foreach(lu, units)
-		{
-			Unit	   *u = lfirst(lu);
-
-			if (u->table == c->table && u->is_delete == c->is_delete &&
-				u->round == c->round && bms_equal(u->sent, c->sent))
-			{
-				unit = u;
-				break;
-			}
-		}
-		if (unit == NULL)
-		{
-			unit = palloc0(sizeof(Unit));
-			unit->table = c->table;
-			unit->is_delete = c->is_delete;
-			unit->sent = c->sent;
-			unit->round = c->round;
-			units = lappend(units, unit);
-		}
-		unit->changes = lappend(unit->changes, c);
-	}
-	list_sort(units, compare_units);
-	foreach(lu, units)
-		list_sort(((Unit *) lfirst(lu))->changes, compare_changes_by_key);
-	return units;
-}
-
-static int
-compare_by_stamp(const ListCell *a, const ListCell *b)
-{
-	const Change *x = lfirst(a);
-	const Change *y = lfirst(b);
-
-	/* without a stamp it is stamped on arrival: after all that have one */
-	if (x->incoming.has_stamp != y->incoming.has_stamp)
-		return x->incoming.has_stamp ? -1 : 1;
-	if (x->incoming.has_stamp)
-	{
-		int			order = stamp_compare(&x->incoming.stamp, &y->incoming.stamp);
-
-		if (order != 0)
-			return order;
-	}
-	return x->index - y->index;
-}
-
-/* several changes to one row are folded in the order of their stamps */
-static void
-assign_rounds(List *changes)
-{
-	KeyMap	   *rounds = keymap_new(CurrentMemoryContext, list_length(changes) * 2);
-	List	   *sorted = list_copy(changes);
-	ListCell   *lc;
-
-	list_sort(sorted, compare_by_stamp);
-	foreach(lc, sorted)
-	{
-		Change	   *c = lfirst(lc);
-		char	   *name = psprintf("%u %s", c->table->t->relid, c->key_text);
-		intptr_t	before = (intptr_t) keymap_get(rounds, name);
-
-		c->round = (int) before;
-		keymap_put(rounds, name, (void *) (before + 1));
-	}
-}
 
 /* ---------- the batch ---------- */
 
@@ -320,88 +71,6 @@ work_on_all(Push *push, void *arg)
 	check_deferred(push);
 }
 
-static void
-forget_verdicts(List *changes)
-{
-	ListCell   *lc;
-
-	foreach(lc, changes)
-	{
-		Change	   *c = lfirst(lc);
-
-		c->verdict = VERDICT_NONE;
-		c->note = NULL;
-	}
-}
-
-/* a unit by itself; if it fails, its halves */
-static void
-isolate(Push *push, Unit *unit)
-{
-	ErrorData  *error;
-	int			n = list_length(unit->changes);
-	int			tries = 0;
-	Unit		half = *unit;
-
-	do
-	{
-		forget_verdicts(unit->changes);
-		error = try_work(push, apply_unit_and_check, unit);
-	} while (error && error->sqlerrcode == ERRCODE_TIDE_AGAIN && ++tries < 10);
-	if (error == NULL)
-		return;
-	if (n == 1)
-	{
-		change_fail(linitial(unit->changes), error);
-		return;
-	}
-	half.changes = list_truncate(list_copy(unit->changes), n / 2);
-	isolate(push, &half);
-	half.changes = list_copy_tail(unit->changes, n / 2);
-	isolate(push, &half);
-}
-
-static List *
-failed_in_sql(List *changes)
-{
-	List	   *result = NIL;
-	ListCell   *lc;
-
-	foreach(lc, changes)
-	{
-		Change	   *c = lfirst(lc);
-
-		/* 23...: a constraint, which another change may have satisfied since */
-		if (c->verdict == VERDICT_FAILED && strncmp(c->failure.code, "23", 2) == 0)
-			result = lappend(result, c);
-	}
-	return result;
-}
-
-/*
- * Unit by unit.  What failed is tried again after the rest, as long as that
- * helps any: children that came before their parents, in whatever depth.
- */
-static void
-work_in_units(Push *push)
-{
-	List	   *changes = convertible(push, true);
-	List	   *failed;
-	ListCell   *lc;
-	int			before;
-
-	foreach(lc, make_units(changes))
-		isolate(push, lfirst(lc));
-	failed = failed_in_sql(changes);
-	do
-	{
-		before = list_length(failed);
-		foreach(lc, make_units(failed))
-			isolate(push, lfirst(lc));
-		failed = failed_in_sql(failed);
-	} while (failed != NIL && list_length(failed) < before);
-}
-
 /*
  * Rows of which a newer version stands are sent again with the next pull, even
  * if the client ignores the reply.
@@ -437,7 +106,7 @@ run_push(Push *push)
 	push_find_tables(push);
 	for (;;)
 	{
-		ErrorData  *error = try_work(push, work_on_all, NULL);
+		ErrorData  *error = try_work(push, work_on_all, NULL, true);
 
 		if (error == NULL)
 			break;
@@ -453,7 +122,7 @@ run_push(Push *push)
 		/* a violation that was there before us raises, as it should */
 		forget_verdicts(convertible(push, true));
 		check_deferred(push);
-		work_in_units(push);
+		work_in_units(push, convertible(push, true));
 		break;
 	}
 	send_superseded_again(push);
