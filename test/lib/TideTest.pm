@@ -16,14 +16,17 @@ use strict;
 use warnings;
 
 use Cwd ();
+use Digest::MD5 ();
 use Exporter 'import';
 use File::Basename ();
 use File::Temp ();
 use IO::Socket::INET ();
 use JSON::PP ();
+use POSIX ();
 use Time::HiRes ();
 
-our @EXPORT_OK = qw(wait_for raw_http decode_json encode_json root_directory);
+our @EXPORT_OK = qw(wait_for raw_http decode_json encode_json root_directory
+  iso uuid apply_page);
 
 my $root = Cwd::abs_path(File::Basename::dirname(__FILE__) . '/../..');
 
@@ -33,6 +36,38 @@ sub root_directory { return $root; }
 my $json = JSON::PP->new->utf8->canonical->allow_bignum->allow_nonref;
 sub decode_json { return $json->decode($_[0]); }
 sub encode_json { return $json->encode($_[0]); }
+
+# A time as ISO 8601 in UTC with milliseconds.
+sub iso
+{
+	my ($time) = @_;
+	my $ms = int($time * 1000 + 0.5);
+	return POSIX::strftime('%Y-%m-%dT%H:%M:%S', gmtime int($ms / 1000))
+	  . sprintf('.%03dZ', $ms % 1000);
+}
+
+# The uuid that a name stands for: the same in each run.
+sub uuid
+{
+	my @part = unpack 'A8 A4 A4 A4 A12', Digest::MD5::md5_hex("@_");
+	return join '-', @part;
+}
+
+# What a client does with a page: $copy is { type => { id => row } }.
+sub apply_page
+{
+	my ($copy, $page) = @_;
+	for my $type (keys %{ $page->{changesByType} })
+	{
+		$copy->{$type}{ $_->{id} } = $_ for @{ $page->{changesByType}{$type} };
+	}
+	for my $type (keys %{ $page->{deletedByType} })
+	{
+		delete $copy->{$type}{ $_->{id} }
+		  for @{ $page->{deletedByType}{$type} };
+	}
+	return;
+}
 
 # Poll until $condition is true, and return what it gave.  Dies with the
 # description at the deadline.
@@ -116,7 +151,8 @@ use warnings;
 use POSIX ();
 use Time::HiRes ();
 
-my $next_port = 56100 + $$ % 50;
+my $first_port = $ENV{TIDE_TEST_FIRST_PORT} // 56100;
+my $next_port = $first_port + $$ % 50;
 my $next_database = 1;
 my $shared;
 my @started;
@@ -205,7 +241,7 @@ sub start
 	for my $try (1 .. 50)
 	{
 		$self->{port} = $next_port;
-		$next_port = 56100 + ($next_port - 56100 + 1) % 100;
+		$next_port = $first_port + ($next_port - $first_port + 1) % 100;
 		next unless port_is_free($self->{port});
 		if ($self->up)
 		{
@@ -304,6 +340,30 @@ BEGIN
 END $$;
 SQL
 	return;
+}
+
+# Roles, and a database with pg_tide, after $setup has run in it.  Returns the
+# database's name.
+sub create_synced
+{
+	my ($self, $setup) = @_;
+	$self->create_roles;
+	my $database = $self->create_database;
+	$self->sql($database, "CREATE EXTENSION pg_tide;\n" . $setup);
+	return $database;
+}
+
+# A database with one of examples/, set up as its README says.
+sub create_example
+{
+	my ($self, $name) = @_;
+	my $directory = TideTest::root_directory() . "/examples/$name";
+	my $database = $self->create_database;
+	$self->sql_file($database, "$directory/$_.sql")
+	  for 'schema', grep { -e "$directory/$_.sql" } 'data';
+	$self->sql($database, 'CREATE EXTENSION pg_tide');
+	$self->sql_file($database, "$directory/$_.sql") for 'track', 'roles';
+	return $database;
 }
 
 # Roles, and a database with the double of pg_tide: what tests of the gateway
@@ -487,6 +547,23 @@ sub pull
 	my ($self, $token, %field) = @_;
 	my $query = $self->{http}->www_form_urlencode(\%field);
 	return $self->get("/api/v1/sync/pull?$query", token => $token);
+}
+
+# All pages from a cursor, or from nothing, to the end; dies unless each is 200.
+sub pull_pages
+{
+	my ($self, $token, %field) = @_;
+	my @pages;
+	while (1)
+	{
+		my $reply = $self->pull($token, %field);
+		die "a pull got $reply->{status}: $reply->{content}\n"
+		  if $reply->{status} != 200;
+		push @pages, $reply->{json};
+		return @pages unless $reply->{json}{hasMore};
+		die "a pull does not end\n" if @pages > 20_000;
+		$field{since} = $reply->{json}{cursor};
+	}
 }
 
 sub signal
