@@ -49,6 +49,7 @@ typedef struct Capture
 {
 	TrackedTable *t;
 	bool		direct;			/* fired by a push's own statement */
+	int			last_column;	/* of key, scope and stamp */
 	MemoryContext context;		/* what is collected; reset by flush */
 	KeyMap	   *buckets;		/* scope to its first Bucket */
 	Bucket	   *everybody;		/* of a shared table */
@@ -250,6 +251,8 @@ row_changed(TrackedTable *t, TupleTableSlot *old, TupleTableSlot *new)
 	if (!same_value(t, t->modified_at, old, new) ||
 		!same_value(t, t->client_id, old, new))
 		return true;
+	slot_getallattrs(old);
+	slot_getallattrs(new);
 	for (i = 0; i < t->ncolumns; i++)
 		if (column_is_synced(&t->columns[i]) &&
 			!same_value(t, t->columns[i].attnum, old, new))
@@ -293,6 +296,18 @@ capture_update(Capture *c, TupleTableSlot *old, TupleTableSlot *new)
 	}
 }
 
+/* how far rows have to be deformed to tell whether and where they changed */
+static int
+last_column(TrackedTable *t)
+{
+	int			result = Max(Max(t->modified_at, t->client_id), t->scope);
+	int			i;
+
+	for (i = 0; i < t->nkeys; i++)
+		result = Max(result, t->keys[i]);
+	return result;
+}
+
 /* read a transition table from its start, whoever else reads it */
 static TupleTableSlot *
 open_transition_table(TrackedTable *t, Tuplestorestate *store, int *pointer)
@@ -304,12 +319,12 @@ open_transition_table(TrackedTable *t, Tuplestorestate *store, int *pointer)
 }
 
 static bool
-next_row(Tuplestorestate *store, int pointer, TupleTableSlot *slot)
+next_row(Capture *c, Tuplestorestate *store, int pointer, TupleTableSlot *slot)
 {
 	tuplestore_select_read_pointer(store, pointer);
 	if (!tuplestore_gettupleslot(store, true, false, slot))
 		return false;
-	slot_getallattrs(slot);
+	slot_getsomeattrs(slot, c->last_column);
 	return true;
 }
 
@@ -332,8 +347,8 @@ capture_transition_tables(Capture *c, TriggerData *trigdata)
 	if (new_store)
 		new_slot = open_transition_table(c->t, new_store, &new_pointer);
 
-	while ((old_slot == NULL || next_row(old_store, old_pointer, old_slot)) &&
-		   (new_slot == NULL || next_row(new_store, new_pointer, new_slot)))
+	while ((old_slot == NULL || next_row(c, old_store, old_pointer, old_slot)) &&
+		   (new_slot == NULL || next_row(c, new_store, new_pointer, new_slot)))
 	{
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextSwitchTo(row);
@@ -424,6 +439,7 @@ tide_capture(PG_FUNCTION_ARGS)
 	if (c.t->broken)
 		registry_require(c.t->relid);
 	c.direct = push_write_is_direct(c.t->relid);
+	c.last_column = last_column(c.t);
 	c.context = AllocSetContextCreate(CurrentMemoryContext, "pg_tide capture",
 									  ALLOCSET_DEFAULT_SIZES);
 	start_collecting(&c);

@@ -101,7 +101,8 @@ run(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
 			elog(ERROR, "could not keep the plan of: %s", sql);
 		*plan = fresh;
 	}
-	plans_settle(*plan);
+	if (!write)
+		plans_settle(*plan);
 	code = SPI_execute_snapshot(*plan, values, nulls, snapshot,
 								InvalidSnapshot, !write && snapshot != InvalidSnapshot,
 								true, 0);

@@ -486,7 +486,8 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 		cursor = cursor_decode(since);
 	else if (since && since[0])
 	{
-		time = wire_parse_time(since, EARLIEST_ZONE, "since");
+		time = wire_parse_time(since, EARLIEST_ZONE, "since",
+							   ERRCODE_TIDE_MALFORMED_REQUEST);
 		by_time = true;
 	}
 

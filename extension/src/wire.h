@@ -60,9 +60,9 @@ extern TimestampTz wire_read_time(JsonbValue *v, const char *what);
 
 /*
  * A time from text: ISO 8601 or Unix milliseconds.  zone_shift is added when
- * the text has no zone (0: it is UTC).
+ * the text has no zone (0: it is UTC).  What is no time raises sqlstate.
  */
 extern TimestampTz wire_parse_time(const char *text, int64 zone_shift_usec,
-								   const char *what);
+								   const char *what, int sqlstate);
 
 #endif							/* TIDE_WIRE_H */

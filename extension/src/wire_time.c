@@ -405,28 +405,28 @@ time_scan_ms(const char *text, size_t len, Timestamp *result)
 }
 
 static void
-bad_time(const char *what, const char *text)
+bad_time(const char *what, const char *text, int sqlstate)
 {
 	int			len = strlen(text);
 	int			shown = pg_mbcliplen(text, len, ERROR_TEXT_MAX);
 
 	ereport(ERROR,
-			(errcode(ERRCODE_TIDE_BAD_TIME),
+			(errcode(sqlstate),
 			 errmsg("%s is not a time: \"%.*s%s\"", what, shown, text,
 					shown < len ? "..." : ""),
 			 errhint("Pass ISO 8601, such as 2026-11-21T20:39:11.123Z, or Unix milliseconds, such as 1795293551123.")));
 }
 
 static void
-time_out_of_range(const char *what)
+time_out_of_range(const char *what, int sqlstate)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_TIDE_BAD_TIME),
+			(errcode(sqlstate),
 			 errmsg("%s is out of the range of times", what)));
 }
 
 static void
-require_finite(const char *what, const char *text, size_t len)
+require_finite(const char *what, const char *text, size_t len, int sqlstate)
 {
 	if (len > 0 && (text[0] == '-' || text[0] == '+'))
 	{
@@ -436,12 +436,12 @@ require_finite(const char *what, const char *text, size_t len)
 	if ((len == 8 && pg_strncasecmp(text, "infinity", 8) == 0) ||
 		(len == 3 && pg_strncasecmp(text, "inf", 3) == 0))
 		ereport(ERROR,
-				(errcode(ERRCODE_TIDE_BAD_TIME),
+				(errcode(sqlstate),
 				 errmsg("%s must be a finite time", what)));
 }
 
 TimestampTz
-wire_parse_time(const char *text, int64 zone_shift_usec, const char *what)
+wire_parse_time(const char *text, int64 zone_shift_usec, const char *what, int sqlstate)
 {
 	const char *start = text;
 	size_t		len;
@@ -455,20 +455,21 @@ wire_parse_time(const char *text, int64 zone_shift_usec, const char *what)
 	while (len > 0 && isspace((unsigned char) start[len - 1]))
 		len--;
 
-	/* fewer digits would rather be a year */
-	if (time_is_number(start, len, 5))
+	/* four digits would rather be a year */
+	if (time_is_number(start, len, 1) &&
+		!(len == 4 && isdigit((unsigned char) start[0])))
 	{
 		if (!time_scan_ms(start, len, &result))
-			time_out_of_range(what);
+			time_out_of_range(what, sqlstate);
 		return result;
 	}
-	require_finite(what, start, len);
+	require_finite(what, start, len, sqlstate);
 	if (!time_scan(start, len, &result, &has_zone, &zone))
-		bad_time(what, text);
+		bad_time(what, text, sqlstate);
 	if (!has_zone &&
 		(pg_add_s64_overflow(result, zone_shift_usec, &result) ||
 		 !IS_VALID_TIMESTAMP(result)))
-		time_out_of_range(what);
+		time_out_of_range(what, sqlstate);
 	return result;
 }
 
@@ -482,7 +483,7 @@ wire_read_time(JsonbValue *v, const char *what)
 	{
 		case jbvString:
 			text = pnstrdup(v->val.string.val, v->val.string.len);
-			result = wire_parse_time(text, 0, what);
+			result = wire_parse_time(text, 0, what, ERRCODE_TIDE_BAD_TIME);
 			pfree(text);
 			return result;
 		case jbvNumeric:
@@ -490,7 +491,7 @@ wire_read_time(JsonbValue *v, const char *what)
 													   NumericGetDatum(v->val.numeric)));
 			if (!time_is_number(text, strlen(text), 1) ||
 				!time_scan_ms(text, strlen(text), &result))
-				time_out_of_range(what);
+				time_out_of_range(what, ERRCODE_TIDE_BAD_TIME);
 			pfree(text);
 			return result;
 		default:
