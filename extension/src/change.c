@@ -685,16 +685,20 @@ static void
 name_change(Change *c)
 {
 	TrackedTable *t = c->table->t;
+	JsonbContainer *source;
 	StringInfoData buf;
 	int			k;
 
-	if (c->key_value || c->data == NULL)
+	if (c->key_value && (t->nkeys == 1 || !is_object(c->key_value)))
+		return;
+	source = c->key_value ? c->key_value->val.binary.data : c->data;
+	if (source == NULL)
 		return;
 	initStringInfo(&buf);
 	for (k = 0; k < t->nkeys; k++)
 	{
 		const char *name = tracked_column(t, t->keys[k])->wire;
-		JsonbValue *v = member(c->data, name);
+		JsonbValue *v = member(source, name);
 
 		if (v == NULL)
 			continue;
