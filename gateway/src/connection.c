@@ -50,6 +50,7 @@ static const struct
 	const char *name;
 	const char *sql;
 }			statements[STATEMENT_COUNT] = {
+
 	{"tide_1_begin_read",
 	"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"},
 	{"tide_1_begin_write",

@@ -98,7 +98,7 @@ static bool
 is_empty_reply(const Job *job)
 {
 	static const char ending[] =
-		"\"stats\":{},\"hasMore\":false,\"reset\":false,\"revokedScopes\":[]}";
+	"\"stats\":{},\"hasMore\":false,\"reset\":false,\"revokedScopes\":[]}";
 	size_t		length = sizeof(ending) - 1;
 
 	return job->reply_length >= length &&

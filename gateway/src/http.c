@@ -29,6 +29,7 @@
 #include "http.h"
 #include "linger.h"
 #include "log.h"
+#include "media.h"
 #include "queue.h"
 #include "routes.h"
 #include "settings.h"
@@ -45,6 +46,9 @@
 
 /* A refused body of unknown length is read so far beyond the limit. */
 #define MAX_DISCARDED			((size_t) 64 << 20)
+
+/* All bodies in memory together: so many times the longest that is allowed. */
+#define MAX_BODIES				32
 
 typedef struct Request
 {
@@ -76,6 +80,7 @@ typedef struct Request
 static struct MHD_Daemon *server;
 static atomic_bool refusing = false;
 static atomic_int with_database = 0;	/* suspended requests */
+static atomic_size_t body_bytes = 0;	/* of all requests */
 
 /* Requests between handle() and completed(). */
 static pthread_mutex_t active_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -93,6 +98,13 @@ header(const Request *request, const char *name)
 }
 
 /* ---------- the request's struct ---------- */
+
+static void
+drop_body(Request *request)
+{
+	body_bytes -= request->body.length;
+	buffer_free(&request->body);
+}
 
 static Request *
 request_create(struct MHD_Connection *connection, const char *path,
@@ -133,7 +145,7 @@ request_free(Request *request)
 	sync_free_job(&request->job);
 	sync_free_fields(&request->fields);
 	identity_free(&request->identity);
-	buffer_free(&request->body);
+	drop_body(request);
 	settings_release(request->settings);
 	free(request->path);
 	free(request->method_name);
@@ -347,34 +359,6 @@ check_token(Request *request)
 	return true;
 }
 
-/* Is the media type of the body one we read? */
-static bool
-check_content_type(Request *request)
-{
-	static const char json[] = "application/json";
-	const char *type = header(request, "Content-Type");
-	const char *coding = header(request, "Content-Encoding");
-	const char *charset;
-
-	if (coding != NULL && strcasecmp(coding, "identity") != 0)
-		return refuse(request, 415, "unsupported_media_type",
-					  "the body has a content encoding",
-					  "Send it without Content-Encoding.");
-	if (type == NULL)
-		return true;
-	if (strncasecmp(type, json, strlen(json)) != 0 ||
-		(type[strlen(json)] != '\0' &&
-		 strchr("; \t", type[strlen(json)]) == NULL))
-		return refuse(request, 415, "unsupported_media_type",
-					  "the body is not application/json", NULL);
-	charset = strcasestr(type, "charset=");
-	if (charset != NULL && strncasecmp(charset + 8, "utf-8", 5) != 0 &&
-		strncasecmp(charset + 8, "\"utf-8\"", 7) != 0)
-		return refuse(request, 415, "unsupported_media_type",
-					  "the body is not UTF-8", NULL);
-	return true;
-}
-
 static bool
 refuse_length(Request *request)
 {
@@ -394,40 +378,33 @@ declared_length(const Request *request)
 	return length == NULL ? 0 : strtoull(length, NULL, 10);
 }
 
-static bool
-check_accept(Request *request)
-{
-	const char *accept = header(request, "Accept");
-
-	if (request->route->endpoint == ENDPOINT_PULL && accept != NULL &&
-		strstr(accept, "application/x-ndjson") != NULL &&
-		strstr(accept, "application/json") == NULL &&
-		strstr(accept, "*/*") == NULL)
-		return refuse(request, 406, "not_supported",
-					  "streams of application/x-ndjson are not supported yet",
-					  NULL);
-	return true;
-}
-
 /* All that can be said before the body is there. */
 static bool
 check_head(Request *request)
 {
+	const char *problem;
+
 	if (!check_route(request))
 		return false;
 	if (request->is_preflight)
 		return true;
 	if (request->route->needs_token && !check_token(request))
 		return false;
-	if (!check_accept(request))
-		return false;
+	if (request->route->endpoint == ENDPOINT_PULL &&
+		media_wants_stream(header(request, "Accept")))
+		return refuse(request, 406, "not_supported",
+					  "streams of application/x-ndjson are not supported yet",
+					  NULL);
 	if (request->method != METHOD_POST)
 		return true;
 	if (request->route->endpoint == ENDPOINT_PULL &&
 		request->max_body > SYNC_MAX_FIELDS_BYTES)
 		request->max_body = SYNC_MAX_FIELDS_BYTES;
-	if (!check_content_type(request))
-		return false;
+	problem = media_refusal(header(request, "Content-Type"),
+							header(request, "Content-Encoding"));
+	if (problem != NULL)
+		return refuse(request, 415, "unsupported_media_type", problem,
+					  "Send application/json, in UTF-8, not compressed.");
 	if (declared_length(request) > request->max_body)
 		return refuse_length(request);
 	return true;
@@ -439,8 +416,8 @@ static int
 connection_socket(const Request *request)
 {
 	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(request->connection,
-								MHD_CONNECTION_INFO_CONNECTION_FD);
+	MHD_get_connection_info(request->connection,
+							MHD_CONNECTION_INFO_CONNECTION_FD);
 
 	return info == NULL ? -1 : info->connect_fd;
 }
@@ -491,14 +468,21 @@ receive(Request *request, const char *data, size_t length)
 	acknowledge(request);
 	if (request->failure.status == 0)
 	{
-		if (request->body.length + length <= request->max_body)
+		if (request->body.length + length > request->max_body)
+			refuse_length(request);
+		else if (body_bytes + length >
+				 (size_t) request->settings->max_body_bytes * MAX_BODIES)
+			failure_try_again(&request->failure, "the server is too busy");
+		else
 		{
+			size_t		before = request->body.length;
+
 			buffer_append(&request->body, data, length);
+			body_bytes += request->body.length - before;
 			return MHD_YES;
 		}
-		refuse_length(request);
 		request->discarded = request->body.length;
-		buffer_free(&request->body);
+		drop_body(request);
 	}
 	request->discarded += length;
 	return request->discarded <= request->max_body + MAX_DISCARDED ?
@@ -700,7 +684,7 @@ connection_limit(void)
 	struct rlimit limit;
 	const Settings *settings = settings_acquire();
 	rlim_t		reserved = SPARE_DESCRIPTORS * 2 +
-		(rlim_t) settings->db_connections;
+	(rlim_t) settings->db_connections;
 
 	settings_release(settings);
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)

@@ -60,7 +60,7 @@ typedef struct Job
 
 	void		(*finished) (struct Job *job);
 	void	   *owner;
-	TAILQ_ENTRY(Job) link;
+				TAILQ_ENTRY(Job) link;
 } Job;
 
 #endif							/* JOB_H */

@@ -23,6 +23,6 @@ extern void log_set_level(LogLevel level);
 
 /* Pairs of key and value (both char *), ended by NULL; a NULL value: left out. */
 extern void log_event(LogLevel level, const char *event,...)
-			__attribute__((sentinel));
+__attribute__ ((sentinel));
 
 #endif							/* LOG_H */

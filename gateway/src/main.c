@@ -22,7 +22,7 @@
 
 #define VERSION			"0.1.0"
 #define DEFAULT_TTL		3600
-#define MAX_TTL			INT64_C(3155760000)	/* a century */
+#define MAX_TTL			INT64_C(3155760000) /* a century */
 
 static int
 complain(const char *message)
@@ -127,7 +127,7 @@ stop(void)
 {
 	const Settings *settings = settings_acquire();
 	int64_t		deadline = clock_now() +
-		settings->shutdown_timeout * CLOCK_SECOND;
+	settings->shutdown_timeout * CLOCK_SECOND;
 
 	settings_release(settings);
 	log_event(LOG_INFO, "stopping", NULL);

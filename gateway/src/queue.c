@@ -20,7 +20,7 @@
 TAILQ_HEAD(JobList, Job);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t jobs_changed;		/* a job came, or we stop */
+static pthread_cond_t jobs_changed; /* a job came, or we stop */
 static pthread_cond_t stop_requested;	/* for threads that want no job */
 static struct JobList ready = TAILQ_HEAD_INITIALIZER(ready);
 static struct JobList later = TAILQ_HEAD_INITIALIZER(later);	/* by run_at */

@@ -60,7 +60,7 @@ static const Setting table[] = {
 	{"max-time-rows", SETTING_INTEGER, FIELD(max_time_rows), "50000",
 	1, 10000000, true, "most rows in one reply to a pull since a time"},
 	{"scope-params", SETTING_TEXT, FIELD(scope_params_text),
-	"scope,athleteId,userId", 0, 0, true,
+		"scope,athleteId,userId", 0, 0, true,
 	"parameters of a pull that name a scope"},
 	{"cors-origins", SETTING_TEXT, FIELD(cors_origins_text), "", 0, 0, true,
 	"origins whose pages may call, separated by commas, or *; empty: none"},

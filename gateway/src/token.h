@@ -25,7 +25,8 @@ typedef struct Identity
 {
 	char	   *user;			/* the sub claim, never empty */
 	char	   *role;			/* the role claim; NULL: the token has none */
-	char	   *claims;			/* the payload as the token has it, valid UTF-8 */
+	char	   *claims;			/* the payload as the token has it, valid
+								 * UTF-8 */
 } Identity;
 
 extern bool token_read_secret(const char *path, Secret *secret,

@@ -220,5 +220,32 @@ subtest 'clients that go away' => sub {
 	is $gateway->stop('INT'), 0, 'and SIGINT ends it, too';
 };
 
+subtest 'bodies that never end' => sub {
+	my $gateway = gateway('max-body-bytes' => 10_000);
+	my $token = $gateway->token('u1');
+	my @sockets;
+	# one more at each try: some of them are refused themselves
+	my $reply = wait_for('memory for bodies is used up', 20, sub {
+		my $socket = IO::Socket::INET->new(PeerHost => '127.0.0.1',
+			PeerPort => $gateway->{port}) or die $!;
+		print {$socket} "POST $push HTTP/1.1\r\nHost: x\r\n"
+		  . "Authorization: Bearer $token\r\nContent-Length: 10000\r\n\r\n"
+		  . '{' . ' ' x 9000;
+		$socket->flush;
+		push @sockets, $socket;
+		my $try = $gateway->push_changes($token, { x => 'y' x 9000 });
+		return $try->{status} != 200 && $try;
+	});
+	cmp_ok scalar(@sockets), '>=', 30, 'many fit';
+	is $reply->{status}, 503, 'there is a limit to all of them';
+	is $reply->{json}{error}{code}, 'try_again', 'that passes';
+	is $gateway->pull($token)->{status}, 200, 'pulls are served';
+	close $_ for @sockets;
+	wait_for('a push is taken again', 10, sub {
+		return $gateway->push_changes($token, { x => 'y' x 9000 })->{status} == 200;
+	});
+	pass 'when they are gone, pushes are served again';
+};
+
 is $_->stop, 0, 'stops with status 0' for @gateways;
 done_testing;
