@@ -405,8 +405,10 @@ write_rows(PushTable *table, BatchStatement statement, List *changes)
 	}
 	SPI_freetuptable(SPI_tuptable);
 	foreach(lc, changes)
+	{
 		if (!((Change *) lfirst(lc))->written)
 			missed = lappend(missed, lfirst(lc));
+	}
 	return missed;
 }
 
@@ -447,8 +449,10 @@ insert_rows(Push *push, PushTable *table, List *changes, bool strict)
 	if (inserted != NIL)
 		check_tombstones_again(push, table, inserted);
 	foreach(lc, changes)
+	{
 		if (!((Change *) lfirst(lc))->written)
 			missed = lappend(missed, lfirst(lc));
+	}
 	return missed;
 }
 
@@ -528,7 +532,7 @@ void
 apply_group(Push *push, PushTable *table, List *changes, bool is_delete)
 {
 	BatchStatement statement = !is_delete ? BATCH_UPDATE :
-		table->t->deleted_at ? BATCH_SOFT_DELETE : BATCH_DELETE;
+	table->t->deleted_at ? BATCH_SOFT_DELETE : BATCH_DELETE;
 	List	   *pending = changes;
 	int			attempt;
 

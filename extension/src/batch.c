@@ -308,7 +308,7 @@ static SPIPlanPtr
 statement_plan(PushTable *table, BatchStatement statement, Bitmapset *sent)
 {
 	char	   *name = statement_name(table, statement, sent);
-	SPIPlanPtr	plan = registry_plan(table->t, name);
+	SPIPlanPtr	plan = plans_find(table->t, name);
 	Oid			type;
 
 	if (plan)
@@ -343,7 +343,7 @@ static void
 run_statement(PushTable *table, BatchStatement statement, List *changes, bool latest)
 {
 	Bitmapset  *sent = (statement == BATCH_DELETE || statement == BATCH_SOFT_DELETE) ? NULL :
-		((Change *) linitial(changes))->sent;
+	((Change *) linitial(changes))->sent;
 	TupleDesc	desc = batch_desc(table->t, ((Change *) linitial(changes))->sent);
 	EphemeralNamedRelation enr = palloc0(sizeof(EphemeralNamedRelationData));
 	PushWrite  *outer = push_write;

@@ -292,7 +292,7 @@ read_list(Push *push, JsonbContainer *list)
 		{
 			change_fail_as(c, strstr(problem, "not supported") ? "not_supported" :
 						   "malformed_change", problem);
-			}
+		}
 	}
 }
 
@@ -388,8 +388,10 @@ is_ignored(const char *name)
 		MemoryContextSwitchTo(old);
 	}
 	foreach(lc, names)
+	{
 		if (strcmp(lfirst(lc), name) == 0)
 			return true;
+	}
 	return false;
 }
 
@@ -642,13 +644,13 @@ read_stamp(Push *push, Change *c, RowMarks *marks)
 {
 	TrackedTable *t = c->table->t;
 	JsonbValue *v = c->stamp_value ? c->stamp_value :
-		marks->stamp ? marks->stamp : c->created_value;
+	marks->stamp ? marks->stamp : c->created_value;
 	const char *client = c->client_id;
 
 	if (v || c->has_given_stamp)
 	{
 		TimestampTz time = c->has_given_stamp ? c->given_stamp :
-			wire_read_time(v, "lastModifiedAt");
+		wire_read_time(v, "lastModifiedAt");
 
 		c->incoming.has_stamp = true;
 		c->incoming.stamp.has_time = true;

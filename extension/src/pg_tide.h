@@ -23,8 +23,10 @@
 
 /* "pg_tide.client_id": empty is absent */
 extern char *tide_client_id;
+
 /* "pg_tide.ignored_fields" */
 extern char *tide_ignored_fields;
+
 /* "pg_tide.max_clock_skew", in milliseconds */
 extern int	tide_max_clock_skew;
 extern int	tide_max_time_rows;

@@ -23,6 +23,11 @@ extern SPIPlanPtr plans_prepare(const char *sql, int nargs, Oid *types);
  */
 extern void plans_settle(SPIPlanPtr plan);
 
+/* plans that are kept with a table, by name; NULL, false: see plans.c */
+extern SPIPlanPtr plans_find(TrackedTable *t, const char *name);
+extern bool plans_keep(TrackedTable *t, const char *name, SPIPlanPtr plan);
+extern void plans_forget(TrackedTable *t);
+
 /* the table's plan of that name, prepared with the SQL if there is none */
 extern SPIPlanPtr plans_of_table(TrackedTable *t, const char *name,
 								 const char *sql, int nargs, Oid *types);

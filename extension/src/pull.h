@@ -46,7 +46,8 @@ typedef struct Pull
 	List	   *tables;			/* of PullTable, parents first */
 	ScopeSet	log_scopes;		/* the union of the tables' scopes, as text */
 	int			limit;
-	const char *client_id;		/* whose own changes to leave out; NULL: nobody's */
+	const char *client_id;		/* whose own changes to leave out; NULL:
+								 * nobody's */
 	bool		item_cursors;
 
 	/* what it is read with */

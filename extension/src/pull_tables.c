@@ -143,7 +143,7 @@ select_by_key(TrackedTable *t, List *items)
 {
 	Oid			types[INDEX_MAX_KEYS];
 	Datum		args[INDEX_MAX_KEYS];
-	SPIPlanPtr	plan = registry_plan(t, "by key");
+	SPIPlanPtr	plan = plans_find(t, "by key");
 	int			k;
 
 	key_arrays(t, items, args);
@@ -306,7 +306,7 @@ select_in_order(PullTable *table, int scope, const char *after, int limit)
 		nargs += t->nkeys;
 	}
 
-	plan = registry_plan(t, name);
+	plan = plans_find(t, name);
 	if (plan == NULL)
 	{
 		StringInfoData sql;
@@ -331,7 +331,7 @@ select_in_order(PullTable *table, int scope, const char *after, int limit)
 		if (plan == NULL)
 			elog(ERROR, "could not prepare, %s: %s",
 				 SPI_result_code_string(SPI_result), sql.data);
-		registry_save_plan(t, name, plan);
+		plans_keep(t, name, plan);
 	}
 	execute(plan, args);
 }

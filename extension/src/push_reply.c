@@ -83,7 +83,7 @@ static void
 append_absent(StringInfo buf, Change *c)
 {
 	const Stamp *stamp = c->is_delete && c->verdict == VERDICT_APPLIED ? &c->stored :
-		&c->row_stamp;
+	&c->row_stamp;
 
 	appendStringInfoChar(buf, '{');
 	wire_append_key_members(buf, c->table->t, c->key);

@@ -39,11 +39,11 @@
 #include "compat.h"
 #include "errors.h"
 #include "pg_tide.h"
+#include "plans.h"
 #include "registry.h"
 #include "wire.h"
 
 #define MAX_SUSPECTS 64
-#define MAX_PLANS 64
 
 typedef struct RegistryEntry
 {
@@ -71,10 +71,7 @@ static Oid	stamp_function = InvalidOid;
 static void
 forget_table(TrackedTable *t)
 {
-	SavedPlan  *plan;
-
-	for (plan = t->plans; plan != NULL; plan = plan->next)
-		SPI_freeplan(plan->plan);
+	plans_forget(t);
 	MemoryContextDelete(t->context);
 }
 
@@ -442,7 +439,10 @@ load_table(Relation rel)
 	for (i = 0; trigger && i < trigger->tgnargs; i++)
 		load_setting(t, trigger->tgargs[i], false);
 
-	/* anybody can put our trigger on a table: without a registration it is none */
+	/*
+	 * anybody can put our trigger on a table: without a registration it is
+	 * none
+	 */
 	if (t->reg > 0)
 	{
 		t->tracked = true;
@@ -659,8 +659,10 @@ any_member(List *some, List *of)
 	ListCell   *lc;
 
 	foreach(lc, some)
+	{
 		if (list_member_oid(of, lfirst_oid(lc)))
 			return true;
+	}
 	return false;
 }
 
@@ -810,37 +812,4 @@ registry_column_by_wire(TrackedTable *t, const char *name)
 			strcmp(t->columns[i].wire, name) == 0)
 			return &t->columns[i];
 	return NULL;
-}
-
-/* a saved plan of this table, NULL if there is none of that name */
-SPIPlanPtr
-registry_plan(TrackedTable *t, const char *name)
-{
-	SavedPlan  *plan;
-
-	for (plan = t->plans; plan != NULL; plan = plan->next)
-		if (strcmp(plan->name, name) == 0)
-			return plan->plan;
-	return NULL;
-}
-
-/*
- * Keep a plan with the table.  There are as many as sets of columns that
- * clients send, which a hostile one can vary: beyond a limit the plan is not
- * kept (false), and the caller frees it with its memory.
- */
-bool
-registry_save_plan(TrackedTable *t, const char *name, SPIPlanPtr plan)
-{
-	SavedPlan  *saved;
-
-	if (t->nplans >= MAX_PLANS || SPI_keepplan(plan) != 0)
-		return false;
-	saved = MemoryContextAlloc(t->context, sizeof(SavedPlan));
-	saved->name = MemoryContextStrdup(t->context, name);
-	saved->plan = plan;
-	saved->next = t->plans;
-	t->plans = saved;
-	t->nplans++;
-	return true;
 }

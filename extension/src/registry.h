@@ -24,7 +24,8 @@
 typedef enum WireKind
 {
 	WIRE_TEXT,					/* output function, quoted and escaped */
-	WIRE_NUMBER,				/* output function, bare unless NaN or infinite */
+	WIRE_NUMBER,				/* output function, bare unless NaN or
+								 * infinite */
 	WIRE_BOOL,
 	WIRE_TIMESTAMPTZ,			/* ISO 8601 with Z, or milliseconds */
 	WIRE_TIMESTAMP,				/* likewise where it holds UTC, else without Z */
@@ -62,8 +63,8 @@ typedef struct TrackedTable
 	bool		tracked;		/* false: a known non-tracked table */
 	bool		broken;			/* names a column that is not there any more */
 	char	   *broken_why;		/* and which, for the error */
-	int32		reg;			/* registration: untracked and tracked again is
-								 * another one */
+	int32		reg;			/* registration: untracked and tracked again
+								 * is another one */
 	TransactionId trigger_xmin; /* who wrote the stamp trigger */
 	char	   *entity_type;
 	char	   *sql_name;		/* qualified and quoted */
@@ -96,14 +97,6 @@ typedef struct TrackedTable
 /* every synced column: sent to clients */
 #define column_is_synced(c) (!(c)->dropped && !(c)->excluded)
 
-/* saved plans of a table, found by a string; see registry.c */
-typedef struct SavedPlan
-{
-	struct SavedPlan *next;
-	char	   *name;
-	SPIPlanPtr	plan;
-} SavedPlan;
-
 extern void registry_init(void);
 extern TrackedTable *registry_lookup(Oid relid);
 extern TrackedTable *registry_require(Oid relid);
@@ -111,8 +104,6 @@ extern TrackedTable *registry_lock(Oid relid, int lockmode);
 extern TrackedTable *registry_find(const char *entity_type, bool missing_ok);
 extern List *registry_all(void);
 extern int32 registry_largest_reg(void);
-extern SPIPlanPtr registry_plan(TrackedTable *t, const char *name);
-extern bool registry_save_plan(TrackedTable *t, const char *name, SPIPlanPtr plan);
 extern TrackedColumn *registry_column_by_wire(TrackedTable *t, const char *name);
 extern TrackedColumn *registry_column_by_name(TrackedTable *t, const char *name);
 extern char *registry_camel(const char *name);

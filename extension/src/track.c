@@ -314,8 +314,10 @@ in_list(List *names, const char *name)
 	ListCell   *lc;
 
 	foreach(lc, names)
+	{
 		if (strcmp(lfirst(lc), name) == 0)
 			return true;
+	}
 	return false;
 }
 
@@ -591,8 +593,8 @@ notice_missing_index(Relation rel, TrackOptions *o, List *keys)
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 		bool		serves = index->rd_index->indkey.values[0] == scope &&
-			index->rd_index->indisvalid &&
-			RelationGetIndexPredicate(index) == NIL;
+		index->rd_index->indisvalid &&
+		RelationGetIndexPredicate(index) == NIL;
 
 		index_close(index, AccessShareLock);
 		if (serves)
@@ -601,8 +603,10 @@ notice_missing_index(Relation rel, TrackOptions *o, List *keys)
 	initStringInfo(&columns);
 	appendStringInfoString(&columns, quote_identifier(o->scope));
 	foreach(lc, keys)
+	{
 		if (strcmp(lfirst(lc), o->scope) != 0)
 			appendStringInfo(&columns, ", %s", quote_identifier(lfirst(lc)));
+	}
 	ereport(NOTICE,
 			(errmsg("no index serves the scope of \"%s\"; a first pull reads the whole table",
 					RelationGetRelationName(rel)),
@@ -623,8 +627,10 @@ same_coverage(TrackedTable *t, TrackOptions *o, List *keys)
 		strcmp(tracked_column(t, t->scope)->name, o->scope) != 0)
 		return false;
 	foreach(lc, keys)
+	{
 		if (strcmp(tracked_column(t, t->keys[i++])->name, lfirst(lc)) != 0)
 			return false;
+	}
 	return true;
 }
 

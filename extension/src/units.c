@@ -470,4 +470,3 @@ work_in_units(Push *push, List *changes)
 	} while (failed != NIL && list_length(failed) < before);
 	try_tied(push, failed);
 }
-

@@ -47,6 +47,7 @@ extern void wire_append_time_ms_floor(StringInfo buf, TimestampTz time);
  * text form of a text[] of them.  values[] here is by position in t->keys.
  */
 extern char *wire_key_text(TrackedTable *t, Datum *values);
+
 /* the same under any settings of the session, like the two below */
 extern char *wire_scope_text(TrackedTable *t, Datum value);
 extern void wire_key_values(TrackedTable *t, const char *text, Datum *values);
