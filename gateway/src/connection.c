@@ -29,7 +29,10 @@
 #define MAX_PARAMETERS		7
 #define MAX_STEPS			8
 
-/* The server cancels by itself at the deadline; we give up a bit later. */
+/*
+ * The server cancels by itself at the deadline.  If it has not done so a bit
+ * later, it does not answer, and would not hear us cancel either: we leave.
+ */
 #define GRACE				(2 * CLOCK_SECOND)
 
 typedef enum Statement
@@ -160,10 +163,10 @@ connection_open(Connection *connection, char *problem, size_t problem_size)
 	/* what is before dbname is a default that the conninfo may override */
 	const char *keywords[] = {
 		"connect_timeout", "fallback_application_name", "keepalives_idle",
-		"dbname", "client_encoding", NULL
+		"tcp_user_timeout", "dbname", "client_encoding", NULL
 	};
 	const char *values[] = {
-		CONNECT_TIMEOUT, "tide-gateway", "60",
+		CONNECT_TIMEOUT, "tide-gateway", "60", "10000",
 		connection->conninfo, "UTF8", NULL
 	};
 	PGconn	   *link;
@@ -638,8 +641,6 @@ connection_run(Connection *connection, Job *job)
 
 	set_running(connection, true);
 	outcome = prepare_and_run(connection, job, limit);
-	if (clock_now() >= limit)
-		connection_cancel(connection);
 	set_running(connection, false);
 
 	if (outcome == RUN_LOST || outcome == RUN_LOST_BEFORE_SENT)

@@ -21,6 +21,7 @@
 #include "token.h"
 
 #define VERSION			"0.1.0"
+#define GRACE_SECONDS	2		/* beyond shutdown-timeout, then we are gone */
 #define DEFAULT_TTL		3600
 #define MAX_TTL			INT64_C(3155760000) /* a century */
 
@@ -118,6 +119,14 @@ reload(int argc, char **argv)
 	log_event(LOG_INFO, "reloaded", NULL);
 }
 
+/* The end came not in time: a server that does not answer holds a thread. */
+static void
+give_up(int number)
+{
+	(void) number;
+	_exit(0);
+}
+
 /*
  * Refuse what is new, finish what we have.  At the deadline what still runs
  * in the database is cancelled, which makes its requests fail with 503.
@@ -126,10 +135,13 @@ static void
 stop(void)
 {
 	const Settings *settings = settings_acquire();
-	int64_t		deadline = clock_now() +
-	settings->shutdown_timeout * CLOCK_SECOND;
+	int			timeout = settings->shutdown_timeout;
+	int64_t		deadline = clock_now() + timeout * CLOCK_SECOND;
 
 	settings_release(settings);
+	signal(SIGALRM, give_up);
+	alarm((unsigned int) timeout + GRACE_SECONDS);
+
 	log_event(LOG_INFO, "stopping", NULL);
 	http_refuse_new();
 	queue_end_waits();

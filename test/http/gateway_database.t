@@ -87,6 +87,50 @@ subtest 'slow ones' => sub {
 	  'the limit was the transaction\'s';
 };
 
+subtest 'a session that hangs' => sub {
+	my $hang = TideTest::Gateway->start(
+		cluster => $cluster,
+		database => $database,
+		settings => { 'db-connections' => 1, 'request-timeout' => 1,
+			'shutdown-timeout' => 1, 'database-url' => $cluster->conninfo($database,
+				'tide_gateway') . ' application_name=hanging' })->wait_until_ready;
+	my $find = q{SELECT pid FROM pg_stat_activity WHERE application_name = 'hanging'
+		ORDER BY backend_start DESC LIMIT 1};
+	my $stopped = $cluster->sql($database, $find);
+	kill STOP => $stopped or die $!;
+	my $start = Time::HiRes::time();
+	is_error($hang->push_changes($token, { n => 'hang' }), 503, 'try_again',
+		'a push in it is given up');
+	my $took = Time::HiRes::time() - $start;
+	ok $took < 8, "in time ($took s)";
+	is $hang->pull($token)->{status}, 200, 'the next one has another session';
+	isnt $cluster->sql($database, $find), $stopped, 'a new one';
+	kill CONT => $stopped;
+
+	is $hang->stop, 0, 'stops with status 0';
+
+	$hang = TideTest::Gateway->start(
+		cluster => $cluster,
+		database => $database,
+		settings => { 'db-connections' => 1, 'request-timeout' => 60,
+			'shutdown-timeout' => 1, 'database-url' => $cluster->conninfo($database,
+				'tide_gateway') . ' application_name=hanging' })->wait_until_ready;
+	$stopped = $cluster->sql($database, $find);
+	kill STOP => $stopped or die $!;
+	my $socket = IO::Socket::INET->new(PeerHost => '127.0.0.1',
+		PeerPort => $hang->{port}) or die $!;
+	print {$socket} "GET /api/v1/sync/pull HTTP/1.1\r\nHost: x\r\n"
+	  . "Authorization: Bearer $token\r\n\r\n";
+	$socket->flush;
+	$hang->get('/health') for 1 .. 3;
+	$start = Time::HiRes::time();
+	is $hang->stop, 0, 'a request in it does not keep the gateway from ending';
+	$took = Time::HiRes::time() - $start;
+	ok $took < 10, "in time ($took s)";
+	kill CONT => $stopped;
+	close $socket;
+};
+
 subtest 'lost connections' => sub {
 	my $terminate = "SELECT count(pg_terminate_backend(pid, 5000))
 		FROM pg_stat_activity WHERE application_name = 'tide-gateway'";
