@@ -20,16 +20,17 @@ CREATE TABLE tide.log (
 	seq			bigint NOT NULL,
 	relid		oid NOT NULL,
 	reg			integer NOT NULL,
-	scope		text COLLATE "C",
+	scope		text COLLATE "C" NOT NULL,
 	client_id	text COLLATE "C",
-	keys		text[] NOT NULL,
-	PRIMARY KEY (xid, seq)
+	keys		text[] NOT NULL
 ) WITH (toast_tuple_target = 5000);	-- compressing some 100 keys costs more than it saves
 CREATE INDEX log_scope ON tide.log (scope, xid, seq);
+-- for readers of every scope; partial, so that a reader of one is never planned to go through it
+CREATE UNIQUE INDEX log_all ON tide.log (xid, seq) WHERE reg > 0;
 COMMENT ON TABLE tide.log IS 'the change log: which rows changed, an entry for a statement and a scope';
 COMMENT ON COLUMN tide.log.xid IS 'top-level transaction that made the change';
 COMMENT ON COLUMN tide.log.reg IS 'registration of the table: tracked anew is another one';
-COMMENT ON COLUMN tide.log.scope IS 'whose rows; NULL: everybody''s';
+COMMENT ON COLUMN tide.log.scope IS 'whose rows; empty for tables that are everybody''s';
 COMMENT ON COLUMN tide.log.client_id IS 'the client that pushed just this change and has seen the result';
 COMMENT ON COLUMN tide.log.keys IS 'keys of the rows; none: the table was tracked, all its rows are new';
 

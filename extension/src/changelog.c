@@ -251,12 +251,10 @@ changelog_append(TrackedTable *t, const char *scope, const char *client_id,
 	values[1] = Int64GetDatum(nextval_internal(own_relation("log_seq"), false));
 	values[2] = ObjectIdGetDatum(t->relid);
 	values[3] = Int32GetDatum(t->reg);
-	values[4] = scope ? CStringGetTextDatum(scope) : (Datum) 0;
+	values[4] = CStringGetTextDatum(scope ? scope : "");
 	values[5] = client_id ? CStringGetTextDatum(client_id) : (Datum) 0;
 	values[6] = text_array(keys, nkeys);
 	memset(nulls, ' ', sizeof(nulls));
-	if (scope == NULL)
-		nulls[4] = 'n';
 	if (client_id == NULL)
 		nulls[5] = 'n';
 
@@ -318,15 +316,27 @@ collect_entries(List *entries)
  * would be read and sorted for each page.
  */
 #define BY_SCOPE(condition) \
-	"SELECT " ENTRY_COLUMNS " FROM (" \
-	" SELECT e.* FROM pg_catalog.unnest($1) s(scope) CROSS JOIN LATERAL (" \
-	"  SELECT " ENTRY_COLUMNS " FROM tide.log l" \
-	"  WHERE l.scope OPERATOR(pg_catalog.=) s.scope AND " condition IN_ORDER ") e" \
-	" UNION ALL (SELECT " ENTRY_COLUMNS " FROM tide.log l" \
-	"  WHERE l.scope IS NULL AND " condition IN_ORDER ")) l" IN_ORDER
+	"SELECT " ENTRY_COLUMNS " FROM pg_catalog.unnest($1) s(scope) CROSS JOIN LATERAL (" \
+	" SELECT " ENTRY_COLUMNS " FROM tide.log l" \
+	" WHERE l.scope OPERATOR(pg_catalog.=) s.scope AND " condition IN_ORDER ") l" IN_ORDER
 #define ALL_SCOPES(condition) \
 	"SELECT " ENTRY_COLUMNS " FROM tide.log l" \
-	" WHERE ($1 IS NULL) AND " condition IN_ORDER
+	" WHERE ($1 IS NULL) AND l.reg OPERATOR(pg_catalog.>) 0 AND " condition IN_ORDER
+
+/* the scopes to look into: the caller's, and '', which has shared tables' */
+static Datum
+scopes_with_shared(const ScopeSet *scopes)
+{
+	char	  **all = palloc(sizeof(char *) * (scopes->n + 1));
+	int			n = 0;
+	int			i;
+
+	all[n++] = "";
+	for (i = 0; i < scopes->n; i++)
+		if (scopes->scopes[i][0] != '\0')
+			all[n++] = scopes->scopes[i];
+	return text_array(all, n);
+}
 
 List *
 changelog_read(const TideSnapshot *seen, const ScopeSet *scopes,
@@ -345,7 +355,7 @@ changelog_read(const TideSnapshot *seen, const ScopeSet *scopes,
 	char		nulls[5] = {' ', ' ', ' ', ' ', ' '};
 	int			which = scopes->all ? 1 : 0;
 
-	values[0] = text_array(scopes->scopes, scopes->n);
+	values[0] = scopes_with_shared(scopes);
 	if (scopes->all)
 		nulls[0] = 'n';
 	values[3] = Int32GetDatum(max_entries);

@@ -25,7 +25,7 @@ typedef struct LogEntry
 	int64		seq;
 	Oid			relid;
 	int32		reg;
-	char	   *scope;			/* NULL: of a shared table */
+	char	   *scope;			/* '' if the table is shared */
 	char	   *client_id;		/* NULL: not a push's own change */
 	int			nkeys;			/* 0: the table was tracked */
 	char	  **keys;
@@ -47,8 +47,8 @@ extern int32 changelog_next_reg(void);
 /*
  * Entries after (xid, seq) in that order, at most max_entries, as the active
  * snapshot sees them: of the given transactions and of all from xmax on.
- * scopes NULL: every scope.  Entries of shared tables (scope NULL) are always
- * among them.
+ * scopes NULL: every scope.  Entries of shared tables are always among
+ * them.
  */
 extern List *changelog_read(const TideSnapshot *seen, const ScopeSet *scopes,
 							uint64 after_xid, int64 after_seq,

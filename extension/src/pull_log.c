@@ -37,10 +37,8 @@ wanted_table(Pull *pull, const LogEntry *entry, const ScopeSet *scopes, const Ty
 
 	if (table == NULL || !types_contain(types, entry->reg))
 		return NULL;
-	if (table->t->shared)
+	if (table->t->shared || entry->nkeys == 0)
 		return table;
-	if (entry->scope == NULL)
-		return entry->nkeys == 0 ? table : NULL;
 	return access_has_text(&table->scopes, entry->scope) ? table : NULL;
 }
 
