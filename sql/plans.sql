@@ -3,6 +3,7 @@
 SET client_min_messages = warning;
 CREATE SCHEMA plans;
 SET search_path = plans;
+SET max_parallel_workers_per_gather = 0;
 CREATE TABLE t (id int PRIMARY KEY, user_id text, n int);
 CREATE TABLE u (id uuid PRIMARY KEY, user_id text, n int);
 CREATE INDEX ON t (user_id, id);
@@ -27,6 +28,12 @@ BEGIN
 	log := after[1] - before[1]; t := after[2] - before[2]; u := after[3] - before[3]; sample := after[4] - before[4]; tombstone := after[5] - before[5];
 END $$;
 
+-- ann has been busy, and so have shared tables: statistics say that both are
+-- frequent in the log
+CREATE TABLE shared (id int PRIMARY KEY);
+SELECT tide.track('shared', shared => true);
+DO $$ BEGIN FOR i IN 1..2000 LOOP INSERT INTO shared VALUES (i); INSERT INTO t VALUES (-i, 'ann', 0); END LOOP; END $$;
+
 -- 10 changes of ann's, before, among and after 200,000 others': 100,000 entries
 -- of the log with one key each, 100,000 rows in packed ones
 SELECT tide.cursor() AS c0 \gset
@@ -34,13 +41,15 @@ INSERT INTO t SELECT i, 'ann', 0 FROM generate_series(1, 5) i;
 SELECT tide.cursor() AS c1 \gset
 INSERT INTO t SELECT 1000 + i, 'user ' || i, 0 FROM generate_series(1, 50000) i;
 SELECT tide.cursor() AS c2 \gset
-UPDATE t SET n = 1 WHERE id <= 5 OR id > 1000;
+UPDATE t SET n = 1 WHERE id BETWEEN 1 AND 5 OR id > 1000;
 INSERT INTO t SELECT 100000 + i, 'user ' || i % 100, 0 FROM generate_series(1, 100000) i;
 DELETE FROM t WHERE id = 5;
 SELECT count(*) > 100000 AS "long log" FROM tide.log;
 ANALYZE tide.log;
--- the meter works: a scan of it all is seen
-SELECT log > 100000 AS log, t > 150000 AS t, u >= 20000 AS u FROM reads('SELECT count(*) FROM tide.log, (SELECT count(*) FROM plans.t) t, (SELECT count(*) FROM plans.u) u');
+-- the meter works: scans of it all are seen
+SELECT log > 100000 AS log FROM reads('SELECT count(*) FROM tide.log');
+SELECT t > 150000 AS t FROM reads('SELECT count(*) FROM plans.t');
+SELECT u >= 20000 AS u FROM reads('SELECT count(*) FROM plans.u');
 SET request.jwt.claims = '{"sub": "ann"}';
 -- warm plans; then each pull, and again with generic plans
 SELECT tide.pull(:'c0')->'stats' AS stats, tide.pull(:'c2')->'stats' AS stats2;
@@ -66,7 +75,7 @@ UPDATE t SET n = 4 WHERE id = 2;
 COMMIT;
 SELECT log < 100 AS log, t < 100 AS t FROM reads(format('SELECT tide.pull(%L)', :'inside'));
 -- the first pull reads ann's rows, by the index that track asked for
-SELECT log < 100 AS log, t < 100 AS t, u < 100 AS u FROM reads('SELECT tide.pull()');
+SELECT log < 100 AS log, t < 500 AS t, u < 100 AS u FROM reads('SELECT tide.pull()');
 SET request.jwt.claims = '{"sub": "u7"}';
 SELECT log < 100 AS log, t < 100 AS t, u < 200 AS u FROM reads('SELECT tide.pull()');
 -- a page of everything, in key order, does not sort the table

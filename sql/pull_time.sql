@@ -26,7 +26,7 @@ $$;
 -- a time means the newest sample not after it
 SELECT s, r.* FROM unnest(ARRAY['2001-01-01T00:00:00Z', '2001-01-01T12:00:00Z', '2001-01-01T23:59:59.999999Z', '2001-01-02T00:00:00Z', '2001-01-03T00:00:00Z']) s, since(s) r;
 -- before all samples: the tables, and reset
-SELECT s, r.* FROM unnest(ARRAY['2000-12-31T23:59:59.999999Z', '1999-01-01', '0', '-1', '0001-01-01T00:00:00Z']) s, since(s) r;
+SELECT s, r.* FROM unnest(ARRAY['2000-12-31T23:59:59.999999Z', '1999-01-01', '0', '-1', '978307200', '0001-01-01T00:00:00Z']) s, since(s) r;
 -- formats: with zones, Unix milliseconds; without a zone the earliest instant it can mean, 14 hours before UTC's
 SELECT s, rows FROM unnest(ARRAY['2001-01-02T05:45:00+05:45', '2001-01-02T05:44:59+05:45', '2001-01-01T20:30:00-0330', '2001-01-01T20:29:59-0330', '2001-01-02 00:00:00Z',
 	'978393600000', '978393599999', '978393600000.5', '2001-01-02T14:00:00', '2001-01-02T13:59:59.999', '2001-01-02', '2001-01-03']) s, since(s);
