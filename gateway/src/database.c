@@ -143,10 +143,25 @@ pause_after_conflict(Worker *worker, int run)
 }
 
 /*
- * Run a job until there is an outcome.  Lost connections are opened again at
- * once, and only once: a server that is away for longer gets 503.
+ * A thread that cannot connect leaves its job to those that have a connection;
+ * false: nobody has.  One that has lost its own without knowing it finds out
+ * when it takes the job, so this comes to an end.
  */
-static void
+static bool
+leave_to_others(Job *job)
+{
+	if (connected_workers == 0 || queue_is_stopping())
+		return false;
+	queue_put_back(job);
+	return true;
+}
+
+/*
+ * Run a job until there is an outcome; false: it was left to another thread.
+ * Lost connections are opened again at once, and only once: a server that is
+ * away for longer gets 503.
+ */
+static bool
 run(Worker *worker, Job *job)
 {
 	int			conflicts = 0;
@@ -157,32 +172,34 @@ run(Worker *worker, Job *job)
 		if (!connection_is_alive(worker->connection) &&
 			!connect_worker(worker))
 		{
+			if (leave_to_others(job))
+				return false;
 			failure_try_again(&job->failure, "the database is not available");
-			return;
+			return true;
 		}
 
 		switch (connection_run(worker->connection, job))
 		{
 			case RUN_DONE:
-				return;
+				return true;
 			case RUN_CONFLICT:
 				if (++conflicts >= MAX_CONFLICT_RUNS)
-					return;
+					return true;
 				pause_after_conflict(worker, conflicts);
 				break;
 			case RUN_LOST_BEFORE_SENT:
 				if (++losses > 1)
-					return;
+					return true;
 				break;
 			case RUN_LOST:
 				if (job->kind == JOB_PUSH || ++losses > 1)
-					return;
+					return true;
 				break;
 			case RUN_AGAIN:
 				break;
 		}
 		if (clock_now() >= job->deadline)
-			return;
+			return true;
 		job->failure.status = 0;
 	}
 }
@@ -202,8 +219,8 @@ handle(Worker *worker, Job *job)
 	job->failure.status = 0;
 	if (clock_now() >= job->deadline)
 		failure_try_again(&job->failure, "the server is too busy");
-	else
-		run(worker, job);
+	else if (!run(worker, job))
+		return;
 
 	if (!wait_for_more(job))
 		finish(job);
@@ -225,11 +242,8 @@ wait_unconnected(Worker *worker)
 	}
 	while ((job = queue_take(worker->next_attempt)) != NULL)
 	{
-		if (connected_workers > 0)
-		{
-			handle(worker, job);
+		if (leave_to_others(job))
 			return;
-		}
 		failure_try_again(&job->failure, "the database is not available");
 		database_free(job);
 		finish(job);

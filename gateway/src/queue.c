@@ -60,6 +60,17 @@ queue_put(Job *job, int length)
 	return accepted;
 }
 
+/* Put a job that was taken back to the front, whatever the bound. */
+void
+queue_put_back(Job *job)
+{
+	pthread_mutex_lock(&lock);
+	TAILQ_INSERT_HEAD(&ready, job, link);
+	ready_count++;
+	pthread_cond_signal(&jobs_changed);
+	pthread_mutex_unlock(&lock);
+}
+
 /* Queue a job for job->run_at.  False as in queue_put. */
 bool
 queue_put_later(Job *job, int length)

@@ -16,6 +16,7 @@
 
 extern void queue_start(void);
 extern bool queue_put(Job *job, int length);
+extern void queue_put_back(Job *job);
 extern bool queue_put_later(Job *job, int length);
 extern Job *queue_take(int64_t until);
 extern void queue_pause(int64_t until);
