@@ -666,6 +666,9 @@ completed(void *unused, struct MHD_Connection *connection, void **context,
 
 /* ---------- start and stop ---------- */
 
+static void log_library(void *unused, const char *format, va_list arguments)
+__attribute__ ((format(printf, 2, 0)));
+
 static void
 log_library(void *unused, const char *format, va_list arguments)
 {
