@@ -17,7 +17,7 @@ static const Route routes[] = {
 	{"/api/v1/sync/pull", ENDPOINT_PULL, METHOD_GET | METHOD_POST, true,
 	"GET, HEAD, POST, OPTIONS"},
 	{"/api/v1/sync/push", ENDPOINT_PUSH, METHOD_POST, true, "POST, OPTIONS"},
-	{NULL}
+	{.path = NULL}
 };
 
 /* The route of a path; NULL: there is none. */

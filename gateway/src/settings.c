@@ -74,7 +74,7 @@ static const Setting table[] = {
 	1, 3600, true, "seconds that SIGTERM gives running requests"},
 	{"log-level", SETTING_TEXT, FIELD(log_level_text), "info", 0, 0, true,
 	"debug, info, warning or error"},
-	{NULL}
+	{.name = NULL}
 };
 
 #define MAX_SETTINGS	32
