@@ -169,6 +169,7 @@ sub shared
 			port => $ENV{PGPORT} // 5432,
 			user => $ENV{PGUSER} // 'postgres',
 			foreign => 1,
+			owner => $$,
 			databases => [] }, $class;
 		push @started, $shared;
 		return $shared;
@@ -381,6 +382,7 @@ sub create_fake
 sub finish
 {
 	my ($self) = @_;
+	return unless $self->{owner} == $$;
 	if ($self->{foreign})
 	{
 		for my $name (splice @{ $self->{databases} })
@@ -391,7 +393,6 @@ sub finish
 		}
 		return;
 	}
-	return unless $self->{owner} == $$;
 	$self->down('immediate');
 	File::Path::remove_tree($self->{directory});
 	return;
@@ -591,7 +592,9 @@ sub wait_until_stopped
 	return $self->{exit_status} = $?;
 }
 
-# Whatever happens, leave no process behind.
+# Whatever happens, leave no process behind; a signal must get to END, too.
+$SIG{$_} = sub { exit 1 } for qw(HUP INT TERM);
+
 END
 {
 	my $status = $?;
