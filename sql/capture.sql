@@ -14,7 +14,7 @@ CREATE FUNCTION entries(OUT entry text) RETURNS SETOF text LANGUAGE sql AS $$
 			WHERE NOT EXISTS (SELECT FROM seen s WHERE s.seq = l.seq)
 			AND relid IN ('plan'::regclass, 'day'::regclass)
 		RETURNING xid, seq)
-	SELECT concat_ws(' ', relid::regclass, coalesce(scope, '(everybody)'), 'by ' || client_id,
+	SELECT concat_ws(' ', relid::regclass, coalesce(nullif(scope, ''), '(everybody)'), 'by ' || client_id,
 			CASE WHEN cardinality(keys) > 5 THEN cardinality(keys) || ' keys'
 			ELSE (SELECT array_agg(k ORDER BY k COLLATE "C")::text FROM unnest(keys) k) END) AS entry
 		FROM tide.log l JOIN fresh USING (xid, seq) ORDER BY xid, entry COLLATE "C"
@@ -114,5 +114,5 @@ SELECT entries();
 ALTER TABLE plan ADD extra int DEFAULT random() * 10;
 SELECT entries();
 -- what nobody may see is logged for nobody
-SELECT count(*) FROM tide.log WHERE relid = 'plan'::regclass AND scope IS NULL AND cardinality(keys) > 0;
+SELECT count(*) FROM tide.log WHERE relid = 'plan'::regclass AND coalesce(scope, '') = '' AND cardinality(keys) > 0;
 DROP SCHEMA capture CASCADE;

@@ -99,4 +99,16 @@ SELECT tide.pull(:'both', '{ann,bob}')->>'cursor' AS both \gset
 TRUNCATE plan CASCADE;
 SELECT * FROM show(tide.pull(:'both', '{ann,bob}'));
 SELECT * FROM show(tide.pull());
+-- the empty string is a scope like any other, not everybody's and not nobody's
+TRUNCATE unit;
+SELECT tide.pull(scopes => '{"",bob}')->>'cursor' AS empty \gset
+SET request.jwt.claims = '{"sub": "ann"}';
+SELECT tide.pull()->>'cursor' AS c \gset
+INSERT INTO plan VALUES (50, '', 'x'), (51, 'ann', 'y'), (52, '', 'z');
+DELETE FROM plan WHERE id = 52;
+SELECT * FROM show(tide.pull(:'c'));
+SELECT * FROM show(tide.pull());
+RESET request.jwt.claims;
+SELECT * FROM show(tide.pull(:'empty', '{"",bob}'));
+SELECT * FROM show(tide.pull(scopes => '{""}'));
 DROP SCHEMA pull CASCADE;
