@@ -10,13 +10,13 @@
 # the very snapshot of that page shows.  A kept cursor never gives a reset.
 #
 # The next step is chosen when every session is idle or waiting for a lock, so
-# that a seed always gives the same steps.
+# that a seed gives the same steps, but for deadlocks: whom the server chooses
+# among several that start to wait at once is left to it.
 #
 # Seen to fail with: the list of running transactions left out of the cursor;
 # log entries under ids of subtransactions; pages that end at their first
-# target; rows read with a new snapshot for each query; snapshots not compared
-# with rewritten tables; the old key of a changed key, or the old scope of a
-# moved row, not recorded.
+# target; snapshots not compared with rewritten tables; the old key of a changed
+# key, or the old scope of a moved row, not recorded.
 use strict;
 use warnings;
 use utf8;
@@ -168,7 +168,7 @@ sub writer_step
 	}
 	if ($dice < 0.18)
 	{
-		my $name = 'p' . ++$value;
+		my $name = "$database " . ++$value;
 		@$w{qw(open savepoints)} = (0, 0);
 		$w->{preparing} = $name;
 		return "PREPARE TRANSACTION '$name'";
@@ -330,7 +330,7 @@ sub settle
 		for my $s (@busy)
 		{
 			my $pid = $s->{session}->backend;
-			if (!$blocked{$pid}) { delete $since{$pid}; next; }
+			if (!$blocked{$pid}) { delete $since{$pid}; $s->{seen_blocked} = 0; next; }
 			$since{$pid} //= $now;
 			$waiting++ if $s->{seen_blocked} || $now - $since{$pid} > 0.025;
 		}
@@ -375,6 +375,17 @@ sub random_steps
 		# all wait: for prepared transactions
 		finish_prepared() if !idle(@writers) && %prepared;
 	}
+	return;
+}
+
+# Prepared transactions outlive their sessions, and keep a database from being
+# dropped.
+END { eval { forget_prepared() } if $control; }
+
+sub forget_prepared
+{
+	$control->query("ROLLBACK PREPARED '$_'")
+	  for split /\n/, $control->query('SELECT gid FROM pg_prepared_xacts WHERE database = current_database()');
 	return;
 }
 
