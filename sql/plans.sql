@@ -78,6 +78,9 @@ SELECT log < 100 AS log, t < 100 AS t FROM reads(format('SELECT tide.pull(%L)', 
 SELECT log < 100 AS log, t < 500 AS t, u < 100 AS u FROM reads('SELECT tide.pull()');
 SET request.jwt.claims = '{"sub": "u7"}';
 SELECT log < 100 AS log, t < 100 AS t, u < 200 AS u FROM reads('SELECT tide.pull()');
+-- the eighth time as the first, though nothing is known of the table
+SET request.jwt.claims = '{"sub": "nobody"}';
+SELECT n, u < 100 AS u FROM generate_series(1, 8) n, LATERAL reads('SELECT tide.pull(entity_types => ''{u}'') -- ' || n) ORDER BY n;
 -- a page of everything, in key order, does not sort the table
 RESET request.jwt.claims;
 SELECT t < 500 AS t, u < 500 AS u FROM reads('SELECT tide.pull(max_rows => 10)');
