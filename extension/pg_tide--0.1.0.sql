@@ -45,6 +45,15 @@ CREATE TABLE tide.tombstone (
 );
 COMMENT ON TABLE tide.tombstone IS 'deleted rows: key, scope and the stamp of the delete';
 
+CREATE INDEX tombstone_xid ON tide.tombstone (xid);
+
+CREATE TABLE tide.horizon (
+	xid			pg_catalog.xid8 NOT NULL,
+	at			timestamptz NOT NULL,
+	pruned_at	timestamptz NOT NULL
+);
+COMMENT ON TABLE tide.horizon IS 'what is older than this has been forgotten; one row once tide.prune has run';
+
 CREATE TABLE tide.sample (
 	at			timestamptz NOT NULL,
 	snapshot	pg_catalog.pg_snapshot NOT NULL
@@ -182,6 +191,40 @@ RETURNS json
 AS 'MODULE_PATHNAME', 'tide_schema'
 LANGUAGE C STABLE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION tide.schema() IS 'the entity types that the caller may read: columns, types, keys, parents';
+
+CREATE FUNCTION tide.touch(relation regclass, keys jsonb)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'tide_touch'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.touch(regclass, jsonb)
+IS 'send these rows again, because who may see them changed elsewhere; returns how many there are';
+
+-- ---------------------------------------------------------------------
+-- Upkeep
+-- ---------------------------------------------------------------------
+
+CREATE FUNCTION tide.prune(keep interval DEFAULT '30 days')
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'tide_prune'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION tide.prune(interval) FROM PUBLIC;
+COMMENT ON FUNCTION tide.prune(interval)
+IS 'forget changes and tombstones that are older than this; cursors from before start over. Returns how many rows went';
+
+CREATE FUNCTION tide.maintain()
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'tide_maintain'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION tide.maintain() FROM PUBLIC;
+COMMENT ON FUNCTION tide.maintain()
+IS 'prune what is older than pg_tide.retention, a bounded piece at a time; for a timer, such as the gateway''s';
+
+CREATE FUNCTION tide.check()
+RETURNS TABLE (severity text, object text, problem text, hint text)
+AS 'MODULE_PATHNAME', 'tide_check'
+LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION tide.check()
+IS 'what keeps sync from being right or fast here: error, warning, info';
 
 -- ---------------------------------------------------------------------
 -- Privileges

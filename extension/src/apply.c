@@ -302,7 +302,13 @@ judge_absent(Push *push, PushTable *table, List *changes)
 	{
 		Change	   *c = lfirst(lc);
 
-		if (c->verdict == VERDICT_NONE)
+		if (c->verdict != VERDICT_NONE)
+			continue;
+		if (!c->is_delete && push->has_horizon && c->incoming.has_stamp &&
+			c->incoming.stamp.time < push->horizon)
+			change_fail_as(c, "resync_required",
+						   "the row may have been deleted before what this database remembers");
+		else
 			decide(c, false, false);
 	}
 }

@@ -44,6 +44,7 @@ failure_word(int sqlerrcode)
 		{ERRCODE_TIDE_BAD_TIME, "bad_time"},
 		{ERRCODE_TIDE_MALFORMED_CHANGE, "malformed_change"},
 		{ERRCODE_TIDE_NOT_STORED, "not_stored"},
+		{ERRCODE_TIDE_RESYNC_REQUIRED, "resync_required"},
 		{ERRCODE_FEATURE_NOT_SUPPORTED, "not_supported"}
 	};
 	int			i;
@@ -311,7 +312,12 @@ push_read_body(Push *push, Jsonb *body)
 				  "Send {\"changes\": ...}.");
 	refuse_member(&body->root, "batchId");
 	refuse_member(&body->root, "atomic");
-	refuse_member(&body->root, "cursor");
+	if ((v = member(&body->root, "cursor")) != NULL)
+	{
+		if (v->type != jbvString)
+			malformed("\"cursor\" must be a string", "Leave it out, or send the cursor of the last pull.");
+		push->cursor = string_of(v);
+	}
 	if ((v = member(&body->root, "clientId")) != NULL && push->client_id == NULL)
 	{
 		if (v->type != jbvString)

@@ -92,6 +92,10 @@ typedef struct Push
 	Change	   *changes;
 	int			nchanges;
 	int			nconverted;
+	const char *cursor;			/* of the body, NULL: none */
+	bool		has_horizon;	/* and no cursor says that the client is not
+								 * from before it */
+	TimestampTz horizon;
 	const char *converting;		/* the member being read, on the wire */
 } Push;
 

@@ -188,6 +188,15 @@ sample_if_due(void)
 		2, types, values, NULL, InvalidSnapshot, true);
 }
 
+/* a sample even if nobody writes, for who comes with a time */
+void
+sample_now(void)
+{
+	SPI_connect();
+	sample_if_due();
+	SPI_finish();
+}
+
 /* xmin:xmax:xip,... */
 static void
 parse_snapshot(char *text, TideSnapshot *result)
@@ -203,7 +212,7 @@ parse_snapshot(char *text, TideSnapshot *result)
 }
 
 bool
-sample_before(TimestampTz time, TideSnapshot *result)
+sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at)
 {
 	static SPIPlanPtr plan = NULL;
 	static Oid	types[1] = {TIMESTAMPTZOID};
@@ -214,7 +223,7 @@ sample_before(TimestampTz time, TideSnapshot *result)
 	values[0] = TimestampTzGetDatum(time);
 	SPI_connect();
 	run(&plan,
-		"SELECT CAST(s.snapshot AS pg_catalog.text) FROM tide.sample s"
+		"SELECT CAST(s.snapshot AS pg_catalog.text), s.at FROM tide.sample s"
 		" WHERE s.at OPERATOR(pg_catalog.<=) $1 ORDER BY s.at DESC LIMIT 1",
 		1, types, values, NULL, GetActiveSnapshot(), false);
 	found = (SPI_processed > 0);
@@ -222,8 +231,12 @@ sample_before(TimestampTz time, TideSnapshot *result)
 	{
 		MemoryContext old = MemoryContextSwitchTo(caller);
 
+		bool		isnull;
+
 		parse_snapshot(column_text(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1),
 					   result);
+		*at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
+												SPI_tuptable->tupdesc, 2, &isnull));
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();
@@ -520,4 +533,89 @@ tombstone_read(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot)
 	MemoryContextSwitchTo(spi);
 	SPI_finish();
 	return result;
+}
+
+/* ---------- the horizon ---------- */
+
+/* snapshot: InvalidSnapshot for one of this command */
+bool
+horizon_read(Snapshot snapshot, Horizon *horizon)
+{
+	static SPIPlanPtr plan = NULL;
+	bool		found;
+
+	SPI_connect();
+	run(&plan, "SELECT h.xid, h.at, h.pruned_at FROM tide.horizon h"
+		" ORDER BY h.xid DESC LIMIT 1",
+		0, NULL, NULL, NULL, snapshot, snapshot == InvalidSnapshot);
+	found = (SPI_processed > 0);
+	if (found)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+
+		horizon->xid = U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(tuple, desc, 1, &isnull)));
+		horizon->at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 2, &isnull));
+		horizon->pruned_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 3, &isnull));
+	}
+	SPI_finish();
+	return found;
+}
+
+void
+horizon_set(const Horizon *horizon)
+{
+	static SPIPlanPtr delete_plan = NULL;
+	static SPIPlanPtr insert_plan = NULL;
+	static Oid	types[3] = {XID8OID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		values[3];
+
+	values[0] = FullTransactionIdGetDatum(FullTransactionIdFromU64(horizon->xid));
+	values[1] = TimestampTzGetDatum(horizon->at);
+	values[2] = TimestampTzGetDatum(horizon->pruned_at);
+	SPI_connect();
+	run(&delete_plan, "DELETE FROM tide.horizon", 0, NULL, NULL, NULL,
+		InvalidSnapshot, true);
+	run(&insert_plan, "INSERT INTO tide.horizon (xid, at, pruned_at) VALUES ($1, $2, $3)",
+		3, types, values, NULL, InvalidSnapshot, true);
+	SPI_finish();
+}
+
+/*
+ * The oldest first, so that emptied pages of the indexes are whole and can be
+ * used again: new entries have higher transaction ids.  Deleting waits for
+ * nobody and nobody for it: entries are never updated.
+ */
+int64
+changelog_forget(uint64 horizon, int max_rows)
+{
+	static SPIPlanPtr plans[3] = {NULL, NULL, NULL};
+	static const char *const sql[3] = {
+		"DELETE FROM tide.log WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+		" SELECT l.ctid FROM tide.log l WHERE l.reg OPERATOR(pg_catalog.>) 0"
+		" AND l.xid OPERATOR(pg_catalog.<) $1 ORDER BY l.xid, l.seq LIMIT $2))",
+		"DELETE FROM tide.tombstone WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+		" SELECT o.ctid FROM tide.tombstone o WHERE o.xid OPERATOR(pg_catalog.<) $1"
+		" ORDER BY o.xid LIMIT $2))",
+		"DELETE FROM tide.sample WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+		" SELECT s.ctid FROM tide.sample s"
+		" WHERE pg_catalog.pg_snapshot_xmin(s.snapshot) OPERATOR(pg_catalog.<) $1"
+		" LIMIT $2))"
+	};
+	static Oid	types[2] = {XID8OID, INT4OID};
+	Datum		values[2];
+	int64		removed = 0;
+	int			i;
+
+	values[0] = FullTransactionIdGetDatum(FullTransactionIdFromU64(horizon));
+	values[1] = Int32GetDatum(max_rows);
+	SPI_connect();
+	for (i = 0; i < lengthof(plans); i++)
+	{
+		run(&plans[i], sql[i], 2, types, values, NULL, InvalidSnapshot, true);
+		removed += SPI_processed;
+	}
+	SPI_finish();
+	return removed;
 }

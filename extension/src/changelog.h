@@ -62,6 +62,22 @@ extern List *tombstone_read(TrackedTable *t, char **keys, int nkeys,
 							Snapshot snapshot);
 
 /* the newest sample not after a time, as the active snapshot sees it */
-extern bool sample_before(TimestampTz time, TideSnapshot *result);
+extern bool sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at);
+
+/* what has been forgotten, and when that was done */
+typedef struct Horizon
+{
+	uint64		xid;			/* all transactions before this one */
+	TimestampTz at;				/* changes of before this time */
+	TimestampTz pruned_at;
+} Horizon;
+
+/* false: nothing was ever forgotten */
+extern bool horizon_read(Snapshot snapshot, Horizon *horizon);
+extern void horizon_set(const Horizon *horizon);
+
+/* forget up to max_rows of what the horizon allows; returns how many */
+extern int64 changelog_forget(uint64 horizon, int max_rows);
+extern void sample_now(void);
 
 #endif							/* TIDE_CHANGELOG_H */

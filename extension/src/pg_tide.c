@@ -27,6 +27,7 @@ char	   *tide_ignored_fields = NULL;
 int			tide_max_clock_skew = 60 * 1000;
 int			tide_max_time_rows = 50000;
 int			tide_max_push_changes = 5000;
+int			tide_retention = 30 * 24 * 60;
 
 enum
 {
@@ -79,6 +80,12 @@ _PG_init(void)
 							"The most changes in one push.",
 							NULL, &tide_max_push_changes, 5000, 1, 100000,
 							PGC_USERSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("pg_tide.retention",
+							"How long tide.maintain() keeps changes and tombstones.",
+							"A client that was away longer starts over.",
+							&tide_retention, 30 * 24 * 60, 1, INT_MAX / 60,
+							PGC_SUSET, GUC_UNIT_MIN, NULL, NULL, NULL);
 
 #if PG_VERSION_NUM >= 150000
 	MarkGUCPrefixReserved("pg_tide");

@@ -33,6 +33,7 @@
 #include "history.h"
 #include "pg_tide.h"
 #include "pull.h"
+#include "retention.h"
 #include "wire.h"
 
 /* ---------- what the parts of a page share ---------- */
@@ -342,6 +343,22 @@ continue_from(Pull *pull)
 		start_over(pull);
 }
 
+/*
+ * Why a cursor, or a snapshot that stands for a time, is of no use here: NULL
+ * if it is.
+ */
+static const char *
+reason_to_start_over(Pull *pull, const Cursor *cursor)
+{
+	const char *reason = history_mismatch(cursor);
+	Horizon		horizon;
+
+	if (reason == NULL && horizon_read(pull->snapshot, &horizon) &&
+		snapshot_is_expired(&cursor->seen, &horizon))
+		reason = "expired";
+	return reason;
+}
+
 /* ---------- the page ---------- */
 
 static bool
@@ -399,15 +416,19 @@ read_since_time(Pull *pull, TimestampTz time)
 {
 	Cursor	   *state = &pull->state;
 	TypeSet		known = pull->types;
+	Horizon		horizon;
+	bool		pruned = horizon_read(pull->snapshot, &horizon);
+	TimestampTz at;
 	ListCell   *lc;
 	int			n = 0;
 
 	pull->limit = tide_max_time_rows;
 	pull->client_id = NULL;
 	memset(state, 0, sizeof(*state));
-	if (!sample_before(time, &state->seen))
+	if (!sample_before(time, &state->seen, &at) ||
+		(pruned && snapshot_is_expired(&state->seen, &horizon)))
 	{
-		pull->reset_reason = "before_tracking";
+		pull->reset_reason = pruned ? "expired" : "before_tracking";
 		start_over(pull);
 		if (!read_parts(pull))
 			too_many_rows(pull);
@@ -501,7 +522,7 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 	else
 	{
 		if (cursor)
-			pull->reset_reason = history_mismatch(cursor);
+			pull->reset_reason = reason_to_start_over(pull, cursor);
 		if (cursor == NULL || pull->reset_reason)
 			start_over(pull);
 		else

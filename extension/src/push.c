@@ -18,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "compat.h"
 #include "change.h"
@@ -25,6 +26,7 @@
 #include "errors.h"
 #include "history.h"
 #include "pg_tide.h"
+#include "retention.h"
 #include "units.h"
 #include "wire.h"
 
@@ -139,6 +141,36 @@ open_push(Push *push, ArrayType *scopes, char *client_id)
 	push->client_id = client_id && client_id[0] ? client_id : NULL;
 }
 
+/*
+ * A client that was away for longer than deletes are remembered must not bring
+ * deleted rows back.  Its cursor tells; without one, each change's stamp.
+ */
+static void
+check_horizon(Push *push)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Horizon		horizon;
+	bool		pruned = horizon_read(snapshot, &horizon);
+
+	UnregisterSnapshot(snapshot);
+	if (push->cursor == NULL)
+	{
+		push->has_horizon = pruned;
+		push->horizon = pruned ? horizon.at : 0;
+	}
+	else
+	{
+		Cursor	   *cursor = cursor_decode(push->cursor);
+
+		if (history_mismatch(cursor) != NULL ||
+			(pruned && snapshot_is_expired(&cursor->seen, &horizon)))
+			ereport(ERROR,
+					(errcode(ERRCODE_TIDE_RESYNC_REQUIRED),
+					 errmsg("the cursor is from before what this database remembers"),
+					 errhint("Nothing was written. Pull with this cursor, which starts over, and push again what is still wanted.")));
+	}
+}
+
 /* the change's, else the body's, else the user's, else the transaction's */
 static void
 settle_client_id(Push *push)
@@ -182,6 +214,7 @@ tide_push(PG_FUNCTION_ARGS)
 			  text_argument(fcinfo, 2));
 	push_read_body(&push, PG_GETARG_JSONB_P(0));
 	settle_client_id(&push);
+	check_horizon(&push);
 	run_push(&push);
 	reply = push_reply(&push);
 
