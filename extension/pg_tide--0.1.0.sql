@@ -47,6 +47,18 @@ COMMENT ON TABLE tide.tombstone IS 'deleted rows: key, scope and the stamp of th
 
 CREATE INDEX tombstone_xid ON tide.tombstone (xid);
 
+CREATE TABLE tide.receipt (
+	role		name NOT NULL,
+	subject		text COLLATE "C" NOT NULL,
+	batch_id	text COLLATE "C" NOT NULL,
+	body_hash	bytea NOT NULL,
+	reply		text NOT NULL,
+	xid			pg_catalog.xid8 NOT NULL,
+	PRIMARY KEY (role, subject, batch_id)
+);
+CREATE INDEX receipt_xid ON tide.receipt (xid);
+COMMENT ON TABLE tide.receipt IS 'replies to pushes that had a batchId, for when one is sent again';
+
 CREATE TABLE tide.horizon (
 	xid			pg_catalog.xid8 NOT NULL,
 	at			timestamptz NOT NULL,

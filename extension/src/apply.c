@@ -74,7 +74,7 @@ is_same(Change *c, HeapTuple tuple, TupleDesc desc)
 	}
 	if (c->is_delete || deleted)
 		return c->is_delete && deleted;
-	while ((att = bms_next_member(c->sent, att)) >= 0)
+	while ((att = bms_next_member(c->changed, att)) >= 0)
 	{
 		Datum		value = SPI_getbinval(tuple, desc, n++, &isnull);
 

@@ -318,6 +318,25 @@ statement_plan(PushTable *table, BatchStatement statement, Bitmapset *sent)
 						  OidIsValid(type) ? 1 : 0, &type);
 }
 
+/* an insert writes all that was sent, an update what was changed of it */
+static Bitmapset *
+statement_columns(BatchStatement statement, Change *c)
+{
+	switch (statement)
+	{
+		case BATCH_INSERT:
+		case BATCH_INSERT_STRICT:
+			return c->sent;
+		case BATCH_PROBE:
+		case BATCH_UPDATE:
+			return c->changed;
+		case BATCH_DELETE:
+		case BATCH_SOFT_DELETE:
+			break;
+	}
+	return NULL;
+}
+
 /* what the triggers of the statement have to know */
 static void
 announce(PushTable *table, List *changes, PushWrite *write)
@@ -342,9 +361,9 @@ announce(PushTable *table, List *changes, PushWrite *write)
 static void
 run_statement(PushTable *table, BatchStatement statement, List *changes, bool latest)
 {
-	Bitmapset  *sent = (statement == BATCH_DELETE || statement == BATCH_SOFT_DELETE) ? NULL :
-	((Change *) linitial(changes))->sent;
-	TupleDesc	desc = batch_desc(table->t, ((Change *) linitial(changes))->sent);
+	Change	   *first = linitial(changes);
+	Bitmapset  *columns = statement_columns(statement, first);
+	TupleDesc	desc = batch_desc(table->t, first->sent);
 	EphemeralNamedRelation enr = palloc0(sizeof(EphemeralNamedRelationData));
 	PushWrite  *outer = push_write;
 	PushWrite	write;
@@ -367,7 +386,7 @@ run_statement(PushTable *table, BatchStatement statement, List *changes, bool la
 		scopes = access_scope_array(table->t, &table->scopes);
 	PG_TRY();
 	{
-		plan = statement_plan(table, statement, sent);
+		plan = statement_plan(table, statement, columns);
 		plans_settle(plan);
 		if (statement != BATCH_PROBE)
 		{

@@ -141,18 +141,6 @@ malformed(const char *message, const char *hint)
 			 errhint("%s", hint)));
 }
 
-static void
-refuse_member(JsonbContainer *body, const char *name)
-{
-	JsonbValue *v = member(body, name);
-
-	if (v && !(v->type == jbvBool && !v->val.boolean))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("\"%s\" in a push is not supported yet", name),
-				 errhint("Leave it out.")));
-}
-
 Change *
 push_new_change(Push *push)
 {
@@ -188,6 +176,7 @@ read_map_row(Push *push, const char *entity_type, JsonbValue *row)
 	}
 	c->data = row->val.binary.data;
 	c->base_value = member(c->data, "_base");
+	c->changed_value = member(c->data, "_changed");
 
 	/* for a type that is not known; else it is named by its key */
 	if ((id = member(c->data, "id")) != NULL)
@@ -266,8 +255,7 @@ read_list_item(Change *c, JsonbContainer *item)
 			return "the \"clientId\" of a change must be a string";
 		c->client_id = string_of(v);
 	}
-	if (member(item, "changedFields"))
-		return "\"changedFields\" is not supported yet";
+	c->changed_value = member(item, "changedFields");
 	return NULL;
 }
 
@@ -291,8 +279,7 @@ read_list(Push *push, JsonbContainer *list)
 			"a change must be an object";
 		if (problem)
 		{
-			change_fail_as(c, strstr(problem, "not supported") ? "not_supported" :
-						   "malformed_change", problem);
+			change_fail_as(c, "malformed_change", problem);
 		}
 	}
 }
@@ -310,8 +297,19 @@ push_read_body(Push *push, Jsonb *body)
 	if (!JB_ROOT_IS_OBJECT(body))
 		malformed("the body of a push must be an object",
 				  "Send {\"changes\": ...}.");
-	refuse_member(&body->root, "batchId");
-	refuse_member(&body->root, "atomic");
+	if ((v = member(&body->root, "batchId")) != NULL && push->batch_id == NULL)
+	{
+		if (v->type != jbvString || v->val.string.len == 0)
+			malformed("\"batchId\" must be a string that is not empty",
+					  "Leave it out, or send an id that is new for each batch.");
+		push->batch_id = string_of(v);
+	}
+	if ((v = member(&body->root, "atomic")) != NULL)
+	{
+		if (v->type != jbvBool)
+			malformed("\"atomic\" must be true or false", "Leave it out for false.");
+		push->atomic = v->val.boolean;
+	}
 	if ((v = member(&body->root, "cursor")) != NULL)
 	{
 		if (v->type != jbvString)
@@ -604,6 +602,72 @@ read_columns(Push *push, Change *c)
 	}
 }
 
+static void
+add_changed(Push *push, Change *c, const char *name)
+{
+	TrackedColumn *column;
+	MemberRole	role = member_role(push, c->table->t, name, &column);
+
+	if (role == ROLE_UNKNOWN)
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_UNKNOWN_COLUMN),
+				 errmsg("entity type \"%s\" has no column \"%s\"",
+						c->table->t->entity_type, name),
+				 err_generic_string(PG_DIAG_COLUMN_NAME, name)));
+	if (role == ROLE_COLUMN && bms_is_member(column->attnum, c->sent))
+		c->changed = bms_add_member(c->changed, column->attnum);
+}
+
+/*
+ * Which of the sent columns an update writes: all, or those that the client
+ * says it changed, as an array or (WatermelonDB) with commas between.  Naming
+ * none says nothing, as WatermelonDB does of new rows.
+ */
+static void
+read_changed(Push *push, Change *c)
+{
+	JsonbValue *v = c->changed_value;
+	bool		named = false;
+
+	c->changed = NULL;
+	if (v && v->type == jbvString)
+	{
+		char	   *save = NULL;
+		char	   *name;
+
+		for (name = strtok_r(string_of(v), ",", &save); name;
+			 name = strtok_r(NULL, ",", &save))
+		{
+			add_changed(push, c, name);
+			named = true;
+		}
+	}
+	else if (is_array(v))
+	{
+		JsonbIterator *it = JsonbIteratorInit(v->val.binary.data);
+		JsonbValue	element;
+		JsonbIteratorToken token;
+
+		while ((token = JsonbIteratorNext(&it, &element, true)) != WJB_DONE)
+		{
+			if (token != WJB_ELEM)
+				continue;
+			if (element.type != jbvString)
+				ereport(ERROR,
+						(errcode(ERRCODE_TIDE_MALFORMED_CHANGE),
+						 errmsg("\"changedFields\" must name columns")));
+			add_changed(push, c, string_of(&element));
+			named = true;
+		}
+	}
+	else if (v)
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_MALFORMED_CHANGE),
+				 errmsg("\"changedFields\" must be an array of names")));
+	if (!named)
+		c->changed = bms_copy(c->sent);
+}
+
 /*
  * The scope as it will be: what is sent must be allowed; not sent, it is the
  * caller's, if the caller has just one.
@@ -628,6 +692,7 @@ settle_scope(Change *c)
 		c->values[t->scope - 1] = scopes->values[0];
 		c->nulls[t->scope - 1] = false;
 		c->sent = bms_add_member(c->sent, t->scope);
+		c->changed = bms_add_member(c->changed, t->scope);
 		return;
 	}
 	value = c->values[t->scope - 1];
@@ -778,17 +843,13 @@ change_convert(Push *push, Change *c)
 	TrackedTable *t = c->table->t;
 	RowMarks	marks;
 
-	c->sent = NULL;
+	c->sent = c->changed = NULL;
 	c->values = palloc0(sizeof(Datum) * t->ncolumns);
 	c->nulls = palloc(sizeof(bool) * t->ncolumns);
 	memset(c->nulls, true, sizeof(bool) * t->ncolumns);
 
 	push->converting = NULL;
 	read_marks(push, c, &marks);
-	if (c->data && c->is_map_form && member(c->data, "_changed"))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("\"_changed\" is not supported yet")));
 	read_key(push, c);
 	push->converting = NULL;
 	read_stamp(push, c, &marks);
@@ -803,6 +864,7 @@ change_convert(Push *push, Change *c)
 		if (c->data)
 			read_columns(push, c);
 		push->converting = NULL;
+		read_changed(push, c);
 		settle_scope(c);
 	}
 	c->converted = true;

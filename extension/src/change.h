@@ -48,6 +48,7 @@ typedef struct Change
 	TimestampTz given_stamp;
 	JsonbValue *created_value;	/* the envelope's createdAt */
 	JsonbValue *base_value;
+	JsonbValue *changed_value;	/* changedFields, or _changed of a row */
 	const char *client_id;		/* the item's, NULL: none */
 
 	/* converted */
@@ -57,6 +58,7 @@ typedef struct Change
 	char	   *key_text;
 	bool		is_delete;
 	Bitmapset  *sent;			/* attnums to write, key columns left out */
+	Bitmapset  *changed;		/* those of them that an update writes */
 	Datum	   *values;			/* by attnum - 1 */
 	bool	   *nulls;
 	bool		has_deleted_at;
@@ -93,6 +95,8 @@ typedef struct Push
 	int			nchanges;
 	int			nconverted;
 	const char *cursor;			/* of the body, NULL: none */
+	const char *batch_id;		/* NULL: none */
+	bool		atomic;
 	bool		has_horizon;	/* and no cursor says that the client is not
 								 * from before it */
 	TimestampTz horizon;

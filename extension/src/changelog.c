@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * changelog.c
- *	  pg_tide's own tables: change log, tombstones, samples.
+ *	  pg_tide's own tables: change log, tombstones, samples, receipts, horizon.
  *
  * Callers have no rights on these tables, so every statement here runs as
  * their owner.  That is why none of them may see a type, cast or operator of
@@ -535,6 +535,69 @@ tombstone_read(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot)
 	return result;
 }
 
+/* ---------- receipts ---------- */
+
+/* whose a receipt is: the role that pushes, and the user of its claims */
+static void
+receipt_owner(Datum *values, const char *subject, const char *batch_id)
+{
+	values[0] = DirectFunctionCall1(namein,
+									CStringGetDatum(GetUserNameFromId(GetUserId(), false)));
+	values[1] = CStringGetTextDatum(subject ? subject : "");
+	values[2] = CStringGetTextDatum(batch_id);
+}
+
+char *
+receipt_read(const char *subject, const char *batch_id, Snapshot snapshot,
+			 bytea **body_hash)
+{
+	static SPIPlanPtr plan = NULL;
+	static Oid	types[3] = {NAMEOID, TEXTOID, TEXTOID};
+	MemoryContext caller = CurrentMemoryContext;
+	Datum		values[3];
+	char	   *reply = NULL;
+
+	receipt_owner(values, subject, batch_id);
+	SPI_connect();
+	run(&plan,
+		"SELECT r.body_hash, r.reply FROM tide.receipt r"
+		" WHERE r.role OPERATOR(pg_catalog.=) $1 AND r.subject OPERATOR(pg_catalog.=) $2"
+		" AND r.batch_id OPERATOR(pg_catalog.=) $3",
+		3, types, values, NULL, snapshot, snapshot == InvalidSnapshot);
+	if (SPI_processed > 0)
+	{
+		MemoryContext old = MemoryContextSwitchTo(caller);
+		bool		isnull;
+
+		*body_hash = DatumGetByteaPCopy(SPI_getbinval(SPI_tuptable->vals[0],
+													  SPI_tuptable->tupdesc, 1, &isnull));
+		reply = column_text(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	return reply;
+}
+
+void
+receipt_write(const char *subject, const char *batch_id, bytea *body_hash,
+			  const char *reply)
+{
+	static SPIPlanPtr plan = NULL;
+	static Oid	types[6] = {NAMEOID, TEXTOID, TEXTOID, BYTEAOID, TEXTOID, XID8OID};
+	Datum		values[6];
+
+	receipt_owner(values, subject, batch_id);
+	values[3] = PointerGetDatum(body_hash);
+	values[4] = CStringGetTextDatum(reply);
+	values[5] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+	SPI_connect();
+	run(&plan,
+		"INSERT INTO tide.receipt (role, subject, batch_id, body_hash, reply, xid)"
+		" VALUES ($1, $2, $3, $4, $5, $6)",
+		6, types, values, NULL, InvalidSnapshot, true);
+	SPI_finish();
+}
+
 /* ---------- the horizon ---------- */
 
 /* snapshot: InvalidSnapshot for one of this command */
@@ -590,14 +653,17 @@ horizon_set(const Horizon *horizon)
 int64
 changelog_forget(uint64 horizon, int max_rows)
 {
-	static SPIPlanPtr plans[3] = {NULL, NULL, NULL};
-	static const char *const sql[3] = {
+	static SPIPlanPtr plans[4] = {NULL, NULL, NULL, NULL};
+	static const char *const sql[4] = {
 		"DELETE FROM tide.log WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 		" SELECT l.ctid FROM tide.log l WHERE l.reg OPERATOR(pg_catalog.>) 0"
 		" AND l.xid OPERATOR(pg_catalog.<) $1 ORDER BY l.xid, l.seq LIMIT $2))",
 		"DELETE FROM tide.tombstone WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 		" SELECT o.ctid FROM tide.tombstone o WHERE o.xid OPERATOR(pg_catalog.<) $1"
 		" ORDER BY o.xid LIMIT $2))",
+		"DELETE FROM tide.receipt WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+		" SELECT r.ctid FROM tide.receipt r WHERE r.xid OPERATOR(pg_catalog.<) $1"
+		" ORDER BY r.xid LIMIT $2))",
 		"DELETE FROM tide.sample WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 		" SELECT s.ctid FROM tide.sample s"
 		" WHERE pg_catalog.pg_snapshot_xmin(s.snapshot) OPERATOR(pg_catalog.<) $1"

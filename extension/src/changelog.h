@@ -64,6 +64,15 @@ extern List *tombstone_read(TrackedTable *t, char **keys, int nkeys,
 /* the newest sample not after a time, as the active snapshot sees it */
 extern bool sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at);
 
+/*
+ * The reply to a batch, NULL if there is none, and the hash of its body, as
+ * the snapshot sees it (InvalidSnapshot: this command).
+ */
+extern char *receipt_read(const char *subject, const char *batch_id,
+						  Snapshot snapshot, bytea **body_hash);
+extern void receipt_write(const char *subject, const char *batch_id,
+						  bytea *body_hash, const char *reply);
+
 /* what has been forgotten, and when that was done */
 typedef struct Horizon
 {

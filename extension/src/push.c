@@ -12,10 +12,12 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "storage/lock.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -98,6 +100,91 @@ send_superseded_again(Push *push)
 	}
 }
 
+/* conversion stopped at this one: it failed, go on with the next */
+static void
+fail_unreadable(Push *push, ErrorData *error)
+{
+	if (error->column_name == NULL)
+		error->column_name = unconstify(char *, push->converting);
+	change_fail(&push->changes[push->nconverted], error);
+	push->nconverted++;
+}
+
+static bool
+any_failed(Push *push)
+{
+	int			i;
+
+	for (i = 0; i < push->nchanges; i++)
+	{
+		if (push->changes[i].verdict == VERDICT_FAILED)
+			return true;
+	}
+	return false;
+}
+
+/* as work_on_all, but an error also if a change failed without raising one */
+static void
+work_on_all_or_none(Push *push, void *arg)
+{
+	work_on_all(push, NULL);
+	if (any_failed(push))
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_NOT_STORED),
+				 errmsg("a change of an atomic push failed")));
+}
+
+static void
+find_culprits(Push *push, void *arg)
+{
+	List	   *changes = convertible(push, true);
+
+	forget_verdicts(changes);
+	work_in_units(push, changes);
+}
+
+static void
+fail_others(Push *push)
+{
+	int			i;
+
+	for (i = 0; i < push->nchanges; i++)
+	{
+		if (push->changes[i].verdict != VERDICT_FAILED)
+			change_fail_as(&push->changes[i], "not_applied",
+						   "another change of this atomic push failed");
+	}
+}
+
+/*
+ * All of the changes or none.  When one fails, the rest is carried out as in
+ * any push, so that all that is wrong can be named, and undone.
+ */
+static void
+run_atomic(Push *push)
+{
+	bool		unreadable = any_failed(push);
+	ErrorData  *error;
+
+	while ((error = try_work(push, work_on_all_or_none, NULL, !unreadable)) != NULL &&
+		   push->nconverted < push->nchanges)
+	{
+		fail_unreadable(push, error);
+		unreadable = true;
+	}
+	if (error == NULL && !unreadable)
+		return;
+	check_deferred(push);
+	if (error)
+		(void) try_work(push, find_culprits, NULL, false);
+	if (!any_failed(push))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("the push conflicted with others"),
+				 errhint("Try again.")));
+	fail_others(push);
+}
+
 /*
  * Convert and carry out push->changes.  Must run in push->context, connected
  * to SPI.
@@ -106,6 +193,13 @@ static void
 run_push(Push *push)
 {
 	push_find_tables(push);
+	if (push->atomic)
+	{
+		run_atomic(push);
+		send_superseded_again(push);
+		push_read_entities(push);
+		return;
+	}
 	for (;;)
 	{
 		ErrorData  *error = try_work(push, work_on_all, NULL, true);
@@ -114,11 +208,7 @@ run_push(Push *push)
 			break;
 		if (push->nconverted < push->nchanges)
 		{
-			/* this one cannot be converted: go on with the next */
-			if (error->column_name == NULL)
-				error->column_name = unconstify(char *, push->converting);
-			change_fail(&push->changes[push->nconverted], error);
-			push->nconverted++;
+			fail_unreadable(push, error);
 			continue;
 		}
 		/* a violation that was there before us raises, as it should */
@@ -187,6 +277,91 @@ text_argument(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
+/* ---------- receipts ---------- */
+
+#define MAX_BATCH_ID 255
+
+/* an advisory lock class of our own, beside those of keys and pruning */
+#define BATCH_LOCK_CLASS 9
+
+/* a twin that is under way waits until the first has committed */
+static void
+lock_batch(Push *push)
+{
+	char	   *name = psprintf("%u %s %s", GetUserId(),
+								push->access.subject ? push->access.subject : "",
+								push->batch_id);
+	uint64		hash = hash_bytes_extended((unsigned char *) name, strlen(name), 0);
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash,
+						 BATCH_LOCK_CLASS);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+static bytea *
+hash_body(Jsonb *body)
+{
+	return DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, JsonbPGetDatum(body)));
+}
+
+/*
+ * The reply that this batch got before, NULL if it is new.  Read as committed
+ * by now: the first one may have committed after our snapshot was taken.
+ */
+static char *
+find_receipt(Push *push, bytea *hash)
+{
+	Snapshot	snapshot;
+	bytea	   *stored;
+	char	   *reply;
+
+	if (strlen(push->batch_id) > MAX_BATCH_ID)
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
+				 errmsg("\"batchId\" is longer than %d bytes", MAX_BATCH_ID),
+				 errhint("A uuid is a good one.")));
+	lock_batch(push);
+	reply = receipt_read(push->access.subject, push->batch_id, InvalidSnapshot, &stored);
+	if (reply == NULL)
+	{
+		snapshot = RegisterSnapshot(GetLatestSnapshot());
+		reply = receipt_read(push->access.subject, push->batch_id, snapshot, &stored);
+		UnregisterSnapshot(snapshot);
+	}
+	if (reply &&
+		(VARSIZE_ANY_EXHDR(stored) != VARSIZE_ANY_EXHDR(hash) ||
+		 memcmp(VARDATA_ANY(stored), VARDATA_ANY(hash), VARSIZE_ANY_EXHDR(hash)) != 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_BATCH_ID_REUSED),
+				 errmsg("a push with this batchId and another body has been carried out"),
+				 errhint("Send each new batch under a new batchId.")));
+	return reply;
+}
+
+/* ---------- tide.push ---------- */
+
+static char *
+carry_out(Push *push, Jsonb *body)
+{
+	bytea	   *hash = NULL;
+	char	   *reply;
+
+	if (push->batch_id)
+	{
+		hash = hash_body(body);
+		reply = find_receipt(push, hash);
+		if (reply)
+			return reply;
+	}
+	check_horizon(push);
+	run_push(push);
+	reply = push_reply(push);
+	if (push->batch_id)
+		receipt_write(push->access.subject, push->batch_id, hash, reply);
+	return reply;
+}
+
 Datum
 tide_push(PG_FUNCTION_ARGS)
 {
@@ -199,24 +374,14 @@ tide_push(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
 				 errmsg("the body of a push must not be null")));
-	if (!PG_ARGISNULL(3))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("batch_id is not supported yet"),
-				 errhint("Leave it out.")));
-	if (!PG_ARGISNULL(4) && PG_GETARG_BOOL(4))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("atomic is not supported yet"),
-				 errhint("Leave it out.")));
-
 	open_push(&push, PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1),
 			  text_argument(fcinfo, 2));
+	push.batch_id = text_argument(fcinfo, 3);
 	push_read_body(&push, PG_GETARG_JSONB_P(0));
+	if (!PG_ARGISNULL(4))
+		push.atomic = PG_GETARG_BOOL(4);
 	settle_client_id(&push);
-	check_horizon(&push);
-	run_push(&push);
-	reply = push_reply(&push);
+	reply = carry_out(&push, PG_GETARG_JSONB_P(0));
 
 	MemoryContextSwitchTo(caller);
 	result = cstring_to_text(reply);

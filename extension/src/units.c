@@ -198,7 +198,8 @@ make_units(List *changes)
 			Unit	   *u = lfirst(lu);
 
 			if (u->table == c->table && u->is_delete == c->is_delete &&
-				u->round == c->round && bms_equal(u->sent, c->sent))
+				u->round == c->round && bms_equal(u->sent, c->sent) &&
+				bms_equal(u->changed, c->changed))
 			{
 				unit = u;
 				break;
@@ -210,6 +211,7 @@ make_units(List *changes)
 			unit->table = c->table;
 			unit->is_delete = c->is_delete;
 			unit->sent = c->sent;
+			unit->changed = c->changed;
 			unit->round = c->round;
 			units = lappend(units, unit);
 		}

@@ -16,6 +16,7 @@ typedef struct Unit
 	PushTable  *table;
 	bool		is_delete;
 	Bitmapset  *sent;
+	Bitmapset  *changed;
 	int			round;
 	List	   *changes;
 } Unit;
