@@ -85,6 +85,17 @@ UPDATE t SET body = 'after' WHERE a = 14;
 COMMIT;
 SELECT string_agg(key->>'a', ',' ORDER BY key->>'a') FROM tide.changes(:'inside') WHERE key->>'a' IN ('12', '13', '14');
 SELECT bool_or(key->>'a' = '14') AS "14 is there" FROM tide.changes(:'inside2');
+-- also when this transaction is older than others that have ended by then: a
+-- subtransaction that was rolled back stands for them
+BEGIN;
+UPDATE t SET body = 'older' WHERE a = 15;
+SAVEPOINT s;
+UPDATE t SET body = 'undone' WHERE a = 16;
+ROLLBACK TO s;
+SELECT tide.cursor() AS old1, tide.pull(:'now')->>'cursor' AS old2 \gset
+UPDATE t SET body = 'later' WHERE a IN (17, 18);
+COMMIT;
+SELECT (SELECT count(*) FROM tide.changes(c) WHERE key->>'a' IN ('17', '18')) AS later FROM unnest(ARRAY[:'old1', :'old2']) c;
 -- in REPEATABLE READ, READ ONLY and in functions that only read
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SELECT count(*) FROM tide.changes(:'now');
