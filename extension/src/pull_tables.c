@@ -16,6 +16,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -327,7 +328,9 @@ select_in_order(PullTable *table, int scope, const char *after, int limit)
 							 quote_identifier(tracked_column(t, t->keys[k])->name),
 							 t->key_less[k]);
 		appendStringInfoString(&sql, " LIMIT $1");
-		plan = SPI_prepare(sql.data, nargs, types);
+
+		/* a generic plan would think that LIMIT $1 is a tenth of the table */
+		plan = SPI_prepare_cursor(sql.data, nargs, types, CURSOR_OPT_CUSTOM_PLAN);
 		if (plan == NULL)
 			elog(ERROR, "could not prepare, %s: %s",
 				 SPI_result_code_string(SPI_result), sql.data);

@@ -304,6 +304,13 @@ load_keys(TrackedTable *t, Relation rel)
 	return found;
 }
 
+static void
+set_broken(TrackedTable *t, char *why)
+{
+	t->broken = true;
+	t->broken_why = why;
+}
+
 /* a column that a setting names, or 0 and t->broken */
 static AttrNumber
 named_column(TrackedTable *t, const char *setting, const char *name)
@@ -312,8 +319,26 @@ named_column(TrackedTable *t, const char *setting, const char *name)
 
 	if (c)
 		return c->attnum;
-	t->broken = true;
-	t->broken_why = psprintf("its %s column \"%s\" does not exist", setting, name);
+	set_broken(t, psprintf("its %s column \"%s\" does not exist", setting, name));
+	return InvalidAttrNumber;
+}
+
+/*
+ * likewise, of one of some types (0 ends them): C reads its values as such, so
+ * ALTER COLUMN ... TYPE must not go unnoticed
+ */
+static AttrNumber
+typed_column(TrackedTable *t, const char *setting, const char *name, const Oid *types)
+{
+	AttrNumber	attnum = named_column(t, setting, name);
+
+	for (; attnum && OidIsValid(*types); types++)
+	{
+		if (tracked_column(t, attnum)->type == *types)
+			return attnum;
+	}
+	if (attnum)
+		set_broken(t, psprintf("its %s column \"%s\" is of another type now", setting, name));
 	return InvalidAttrNumber;
 }
 
@@ -325,6 +350,9 @@ named_column(TrackedTable *t, const char *setting, const char *name)
 static void
 load_setting(TrackedTable *t, const char *arg, bool columns)
 {
+	static const Oid times[] = {TIMESTAMPTZOID, TIMESTAMPOID, InvalidOid};
+	static const Oid texts[] = {TEXTOID, VARCHAROID, InvalidOid};
+	static const Oid integers[] = {INT4OID, INT8OID, INT2OID, InvalidOid};
 	const char *value = strchr(arg, '=');
 	char	   *name;
 	AttrNumber	att;
@@ -352,29 +380,26 @@ load_setting(TrackedTable *t, const char *arg, bool columns)
 	if (strcmp(name, "scope") == 0)
 		t->scope = named_column(t, name, value);
 	else if (strcmp(name, "modified_at") == 0)
-		t->modified_at = named_column(t, name, value);
+		t->modified_at = typed_column(t, name, value, times);
 	else if (strcmp(name, "client_id") == 0)
-		t->client_id = named_column(t, name, value);
+		t->client_id = typed_column(t, name, value, texts);
 	else if (strcmp(name, "version") == 0)
-		t->version = named_column(t, name, value);
+		t->version = typed_column(t, name, value, integers);
 	else if (strcmp(name, "deleted_at") == 0)
-		t->deleted_at = named_column(t, name, value);
+		t->deleted_at = typed_column(t, name, value, times);
 	else if (strcmp(name, "exclude") == 0)
 	{
-		/* a column that was excluded and is gone harms nobody */
-		TrackedColumn *c = registry_column_by_name(t, value);
-
-		if (c)
-			c->excluded = true;
+		/* renamed, it would be sent to clients from then on */
+		att = named_column(t, name, value);
+		if (att)
+			tracked_column(t, att)->excluded = true;
 	}
 	else if (strcmp(name, "key") == 0)
 	{
 		att = named_column(t, name, value);
+		t->nkeys_tracked++;
 		if (att && !tracked_column(t, att)->key)
-		{
-			t->broken = true;
-			t->broken_why = pstrdup("its primary key has changed");
-		}
+			set_broken(t, pstrdup("its primary key has changed"));
 	}
 	pfree(name);
 }
@@ -454,18 +479,14 @@ load_table(Relation rel)
 		t->tupdesc = CreateTupleDescCopy(RelationGetDescr(rel));
 		load_columns(t, RelationGetDescr(rel));
 		if (!load_keys(t, rel))
-		{
-			t->broken = true;
-			t->broken_why = pstrdup("it has no primary key");
-		}
+			set_broken(t, pstrdup("it has no primary key"));
 		for (i = 0; i < trigger->tgnargs; i++)
 			load_setting(t, trigger->tgargs[i], true);
+		if (!t->broken && t->nkeys_tracked != t->nkeys)
+			set_broken(t, pstrdup("its primary key has changed"));
 		if (!t->broken && (!t->modified_at || !t->client_id ||
 						   (!t->scope && !t->shared)))
-		{
-			t->broken = true;
-			t->broken_why = pstrdup("its trigger has no complete settings");
-		}
+			set_broken(t, pstrdup("its trigger has no complete settings"));
 		t->plain_key = !t->scope ||
 			is_plain_type(tracked_column(t, t->scope)->type);
 		for (i = 0; i < t->nkeys; i++)

@@ -79,6 +79,7 @@ typedef struct TrackedTable
 	bool		has_synced_generated;
 	int			ncolumns;		/* == natts of the relation */
 	TrackedColumn *columns;		/* by attnum - 1 */
+	int			nkeys_tracked;	/* when it was tracked; for load_table */
 	int			nkeys;
 	AttrNumber *keys;			/* in index order */
 	char	  **key_equal;		/* "OPERATOR(schema.=)" of each key column */

@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/nbtree.h"
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/transam.h"
@@ -120,6 +121,25 @@ check_relation(Relation rel)
 			   "Rows of inheritance children would be missed; use a table without inheritance.");
 }
 
+/*
+ * The log, tombstones and cursors go by the text of keys and scopes, the tables
+ * by their type's equality: equal values must look equal.  That is what
+ * B-tree's deduplication asks of a type, too; and a numeric or char has one way
+ * to be written once its scale or length is fixed.
+ */
+static bool
+looks_as_it_compares(Oid opfamily, Oid opcintype, Oid collation, Form_pg_attribute att)
+{
+	Oid			proc = get_opfamily_proc(opfamily, opcintype, opcintype, BTEQUALIMAGE_PROC);
+
+	if (att->atttypid == NUMERICOID)
+		return att->atttypmod >= 0;
+	if (att->atttypid == BPCHAROID) /* all of one length */
+		return att->atttypmod >= 0 && get_collation_isdeterministic(collation);
+	return OidIsValid(proc) &&
+		DatumGetBool(OidFunctionCall1Coll(proc, collation, ObjectIdGetDatum(opcintype)));
+}
+
 /* the primary key's columns; their types must allow = ANY (array) */
 static List *
 check_primary_key(Relation rel)
@@ -149,6 +169,12 @@ check_primary_key(Relation rel)
 					refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
 						   "its primary key has a column that is an array or has no array type",
 						   "Use a key of plain types such as uuid, bigint or text.");
+				if (!looks_as_it_compares(index->rd_opfamily[i], index->rd_opcintype[i],
+										  index->rd_indcollation[i], att))
+					refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
+						   psprintf("equal values of its key \"%s\" can be written in several ways",
+									NameStr(att->attname)),
+						   "Use a key of a plain type such as uuid, bigint or text.");
 				names = lappend(names, pstrdup(NameStr(att->attname)));
 			}
 		index_close(index, AccessShareLock);
@@ -266,6 +292,8 @@ settle_columns(Relation rel, TrackOptions *o)
 static void
 check_scope(Relation rel, TrackOptions *o)
 {
+	TypeCacheEntry *type;
+
 	if (o->shared && o->scope)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -301,8 +329,16 @@ check_scope(Relation rel, TrackOptions *o)
 		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
 			   "its scope is an array or of a type without array type",
 			   "Use a scope of a plain type such as uuid, bigint or text.");
-	if (lookup_type_cache(getBaseType(find_column(rel, o->scope)->atttypid),
-						  TYPECACHE_EQ_OPR)->eq_opr >= FirstNormalObjectId)
+	type = lookup_type_cache(getBaseType(find_column(rel, o->scope)->atttypid),
+							 TYPECACHE_EQ_OPR | TYPECACHE_BTREE_OPFAMILY);
+	if (!OidIsValid(type->btree_opf) ||
+		!looks_as_it_compares(type->btree_opf, type->btree_opintype,
+							  find_column(rel, o->scope)->attcollation,
+							  find_column(rel, o->scope)))
+		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
+			   "equal values of its scope can be written in several ways",
+			   "Use a scope of a plain type such as uuid, bigint or text.");
+	if (type->eq_opr >= FirstNormalObjectId)
 		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
 			   "its scope is of a type whose equality is not PostgreSQL's own",
 			   "Use a scope of a plain type such as uuid, bigint or text.");
