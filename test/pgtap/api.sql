@@ -22,6 +22,10 @@ INSERT INTO promised VALUES
 	('pull', 'since text DEFAULT NULL::text, scopes text[] DEFAULT NULL::text[], entity_types text[] DEFAULT NULL::text[], max_rows integer DEFAULT 100, client_id text DEFAULT NULL::text', 'json', true),
 	('changes', 'since text DEFAULT NULL::text, scopes text[] DEFAULT NULL::text[], entity_types text[] DEFAULT NULL::text[], max_rows integer DEFAULT 100', 'TABLE(entity_type text, operation text, key jsonb, data jsonb, modified_at timestamp with time zone, client_id text, cursor text)', true),
 	('cursor', '', 'text', true),
+	('touch', 'relation regclass, keys jsonb', 'bigint', true),
+	('prune', 'keep interval DEFAULT ''30 days''::interval', 'bigint', false),
+	('maintain', '', 'bigint', false),
+	('check', '', 'TABLE(severity text, object text, problem text, hint text)', true),
 	('schema', '', 'json', true),
 	('protocol', '', 'integer', true),
 	('unrestricted', '', 'boolean', false);
@@ -87,7 +91,6 @@ RESET ROLE;
 
 -- what is left to later versions says so
 SELECT throws_ok(q, '0A000', NULL, q || ' is not supported yet') FROM unnest(ARRAY[
-	$$SELECT tide.track('plan', scope => 'a.b.c')$$, $$SELECT tide.track('plan', scope => 'athleteId', conflict => 'merge')$$, $$SELECT tide.track('plan', scope => 'athleteId', scope_column => 's')$$,
-	$$SELECT tide.push('{"changes": [], "batchId": "b"}')$$, $$SELECT tide.push('{"changes": [], "atomic": true}')$$, $$SELECT tide.push('{"changes": [], "cursor": "c"}')$$]) q;
+	$$SELECT tide.track('plan', scope => 'a.b.c')$$, $$SELECT tide.track('plan', scope => 'athleteId', scope_column => 's')$$]) q;
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,0 +1,86 @@
+-- Forgetting, finding out, sending again: prune, maintain, check, touch. In a
+-- database of its own: what is forgotten is forgotten for all.
+\set SHOW_CONTEXT never
+SET client_min_messages = warning;
+SELECT current_database() AS home \gset
+CREATE DATABASE regress_pg_tide_retention TEMPLATE template0;
+\c regress_pg_tide_retention
+SET client_min_messages = warning;
+CREATE EXTENSION pg_tide;
+CREATE TABLE note (id int PRIMARY KEY, user_id text, body text);
+CREATE INDEX ON note (user_id);
+SELECT tide.track('note', scope => 'user_id');
+INSERT INTO note SELECT i, 'ann', 'x' FROM generate_series(1, 10) i;
+
+-- bad input, and rights
+SELECT tide.prune('-1 day');
+SELECT tide.prune(NULL) IS NULL AS strict;
+CREATE ROLE regress_tide_nobody;
+SET ROLE regress_tide_nobody;
+SELECT tide.prune();
+SELECT tide.maintain();
+SELECT tide.check() IS NOT NULL AS "may look" LIMIT 1;
+SELECT tide.touch('note', '[1]');
+RESET ROLE;
+DROP ROLE regress_tide_nobody;
+
+-- nothing is old yet
+SELECT tide.cursor() AS c0 \gset
+DELETE FROM note WHERE id = 10;
+SELECT tide.prune() AS "30 days", tide.maintain() AS maintain;
+SELECT p->'reset' AS reset, p->'deletedByType'->'note'->0->>'id' AS id FROM tide.pull(:'c0') p;
+
+-- '0 s' forgets all that is finished: older cursors begin again, newer ones go on
+SELECT tide.cursor() AS c1 \gset
+SELECT tide.prune('0 s') > 0 AS forgot;
+SELECT count(*) FROM tide.log;
+SELECT count(*) FROM tide.tombstone;
+SELECT p->'reset' AS reset, p->>'resetReason' IS NOT NULL AS reason, p->'stats' AS stats FROM tide.pull(:'c0') p;
+SELECT p->'reset' AS reset, p->'stats' AS stats FROM tide.pull(tide.cursor()) p;
+UPDATE note SET body = 'y' WHERE id = 1;
+SELECT p->'reset' AS reset, p->'stats' AS stats FROM tide.pull(:'c1') p;
+SELECT tide.prune('0 s') >= 1 AS forgot;
+SELECT p->'reset' AS reset FROM tide.pull(:'c1') p;
+-- a time from before that reads the tables
+SELECT p->'reset' AS reset, p->'stats' AS stats FROM tide.pull('2001-01-01') p;
+
+-- push: an expired cursor stops it and nothing is written; without one, old
+-- changes to rows that are not there may be of deleted ones
+SELECT tide.push(jsonb_build_object('cursor', :'c0', 'changes', '{"note": [{"id": 1, "body": "z"}, {"id": 10, "body": "resurrected", "user_id": "ann"}]}'::jsonb));
+\echo :LAST_ERROR_SQLSTATE
+SELECT body FROM note WHERE id = 1;
+SELECT s->>'entityId' AS id, s->>'status' AS status FROM tide.push('{"changes": {"note": [{"id": 1, "body": "old", "lastModifiedAt": 0}, {"id": 10, "body": "resurrected", "user_id": "ann", "lastModifiedAt": "2020-01-01T00:00:00Z"}, {"id": 11, "user_id": "ann"}]}}') p, json_array_elements(p->'succeeded') s;
+SELECT s->>'entityId' AS id, s->'errors'->0->>'code' AS code FROM tide.push('{"changes": {"note": [{"id": 10, "body": "resurrected", "user_id": "ann", "lastModifiedAt": "2020-01-01T00:00:00Z"}]}}') p, json_array_elements(p->'failed') s;
+SELECT id FROM note WHERE id >= 10;
+
+-- what is not finished is not forgotten: a transaction that was open, here this one
+SELECT tide.cursor() AS c2 \gset
+BEGIN;
+UPDATE note SET body = 'open' WHERE id = 2;
+SELECT tide.prune('0 s') >= 0 AS pruned;
+COMMIT;
+SELECT p->'reset' AS reset, p->'changesByType'->'note'->0->>'body' AS body FROM tide.pull(:'c2') p;
+
+-- touch: these rows again, for those who may see them
+SELECT tide.touch('note', '5');
+SELECT tide.touch('note', '{"id": 5}');
+SELECT tide.touch('note', '["x"]');
+SELECT tide.touch('note', '[{"nope": 5}]');
+SELECT tide.touch('pg_class', '[5]');
+SELECT tide.cursor() AS c3 \gset
+SELECT tide.touch('note', '[5, {"id": 6}, "7", 999, 5]') AS touched;
+SELECT tide.touch('note', '[]') AS none;
+SELECT operation, key, modified_at < (SELECT max("lastModifiedAt") FROM note) AS "stamp stays" FROM tide.changes(:'c3') WHERE operation = 'upsert' ORDER BY key;
+
+-- check: healthy; then what is wrong, by table
+SELECT severity, object FROM tide.check() WHERE severity IN ('error', 'warning') AND object ~ 'note';
+ALTER TABLE note DISABLE TRIGGER USER;
+SELECT severity, object ~ 'note' AS note, problem ~* 'trigger' AS trigger, hint <> '' AS hint FROM tide.check() WHERE object ~ 'note' AND severity = 'error';
+ALTER TABLE note ENABLE TRIGGER USER;
+DROP INDEX note_user_id_idx;
+SELECT severity, object ~ 'note' AS note, problem ~* 'index' AS index, hint ~ 'CREATE INDEX' AS hint FROM tide.check() WHERE object ~ 'note';
+CREATE INDEX ON note (user_id);
+ALTER TABLE note DROP "clientId";
+SELECT severity, object ~ 'note' AS note, hint ~ 'track' AS hint FROM tide.check() WHERE object ~ 'note' AND severity = 'error';
+\c :home
+DROP DATABASE regress_pg_tide_retention;
