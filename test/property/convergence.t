@@ -16,8 +16,9 @@
 #
 # Seen to fail with: the stamp left out of the WHERE of the write; no lock of
 # the key of absent rows; ties decided for whoever comes last; tombstones not
-# asked about absent rows; all rows left out of pulls whose last entry in a
-# page of the log is one of the client's.
+# asked about absent rows; the first entry that names a row, not the last, asked
+# whether it is the puller's own; the list of running transactions left out of
+# the cursor.
 use strict;
 use warnings;
 use utf8;

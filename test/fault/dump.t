@@ -1,0 +1,115 @@
+# pg_dump and restore: what is tracked stays tracked, also without the data;
+# what is bound to transaction ids is not dumped.  The restored database is
+# another history: old cursors give a reset.
+#
+# A registration that was handed out before the dump is not handed out again
+# after it: a cursor that covers one table would be taken to cover another.
+use strict;
+use warnings;
+
+use FindBin ();
+use lib $FindBin::Bin, "$FindBin::Bin/../property";
+use File::Temp ();
+use Test::More;
+use TideReplica ();
+use TideTest qw(decode_json);
+
+my $cluster = $ENV{TIDE_TEST_CLUSTER} ? TideTest::Cluster->shared
+  : TideTest::Cluster->start;
+my $bin = $cluster->{bin} // TideTest::Cluster::bin_directory();
+my $database = $cluster->create_database;
+my $directory = File::Temp->newdir(TMPDIR => 1);
+
+$cluster->sql($database, $TideReplica::SCHEMA);
+$cluster->sql($database, <<'SQL');
+CREATE TABLE "Work Out" (a int, b text, "userId" text, PRIMARY KEY (a, b));
+CREATE INDEX ON "Work Out" ("userId", a, b);
+CREATE TABLE plan (id int PRIMARY KEY, title text, deleted_at timestamptz, secret text);
+SELECT tide.track('"Work Out"', entity_type => 'workout', scope => 'userId');
+SELECT tide.track('plan', shared => true, naming => 'camel', deleted_at => 'deleted_at', exclude => '{secret}');
+INSERT INTO note SELECT i, 'u', i FROM generate_series(1, 20) i;
+DELETE FROM note WHERE id > 15;
+INSERT INTO "Work Out" VALUES (1, 'x', 'u'), (2, 'y', 'v');
+INSERT INTO plan VALUES (1, 'p', NULL, 's');
+SQL
+my $replica = TideReplica->new->pull($cluster, $database);
+
+my $TRACKED = 'SELECT * FROM (SELECT relation::text, entity_type, scope, shared, conflict, modified_at, '
+  . 'client_id, version, deleted_at, naming, utc, exclude FROM tide.tracked) t ORDER BY 1';
+my $OWN = 'SELECT (SELECT count(*) FROM tide.log), (SELECT count(*) FROM tide.tombstone), '
+  . '(SELECT count(*) FROM tide.sample)';
+my $STAMPS = 'SELECT string_agg("lastModifiedAt"::text, \' \' ORDER BY id) FROM note';
+
+sub restore
+{
+	my ($format, @options) = @_;
+	my $file = "$directory/dump";
+	my $new = $cluster->create_database;
+	TideTest::run_program('', "$bin/pg_dump", '-d', $cluster->conninfo($database),
+		'-F', $format, '-f', $file, @options);
+	if ($format eq 'p') { $cluster->sql_file($new, $file); }
+	else
+	{
+		TideTest::run_program('', "$bin/pg_restore", '--exit-on-error',
+			'-d', $cluster->conninfo($new), $file);
+	}
+	unlink $file;
+	return $new;
+}
+
+sub page
+{
+	my ($in, $since) = @_;
+	return decode_json($cluster->sql($in,
+		'SELECT tide.pull(' . ($since ? "'$since'" : 'NULL') . ', max_rows => 100)'));
+}
+
+sub check_restored
+{
+	my ($what, $new, $rows) = @_;
+	my ($log, $tombstones) = split /\|/, $cluster->sql($new, $OWN);
+
+	is($cluster->sql($new, $TRACKED), $cluster->sql($database, $TRACKED), "$what: tracked as before");
+	is($tombstones, 0, "$what: no tombstone of another history");
+	is($cluster->sql($new, 'SELECT count(*) FROM note'), $rows, "$what: $rows rows");
+
+	my $old = $replica->twin->pull($cluster, $new);
+	is($old->{reset}, 'other_database', "$what: the old cursor gives a reset");
+	is($old->as_text, $old->as_text($cluster, $new), "$what: and then what is there");
+
+	$cluster->sql($new, q{INSERT INTO note VALUES (30, 'u', 30); DELETE FROM note WHERE id = 1;
+		UPDATE note SET v = 22 WHERE id = 2; INSERT INTO "Work Out" VALUES (9, 'z', 'u')});
+	is($cluster->sql($new, 'SELECT bool_and("lastModifiedAt" IS NOT NULL) FROM note WHERE id = 30'),
+		't', "$what: writes are stamped");
+	$old->pull($cluster, $new);
+	is($old->{reset}, undef, "$what: writes are recorded");
+	is($old->{items}, $rows ? 3 : 1, "$what: each of them, and no more");
+	is($old->as_text, $old->as_text($cluster, $new), "$what: the replica is what the table holds");
+	is($cluster->sql($new, q{SELECT tide.push('{"changes": {"note": [{"id": 31, "owner": "u", "v": 31}]}}')
+		->'summary'->>'succeeded'}), 1, "$what: pushes work");
+
+	# tracked anew: not covered by a cursor from before
+	my $before = page($new)->{cursor};
+	$cluster->sql($new, q{CREATE TABLE late (id int PRIMARY KEY); INSERT INTO late VALUES (77);
+		SELECT tide.track('late', shared => true)});
+	my $after = page($new, $before);
+	is(join(' ', map { $_->{id} } @{ $after->{changesByType}{late} // [] }), 77,
+		"$what: a table tracked after the restore is read in full");
+	is(join(' ', sort keys %{ $after->{changesByType} }), 'late', "$what: and nothing else");
+	return;
+}
+
+for my $format ('p', 'c')
+{
+	my $new = restore($format);
+	my $what = $format eq 'p' ? 'plain' : 'custom';
+	is($cluster->sql($new, $STAMPS), $cluster->sql($database, $STAMPS), "$what: stamps as they were");
+	check_restored($what, $new, 15);
+}
+check_restored('schema only', restore('p', '--schema-only'), 0);
+check_restored('schema only, custom', restore('c', '--schema-only'), 0);
+
+# the dump of a restored database is as good
+$database = restore('c');
+check_restored('restored twice', restore('p'), 15);
+done_testing();
