@@ -28,12 +28,12 @@ SELECT c.oid::regclass, c.relkind, a.privilege_type, a.grantee::regrole FROM mem
 	aclexplode(coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner))) a
 	WHERE a.grantee <> c.relowner AND NOT (c.relkind = 'v' AND a.privilege_type = 'SELECT');
 SELECT c.oid::regclass, c.relkind FROM members JOIN pg_class c ON classid = 'pg_class'::regclass AND objid = c.oid
-	WHERE has_table_privilege('public', c.oid, 'SELECT') AND relkind <> 'S' ORDER BY 1::text COLLATE "C";
+	WHERE has_table_privilege('public', c.oid, 'SELECT') AND relkind <> 'S' ORDER BY c.oid::regclass::text COLLATE "C";
 -- the schema: USAGE for all, CREATE for none
 SELECT has_schema_privilege('public', 'tide', 'USAGE') AS usage, has_schema_privilege('public', 'tide', 'CREATE') AS "create";
 -- functions: what is not for everybody
 SELECT p.oid::regprocedure AS "not for everybody" FROM members JOIN pg_proc p ON classid = 'pg_proc'::regclass AND objid = p.oid
-	WHERE NOT has_function_privilege('public', p.oid, 'EXECUTE') ORDER BY 1::text COLLATE "C";
+	WHERE NOT has_function_privilege('public', p.oid, 'EXECUTE') ORDER BY p.oid::regprocedure::text COLLATE "C";
 -- volatility, strictness and parallel safety are stated as they are
 SELECT p.proname, provolatile AS volatile, proparallel AS parallel, proisstrict AS strict, proretset AS set FROM members JOIN pg_proc p ON classid = 'pg_proc'::regclass AND objid = p.oid
 	WHERE p.proname IN ('track', 'untrack', 'upsert', 'delete', 'push', 'pull', 'changes', 'cursor', 'schema', 'protocol', 'stamp', 'capture', 'unrestricted') ORDER BY p.proname::text COLLATE "C";

@@ -1,0 +1,114 @@
+-- Tables change under their clients: nothing is lost, nothing leaks, and what
+-- no longer fits says so.
+\set SHOW_CONTEXT never
+SET client_min_messages = warning;
+CREATE SCHEMA change;
+SET search_path = change;
+CREATE TABLE t (id int PRIMARY KEY, user_id text, body text, secret text, v int);
+CREATE INDEX ON t (user_id);
+SELECT tide.track('t', scope => 'user_id', exclude => '{secret}', version => 'v');
+INSERT INTO t VALUES (1, 'ann', 'a', 'hush'), (2, 'ann', 'b', 'hush');
+SET request.jwt.claims = '{"sub": "ann"}';
+SELECT tide.pull()->>'cursor' AS c \gset
+\set rows 'SELECT operation, data - $${lastModifiedAt,clientId,user_id,v}$$::text[] AS data FROM tide.changes(:''c'', entity_types => $${t}$$) ORDER BY key'
+-- what is the matter, if anything; and can it be written and read?
+CREATE FUNCTION health(OUT problem boolean, OUT writes text, OUT pulls text, OUT leaks boolean) LANGUAGE plpgsql AS $$
+DECLARE p json;
+BEGIN
+	problem := (SELECT x.problem IS NOT NULL FROM tide.tracked x WHERE relation = 'change.t'::regclass);
+	BEGIN
+		UPDATE t SET body = coalesce(body, '') || '.';
+		writes := 'ok';
+	EXCEPTION WHEN OTHERS THEN writes := SQLSTATE;
+	END;
+	BEGIN
+		p := tide.pull(entity_types => '{t}');
+		pulls := 'ok';
+		leaks := p::text ~ 'hush';
+	EXCEPTION WHEN OTHERS THEN pulls := SQLSTATE;
+	END;
+END $$;
+SELECT * FROM health();
+
+-- columns come, are renamed and go; old clients push what they know
+ALTER TABLE t ADD mood text DEFAULT 'fine', ADD rank int;
+UPDATE t SET rank = id;
+:rows;
+SELECT status, data->>'mood' AS mood FROM tide.upsert('t', '{"id": 3, "body": "of an old client"}');
+ALTER TABLE t RENAME body TO text;
+SELECT code, column_name FROM tide.upsert('t', '{"id": 3, "body": "of an old client"}');
+SELECT status FROM tide.upsert('t', '{"id": 3, "text": "of a new one"}');
+ALTER TABLE t DROP rank, DROP mood;
+:rows;
+SELECT code, column_name FROM tide.upsert('t', '{"id": 3, "rank": 1}');
+ALTER TABLE t ALTER text TYPE varchar(5) USING left(text, 5), ADD CHECK (text <> 'no');
+SELECT code FROM tide.upsert('t', '{"id": 3, "text": "too long"}');
+SELECT code FROM tide.upsert('t', '{"id": 3, "text": "no"}');
+ALTER TABLE t ALTER text TYPE text;
+ALTER TABLE t RENAME text TO body;
+ALTER TABLE t ALTER id TYPE bigint, ALTER user_id TYPE varchar(40);
+SELECT * FROM health();
+SELECT operation, key FROM tide.changes(:'c', entity_types => '{t}') ORDER BY key;
+
+-- a renamed column of a setting: the setting follows or everything stops, but
+-- what is excluded is never sent
+BEGIN;
+ALTER TABLE t RENAME secret TO "Secret 2";
+SELECT leaks IS NOT TRUE AS "no leak" FROM health();
+SELECT tide.schema()::text ~ 'Secret 2' AS leaks;
+ROLLBACK;
+BEGIN;
+ALTER TABLE t DROP secret, ADD secret2 text;
+SELECT leaks IS NOT TRUE AS "no leak" FROM health();
+ROLLBACK;
+-- for the others: either all is well, or there is a problem and an error, never half
+CREATE FUNCTION half(ddl text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE h record;
+BEGIN
+	EXECUTE ddl;
+	SELECT * INTO h FROM health();
+	IF h.problem THEN
+		-- tracking again mends it
+		BEGIN
+			PERFORM tide.track('change.t', scope => 'user_id', version => 'v');
+		EXCEPTION WHEN OTHERS THEN
+			NULL;
+		END;
+	END IF;
+	RAISE 'done' USING ERRCODE = 'P0099', DETAIL = (NOT (h.problem IS FALSE AND h.writes = 'ok' AND h.pulls = 'ok') AND NOT (h.problem AND h.writes <> 'ok' AND h.pulls <> 'ok'))::text;
+EXCEPTION WHEN SQLSTATE 'P0099' THEN
+	GET STACKED DIAGNOSTICS ddl = PG_EXCEPTION_DETAIL;
+	RETURN ddl;
+END $$;
+SELECT ddl, half(ddl) FROM unnest(ARRAY['ALTER TABLE t RENAME user_id TO owner', 'ALTER TABLE t RENAME id TO key', 'ALTER TABLE t RENAME v TO version', 'ALTER TABLE t RENAME "lastModifiedAt" TO at', 'ALTER TABLE t RENAME "clientId" TO by',
+	'ALTER TABLE t DROP user_id', 'ALTER TABLE t DROP v', 'ALTER TABLE t DROP "lastModifiedAt"', 'ALTER TABLE t DROP CONSTRAINT t_pkey', 'ALTER TABLE t DROP id, ADD id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY',
+	'ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (id, user_id)', 'ALTER TABLE t ALTER "lastModifiedAt" TYPE text', 'ALTER TABLE t ALTER v TYPE numeric', 'ALTER TABLE t ALTER "clientId" TYPE int USING NULL',
+	'ALTER TABLE t RENAME TO t_renamed; ALTER TABLE t_renamed RENAME TO t', 'ALTER TABLE t ADD COLUMN "lastModifiedAt2" timestamptz', 'ALTER TABLE t ALTER user_id SET NOT NULL']) ddl;
+-- what tracking would have refused, later
+ALTER TABLE t SET UNLOGGED;
+SELECT problem, writes = 'ok' AS writes FROM health();
+ALTER TABLE t SET LOGGED;
+SELECT problem, writes = 'ok' AS writes FROM health();
+CREATE TABLE heir () INHERITS (t);
+SELECT problem FROM health();
+DROP TABLE heir;
+-- rows that come through the partitioned table would fire no statement trigger of t
+BEGIN;
+CREATE TABLE parts (LIKE t) PARTITION BY LIST (user_id);
+ALTER TABLE parts ATTACH PARTITION t DEFAULT;
+SELECT problem, writes = 'ok' AS writes FROM health();
+ROLLBACK;
+SELECT problem, writes FROM health();
+
+-- moved to another schema, given to another owner
+CREATE SCHEMA change2;
+SELECT tide.pull(entity_types => '{t}')->>'cursor' AS c \gset
+ALTER TABLE t SET SCHEMA change2;
+SELECT relation FROM tide.tracked WHERE entity_type = 't';
+UPDATE change2.t SET body = 'moved' WHERE id = 1;
+SELECT operation, key, data->>'body' AS body FROM tide.changes(:'c', entity_types => '{t}');
+-- copies are not tracked, and disturb nothing
+CREATE TABLE change.t (LIKE change2.t INCLUDING ALL);
+INSERT INTO change.t SELECT * FROM change2.t;
+SELECT relation FROM tide.tracked WHERE entity_type = 't';
+DROP SCHEMA change, change2 CASCADE;

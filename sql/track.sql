@@ -69,7 +69,7 @@ SELECT tide.track('prisma', scope => 'athleteId', add_columns => false);
 SELECT tide.track('rails', scope => 'user_id', add_columns => false);
 SELECT tide.track('twice', shared => true, naming => 'as_is');
 SELECT relation, modified_at, client_id FROM tide.tracked
-	WHERE relation::text IN ('prisma', 'rails', 'twice') ORDER BY 1::text;
+	WHERE relation::text IN ('prisma', 'rails', 'twice') ORDER BY relation::text COLLATE "C";
 SELECT tide.track('rails', scope => 'user_id', modified_at => 'updated_at', add_columns => false);
 SELECT relation, modified_at, client_id FROM tide.tracked WHERE relation = 'rails'::regclass;
 -- camel: what is added is named in SQL's way
