@@ -29,13 +29,14 @@ sub change
 	return $where->sql($database, "UPDATE note SET v = $v WHERE id = $id");
 }
 
-# a pull that continues: so many items, no reset
+# a pull that continues: no reset, and so many items (undef: a row may come on
+# more than one page)
 sub continues
 {
 	my ($what, $items, $where, $in) = @_;
 	$replica->pull($where // $cluster, $in // $database);
 	is($replica->{reset}, undef, "$what: no reset");
-	is($replica->{items}, $items, "$what: $items item(s)");
+	is($replica->{items}, $items, "$what: $items item(s)") if defined $items;
 	is($replica->as_text, $replica->as_text($where // $cluster, $in // $database),
 		"$what: the replica is what the table holds");
 	return;
@@ -165,7 +166,7 @@ starts_over('a promotion with loss', 'history_lost', $replica, $late);
 change($late, 1 + $_ % 9, 1000 + $_) for 1 .. 20;
 starts_over('a promotion with loss, later', 'history_lost', $replica, $late);
 $replica = $had;
-continues('a cursor from before the loss', 9, $late);
+continues('a cursor from before the loss', undef, $late);
 $late->down('immediate');
 
 sub END
