@@ -1,4 +1,4 @@
--- Forgetting, finding out, sending again: prune, maintain, check, touch. In a
+-- tide.prune and tide.maintain: forgetting what is old and finished. In a
 -- database of its own: what is forgotten is forgotten for all.
 \set SHOW_CONTEXT never
 SET client_min_messages = warning;
@@ -13,14 +13,14 @@ SELECT tide.track('note', scope => 'user_id');
 INSERT INTO note SELECT i, 'ann', 'x' FROM generate_series(1, 10) i;
 
 -- bad input, and rights
+SET pg_tide.retention = 0;
 SELECT tide.prune('-1 day');
 SELECT tide.prune(NULL) IS NULL AS strict;
 CREATE ROLE regress_tide_nobody;
 SET ROLE regress_tide_nobody;
 SELECT tide.prune();
 SELECT tide.maintain();
-SELECT tide.check() IS NOT NULL AS "may look" LIMIT 1;
-SELECT tide.touch('note', '[1]');
+SET pg_tide.retention = '1 d';
 RESET ROLE;
 DROP ROLE regress_tide_nobody;
 
@@ -61,26 +61,5 @@ SELECT tide.prune('0 s') >= 0 AS pruned;
 COMMIT;
 SELECT p->'reset' AS reset, p->'changesByType'->'note'->0->>'body' AS body FROM tide.pull(:'c2') p;
 
--- touch: these rows again, for those who may see them
-SELECT tide.touch('note', '5');
-SELECT tide.touch('note', '{"id": 5}');
-SELECT tide.touch('note', '["x"]');
-SELECT tide.touch('note', '[{"nope": 5}]');
-SELECT tide.touch('pg_class', '[5]');
-SELECT tide.cursor() AS c3 \gset
-SELECT tide.touch('note', '[5, {"id": 6}, "7", 999, 5]') AS touched;
-SELECT tide.touch('note', '[]') AS none;
-SELECT operation, key, modified_at < (SELECT max("lastModifiedAt") FROM note) AS "stamp stays" FROM tide.changes(:'c3') WHERE operation = 'upsert' ORDER BY key;
-
--- check: healthy; then what is wrong, by table
-SELECT severity, object FROM tide.check() WHERE severity IN ('error', 'warning') AND object ~ 'note';
-ALTER TABLE note DISABLE TRIGGER USER;
-SELECT severity, object ~ 'note' AS note, problem ~* 'trigger' AS trigger, hint <> '' AS hint FROM tide.check() WHERE object ~ 'note' AND severity = 'error';
-ALTER TABLE note ENABLE TRIGGER USER;
-DROP INDEX note_user_id_idx;
-SELECT severity, object ~ 'note' AS note, problem ~* 'index' AS index, hint ~ 'CREATE INDEX' AS hint FROM tide.check() WHERE object ~ 'note';
-CREATE INDEX ON note (user_id);
-ALTER TABLE note DROP "clientId";
-SELECT severity, object ~ 'note' AS note, hint ~ 'track' AS hint FROM tide.check() WHERE object ~ 'note' AND severity = 'error';
 \c :home
 DROP DATABASE regress_pg_tide_retention;
