@@ -45,6 +45,8 @@ static const Rule rules[] = {
 	{"TD007", 410, "resync_required", POLICY_KEEP, NULL},
 	{"TD008", 413, "too_many_changes", POLICY_KEEP, NULL},
 	{"TD009", 409, "ambiguous_entity_type", POLICY_KEEP, NULL},
+	{"TD010", 409, "batch_id_reused", POLICY_KEEP, NULL},
+	{"TD022", 400, "bad_time", POLICY_KEEP, NULL},
 	{"0A000", 400, "not_supported", POLICY_KEEP, NULL},
 	{"42501", 403, "not_allowed", POLICY_FIXED, "permission denied"},
 	{"22", 400, "invalid_value", POLICY_KEEP, NULL},
@@ -55,7 +57,8 @@ static const Rule rules[] = {
 	"the request conflicted with others, try again"},
 	{"53", 503, "try_again", POLICY_FIXED,
 	"the database is short of resources, try again"},
-	{"55", 503, "try_again", POLICY_FIXED,
+	/* not its whole class: 55000 is a table that does not fit its settings */
+	{"55P03", 503, "try_again", POLICY_FIXED,
 	"the database is busy, try again"},
 	{"57014", 503, "try_again", POLICY_FIXED,
 	"the request took too long and was cancelled"},

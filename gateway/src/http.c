@@ -545,7 +545,7 @@ take_parameter(void *context, enum MHD_ValueKind kind, const char *name,
 	return MHD_YES;
 }
 
-/* The body of a POST as text. */
+/* The body of a POST: is it there, and JSON? */
 static bool
 check_body(Request *request)
 {
@@ -556,13 +556,11 @@ check_body(Request *request)
 		failure_try_again(&request->failure, "the server is short of memory");
 		return false;
 	}
-	if (body->length > 0 && !text_is_utf8(body->data, body->length))
-		return refuse(request, 400, "malformed_request",
-					  "the body is not UTF-8 text", NULL);
 	if (body->length == 0 && request->route->endpoint == ENDPOINT_PUSH)
 		return refuse(request, 400, "malformed_request",
 					  "the body is empty", NULL);
-	return true;
+	return sync_check_body(body->data, body->length, request->settings,
+						   &request->failure);
 }
 
 /* Turn parameters and body into the job's arguments. */

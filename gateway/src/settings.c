@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json.h"
 #include "log.h"
 #include "settings.h"
 
@@ -40,6 +41,9 @@ typedef struct Setting
 	const char *help;
 } Setting;
 
+/* a push with one change of one column is nested so deeply */
+#define LEAST_DEPTH		4
+
 #define FIELD(name) offsetof(Settings, name)
 
 static const Setting table[] = {
@@ -57,6 +61,9 @@ static const Setting table[] = {
 	1, 1000000, true, "most changes in one push"},
 	{"max-body-bytes", SETTING_INTEGER, FIELD(max_body_bytes), "16777216",
 	1, 1 << 30, true, "longest request body"},
+	{"max-body-depth", SETTING_INTEGER, FIELD(max_body_depth), "64",
+		LEAST_DEPTH, JSON_MAX_DEPTH, true,
+	"deepest nesting of objects and arrays in a request body"},
 	{"max-time-rows", SETTING_INTEGER, FIELD(max_time_rows), "50000",
 	1, 10000000, true, "most rows in one reply to a pull since a time"},
 	{"scope-params", SETTING_TEXT, FIELD(scope_params_text),

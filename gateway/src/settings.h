@@ -32,6 +32,7 @@ typedef struct Settings
 	int			max_pull_rows;
 	int			max_push_changes;
 	int			max_body_bytes;
+	int			max_body_depth;
 	int			max_time_rows;
 	int			db_connections;
 	int			queue_length;

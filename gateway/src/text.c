@@ -14,25 +14,26 @@
 #include "text.h"
 
 /*
- * Is this well-formed UTF-8 without NUL?  PostgreSQL would refuse the rest
- * too, but with an error that depends on where in the request it stands.
+ * How many bytes at the beginning are well-formed UTF-8 without NUL?
+ * PostgreSQL would refuse the rest too, but with an error that depends on
+ * where in the request it stands.
  */
-bool
-text_is_utf8(const char *data, size_t length)
+size_t
+text_utf8_length(const char *data, size_t length)
 {
-	const unsigned char *p = (const unsigned char *) data;
+	const unsigned char *begin = (const unsigned char *) data;
+	const unsigned char *p = begin;
 	const unsigned char *end = p + length;
 
 	while (p < end)
 	{
+		const unsigned char *character = p;
 		unsigned char lead = *p++;
 		unsigned char low = 0x80;
 		unsigned char high = 0xBF;
 		int			follow;
 
-		if (lead == 0)
-			return false;
-		if (lead < 0x80)
+		if (lead > 0 && lead < 0x80)
 			continue;
 		if (lead >= 0xC2 && lead <= 0xDF)
 			follow = 1;
@@ -41,7 +42,7 @@ text_is_utf8(const char *data, size_t length)
 		else if (lead >= 0xF0 && lead <= 0xF4)
 			follow = 3;
 		else
-			return false;
+			return (size_t) (character - begin);
 
 		/* overlong forms, surrogates and what is above U+10FFFF */
 		if (lead == 0xE0)
@@ -56,19 +57,25 @@ text_is_utf8(const char *data, size_t length)
 		for (; follow > 0; follow--, p++)
 		{
 			if (p >= end || *p < low || *p > high)
-				return false;
+				return (size_t) (character - begin);
 			low = 0x80;
 			high = 0xBF;
 		}
 	}
-	return true;
+	return length;
+}
+
+bool
+text_is_utf8(const char *data, size_t length)
+{
+	return text_utf8_length(data, length) == length;
 }
 
 /*
  * Does this JSON text hold an escaped NUL?  cJSON would end the string
  * there, so that we would check another value than PostgreSQL sees.  A
  * backslash that is itself escaped is taken for one too: such names do not
- * occur in claims or pull requests.
+ * occur in claims.
  */
 bool
 text_has_nul_escape(const char *json)

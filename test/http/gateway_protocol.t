@@ -128,6 +128,64 @@ subtest 'bodies of a push' => sub {
 	  'one that is nearly too long';
 };
 
+# What a body is refused for, and at which byte, by push and by pull alike.
+sub is_refused_at
+{
+	my ($content, $what, $byte, $name) = @_;
+	for my $path ($push, $pull)
+	{
+		my $reply = $gateway->post($path, token => $token, content => $content);
+		is_error($reply, 400, 'malformed_request', "$name: $path");
+		like $reply->{json}{error}{message},
+		  qr/^the body cannot be read as JSON: .*\Q$what\E.*, at byte $byte$/,
+		  "$name: message";
+	}
+	return;
+}
+
+subtest 'JSON that readers take differently, or not at all' => sub {
+	is_refused_at('{"changes":', 'ends too early', 12, 'cut off');
+	is_refused_at('{"a":1}x', 'follows the end', 8, 'something behind');
+	is_refused_at("{\"a\":\"\xff\"}", 'not UTF-8', 7, 'not UTF-8');
+	is_refused_at('{"a":"\u0000"}', 'escaped NUL', 7, 'escaped NUL');
+	is_refused_at('{"a":"\ud800"}', 'surrogate', 7, 'half a pair');
+	is_refused_at('{"since":"a","\u0073ince":"b"}', 'key twice', 14,
+		'a key twice');
+	is_refused_at('{"a":' . '[' x 64, 'too deeply', 69, '65 levels');
+	is_refused_at("{'a':1}", 'key in quotes', 2, 'another language');
+
+	my $deep = '{"a":' . '[' x 63 . ']' x 63 . '}';
+	is $gateway->post($_, token => $token, content => $deep)->{status}, 200,
+	  "64 levels: $_" for $push, $pull;
+	my $before = $cluster->sql($database, 'SELECT count(*) FROM tide.pushed');
+	is $gateway->post($push, token => $token, content =>
+		  '{"a":{"a":[{"a":1},{"a":2}]},"A":"\\\\u0000 \ud83d\ude00","":-1e5}')
+	  ->{status}, 200, 'what only looks like it';
+	is $cluster->sql($database, 'SELECT count(*) FROM tide.pushed'), $before + 1,
+	  'is stored';
+	is $gateway->post($pull, token => $token,
+		content => '{"since":"\\\\u0000"}')->{json}{echo}{since}, '\\u0000',
+	  'an escaped backslash in a pull';
+	my %many = map { ("x$_" => 1) } 1 .. 5000;
+	is $gateway->post($pull, token => $token, json => \%many)->{status}, 200,
+	  'any number of fields that are nobody\'s business';
+};
+
+subtest 'a bad body costs no connection' => sub {
+	my $alone = TideTest::Gateway->start(
+		database_url => 'host=127.0.0.1 port=1',
+		settings => { 'max-body-depth' => 4 });
+	is_error($alone->post($push, token => $token, content => '{"a":1'),
+		400, 'malformed_request', 'a push');
+	is_error($alone->post($pull, token => $token, content => '{"a":1'),
+		400, 'malformed_request', 'a pull');
+	is_error($alone->post($push, token => $token, content => '[[[[[]]]]]'),
+		400, 'malformed_request', 'max-body-depth');
+	is_error($alone->post($push, token => $token, content => '[[[[]]]]'),
+		503, 'try_again', 'a good one waits for the database');
+	is $alone->stop, 0;
+};
+
 subtest 'too long' => sub {
 	my $long = '{"x":"' . 'y' x 200_000 . '"}';
 	is_error($gateway->post($push, token => $token, content => $long),
@@ -240,6 +298,8 @@ subtest 'errors of the server' => sub {
 		[ 'TD007', 410, 'resync_required', 1 ],
 		[ 'TD008', 413, 'too_many_changes', 1 ],
 		[ 'TD009', 409, 'ambiguous_entity_type', 1 ],
+		[ 'TD010', 409, 'batch_id_reused', 1 ],
+		[ 'TD022', 400, 'bad_time', 1 ],
 		[ '0A000', 400, 'not_supported', 1 ],
 		[ '22P02', 400, 'invalid_value', 1 ],
 		[ '21000', 400, 'invalid_value', 1 ],
@@ -247,6 +307,7 @@ subtest 'errors of the server' => sub {
 		[ '42501', 403, 'not_allowed', 0 ],
 		[ '53200', 503, 'try_again', 0 ],
 		[ '55P03', 503, 'try_again', 0 ],
+		[ '55000', 500, 'internal_error', 0 ],
 		[ '57014', 503, 'try_again', 0 ],
 		[ '58030', 503, 'try_again', 0 ],
 		[ '08006', 503, 'try_again', 0 ],

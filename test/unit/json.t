@@ -1,0 +1,22 @@
+# Builds and runs json_test, whose TAP is this test's own.
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use File::Temp qw(tempdir);
+
+my $gateway = dirname(abs_path(__FILE__)) . '/../../gateway';
+my $program = tempdir(CLEANUP => 1) . '/json_test';
+
+my $log = `make -s -C "$gateway" JSON_TEST="$program" "$program" 2>&1`;
+if ($? != 0)
+{
+	print "1..1\nnot ok 1 - json_test builds\n";
+	$log =~ s/^/# /mg;
+	print $log;
+	exit 1;
+}
+my $status = system($program, $ENV{TIDE_SEED} ? $ENV{TIDE_SEED} : ());
+exit($status == 0 ? 0 : 1);
