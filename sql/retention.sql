@@ -13,7 +13,6 @@ SELECT tide.track('note', scope => 'user_id');
 INSERT INTO note SELECT i, 'ann', 'x' FROM generate_series(1, 10) i;
 
 -- bad input, and rights
-SET pg_tide.retention = 0;
 SELECT tide.prune('-1 day');
 SELECT tide.prune(NULL) IS NULL AS strict;
 CREATE ROLE regress_tide_nobody;
@@ -52,6 +51,28 @@ SELECT body FROM note WHERE id = 1;
 SELECT s->>'entityId' AS id, s->>'status' AS status FROM tide.push('{"changes": {"note": [{"id": 1, "body": "old", "lastModifiedAt": 0}, {"id": 10, "body": "resurrected", "user_id": "ann", "lastModifiedAt": "2020-01-01T00:00:00Z"}, {"id": 11, "user_id": "ann"}]}}') p, json_array_elements(p->'succeeded') s;
 SELECT s->>'entityId' AS id, s->'errors'->0->>'code' AS code FROM tide.push('{"changes": {"note": [{"id": 10, "body": "resurrected", "user_id": "ann", "lastModifiedAt": "2020-01-01T00:00:00Z"}]}}') p, json_array_elements(p->'failed') s;
 SELECT id FROM note WHERE id >= 10;
+
+-- by age: what a sample of that age saw finished goes, what came later stays
+SELECT tide.cursor() AS old \gset
+DELETE FROM note WHERE id = 3;
+INSERT INTO tide.sample VALUES (now() - interval '40 days', pg_current_snapshot());
+SELECT tide.cursor() AS young \gset
+DELETE FROM note WHERE id = 4;
+SELECT tide.prune('50 days') AS "nothing that old";
+SELECT p->'reset' AS reset, json_array_length(p->'deletedByType'->'note') AS deletions FROM tide.pull(:'old') p;
+SET pg_tide.retention = '45 d';
+SELECT tide.maintain() AS "nothing that old";
+RESET pg_tide.retention;
+SELECT tide.maintain() > 0 AS forgot;
+SELECT p->'reset' AS reset FROM tide.pull(:'old') p;
+SELECT p->'reset' AS reset, json_array_length(p->'deletedByType'->'note') AS deletions FROM tide.pull(:'young') p;
+SELECT count(*) AS tombstones FROM tide.tombstone WHERE key IN ('3', '4');
+SELECT tide.maintain() AS again, tide.prune() AS again;
+-- a late change from before the horizon; after it, tombstones still know
+SELECT s->>'entityId' AS id, s->'errors'->0->>'code' AS code FROM tide.push(jsonb_build_object('changes', jsonb_build_object('note', jsonb_build_array(
+	jsonb_build_object('id', 3, 'user_id', 'ann', 'lastModifiedAt', now() - interval '41 days'), jsonb_build_object('id', 4, 'user_id', 'ann', 'lastModifiedAt', now() - interval '39 days'),
+	jsonb_build_object('id', 12, 'user_id', 'ann', 'lastModifiedAt', now() - interval '39 days'))))) p, json_array_elements(p->'failed') s;
+SELECT id FROM note WHERE id IN (3, 4, 12);
 
 -- what is not finished is not forgotten: a transaction that was open, here this one
 SELECT tide.cursor() AS c2 \gset
