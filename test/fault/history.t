@@ -6,8 +6,8 @@
 # are other histories: the old cursor gives a reset with its reason, and the
 # same reply starts from the beginning.
 #
-# Seen to fail with history_mismatch() asking for nothing but the system's
-# identifier: each of the resets was missing.
+# Seen to fail with the checks of history_mismatch() left out, when each of the
+# resets was missing, and with the timeline's switch point not looked at.
 use strict;
 use warnings;
 
@@ -100,6 +100,16 @@ TideReplica::restore_data($cluster, $copy);
 $cluster->up or die $@;
 starts_over('an older copy of the data', 'history_lost', $replica);
 starts_over('an older copy, a cursor of the day after it', 'history_lost', $of_both);
+
+# The same copy, started and run on until there is more of everything than the
+# cursor has seen: same identifier, same timeline, a position that is there.
+my $before_copy = $replica->twin;
+change($cluster, 1 + $_ % 9, 2000 + $_) for 1 .. 30;
+TODO:
+{
+	local $TODO = 'needs generations, which come with a later issue';
+	starts_over('an older copy that ran on', 'history_lost', $before_copy);
+}
 
 $replica = TideReplica->new->pull($cluster, $database);
 
