@@ -15,6 +15,12 @@ COMMENT ON SEQUENCE tide.log_seq IS 'orders the entries of tide.log within a tra
 CREATE SEQUENCE tide.reg_seq AS integer NO CYCLE;
 COMMENT ON SEQUENCE tide.reg_seq IS 'numbers the registrations of tracked tables';
 
+-- A restored database has tables that were numbered elsewhere: no number of
+-- theirs may come again once the table is gone, so each installation begins
+-- somewhere of its own.
+SELECT pg_catalog.setval('tide.reg_seq',
+	CAST(pg_catalog.floor(pg_catalog.random() OPERATOR(pg_catalog.*) 1000000000) AS bigint) OPERATOR(pg_catalog.+) 1);
+
 CREATE TABLE tide.log (
 	xid			pg_catalog.xid8 NOT NULL,
 	seq			bigint NOT NULL,
@@ -46,6 +52,31 @@ CREATE TABLE tide.tombstone (
 COMMENT ON TABLE tide.tombstone IS 'deleted rows: key, scope and the stamp of the delete';
 
 CREATE INDEX tombstone_xid ON tide.tombstone (xid);
+
+CREATE TABLE tide.conflict (
+	id			bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	relid		oid NOT NULL,
+	reg			integer NOT NULL,
+	key			text COLLATE "C" NOT NULL,
+	scope		text COLLATE "C",
+	kind		text NOT NULL,
+	lost		jsonb,
+	lost_is_delete boolean NOT NULL,
+	lost_modified_at timestamptz,
+	lost_client_id text COLLATE "C",
+	stood		jsonb,
+	stood_modified_at timestamptz,
+	stood_client_id text COLLATE "C",
+	role		name NOT NULL,
+	subject		text,
+	at			timestamptz NOT NULL,
+	xid			pg_catalog.xid8 NOT NULL
+);
+COMMENT ON SEQUENCE tide.conflict_id_seq IS 'numbers conflicts, for tide.restore';
+CREATE INDEX conflict_key ON tide.conflict (relid, key);
+CREATE INDEX conflict_xid ON tide.conflict (xid);
+COMMENT ON TABLE tide.conflict IS 'versions that lost, and stamps that were not stored as they were sent';
+COMMENT ON COLUMN tide.conflict.kind IS 'superseded: a pushed version lost; overruled: a stored one did; adjusted: none, but the stamp was brought back or raised';
 
 CREATE TABLE tide.receipt (
 	role		name NOT NULL,
@@ -169,6 +200,21 @@ AS 'MODULE_PATHNAME', 'tide_push'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.push(jsonb, text[], text, text, boolean)
 IS 'apply a batch of changes; what cannot be stored is named and harms no other change';
+
+CREATE VIEW tide.conflicts AS
+SELECT c.id, c.at, CAST(c.relid AS pg_catalog.regclass) AS relation, c.key, c.scope, c.kind,
+	c.lost, c.lost_is_delete, c.lost_modified_at, c.lost_client_id,
+	c.stood, c.stood_modified_at, c.stood_client_id, c.role, c.subject
+FROM tide.conflict c WHERE c.kind OPERATOR(pg_catalog.<>) 'adjusted';
+COMMENT ON VIEW tide.conflicts IS 'versions that lost, each with the one that stood, until they are pruned; readable by whom the owner grants it';
+
+CREATE FUNCTION tide.restore(conflict_id bigint)
+RETURNS tide.verdict
+AS 'MODULE_PATHNAME', 'tide_restore'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION tide.restore(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION tide.restore(bigint)
+IS 'put a version that lost back, as a change of now and with the caller''s rights on the table';
 
 -- ---------------------------------------------------------------------
 -- Reading

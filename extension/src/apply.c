@@ -30,6 +30,7 @@
 #include "batch.h"
 #include "change.h"
 #include "changelog.h"
+#include "records.h"
 #include "errors.h"
 #include "wire.h"
 
@@ -88,7 +89,7 @@ is_same(Change *c, HeapTuple tuple, TupleDesc desc)
 }
 
 static void
-decide(Change *c, bool exists, bool same)
+judge(Change *c, bool exists, bool same)
 {
 	TrackedTable *t = c->table->t;
 	Current		current = {0};
@@ -101,8 +102,10 @@ decide(Change *c, bool exists, bool same)
 	current.server_time = stamp_server_time(t, exists ? &c->row_stamp : NULL);
 	if (exists && c->row_stamp.has_time)
 		current.just_above = stamp_just_above(t, c->row_stamp.time);
-	decision = decide_last_write_wins(&c->incoming, &current);
+	current.is_row = c->row_exists;
+	decision = decide(t->policy, &c->incoming, &current);
 	c->verdict = decision.verdict;
+	c->overrules = decision.overrules;
 	c->stored = decision.stored;
 	c->note = decision.note;
 }
@@ -144,7 +147,7 @@ judge_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc)
 	if (!access_has_text(&c->table->scopes, c->row_scope))
 		fail_forbidden(c);
 	else
-		decide(c, true, is_same(c, tuple, desc));
+		judge(c, true, is_same(c, tuple, desc));
 }
 
 /* read the rows of these changes; those that exist are judged */
@@ -296,7 +299,7 @@ judge_absent(Push *push, PushTable *table, List *changes)
 		if (is_forbidden(table, tombstone))
 			fail_forbidden(c);
 		else
-			decide(c, true, c->is_delete);
+			judge(c, true, c->is_delete);
 	}
 	foreach(lc, changes)
 	{
@@ -309,7 +312,7 @@ judge_absent(Push *push, PushTable *table, List *changes)
 			change_fail_as(c, "resync_required",
 						   "the row may have been deleted before what this database remembers");
 		else
-			decide(c, false, false);
+			judge(c, false, false);
 	}
 }
 
@@ -542,6 +545,7 @@ apply_group(Push *push, PushTable *table, List *changes, bool is_delete)
 	List	   *pending = changes;
 	int			attempt;
 
+	conflicts_load_known(push, table, changes);
 	for (attempt = 0; pending != NIL; attempt++)
 	{
 		List	   *existing,
@@ -561,6 +565,7 @@ apply_group(Push *push, PushTable *table, List *changes, bool is_delete)
 
 		existing = select_changes(pending, VERDICT_APPLIED, true);
 		absent = select_changes(pending, VERDICT_APPLIED, false);
+		conflicts_keep_rows(push, table, existing);
 		if (existing != NIL)
 			missed = write_rows(table, statement, existing);
 		if (absent != NIL && is_delete)

@@ -26,6 +26,7 @@
 #include "compat.h"
 #include "capture.h"
 #include "changelog.h"
+#include "records.h"
 #include "pg_tide.h"
 #include "wire.h"
 

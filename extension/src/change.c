@@ -718,7 +718,10 @@ read_stamp(Push *push, Change *c, RowMarks *marks)
 	marks->stamp ? marks->stamp : c->created_value;
 	const char *client = c->client_id;
 
-	if (v || c->has_given_stamp)
+	c->incoming.stands = push->restoring;
+	if (push->restoring)
+		client = push->client_id;
+	else if (v || c->has_given_stamp)
 	{
 		TimestampTz time = c->has_given_stamp ? c->given_stamp :
 		wire_read_time(v, "lastModifiedAt");
@@ -733,7 +736,7 @@ read_stamp(Push *push, Change *c, RowMarks *marks)
 		c->incoming.has_base = true;
 		c->incoming.base = stamp_round(t, wire_read_time(c->base_value, "base"));
 	}
-	if (client == NULL && marks->client)
+	if (client == NULL && marks->client && !push->restoring)
 	{
 		if (marks->client->type != jbvString)
 			ereport(ERROR,

@@ -71,6 +71,8 @@ typedef struct Change
 	bool		row_exists;
 	Stamp		row_stamp;		/* of the row, or of the tombstone */
 	char	   *row_scope;
+	bool		overrules;		/* the change stands against what is there */
+	char	   *before;			/* JSON of the row, where that is so */
 	int			place;			/* in the list that is being sorted out */
 	bool		written;		/* by the last statement */
 	bool		had_row;		/* as the attempt before found it */
@@ -89,6 +91,7 @@ typedef struct Push
 	MemoryContext context;
 	Access		access;
 	const char *client_id;		/* of the body, or of the claims */
+	bool		restoring;		/* tide.restore: stamps in the data are old */
 	bool		sql_names;		/* tide.upsert: names as in SQL, too */
 	List	   *tables;			/* of PushTable */
 	Change	   *changes;
@@ -114,6 +117,11 @@ extern void change_fail_as(Change *c, const char *code, const char *message);
 
 /* apply.c */
 extern void apply_group(Push *push, PushTable *table, List *changes, bool is_delete);
+
+/* conflicts.c */
+extern void conflicts_load_known(Push *push, PushTable *table, List *changes);
+extern void conflicts_keep_rows(Push *push, PushTable *table, List *changes);
+extern void conflicts_record(Push *push);
 
 /* push_reply.c */
 extern char *push_reply(Push *push);

@@ -1,143 +1,26 @@
 /*-------------------------------------------------------------------------
  *
  * changelog.c
- *	  pg_tide's own tables: change log, tombstones, samples, receipts, horizon.
- *
- * Callers have no rights on these tables, so every statement here runs as
- * their owner.  That is why none of them may see a type, cast or operator of
- * a user's: parameters are built-in types, every name is qualified.
+ *	  The change log, and samples of which transactions were visible when.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/transam.h"
-#include "access/xact.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_type.h"
 #include "commands/sequence.h"
-#include "executor/spi.h"
-#include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/xid8.h"
 
 #include "compat.h"
 #include "changelog.h"
 #include "history.h"
-#include "pg_tide.h"
-#include "plans.h"
+#include "owner.h"
 
 #define SAMPLE_INTERVAL (60 * INT64CONST(1000000))
 
 /* when this backend last saw or wrote a sample */
 static TimestampTz last_sample = 0;
-
-/* ---------- as the owner ---------- */
-
-typedef struct Elevation
-{
-	Oid			user;
-	int			context;
-} Elevation;
-
-static Oid
-own_relation(const char *name)
-{
-	Oid			relid = get_relname_relid(name, get_namespace_oid(TIDE_SCHEMA, false));
-
-	if (!OidIsValid(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation tide.%s does not exist", name),
-				 errhint("CREATE EXTENSION pg_tide in this database.")));
-	return relid;
-}
-
-static void
-elevate(Elevation *saved)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(own_relation("log")));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for tide.log");
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-
-	GetUserIdAndSecContext(&saved->user, &saved->context);
-	SetUserIdAndSecContext(owner, saved->context | SECURITY_LOCAL_USERID_CHANGE);
-}
-
-static void
-step_down(Elevation *saved)
-{
-	SetUserIdAndSecContext(saved->user, saved->context);
-}
-
-/*
- * Run one of our own statements as the owner of our tables, with a plan that
- * is kept.  Reads use the given snapshot (InvalidSnapshot: as a volatile
- * function would, seeing what this command wrote).  On an error the user is
- * restored with the (sub)transaction's abort.
- */
-static void
-run(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
-	Datum *values, const char *nulls, Snapshot snapshot, bool write)
-{
-	Elevation	saved;
-	int			code;
-
-	elevate(&saved);
-	if (*plan == NULL)
-	{
-		SPIPlanPtr	fresh = plans_prepare(sql, nargs, types);
-
-		if (SPI_keepplan(fresh) != 0)
-			elog(ERROR, "could not keep the plan of: %s", sql);
-		*plan = fresh;
-	}
-	if (!write)
-		plans_settle(*plan);
-	code = SPI_execute_snapshot(*plan, values, nulls, snapshot,
-								InvalidSnapshot, !write && snapshot != InvalidSnapshot,
-								true, 0);
-	step_down(&saved);
-	if (code < 0)
-		elog(ERROR, "could not run, %s: %s", SPI_result_code_string(code), sql);
-}
-
-static Datum
-text_array(char **strings, int n)
-{
-	Datum	   *elements = palloc(sizeof(Datum) * Max(n, 1));
-	bool	   *nulls = palloc(sizeof(bool) * Max(n, 1));
-	int			lower_bound = 1;
-	int			i;
-
-	for (i = 0; i < n; i++)
-	{
-		nulls[i] = (strings[i] == NULL);
-		elements[i] = nulls[i] ? (Datum) 0 : CStringGetTextDatum(strings[i]);
-	}
-	if (n == 0)
-		return PointerGetDatum(construct_empty_array(TEXTOID));
-	return PointerGetDatum(construct_md_array(elements, nulls, 1, &n, &lower_bound,
-											  TEXTOID, -1, false, TYPALIGN_INT));
-}
-
-static char *
-column_text(HeapTuple tuple, TupleDesc desc, int n)
-{
-	bool		isnull;
-	Datum		value = SPI_getbinval(tuple, desc, n, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
-}
 
 /* ---------- samples ---------- */
 
@@ -164,7 +47,7 @@ sample_if_due(void)
 		return;
 	last_sample = now;
 
-	run(&newest_plan, "SELECT pg_catalog.max(at) FROM tide.sample", 0, NULL, NULL,
+	owner_run(&newest_plan, "SELECT pg_catalog.max(at) FROM tide.sample", 0, NULL, NULL,
 		NULL, InvalidSnapshot, true);
 	values[0] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (!isnull && now - DatumGetTimestampTz(values[0]) < SAMPLE_INTERVAL &&
@@ -182,7 +65,7 @@ sample_if_due(void)
 		appendStringInfo(&text, "%s" UINT64_FORMAT, i ? "," : "", snapshot.xip[i]);
 	values[0] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[1] = CStringGetTextDatum(text.data);
-	run(&insert_plan,
+	owner_run(&insert_plan,
 		"INSERT INTO tide.sample (at, snapshot)"
 		" VALUES ($1, CAST($2 AS pg_catalog.pg_snapshot))",
 		2, types, values, NULL, InvalidSnapshot, true);
@@ -222,7 +105,7 @@ sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at)
 
 	values[0] = TimestampTzGetDatum(time);
 	SPI_connect();
-	run(&plan,
+	owner_run(&plan,
 		"SELECT CAST(s.snapshot AS pg_catalog.text), s.at FROM tide.sample s"
 		" WHERE s.at OPERATOR(pg_catalog.<=) $1 ORDER BY s.at DESC LIMIT 1",
 		1, types, values, NULL, GetActiveSnapshot(), false);
@@ -233,7 +116,7 @@ sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at)
 
 		bool		isnull;
 
-		parse_snapshot(column_text(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1),
+		parse_snapshot(owner_column_text(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1),
 					   result);
 		*at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
 												SPI_tuptable->tupdesc, 2, &isnull));
@@ -261,19 +144,19 @@ changelog_append(TrackedTable *t, const char *scope, const char *client_id,
 
 	/* the top-level id: those of subtransactions are in no snapshot's list */
 	values[0] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	values[1] = Int64GetDatum(nextval_internal(own_relation("log_seq"), false));
+	values[1] = Int64GetDatum(nextval_internal(owner_relation("log_seq"), false));
 	values[2] = ObjectIdGetDatum(t->relid);
 	values[3] = Int32GetDatum(t->reg);
 	values[4] = CStringGetTextDatum(scope ? scope : "");
 	values[5] = client_id ? CStringGetTextDatum(client_id) : (Datum) 0;
-	values[6] = text_array(keys, nkeys);
+	values[6] = owner_text_array(keys, nkeys);
 	memset(nulls, ' ', sizeof(nulls));
 	if (client_id == NULL)
 		nulls[5] = 'n';
 
 	SPI_connect();
 	sample_if_due();
-	run(&plan,
+	owner_run(&plan,
 		"INSERT INTO tide.log (xid, seq, relid, reg, scope, client_id, keys)"
 		" VALUES ($1, $2, $3, $4, $5, $6, $7)",
 		7, types, values, nulls, InvalidSnapshot, true);
@@ -283,7 +166,7 @@ changelog_append(TrackedTable *t, const char *scope, const char *client_id,
 int32
 changelog_next_reg(void)
 {
-	return (int32) nextval_internal(own_relation("reg_seq"), false);
+	return (int32) nextval_internal(owner_relation("reg_seq"), false);
 }
 
 /* rows of one of the statements below */
@@ -305,8 +188,8 @@ collect_entries(List *entries)
 		entry->seq = DatumGetInt64(SPI_getbinval(tuple, desc, 2, &isnull));
 		entry->relid = DatumGetObjectId(SPI_getbinval(tuple, desc, 3, &isnull));
 		entry->reg = DatumGetInt32(SPI_getbinval(tuple, desc, 4, &isnull));
-		entry->scope = column_text(tuple, desc, 5);
-		entry->client_id = column_text(tuple, desc, 6);
+		entry->scope = owner_column_text(tuple, desc, 5);
+		entry->client_id = owner_column_text(tuple, desc, 6);
 		deconstruct_array(DatumGetArrayTypeP(SPI_getbinval(tuple, desc, 7, &isnull)),
 						  TEXTOID, -1, false, TYPALIGN_INT,
 						  &keys, NULL, &entry->nkeys);
@@ -348,7 +231,7 @@ scopes_with_shared(const ScopeSet *scopes)
 	for (i = 0; i < scopes->n; i++)
 		if (scopes->scopes[i][0] != '\0')
 			all[n++] = scopes->scopes[i];
-	return text_array(all, n);
+	return owner_text_array(all, n);
 }
 
 List *
@@ -389,7 +272,7 @@ changelog_read(const TideSnapshot *seen, const ScopeSet *scopes,
 		values[4] = PointerGetDatum(construct_array(running, seen->nxip, XID8OID,
 													sizeof(uint64), FLOAT8PASSBYVAL,
 													TYPALIGN_DOUBLE));
-		run(&plans[which][1], sql[which][1], 5, types, values, nulls,
+		owner_run(&plans[which][1], sql[which][1], 5, types, values, nulls,
 			GetActiveSnapshot(), false);
 		MemoryContextSwitchTo(caller);
 		result = collect_entries(result);
@@ -405,7 +288,7 @@ changelog_read(const TideSnapshot *seen, const ScopeSet *scopes,
 		values[1] = FullTransactionIdGetDatum(FullTransactionIdFromU64(beyond ? after_xid : seen->xmax));
 		values[2] = Int64GetDatum(beyond ? after_seq : PG_INT64_MIN);
 		values[3] = Int32GetDatum(max_entries - list_length(result));
-		run(&plans[which][0], sql[which][0], 4, types, values, nulls,
+		owner_run(&plans[which][0], sql[which][0], 4, types, values, nulls,
 			GetActiveSnapshot(), false);
 		MemoryContextSwitchTo(caller);
 		result = collect_entries(result);
@@ -413,275 +296,4 @@ changelog_read(const TideSnapshot *seen, const ScopeSet *scopes,
 	}
 	SPI_finish();
 	return result;
-}
-
-/* ---------- tombstones ---------- */
-
-/* in pieces, so that a huge DELETE does not make huge arrays */
-#define TOMBSTONES_PER_STATEMENT 5000
-
-static void
-write_some_tombstones(TrackedTable *t, Tombstone *tombstones, int n)
-{
-	static SPIPlanPtr plan = NULL;
-	static Oid	types[6] = {OIDOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-	TIMESTAMPTZARRAYOID, XID8OID};
-	Datum		values[6];
-	char	  **keys = palloc(sizeof(char *) * n);
-	char	  **clients = palloc(sizeof(char *) * n);
-	char	  **scopes = palloc(sizeof(char *) * n);
-	Datum	   *times = palloc(sizeof(Datum) * n);
-	bool	   *no_time = palloc(sizeof(bool) * n);
-	int			lower_bound = 1;
-	int			i;
-
-	for (i = 0; i < n; i++)
-	{
-		keys[i] = tombstones[i].key;
-		clients[i] = unconstify(char *, tombstones[i].stamp.client_id);
-		scopes[i] = tombstones[i].scope;
-		times[i] = TimestampTzGetDatum(tombstones[i].stamp.time);
-		no_time[i] = !tombstones[i].stamp.has_time;
-	}
-	values[0] = ObjectIdGetDatum(t->relid);
-	values[1] = text_array(keys, n);
-	values[2] = text_array(clients, n);
-	values[3] = text_array(scopes, n);
-	values[4] = PointerGetDatum(construct_md_array(times, no_time, 1, &n, &lower_bound,
-												   TIMESTAMPTZOID, sizeof(TimestampTz),
-												   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	values[5] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	run(&plan,
-		"INSERT INTO tide.tombstone AS old (relid, key, client_id, scope, modified_at, xid)"
-		" SELECT $1, n.key, n.client_id, n.scope, n.modified_at, $6"
-		" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3),"
-		"  pg_catalog.unnest($4), pg_catalog.unnest($5)) n(key, client_id, scope, modified_at)"
-		" ORDER BY n.key COLLATE pg_catalog.\"C\""
-		" ON CONFLICT (relid, key) DO UPDATE SET modified_at = excluded.modified_at,"
-		"  client_id = excluded.client_id, scope = excluded.scope, xid = excluded.xid"
-		" WHERE old.modified_at IS NULL"
-		"  OR excluded.modified_at OPERATOR(pg_catalog.>) old.modified_at"
-		"  OR (excluded.modified_at OPERATOR(pg_catalog.=) old.modified_at"
-		"   AND (old.client_id IS NULL OR excluded.client_id OPERATOR(pg_catalog.>=) old.client_id))",
-		6, types, values, NULL, InvalidSnapshot, true);
-}
-
-/*
- * No key may be among them twice.
- */
-void
-tombstone_write(TrackedTable *t, Tombstone *tombstones, int n)
-{
-	int			i;
-
-	SPI_connect();
-	for (i = 0; i < n; i += TOMBSTONES_PER_STATEMENT)
-	{
-		MemoryContext piece = AllocSetContextCreate(CurrentMemoryContext, "pg_tide tombstones",
-													ALLOCSET_DEFAULT_SIZES);
-		MemoryContext old = MemoryContextSwitchTo(piece);
-
-		write_some_tombstones(t, tombstones + i, Min(n - i, TOMBSTONES_PER_STATEMENT));
-		MemoryContextSwitchTo(old);
-		MemoryContextDelete(piece);
-	}
-	SPI_finish();
-}
-
-/*
- * A palloc'd list of Tombstone, in no order.  snapshot: InvalidSnapshot for
- * one of this command.
- */
-List *
-tombstone_read(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot)
-{
-	static SPIPlanPtr plan = NULL;
-	static Oid	types[2] = {OIDOID, TEXTARRAYOID};
-	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext spi;
-	List	   *result = NIL;
-	Datum		values[2];
-	uint64		i;
-
-	if (nkeys == 0)
-		return NIL;
-	values[0] = ObjectIdGetDatum(t->relid);
-	values[1] = text_array(keys, nkeys);
-	SPI_connect();
-	run(&plan,
-		"SELECT o.key, o.modified_at, o.client_id, o.scope FROM tide.tombstone o"
-		" WHERE o.relid OPERATOR(pg_catalog.=) $1 AND o.key OPERATOR(pg_catalog.=) ANY ($2)",
-		2, types, values, NULL, snapshot, snapshot == InvalidSnapshot);
-	spi = MemoryContextSwitchTo(caller);
-	for (i = 0; i < SPI_processed; i++)
-	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		Tombstone  *tombstone = palloc0(sizeof(Tombstone));
-		Datum		time;
-		bool		isnull;
-
-		tombstone->key = column_text(tuple, desc, 1);
-		time = SPI_getbinval(tuple, desc, 2, &isnull);
-		tombstone->stamp.has_time = !isnull;
-		if (!isnull)
-			tombstone->stamp.time = DatumGetTimestampTz(time);
-		tombstone->stamp.client_id = column_text(tuple, desc, 3);
-		tombstone->scope = column_text(tuple, desc, 4);
-		result = lappend(result, tombstone);
-	}
-	MemoryContextSwitchTo(spi);
-	SPI_finish();
-	return result;
-}
-
-/* ---------- receipts ---------- */
-
-/* whose a receipt is: the role that pushes, and the user of its claims */
-static void
-receipt_owner(Datum *values, const char *subject, const char *batch_id)
-{
-	values[0] = DirectFunctionCall1(namein,
-									CStringGetDatum(GetUserNameFromId(GetUserId(), false)));
-	values[1] = CStringGetTextDatum(subject ? subject : "");
-	values[2] = CStringGetTextDatum(batch_id);
-}
-
-char *
-receipt_read(const char *subject, const char *batch_id, Snapshot snapshot,
-			 bytea **body_hash)
-{
-	static SPIPlanPtr plan = NULL;
-	static Oid	types[3] = {NAMEOID, TEXTOID, TEXTOID};
-	MemoryContext caller = CurrentMemoryContext;
-	Datum		values[3];
-	char	   *reply = NULL;
-
-	receipt_owner(values, subject, batch_id);
-	SPI_connect();
-	run(&plan,
-		"SELECT r.body_hash, r.reply FROM tide.receipt r"
-		" WHERE r.role OPERATOR(pg_catalog.=) $1 AND r.subject OPERATOR(pg_catalog.=) $2"
-		" AND r.batch_id OPERATOR(pg_catalog.=) $3",
-		3, types, values, NULL, snapshot, snapshot == InvalidSnapshot);
-	if (SPI_processed > 0)
-	{
-		MemoryContext old = MemoryContextSwitchTo(caller);
-		bool		isnull;
-
-		*body_hash = DatumGetByteaPCopy(SPI_getbinval(SPI_tuptable->vals[0],
-													  SPI_tuptable->tupdesc, 1, &isnull));
-		reply = column_text(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);
-		MemoryContextSwitchTo(old);
-	}
-	SPI_finish();
-	return reply;
-}
-
-void
-receipt_write(const char *subject, const char *batch_id, bytea *body_hash,
-			  const char *reply)
-{
-	static SPIPlanPtr plan = NULL;
-	static Oid	types[6] = {NAMEOID, TEXTOID, TEXTOID, BYTEAOID, TEXTOID, XID8OID};
-	Datum		values[6];
-
-	receipt_owner(values, subject, batch_id);
-	values[3] = PointerGetDatum(body_hash);
-	values[4] = CStringGetTextDatum(reply);
-	values[5] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	SPI_connect();
-	run(&plan,
-		"INSERT INTO tide.receipt (role, subject, batch_id, body_hash, reply, xid)"
-		" VALUES ($1, $2, $3, $4, $5, $6)",
-		6, types, values, NULL, InvalidSnapshot, true);
-	SPI_finish();
-}
-
-/* ---------- the horizon ---------- */
-
-/* snapshot: InvalidSnapshot for one of this command */
-bool
-horizon_read(Snapshot snapshot, Horizon *horizon)
-{
-	static SPIPlanPtr plan = NULL;
-	bool		found;
-
-	SPI_connect();
-	run(&plan, "SELECT h.xid, h.at, h.pruned_at FROM tide.horizon h"
-		" ORDER BY h.xid DESC LIMIT 1",
-		0, NULL, NULL, NULL, snapshot, snapshot == InvalidSnapshot);
-	found = (SPI_processed > 0);
-	if (found)
-	{
-		HeapTuple	tuple = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		isnull;
-
-		horizon->xid = U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(tuple, desc, 1, &isnull)));
-		horizon->at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 2, &isnull));
-		horizon->pruned_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 3, &isnull));
-	}
-	SPI_finish();
-	return found;
-}
-
-void
-horizon_set(const Horizon *horizon)
-{
-	static SPIPlanPtr delete_plan = NULL;
-	static SPIPlanPtr insert_plan = NULL;
-	static Oid	types[3] = {XID8OID, TIMESTAMPTZOID, TIMESTAMPTZOID};
-	Datum		values[3];
-
-	values[0] = FullTransactionIdGetDatum(FullTransactionIdFromU64(horizon->xid));
-	values[1] = TimestampTzGetDatum(horizon->at);
-	values[2] = TimestampTzGetDatum(horizon->pruned_at);
-	SPI_connect();
-	run(&delete_plan, "DELETE FROM tide.horizon", 0, NULL, NULL, NULL,
-		InvalidSnapshot, true);
-	run(&insert_plan, "INSERT INTO tide.horizon (xid, at, pruned_at) VALUES ($1, $2, $3)",
-		3, types, values, NULL, InvalidSnapshot, true);
-	SPI_finish();
-}
-
-/*
- * The oldest first, so that emptied pages of the indexes are whole and can be
- * used again: new entries have higher transaction ids.  Deleting waits for
- * nobody and nobody for it: entries are never updated.
- */
-int64
-changelog_forget(uint64 horizon, int max_rows)
-{
-	static SPIPlanPtr plans[4] = {NULL, NULL, NULL, NULL};
-	static const char *const sql[4] = {
-		"DELETE FROM tide.log WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-		" SELECT l.ctid FROM tide.log l WHERE l.reg OPERATOR(pg_catalog.>) 0"
-		" AND l.xid OPERATOR(pg_catalog.<) $1 ORDER BY l.xid, l.seq LIMIT $2))",
-		"DELETE FROM tide.tombstone WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-		" SELECT o.ctid FROM tide.tombstone o WHERE o.xid OPERATOR(pg_catalog.<) $1"
-		" ORDER BY o.xid LIMIT $2))",
-		"DELETE FROM tide.receipt WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-		" SELECT r.ctid FROM tide.receipt r WHERE r.xid OPERATOR(pg_catalog.<) $1"
-		" ORDER BY r.xid LIMIT $2))",
-		"DELETE FROM tide.sample WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-		" SELECT s.ctid FROM tide.sample s"
-		" WHERE pg_catalog.pg_snapshot_xmin(s.snapshot) OPERATOR(pg_catalog.<) $1"
-		" LIMIT $2))"
-	};
-	static Oid	types[2] = {XID8OID, INT4OID};
-	Datum		values[2];
-	int64		removed = 0;
-	int			i;
-
-	values[0] = FullTransactionIdGetDatum(FullTransactionIdFromU64(horizon));
-	values[1] = Int32GetDatum(max_rows);
-	SPI_connect();
-	for (i = 0; i < lengthof(plans); i++)
-	{
-		run(&plans[i], sql[i], 2, types, values, NULL, InvalidSnapshot, true);
-		removed += SPI_processed;
-	}
-	SPI_finish();
-	return removed;
 }

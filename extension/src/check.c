@@ -21,6 +21,7 @@
 
 #include "compat.h"
 #include "changelog.h"
+#include "records.h"
 #include "pg_tide.h"
 #include "registry.h"
 

@@ -19,6 +19,13 @@ typedef enum Verdict
 	VERDICT_FAILED
 } Verdict;
 
+typedef enum ConflictPolicy
+{
+	POLICY_LAST_WRITE_WINS,
+	POLICY_CLIENT_WINS,
+	POLICY_SERVER_WINS
+} ConflictPolicy;
+
 typedef struct Incoming
 {
 	bool		has_stamp;
@@ -27,11 +34,17 @@ typedef struct Incoming
 	bool		has_base;
 	TimestampTz base;			/* in the column's precision */
 	bool		is_ahead;		/* the stamp is beyond the allowed skew */
+	bool		stands;			/* whatever is there: put back by hand */
+	bool		is_known;		/* a change with this stamp was judged before,
+								 * and what stands has another one */
+	Stamp		known_stored;	/* the stamp it was stored with then; no time:
+								 * it lost */
 } Incoming;
 
 typedef struct Current
 {
 	bool		exists;			/* a row, or a tombstone */
+	bool		is_row;
 	Stamp		stamp;
 	bool		same;			/* has what the incoming change would store */
 	TimestampTz just_above;		/* smallest time above the stamp's */
@@ -43,9 +56,11 @@ typedef struct Decision
 {
 	Verdict		verdict;
 	Stamp		stored;			/* the stamp to store, if applied */
+	bool		overrules;		/* applied against a version that had a claim
+								 * of its own: that one is a loser to keep */
 	const char *note;			/* static; NULL: nothing to say */
 } Decision;
 
-extern Decision decide_last_write_wins(const Incoming *in, const Current *current);
+extern Decision decide(ConflictPolicy policy, const Incoming *in, const Current *current);
 
 #endif							/* TIDE_DECIDE_H */

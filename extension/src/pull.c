@@ -29,6 +29,7 @@
 
 #include "compat.h"
 #include "changelog.h"
+#include "records.h"
 #include "errors.h"
 #include "history.h"
 #include "pg_tide.h"

@@ -19,6 +19,7 @@
 
 #include "compat.h"
 #include "changelog.h"
+#include "records.h"
 #include "history.h"
 #include "pg_tide.h"
 #include "pull.h"

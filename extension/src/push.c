@@ -25,6 +25,7 @@
 #include "compat.h"
 #include "change.h"
 #include "changelog.h"
+#include "records.h"
 #include "errors.h"
 #include "history.h"
 #include "pg_tide.h"
@@ -35,6 +36,7 @@
 PG_FUNCTION_INFO_V1(tide_push);
 PG_FUNCTION_INFO_V1(tide_upsert);
 PG_FUNCTION_INFO_V1(tide_delete);
+PG_FUNCTION_INFO_V1(tide_restore);
 
 /* ---------- the batch ---------- */
 
@@ -185,6 +187,14 @@ run_atomic(Push *push)
 	fail_others(push);
 }
 
+static void
+finish_push(Push *push)
+{
+	send_superseded_again(push);
+	push_read_entities(push);
+	conflicts_record(push);
+}
+
 /*
  * Convert and carry out push->changes.  Must run in push->context, connected
  * to SPI.
@@ -196,8 +206,7 @@ run_push(Push *push)
 	if (push->atomic)
 	{
 		run_atomic(push);
-		send_superseded_again(push);
-		push_read_entities(push);
+		finish_push(push);
 		return;
 	}
 	for (;;)
@@ -217,8 +226,7 @@ run_push(Push *push)
 		work_in_units(push, convertible(push, true));
 		break;
 	}
-	send_superseded_again(push);
-	push_read_entities(push);
+	finish_push(push);
 }
 
 static void
@@ -505,6 +513,23 @@ one_change(FunctionCallInfo fcinfo, bool is_delete)
 	return result;
 }
 
+/* of a lost delete only the key is kept */
+static char *
+key_json(TrackedTable *t, const char *key)
+{
+	Datum		values[INDEX_MAX_KEYS];
+	StringInfoData buf;
+	int			level = wire_begin();
+
+	wire_key_values(t, key, values);
+	initStringInfo(&buf);
+	appendStringInfoChar(&buf, '{');
+	wire_append_key_members(&buf, t, values);
+	appendStringInfoChar(&buf, '}');
+	wire_end(level);
+	return buf.data;
+}
+
 Datum
 tide_upsert(PG_FUNCTION_ARGS)
 {
@@ -515,4 +540,38 @@ Datum
 tide_delete(PG_FUNCTION_ARGS)
 {
 	return one_change(fcinfo, true);
+}
+
+Datum
+tide_restore(PG_FUNCTION_ARGS)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	int64		id = PG_GETARG_INT64(0);
+	Push		push = {0};
+	Conflict   *conflict;
+	Jsonb	   *lost;
+	Change	   *c;
+	Datum		result;
+
+	open_push(&push, NULL, NULL);
+	settle_client_id(&push);
+	push.restoring = true;
+	conflict = conflict_by_id(id);
+	if (conflict == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("there is no conflict " INT64_FORMAT, id),
+				 errhint("The view tide.conflicts lists them, until they are pruned.")));
+	c = push_new_change(&push);
+	c->table = push_table(&push, conflict->relid);
+	c->entity_type = c->table->t->entity_type;
+	c->delete_action = conflict->lost_is_delete;
+	if (conflict->lost == NULL)
+		conflict->lost = key_json(c->table->t, conflict->key);
+	lost = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(conflict->lost)));
+	c->data = &lost->root;
+	run_push(&push);
+	result = verdict_datum(fcinfo, &push, caller);
+	SPI_finish();
+	return result;
 }

@@ -20,6 +20,7 @@
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
@@ -37,6 +38,7 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
+#include "decide.h"
 #include "errors.h"
 #include "pg_tide.h"
 #include "plans.h"
@@ -372,6 +374,10 @@ load_setting(TrackedTable *t, const char *arg, bool columns)
 			t->shared = true;
 		else if (strcmp(name, "naming") == 0)
 			t->camel = (strcmp(value, "camel") == 0);
+		else if (strcmp(name, "conflict") == 0)
+			t->policy = strcmp(value, "client_wins") == 0 ? POLICY_CLIENT_WINS :
+				strcmp(value, "server_wins") == 0 ? POLICY_SERVER_WINS :
+				POLICY_LAST_WRITE_WINS;
 		else if (strcmp(name, "utc") == 0)
 			t->utc = (strcmp(value, "true") == 0);
 		return;
@@ -482,6 +488,10 @@ load_table(Relation rel)
 			set_broken(t, pstrdup("it has no primary key"));
 		for (i = 0; i < trigger->tgnargs; i++)
 			load_setting(t, trigger->tgargs[i], true);
+		if (rel->rd_rel->relispartition || rel->rd_rel->relhassubclass ||
+			rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT ||
+			has_superclass(t->relid))
+			set_broken(t, pstrdup("it has become a partition, part of an inheritance tree, or unlogged"));
 		if (!t->broken && t->nkeys_tracked != t->nkeys)
 			set_broken(t, pstrdup("its primary key has changed"));
 		if (!t->broken && (!t->modified_at || !t->client_id ||

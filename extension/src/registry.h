@@ -71,6 +71,7 @@ typedef struct TrackedTable
 	bool		shared;
 	bool		camel;
 	bool		utc;
+	int			policy;			/* a ConflictPolicy */
 	AttrNumber	scope;			/* invalid if shared */
 	AttrNumber	modified_at;
 	AttrNumber	client_id;

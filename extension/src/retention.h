@@ -9,6 +9,7 @@
 #define TIDE_RETENTION_H
 
 #include "changelog.h"
+#include "records.h"
 #include "cursor.h"
 
 /*

@@ -33,6 +33,8 @@
 
 #include "compat.h"
 #include "changelog.h"
+#include "records.h"
+#include "decide.h"
 #include "pg_tide.h"
 #include "registry.h"
 
@@ -50,6 +52,7 @@ typedef struct TrackOptions
 	char	   *client_id;
 	char	   *version;
 	char	   *deleted_at;
+	char	   *conflict;		/* NULL: last_write_wins */
 	bool		camel;
 	bool		utc;
 	List	   *exclude;		/* of char * */
@@ -483,18 +486,18 @@ name_option(FunctionCallInfo fcinfo, int n)
 static void
 check_conflict_option(const char *conflict)
 {
-	if (conflict == NULL || strcmp(conflict, "last_write_wins") == 0)
+	if (conflict == NULL || strcmp(conflict, "last_write_wins") == 0 ||
+		strcmp(conflict, "client_wins") == 0 || strcmp(conflict, "server_wins") == 0)
 		return;
-	if (strcmp(conflict, "client_wins") == 0 || strcmp(conflict, "server_wins") == 0 ||
-		strcmp(conflict, "merge") == 0 || strchr(conflict, '.'))
+	if (strcmp(conflict, "merge") == 0 || strchr(conflict, '.'))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("conflict policy \"%s\" is not supported yet", conflict),
-				 errhint("Use 'last_write_wins'.")));
+				 errhint("Use 'last_write_wins', 'client_wins' or 'server_wins'.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unknown conflict policy \"%s\"", conflict),
-			 errhint("Use 'last_write_wins'.")));
+			 errhint("Use 'last_write_wins', 'client_wins' or 'server_wins'.")));
 }
 
 static void
@@ -512,7 +515,8 @@ read_options(FunctionCallInfo fcinfo, TrackOptions *o)
 	o->entity_type = text_option(fcinfo, 1);
 	o->scope = text_option(fcinfo, 2);
 	o->shared = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
-	check_conflict_option(text_option(fcinfo, 4));
+	o->conflict = text_option(fcinfo, 4);
+	check_conflict_option(o->conflict);
 	o->modified_at = name_option(fcinfo, 5);
 	o->client_id = name_option(fcinfo, 6);
 	o->version = name_option(fcinfo, 7);
@@ -593,6 +597,8 @@ create_triggers(const char *table, TrackOptions *o, int32 reg, List *keys)
 		add_argument(&args, "key", lfirst(lc));
 	add_argument(&args, "scope", o->scope);
 	add_argument(&args, "shared", o->shared ? "true" : NULL);
+	if (o->conflict && strcmp(o->conflict, "last_write_wins") != 0)
+		add_argument(&args, "conflict", o->conflict);
 	add_argument(&args, "modified_at", o->modified_at);
 	add_argument(&args, "client_id", o->client_id);
 	add_argument(&args, "version", o->version);
@@ -823,7 +829,9 @@ tide_tracked_tables(PG_FUNCTION_ARGS)
 		values[1] = CStringGetTextDatum(t->entity_type);
 		set_name(values, nulls, 2, t, t->scope);
 		values[3] = BoolGetDatum(t->shared);
-		values[4] = CStringGetTextDatum("last_write_wins");
+		values[4] = CStringGetTextDatum(t->policy == POLICY_CLIENT_WINS ? "client_wins" :
+										t->policy == POLICY_SERVER_WINS ? "server_wins" :
+										"last_write_wins");
 		set_name(values, nulls, 5, t, t->modified_at);
 		set_name(values, nulls, 6, t, t->client_id);
 		set_name(values, nulls, 7, t, t->version);

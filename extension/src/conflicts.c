@@ -1,0 +1,201 @@
+/*-------------------------------------------------------------------------
+ *
+ * conflicts.c
+ *	  Remembering versions that lost, and putting one back: tide.restore.
+ *
+ * What is remembered has a second use: a change that comes again is known by
+ * its stamp, also when that was not the stamp that was stored, or when its
+ * version has been overruled since.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "change.h"
+#include "changelog.h"
+#include "records.h"
+#include "pull.h"
+#include "wire.h"
+
+/* which of these changes were judged before, as committed by now */
+void
+conflicts_load_known(Push *push, PushTable *table, List *changes)
+{
+	MemoryContext old = MemoryContextSwitchTo(push->context);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	KeyMap	   *map = keymap_new(push->context, list_length(changes) * 2);
+	char	  **keys = palloc(sizeof(char *) * list_length(changes));
+	ListCell   *lc;
+	int			n = 0;
+
+	foreach(lc, changes)
+	{
+		Change	   *c = lfirst(lc);
+
+		keys[n++] = c->key_text;
+		keymap_put(map, c->key_text, c);
+	}
+	foreach(lc, conflict_read(table->t, keys, n, snapshot))
+	{
+		Conflict   *conflict = lfirst(lc);
+		Change	   *c = keymap_get(map, conflict->key);
+
+		if (!c->incoming.has_stamp ||
+			stamp_compare(&c->incoming.stamp, &conflict->lost_stamp) != 0)
+			continue;
+		c->incoming.is_known = true;
+		memset(&c->incoming.known_stored, 0, sizeof(Stamp));
+		if (strcmp(conflict->kind, CONFLICT_ADJUSTED) == 0)
+			c->incoming.known_stored = conflict->stood_stamp;
+	}
+	UnregisterSnapshot(snapshot);
+	MemoryContextSwitchTo(old);
+}
+
+/* the rows that changes are about to overrule, as they are before that */
+void
+conflicts_keep_rows(Push *push, PushTable *table, List *changes)
+{
+	MemoryContext old = MemoryContextSwitchTo(push->context);
+	Pull		pull = {0};
+	PullTable  *read = palloc0(sizeof(PullTable));
+	ListCell   *lc;
+	int			level;
+
+	pull.context = push->context;
+	pull.tables = list_make1(read);
+	read->t = table->t;
+	read->scopes = table->scopes;
+	read->seen = keymap_new(push->context, 16);
+	foreach(lc, changes)
+	{
+		Change	   *c = lfirst(lc);
+
+		c->before = NULL;
+		if (c->overrules)
+			(void) pull_add(&pull, read, c->key_text);
+	}
+	if (pull.items != NIL)
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		pull_fetch_rows(&pull);
+		level = wire_begin();
+		foreach(lc, changes)
+		{
+			Change	   *c = lfirst(lc);
+			PullItem   *item = c->overrules ? keymap_get(read->seen, c->key_text) : NULL;
+			StringInfoData buf;
+
+			if (item == NULL || !item->have_row)
+				continue;
+			initStringInfo(&buf);
+			wire_append_row(&buf, table->t, item->values, item->nulls);
+			c->before = buf.data;
+		}
+		wire_end(level);
+		PopActiveSnapshot();
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* the pushed version, as JSON: its key and what was sent */
+static char *
+sent_json(Change *c)
+{
+	TrackedTable *t = c->table->t;
+	StringInfoData buf;
+	int			att = -1;
+
+	if (c->is_delete)
+		return NULL;
+	initStringInfo(&buf);
+	appendStringInfoChar(&buf, '{');
+	wire_append_key_members(&buf, t, c->key);
+	while ((att = bms_next_member(c->sent, att)) >= 0)
+	{
+		appendStringInfoChar(&buf, ',');
+		escape_json(&buf, tracked_column(t, att)->wire);
+		appendStringInfoChar(&buf, ':');
+		if (c->nulls[att - 1])
+			appendStringInfoString(&buf, "null");
+		else
+			wire_append_value(&buf, t, tracked_column(t, att), c->values[att - 1]);
+	}
+	appendStringInfoChar(&buf, '}');
+	return buf.data;
+}
+
+/* false: there is nothing about this change to remember */
+static bool
+conflict_of(Push *push, Change *c, Conflict *conflict)
+{
+	memset(conflict, 0, sizeof(*conflict));
+	conflict->key = c->key_text;
+	conflict->scope = c->row_scope;
+	if (c->verdict == VERDICT_SUPERSEDED && !c->incoming.is_known)
+	{
+		conflict->kind = CONFLICT_SUPERSEDED;
+		conflict->lost = sent_json(c);
+		conflict->lost_is_delete = c->is_delete;
+		conflict->lost_stamp = c->incoming.stamp;
+		conflict->stood_stamp = c->row_stamp;
+	}
+	else if (c->verdict == VERDICT_APPLIED && c->overrules)
+	{
+		conflict->kind = CONFLICT_OVERRULED;
+		conflict->lost = c->row_exists ? c->before : NULL;
+		conflict->lost_is_delete = !c->row_exists;
+		conflict->lost_stamp = c->row_stamp;
+		conflict->stood_stamp = c->stored;
+	}
+	else
+		return false;
+	conflict->stood = push_entity(push, c);
+	return true;
+}
+
+/* a stamp that was brought back or raised must be known when it comes again */
+static bool
+adjustment_of(Change *c, Conflict *conflict)
+{
+	if (c->verdict != VERDICT_APPLIED || !c->incoming.has_stamp ||
+		stamp_compare(&c->incoming.stamp, &c->stored) == 0)
+		return false;
+	memset(conflict, 0, sizeof(*conflict));
+	conflict->key = c->key_text;
+	conflict->scope = c->row_scope;
+	conflict->kind = CONFLICT_ADJUSTED;
+	conflict->lost_is_delete = c->is_delete;
+	conflict->lost_stamp = c->incoming.stamp;
+	conflict->stood_stamp = c->stored;
+	return true;
+}
+
+/* after the rows were read as they now stand */
+void
+conflicts_record(Push *push)
+{
+	int			level = wire_begin();
+	int			i;
+
+	for (i = 0; i < push->nchanges; i++)
+	{
+		Change	   *c = &push->changes[i];
+		Conflict	conflict;
+
+		if (c->verdict == VERDICT_FAILED)
+			continue;
+		if (conflict_of(push, c, &conflict))
+			conflict_write(c->table->t, &conflict, push->access.subject);
+		if (adjustment_of(c, &conflict))
+			conflict_write(c->table->t, &conflict, push->access.subject);
+	}
+	wire_end(level);
+}
