@@ -158,18 +158,55 @@ subtest 'bodies of a push' => sub {
 	is push_text('{"changes": []}')->{status}, 200, 'in both forms';
 };
 
-subtest 'what later versions will do' => sub {
-	my %later = (
-		batchId => '"b"',
-		atomic => 'true',
-		cursor => '"AQ"');
-	for my $field (sort keys %later)
-	{
-		is_error(push_text(qq({"$field": $later{$field},
-			"changes": {"note": [{"id": "never"}]}})),
-			400, 'not_supported', $field);
-	}
+subtest 'duplicate keys' => sub {
+	# the last would win, and what the first said would be lost
+	my %bad = (
+		'changes' => '{"changes": {"note": [{"id": "double"}]}, "changes": {}}',
+		'an entity type' =>
+		  '{"changes": {"note": [{"id": "double"}], "note": [{"id": "double"}]}}',
+		'a column' =>
+		  '{"changes": {"note": [{"id": "double", "body": "a", "body": "b"}]}}',
+		'a column, escaped' =>
+		  '{"changes": {"note": [{"id": "double", "body": "a", "b\u006fdy": "b"}]}}',
+		'a field of a change' => '{"changes": [{"entityType": "note",
+			"entityId": "double", "entityId": "double", "data": {}}]}');
+	is_error(push_text($bad{$_}), 400, 'malformed_request', $_) for sort keys %bad;
 	is count_notes(), 0, 'nothing was stored';
+};
+
+subtest 'batches' => sub {
+	my $good = '{"id": "b1", "body": "one"}, {"id": "b2", "body": "two"}';
+	my $reply = push_text(qq({"atomic": true, "changes": {"note": [$good, {"id": "b3", "n": 1000}]}}));
+	is $reply->{json}{summary}{succeeded}, 0, 'atomic: one bad change, and none is stored'
+	  or diag $reply->{content};
+	my %code = map { ($_->{entityId} => $_->{errors}[0]{code}) } @{ $reply->{json}{failed} };
+	is $code{b3}, '23514', 'the bad one is named';
+	is_deeply [ sort keys %code ], [qw(b1 b2 b3)], 'and all failed';
+	is count_notes(), 0, 'nothing was stored';
+	$reply = push_text(qq({"atomic": true, "changes": {"note": [$good]}}));
+	is $reply->{json}{summary}{succeeded}, 2, 'without it all are';
+
+	my $body = '{"batchId": "b-1", "changes": {"note": [{"id": "b4", "body": "first"}]}}';
+	my $first = push_text($body);
+	is $first->{json}{summary}{succeeded}, 1, 'batchId';
+	$cluster->sql($database, "UPDATE note SET body = 'edited' WHERE id = 'b4'");
+	is push_text($body)->{content}, $first->{content}, 'again: the first reply, word for word';
+	is $cluster->sql($database, "SELECT body FROM note WHERE id = 'b4'"), 'edited',
+	  'and no second effect, though it has no stamp';
+	is_error(push_text('{"batchId": "b-1", "changes": {"note": [{"id": "b5"}]}}'),
+		409, 'batch_id_reused', 'another body under it');
+	is $cluster->sql($database, "SELECT count(*) FROM note WHERE id = 'b5'"), 0,
+	  'is not stored';
+	$reply = push_text('{"batchId": "b-1", "changes": {"note": [{"id": "b6"}]}}',
+		$gateway->token('u2'));
+	is $reply->{json}{summary}{succeeded}, 1, 'another user has ids of their own';
+
+	is_error(push_text('{"cursor": "AQ", "changes": {"note": [{"id": "b7"}]}}'),
+		400, 'malformed_cursor', 'a cursor that is none');
+	my $cursor = $gateway->pull($token)->{json}{cursor};
+	$reply = push_text(qq({"cursor": "$cursor", "changes": {"note": [{"id": "b8"}]}}));
+	is $reply->{json}{summary}{succeeded}, 1, 'one that is';
+	$cluster->sql($database, 'DELETE FROM note');
 };
 
 subtest 'too much' => sub {

@@ -279,27 +279,36 @@ subtest 'among writers' => sub {
 		keys %{ $copies[0]{rows} } };
 	$copies[1]{since} = $copies[0]{since};
 
-	my @writers;
-	for my $writer (1 .. 3)
-	{
-		my $script = writer_script($writer, 1200);
-		my $pid = fork // die $!;
-		if ($pid == 0)
+	# one set of writers after the other, until there were pulls enough
+	my (%writers, $sets);
+	my $start_writers = sub {
+		$sets++;
+		for my $writer (3 * $sets - 2 .. 3 * $sets)
 		{
-			my $fine = eval { $cluster->sql($database, $script); 1 };
-			print STDERR $@ unless $fine;
-			POSIX::_exit($fine ? 0 : 1);
+			my $script = writer_script($writer, 700);
+			my $pid = fork // die $!;
+			if ($pid == 0)
+			{
+				my $fine = eval { $cluster->sql($database, $script); 1 };
+				print STDERR $@ unless $fine;
+				POSIX::_exit($fine ? 0 : 1);
+			}
+			$writers{$pid} = 1;
 		}
-		push @writers, $pid;
-	}
-
-	my ($rounds, $running) = (0, 3);
-	while ($running)
+	};
+	my $rounds = 0;
+	$start_writers->();
+	while (%writers)
 	{
-		$running -= grep { waitpid($_, POSIX::WNOHANG()) > 0
-			&& (is($?, 0, 'a writer ends well'), 1) } @writers;
+		for my $pid (keys %writers)
+		{
+			next unless waitpid($pid, POSIX::WNOHANG()) > 0;
+			is $?, 0, 'a writer ends well';
+			delete $writers{$pid};
+		}
 		$rounds++;
 		$step->($_) for $copies[0], $copies[1], $rounds > 5 ? $copies[2] : ();
+		$start_writers->() if !%writers && $copies[0]{ends} < 10 && $sets < 20;
 	}
 	for my $copy (@copies)
 	{
@@ -309,8 +318,8 @@ subtest 'among writers' => sub {
 		  "each of $copy->{ends} last pages is a consistent cut (seed $seed)";
 		is $copy->{orphans}, 0, 'no part without its item';
 	}
-	note "$pulls pulls among writers, seed $seed";
-	cmp_ok $copies[0]{ends}, '>', 5, 'there were pulls meanwhile';
+	note "$pulls pulls among $sets sets of writers, seed $seed";
+	cmp_ok $copies[0]{ends}, '>=', 10, 'there were pulls meanwhile';
 };
 
 subtest 'narrower, and wider again' => sub {
