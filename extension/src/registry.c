@@ -434,6 +434,16 @@ trigger_xmin(Oid trigger)
 	return result;
 }
 
+/* does it inherit from a table, or another from it? */
+bool
+registry_is_inherited(Relation rel)
+{
+	/* relhassubclass stays when the last child is gone */
+	return has_superclass(RelationGetRelid(rel)) ||
+		(rel->rd_rel->relhassubclass &&
+		 find_inheritance_children(RelationGetRelid(rel), NoLock) != NIL);
+}
+
 static Trigger *
 find_stamp_trigger(Relation rel)
 {
@@ -488,9 +498,8 @@ load_table(Relation rel)
 			set_broken(t, pstrdup("it has no primary key"));
 		for (i = 0; i < trigger->tgnargs; i++)
 			load_setting(t, trigger->tgargs[i], true);
-		if (rel->rd_rel->relispartition || rel->rd_rel->relhassubclass ||
-			rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT ||
-			has_superclass(t->relid))
+		if (rel->rd_rel->relispartition || registry_is_inherited(rel) ||
+			rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
 			set_broken(t, pstrdup("it has become a partition, part of an inheritance tree, or unlogged"));
 		if (!t->broken && t->nkeys_tracked != t->nkeys)
 			set_broken(t, pstrdup("its primary key has changed"));

@@ -105,6 +105,7 @@ extern TrackedTable *registry_require(Oid relid);
 extern TrackedTable *registry_lock(Oid relid, int lockmode);
 extern TrackedTable *registry_find(const char *entity_type, bool missing_ok);
 extern List *registry_all(void);
+extern bool registry_is_inherited(Relation rel);
 extern int32 registry_largest_reg(void);
 extern TrackedColumn *registry_column_by_wire(TrackedTable *t, const char *name);
 extern TrackedColumn *registry_column_by_name(TrackedTable *t, const char *name);

@@ -18,7 +18,6 @@
 #include "access/transam.h"
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
@@ -117,8 +116,7 @@ check_relation(Relation rel)
 	if (strcmp(get_namespace_name(RelationGetNamespace(rel)), TIDE_SCHEMA) == 0)
 		refuse(rel, ERRCODE_WRONG_OBJECT_TYPE, "it is pg_tide's own",
 			   "Track a table of your own.");
-	if (has_subclass(RelationGetRelid(rel)) ||
-		has_superclass(RelationGetRelid(rel)))
+	if (registry_is_inherited(rel))
 		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
 			   "it inherits from a table, or another inherits from it",
 			   "Rows of inheritance children would be missed; use a table without inheritance.");
