@@ -54,7 +54,14 @@ SELECT n, status, entity->>'name' AS name, entity->>'lastModifiedAt' AS at FROM 
 SELECT n, status, entity->>'name' AS name FROM go('{"changes": {"TrainingPlan": [{"id": "00000000-0000-4000-8000-00000000000b", "name": "wrong base", "lastModifiedAt": "1999-01-02T00:00:00Z", "_base": "2020-01-01T00:00:01Z"}]}}');
 SELECT n, status, entity->>'name' AS name, entity->>'lastModifiedAt' AS at FROM go('{"changes": [{"entityType": "TrainingPlan", "entityId": "00000000-0000-4000-8000-00000000000b", "base": "2020-01-01T00:00:01.001Z",
 	"data": {"name": "newer and based"}, "lastModifiedAt": "2020-06-01T00:00:00Z"}]}');
-SELECT n, status, entity ? 'deletedAt' AS gone FROM go('{"changes": [{"entityType": "TrainingPlan", "action": "delete", "entityId": "00000000-0000-4000-8000-00000000000b", "base": "2020-06-01T00:00:00.000Z", "lastModifiedAt": "1999-01-01T00:00:00Z"}]}');
+SELECT n, status, entity ? 'deletedAt' AS gone FROM go('{"changes": [{"entityType": "TrainingPlan", "action": "delete", "entityId": "00000000-0000-4000-8000-00000000000b", "base": "2020-06-01T00:00:00.000Z", "lastModifiedAt": "1999-01-03T00:00:00Z"}]}');
+
+-- sent again, though its stamp was raised: no second effect, under what came since
+SELECT n, status, entity->>'name' AS name FROM go('{"changes": {"TrainingPlan": [{"id": "00000000-0000-4000-8000-000000000b0b", "name": "base", "lastModifiedAt": "2020-01-01T00:00:00Z"}]}}');
+SELECT n, status FROM go('{"changes": {"TrainingPlan": [{"id": "00000000-0000-4000-8000-000000000b0b", "name": "based", "lastModifiedAt": "1999-01-01T00:00:00Z", "_base": "2020-01-01T00:00:00Z"}]}}');
+SELECT n, status, entity->>'lastModifiedAt' AS at FROM go('{"changes": {"TrainingPlan": [{"id": "00000000-0000-4000-8000-000000000b0b", "name": "based", "lastModifiedAt": "1999-01-01T00:00:00Z", "_base": "2020-01-01T00:00:00Z"}]}}');
+SELECT n, status FROM go('{"changes": {"TrainingPlan": [{"id": "00000000-0000-4000-8000-000000000b0b", "name": "newer", "lastModifiedAt": "2020-01-02T00:00:00Z"}]}}');
+SELECT n, status, entity->>'name' AS name FROM go('{"changes": {"TrainingPlan": [{"id": "00000000-0000-4000-8000-000000000b0b", "name": "based", "lastModifiedAt": "1999-01-01T00:00:00Z", "_base": "2020-01-01T00:00:00Z"}]}}');
 
 -- several changes to one row: in the order of stamps, then of the request; the reply in the request's
 SELECT n, status, entity->>'name' AS name FROM go('{"changes": [
