@@ -403,10 +403,11 @@ sub finish_prepared
 
 sub quiesce
 {
-	my $rounds = 0;
+	my $deadline = Time::HiRes::time() + 60;
 	while (grep { $_->{open} || $_->{session}->busy } @writers)
 	{
-		die "the writers do not come to an end\n" if $rounds++ > 100;
+		die "the writers do not come to an end\n" if Time::HiRes::time() > $deadline;
+		settle();
 		for my $w (grep { $_->{open} } idle(@writers))
 		{
 			@$w{qw(open failed savepoints)} = (0, 0, 0);
