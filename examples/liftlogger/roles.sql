@@ -1,9 +1,9 @@
--- The two roles of a pg_tide installation. As a superuser or with CREATEROLE;
--- may be run again.
+-- The two roles of a pg_tide installation. As a superuser, after CREATE
+-- EXTENSION pg_tide; may be run again.
 --
 -- tide_gateway  what the gateway logs in as. NOINHERIT: it may do nothing
---               itself, only become one of the roles it is a member of. Give
---               it a password with \password tide_gateway.
+--               itself but upkeep, only become one of the roles it is a member
+--               of. Give it a password with \password tide_gateway.
 -- tide_user     what a request runs as. It needs grants on your tables and on
 --               nothing else; row level security on them holds as ever.
 
@@ -18,6 +18,8 @@ BEGIN
 END
 $$;
 GRANT tide_user TO tide_gateway;
+-- the gateway's timer forgets what is older than pg_tide.retention
+GRANT EXECUTE ON FUNCTION tide.maintain() TO tide_gateway;
 
 -- An athlete may not edit the catalogue or a coach, nor make athletes.
 GRANT SELECT ON coaches, exercises, variants TO tide_user;

@@ -36,3 +36,12 @@ FROM (VALUES
     ('body_weight_entries', 'BodyWeightEntry')) AS t (relation, entity_type);
 
 COMMIT;
+
+-- Two edits of one row: the later one stands. LiftLogger's plan has it that
+-- the one that arrives last does; this changes just that, now or any time:
+--
+-- SELECT tide.track(t.relation, entity_type => t.entity_type, scope => t.scope, shared => t.shared,
+--     conflict => 'client_wins',
+--     modified_at => t.modified_at, client_id => t.client_id, version => t.version,
+--     deleted_at => t.deleted_at, naming => t.naming, utc => t.utc, exclude => t.exclude)
+-- FROM tide.tracked AS t;

@@ -11,6 +11,8 @@ BEGIN
 END
 $$;
 GRANT tide_user TO tide_gateway;
+-- the gateway's timer forgets what is older than pg_tide.retention
+GRANT EXECUTE ON FUNCTION tide.maintain() TO tide_gateway;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     "WorkoutSession", "WorkoutTemplate", "BodyMeasurement", "ProgressionState",
