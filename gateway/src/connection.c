@@ -40,10 +40,12 @@ typedef enum Statement
 	STATEMENT_BEGIN_READ,
 	STATEMENT_BEGIN_WRITE,
 	STATEMENT_IDENTITY,
+	STATEMENT_TIMEOUT,
 	STATEMENT_PULL,
 	STATEMENT_PUSH,
 	STATEMENT_SCHEMA,
 	STATEMENT_PROTOCOL,
+	STATEMENT_MAINTAIN,
 	STATEMENT_COMMIT,
 	STATEMENT_COUNT
 } Statement;
@@ -66,11 +68,14 @@ static const struct
 		" pg_catalog.set_config('pg_tide.max_push_changes', $5, true),"
 		" pg_catalog.set_config('statement_timeout', $6, true),"
 	" pg_catalog.set_config('role', $7, true)"},
+	{"tide_1_timeout",
+	"SELECT pg_catalog.set_config('statement_timeout', $1, true)"},
 	{"tide_1_pull",
 	"SELECT tide.pull($1::text, $2::text[], $3::text[], $4::integer, $5::text)"},
 	{"tide_1_push", "SELECT tide.push($1::jsonb)"},
 	{"tide_1_schema", "SELECT tide.schema()"},
 	{"tide_1_protocol", "SELECT tide.protocol()"},
+	{"tide_1_maintain", "SELECT tide.maintain()"},
 	{"tide_1_commit", "COMMIT"}
 };
 
@@ -303,6 +308,8 @@ call_statement(const Job *job)
 			return STATEMENT_PUSH;
 		case JOB_SCHEMA:
 			return STATEMENT_SCHEMA;
+		case JOB_MAINTAIN:
+			return STATEMENT_MAINTAIN;
 		case JOB_READY:
 			break;
 	}
@@ -331,7 +338,10 @@ send_call(Connection *connection, const Job *job)
 	return send_statement(connection, call_statement(job), count, values);
 }
 
-/* Role, claims and limits of the transaction. */
+/*
+ * Role, claims and limits of the transaction.  Maintenance runs as the role
+ * that has logged in, for nobody.
+ */
 static bool
 send_identity(Connection *connection, const Job *job)
 {
@@ -343,6 +353,11 @@ send_identity(Connection *connection, const Job *job)
 
 	/* 0 would mean: no timeout */
 	snprintf(timeout, sizeof(timeout), "%lld", (long long) (left > 1 ? left : 1));
+	if (job->kind == JOB_MAINTAIN)
+	{
+		values[0] = timeout;
+		return send_statement(connection, STATEMENT_TIMEOUT, 1, values);
+	}
 	snprintf(time_rows, sizeof(time_rows), "%d", job->max_time_rows);
 	snprintf(push_changes, sizeof(push_changes), "%d", job->max_push_changes);
 	values[0] = job->claims;
@@ -358,7 +373,14 @@ send_identity(Connection *connection, const Job *job)
 static Statement
 begin_statement(const Job *job)
 {
-	return job->kind == JOB_PUSH ? STATEMENT_BEGIN_WRITE : STATEMENT_BEGIN_READ;
+	return job->kind == JOB_PUSH || job->kind == JOB_MAINTAIN ?
+		STATEMENT_BEGIN_WRITE : STATEMENT_BEGIN_READ;
+}
+
+static Statement
+identity_statement(const Job *job)
+{
+	return job->kind == JOB_MAINTAIN ? STATEMENT_TIMEOUT : STATEMENT_IDENTITY;
 }
 
 /*
@@ -377,7 +399,7 @@ send_prepares(Connection *connection, const Job *job)
 		return false;
 	if (job->kind != JOB_READY &&
 		!(send_prepare(connection, begin_statement(job)) &&
-		  send_prepare(connection, STATEMENT_IDENTITY) &&
+		  send_prepare(connection, identity_statement(job)) &&
 		  send_prepare(connection, STATEMENT_COMMIT)))
 		return false;
 	return connection->step_count == 0 ||
@@ -487,7 +509,10 @@ take_error(Connection *connection, Job *job, const Step *step,
 	failure_from_sqlstate(&job->failure, failed_step(step),
 						  job->kind == JOB_PUSH, sqlstate, message,
 						  PQresultErrorField(result, PG_DIAG_MESSAGE_HINT));
-	if (job->failure.status >= 500)
+	snprintf(job->sqlstate, sizeof(job->sqlstate), "%s",
+			 sqlstate == NULL ? "" : sqlstate);
+	/* of maintenance, its own line tells */
+	if (job->failure.status >= 500 && job->kind != JOB_MAINTAIN)
 		log_event(LOG_WARNING, "database-error", "sqlstate", sqlstate,
 				  "statement", statements[step->statement].name, NULL);
 

@@ -208,11 +208,21 @@ run(Worker *worker, Job *job)
 static void
 handle(Worker *worker, Job *job)
 {
-	/* the wait is cut short; its last, empty reply is still there */
-	if (job->result != NULL && queue_waits_ended())
+	if (queue_waits_ended())
 	{
-		finish(job);
-		return;
+		/* the wait is cut short; its last, empty reply is still there */
+		if (job->result != NULL)
+		{
+			finish(job);
+			return;
+		}
+		/* a stop waits for requests, not for what can be done later */
+		if (job->kind == JOB_MAINTAIN)
+		{
+			failure_try_again(&job->failure, "the gateway is stopping");
+			finish(job);
+			return;
+		}
 	}
 
 	database_free(job);

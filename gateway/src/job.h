@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * job.h
- *	  One call of pg_tide that a request waits for.
+ *	  One call of pg_tide, which mostly a request waits for.
  *
  * The request owns its job.  From queue_put until finished() is called it
  * belongs to the queue and the database thread that took it; the request
@@ -24,14 +24,15 @@ typedef enum JobKind
 	JOB_READY,					/* is pg_tide there, in our version? */
 	JOB_SCHEMA,
 	JOB_PULL,
-	JOB_PUSH
+	JOB_PUSH,
+	JOB_MAINTAIN				/* nobody's request, see maintenance.c */
 } JobKind;
 
 typedef struct Job
 {
 	JobKind		kind;
 
-	/* who asks; not used by JOB_READY */
+	/* who asks; not used by JOB_READY and JOB_MAINTAIN */
 	const char *claims;
 	const char *role;
 
@@ -54,6 +55,7 @@ typedef struct Job
 
 	/* the outcome: failure.status is 0 when there is a reply */
 	Failure		failure;
+	char		sqlstate[6];	/* of the server's last error, for the log */
 	const char *reply;			/* points into "result" */
 	size_t		reply_length;
 	void	   *result;			/* the database module's, see database_free */

@@ -16,6 +16,7 @@
 #include "http.h"
 #include "listener.h"
 #include "log.h"
+#include "maintenance.h"
 #include "queue.h"
 #include "settings.h"
 #include "token.h"
@@ -143,6 +144,7 @@ stop(void)
 	alarm((unsigned int) timeout + GRACE_SECONDS);
 
 	log_event(LOG_INFO, "stopping", NULL);
+	maintenance_stop();
 	http_refuse_new();
 	queue_end_waits();
 	if (!http_wait_idle(deadline - CLOCK_SECOND))
@@ -158,12 +160,34 @@ stop(void)
 		log_event(LOG_ERROR, "stopped", "unfinished", "yes", NULL);
 		_exit(0);
 	}
+	/* no request is left: what may still run is maintenance */
+	database_cancel();
 	database_stop();
 	http_stop();
 	log_event(LOG_INFO, "stopped", NULL);
 }
 
-/* Until we are told to stop.  The signals are blocked in all threads. */
+/* Wait for a signal; 0: it is "until".  May return 0 early. */
+static int
+wait_for_signal(const sigset_t *signals, int64_t until)
+{
+	struct timespec pause = {0};
+	int64_t		left;
+	int			number;
+
+	if (until == MAINTENANCE_NEVER)
+		return sigwait(signals, &number) == 0 ? number : 0;
+	left = until - clock_now();
+	if (left > 0)
+		pause = clock_timespec(left);
+	number = sigtimedwait(signals, NULL, &pause);
+	return number > 0 ? number : 0;
+}
+
+/*
+ * Until we are told to stop; in between, it is time for maintenance.  The
+ * signals are blocked in all threads.
+ */
 static void
 serve_signals(const sigset_t *signals, int argc, char **argv)
 {
@@ -171,11 +195,11 @@ serve_signals(const sigset_t *signals, int argc, char **argv)
 
 	for (;;)
 	{
-		if (sigwait(signals, &number) != 0)
-			continue;
-		if (number != SIGHUP)
+		number = wait_for_signal(signals, maintenance_tick());
+		if (number == SIGHUP)
+			reload(argc, argv);
+		else if (number != 0)
 			return;
-		reload(argc, argv);
 	}
 }
 

@@ -24,7 +24,7 @@ static pthread_cond_t jobs_changed; /* a job came, or we stop */
 static pthread_cond_t stop_requested;	/* for threads that want no job */
 static struct JobList ready = TAILQ_HEAD_INITIALIZER(ready);
 static struct JobList later = TAILQ_HEAD_INITIALIZER(later);	/* by run_at */
-static int	ready_count = 0;
+static int	ready_count = 0;	/* requests' jobs in it */
 static int	later_count = 0;
 static bool waits_ended = false;
 static bool stopping = false;
@@ -42,6 +42,13 @@ queue_start(void)
 	pthread_condattr_destroy(&attributes);
 }
 
+/* What a job counts against the bounds: our own maintenance takes no place. */
+static int
+weight(const Job *job)
+{
+	return job->kind == JOB_MAINTAIN ? 0 : 1;
+}
+
 /* False: "length" jobs wait already, or the gateway is stopping. */
 bool
 queue_put(Job *job, int length)
@@ -53,7 +60,7 @@ queue_put(Job *job, int length)
 	if (accepted)
 	{
 		TAILQ_INSERT_TAIL(&ready, job, link);
-		ready_count++;
+		ready_count += weight(job);
 		pthread_cond_signal(&jobs_changed);
 	}
 	pthread_mutex_unlock(&lock);
@@ -66,7 +73,7 @@ queue_put_back(Job *job)
 {
 	pthread_mutex_lock(&lock);
 	TAILQ_INSERT_HEAD(&ready, job, link);
-	ready_count++;
+	ready_count += weight(job);
 	pthread_cond_signal(&jobs_changed);
 	pthread_mutex_unlock(&lock);
 }
@@ -90,7 +97,7 @@ queue_put_later(Job *job, int length)
 			TAILQ_INSERT_HEAD(&later, job, link);
 		else
 			TAILQ_INSERT_AFTER(&later, before, job, link);
-		later_count++;
+		later_count += weight(job);
 		pthread_cond_signal(&jobs_changed);
 	}
 	pthread_mutex_unlock(&lock);
@@ -111,13 +118,13 @@ next_job(int64_t now)
 	if (first_ready != NULL && !overdue)
 	{
 		TAILQ_REMOVE(&ready, first_ready, link);
-		ready_count--;
+		ready_count -= weight(first_ready);
 		return first_ready;
 	}
 	if (due)
 	{
 		TAILQ_REMOVE(&later, first_later, link);
-		later_count--;
+		later_count -= weight(first_later);
 		return first_later;
 	}
 	return NULL;
@@ -151,7 +158,7 @@ queue_take(int64_t until)
 		}
 	}
 	/* this signal may have been for a job that another thread can take */
-	if (job != NULL && (ready_count > 0 || later_count > 0))
+	if (job != NULL && !(TAILQ_EMPTY(&ready) && TAILQ_EMPTY(&later)))
 		pthread_cond_signal(&jobs_changed);
 	pthread_mutex_unlock(&lock);
 	return job;

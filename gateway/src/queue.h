@@ -8,11 +8,13 @@
 #ifndef QUEUE_H
 #define QUEUE_H
 
+#include <limits.h>
 #include <stdbool.h>
 
 #include "job.h"
 
 #define QUEUE_FOREVER	INT64_MAX
+#define QUEUE_UNBOUNDED	INT_MAX
 
 extern void queue_start(void);
 extern bool queue_put(Job *job, int length);

@@ -79,6 +79,8 @@ static const Setting table[] = {
 	1, 3600, true, "seconds until a request is given up with 503"},
 	{"shutdown-timeout", SETTING_INTEGER, FIELD(shutdown_timeout), "10",
 	1, 3600, true, "seconds that SIGTERM gives running requests"},
+	{"maintain-interval", SETTING_INTEGER, FIELD(maintain_interval), "300",
+	0, 86400, true, "seconds between runs of tide.maintain(); 0: none"},
 	{"log-level", SETTING_TEXT, FIELD(log_level_text), "info", 0, 0, true,
 	"debug, info, warning or error"},
 	{.name = NULL}
@@ -194,7 +196,7 @@ read_arguments(int argc, char **argv, Values *values,
  */
 static const char *const later_settings[] = {
 	"TIDE_JWKS_FILE", "TIDE_JWT_ISSUER", "TIDE_JWT_AUDIENCE",
-	"TIDE_METRICS_LISTEN", "TIDE_MAINTAIN_INTERVAL", NULL
+	"TIDE_METRICS_LISTEN", NULL
 };
 
 /*

@@ -37,6 +37,7 @@ typedef struct Settings
 	int			db_connections;
 	int			queue_length;
 	int			request_timeout;	/* seconds */
+	int			maintain_interval;	/* seconds; 0: never */
 	int			shutdown_timeout;	/* seconds */
 
 	/* worked out from the above */

@@ -14,7 +14,8 @@ my $database = $cluster->create_fake;
 my $gateway = TideTest::Gateway->start(
 	cluster => $cluster,
 	database => $database,
-	settings => { 'db-connections' => 1, 'request-timeout' => 2 }
+	settings => { 'db-connections' => 1, 'request-timeout' => 2,
+		'maintain-interval' => 0 }
 )->wait_until_ready;
 my $token = $gateway->token('u1');
 
@@ -92,7 +93,7 @@ subtest 'a session that hangs' => sub {
 		cluster => $cluster,
 		database => $database,
 		settings => { 'db-connections' => 1, 'request-timeout' => 1,
-			'shutdown-timeout' => 1, 'database-url' => $cluster->conninfo($database,
+			'shutdown-timeout' => 1, 'maintain-interval' => 0, 'database-url' => $cluster->conninfo($database,
 				'tide_gateway') . ' application_name=hanging' })->wait_until_ready;
 	my $find = q{SELECT pid FROM pg_stat_activity WHERE application_name = 'hanging'
 		ORDER BY backend_start DESC LIMIT 1};
@@ -113,7 +114,7 @@ subtest 'a session that hangs' => sub {
 		cluster => $cluster,
 		database => $database,
 		settings => { 'db-connections' => 1, 'request-timeout' => 60,
-			'shutdown-timeout' => 1, 'database-url' => $cluster->conninfo($database,
+			'shutdown-timeout' => 1, 'maintain-interval' => 0, 'database-url' => $cluster->conninfo($database,
 				'tide_gateway') . ' application_name=hanging' })->wait_until_ready;
 	$stopped = $cluster->sql($database, $find);
 	kill STOP => $stopped or die $!;

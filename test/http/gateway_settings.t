@@ -61,6 +61,12 @@ subtest 'refused' => sub {
 		[ 'too small', {}, [ @secret, '--db-connections', 0 ], qr/db-connections must be/ ],
 		[ 'too large', {}, [ @secret, '--max-body-bytes', '99999999999999999999' ],
 			qr/max-body-bytes must be/ ],
+		[ 'too deep', {}, [ @secret, '--max-body-depth', 1001 ],
+			qr/max-body-depth must be a whole number from 4 to 1000/ ],
+		[ 'too shallow', {}, [ @secret, '--max-body-depth', 3 ],
+			qr/max-body-depth must be/ ],
+		[ 'below zero', {}, [ @secret, '--maintain-interval', -1 ],
+			qr/maintain-interval must be a whole number from 0/ ],
 		[ 'bad level', {}, [ @secret, '--log-level', 'loud' ], qr/log-level must be/ ],
 		[ 'bad role', {}, [ @secret, '--default-role', 'none' ], qr/default-role must/ ],
 		[ 'bad address', {}, [ @secret, '--listen', '8080' ], qr/listen must be host:port/ ],
@@ -77,7 +83,7 @@ subtest 'refused' => sub {
 				write_file('novalue', "listen\n") ], qr/line 1: .*name = value/ ]);
 	# later versions' settings must not look as if they worked
 	push @table, [ "--$_", {}, [ @secret, "--$_", 'x' ], qr/unknown setting "--$_"/ ]
-	  for qw(jwks-file jwt-issuer jwt-audience metrics-listen maintain-interval);
+	  for qw(jwks-file jwt-issuer jwt-audience metrics-listen);
 	push @table, [ $_, { $_ => 'x' }, \@secret, qr/"$_" .*not supported/ ]
 	  for qw(TIDE_JWKS_FILE TIDE_JWT_ISSUER TIDE_JWT_AUDIENCE);
 
@@ -96,7 +102,7 @@ subtest 'help and version' => sub {
 	is $status, 0;
 	like $output, qr/--$_ /, "names $_"
 	  for qw(listen database-url jwt-secret-file max-pull-rows max-push-changes
-	  max-body-bytes max-time-rows scope-params db-connections queue-length
+	  max-body-bytes max-body-depth maintain-interval max-time-rows scope-params db-connections queue-length
 	  cors-origins config log-level default-role request-timeout);
 	like +(outcome({}, '--version'))[1], qr/^tide-gateway \d+\.\d+\.\d+$/;
 };

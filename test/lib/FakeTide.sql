@@ -13,6 +13,18 @@ CREATE TABLE tide.parent (id int PRIMARY KEY);
 CREATE TABLE tide.child (
 	parent_id int REFERENCES tide.parent DEFERRABLE INITIALLY DEFERRED);
 CREATE TABLE tide.mark (at timestamptz);
+-- what tide.maintain does, and the runs of it that were committed
+CREATE TABLE tide.maintain_how (how text);
+CREATE TABLE tide.maintained (
+	id serial PRIMARY KEY, at timestamptz DEFAULT clock_timestamp(),
+	alone boolean, echo jsonb DEFAULT jsonb_build_object(
+		'application', current_setting('application_name'),
+		'user', current_user, 'session', session_user,
+		'role', current_setting('role'),
+		'claims', coalesce(current_setting('request.jwt.claims', true), ''),
+		'isolation', current_setting('transaction_isolation'),
+		'readOnly', current_setting('transaction_read_only'),
+		'statementTimeout', current_setting('statement_timeout')));
 GRANT ALL ON ALL TABLES IN SCHEMA tide TO PUBLIC;
 GRANT ALL ON ALL SEQUENCES IN SCHEMA tide TO PUBLIC;
 
@@ -24,7 +36,8 @@ LANGUAGE sql SECURITY DEFINER AS $$
 	WHERE pid = pg_backend_pid() AND backend_start < (SELECT at FROM tide.mark)
 $$;
 
--- 'raise:SQLSTATE:message:hint', 'sleep:seconds', 'conflict:n' (the first n
+-- 'raise:SQLSTATE:message:hint', 'sleep:seconds' ('wait:seconds' in a pull:
+-- and then nothing, until something was pushed), 'conflict:n' (the first n
 -- runs of a session fail with 40001), 'die' (sessions that are older than
 -- tide.mark end themselves), 'deallocate' (as if a pooler had handed the
 -- session's statements to somebody else).  Counts in advisory locks of the session, because
@@ -39,7 +52,7 @@ BEGIN
 	IF word = 'raise' THEN
 		RAISE EXCEPTION USING ERRCODE = argument,
 			MESSAGE = split_part(how, ':', 3), HINT = split_part(how, ':', 4);
-	ELSIF word = 'sleep' THEN
+	ELSIF word = 'sleep' OR (word = 'wait' AND argument <> '') THEN
 		PERFORM pg_sleep(argument::float8);
 	ELSIF word = 'conflict' THEN
 		SELECT count(*) INTO runs FROM pg_locks
@@ -70,14 +83,14 @@ CREATE FUNCTION tide.echo() RETURNS jsonb LANGUAGE sql AS $$
 		'application', current_setting('application_name'))
 $$;
 
--- since 'wait': nothing until something was pushed
+-- since 'wait' or 'wait:seconds': nothing until something was pushed
 CREATE FUNCTION tide.pull(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
 	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100,
 	client_id text DEFAULT NULL) RETURNS json
 LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM tide.misbehave(since);
-	IF since = 'wait' AND NOT EXISTS (SELECT FROM tide.pushed) THEN
+	IF split_part(since, ':', 1) = 'wait' AND NOT EXISTS (SELECT FROM tide.pushed) THEN
 		RETURN '{"changesByType":{},"deletedByType":{},"cursor":"c","stats":{},'
 			'"hasMore":false,"reset":false,"revokedScopes":[]}';
 	END IF;
@@ -107,3 +120,15 @@ CREATE FUNCTION tide.schema() RETURNS json LANGUAGE sql AS $$
 $$;
 
 CREATE FUNCTION tide.protocol() RETURNS int LANGUAGE sql AS 'SELECT 1';
+
+-- As the real one: nobody's but who is named.
+CREATE FUNCTION tide.maintain() RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	alone boolean := pg_try_advisory_xact_lock(88);
+BEGIN
+	PERFORM tide.misbehave((SELECT how FROM tide.maintain_how));
+	INSERT INTO tide.maintained (alone) VALUES (alone);
+	RETURN 7;
+END $$;
+REVOKE EXECUTE ON FUNCTION tide.maintain() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tide.maintain() TO tide_gateway;
