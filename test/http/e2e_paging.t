@@ -4,6 +4,7 @@ use strict;
 use warnings;
 
 use FindBin ();
+use IO::Handle ();
 use IO::Socket::INET ();
 use lib "$FindBin::Bin/../lib";
 use POSIX ();
@@ -418,6 +419,22 @@ subtest 'clientId leaves out own changes, and nothing else' => sub {
 	push_as('phone', item => [ { id => 30004, n => 1 } ]);
 	sql('DELETE FROM item WHERE id = 30004');
 	is_deeply $since->('phone'), ['-item 30004'], 'own row that another deleted';
+
+	# SQL whose transaction is the older one, and whose write is the newer
+	$cursor = cursor_now();
+	open my $session, '|-', 'psql', '-X', '-q', '-d', $cluster->conninfo($database)
+	  or die $!;
+	$session->autoflush(1);
+	print {$session} "BEGIN; UPDATE item SET n = n + 1 WHERE id = 13001;\n";
+	wait_for('a transaction has begun to write', 10, sub {
+		return sql(q{SELECT count(*) FROM pg_stat_activity
+			WHERE state = 'idle in transaction' AND backend_xid IS NOT NULL
+			AND datname = current_database()});
+	});
+	push_as('phone', item => [ { id => 30001, n => 20 } ]);
+	print {$session} "UPDATE item SET n = 21 WHERE id = 30001; COMMIT;\n\\q\n";
+	close $session;
+	is_deeply $since->('phone'), ['item 30001'], 'in whatever order transactions began';
 
 	# a change's own clientId goes before the push's
 	$cursor = cursor_now();
