@@ -95,6 +95,7 @@ CREATE TABLE tide.horizon (
 	at			timestamptz NOT NULL,
 	pruned_at	timestamptz NOT NULL
 );
+CREATE INDEX horizon_xid ON tide.horizon (xid);
 COMMENT ON TABLE tide.horizon IS 'what is older than this has been forgotten; one row once tide.prune has run';
 
 CREATE TABLE tide.sample (

@@ -1,11 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * change.c
- *	  Reading a push: from its JSON to typed values.
+ *	  A pushed change: from its JSON to typed values.
  *
- * The shape of the whole body is checked first and raises an error.  What is
- * wrong with a single change fails that change: change_convert() raises an
- * error that its caller catches, in a subtransaction, and keeps with
+ * What is wrong with a single change fails that change: change_convert()
+ * raises an error that its caller catches, in a subtransaction, and keeps with
  * change_fail().
  *
  *-------------------------------------------------------------------------
@@ -83,254 +82,6 @@ change_fail_as(Change *c, const char *code, const char *message)
 	c->verdict = VERDICT_FAILED;
 	c->failure.code = code;
 	c->failure.message = message;
-}
-
-/* ---------- the shape of the body ---------- */
-
-static JsonbValue *
-member(JsonbContainer *object, const char *name)
-{
-	JsonbValue *v = getKeyJsonValueFromContainer(object, name, strlen(name), NULL);
-
-	return v && v->type == jbvNull ? NULL : v;
-}
-
-static bool
-is_object(JsonbValue *v)
-{
-	return v && v->type == jbvBinary && JsonContainerIsObject(v->val.binary.data);
-}
-
-static bool
-is_array(JsonbValue *v)
-{
-	return v && v->type == jbvBinary && JsonContainerIsArray(v->val.binary.data) &&
-		!JsonContainerIsScalar(v->val.binary.data);
-}
-
-static char *
-string_of(JsonbValue *v)
-{
-	return pnstrdup(v->val.string.val, v->val.string.len);
-}
-
-/* any value as JSON text */
-static char *
-json_of(JsonbValue *v)
-{
-	Jsonb	   *jsonb = JsonbValueToJsonb(v);
-
-	return JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
-}
-
-/* as json_of, but a number becomes a string: one-column ids are strings */
-static char *
-id_of(JsonbValue *v)
-{
-	char	   *json = json_of(v);
-
-	return v->type == jbvNumeric ? psprintf("\"%s\"", json) : json;
-}
-
-static void
-malformed(const char *message, const char *hint)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
-			 errmsg("%s", message),
-			 errhint("%s", hint)));
-}
-
-Change *
-push_new_change(Push *push)
-{
-	Change	   *c;
-
-	if (push->nchanges >= tide_max_push_changes)
-		ereport(ERROR,
-				(errcode(ERRCODE_TIDE_TOO_MANY_CHANGES),
-				 errmsg("more than %d changes in one push", tide_max_push_changes),
-				 errhint("Send them in several pushes.")));
-	if (push->nchanges == 0)
-		push->changes = palloc(sizeof(Change) * 16);
-	else if (push->nchanges >= 16 && (push->nchanges & (push->nchanges - 1)) == 0)
-		push->changes = repalloc_huge(push->changes, sizeof(Change) * push->nchanges * 2);
-	c = &push->changes[push->nchanges];
-	memset(c, 0, sizeof(*c));
-	c->index = push->nchanges++;
-	return c;
-}
-
-static void
-read_map_row(Push *push, const char *entity_type, JsonbValue *row)
-{
-	Change	   *c = push_new_change(push);
-	JsonbValue *id;
-
-	c->entity_type = entity_type;
-	c->is_map_form = true;
-	if (!is_object(row))
-	{
-		change_fail_as(c, "malformed_change", "a row must be an object");
-		return;
-	}
-	c->data = row->val.binary.data;
-	c->base_value = member(c->data, "_base");
-	c->changed_value = member(c->data, "_changed");
-
-	/* for a type that is not known; else it is named by its key */
-	if ((id = member(c->data, "id")) != NULL)
-		c->entity_id = id_of(id);
-}
-
-/* {"Type": [row, ...], ...} */
-static void
-read_map(Push *push, JsonbContainer *map)
-{
-	JsonbIterator *it = JsonbIteratorInit(map);
-	JsonbValue	v;
-	JsonbIteratorToken token;
-	char	   *entity_type = NULL;
-
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-			entity_type = string_of(&v);
-		else if (token == WJB_VALUE)
-		{
-			JsonbIterator *rows;
-			JsonbValue	row;
-			JsonbIteratorToken t;
-
-			if (!is_array(&v))
-				malformed("in \"changes\", each entity type must have an array of rows",
-						  "Send {\"changes\": {\"TrainingPlan\": [{...}]}}.");
-			rows = JsonbIteratorInit(v.val.binary.data);
-			while ((t = JsonbIteratorNext(&rows, &row, true)) != WJB_DONE)
-				if (t == WJB_ELEM)
-					read_map_row(push, entity_type, &row);
-		}
-	}
-}
-
-static const char *
-read_list_item(Change *c, JsonbContainer *item)
-{
-	JsonbValue *v;
-
-	if ((v = member(item, "id")) != NULL)
-		c->change_id = json_of(v);
-	if ((v = member(item, "entityId")) != NULL)
-	{
-		c->key_value = v;
-		c->entity_id = id_of(v);
-	}
-	v = member(item, "entityType");
-	if (v == NULL || v->type != jbvString)
-		return "a change needs an \"entityType\", a string";
-	c->entity_type = string_of(v);
-
-	v = member(item, "action");
-	if (v && v->type == jbvString &&
-		v->val.string.len == 6 && strncmp(v->val.string.val, "delete", 6) == 0)
-		c->delete_action = true;
-	else if (v && !(v->type == jbvString && v->val.string.len == 6 &&
-					(strncmp(v->val.string.val, "create", 6) == 0 ||
-					 strncmp(v->val.string.val, "update", 6) == 0)))
-		return "the \"action\" of a change must be create, update or delete";
-
-	v = member(item, "data");
-	if (v && !is_object(v))
-		return "the \"data\" of a change must be an object";
-	if (v)
-		c->data = v->val.binary.data;
-	else if (!c->delete_action)
-		return "a create or update needs \"data\"";
-	c->stamp_value = member(item, "lastModifiedAt");
-	c->created_value = member(item, "createdAt");
-	c->base_value = member(item, "base");
-	if ((v = member(item, "clientId")) != NULL)
-	{
-		if (v->type != jbvString)
-			return "the \"clientId\" of a change must be a string";
-		c->client_id = string_of(v);
-	}
-	c->changed_value = member(item, "changedFields");
-	return NULL;
-}
-
-/* [{"entityType": ..., "entityId": ..., "data": {...}}, ...] */
-static void
-read_list(Push *push, JsonbContainer *list)
-{
-	JsonbIterator *it = JsonbIteratorInit(list);
-	JsonbValue	v;
-	JsonbIteratorToken token;
-
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-	{
-		Change	   *c;
-		const char *problem;
-
-		if (token != WJB_ELEM)
-			continue;
-		c = push_new_change(push);
-		problem = is_object(&v) ? read_list_item(c, v.val.binary.data) :
-			"a change must be an object";
-		if (problem)
-		{
-			change_fail_as(c, "malformed_change", problem);
-		}
-	}
-}
-
-/*
- * The body's members into push->changes.  Must run in push->context, and the
- * body must live as long: changes point into it.
- */
-void
-push_read_body(Push *push, Jsonb *body)
-{
-	JsonbValue *changes;
-	JsonbValue *v;
-
-	if (!JB_ROOT_IS_OBJECT(body))
-		malformed("the body of a push must be an object",
-				  "Send {\"changes\": ...}.");
-	if ((v = member(&body->root, "batchId")) != NULL && push->batch_id == NULL)
-	{
-		if (v->type != jbvString || v->val.string.len == 0)
-			malformed("\"batchId\" must be a string that is not empty",
-					  "Leave it out, or send an id that is new for each batch.");
-		push->batch_id = string_of(v);
-	}
-	if ((v = member(&body->root, "atomic")) != NULL)
-	{
-		if (v->type != jbvBool)
-			malformed("\"atomic\" must be true or false", "Leave it out for false.");
-		push->atomic = v->val.boolean;
-	}
-	if ((v = member(&body->root, "cursor")) != NULL)
-	{
-		if (v->type != jbvString)
-			malformed("\"cursor\" must be a string", "Leave it out, or send the cursor of the last pull.");
-		push->cursor = string_of(v);
-	}
-	if ((v = member(&body->root, "clientId")) != NULL && push->client_id == NULL)
-	{
-		if (v->type != jbvString)
-			malformed("\"clientId\" must be a string", "Leave it out, or send the device's id.");
-		push->client_id = string_of(v);
-	}
-
-	changes = member(&body->root, "changes");
-	if (is_object(changes))
-		read_map(push, changes->val.binary.data);
-	else if (is_array(changes))
-		read_list(push, changes->val.binary.data);
-	else
-		malformed("a push needs \"changes\", an object or an array",
-				  "Send {\"changes\": {\"TrainingPlan\": [{...}]}} or {\"changes\": [{\"entityType\": ...}]}.");
 }
 
 /* ---------- conversion ---------- */
@@ -487,7 +238,7 @@ read_marks(Push *push, Change *c, RowMarks *marks)
 	{
 		if (token == WJB_KEY)
 		{
-			name = string_of(&v);
+			name = json_string(&v);
 			role = member_role(push, t, name, &column);
 		}
 		else if (token == WJB_VALUE && v.type != jbvNull)
@@ -523,15 +274,15 @@ read_key_column(Push *push, Change *c, TrackedColumn *column)
 	Datum		value;
 	bool		isnull;
 
-	if (c->key_value && is_object(c->key_value))
-		v = member(c->key_value->val.binary.data, column->wire);
+	if (c->key_value && json_is_object(c->key_value))
+		v = json_member(c->key_value->val.binary.data, column->wire);
 	else if (c->key_value && t->nkeys == 1)
 		v = c->key_value;
 	if (c->data)
 	{
-		in_data = member(c->data, column->wire);
+		in_data = json_member(c->data, column->wire);
 		if (in_data == NULL && push->sql_names)
-			in_data = member(c->data, column->name);
+			in_data = json_member(c->data, column->name);
 	}
 	if (v == NULL)
 		v = in_data;
@@ -581,7 +332,7 @@ read_columns(Push *push, Change *c)
 	{
 		if (token == WJB_KEY)
 		{
-			char	   *name = string_of(&v);
+			char	   *name = json_string(&v);
 
 			role = member_role(push, t, name, &column);
 			if (role == ROLE_UNKNOWN)
@@ -635,14 +386,14 @@ read_changed(Push *push, Change *c)
 		char	   *save = NULL;
 		char	   *name;
 
-		for (name = strtok_r(string_of(v), ",", &save); name;
+		for (name = strtok_r(json_string(v), ",", &save); name;
 			 name = strtok_r(NULL, ",", &save))
 		{
 			add_changed(push, c, name);
 			named = true;
 		}
 	}
-	else if (is_array(v))
+	else if (json_is_array(v))
 	{
 		JsonbIterator *it = JsonbIteratorInit(v->val.binary.data);
 		JsonbValue	element;
@@ -656,7 +407,7 @@ read_changed(Push *push, Change *c)
 				ereport(ERROR,
 						(errcode(ERRCODE_TIDE_MALFORMED_CHANGE),
 						 errmsg("\"changedFields\" must name columns")));
-			add_changed(push, c, string_of(&element));
+			add_changed(push, c, json_string(&element));
 			named = true;
 		}
 	}
@@ -742,7 +493,7 @@ read_stamp(Push *push, Change *c, RowMarks *marks)
 			ereport(ERROR,
 					(errcode(ERRCODE_TIDE_MALFORMED_CHANGE),
 					 errmsg("the \"clientId\" of a change must be a string")));
-		client = string_of(marks->client);
+		client = json_string(marks->client);
 	}
 	if (client == NULL || client[0] == '\0')
 		client = push->client_id;
@@ -765,7 +516,7 @@ name_change(Change *c)
 	StringInfoData buf;
 	int			k;
 
-	if (c->key_value && (t->nkeys == 1 || !is_object(c->key_value)))
+	if (c->key_value && (t->nkeys == 1 || !json_is_object(c->key_value)))
 		return;
 	source = c->key_value ? c->key_value->val.binary.data : c->data;
 	if (source == NULL)
@@ -774,18 +525,18 @@ name_change(Change *c)
 	for (k = 0; k < t->nkeys; k++)
 	{
 		const char *name = tracked_column(t, t->keys[k])->wire;
-		JsonbValue *v = member(source, name);
+		JsonbValue *v = json_member(source, name);
 
 		if (v == NULL)
 			continue;
 		if (t->nkeys == 1)
 		{
-			c->entity_id = id_of(v);
+			c->entity_id = json_id(v);
 			return;
 		}
 		appendStringInfoChar(&buf, buf.len ? ',' : '{');
 		escape_json(&buf, name);
-		appendStringInfo(&buf, ":%s", json_of(v));
+		appendStringInfo(&buf, ":%s", json_text(v));
 	}
 	if (buf.len > 0)
 	{

@@ -106,9 +106,23 @@ typedef struct Push
 	const char *converting;		/* the member being read, on the wire */
 } Push;
 
-/* change.c */
+/* push_body.c */
 extern void push_read_body(Push *push, Jsonb *body);
 extern Change *push_new_change(Push *push);
+
+/* NULL if there is none, or null */
+extern JsonbValue *json_member(JsonbContainer *object, const char *name);
+
+/* v may be NULL */
+extern bool json_is_object(JsonbValue *v);
+extern bool json_is_array(JsonbValue *v);
+
+/* of a string; of any value as JSON; of an id, whose number becomes a string */
+extern char *json_string(JsonbValue *v);
+extern char *json_text(JsonbValue *v);
+extern char *json_id(JsonbValue *v);
+
+/* change.c */
 extern void push_find_tables(Push *push);
 extern void change_convert(Push *push, Change *c);
 extern PushTable *push_table(Push *push, Oid relid);

@@ -53,7 +53,7 @@ sample_if_due(void)
 	last_sample = now;
 
 	owner_run(&newest_plan, "SELECT pg_catalog.max(at) FROM tide.sample", 0, NULL, NULL,
-		NULL, InvalidSnapshot, true);
+			  NULL, InvalidSnapshot, true);
 	values[0] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (!isnull && now - DatumGetTimestampTz(values[0]) < SAMPLE_INTERVAL &&
 		now >= DatumGetTimestampTz(values[0]))
@@ -71,9 +71,9 @@ sample_if_due(void)
 	values[0] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[1] = CStringGetTextDatum(text.data);
 	owner_run(&insert_plan,
-		"INSERT INTO tide.sample (at, snapshot)"
-		" VALUES ($1, CAST($2 AS pg_catalog.pg_snapshot))",
-		2, types, values, NULL, InvalidSnapshot, true);
+			  "INSERT INTO tide.sample (at, snapshot)"
+			  " VALUES ($1, CAST($2 AS pg_catalog.pg_snapshot))",
+			  2, types, values, NULL, InvalidSnapshot, true);
 }
 
 /* a sample even if nobody writes, for who comes with a time */
@@ -111,9 +111,9 @@ sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at)
 	values[0] = TimestampTzGetDatum(time);
 	SPI_connect();
 	owner_run(&plan,
-		"SELECT CAST(s.snapshot AS pg_catalog.text), s.at FROM tide.sample s"
-		" WHERE s.at OPERATOR(pg_catalog.<=) $1 ORDER BY s.at DESC LIMIT 1",
-		1, types, values, NULL, GetActiveSnapshot(), false);
+			  "SELECT CAST(s.snapshot AS pg_catalog.text), s.at FROM tide.sample s"
+			  " WHERE s.at OPERATOR(pg_catalog.<=) $1 ORDER BY s.at DESC LIMIT 1",
+			  1, types, values, NULL, GetActiveSnapshot(), false);
 	found = (SPI_processed > 0);
 	if (found)
 	{
@@ -162,9 +162,9 @@ changelog_append(TrackedTable *t, const char *scope, const char *client_id,
 	SPI_connect();
 	sample_if_due();
 	owner_run(&plan,
-		"INSERT INTO tide.log (xid, seq, relid, reg, scope, client_id, keys)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7)",
-		7, types, values, nulls, InvalidSnapshot, true);
+			  "INSERT INTO tide.log (xid, seq, relid, reg, scope, client_id, keys)"
+			  " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+			  7, types, values, nulls, InvalidSnapshot, true);
 	SPI_finish();
 }
 
@@ -278,7 +278,7 @@ changelog_read(const TideSnapshot *seen, const ScopeSet *scopes,
 													sizeof(uint64), FLOAT8PASSBYVAL,
 													TYPALIGN_DOUBLE));
 		owner_run(&plans[which][1], sql[which][1], 5, types, values, nulls,
-			GetActiveSnapshot(), false);
+				  GetActiveSnapshot(), false);
 		MemoryContextSwitchTo(caller);
 		result = collect_entries(result);
 		MemoryContextSwitchTo(spi);
@@ -294,7 +294,7 @@ changelog_read(const TideSnapshot *seen, const ScopeSet *scopes,
 		values[2] = Int64GetDatum(beyond ? after_seq : PG_INT64_MIN);
 		values[3] = Int32GetDatum(max_entries - list_length(result));
 		owner_run(&plans[which][0], sql[which][0], 4, types, values, nulls,
-			GetActiveSnapshot(), false);
+				  GetActiveSnapshot(), false);
 		MemoryContextSwitchTo(caller);
 		result = collect_entries(result);
 		MemoryContextSwitchTo(spi);

@@ -99,19 +99,7 @@ check_triggers(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 static void
 check_scope_index(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 {
-	ListCell   *lc;
-	bool		served = t->shared;
-
-	foreach(lc, RelationGetIndexList(rel))
-	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-
-		if (!t->shared && index->rd_index->indkey.values[0] == t->scope &&
-			index->rd_index->indisvalid && RelationGetIndexPredicate(index) == NIL)
-			served = true;
-		index_close(index, AccessShareLock);
-	}
-	if (!served)
+	if (!t->shared && !registry_has_index_on(rel, t->scope))
 		report(rsinfo, "warning", t->sql_name,
 			   "no index serves its scope: a first pull reads the whole table",
 			   psprintf("CREATE INDEX CONCURRENTLY ON %s (%s, ...key...);", t->sql_name,

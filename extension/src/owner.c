@@ -72,7 +72,7 @@ step_down(Elevation *saved)
  */
 void
 owner_run(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
-	Datum *values, const char *nulls, Snapshot snapshot, bool write)
+		  Datum *values, const char *nulls, Snapshot snapshot, bool write)
 {
 	Elevation	saved;
 	int			code;
@@ -123,4 +123,3 @@ owner_column_text(HeapTuple tuple, TupleDesc desc, int n)
 
 	return isnull ? NULL : TextDatumGetCString(value);
 }
-

@@ -31,6 +31,7 @@ extern char *tide_ignored_fields;
 extern int	tide_max_clock_skew;
 extern int	tide_max_time_rows;
 extern int	tide_max_push_changes;
+
 /* "pg_tide.retention", in minutes */
 extern int	tide_retention;
 

@@ -8,7 +8,8 @@
  * 5,000 rows suggests (hash or merge join) is wrong for the next one of two.
  * Our statements know better: rows are found by key, through the primary key's
  * index.  So they have one generic plan, made with the alternatives switched
- * off; the settings are those of the session again before it runs.
+ * off; the settings are those of the session again before it runs.  JIT is off
+ * too: the cost of what was switched off would set it going.
  *
  *-------------------------------------------------------------------------
  */
@@ -47,7 +48,7 @@ void
 plans_settle(SPIPlanPtr plan)
 {
 	static const char *const off[] = {"enable_seqscan", "enable_hashjoin",
-	"enable_mergejoin", "enable_material", "enable_bitmapscan"};
+	"enable_mergejoin", "enable_material", "enable_bitmapscan", "jit"};
 	int			level = NewGUCNestLevel();
 	CachedPlan *cached;
 	int			i;

@@ -345,8 +345,33 @@ continue_from(Pull *pull)
 }
 
 /*
- * Why a cursor, or a snapshot that stands for a time, is of no use here: NULL
- * if it is.
+ * Was a table, it seems, untracked and tracked again since?  Then it will be
+ * read in full, but nobody has recorded what went away meanwhile: only a client
+ * that starts over and drops what does not come again ends right.  A type that
+ * is gone and one that is new tell; that they are of one table is not known.
+ */
+static bool
+is_tracked_anew(Pull *pull, const Cursor *cursor)
+{
+	TypeSet		all = {0};
+	ListCell   *lc;
+	bool		gone = false;
+	bool		fresh = false;
+	int			i;
+
+	all.regs = palloc(sizeof(int32) * (list_length(registry_all()) + 1));
+	foreach(lc, registry_all())
+		all.regs[all.n++] = ((TrackedTable *) lfirst(lc))->reg;
+	types_normalise(&all);
+	for (i = 0; i < cursor->types.n; i++)
+		gone |= !types_contain(&all, cursor->types.regs[i]);
+	for (i = 0; i < pull->types.n; i++)
+		fresh |= !types_contain(&cursor->types, pull->types.regs[i]);
+	return gone && fresh;
+}
+
+/*
+ * Why a cursor is of no use here: NULL if it is.
  */
 static const char *
 reason_to_start_over(Pull *pull, const Cursor *cursor)
@@ -357,6 +382,8 @@ reason_to_start_over(Pull *pull, const Cursor *cursor)
 	if (reason == NULL && horizon_read(pull->snapshot, &horizon) &&
 		snapshot_is_expired(&cursor->seen, &horizon))
 		reason = "expired";
+	if (reason == NULL && is_tracked_anew(pull, cursor))
+		reason = "tracked_anew";
 	return reason;
 }
 

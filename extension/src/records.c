@@ -59,18 +59,18 @@ write_some_tombstones(TrackedTable *t, Tombstone *tombstones, int n)
 												   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	values[5] = FullTransactionIdGetDatum(GetTopFullTransactionId());
 	owner_run(&plan,
-		"INSERT INTO tide.tombstone AS old (relid, key, client_id, scope, modified_at, xid)"
-		" SELECT $1, n.key, n.client_id, n.scope, n.modified_at, $6"
-		" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3),"
-		"  pg_catalog.unnest($4), pg_catalog.unnest($5)) n(key, client_id, scope, modified_at)"
-		" ORDER BY n.key COLLATE pg_catalog.\"C\""
-		" ON CONFLICT (relid, key) DO UPDATE SET modified_at = excluded.modified_at,"
-		"  client_id = excluded.client_id, scope = excluded.scope, xid = excluded.xid"
-		" WHERE old.modified_at IS NULL"
-		"  OR excluded.modified_at OPERATOR(pg_catalog.>) old.modified_at"
-		"  OR (excluded.modified_at OPERATOR(pg_catalog.=) old.modified_at"
-		"   AND (old.client_id IS NULL OR excluded.client_id OPERATOR(pg_catalog.>=) old.client_id))",
-		6, types, values, NULL, InvalidSnapshot, true);
+			  "INSERT INTO tide.tombstone AS old (relid, key, client_id, scope, modified_at, xid)"
+			  " SELECT $1, n.key, n.client_id, n.scope, n.modified_at, $6"
+			  " FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3),"
+			  "  pg_catalog.unnest($4), pg_catalog.unnest($5)) n(key, client_id, scope, modified_at)"
+			  " ORDER BY n.key COLLATE pg_catalog.\"C\""
+			  " ON CONFLICT (relid, key) DO UPDATE SET modified_at = excluded.modified_at,"
+			  "  client_id = excluded.client_id, scope = excluded.scope, xid = excluded.xid"
+			  " WHERE old.modified_at IS NULL"
+			  "  OR excluded.modified_at OPERATOR(pg_catalog.>) old.modified_at"
+			  "  OR (excluded.modified_at OPERATOR(pg_catalog.=) old.modified_at"
+			  "   AND (old.client_id IS NULL OR excluded.client_id OPERATOR(pg_catalog.>=) old.client_id))",
+			  6, types, values, NULL, InvalidSnapshot, true);
 }
 
 /*
@@ -116,9 +116,9 @@ tombstone_read(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot)
 	values[1] = owner_text_array(keys, nkeys);
 	SPI_connect();
 	owner_run(&plan,
-		"SELECT o.key, o.modified_at, o.client_id, o.scope FROM tide.tombstone o"
-		" WHERE o.relid OPERATOR(pg_catalog.=) $1 AND o.key OPERATOR(pg_catalog.=) ANY ($2)",
-		2, types, values, NULL, snapshot, snapshot == InvalidSnapshot);
+			  "SELECT o.key, o.modified_at, o.client_id, o.scope FROM tide.tombstone o"
+			  " WHERE o.relid OPERATOR(pg_catalog.=) $1 AND o.key OPERATOR(pg_catalog.=) ANY ($2)",
+			  2, types, values, NULL, snapshot, snapshot == InvalidSnapshot);
 	spi = MemoryContextSwitchTo(caller);
 	for (i = 0; i < SPI_processed; i++)
 	{
@@ -160,7 +160,7 @@ put_stamp(Datum *values, char *nulls, int n, const Stamp *stamp)
 }
 
 void
-conflict_write(TrackedTable *t, const Conflict *c, const char *subject)
+conflict_write(TrackedTable *t, const Conflict * c, const char *subject)
 {
 	static SPIPlanPtr plan = NULL;
 	static Oid	types[16] = {OIDOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID,
@@ -187,12 +187,12 @@ conflict_write(TrackedTable *t, const Conflict *c, const char *subject)
 	values[15] = FullTransactionIdGetDatum(GetTopFullTransactionId());
 	SPI_connect();
 	owner_run(&plan,
-		"INSERT INTO tide.conflict (relid, reg, key, scope, kind, lost, lost_is_delete,"
-		" lost_modified_at, lost_client_id, stood, stood_modified_at, stood_client_id,"
-		" role, subject, at, xid)"
-		" VALUES ($1, $2, $3, $4, $5, CAST($6 AS pg_catalog.jsonb), $7, $8, $9,"
-		" CAST($10 AS pg_catalog.jsonb), $11, $12, $13, $14, $15, $16)",
-		16, types, values, nulls, InvalidSnapshot, true);
+			  "INSERT INTO tide.conflict (relid, reg, key, scope, kind, lost, lost_is_delete,"
+			  " lost_modified_at, lost_client_id, stood, stood_modified_at, stood_client_id,"
+			  " role, subject, at, xid)"
+			  " VALUES ($1, $2, $3, $4, $5, CAST($6 AS pg_catalog.jsonb), $7, $8, $9,"
+			  " CAST($10 AS pg_catalog.jsonb), $11, $12, $13, $14, $15, $16)",
+			  16, types, values, nulls, InvalidSnapshot, true);
 	SPI_finish();
 }
 
@@ -229,10 +229,10 @@ conflict_read(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot)
 	values[1] = owner_text_array(keys, nkeys);
 	SPI_connect();
 	owner_run(&plan,
-		"SELECT c.key, c.kind, c.lost_modified_at, c.lost_client_id,"
-		" c.stood_modified_at, c.stood_client_id FROM tide.conflict c"
-		" WHERE c.relid OPERATOR(pg_catalog.=) $1 AND c.key OPERATOR(pg_catalog.=) ANY ($2)",
-		2, types, values, NULL, snapshot, snapshot == InvalidSnapshot);
+			  "SELECT c.key, c.kind, c.lost_modified_at, c.lost_client_id,"
+			  " c.stood_modified_at, c.stood_client_id FROM tide.conflict c"
+			  " WHERE c.relid OPERATOR(pg_catalog.=) $1 AND c.key OPERATOR(pg_catalog.=) ANY ($2)",
+			  2, types, values, NULL, snapshot, snapshot == InvalidSnapshot);
 	spi = MemoryContextSwitchTo(caller);
 	for (i = 0; i < SPI_processed; i++)
 	{
@@ -264,10 +264,10 @@ conflict_by_id(int64 id)
 	values[0] = Int64GetDatum(id);
 	SPI_connect();
 	owner_run(&plan,
-		"SELECT c.relid, c.key, CAST(c.lost AS pg_catalog.text), c.lost_is_delete"
-		" FROM tide.conflict c WHERE c.id OPERATOR(pg_catalog.=) $1"
-		" AND c.kind OPERATOR(pg_catalog.<>) 'adjusted'",
-		1, types, values, NULL, InvalidSnapshot, true);
+			  "SELECT c.relid, c.key, CAST(c.lost AS pg_catalog.text), c.lost_is_delete"
+			  " FROM tide.conflict c WHERE c.id OPERATOR(pg_catalog.=) $1"
+			  " AND c.kind OPERATOR(pg_catalog.<>) 'adjusted'",
+			  1, types, values, NULL, InvalidSnapshot, true);
 	if (SPI_processed > 0)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[0];
@@ -312,10 +312,10 @@ receipt_read(const char *subject, const char *batch_id, Snapshot snapshot,
 	receipt_owner(values, subject, batch_id);
 	SPI_connect();
 	owner_run(&plan,
-		"SELECT r.body_hash, r.reply FROM tide.receipt r"
-		" WHERE r.role OPERATOR(pg_catalog.=) $1 AND r.subject OPERATOR(pg_catalog.=) $2"
-		" AND r.batch_id OPERATOR(pg_catalog.=) $3",
-		3, types, values, NULL, snapshot, snapshot == InvalidSnapshot);
+			  "SELECT r.body_hash, r.reply FROM tide.receipt r"
+			  " WHERE r.role OPERATOR(pg_catalog.=) $1 AND r.subject OPERATOR(pg_catalog.=) $2"
+			  " AND r.batch_id OPERATOR(pg_catalog.=) $3",
+			  3, types, values, NULL, snapshot, snapshot == InvalidSnapshot);
 	if (SPI_processed > 0)
 	{
 		MemoryContext old = MemoryContextSwitchTo(caller);
@@ -344,9 +344,9 @@ receipt_write(const char *subject, const char *batch_id, bytea *body_hash,
 	values[5] = FullTransactionIdGetDatum(GetTopFullTransactionId());
 	SPI_connect();
 	owner_run(&plan,
-		"INSERT INTO tide.receipt (role, subject, batch_id, body_hash, reply, xid)"
-		" VALUES ($1, $2, $3, $4, $5, $6)",
-		6, types, values, NULL, InvalidSnapshot, true);
+			  "INSERT INTO tide.receipt (role, subject, batch_id, body_hash, reply, xid)"
+			  " VALUES ($1, $2, $3, $4, $5, $6)",
+			  6, types, values, NULL, InvalidSnapshot, true);
 	SPI_finish();
 }
 
@@ -354,15 +354,15 @@ receipt_write(const char *subject, const char *batch_id, bytea *body_hash,
 
 /* snapshot: InvalidSnapshot for one of this command */
 bool
-horizon_read(Snapshot snapshot, Horizon *horizon)
+horizon_read(Snapshot snapshot, Horizon * horizon)
 {
 	static SPIPlanPtr plan = NULL;
 	bool		found;
 
 	SPI_connect();
 	owner_run(&plan, "SELECT h.xid, h.at, h.pruned_at FROM tide.horizon h"
-		" ORDER BY h.xid DESC LIMIT 1",
-		0, NULL, NULL, NULL, snapshot, snapshot == InvalidSnapshot);
+			  " ORDER BY h.xid DESC LIMIT 1",
+			  0, NULL, NULL, NULL, snapshot, snapshot == InvalidSnapshot);
 	found = (SPI_processed > 0);
 	if (found)
 	{
@@ -379,7 +379,7 @@ horizon_read(Snapshot snapshot, Horizon *horizon)
 }
 
 void
-horizon_set(const Horizon *horizon)
+horizon_set(const Horizon * horizon)
 {
 	static SPIPlanPtr delete_plan = NULL;
 	static SPIPlanPtr insert_plan = NULL;
@@ -391,9 +391,9 @@ horizon_set(const Horizon *horizon)
 	values[2] = TimestampTzGetDatum(horizon->pruned_at);
 	SPI_connect();
 	owner_run(&delete_plan, "DELETE FROM tide.horizon", 0, NULL, NULL, NULL,
-		InvalidSnapshot, true);
+			  InvalidSnapshot, true);
 	owner_run(&insert_plan, "INSERT INTO tide.horizon (xid, at, pruned_at) VALUES ($1, $2, $3)",
-		3, types, values, NULL, InvalidSnapshot, true);
+			  3, types, values, NULL, InvalidSnapshot, true);
 	SPI_finish();
 }
 

@@ -99,6 +99,10 @@ typedef struct TrackedTable
 /* every synced column: sent to clients */
 #define column_is_synced(c) (!(c)->dropped && !(c)->excluded)
 
+/* registry_load.c */
+extern TrackedTable *registry_load(Relation rel, Oid stamp_function,
+								   MemoryContext parent);
+
 extern void registry_init(void);
 extern TrackedTable *registry_lookup(Oid relid);
 extern TrackedTable *registry_require(Oid relid);
@@ -106,6 +110,7 @@ extern TrackedTable *registry_lock(Oid relid, int lockmode);
 extern TrackedTable *registry_find(const char *entity_type, bool missing_ok);
 extern List *registry_all(void);
 extern bool registry_is_inherited(Relation rel);
+extern bool registry_has_index_on(Relation rel, AttrNumber attnum);
 extern int32 registry_largest_reg(void);
 extern TrackedColumn *registry_column_by_wire(TrackedTable *t, const char *name);
 extern TrackedColumn *registry_column_by_name(TrackedTable *t, const char *name);

@@ -1,0 +1,446 @@
+/*-------------------------------------------------------------------------
+ *
+ * registry_load.c
+ *	  Making out what a table is to pg_tide: from the arguments of its stamp
+ *	  trigger, its columns and its primary key.
+ *
+ * Settings that do not fit the table any more (a column renamed, another
+ * primary key) make it broken, with the reason.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "parser/parse_func.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+#include "decide.h"
+#include "pg_tide.h"
+#include "registry.h"
+#include "wire.h"
+
+/* "athlete_id" is "athleteId"; leading and doubled underscores stay */
+char *
+registry_camel(const char *name)
+{
+	char	   *result = palloc(strlen(name) + 1);
+	char	   *to = result;
+	const char *p;
+
+	for (p = name; *p; p++)
+	{
+		if (*p == '_' && p > name && p[-1] != '_' &&
+			((p[1] >= 'a' && p[1] <= 'z') || (p[1] >= '0' && p[1] <= '9')))
+		{
+			p++;
+			*to++ = (*p >= 'a' && *p <= 'z') ? *p - 'a' + 'A' : *p;
+		}
+		else
+			*to++ = *p;
+	}
+	*to = '\0';
+	return result;
+}
+
+/* types whose text form no setting changes */
+static bool
+is_plain_type(Oid type)
+{
+	switch (getBaseType(type))
+	{
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case UUIDOID:
+		case NAMEOID:
+		case BOOLOID:
+		case OIDOID:
+		case NUMERICOID:
+			return true;
+		default:
+			return false;
+	}
+}
+
+static void
+load_columns(TrackedTable *t, TupleDesc desc)
+{
+	int			i;
+
+	t->ncolumns = desc->natts;
+	t->columns = palloc0(sizeof(TrackedColumn) * desc->natts);
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		TrackedColumn *c = &t->columns[i];
+		Oid			function;
+		bool		varlena;
+
+		c->attnum = i + 1;
+		c->dropped = att->attisdropped;
+		if (c->dropped)
+			continue;
+		c->name = pstrdup(NameStr(att->attname));
+		c->wire = t->camel ? registry_camel(c->name) : c->name;
+		c->type = att->atttypid;
+		c->typmod = att->atttypmod;
+		c->base_type = getBaseType(att->atttypid);
+		c->collation = att->attcollation;
+		c->generated = (att->attgenerated != '\0');
+		c->identity = (att->attidentity != '\0');
+		c->not_null = att->attnotnull;
+		c->has_default = att->atthasdef;
+		c->kind = wire_kind(att->atttypid);
+		getTypeOutputInfo(att->atttypid, &function, &varlena);
+		fmgr_info_cxt(function, &c->output, t->context);
+		getTypeInputInfo(att->atttypid, &function, &c->ioparam);
+		fmgr_info_cxt(function, &c->input, t->context);
+	}
+}
+
+/* "OPERATOR(schema.=)": what search_path finds must not matter */
+static char *
+operator_text(Oid opfamily, Oid type, int strategy)
+{
+	Oid			oper = get_opfamily_member(opfamily, type, type, strategy);
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(oper));
+	Form_pg_operator form;
+	char	   *result;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "no operator of strategy %d for type %u in family %u",
+			 strategy, type, opfamily);
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	result = psprintf("OPERATOR(%s.%s)",
+					  quote_identifier(get_namespace_name(form->oprnamespace)),
+					  NameStr(form->oprname));
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/* false if there is no usable primary key */
+static bool
+load_keys(TrackedTable *t, Relation rel)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *lc;
+	bool		found = false;
+
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+		int			i;
+
+		if (index->rd_index->indisprimary && index->rd_index->indisvalid)
+		{
+			int			n = index->rd_index->indnkeyatts;
+
+			t->nkeys = n;
+			t->keys = palloc(sizeof(AttrNumber) * n);
+			t->key_equal = palloc(sizeof(char *) * n);
+			t->key_less = palloc(sizeof(char *) * n);
+			t->key_greater = palloc(sizeof(char *) * n);
+			for (i = 0; i < n; i++)
+			{
+				AttrNumber	att = index->rd_index->indkey.values[i];
+				Oid			family = index->rd_opfamily[i];
+				Oid			type = index->rd_opcintype[i];
+
+				t->keys[i] = att;
+				tracked_column(t, att)->key = true;
+				t->key_equal[i] = operator_text(family, type, BTEqualStrategyNumber);
+				t->key_less[i] = operator_text(family, type, BTLessStrategyNumber);
+				t->key_greater[i] = operator_text(family, type, BTGreaterStrategyNumber);
+			}
+			found = true;
+		}
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	return found;
+}
+
+static void
+set_broken(TrackedTable *t, char *why)
+{
+	t->broken = true;
+	t->broken_why = why;
+}
+
+/* a column that a setting names, or 0 and t->broken */
+static AttrNumber
+named_column(TrackedTable *t, const char *setting, const char *name)
+{
+	TrackedColumn *c = registry_column_by_name(t, name);
+
+	if (c)
+		return c->attnum;
+	set_broken(t, psprintf("its %s column \"%s\" does not exist", setting, name));
+	return InvalidAttrNumber;
+}
+
+/*
+ * likewise, of one of some types (0 ends them): C reads its values as such, so
+ * ALTER COLUMN ... TYPE must not go unnoticed
+ */
+static AttrNumber
+typed_column(TrackedTable *t, const char *setting, const char *name, const Oid *types)
+{
+	AttrNumber	attnum = named_column(t, setting, name);
+
+	for (; attnum && OidIsValid(*types); types++)
+	{
+		if (tracked_column(t, attnum)->type == *types)
+			return attnum;
+	}
+	if (attnum)
+		set_broken(t, psprintf("its %s column \"%s\" is of another type now", setting, name));
+	return InvalidAttrNumber;
+}
+
+/*
+ * One "name=value" of the stamp trigger.  Settings that shape how columns are
+ * loaded ("naming", "reg", ...) come in a first pass, those that name columns
+ * in a second one.
+ */
+static void
+load_setting(TrackedTable *t, const char *arg, bool columns)
+{
+	static const Oid times[] = {TIMESTAMPTZOID, TIMESTAMPOID, InvalidOid};
+	static const Oid texts[] = {TEXTOID, VARCHAROID, InvalidOid};
+	static const Oid integers[] = {INT4OID, INT8OID, INT2OID, InvalidOid};
+	const char *value = strchr(arg, '=');
+	char	   *name;
+	AttrNumber	att;
+
+	if (value == NULL)
+		return;
+	name = pnstrdup(arg, value - arg);
+	value++;
+
+	if (!columns)
+	{
+		if (strcmp(name, "reg") == 0)
+			t->reg = atoi(value);
+		else if (strcmp(name, "entity_type") == 0)
+			t->entity_type = pstrdup(value);
+		else if (strcmp(name, "shared") == 0)
+			t->shared = true;
+		else if (strcmp(name, "naming") == 0)
+			t->camel = (strcmp(value, "camel") == 0);
+		else if (strcmp(name, "conflict") == 0)
+			t->policy = strcmp(value, "client_wins") == 0 ? POLICY_CLIENT_WINS :
+				strcmp(value, "server_wins") == 0 ? POLICY_SERVER_WINS :
+				POLICY_LAST_WRITE_WINS;
+		else if (strcmp(name, "utc") == 0)
+			t->utc = (strcmp(value, "true") == 0);
+		return;
+	}
+
+	if (strcmp(name, "scope") == 0)
+		t->scope = named_column(t, name, value);
+	else if (strcmp(name, "modified_at") == 0)
+		t->modified_at = typed_column(t, name, value, times);
+	else if (strcmp(name, "client_id") == 0)
+		t->client_id = typed_column(t, name, value, texts);
+	else if (strcmp(name, "version") == 0)
+		t->version = typed_column(t, name, value, integers);
+	else if (strcmp(name, "deleted_at") == 0)
+		t->deleted_at = typed_column(t, name, value, times);
+	else if (strcmp(name, "exclude") == 0)
+	{
+		/* renamed, it would be sent to clients from then on */
+		att = named_column(t, name, value);
+		if (att)
+			tracked_column(t, att)->excluded = true;
+	}
+	else if (strcmp(name, "key") == 0)
+	{
+		att = named_column(t, name, value);
+		t->nkeys_tracked++;
+		if (att && !tracked_column(t, att)->key)
+			set_broken(t, pstrdup("its primary key has changed"));
+	}
+	pfree(name);
+}
+
+/*
+ * The transaction that wrote the stamp trigger: a snapshot that does not see
+ * it was taken before the table was tracked as it is now.
+ */
+static TransactionId
+trigger_xmin(Oid trigger)
+{
+	Relation	rel = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	TransactionId result = FrozenTransactionId;
+
+	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(trigger));
+	scan = systable_beginscan(rel, TriggerOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		result = HeapTupleHeaderGetXmin(tuple->t_data);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
+/* is there an index of all rows that begins with this column? */
+bool
+registry_has_index_on(Relation rel, AttrNumber attnum)
+{
+	ListCell   *lc;
+	bool		found = false;
+
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		if (index->rd_index->indkey.values[0] == attnum &&
+			index->rd_index->indisvalid && RelationGetIndexPredicate(index) == NIL)
+			found = true;
+		index_close(index, AccessShareLock);
+	}
+	return found;
+}
+
+/* does it inherit from a table, or another from it? */
+bool
+registry_is_inherited(Relation rel)
+{
+	/* relhassubclass stays when the last child is gone */
+	return has_superclass(RelationGetRelid(rel)) ||
+		(rel->rd_rel->relhassubclass &&
+		 find_inheritance_children(RelationGetRelid(rel), NoLock) != NIL);
+}
+
+static Trigger *
+find_stamp_trigger(Relation rel, Oid function)
+{
+	int			i;
+
+	if (rel->trigdesc == NULL || !OidIsValid(function))
+		return NULL;
+	for (i = 0; i < rel->trigdesc->numtriggers; i++)
+		if (rel->trigdesc->triggers[i].tgfoid == function)
+			return &rel->trigdesc->triggers[i];
+	return NULL;
+}
+
+/*
+ * What the table is to us, tracked or not.  palloc'd in a context of its own,
+ * which is a child of parent.
+ */
+TrackedTable *
+registry_load(Relation rel, Oid stamp_function, MemoryContext parent)
+{
+	MemoryContext context,
+				old;
+	TrackedTable *t;
+	Trigger    *trigger;
+	int			i;
+
+	/* under the current context until complete, so that an error frees it */
+	context = AllocSetContextCreate(CurrentMemoryContext, "pg_tide table",
+									ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	t = palloc0(sizeof(TrackedTable));
+	t->context = context;
+	t->relid = RelationGetRelid(rel);
+
+	t->utc = true;
+	trigger = find_stamp_trigger(rel, stamp_function);
+	for (i = 0; trigger && i < trigger->tgnargs; i++)
+		load_setting(t, trigger->tgargs[i], false);
+
+	/*
+	 * anybody can put our trigger on a table: without a registration it is
+	 * none
+	 */
+	if (t->reg > 0)
+	{
+		t->tracked = true;
+		t->trigger_xmin = trigger_xmin(trigger->tgoid);
+		if (t->entity_type == NULL)
+			t->entity_type = pstrdup(RelationGetRelationName(rel));
+		t->sql_name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+												 RelationGetRelationName(rel));
+		t->tupdesc = CreateTupleDescCopy(RelationGetDescr(rel));
+		load_columns(t, RelationGetDescr(rel));
+		if (!load_keys(t, rel))
+			set_broken(t, pstrdup("it has no primary key"));
+		for (i = 0; i < trigger->tgnargs; i++)
+			load_setting(t, trigger->tgargs[i], true);
+		if (rel->rd_rel->relispartition || registry_is_inherited(rel) ||
+			rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+			set_broken(t, pstrdup("it has become a partition, part of an inheritance tree, or unlogged"));
+		if (!t->broken && t->nkeys_tracked != t->nkeys)
+			set_broken(t, pstrdup("its primary key has changed"));
+		if (!t->broken && (!t->modified_at || !t->client_id ||
+						   (!t->scope && !t->shared)))
+			set_broken(t, pstrdup("its trigger has no complete settings"));
+		t->plain_key = !t->scope ||
+			is_plain_type(tracked_column(t, t->scope)->type);
+		for (i = 0; i < t->nkeys; i++)
+			if (!is_plain_type(tracked_column(t, t->keys[i])->type))
+				t->plain_key = false;
+		for (i = 0; i < t->ncolumns; i++)
+			if (column_is_synced(&t->columns[i]) && t->columns[i].generated)
+				t->has_synced_generated = true;
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextSetParent(context, parent);
+	return t;
+}
+
+TrackedColumn *
+registry_column_by_name(TrackedTable *t, const char *name)
+{
+	int			i;
+
+	for (i = 0; i < t->ncolumns; i++)
+		if (!t->columns[i].dropped && strcmp(t->columns[i].name, name) == 0)
+			return &t->columns[i];
+	return NULL;
+}
+
+TrackedColumn *
+registry_column_by_wire(TrackedTable *t, const char *name)
+{
+	int			i;
+
+	for (i = 0; i < t->ncolumns; i++)
+		if (column_is_synced(&t->columns[i]) &&
+			strcmp(t->columns[i].wire, name) == 0)
+			return &t->columns[i];
+	return NULL;
+}

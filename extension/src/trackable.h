@@ -1,0 +1,47 @@
+/*-------------------------------------------------------------------------
+ *
+ * trackable.h
+ *	  What can be tracked, and with which settings.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TIDE_TRACKABLE_H
+#define TIDE_TRACKABLE_H
+
+#include "catalog/pg_attribute.h"
+#include "nodes/pg_list.h"
+#include "utils/relcache.h"
+
+/* the arguments of tide.track; names are those of SQL */
+typedef struct TrackOptions
+{
+	Oid			relid;
+	char	   *entity_type;
+	char	   *scope;
+	bool		shared;
+	char	   *modified_at;
+	char	   *client_id;
+	char	   *version;
+	char	   *deleted_at;
+	char	   *conflict;		/* NULL: last_write_wins */
+	bool		camel;
+	bool		utc;
+	List	   *exclude;		/* of char * */
+	bool		add_columns;
+	List	   *added;			/* "ADD COLUMN ..." to be run */
+} TrackOptions;
+
+/* each raises an error, with a hint, for what cannot be tracked */
+extern void trackable_check_relation(Relation rel);
+extern List *trackable_check_key(Relation rel); /* names of the key's columns */
+extern void trackable_check_scope(Relation rel, TrackOptions *o);
+
+/* choose the columns of the stamp and the like; o->added are those to add */
+extern void trackable_settle_columns(Relation rel, TrackOptions *o);
+extern void trackable_check_settings(Relation rel, TrackOptions *o, List *keys);
+
+/* a column by name, NULL; the relation's qualified and quoted name */
+extern Form_pg_attribute trackable_column(Relation rel, const char *name);
+extern char *relation_sql(Relation rel);
+
+#endif							/* TIDE_TRACKABLE_H */
