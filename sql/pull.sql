@@ -111,4 +111,11 @@ SELECT * FROM show(tide.pull());
 RESET request.jwt.claims;
 SELECT * FROM show(tide.pull(:'empty', '{"",bob}'));
 SELECT * FROM show(tide.pull(scopes => '{""}'));
+-- when another one deleted what had been ann's is not for ann to know
+INSERT INTO plan VALUES (60, 'ann', 'x');
+SELECT tide.pull(scopes => '{ann}')->>'cursor' AS c \gset
+UPDATE plan SET user_id = 'bob' WHERE id = 60;
+SELECT v.status, v.data->>'deletedAt' AS stamp FROM tide.delete('plan', '60', clock_timestamp() + interval '50 s', 'bob''s') v \gset
+SELECT r->>'id' AS id, (r->>'deletedAt')::timestamptz <= clock_timestamp() AS "of this pull" FROM json_array_elements(tide.pull(:'c', '{ann}')->'deletedByType'->'plan') r;
+SELECT r->>'id' AS id, r->>'deletedAt' = :'stamp' AS "the delete's" FROM json_array_elements(tide.pull(:'c', '{ann,bob}')->'deletedByType'->'plan') r;
 DROP SCHEMA pull CASCADE;

@@ -30,7 +30,8 @@ SELECT p->'reset' AS reset, p->'stats'->'resettable' AS stats FROM tide.pull(:'h
 -- clientId never hides rows of a reset
 SELECT tide.push('{"clientId": "phone", "changes": {"resettable": [{"id": 4}]}}')->'summary'->>'succeeded' AS n;
 SELECT p->'reset' AS reset, p->'stats'->'resettable' AS stats FROM tide.pull(:'elsewhere', entity_types => '{resettable}', client_id => 'phone') p;
--- untracked and tracked again is a new type: read in full, and no reset
+-- untracked and tracked again is a new type: read in full, with reset, since
+-- rows that were deleted meanwhile are in no log
 SELECT tide.untrack('t');
 INSERT INTO t VALUES (5);
 SELECT tide.track('t', 'resettable', shared => true);
