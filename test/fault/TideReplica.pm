@@ -73,6 +73,16 @@ sub as_text
 
 # ---------- servers ----------
 
+# State letter and parent of a process; an ended one may still wait for its
+# parent to take notice (Z).
+sub process_status
+{
+	my ($process) = @_;
+	open my $handle, '<', "/proc/$process/stat" or return ('X', 0);
+	my $line = <$handle> // '';
+	return $line =~ /^\d+ \(.*\) (\S) (\d+) / ? ($1, $2) : ('X', 0);
+}
+
 # The power goes: all processes of the server at once, nothing written any
 # more.
 sub kill_server
@@ -82,17 +92,16 @@ sub kill_server
 	chomp(my $postmaster = <$file>);
 	close $file;
 	my @children;
-	for my $stat (glob '/proc/[0-9]*/stat')
+	for my $process (map { m{(\d+)} } glob '/proc/[0-9]*')
 	{
-		open my $handle, '<', $stat or next;
-		my $line = <$handle> // '';
-		push @children, $1 if $line =~ /^(\d+) \(.*\) \S $postmaster /;
+		push @children, $process if (process_status($process))[1] == $postmaster;
 	}
 	kill KILL => $postmaster, @children;
 	wait_for('the processes of the server are gone', 30, sub {
-		return !grep { kill 0 => $_ } $postmaster, @children;
+		return !grep { (process_status($_))[0] =~ /[^ZX]/ } $postmaster, @children;
 	});
-	unlink "$cluster->{data}/postmaster.pid";
+	unlink "$cluster->{data}/postmaster.pid",
+	  glob "$cluster->{directory}/.s.PGSQL.*.lock";
 	return;
 }
 

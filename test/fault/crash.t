@@ -23,7 +23,7 @@ use Time::HiRes ();
 
 # ---------- pushes ----------
 
-my $cluster = TideTest::Cluster->start(settings => { fsync => 'on', autovacuum => 'off' });
+my $cluster = TideTest::Cluster->start(settings => { autovacuum => 'off' });
 my $database = $cluster->create_database;
 $cluster->sql($database, $TideReplica::SCHEMA);
 
