@@ -123,7 +123,8 @@ sub edit
 	return $id;
 }
 
-# All that was edited, as whole rows: last write wins converges for those.
+# All that was edited, as whole rows: last write wins converges for those. The
+# cursor says how long the device was away.
 sub pending
 {
 	my $self = shift;
@@ -134,7 +135,7 @@ sub pending
 			push @{ $changes{$type} }, { %{ $self->{rows}{$type}{$id} } };
 		}
 	}
-	return { clientId => $self->{name}, changes => \%changes };
+	return { clientId => $self->{name}, cursor => $self->{cursor}, changes => \%changes };
 }
 
 # Push what is pending. A row that was stored, or that lost, is replaced by
@@ -160,11 +161,14 @@ sub push_changes
 }
 
 # Pull page by page until there is no more. A row that is dirty here keeps
-# its edit: the next push decides.
+# its edit: the next push decides. When everything comes, without a cursor or
+# after a reset, a clean row that does not come is gone.
 sub pull_changes
 {
 	my ($self, $limit) = @_;
 	my ($pages, $rows, $deletions) = (0, 0, 0);
+	my $whole = !$self->{cursor};
+	my %came;
 
 	while (1) {
 		my $page = $self->request(GET => '/api/v1/sync/pull?limit=' . ($limit // 500)
@@ -172,9 +176,15 @@ sub pull_changes
 			undef, 200, $pages ? 80 : 240);
 
 		$pages++;
+		if ($page->{reset}) {
+			$whole = 1;
+			%came = ();
+			print "     reset, $page->{resetReason}: from the beginning\n";
+		}
 		while (my ($type, $changed) = each %{ $page->{changesByType} }) {
 			for my $row (@$changed) {
 				$self->{rows}{$type}{ $row->{id} } = $row unless $self->{dirty}{$type}{ $row->{id} };
+				$came{$type}{ $row->{id} } = 1;
 				$rows++;
 			}
 		}
@@ -187,9 +197,36 @@ sub pull_changes
 		$self->{cursor} = $page->{cursor};
 		last unless $page->{hasMore};
 	}
+	$deletions += $self->drop_clean_but(\%came) if $whole;
 	$self->save;
 	print "     $self->{name} got $rows rows and $deletions deletions in $pages page(s)\n";
 	return ($rows, $deletions, $pages);
+}
+
+sub drop_clean_but
+{
+	my ($self, $came) = @_;
+	my $dropped = 0;
+
+	for my $type (keys %{ $self->{rows} }) {
+		for my $id (keys %{ $self->{rows}{$type} }) {
+			next if $came->{$type}{$id} || $self->{dirty}{$type}{$id};
+			delete $self->{rows}{$type}{$id};
+			$dropped++;
+		}
+	}
+	return $dropped;
+}
+
+# The user does not want an edit any more.
+sub discard
+{
+	my ($self, $type, $id) = @_;
+
+	print "   $self->{name} discards its edit of $type ", substr($id, 0, 8), "\n";
+	delete $self->{dirty}{$type}{$id};
+	delete $self->{rows}{$type}{$id};
+	$self->save;
 }
 
 sub row
@@ -246,7 +283,7 @@ sub backend
 	my $statement = shift;
 
 	print "   backend: $statement\n";
-	system('psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-c', $statement) == 0
+	system('psql', '-X', '-q', '-o', '/dev/null', '-v', 'ON_ERROR_STOP=1', '-c', $statement) == 0
 		or die "psql failed\n";
 }
 
@@ -361,5 +398,21 @@ holds('Ines, a coach, has the catalogue and herself (coaches get their athletes 
 	!$ines->{rows}{TrainingPlan} && keys %{ $ines->{rows}{Coach} } == 1);
 $phone->pull_changes;
 holds('Maja\'s plan is as it was', $phone->state_ eq $fresh->state_);
+
+chapter('11. The tablet lies in a drawer for longer than the database remembers deletions');
+my ($edited, $untouched) = grep { $_ ne $weighing } reverse sort keys %{ $tablet->{rows}{BodyWeightEntry} };
+$tablet->edit(BodyWeightEntry => $edited, $now - 10, weightKg => 65);
+backend("DELETE FROM body_weight_entries WHERE id IN ('$edited', '$untouched')");
+backend("SELECT tide.prune('0 s')");
+$refused = $tablet->request(POST => '/api/v1/sync/push', $tablet->pending, 410);
+holds("its edit must not bring back what was deleted: $refused->{error}{code}",
+	$refused->{error}{code} eq 'resync_required');
+(undef, $gone) = $tablet->pull_changes;
+holds('it starts over, and drops what it had not touched and what did not come again',
+	$gone == 1 && !$tablet->row(BodyWeightEntry => $untouched));
+holds('its own edit is still there for Maja to decide on', $tablet->row(BodyWeightEntry => $edited));
+$tablet->discard(BodyWeightEntry => $edited);
+$phone->pull_changes;
+holds('phone and tablet are equal again', $tablet->state_ eq $phone->state_);
 
 print "\n${bold}Converged.$plain\n";
