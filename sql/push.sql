@@ -85,6 +85,7 @@ SELECT n, status FROM go('{"changes": [
 SELECT who FROM seat WHERE hall = 'g';
 -- two edits 0.3 ms apart in a timestamp(3): the second is no replay
 SELECT n, status, entity->>'name' AS name FROM go('{"changes": {"TrainingPlan": [{"id": "00000000-0000-4000-8000-00000000000e", "name": "one", "lastModifiedAt": "2020-01-01T00:00:00.0001Z"}]}}');
+SELECT n, status, entity->>'name' AS "again" FROM go('{"changes": {"TrainingPlan": [{"id": "00000000-0000-4000-8000-00000000000e", "name": "one", "lastModifiedAt": "2020-01-01T00:00:00.0001Z"}]}}');
 SELECT n, status, entity->>'name' AS name FROM go('{"changes": {"TrainingPlan": [{"id": "00000000-0000-4000-8000-00000000000e", "name": "two", "lastModifiedAt": "2020-01-01T00:00:00.0004Z"}]}}');
 SELECT n, status, entity->>'name' AS name FROM go('{"changes": {"TrainingPlan": [{"id": "00000000-0000-4000-8000-00000000000e", "name": "two"}]}}');
 
