@@ -461,14 +461,3 @@ registry_find(const char *entity_type, bool missing_ok)
 				 errhint("GET /sync/schema and the view tide.tracked list the entity types.")));
 	return result;
 }
-
-int32
-registry_largest_reg(void)
-{
-	int32		result = 0;
-	ListCell   *lc;
-
-	foreach(lc, registry_all())
-		result = Max(result, ((TrackedTable *) lfirst(lc))->reg);
-	return result;
-}

@@ -111,7 +111,6 @@ extern TrackedTable *registry_find(const char *entity_type, bool missing_ok);
 extern List *registry_all(void);
 extern bool registry_is_inherited(Relation rel);
 extern bool registry_has_index_on(Relation rel, AttrNumber attnum);
-extern int32 registry_largest_reg(void);
 extern TrackedColumn *registry_column_by_wire(TrackedTable *t, const char *name);
 extern TrackedColumn *registry_column_by_name(TrackedTable *t, const char *name);
 extern char *registry_camel(const char *name);

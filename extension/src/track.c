@@ -272,6 +272,26 @@ add_missing_columns(const char *table, TrackOptions *o)
 	run_ddl(sql.data);
 }
 
+/*
+ * A number that no table has.  Tables of a restored database have theirs from
+ * another installation's sequence, somewhere else in its range.
+ */
+static int32
+unused_registration(void)
+{
+	for (;;)
+	{
+		int32		reg = changelog_next_reg();
+		ListCell   *lc;
+		bool		used = false;
+
+		foreach(lc, registry_all())
+			used |= (((TrackedTable *) lfirst(lc))->reg == reg);
+		if (!used)
+			return reg;
+	}
+}
+
 Datum
 tide_track(PG_FUNCTION_ARGS)
 {
@@ -301,17 +321,7 @@ tide_track(PG_FUNCTION_ARGS)
 
 	before = registry_lookup(o.relid);
 	fresh = !before->tracked || !same_coverage(before, &o, keys);
-	if (!fresh)
-		reg = before->reg;
-	else
-	{
-		/* a restored database has numbers that the sequence does not know */
-		int32		largest = registry_largest_reg();
-
-		do
-			reg = changelog_next_reg();
-		while (reg <= largest);
-	}
+	reg = fresh ? unused_registration() : before->reg;
 
 	SPI_connect();
 	add_missing_columns(table, &o);

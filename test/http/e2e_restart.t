@@ -188,6 +188,19 @@ subtest 'PostgreSQL crashes' => sub {
 	  'nothing is lost';
 };
 
+# what the kernel says of each thread: "pid (name) T ..." is a stopped one
+sub states_of
+{
+	my ($gateway) = @_;
+	my @states;
+	for my $file (glob "/proc/$gateway->{pid}/task/*/stat")
+	{
+		open my $stat, '<', $file or next;
+		push @states, scalar <$stat>;
+	}
+	return @states;
+}
+
 subtest 'killed between COMMIT and the reply' => sub {
 	my @kinds = (
 		insert => changes(map { { id => "k$_", body => 'new',
@@ -206,6 +219,8 @@ subtest 'killed between COMMIT and the reply' => sub {
 		my $job = in_background($gateway, sub { return $gateway->push_changes($token, $body) });
 		wait_until_held();
 		$gateway->signal('STOP');
+		wait_for('all threads of the gateway stand still', 10,
+			sub { return !grep { !/\) T / } states_of($gateway); });
 		release($session);
 		$seen = $seen ? "$seen " . uc $kind : uc $kind;
 		wait_for("the $kind is committed", 10, sub { return effects('k1') eq $seen; });
