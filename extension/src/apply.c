@@ -32,6 +32,7 @@
 #include "changelog.h"
 #include "records.h"
 #include "errors.h"
+#include "pull.h"
 #include "wire.h"
 
 /* a push that creates or deletes more absent rows locks the table's keys */
@@ -163,6 +164,7 @@ probe(Push *push, PushTable *table, List *changes)
 
 		c->row_exists = false;
 		c->verdict = VERDICT_NONE;
+		c->entity = NULL;
 		memset(&c->row_stamp, 0, sizeof(c->row_stamp));
 	}
 	batch_run(table, BATCH_PROBE, changes);
@@ -388,11 +390,39 @@ check_written_scope(PushTable *table, HeapTuple tuple, TupleDesc desc, int n)
 }
 
 /*
+ * The row as the statement returns it, for the reply.  It lives as long as the
+ * statement's result, which goes with the push, or with a subtransaction whose
+ * verdicts are forgotten.
+ */
+static void
+keep_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc, int first)
+{
+	MemoryContext old;
+
+	if (!c->table->returns_rows)
+		return;
+	old = MemoryContextSwitchTo(push->context);
+	c->entity = palloc0(sizeof(PullItem));
+	c->entity->table = palloc0(sizeof(PullTable));
+	c->entity->table->t = c->table->t;
+	c->entity->key = c->key_text;
+	pull_set_row(c->entity, tuple, desc, first);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+free_result(PushTable *table)
+{
+	if (!table->returns_rows)
+		SPI_freetuptable(SPI_tuptable);
+}
+
+/*
  * UPDATE or DELETE the rows; returns the changes whose row was not touched
  * because it is no longer the version that was judged.
  */
 static List *
-write_rows(PushTable *table, BatchStatement statement, List *changes)
+write_rows(Push *push, PushTable *table, BatchStatement statement, List *changes)
 {
 	List	   *missed = NIL;
 	ListCell   *lc;
@@ -410,9 +440,12 @@ write_rows(PushTable *table, BatchStatement statement, List *changes)
 
 		((Change *) list_nth(changes, ord))->written = true;
 		if (statement != BATCH_DELETE)
+		{
 			check_written_scope(table, tuple, desc, 2);
+			keep_row(push, list_nth(changes, ord), tuple, desc, 3);
+		}
 	}
-	SPI_freetuptable(SPI_tuptable);
+	free_result(table);
 	foreach(lc, changes)
 	{
 		if (!((Change *) lfirst(lc))->written)
@@ -451,10 +484,11 @@ insert_rows(Push *push, PushTable *table, List *changes, bool strict)
 		if (c)
 		{
 			c->written = true;
+			keep_row(push, c, tuple, desc, 2 + t->nkeys);
 			inserted = lappend(inserted, c);
 		}
 	}
-	SPI_freetuptable(SPI_tuptable);
+	free_result(table);
 	if (inserted != NIL)
 		check_tombstones_again(push, table, inserted);
 	foreach(lc, changes)
@@ -567,7 +601,7 @@ apply_group(Push *push, PushTable *table, List *changes, bool is_delete)
 		absent = select_changes(pending, VERDICT_APPLIED, false);
 		conflicts_keep_rows(push, table, existing);
 		if (existing != NIL)
-			missed = write_rows(table, statement, existing);
+			missed = write_rows(push, table, statement, existing);
 		if (absent != NIL && is_delete)
 			remember_deletes(table, absent);
 		else if (absent != NIL)

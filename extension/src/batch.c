@@ -29,6 +29,7 @@
 #include "batch.h"
 #include "capture.h"
 #include "plans.h"
+#include "pull.h"
 
 #define BATCH_NAME "tide_batch"
 
@@ -203,6 +204,8 @@ append_update(StringInfo sql, PushTable *table, Bitmapset *sent, bool soft_delet
 	append_key_join(sql, t);
 	append_guards(sql, table);
 	appendStringInfo(sql, " RETURNING b.ord, %s", scope_result(t));
+	if (table->returns_rows)
+		appendStringInfo(sql, ", %s", pull_columns(t));
 }
 
 static void
@@ -217,8 +220,9 @@ append_delete(StringInfo sql, PushTable *table)
 }
 
 static void
-append_insert(StringInfo sql, TrackedTable *t, Bitmapset *sent, bool strict)
+append_insert(StringInfo sql, PushTable *table, Bitmapset *sent, bool strict)
 {
+	TrackedTable *t = table->t;
 	StringInfoData sources;
 	int			att = -1;
 	int			k;
@@ -249,6 +253,8 @@ append_insert(StringInfo sql, TrackedTable *t, Bitmapset *sent, bool strict)
 	appendStringInfo(sql, " RETURNING %s", scope_result(t));
 	for (k = 0; k < t->nkeys; k++)
 		appendStringInfo(sql, ", t.%s", column(t, t->keys[k]));
+	if (table->returns_rows)
+		appendStringInfo(sql, ", %s", pull_columns(t));
 }
 
 static char *
@@ -269,10 +275,10 @@ statement_sql(PushTable *table, BatchStatement statement, Bitmapset *sent)
 			append_update(&sql, table, sent, true);
 			break;
 		case BATCH_INSERT:
-			append_insert(&sql, table->t, sent, false);
+			append_insert(&sql, table, sent, false);
 			break;
 		case BATCH_INSERT_STRICT:
-			append_insert(&sql, table->t, sent, true);
+			append_insert(&sql, table, sent, true);
 			break;
 		case BATCH_DELETE:
 			append_delete(&sql, table);
@@ -289,7 +295,8 @@ statement_name(PushTable *table, BatchStatement statement, Bitmapset *sent)
 	int			att = -1;
 
 	initStringInfo(&name);
-	appendStringInfo(&name, "batch %d %d", statement, table->scopes.any);
+	appendStringInfo(&name, "batch %d %d %d", statement, table->scopes.any,
+					 table->returns_rows);
 	while ((att = bms_next_member(sent, att)) >= 0)
 		appendStringInfo(&name, " %d", att);
 	return name.data;

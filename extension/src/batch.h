@@ -37,6 +37,9 @@ extern void batch_probe_latest(PushTable *table, List *changes);
 #define PROBE_SCOPE 4			/* NULL if shared */
 #define PROBE_DELETED_AT 5		/* NULL if there is no such column */
 #define PROBE_FIRST 6			/* the sent columns, by attnum */
-/* UPDATE and DELETE: ord, scope; INSERT: scope, key columns */
+/*
+ * UPDATE and DELETE: ord, scope; INSERT: scope, key columns; then, if the table
+ * returns_rows, pull_columns()
+ */
 
 #endif							/* TIDE_BATCH_H */

@@ -21,6 +21,7 @@ typedef struct PushTable
 	TrackedTable *t;
 	TableScopes scopes;
 	int			order;			/* parents before children */
+	bool		returns_rows;	/* its writes return the rows as they stand */
 } PushTable;
 
 typedef struct Failure

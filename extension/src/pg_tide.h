@@ -15,6 +15,7 @@
 #define TIDE_PROTOCOL 1
 
 /* triggers of a tracked table; "zz" so that they run after the user's own */
+#define TRIGGER_PREFIX "zz_tide_"
 #define STAMP_TRIGGER "zz_tide_stamp"
 #define INSERT_TRIGGER "zz_tide_insert"
 #define UPDATE_TRIGGER "zz_tide_update"

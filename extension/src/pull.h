@@ -84,7 +84,7 @@ extern char *pull_columns(TrackedTable *t);
 /* pull_log.c: from the change log */
 extern bool pull_read_log(Pull *pull, const ScopeSet *scopes, const TypeSet *types);
 
-/* the item's row out of a tuple of pull_columns() */
-extern void pull_set_row(PullItem *item, HeapTuple tuple, TupleDesc desc);
+/* the item's row out of a tuple that has pull_columns() from column first on */
+extern void pull_set_row(PullItem *item, HeapTuple tuple, TupleDesc desc, int first);
 
 #endif							/* TIDE_PULL_H */

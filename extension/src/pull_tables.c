@@ -42,13 +42,13 @@ pull_columns(TrackedTable *t)
 }
 
 void
-pull_set_row(PullItem *item, HeapTuple tuple, TupleDesc desc)
+pull_set_row(PullItem *item, HeapTuple tuple, TupleDesc desc, int first)
 {
 	TrackedTable *t = item->table->t;
 	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
 	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
 	int			i,
-				n = 0;
+				n = first - 1;
 
 	item->values = palloc0(sizeof(Datum) * t->ncolumns);
 	item->nulls = palloc(sizeof(bool) * t->ncolumns);
@@ -230,7 +230,7 @@ pull_fetch_rows(Pull *pull)
 
 			if (item == NULL)
 				continue;
-			pull_set_row(item, tuple, SPI_tuptable->tupdesc);
+			pull_set_row(item, tuple, SPI_tuptable->tupdesc, 1);
 			item->have_row = row_is_allowed(table, item);
 		}
 	}
@@ -366,7 +366,7 @@ read_scope(Pull *pull, PullTable *table, int scope)
 				if (pull_is_full(pull))
 					return false;
 				item = pull_add(pull, table, key);
-				pull_set_row(item, rows->vals[i], rows->tupdesc);
+				pull_set_row(item, rows->vals[i], rows->tupdesc, 1);
 			}
 			state->key = MemoryContextStrdup(pull->context, key);
 			if (item)

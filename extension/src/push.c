@@ -53,6 +53,30 @@ convertible(Push *push, bool converted)
 	return result;
 }
 
+/*
+ * Do rows stand at the end as the statement that writes them returns them?
+ * Where nothing else is set off, each row is written once and none is deleted,
+ * they do, and need not be read again for the reply.
+ */
+static void
+settle_returning(Push *push)
+{
+	bool		plain = true;
+	ListCell   *lc;
+	int			i;
+
+	foreach(lc, push->tables)
+		plain &= !((PushTable *) lfirst(lc))->t->has_side_effects;
+	for (i = 0; i < push->nchanges; i++)
+	{
+		if (push->changes[i].converted &&
+			(push->changes[i].is_delete || push->changes[i].round > 0))
+			plain = false;
+	}
+	foreach(lc, push->tables)
+		((PushTable *) lfirst(lc))->returns_rows = plain;
+}
+
 /* everything at once; push->nconverted says how far conversion came */
 static void
 work_on_all(Push *push, void *arg)
@@ -69,6 +93,7 @@ work_on_all(Push *push, void *arg)
 				change_convert(push, &push->changes[push->nconverted]);
 		wire_end(level);
 		assign_rounds(convertible(push, true));
+		settle_returning(push);
 	}
 	check_deferred(push);
 	units = make_units(convertible(push, true));

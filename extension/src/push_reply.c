@@ -40,7 +40,7 @@ verdict_name(Verdict verdict)
  * Read the rows of all changes that did not fail, as they stand after
  * everything the push caused, with the rights and within the scopes of the
  * caller: one statement a table.  Afterwards c->entity is the row, or an item
- * without one.
+ * without one.  Those that the write itself returned are there already.
  */
 void
 push_read_entities(Push *push)
@@ -63,7 +63,8 @@ push_read_entities(Push *push)
 		{
 			Change	   *c = &push->changes[i];
 
-			if (c->table != table || c->verdict == VERDICT_FAILED)
+			if (c->table != table || c->verdict == VERDICT_FAILED ||
+				c->entity != NULL)
 				continue;
 			c->entity = keymap_get(read->seen, c->key_text);
 			if (c->entity == NULL)

@@ -357,6 +357,33 @@ find_stamp_trigger(Relation rel, Oid function)
 }
 
 /*
+ * May an INSERT or UPDATE of some rows change others, or the same rows once
+ * more?  The user's triggers and rules may, and foreign keys that follow an
+ * update.
+ */
+static bool
+has_side_effects(Relation rel)
+{
+	int			i;
+
+	if (rel->rd_rel->relhasrules)
+		return true;
+	for (i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+	{
+		Trigger    *trigger = &rel->trigdesc->triggers[i];
+
+		if (!trigger->tgisinternal && strncmp(trigger->tgname, TRIGGER_PREFIX,
+											  strlen(TRIGGER_PREFIX)) != 0)
+			return true;
+		if (trigger->tgfoid == F_RI_FKEY_CASCADE_UPD ||
+			trigger->tgfoid == F_RI_FKEY_SETNULL_UPD ||
+			trigger->tgfoid == F_RI_FKEY_SETDEFAULT_UPD)
+			return true;
+	}
+	return false;
+}
+
+/*
  * What the table is to us, tracked or not.  palloc'd in a context of its own,
  * which is a child of parent.
  */
@@ -408,6 +435,7 @@ registry_load(Relation rel, Oid stamp_function, MemoryContext parent)
 		if (!t->broken && (!t->modified_at || !t->client_id ||
 						   (!t->scope && !t->shared)))
 			set_broken(t, pstrdup("its trigger has no complete settings"));
+		t->has_side_effects = has_side_effects(rel);
 		t->plain_key = !t->scope ||
 			is_plain_type(tracked_column(t, t->scope)->type);
 		for (i = 0; i < t->nkeys; i++)

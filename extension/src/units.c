@@ -273,6 +273,7 @@ forget_verdicts(List *changes)
 
 		c->verdict = VERDICT_NONE;
 		c->note = NULL;
+		c->entity = NULL;
 	}
 }
 
