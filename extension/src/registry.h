@@ -72,6 +72,7 @@ typedef struct TrackedTable
 	bool		camel;
 	bool		utc;
 	int			policy;			/* a ConflictPolicy */
+	bool		mostly_new;		/* the last pushed rows were not there yet */
 	AttrNumber	scope;			/* invalid if shared */
 	AttrNumber	modified_at;
 	AttrNumber	client_id;
