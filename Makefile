@@ -3,6 +3,8 @@
 #   make, make install, make clean, make installcheck   as with PGXS
 #   make test    everything, on a throw-away PostgreSQL
 #   make demo    two devices, one athlete, on a throw-away PostgreSQL
+#   make soak SECONDS=600
+#                the random ones of the tests, each for so long
 #   make bench   what tracking, pushing and pulling cost
 #   make deps    the packages that all of these need
 #   make indent  PostgreSQL's own code layout (needs pg_bsd_indent)
@@ -13,7 +15,7 @@ ifneq ($(origin PG_CONFIG), undefined)
 export PG_CONFIG
 endif
 
-.PHONY: all extension gateway install installcheck clean test demo bench deps indent
+.PHONY: all extension gateway install installcheck clean test soak demo bench deps indent
 
 all: extension gateway
 
@@ -40,6 +42,10 @@ deps:
 
 test:
 	@scripts/test
+
+# not SECONDS itself: a shell counts in that variable
+soak:
+	@SOAK_SECONDS=$(or $(SECONDS),600) scripts/test property
 
 demo:
 	@scripts/demo $(DEMO_ARGS)
