@@ -134,7 +134,7 @@ sent_json(Change *c)
 
 /* false: there is nothing about this change to remember */
 static bool
-conflict_of(Push *push, Change *c, Conflict * conflict)
+conflict_of(Push *push, Change *c, Conflict *conflict)
 {
 	memset(conflict, 0, sizeof(*conflict));
 	conflict->key = c->key_text;
@@ -163,7 +163,7 @@ conflict_of(Push *push, Change *c, Conflict * conflict)
 
 /* a stamp that was brought back or raised must be known when it comes again */
 static bool
-adjustment_of(Change *c, Conflict * conflict)
+adjustment_of(Change *c, Conflict *conflict)
 {
 	if (c->verdict != VERDICT_APPLIED || !c->incoming.has_stamp ||
 		stamp_compare(&c->incoming.stamp, &c->stored) == 0)

@@ -24,7 +24,7 @@ typedef enum ConflictPolicy
 	POLICY_LAST_WRITE_WINS,
 	POLICY_CLIENT_WINS,
 	POLICY_SERVER_WINS
-}			ConflictPolicy;
+} ConflictPolicy;
 
 typedef struct Incoming
 {

@@ -160,7 +160,7 @@ put_stamp(Datum *values, char *nulls, int n, const Stamp *stamp)
 }
 
 void
-conflict_write(TrackedTable *t, const Conflict * c, const char *subject)
+conflict_write(TrackedTable *t, const Conflict *c, const char *subject)
 {
 	static SPIPlanPtr plan = NULL;
 	static Oid	types[16] = {OIDOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID,
@@ -354,7 +354,7 @@ receipt_write(const char *subject, const char *batch_id, bytea *body_hash,
 
 /* snapshot: InvalidSnapshot for one of this command */
 bool
-horizon_read(Snapshot snapshot, Horizon * horizon)
+horizon_read(Snapshot snapshot, Horizon *horizon)
 {
 	static SPIPlanPtr plan = NULL;
 	bool		found;
@@ -379,7 +379,7 @@ horizon_read(Snapshot snapshot, Horizon * horizon)
 }
 
 void
-horizon_set(const Horizon * horizon)
+horizon_set(const Horizon *horizon)
 {
 	static SPIPlanPtr delete_plan = NULL;
 	static SPIPlanPtr insert_plan = NULL;

@@ -42,17 +42,17 @@ typedef struct Conflict
 	Stamp		lost_stamp;		/* as sent */
 	char	   *stood;			/* JSON */
 	Stamp		stood_stamp;
-}			Conflict;
+} Conflict;
 
 #define CONFLICT_SUPERSEDED "superseded"
 #define CONFLICT_OVERRULED "overruled"
 #define CONFLICT_ADJUSTED "adjusted"
 
-extern void conflict_write(TrackedTable *t, const Conflict * conflict, const char *subject);
+extern void conflict_write(TrackedTable *t, const Conflict *conflict, const char *subject);
 
 /* those of these keys: without the JSON */
 extern List *conflict_read(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot);
-extern Conflict * conflict_by_id(int64 id);
+extern Conflict *conflict_by_id(int64 id);
 
 /*
  * The reply to a batch, NULL if there is none, and the hash of its body, as
@@ -69,11 +69,11 @@ typedef struct Horizon
 	uint64		xid;			/* all transactions before this one */
 	TimestampTz at;				/* changes of before this time */
 	TimestampTz pruned_at;
-}			Horizon;
+} Horizon;
 
 /* false: nothing was ever forgotten */
-extern bool horizon_read(Snapshot snapshot, Horizon * horizon);
-extern void horizon_set(const Horizon * horizon);
+extern bool horizon_read(Snapshot snapshot, Horizon *horizon);
+extern void horizon_set(const Horizon *horizon);
 
 /* forget up to max_rows of what the horizon allows; returns how many */
 extern int64 changelog_forget(uint64 horizon, int max_rows);

@@ -79,8 +79,8 @@ typedef struct TrackedTable
 	AttrNumber	version;		/* invalid if none */
 	AttrNumber	deleted_at;		/* invalid if none */
 	bool		has_synced_generated;
-	bool		has_side_effects;	/* a write may change rows that it does not
-									 * name: triggers, cascades, rules */
+	bool		has_side_effects;	/* a write may change rows that it does
+									 * not name: triggers, cascades, rules */
 	int			ncolumns;		/* == natts of the relation */
 	TrackedColumn *columns;		/* by attnum - 1 */
 	int			nkeys_tracked;	/* when it was tracked; for load_table */

@@ -48,7 +48,7 @@ lock_pruning(void)
 
 /* what is older than a time and finished; false: nothing is known that old */
 static bool
-horizon_of(TimestampTz time, TimestampTz now, Horizon * horizon)
+horizon_of(TimestampTz time, TimestampTz now, Horizon *horizon)
 {
 	TideSnapshot snapshot;
 	TimestampTz at = now;

@@ -17,7 +17,7 @@
  * if its snapshot saw all of those finished.
  */
 static inline bool
-snapshot_is_expired(const TideSnapshot *seen, const Horizon * horizon)
+snapshot_is_expired(const TideSnapshot *seen, const Horizon *horizon)
 {
 	return seen->xmin < horizon->xid;
 }

@@ -86,7 +86,8 @@ static const char *conninfo;
 static int	requests;
 static pthread_barrier_t start_line;
 
-static void die(const char *format,...) __attribute__((format(printf, 1, 2), noreturn));
+static void die(const char *format,...)
+__attribute__ ((format(printf, 1, 2), noreturn));
 
 static void
 die(const char *format,...)
