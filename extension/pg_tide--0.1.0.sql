@@ -245,6 +245,13 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.cursor()
 IS 'a cursor that says "from now on", for every scope that the caller may see and every entity type';
 
+CREATE FUNCTION tide.keys(scopes text[] DEFAULT NULL, entity_types text[] DEFAULT NULL)
+RETURNS json
+AS 'MODULE_PATHNAME', 'tide_keys'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.keys(text[], text[])
+IS 'the keys of all rows that the caller may sync, for a client that cannot tell which of its rows are gone';
+
 CREATE FUNCTION tide.schema()
 RETURNS json
 AS 'MODULE_PATHNAME', 'tide_schema'

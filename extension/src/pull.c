@@ -488,9 +488,12 @@ read_since_time(Pull *pull, TimestampTz time)
 	state->types = pull->types;
 }
 
-/* what every page begins with: who asks, for what, and one snapshot */
-static void
-open_pull(Pull *pull, ArrayType *scopes, ArrayType *entity_types)
+/*
+ * What every reply begins with: who asks, for what, and one snapshot.  Must be
+ * followed by pull_finish.
+ */
+void
+pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types)
 {
 	history_require_primary();
 	SPI_connect();
@@ -540,7 +543,7 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 		by_time = true;
 	}
 
-	open_pull(pull, scopes, entity_types);
+	pull_open(pull, scopes, entity_types);
 	pull->limit = max_rows;
 	memset(&place, 0, sizeof(place));
 	history_stamp_cursor(&place);	/* a position after the snapshot */
@@ -572,7 +575,7 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 void
 pull_at_rest(Pull *pull)
 {
-	open_pull(pull, NULL, NULL);
+	pull_open(pull, NULL, NULL);
 	pull->state.seen = pull->now;
 	pull->state.scopes = pull->log_scopes;
 	pull->state.types = pull->types;

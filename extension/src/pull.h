@@ -68,6 +68,7 @@ typedef struct Pull
 /* pull.c */
 extern void pull_page(Pull *pull, const char *since, ArrayType *scopes,
 					  ArrayType *entity_types, int max_rows);
+extern void pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types);
 extern void pull_at_rest(Pull *pull);
 extern void pull_finish(Pull *pull);
 extern PullTable *pull_table(Pull *pull, Oid relid, int32 reg);

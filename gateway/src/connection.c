@@ -43,6 +43,7 @@ typedef enum Statement
 	STATEMENT_TIMEOUT,
 	STATEMENT_PULL,
 	STATEMENT_PUSH,
+	STATEMENT_KEYS,
 	STATEMENT_SCHEMA,
 	STATEMENT_PROTOCOL,
 	STATEMENT_MAINTAIN,
@@ -73,6 +74,7 @@ static const struct
 	{"tide_1_pull",
 	"SELECT tide.pull($1::text, $2::text[], $3::text[], $4::integer, $5::text)"},
 	{"tide_1_push", "SELECT tide.push($1::jsonb)"},
+	{"tide_1_keys", "SELECT tide.keys($1::text[], $2::text[])"},
 	{"tide_1_schema", "SELECT tide.schema()"},
 	{"tide_1_protocol", "SELECT tide.protocol()"},
 	{"tide_1_maintain", "SELECT tide.maintain()"},
@@ -306,6 +308,8 @@ call_statement(const Job *job)
 			return STATEMENT_PULL;
 		case JOB_PUSH:
 			return STATEMENT_PUSH;
+		case JOB_KEYS:
+			return STATEMENT_KEYS;
 		case JOB_SCHEMA:
 			return STATEMENT_SCHEMA;
 		case JOB_MAINTAIN:
@@ -332,6 +336,11 @@ send_call(Connection *connection, const Job *job)
 		values[count++] = job->entity_types;
 		values[count++] = max_rows;
 		values[count++] = job->client_id;
+	}
+	else if (job->kind == JOB_KEYS)
+	{
+		values[count++] = job->scopes;
+		values[count++] = job->entity_types;
 	}
 	else if (job->kind == JOB_PUSH)
 		values[count++] = job->body;

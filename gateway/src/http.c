@@ -605,6 +605,9 @@ dispatch(Request *request)
 		case ENDPOINT_SCHEMA:
 			request->job.kind = JOB_SCHEMA;
 			break;
+		case ENDPOINT_KEYS:
+			request->job.kind = JOB_KEYS;
+			break;
 		case ENDPOINT_PULL:
 			request->job.kind = JOB_PULL;
 			break;

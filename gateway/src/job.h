@@ -24,6 +24,7 @@ typedef enum JobKind
 	JOB_READY,					/* is pg_tide there, in our version? */
 	JOB_SCHEMA,
 	JOB_PULL,
+	JOB_KEYS,
 	JOB_PUSH,
 	JOB_MAINTAIN				/* nobody's request, see maintenance.c */
 } JobKind;

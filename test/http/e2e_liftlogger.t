@@ -399,5 +399,24 @@ subtest 'a coach' => sub {
 	is scalar @{ $reply->{json}{changesByType}{Coach} }, 1, 'one coach';
 };
 
+subtest 'which rows there are' => sub {
+	my $token = $gateway->token($maja);
+	my %pulled;
+	for my $page ($gateway->pull_pages($token, limit => 500))
+	{
+		push @{ $pulled{$_} }, map { $_->{id} } @{ $page->{changesByType}{$_} }
+		  for keys %{ $page->{changesByType} };
+	}
+	my $keys = $gateway->get('/api/v1/sync/keys', token => $token)->{json}{keysByType};
+	is_deeply [ sort @{ $keys->{$_} } ], [ sort @{ $pulled{$_} // [] } ], "$_: the pulled ones"
+	  for sort keys %$keys;
+	is keys %$keys, 13, 'of each type';
+	is_deeply [ keys %{ $gateway->get('/api/v1/sync/keys?entityTypes=TrainingPlan',
+		token => $token)->{json}{keysByType} } ], ['TrainingPlan'], 'narrowed';
+	is $gateway->get("/api/v1/sync/keys?athleteId=$jonas", token => $token)->{status}, 403,
+	  "not another's";
+	is $gateway->get('/api/v1/sync/keys')->{status}, 401, 'not without a token';
+};
+
 is $gateway->stop, 0, 'stops with status 0';
 done_testing;
