@@ -29,6 +29,8 @@ SELECT id, title, body, v FROM note ORDER BY id;
 -- named by the argument, which goes before the body's
 SELECT tide.push('{"batchId": "b1", "changes": {"note": [{"id": 5, "title": "five"}]}}', batch_id => 'b5') AS first \gset
 SELECT tide.push('{"batchId": "b1", "changes": {"note": [{"id": 5, "title": "five"}]}}', batch_id => 'b5')::text = :'first' AS same;
+-- the same batch, whether its id is in the body or not
+SELECT tide.push('{"changes": {"note": [{"id": 5, "title": "five"}]}}', batch_id => 'b5')::text = :'first' AS same;
 -- another body under that id is an error, and writes nothing
 SELECT tide.push('{"batchId": "b1", "changes": {"note": [{"id": 1, "title": "two"}]}}');
 \echo :LAST_ERROR_SQLSTATE

@@ -575,8 +575,8 @@ push_find_tables(Push *push)
 						   psprintf("unknown entity type \"%s\"", c->entity_type));
 		else if (t->broken)
 			change_fail_as(c, "not_supported",
-						   psprintf("the settings of tracked table %s do not fit it: %s",
-									t->sql_name, t->broken_why));
+						   psprintf("entity type \"%s\" cannot be pushed until its table is tracked again",
+									t->entity_type));
 		else
 		{
 			c->table = last = push_table(push, t->relid);

@@ -335,7 +335,11 @@ lock_batch(Push *push)
 static bytea *
 hash_body(Jsonb *body)
 {
-	return DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, JsonbPGetDatum(body)));
+	/* the id may come in the body one time and as an argument the next */
+	Datum		rest = DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(body),
+										   CStringGetTextDatum("batchId"));
+
+	return DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, rest));
 }
 
 /*
