@@ -48,7 +48,7 @@ sub echo
 subtest 'paths and methods' => sub {
 	is_error($gateway->get('/', token => $token), 404, 'not_found', 'root');
 	is_error($gateway->get("$pull/", token => $token), 404, 'not_found', 'slash');
-	is_error($gateway->get('/api/v1/sync/keys', token => $token),
+	is_error($gateway->get('/api/v1/sync/events', token => $token),
 		404, 'not_found', 'a path of a later version');
 	for my $try ([ GET => $push, 'POST, OPTIONS' ],
 		[ PUT => $pull, 'GET, HEAD, POST, OPTIONS' ],
@@ -283,6 +283,8 @@ subtest 'the identity' => sub {
 	is echo($gateway->post("$push?clientId=tablet&times=ms", token => $token,
 		json => {}))->{$_->[0]}, $_->[1], "$_->[0] of a push"
 	  for [ 'clientId', 'tablet' ], [ 'times', 'ms' ];
+	is_deeply [ @{ echo($gateway->get('/api/v1/sync/keys?entityTypes=a,b&athleteId=x',
+		token => $token)) }{qw(scopes types)} ], [ ['x'], [ 'a', 'b' ] ], 'keys: scopes and types';
 	is echo($gateway->get('/api/v1/sync/schema', token => $token))->{role},
 	  'tide_user', 'schema';
 };

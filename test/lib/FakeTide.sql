@@ -115,6 +115,10 @@ BEGIN
 	RETURN json_build_object('echo', tide.echo(), 'body', body);
 END $$;
 
+CREATE FUNCTION tide.keys(scopes text[], entity_types text[]) RETURNS json LANGUAGE sql AS $$
+	SELECT json_build_object('echo', json_build_object('scopes', scopes, 'types', entity_types))
+$$;
+
 CREATE FUNCTION tide.schema() RETURNS json LANGUAGE sql AS $$
 	SELECT json_build_object('echo', tide.echo())
 $$;
