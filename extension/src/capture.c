@@ -74,16 +74,28 @@ start_collecting(Capture *c)
 static void
 flush(Capture *c)
 {
+	LogEntry   *entries = palloc0(sizeof(LogEntry) * (list_length(c->order) + 1));
 	ListCell   *lc;
+	int			n = 0;
 
 	foreach(lc, c->order)
 	{
 		Bucket	   *bucket = lfirst(lc);
 
-		if (bucket->nkeys > 0)
-			changelog_append(c->t, bucket->scope, bucket->client_id,
-							 bucket->keys, bucket->nkeys);
+		if (bucket->nkeys == 0)
+			continue;
+		entries[n].scope = bucket->scope;
+		entries[n].client_id = unconstify(char *, bucket->client_id);
+		entries[n].keys = bucket->keys;
+		entries[n].nkeys = bucket->nkeys;
+		n++;
 	}
+	if (n == 1)
+		changelog_append(c->t, entries[0].scope, entries[0].client_id,
+						 entries[0].keys, entries[0].nkeys);
+	else if (n > 1)
+		changelog_append_many(c->t, entries, n);
+	pfree(entries);
 	if (c->ntombstones > 0)
 		tombstone_write(c->t, c->tombstones, c->ntombstones);
 	MemoryContextReset(c->context);

@@ -12,9 +12,12 @@
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/queryenvironment.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 #include "utils/xid8.h"
 
 #include "compat.h"
@@ -165,6 +168,73 @@ changelog_append(TrackedTable *t, const char *scope, const char *client_id,
 			  "INSERT INTO tide.log (xid, seq, relid, reg, scope, client_id, keys)"
 			  " VALUES ($1, $2, $3, $4, $5, $6, $7)",
 			  7, types, values, nulls, InvalidSnapshot, true);
+	SPI_finish();
+}
+
+/* the columns of tide.log, as those of an ephemeral relation */
+static TupleDesc
+entries_desc(void)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(7);
+
+	TupleDescInitEntry(desc, 1, "xid", XID8OID, -1, 0);
+	TupleDescInitEntry(desc, 2, "seq", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, 3, "relid", OIDOID, -1, 0);
+	TupleDescInitEntry(desc, 4, "reg", INT4OID, -1, 0);
+	TupleDescInitEntry(desc, 5, "scope", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, 6, "client_id", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, 7, "keys", TEXTARRAYOID, -1, 0);
+	return desc;
+}
+
+/*
+ * Several entries at once: one statement for a bulk write of a thousand scopes.
+ * Of each, scope (NULL: shared), client_id and keys are used.
+ */
+void
+changelog_append_many(TrackedTable *t, LogEntry *entries, int n)
+{
+	static SPIPlanPtr plan = NULL;
+	EphemeralNamedRelation enr;
+	Tuplestorestate *store;
+	TupleDesc	desc;
+	Oid			sequence = owner_relation("log_seq");
+	int			i;
+
+	SPI_connect();
+	sample_if_due();
+	desc = entries_desc();
+	store = tuplestore_begin_heap(false, false, work_mem);
+	for (i = 0; i < n; i++)
+	{
+		Datum		values[7];
+		bool		nulls[7] = {false};
+
+		values[0] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+		values[1] = Int64GetDatum(nextval_internal(sequence, false));
+		values[2] = ObjectIdGetDatum(t->relid);
+		values[3] = Int32GetDatum(t->reg);
+		values[4] = CStringGetTextDatum(entries[i].scope ? entries[i].scope : "");
+		nulls[5] = (entries[i].client_id == NULL);
+		values[5] = nulls[5] ? (Datum) 0 : CStringGetTextDatum(entries[i].client_id);
+		values[6] = owner_text_array(entries[i].keys, entries[i].nkeys);
+		tuplestore_putvalues(store, desc, values, nulls);
+	}
+	enr = palloc0(sizeof(EphemeralNamedRelationData));
+	enr->md.name = "tide_entries";
+	enr->md.reliddesc = InvalidOid;
+	enr->md.tupdesc = desc;
+	enr->md.enrtype = ENR_NAMED_TUPLESTORE;
+	enr->md.enrtuples = n;
+	enr->reldata = store;
+	if (SPI_register_relation(enr) != SPI_OK_REL_REGISTER)
+		elog(ERROR, "could not register the entries");
+	owner_run(&plan,
+			  "INSERT INTO tide.log (xid, seq, relid, reg, scope, client_id, keys)"
+			  " SELECT e.xid, e.seq, e.relid, e.reg, e.scope, e.client_id, e.keys"
+			  " FROM tide_entries e",
+			  0, NULL, NULL, NULL, InvalidSnapshot, true);
+	tuplestore_end(store);
 	SPI_finish();
 }
 

@@ -35,6 +35,7 @@ typedef struct LogEntry
 
 extern void changelog_append(TrackedTable *t, const char *scope,
 							 const char *client_id, char **keys, int nkeys);
+extern void changelog_append_many(TrackedTable *t, LogEntry *entries, int n);
 extern int32 changelog_next_reg(void);
 
 /*
