@@ -242,3 +242,10 @@ access_has_text(const TableScopes *scopes, const char *text)
 			return true;
 	return false;
 }
+
+bool
+access_may_select(Oid relid)
+{
+	return pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
+		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
+}

@@ -41,4 +41,7 @@ extern Datum access_scope_array(TrackedTable *t, const TableScopes *scopes);
 extern Oid	access_scope_array_type(TrackedTable *t);
 extern bool access_has_text(const TableScopes *scopes, const char *text);
 
+/* has the caller any right to read this table? */
+extern bool access_may_select(Oid relid);
+
 #endif							/* TIDE_ACCESS_H */

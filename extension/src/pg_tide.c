@@ -10,6 +10,7 @@
 #include <limits.h>
 
 #include "fmgr.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 
 #include "pg_tide.h"
@@ -94,4 +95,10 @@ _PG_init(void)
 #endif
 
 	registry_init();
+}
+
+char *
+tide_text_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }

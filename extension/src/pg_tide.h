@@ -36,4 +36,7 @@ extern int	tide_max_push_changes;
 /* "pg_tide.retention", in minutes */
 extern int	tide_retention;
 
+/* an argument of type text, palloc'd; NULL for SQL's NULL */
+extern char *tide_text_argument(FunctionCallInfo fcinfo, int n);
+
 #endif							/* PG_TIDE_H */

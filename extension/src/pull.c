@@ -91,13 +91,6 @@ pull_item_done(Pull *pull, PullItem *item)
 /* ---------- what is asked for ---------- */
 
 static bool
-may_select(Oid relid)
-{
-	return pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
-		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
-}
-
-static bool
 array_has(ArrayType *array, const char *wanted)
 {
 	Datum	   *elements;
@@ -150,7 +143,7 @@ choose_tables(Pull *pull, ArrayType *entity_types)
 		PullTable  *table;
 
 		if (entity_types ? !array_has(entity_types, t->entity_type) :
-			!may_select(t->relid))
+			!access_may_select(t->relid))
 			continue;
 		t = registry_lock(t->relid, AccessShareLock);
 		table = palloc0(sizeof(PullTable));

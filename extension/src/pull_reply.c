@@ -35,12 +35,6 @@ array_argument(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? NULL : PG_GETARG_ARRAYTYPE_P(n);
 }
 
-static char *
-text_argument(FunctionCallInfo fcinfo, int n)
-{
-	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
-}
-
 /* text from the SPI connection's memory, for after it */
 static Datum
 text_in(MemoryContext context, const char *string)
@@ -222,10 +216,10 @@ tide_pull(PG_FUNCTION_ARGS)
 	StringInfoData buf;
 	Datum		result;
 
-	pull.client_id = text_argument(fcinfo, 4);
+	pull.client_id = tide_text_argument(fcinfo, 4);
 	if (pull.client_id && pull.client_id[0] == '\0')
 		pull.client_id = NULL;
-	pull_page(&pull, text_argument(fcinfo, 0), array_argument(fcinfo, 1),
+	pull_page(&pull, tide_text_argument(fcinfo, 0), array_argument(fcinfo, 1),
 			  array_argument(fcinfo, 2),
 			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3));
 	find_tombstones(&pull);
@@ -291,7 +285,7 @@ tide_changes(PG_FUNCTION_ARGS)
 
 	tide_init_materialized_srf(fcinfo);
 	pull.item_cursors = true;
-	pull_page(&pull, text_argument(fcinfo, 0), array_argument(fcinfo, 1),
+	pull_page(&pull, tide_text_argument(fcinfo, 0), array_argument(fcinfo, 1),
 			  array_argument(fcinfo, 2),
 			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3));
 	find_tombstones(&pull);

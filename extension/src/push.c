@@ -304,12 +304,6 @@ settle_client_id(Push *push)
 		push->client_id = pstrdup(tide_client_id);
 }
 
-static char *
-text_argument(FunctionCallInfo fcinfo, int n)
-{
-	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
-}
-
 /* ---------- receipts ---------- */
 
 #define MAX_BATCH_ID 255
@@ -412,8 +406,8 @@ tide_push(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
 				 errmsg("the body of a push must not be null")));
 	open_push(&push, PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1),
-			  text_argument(fcinfo, 2));
-	push.batch_id = text_argument(fcinfo, 3);
+			  tide_text_argument(fcinfo, 2));
+	push.batch_id = tide_text_argument(fcinfo, 3);
 	push_read_body(&push, PG_GETARG_JSONB_P(0));
 	if (!PG_ARGISNULL(4))
 		push.atomic = PG_GETARG_BOOL(4);
@@ -520,7 +514,7 @@ one_change(FunctionCallInfo fcinfo, bool is_delete)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("relation must not be null")));
-	open_push(&push, NULL, text_argument(fcinfo, 3));
+	open_push(&push, NULL, tide_text_argument(fcinfo, 3));
 	settle_client_id(&push);
 	push.sql_names = true;
 	c = push_new_change(&push);

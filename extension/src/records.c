@@ -22,6 +22,21 @@
 #include "owner.h"
 #include "records.h"
 
+/* a time and a client id, columns n and n + 1 of a result */
+static Stamp
+stamp_columns(HeapTuple tuple, TupleDesc desc, int n)
+{
+	Stamp		stamp = {0};
+	bool		isnull;
+	Datum		time = SPI_getbinval(tuple, desc, n, &isnull);
+
+	stamp.has_time = !isnull;
+	if (!isnull)
+		stamp.time = DatumGetTimestampTz(time);
+	stamp.client_id = owner_column_text(tuple, desc, n + 1);
+	return stamp;
+}
+
 /* ---------- tombstones ---------- */
 
 /* in pieces, so that a huge DELETE does not make huge arrays */
@@ -125,15 +140,9 @@ tombstone_read(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot)
 		HeapTuple	tuple = SPI_tuptable->vals[i];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
 		Tombstone  *tombstone = palloc0(sizeof(Tombstone));
-		Datum		time;
-		bool		isnull;
 
 		tombstone->key = owner_column_text(tuple, desc, 1);
-		time = SPI_getbinval(tuple, desc, 2, &isnull);
-		tombstone->stamp.has_time = !isnull;
-		if (!isnull)
-			tombstone->stamp.time = DatumGetTimestampTz(time);
-		tombstone->stamp.client_id = owner_column_text(tuple, desc, 3);
+		tombstone->stamp = stamp_columns(tuple, desc, 2);
 		tombstone->scope = owner_column_text(tuple, desc, 4);
 		result = lappend(result, tombstone);
 	}
@@ -194,20 +203,6 @@ conflict_write(TrackedTable *t, const Conflict *c, const char *subject)
 			  " CAST($10 AS pg_catalog.jsonb), $11, $12, $13, $14, $15, $16)",
 			  16, types, values, nulls, InvalidSnapshot, true);
 	SPI_finish();
-}
-
-static Stamp
-stamp_columns(HeapTuple tuple, TupleDesc desc, int n)
-{
-	Stamp		stamp = {0};
-	bool		isnull;
-	Datum		time = SPI_getbinval(tuple, desc, n, &isnull);
-
-	stamp.has_time = !isnull;
-	if (!isnull)
-		stamp.time = DatumGetTimestampTz(time);
-	stamp.client_id = owner_column_text(tuple, desc, n + 1);
-	return stamp;
 }
 
 /*

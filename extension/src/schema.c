@@ -17,6 +17,7 @@
 #include "utils/rel.h"
 
 #include "compat.h"
+#include "access.h"
 #include "pg_tide.h"
 #include "registry.h"
 
@@ -132,9 +133,7 @@ tide_schema(PG_FUNCTION_ARGS)
 	{
 		TrackedTable *t = lfirst(lc);
 
-		if (t->broken ||
-			(pg_class_aclcheck(t->relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
-			 pg_attribute_aclcheck_all(t->relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK))
+		if (t->broken || !access_may_select(t->relid))
 			continue;
 		if (!first)
 			appendStringInfoChar(&buf, ',');

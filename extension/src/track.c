@@ -65,12 +65,6 @@ check_owner(Relation rel)
 /* ---------- options ---------- */
 
 static char *
-text_option(FunctionCallInfo fcinfo, int n)
-{
-	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
-}
-
-static char *
 name_option(FunctionCallInfo fcinfo, int n)
 {
 	return PG_ARGISNULL(n) ? NULL : pstrdup(NameStr(*PG_GETARG_NAME(n)));
@@ -96,7 +90,7 @@ check_conflict_option(const char *conflict)
 static void
 read_options(FunctionCallInfo fcinfo, TrackOptions *o)
 {
-	char	   *naming = text_option(fcinfo, 9);
+	char	   *naming = tide_text_argument(fcinfo, 9);
 
 	memset(o, 0, sizeof(*o));
 	if (PG_ARGISNULL(0))
@@ -105,10 +99,10 @@ read_options(FunctionCallInfo fcinfo, TrackOptions *o)
 				 errmsg("which table is to be tracked?"),
 				 errhint("Name it: SELECT tide.track('workouts', scope => 'user_id').")));
 	o->relid = PG_GETARG_OID(0);
-	o->entity_type = text_option(fcinfo, 1);
-	o->scope = text_option(fcinfo, 2);
+	o->entity_type = tide_text_argument(fcinfo, 1);
+	o->scope = tide_text_argument(fcinfo, 2);
 	o->shared = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
-	o->conflict = text_option(fcinfo, 4);
+	o->conflict = tide_text_argument(fcinfo, 4);
 	check_conflict_option(o->conflict);
 	o->modified_at = name_option(fcinfo, 5);
 	o->client_id = name_option(fcinfo, 6);
