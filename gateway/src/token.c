@@ -269,16 +269,37 @@ append_part(Buffer *token, const void *data, size_t length)
 	free(part);
 }
 
+/*
+ * Sign a payload, which is a JSON object.  The caller frees; NULL: no memory.
+ */
+char *
+token_sign(const Secret *secret, const char *payload)
+{
+	static const char header[] = "{\"alg\":\"HS256\",\"typ\":\"JWT\"}";
+	Buffer		token = {0};
+	unsigned char signature[EVP_MAX_MD_SIZE];
+
+	append_part(&token, header, strlen(header));
+	buffer_append_char(&token, '.');
+	append_part(&token, payload, strlen(payload));
+	if (!token.failed && !sign(secret, token.data, token.length, signature))
+		token.failed = true;
+	buffer_append_char(&token, '.');
+	append_part(&token, signature, SIGNATURE_LENGTH);
+
+	if (token.failed)
+		buffer_free(&token);
+	return token.data;
+}
+
 /* A signed token; role may be NULL.  The caller frees; NULL: no memory. */
 char *
 token_create(const Secret *secret, const char *user, const char *role,
 			 time_t issued_at, long ttl)
 {
-	static const char header[] = "{\"alg\":\"HS256\",\"typ\":\"JWT\"}";
-	Buffer		token = {0};
-	unsigned char signature[EVP_MAX_MD_SIZE];
 	cJSON	   *claims = cJSON_CreateObject();
 	char	   *payload;
+	char	   *token;
 
 	cJSON_AddStringToObject(claims, "sub", user);
 	if (role != NULL)
@@ -290,16 +311,7 @@ token_create(const Secret *secret, const char *user, const char *role,
 	if (payload == NULL)
 		return NULL;
 
-	append_part(&token, header, strlen(header));
-	buffer_append_char(&token, '.');
-	append_part(&token, payload, strlen(payload));
+	token = token_sign(secret, payload);
 	cJSON_free(payload);
-	if (!token.failed && !sign(secret, token.data, token.length, signature))
-		token.failed = true;
-	buffer_append_char(&token, '.');
-	append_part(&token, signature, SIGNATURE_LENGTH);
-
-	if (token.failed)
-		buffer_free(&token);
-	return token.data;
+	return token;
 }

@@ -35,6 +35,7 @@ extern void token_free_secret(Secret *secret);
 
 extern const char *token_check(const char *token, const Secret *secret,
 							   time_t now, Identity *identity);
+extern char *token_sign(const Secret *secret, const char *payload);
 extern char *token_create(const Secret *secret, const char *user,
 						  const char *role, time_t issued_at, long ttl);
 extern void identity_free(Identity *identity);
