@@ -4,8 +4,9 @@
  *	  Which scopes a caller may sync.
  *
  * With claims (request.jwt.claims, as the gateway and PostgREST set it) they
- * are the claims' "sub".  Without, only who may execute tide.unrestricted()
- * syncs anything, and then everything: no claims never means all by accident.
+ * are the claims' "sub", or what the function named by pg_tide.scopes_function
+ * makes of the claims.  Without, only who may execute tide.unrestricted() syncs
+ * anything, and then everything: no claims never means all by accident.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,6 +24,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/varlena.h"
 
 #include "compat.h"
 #include "access.h"
@@ -30,26 +32,91 @@
 #include "pg_tide.h"
 #include "wire.h"
 
-/* "sub" of the claims; NULL if there are no claims */
-static char *
-claims_subject(void)
+/* the claims; NULL if there are none */
+static Jsonb *
+read_claims(void)
 {
 	const char *claims = GetConfigOption("request.jwt.claims", true, false);
-	Jsonb	   *jsonb;
-	JsonbValue *sub;
-	JsonbValue	buffer;
 
 	if (claims == NULL || claims[0] == '\0')
 		return NULL;
-	jsonb = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(claims)));
-	sub = JB_ROOT_IS_OBJECT(jsonb) ?
-		getKeyJsonValueFromContainer(&jsonb->root, "sub", 3, &buffer) : NULL;
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(claims)));
+}
+
+/* "sub" of the claims */
+static char *
+claims_subject(Jsonb *claims)
+{
+	JsonbValue	buffer;
+	JsonbValue *sub = JB_ROOT_IS_OBJECT(claims) ?
+	getKeyJsonValueFromContainer(&claims->root, "sub", 3, &buffer) : NULL;
+
 	if (sub == NULL || sub->type != jbvString || sub->val.string.len == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_NO_CLAIMS),
 				 errmsg("request.jwt.claims has no \"sub\""),
 				 errhint("The claims of a request name its user in \"sub\".")));
 	return pnstrdup(sub->val.string.val, sub->val.string.len);
+}
+
+/*
+ * The function that the setting names.  With its schema: a caller's search_path
+ * must not choose who may sync what.
+ */
+static Oid
+scopes_function(void)
+{
+	Oid			types[1] = {JSONBOID};
+	Oid			function = InvalidOid;
+	List	   *name;
+
+	if (SplitIdentifierString(pstrdup(tide_scopes_function), '.', &name) &&
+		list_length(name) == 2)
+		function = LookupFuncName(list_make2(makeString(linitial(name)),
+											 makeString(lsecond(name))),
+								  1, types, true);
+	if (!OidIsValid(function) || get_func_rettype(function) != TEXTARRAYOID ||
+		get_func_retset(function) || get_func_prokind(function) != PROKIND_FUNCTION)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("pg_tide.scopes_function names no function \"%s\" that makes text[] of jsonb",
+						tide_scopes_function),
+				 errhint("Name it with its schema: CREATE FUNCTION my_schema.my_scopes(claims jsonb) RETURNS text[] ..., SET pg_tide.scopes_function = 'my_schema.my_scopes'.")));
+	if (!tide_may_execute(function))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, tide_scopes_function);
+	return function;
+}
+
+/*
+ * What the function makes of the claims, run with the caller's rights.  Its
+ * NULL is an empty list, as array_agg() of no rows is; a NULL in the list is no
+ * scope, since a row without one is nobody's.
+ */
+static void
+call_scopes_function(Jsonb *claims, ScopeSet *set)
+{
+	LOCAL_FCINFO(fcinfo, 1);
+	FmgrInfo	flinfo;
+	Datum		result;
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n,
+				i;
+
+	fmgr_info(scopes_function(), &flinfo);
+	InitFunctionCallInfoData(*fcinfo, &flinfo, 1, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = JsonbPGetDatum(claims);
+	fcinfo->args[0].isnull = false;
+	result = FunctionCallInvoke(fcinfo);
+	if (fcinfo->isnull)
+		return;
+	deconstruct_array(DatumGetArrayTypeP(result), TEXTOID, -1, false, TYPALIGN_INT,
+					  &elements, &nulls, &n);
+	set->scopes = palloc(sizeof(char *) * Max(n, 1));
+	for (i = 0; i < n; i++)
+		if (!nulls[i])
+			set->scopes[set->n++] = TextDatumGetCString(elements[i]);
+	scopes_normalise(set);
 }
 
 static bool
@@ -84,37 +151,48 @@ read_asked(ArrayType *asked, ScopeSet *set)
 	scopes_normalise(set);
 }
 
-void
-access_resolve(ArrayType *asked, Access *access)
+/* all that the caller may */
+static void
+resolve_allowed(Access *access)
 {
-	int			i;
+	Jsonb	   *claims = read_claims();
 
-	memset(access, 0, sizeof(*access));
-	access->subject = claims_subject();
-	if (access->subject == NULL)
+	if (claims == NULL)
 	{
 		if (!is_unrestricted())
 			ereport(ERROR,
 					(errcode(ERRCODE_TIDE_NO_CLAIMS),
 					 errmsg("no claims are set, so no scope is allowed"),
 					 errhint("Set request.jwt.claims in this transaction, or grant EXECUTE on tide.unrestricted() to a role that may sync everything.")));
-		if (asked)
-			read_asked(asked, &access->scopes);
-		else
-			access->scopes.all = true;
+		access->allowed.all = true;
 		return;
 	}
+	access->subject = claims_subject(claims);
+	if (tide_scopes_function[0] != '\0')
+		call_scopes_function(claims, &access->allowed);
+	else
+	{
+		access->allowed.n = 1;
+		access->allowed.scopes = palloc(sizeof(char *));
+		access->allowed.scopes[0] = access->subject;
+	}
+}
 
+void
+access_resolve(ArrayType *asked, Access *access)
+{
+	int			i;
+
+	memset(access, 0, sizeof(*access));
+	resolve_allowed(access);
 	if (asked == NULL)
 	{
-		access->scopes.n = 1;
-		access->scopes.scopes = palloc(sizeof(char *));
-		access->scopes.scopes[0] = access->subject;
+		access->scopes = access->allowed;
 		return;
 	}
 	read_asked(asked, &access->scopes);
 	for (i = 0; i < access->scopes.n; i++)
-		if (strcmp(access->scopes.scopes[i], access->subject) != 0)
+		if (!scopes_contain(&access->allowed, access->scopes.scopes[i]))
 			ereport(ERROR,
 					(errcode(ERRCODE_TIDE_SCOPE_NOT_ALLOWED),
 					 errmsg("a scope that was asked for is not allowed"),

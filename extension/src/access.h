@@ -15,6 +15,7 @@
 typedef struct Access
 {
 	ScopeSet	scopes;			/* effective: asked for and allowed */
+	ScopeSet	allowed;		/* all that the caller may */
 	char	   *subject;		/* "sub" of the claims, NULL without claims */
 } Access;
 

@@ -25,6 +25,7 @@ PG_MODULE_MAGIC;
 
 char	   *tide_client_id = NULL;
 char	   *tide_ignored_fields = NULL;
+char	   *tide_scopes_function = NULL;
 int			tide_max_clock_skew = 60 * 1000;
 int			tide_max_time_rows = 50000;
 int			tide_max_push_changes = 5000;
@@ -68,6 +69,11 @@ _PG_init(void)
 							"A later stamp is brought back to the server's time.",
 							&tide_max_clock_skew, 60 * 1000, 0, INT_MAX,
 							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomStringVariable("pg_tide.scopes_function",
+							   "The function, with its schema, that says which scopes a caller may sync.",
+							   "It takes the claims as jsonb and returns text[]; empty: the scope is the claims' \"sub\".",
+							   &tide_scopes_function, "", PGC_SUSET, 0,
+							   NULL, NULL, NULL);
 	DefineCustomEnumVariable("pg_tide.times",
 							 "How times are written in replies: ISO 8601 or Unix milliseconds.",
 							 NULL, &times, TIMES_ISO, times_options,

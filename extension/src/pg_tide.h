@@ -33,6 +33,9 @@ extern int	tide_max_clock_skew;
 extern int	tide_max_time_rows;
 extern int	tide_max_push_changes;
 
+/* "pg_tide.scopes_function": empty, scopes are the claims' "sub" */
+extern char *tide_scopes_function;
+
 /* "pg_tide.retention", in minutes */
 extern int	tide_retention;
 
