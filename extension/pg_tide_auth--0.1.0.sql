@@ -309,6 +309,9 @@ BEGIN
 			ERRCODE = 'invalid_parameter_value', HINT = 'It must return NULL or an object like {"sub": "u1", "userType": "athlete"}.';
 	END IF;
 
+	-- these are the gateway's to set
+	claims := claims - '{exp,iat,nbf}'::text[];
+
 	DELETE FROM tide_auth.session AS s USING (
 		SELECT o.id FROM tide_auth.session AS o WHERE o.expires_at <= now()
 			ORDER BY o.expires_at LIMIT 20 FOR UPDATE SKIP LOCKED) AS old
@@ -339,12 +342,12 @@ DECLARE
 BEGIN
 	SELECT * INTO family FROM tide_auth.session AS s WHERE s.id = refresh.session FOR UPDATE;
 	IF NOT FOUND OR family.expires_at <= now() THEN
-		RETURN '{"status": "unknown"}';
+		RETURN '["unknown", null]';
 	END IF;
 	SELECT * INTO owner FROM tide_auth.account AS a WHERE a.id = family.account;
 	IF owner.disabled THEN
 		DELETE FROM tide_auth.session AS s WHERE s.id = family.id;
-		RETURN jsonb_build_object('status', 'disabled', 'sub', family.sub);
+		RETURN jsonb_build_array('disabled', family.sub);
 	END IF;
 
 	IF token = ANY (family.live) THEN
@@ -359,20 +362,20 @@ BEGIN
 	ELSE
 		-- used twice: one of the two who have it is not who logged in
 		DELETE FROM tide_auth.session AS s WHERE s.id = family.id;
-		RETURN jsonb_build_object('status', 'reused', 'sub', family.sub);
+		RETURN jsonb_build_array('reused', family.sub);
 	END IF;
 
 	-- what is known of the account now goes before what was known at the login
 	IF owner.id IS NOT NULL THEN
-		family.claims := (family.claims - 'role') || tide_auth.account_claims(owner);
+		family.claims := (family.claims - 'role') || (tide_auth.account_claims(owner) - '{exp,iat,nbf}'::text[]);
 	END IF;
 	UPDATE tide_auth.session AS s SET live = family.live, previous = family.previous,
 			rotated_at = family.rotated_at, address = refresh.address,
 			expires_at = now() + make_interval(secs => lifetime_seconds)
 		WHERE s.id = family.id;
-	RETURN jsonb_build_object('status', 'good', 'claims', family.claims);
+	RETURN family.claims;
 END $$;
-COMMENT ON FUNCTION tide_auth.refresh(uuid, bytea, bytea, text, integer, integer) IS 'put a fresh token in the place of one that has not been used; one that has been ends its family';
+COMMENT ON FUNCTION tide_auth.refresh(uuid, bytea, bytea, text, integer, integer) IS 'put a fresh token in the place of one that has not been used, and return the claims; one that has been ends its family: then, and when it is not good, an array of the reason and the user';
 
 CREATE FUNCTION tide_auth.logout(session uuid) RETURNS boolean
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -318,21 +318,15 @@ read_key(Push *push, Change *c)
 	c->key_text = wire_key_text(t, c->key);
 }
 
-/*
- * The columns of a row in JSON that sync may write and that are not its key;
- * values and nulls by attnum - 1.  An error for a name that is no column's.
- * Between wire_begin() and wire_end().
- */
-Bitmapset *
-change_read_columns(Push *push, TrackedTable *t, JsonbContainer *data,
-					Datum *values, bool *nulls)
+static void
+read_columns(Push *push, Change *c)
 {
-	JsonbIterator *it = JsonbIteratorInit(data);
+	TrackedTable *t = c->table->t;
+	JsonbIterator *it = JsonbIteratorInit(c->data);
 	JsonbValue	v;
 	JsonbIteratorToken token;
 	TrackedColumn *column = NULL;
 	MemberRole	role = ROLE_NOTHING;
-	Bitmapset  *result = NULL;
 
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
 	{
@@ -353,11 +347,10 @@ change_read_columns(Push *push, TrackedTable *t, JsonbContainer *data,
 			int			i = column->attnum - 1;
 
 			push->converting = column->wire;
-			values[i] = wire_read_value(t, column, &v, &nulls[i]);
-			result = bms_add_member(result, column->attnum);
+			c->values[i] = wire_read_value(t, column, &v, &c->nulls[i]);
+			c->sent = bms_add_member(c->sent, column->attnum);
 		}
 	}
-	return result;
 }
 
 static void
@@ -623,7 +616,7 @@ change_convert(Push *push, Change *c)
 	if (!c->is_delete)
 	{
 		if (c->data)
-			c->sent = change_read_columns(push, t, c->data, c->values, c->nulls);
+			read_columns(push, c);
 		push->converting = NULL;
 		read_changed(push, c);
 		settle_scope(c);

@@ -25,8 +25,6 @@ verdict_name(Verdict verdict)
 	{
 		case VERDICT_APPLIED:
 			return "applied";
-		case VERDICT_MERGED:
-			return "merged";
 		case VERDICT_UNCHANGED:
 			return "unchanged";
 		case VERDICT_SUPERSEDED:

@@ -47,6 +47,7 @@ typedef enum Statement
 	STATEMENT_SCHEMA,
 	STATEMENT_PROTOCOL,
 	STATEMENT_MAINTAIN,
+	STATEMENT_AUTH,				/* the job's own text, never prepared */
 	STATEMENT_COMMIT,
 	STATEMENT_COUNT
 } Statement;
@@ -78,6 +79,7 @@ static const struct
 	{"tide_1_schema", "SELECT tide.schema()"},
 	{"tide_1_protocol", "SELECT tide.protocol()"},
 	{"tide_1_maintain", "SELECT tide.maintain()"},
+	{"tide_auth", NULL},
 	{"tide_1_commit", "COMMIT"}
 };
 
@@ -292,7 +294,8 @@ send_statement(Connection *connection, Statement statement, int count,
 static bool
 send_prepare(Connection *connection, Statement statement)
 {
-	if (!connection->by_name || connection->prepared[statement])
+	if (!connection->by_name || connection->prepared[statement] ||
+		statement == STATEMENT_AUTH)
 		return true;
 	add_step(connection, statement, true);
 	return PQsendPrepare(connection->link, statements[statement].name,
@@ -314,6 +317,8 @@ call_statement(const Job *job)
 			return STATEMENT_SCHEMA;
 		case JOB_MAINTAIN:
 			return STATEMENT_MAINTAIN;
+		case JOB_AUTH:
+			return STATEMENT_AUTH;
 		case JOB_READY:
 			break;
 	}
@@ -328,6 +333,12 @@ send_call(Connection *connection, const Job *job)
 	char		max_rows[16];
 	int			count = 0;
 
+	if (job->kind == JOB_AUTH)
+	{
+		add_step(connection, STATEMENT_AUTH, false);
+		return PQsendQueryParams(connection->link, job->sql, job->value_count,
+								 NULL, job->values, NULL, NULL, 0) == 1;
+	}
 	if (job->kind == JOB_PULL)
 	{
 		snprintf(max_rows, sizeof(max_rows), "%d", job->max_rows);
@@ -382,8 +393,8 @@ send_identity(Connection *connection, const Job *job)
 static Statement
 begin_statement(const Job *job)
 {
-	return job->kind == JOB_PUSH || job->kind == JOB_MAINTAIN ?
-		STATEMENT_BEGIN_WRITE : STATEMENT_BEGIN_READ;
+	return job->kind == JOB_PUSH || job->kind == JOB_MAINTAIN ||
+		job->kind == JOB_AUTH ? STATEMENT_BEGIN_WRITE : STATEMENT_BEGIN_READ;
 }
 
 static Statement
@@ -518,6 +529,8 @@ take_error(Connection *connection, Job *job, const Step *step,
 	failure_from_sqlstate(&job->failure, failed_step(step),
 						  job->kind == JOB_PUSH, sqlstate, message,
 						  PQresultErrorField(result, PG_DIAG_MESSAGE_HINT));
+	if (job->kind == JOB_AUTH)
+		failure_hide(&job->failure, sqlstate);
 	snprintf(job->sqlstate, sizeof(job->sqlstate), "%s",
 			 sqlstate == NULL ? "" : sqlstate);
 	/* of maintenance, its own line tells */
@@ -550,8 +563,10 @@ take_result(Connection *connection, Job *job, const Step *step,
 		connection->prepared[step->statement] = true;
 	else if (step->statement == call_statement(job) &&
 			 PQresultStatus(result) == PGRES_TUPLES_OK &&
-			 PQntuples(result) == 1 && !PQgetisnull(result, 0, 0))
+			 PQntuples(result) == 1 &&
+			 (!PQgetisnull(result, 0, 0) || job->kind == JOB_AUTH))
 	{
+		/* NULL, which is an answer of pg_tide_auth, is the empty string */
 		job->result = result;
 		job->reply = PQgetvalue(result, 0, 0);
 		job->reply_length = (size_t) PQgetlength(result, 0, 0);

@@ -90,6 +90,8 @@ connect_worker(Worker *worker)
 static void
 finish(Job *job)
 {
+	if (job->is_login)
+		queue_login_done();
 	job->finished(job);
 }
 
@@ -192,7 +194,7 @@ run(Worker *worker, Job *job)
 					return true;
 				break;
 			case RUN_LOST:
-				if (job->kind == JOB_PUSH || ++losses > 1)
+				if (job->kind == JOB_PUSH || job->kind == JOB_AUTH || ++losses > 1)
 					return true;
 				break;
 			case RUN_AGAIN:

@@ -77,6 +77,8 @@ static const char *const body_errors[] = {
 	"22P02", "22P05", "22021", "22032", "54001", "54000", NULL
 };
 
+static const char *const missing_object[] = {"3F000", "42883", "42P01", NULL};
+
 static bool
 is_one_of(const char *sqlstate, const char *const *list)
 {
@@ -134,9 +136,6 @@ failure_from_sqlstate(Failure *failure, FailedStep step, bool is_push,
 					  const char *sqlstate, const char *message,
 					  const char *hint)
 {
-	static const char *const missing_object[] = {
-		"3F000", "42883", "42P01", NULL
-	};
 	const Rule *rule = rules;
 
 	if (sqlstate == NULL)
@@ -175,6 +174,22 @@ failure_from_sqlstate(Failure *failure, FailedStep step, bool is_push,
 		failure_set(failure, rule->status, rule->code, message, hint);
 	else
 		failure_set(failure, rule->status, rule->code, rule->message, NULL);
+}
+
+/*
+ * Of logging in, a client learns nothing but whether to try again: the errors
+ * of a login function may be about the password.  "sqlstate" may be NULL.
+ */
+void
+failure_hide(Failure *failure, const char *sqlstate)
+{
+	if (failure->status == 403 ||
+		(sqlstate != NULL && is_one_of(sqlstate, missing_object)))
+		failure_set(failure, 503, "not_ready",
+					"logging in is not set up in this database", NULL);
+	else if (failure->status != 503)
+		failure_set(failure, 500, "internal_error",
+					"the server could not carry out the request", NULL);
 }
 
 /* Would the same transaction, run again, probably succeed? */

@@ -36,6 +36,7 @@ extern void failure_try_again(Failure *failure, const char *message);
 extern void failure_from_sqlstate(Failure *failure, FailedStep step,
 								  bool is_push, const char *sqlstate,
 								  const char *message, const char *hint);
+extern void failure_hide(Failure *failure, const char *sqlstate);
 extern bool failure_is_retryable_conflict(const char *sqlstate);
 extern void failure_write(const Failure *failure, Buffer *body);
 

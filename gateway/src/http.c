@@ -29,12 +29,12 @@
 #include "http.h"
 #include "linger.h"
 #include "log.h"
+#include "login.h"
 #include "media.h"
 #include "queue.h"
 #include "routes.h"
 #include "settings.h"
 #include "sync.h"
-#include "token.h"
 
 #define IDLE_TIMEOUT			60	/* seconds, of a connection */
 #define CONNECTION_MEMORY		65536	/* holds the request line and headers */
@@ -65,6 +65,7 @@ typedef struct Request
 	int64_t		started;
 
 	Identity	identity;
+	Login	   *login;			/* of a path below /auth, else NULL */
 	SyncFields	fields;
 	Buffer		body;
 	size_t		max_body;
@@ -103,6 +104,9 @@ header(const Request *request, const char *name)
 static void
 drop_body(Request *request)
 {
+	if (request->route != NULL && route_is_login(request->route) &&
+		request->body.data != NULL)
+		explicit_bzero(request->body.data, request->body.length);
 	body_bytes -= request->body.length;
 	buffer_free(&request->body);
 }
@@ -144,6 +148,9 @@ request_free(Request *request)
 {
 	database_free(&request->job);
 	sync_free_job(&request->job);
+	if (request->login != NULL)
+		login_free(request->login);
+	free(request->login);
 	sync_free_fields(&request->fields);
 	identity_free(&request->identity);
 	drop_body(request);
@@ -175,7 +182,8 @@ log_request(const Request *request)
 	log_event(LOG_INFO, "request", "id", request->id,
 			  "method", request->method_name, "path", request->path,
 			  "status", status, "ms", milliseconds,
-			  "user", request->identity.user,
+			  "user", request->login != NULL ? request->login->user :
+			  request->identity.user,
 			  "code", request->failure.status ? request->failure.code : NULL,
 			  "received", received, "bytes", bytes, NULL);
 }
@@ -336,11 +344,6 @@ check_token(Request *request)
 {
 	const char *value = header(request, "Authorization");
 	const Identity *identity = &request->identity;
-	const TokenRules rules = {
-		.issuer = request->settings->jwt_issuer,
-		.audiences = &request->settings->jwt_audiences
-	};
-	const KeySet *keys;
 	const char *problem;
 	const char *role;
 
@@ -350,15 +353,16 @@ check_token(Request *request)
 	value += 7;
 	value += strspn(value, " ");
 
-	keys = keys_acquire();
-	problem = token_check(value, keys, &rules, time(NULL), &request->identity);
-	keys_release(keys);
+	problem = token_check(value, &request->settings->jwt_secret, time(NULL),
+						  &request->identity);
 	if (problem != NULL)
 		return refuse(request, 401, "unauthorized", problem, NULL);
 
-	/* to SET ROLE, "none" means the gateway's own role */
+	/* to SET ROLE, "none" means the gateway's own role; auth-role is ours */
 	role = identity->role ? identity->role : request->settings->default_role;
-	if (strcmp(role, "none") == 0)
+	if (strcmp(role, "none") == 0 ||
+		(request->settings->login_call != NULL &&
+		 strcmp(role, request->settings->auth_role) == 0))
 		return refuse(request, 403, "not_allowed",
 					  "the token's role may not be used here", NULL);
 	request->job.role = role;
@@ -385,6 +389,20 @@ declared_length(const Request *request)
 	return length == NULL ? 0 : strtoull(length, NULL, 10);
 }
 
+/* A body that holds but fields need not be long. */
+static void
+limit_body(Request *request)
+{
+	size_t		most = request->max_body;
+
+	if (request->route->endpoint == ENDPOINT_PULL)
+		most = SYNC_MAX_FIELDS_BYTES;
+	else if (route_is_login(request->route))
+		most = LOGIN_MAX_BODY_BYTES;
+	if (request->max_body > most)
+		request->max_body = most;
+}
+
 /* All that can be said before the body is there. */
 static bool
 check_head(Request *request)
@@ -404,9 +422,11 @@ check_head(Request *request)
 					  NULL);
 	if (request->method != METHOD_POST)
 		return true;
-	if (request->route->endpoint == ENDPOINT_PULL &&
-		request->max_body > SYNC_MAX_FIELDS_BYTES)
-		request->max_body = SYNC_MAX_FIELDS_BYTES;
+	if (route_is_login(request->route) &&
+		request->settings->login_call == NULL)
+		return refuse(request, 404, "login_not_configured",
+					  "nobody logs in here: tokens come from elsewhere", NULL);
+	limit_body(request);
 	problem = media_refusal(header(request, "Content-Type"),
 							header(request, "Content-Encoding"));
 	if (problem != NULL)
@@ -507,6 +527,21 @@ job_finished(Job *job)
 	MHD_resume_connection(request->connection);
 }
 
+/* Passwords leave at least one connection to the others, if there are two. */
+static bool
+put_job(Request *request)
+{
+	const Settings *settings = request->settings;
+	int			most = settings->max_logins;
+
+	if (!request->job.is_login)
+		return queue_put(&request->job, settings->queue_length);
+	if (most > settings->db_connections - 1)
+		most = settings->db_connections - 1;
+	return queue_put_login(&request->job, settings->queue_length,
+						   most < 1 ? 1 : most);
+}
+
 /* Hand the job over and suspend the connection until it is done. */
 static enum MHD_Result
 enqueue(Request *request)
@@ -520,9 +555,10 @@ enqueue(Request *request)
 	job->deadline = clock_now() + job->timeout;
 
 	/* suspended first: the job may be done before queue_put returns */
+	request->job_done = false;
 	MHD_suspend_connection(request->connection);
 	with_database++;
-	if (queue_put(job, request->settings->queue_length))
+	if (put_job(request))
 		return MHD_YES;
 
 	failure_try_again(&job->failure, "the server is too busy");
@@ -563,7 +599,7 @@ check_body(Request *request)
 		failure_try_again(&request->failure, "the server is short of memory");
 		return false;
 	}
-	if (body->length == 0 && request->route->endpoint == ENDPOINT_PUSH)
+	if (body->length == 0 && request->route->endpoint != ENDPOINT_PULL)
 		return refuse(request, 400, "malformed_request",
 					  "the body is empty", NULL);
 	return sync_check_body(body->data, body->length, request->settings,
@@ -591,6 +627,88 @@ prepare_job(Request *request)
 	job->body = request->body.data;
 	return sync_fill_job(job, &request->fields, request->settings,
 						 &request->failure);
+}
+
+/*
+ * All values of X-Forwarded-For in their order: a proxy may have added to the
+ * client's header, or added one of its own.
+ */
+static enum MHD_Result
+take_forwarded(void *context, enum MHD_ValueKind kind, const char *name,
+			   const char *value)
+{
+	Buffer	   *forwarded = context;
+
+	(void) kind;
+	if (value != NULL && strcasecmp(name, "X-Forwarded-For") == 0)
+	{
+		if (forwarded->length > 0)
+			buffer_append_char(forwarded, ',');
+		buffer_append_text(forwarded, value);
+	}
+	return MHD_YES;
+}
+
+/* Where the request comes from, as far as we can believe it. */
+static Address
+client_address(const Request *request)
+{
+	const union MHD_ConnectionInfo *info =
+	MHD_get_connection_info(request->connection,
+							MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	Address		address = address_of_socket(info ? info->client_addr : NULL);
+	Buffer		forwarded = {0};
+
+	if (!networks_contain(&request->settings->trusted_proxies, &address))
+		return address;
+	MHD_get_connection_values(request->connection, MHD_HEADER_KIND,
+							  take_forwarded, &forwarded);
+	if (!forwarded.failed)
+		address = address_of_client(address, forwarded.data,
+									&request->settings->trusted_proxies);
+	buffer_free(&forwarded);
+	return address;
+}
+
+/* The body of a request of /auth is there. */
+static enum MHD_Result
+dispatch_login(Request *request, LoginKind kind)
+{
+	Address		address = client_address(request);
+
+	if (!check_body(request))
+		return respond_failure(request);
+	request->job.kind = JOB_AUTH;
+	request->login = calloc(1, sizeof(Login));
+	if (request->login == NULL)
+	{
+		failure_try_again(&request->failure, "the server is short of memory");
+		return respond_failure(request);
+	}
+	if (!login_begin(request->login, kind, request->settings,
+					 request->body.data, request->body.length, &address,
+					 &request->job, &request->failure))
+		return respond_failure(request);
+	return enqueue(request);
+}
+
+/* The job of a login is done; it may have another call to make. */
+static enum MHD_Result
+continue_login(Request *request)
+{
+	switch (login_continue(request->login, request->settings, &request->job,
+						   &request->failure))
+	{
+		case LOGIN_CONTINUE:
+			return enqueue(request);
+		case LOGIN_REPLY:
+			return respond(request, 200, request->login->reply.data,
+						   request->login->reply.length,
+						   MHD_RESPMEM_PERSISTENT);
+		case LOGIN_FAILED:
+			break;
+	}
+	return respond_failure(request);
 }
 
 /* The whole request is there. */
@@ -621,6 +739,12 @@ dispatch(Request *request)
 		case ENDPOINT_PUSH:
 			request->job.kind = JOB_PUSH;
 			break;
+		case ENDPOINT_LOGIN:
+			return dispatch_login(request, LOGIN_PASSWORD);
+		case ENDPOINT_REFRESH:
+			return dispatch_login(request, LOGIN_REFRESH);
+		case ENDPOINT_LOGOUT:
+			return dispatch_login(request, LOGIN_LOGOUT);
 	}
 	return prepare_job(request) ? enqueue(request) : respond_failure(request);
 }
@@ -652,7 +776,8 @@ handle(void *unused, struct MHD_Connection *connection, const char *url,
 		return result;
 	}
 	if (request->job_done)
-		return respond_job(request);
+		return request->login != NULL && request->job.failure.status == 0 ?
+			continue_login(request) : respond_job(request);
 	return dispatch(request);
 }
 

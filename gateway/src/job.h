@@ -26,12 +26,17 @@ typedef enum JobKind
 	JOB_PULL,
 	JOB_KEYS,
 	JOB_PUSH,
+	JOB_AUTH,					/* a call of pg_tide_auth, see login.c */
 	JOB_MAINTAIN				/* nobody's request, see maintenance.c */
 } JobKind;
+
+#define JOB_MAX_VALUES	7
 
 typedef struct Job
 {
 	JobKind		kind;
+	bool		is_login;		/* a JOB_AUTH that checks a password: few run
+								 * at a time */
 
 	/* who asks; not used by JOB_READY and JOB_MAINTAIN */
 	const char *claims;
@@ -47,6 +52,11 @@ typedef struct Job
 	int			max_rows;
 	int			max_push_changes;
 	int			max_time_rows;
+
+	/* the statement of a JOB_AUTH */
+	const char *sql;
+	const char *values[JOB_MAX_VALUES];
+	int			value_count;
 
 	/* limits, on the monotonic clock */
 	int64_t		timeout;		/* how long one run may take, queue included */

@@ -3,10 +3,11 @@
  * queue.c
  *	  The bounded queue between requests and database threads.
  *
- * Two lists under one lock: jobs to run now, in order of arrival, and pulls
- * that found nothing and are to be run again at a certain moment.  The first
- * go first, so that waiting pulls never slow down anybody, unless one is
- * overdue.
+ * Three lists under one lock: jobs to run now, in order of arrival; pulls that
+ * found nothing and are to be run again at a certain moment; and passwords to
+ * check.  The first go first, so that waiting pulls never slow down anybody,
+ * unless one is overdue.  A password takes a tenth of a second of computing,
+ * for whoever asks: only so many run at a time, the other threads stay free.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,8 +25,13 @@ static pthread_cond_t jobs_changed; /* a job came, or we stop */
 static pthread_cond_t stop_requested;	/* for threads that want no job */
 static struct JobList ready = TAILQ_HEAD_INITIALIZER(ready);
 static struct JobList later = TAILQ_HEAD_INITIALIZER(later);	/* by run_at */
+static struct JobList logins = TAILQ_HEAD_INITIALIZER(logins);
 static int	ready_count = 0;	/* requests' jobs in it */
 static int	later_count = 0;
+static int	login_count = 0;
+static int	logins_running = 0;
+static int	most_logins = 1;	/* that run at a time */
+static bool login_went_last = false;	/* the next turn is another's */
 static bool waits_ended = false;
 static bool stopping = false;
 
@@ -67,13 +73,55 @@ queue_put(Job *job, int length)
 	return accepted;
 }
 
+/*
+ * Queue a job that checks a password; "most" may run at a time.  False as in
+ * queue_put.
+ */
+bool
+queue_put_login(Job *job, int length, int most)
+{
+	bool		accepted;
+
+	pthread_mutex_lock(&lock);
+	most_logins = most;
+	accepted = !stopping && login_count < length;
+	if (accepted)
+	{
+		TAILQ_INSERT_TAIL(&logins, job, link);
+		login_count++;
+		pthread_cond_signal(&jobs_changed);
+	}
+	pthread_mutex_unlock(&lock);
+	return accepted;
+}
+
+/* A job that checks a password has run: there is room for another. */
+void
+queue_login_done(void)
+{
+	pthread_mutex_lock(&lock);
+	logins_running--;
+	if (!TAILQ_EMPTY(&logins))
+		pthread_cond_signal(&jobs_changed);
+	pthread_mutex_unlock(&lock);
+}
+
 /* Put a job that was taken back to the front, whatever the bound. */
 void
 queue_put_back(Job *job)
 {
 	pthread_mutex_lock(&lock);
-	TAILQ_INSERT_HEAD(&ready, job, link);
-	ready_count += weight(job);
+	if (job->is_login)
+	{
+		TAILQ_INSERT_HEAD(&logins, job, link);
+		login_count++;
+		logins_running--;
+	}
+	else
+	{
+		TAILQ_INSERT_HEAD(&ready, job, link);
+		ready_count += weight(job);
+	}
 	pthread_cond_signal(&jobs_changed);
 	pthread_mutex_unlock(&lock);
 }
@@ -104,15 +152,33 @@ queue_put_later(Job *job, int length)
 	return accepted;
 }
 
+/* May the first of the logins run?  Under the lock. */
+static bool
+login_is_due(void)
+{
+	return !TAILQ_EMPTY(&logins) && (logins_running < most_logins || stopping);
+}
+
 /* The job whose turn it is, or NULL; under the lock. */
 static Job *
 next_job(int64_t now)
 {
 	Job		   *first_ready = TAILQ_FIRST(&ready);
+	Job		   *login;
 	Job		   *first_later = TAILQ_FIRST(&later);
 	bool		due;
 	bool		overdue;
 
+	if (login_is_due() && !(login_went_last && first_ready != NULL))
+	{
+		login_went_last = true;
+		login = TAILQ_FIRST(&logins);
+		TAILQ_REMOVE(&logins, login, link);
+		login_count--;
+		logins_running++;
+		return login;
+	}
+	login_went_last = false;
 	due = first_later != NULL && (waits_ended || first_later->run_at <= now);
 	overdue = due && first_later->run_at + MAX_OVERDUE < now;
 	if (first_ready != NULL && !overdue)
@@ -158,7 +224,8 @@ queue_take(int64_t until)
 		}
 	}
 	/* this signal may have been for a job that another thread can take */
-	if (job != NULL && !(TAILQ_EMPTY(&ready) && TAILQ_EMPTY(&later)))
+	if (job != NULL &&
+		!(TAILQ_EMPTY(&ready) && TAILQ_EMPTY(&later) && !login_is_due()))
 		pthread_cond_signal(&jobs_changed);
 	pthread_mutex_unlock(&lock);
 	return job;

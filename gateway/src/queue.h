@@ -18,6 +18,8 @@
 
 extern void queue_start(void);
 extern bool queue_put(Job *job, int length);
+extern bool queue_put_login(Job *job, int length, int most);
+extern void queue_login_done(void);
 extern void queue_put_back(Job *job);
 extern bool queue_put_later(Job *job, int length);
 extern Job *queue_take(int64_t until);

@@ -19,6 +19,10 @@ static const Route routes[] = {
 	{"/api/v1/sync/pull", ENDPOINT_PULL, METHOD_GET | METHOD_POST, true,
 	"GET, HEAD, POST, OPTIONS"},
 	{"/api/v1/sync/push", ENDPOINT_PUSH, METHOD_POST, true, "POST, OPTIONS"},
+	{"/api/v1/auth/login", ENDPOINT_LOGIN, METHOD_POST, false, "POST, OPTIONS"},
+	{"/api/v1/auth/refresh", ENDPOINT_REFRESH, METHOD_POST, false,
+	"POST, OPTIONS"},
+	{"/api/v1/auth/logout", ENDPOINT_LOGOUT, METHOD_POST, false, "POST, OPTIONS"},
 	{.path = NULL}
 };
 
@@ -47,4 +51,13 @@ route_method(const char *method)
 	if (strcmp(method, "OPTIONS") == 0)
 		return METHOD_OPTIONS;
 	return 0;
+}
+
+/* Is this one of /auth, whose bodies and replies are secret? */
+bool
+route_is_login(const Route *route)
+{
+	return route->endpoint == ENDPOINT_LOGIN ||
+		route->endpoint == ENDPOINT_REFRESH ||
+		route->endpoint == ENDPOINT_LOGOUT;
 }

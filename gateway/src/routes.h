@@ -21,7 +21,10 @@ typedef enum Endpoint
 	ENDPOINT_SCHEMA,
 	ENDPOINT_KEYS,
 	ENDPOINT_PULL,
-	ENDPOINT_PUSH
+	ENDPOINT_PUSH,
+	ENDPOINT_LOGIN,
+	ENDPOINT_REFRESH,
+	ENDPOINT_LOGOUT
 } Endpoint;
 
 typedef struct Route
@@ -34,6 +37,7 @@ typedef struct Route
 } Route;
 
 extern const Route *route_find(const char *path);
+extern bool route_is_login(const Route *route);
 extern int	route_method(const char *method);
 
 #endif							/* ROUTES_H */

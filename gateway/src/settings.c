@@ -19,6 +19,7 @@
 
 #include "json.h"
 #include "log.h"
+#include "login.h"
 #include "settings.h"
 
 extern char **environ;
@@ -52,16 +53,7 @@ static const Setting table[] = {
 	{"database-url", SETTING_TEXT, FIELD(database_url), "", 0, 0, false,
 	"conninfo string or postgresql:// URI; what it leaves out comes from PG*"},
 	{"jwt-secret-file", SETTING_TEXT, FIELD(jwt_secret_file), "", 0, 0, true,
-	"file with the secret of HS256 tokens, at least 32 bytes"},
-	{"jwt-public-key-file", SETTING_TEXT, FIELD(jwt_public_key_files), "",
-		0, 0, true,
-	"PEM files with public keys of RS256 and ES256 tokens, separated by commas"},
-	{"jwks-file", SETTING_TEXT, FIELD(jwks_file), "", 0, 0, true,
-	"file with a JSON Web Key Set; one of these three is required"},
-	{"jwt-issuer", SETTING_TEXT, FIELD(jwt_issuer), "", 0, 0, true,
-	"the iss that tokens must have; empty: any"},
-	{"jwt-audience", SETTING_TEXT, FIELD(jwt_audience_text), "", 0, 0, true,
-	"the aud of which tokens must have one, separated by commas; empty: any"},
+	"file with the HS256 secret, at least 32 bytes; required"},
 	{"default-role", SETTING_TEXT, FIELD(default_role), "tide_user", 0, 0, true,
 	"database role of a token that has no role claim"},
 	{"max-pull-rows", SETTING_INTEGER, FIELD(max_pull_rows), "500",
@@ -80,6 +72,31 @@ static const Setting table[] = {
 	"parameters of a pull that name a scope"},
 	{"cors-origins", SETTING_TEXT, FIELD(cors_origins_text), "", 0, 0, true,
 	"origins whose pages may call, separated by commas, or *; empty: none"},
+	{"login-function", SETTING_TEXT, FIELD(login_function), "", 0, 0, true,
+	"schema.function that checks a password; tide_auth.login; empty: no login"},
+	{"auth-role", SETTING_TEXT, FIELD(auth_role), "tide_auth", 0, 0, true,
+	"database role that calls it and the functions of pg_tide_auth"},
+	{"access-token-ttl", SETTING_INTEGER, FIELD(access_token_ttl), "900",
+	1, 86400, true, "seconds that a token of a login is good for"},
+	{"refresh-token-ttl", SETTING_INTEGER, FIELD(refresh_token_ttl), "2592000",
+	1, 315360000, true, "seconds that a refresh token is good for"},
+	{"refresh-grace", SETTING_INTEGER, FIELD(refresh_grace), "300",
+		0, 86400, true,
+	"seconds that a used refresh token may be sent again, if its reply was lost"},
+	{"login-attempts", SETTING_INTEGER, FIELD(login_attempts), "10",
+		1, 1000000, true,
+	"failed logins of a username from one address, in a login-window; then 429"},
+	{"login-attempts-address", SETTING_INTEGER, FIELD(login_attempts_address),
+	"100", 1, 1000000, true, "failed logins from one address"},
+	{"login-attempts-username", SETTING_INTEGER, FIELD(login_attempts_username),
+		"50", 1, 1000000, true,
+	"failed logins of a username, for addresses where it is not logged in"},
+	{"login-window", SETTING_INTEGER, FIELD(login_window), "900",
+	1, 86400, true, "seconds over which failed logins are counted"},
+	{"max-logins", SETTING_INTEGER, FIELD(max_logins), "2", 1, 1000, true,
+	"passwords that are checked at a time; others wait"},
+	{"trusted-proxies", SETTING_TEXT, FIELD(trusted_proxies_text), "", 0, 0, true,
+	"addresses and networks whose X-Forwarded-For is believed"},
 	{"db-connections", SETTING_INTEGER, FIELD(db_connections), "4",
 	1, 1000, false, "connections to the database, each with its own thread"},
 	{"queue-length", SETTING_INTEGER, FIELD(queue_length), "1000",
@@ -201,9 +218,10 @@ read_arguments(int argc, char **argv, Values *values,
 
 /*
  * Settings of versions to come.  Somebody who sets one of these in the
- * environment counts on it.
+ * environment counts on it, most of all on the first three.
  */
 static const char *const later_settings[] = {
+	"TIDE_JWKS_FILE", "TIDE_JWT_ISSUER", "TIDE_JWT_AUDIENCE",
 	"TIDE_METRICS_LISTEN", NULL
 };
 
@@ -386,15 +404,45 @@ assign(Settings *settings, const Values *values,
 	return true;
 }
 
-/* What follows from the values: lists, the level. */
+/* Who may log in, and where from. */
+static bool
+derive_login(Settings *settings, char *problem, size_t problem_size)
+{
+	Buffer		call = {0};
+
+	if (!networks_parse(&settings->trusted_proxies,
+						settings->trusted_proxies_text, problem, problem_size))
+		return false;
+	if (settings->login_function[0] == '\0')
+		return true;
+	if (!login_check_function(settings->login_function, &call))
+	{
+		buffer_free(&call);
+		snprintf(problem, problem_size,
+				 "login-function must be schema.function, as in the catalogs, not \"%s\"",
+				 settings->login_function);
+		return false;
+	}
+	settings->login_call = call.data;
+	if (settings->auth_role[0] == '\0' ||
+		strcmp(settings->auth_role, "none") == 0 ||
+		strcmp(settings->auth_role, settings->default_role) == 0)
+	{
+		snprintf(problem, problem_size,
+				 "auth-role must name a role of its own: users must not have its rights");
+		return false;
+	}
+	return true;
+}
+
+/* What follows from the values: lists, the level, the secret. */
 static bool
 derive(Settings *settings, char *problem, size_t problem_size)
 {
 	int			level = 0;
 
 	if (!list_split(&settings->scope_params, settings->scope_params_text) ||
-		!list_split(&settings->cors_origins, settings->cors_origins_text) ||
-		!list_split(&settings->jwt_audiences, settings->jwt_audience_text))
+		!list_split(&settings->cors_origins, settings->cors_origins_text))
 		abort();
 	settings->cors_any = list_contains(&settings->cors_origins, "*");
 
@@ -416,36 +464,16 @@ derive(Settings *settings, char *problem, size_t problem_size)
 		snprintf(problem, problem_size, "default-role must name a role");
 		return false;
 	}
-	if (settings->jwt_secret_file[0] == '\0' &&
-		settings->jwt_public_key_files[0] == '\0' &&
-		settings->jwks_file[0] == '\0')
+	if (!derive_login(settings, problem, problem_size))
+		return false;
+	if (settings->jwt_secret_file[0] == '\0')
 	{
 		snprintf(problem, problem_size,
-				 "jwt-secret-file is required, or jwt-public-key-file or jwks-file: "
-				 "without a key no token could be checked");
+				 "jwt-secret-file is required: without it no token could be checked");
 		return false;
 	}
-	/* "," would have turned the check off without a word */
-	if (settings->jwt_audience_text[0] != '\0' &&
-		settings->jwt_audiences.count == 0)
-	{
-		snprintf(problem, problem_size, "jwt-audience names no audience");
-		return false;
-	}
-	return true;
-}
-
-/* Where the keys of tokens are. */
-KeyFiles
-settings_key_files(const Settings *settings)
-{
-	KeyFiles	files = {
-		.secret = settings->jwt_secret_file,
-		.public_keys = settings->jwt_public_key_files,
-		.jwks = settings->jwks_file
-	};
-
-	return files;
+	return token_read_secret(settings->jwt_secret_file, &settings->jwt_secret,
+							 problem, problem_size);
 }
 
 static void
@@ -460,7 +488,9 @@ free_settings(Settings *settings)
 	}
 	list_free(&settings->scope_params);
 	list_free(&settings->cors_origins);
-	list_free(&settings->jwt_audiences);
+	networks_free(&settings->trusted_proxies);
+	free(settings->login_call);
+	token_free_secret(&settings->jwt_secret);
 	free(settings);
 }
 
@@ -494,13 +524,6 @@ settings_read(int argc, char **argv, char *problem, size_t problem_size)
 		return NULL;
 	}
 	return settings;
-}
-
-/* Settings that were read and never published. */
-void
-settings_discard(Settings *settings)
-{
-	free_settings(settings);
 }
 
 /* Settings that only a restart changes keep the running value; say so. */
@@ -585,7 +608,6 @@ settings_print_help(FILE *out)
 			"Usage:\n"
 			"  tide-gateway [--SETTING VALUE]...\n"
 			"  tide-gateway token --jwt-secret-file FILE --sub USER [--role ROLE] [--ttl SECONDS]\n"
-			"                     [--jwt-issuer ISSUER] [--jwt-audience AUDIENCE]\n"
 			"  tide-gateway --help | --version\n\n"
 			"Each setting can be given on the command line, in the environment, or in the\n"
 			"file named by --config (TIDE_CONFIG) as \"name = value\"; the first of these\n"

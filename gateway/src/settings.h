@@ -13,8 +13,9 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "keys.h"
+#include "peer.h"
 #include "text.h"
+#include "token.h"
 
 /*
  * One reading of all settings.  Never changed once published; a reload
@@ -25,14 +26,13 @@ typedef struct Settings
 	char	   *listen;
 	char	   *database_url;
 	char	   *jwt_secret_file;
-	char	   *jwt_public_key_files;
-	char	   *jwks_file;
-	char	   *jwt_issuer;
-	char	   *jwt_audience_text;
 	char	   *scope_params_text;
 	char	   *cors_origins_text;
 	char	   *default_role;
 	char	   *log_level_text;
+	char	   *login_function; /* empty: nobody logs in here */
+	char	   *auth_role;
+	char	   *trusted_proxies_text;
 	int			max_pull_rows;
 	int			max_push_changes;
 	int			max_body_bytes;
@@ -43,25 +43,33 @@ typedef struct Settings
 	int			request_timeout;	/* seconds */
 	int			maintain_interval;	/* seconds; 0: never */
 	int			shutdown_timeout;	/* seconds */
+	int			access_token_ttl;	/* seconds */
+	int			refresh_token_ttl;	/* seconds */
+	int			refresh_grace;	/* seconds */
+	int			login_attempts;
+	int			login_attempts_address;
+	int			login_attempts_username;
+	int			login_window;	/* seconds */
+	int			max_logins;
 
 	/* worked out from the above */
 	StringList	scope_params;
 	StringList	cors_origins;
 	bool		cors_any;		/* the origins are "*" */
 	int			log_level;
-	StringList	jwt_audiences;
+	Secret		jwt_secret;
+	char	   *login_call;		/* login_function, quoted; NULL: there is none */
+	NetworkList trusted_proxies;
 
 	atomic_int	references;
 } Settings;
 
 extern Settings *settings_read(int argc, char **argv, char *problem,
 							   size_t problem_size);
-extern void settings_discard(Settings *settings);
 extern void settings_publish(Settings *settings);
 extern void settings_keep_fixed(Settings *fresh, const Settings *running);
 extern const Settings *settings_acquire(void);
 extern void settings_release(const Settings *settings);
-extern KeyFiles settings_key_files(const Settings *settings);
 extern void settings_print_help(FILE *out);
 
 #endif							/* SETTINGS_H */

@@ -50,17 +50,9 @@ subtest 'refused' => sub {
 	my @table = (
 		[ 'no secret', {}, [], qr/jwt-secret-file is required/ ],
 		[ 'secret is not there', {}, [ '--jwt-secret-file', "$directory/no" ],
-			qr/could not open the key file/ ],
+			qr/could not open the secret file/ ],
 		[ 'short secret', {}, [ '--jwt-secret-file',
 				write_file('short', 'x' x 31 . "\n\n") ], qr/has 31 bytes.*at least 32/ ],
-		[ 'a public key for a secret', {}, [ '--jwt-secret-file',
-				write_file('public', "-----BEGIN PUBLIC KEY-----\n" . 'x' x 64) ],
-			qr/is no secret but a PEM or JWKS file.*jwt-public-key-file/ ],
-		[ 'a key set for a secret', {}, [ '--jwt-secret-file',
-				write_file('set', '{"keys": []}' . ' ' x 64) ],
-			qr/is no secret but a PEM or JWKS file/ ],
-		[ 'no audience', {}, [ @secret, '--jwt-audience', ' , ' ],
-			qr/jwt-audience names no audience/ ],
 		[ 'unknown', {}, [ @secret, '--lissten', 'x' ], qr/unknown setting "--lissten"/ ],
 		[ 'no value', {}, [ @secret, '--listen' ], qr/needs a value/ ],
 		[ 'no setting', {}, [ @secret, 'serve' ], qr/unexpected argument "serve"/ ],
@@ -77,8 +69,17 @@ subtest 'refused' => sub {
 			qr/maintain-interval must be a whole number from 0/ ],
 		[ 'bad level', {}, [ @secret, '--log-level', 'loud' ], qr/log-level must be/ ],
 		[ 'bad role', {}, [ @secret, '--default-role', 'none' ], qr/default-role must/ ],
+		(map { [ 'login function', {}, [ @secret, '--login-function', $_ ],
+			qr/login-function must be schema\.function, .* not "\Q$_\E"/ ] }
+		  'login', 'a.b.c', '.b', 'a.', 'a.b(text, text)'),
+		(map { [ 'auth role', {}, [ @secret, '--login-function', 'a.b', '--auth-role', $_ ],
+			qr/auth-role must name a role of its own/ ] } '', 'none', 'tide_user'),
+		(map { [ 'trusted proxies', {}, [ @secret, '--trusted-proxies', "10.0.0.1, $_" ],
+			qr/trusted-proxies: "\Q$_\E" is neither an address nor a network/ ] }
+		  'proxy', '10.0.0.0/33', '10.0.0', '::1/129', '10.0.0.0/x', '/8'),
 		[ 'bad address', {}, [ @secret, '--listen', '8080' ], qr/listen must be host:port/ ],
-		[ 'bad database', {}, [ @secret, '--listen', '127.0.0.1:0', '--database-url', 'password=hush x' ],
+		[ 'bad database', {}, [ @secret, '--listen', '127.0.0.1:0',
+				'--database-url', 'password=hush x' ],
 			qr/^tide-gateway: database-url is neither a conninfo string nor a URI$/m ],
 		[ 'bad number in the environment', { TIDE_QUEUE_LENGTH => 'x' }, \@secret,
 			qr/queue-length must be/ ],
@@ -91,9 +92,9 @@ subtest 'refused' => sub {
 				write_file('novalue', "listen\n") ], qr/line 1: .*name = value/ ]);
 	# later versions' settings must not look as if they worked
 	push @table, [ "--$_", {}, [ @secret, "--$_", 'x' ], qr/unknown setting "--$_"/ ]
-	  for qw(metrics-listen);
+	  for qw(jwks-file jwt-issuer jwt-audience metrics-listen);
 	push @table, [ $_, { $_ => 'x' }, \@secret, qr/"$_" .*not supported/ ]
-	  for qw(TIDE_METRICS_LISTEN);
+	  for qw(TIDE_JWKS_FILE TIDE_JWT_ISSUER TIDE_JWT_AUDIENCE);
 
 	for my $row (@table)
 	{
@@ -131,7 +132,6 @@ subtest 'documentation' => sub {
 	ok @names > 10, 'help lists settings';
 	like $sample, qr/^#\Q$_\E = /m, "the sample has $_" for @names;
 	$sample =~ s/^#([a-z-]+ = )/$1/mg;
-	$sample =~ s/^(?=jwt-public-key-file|jwks-file)/#/mg;
 	$sample =~ s/^jwt-secret-file = .*$/jwt-secret-file = $secret[1]/m;
 	$sample =~ s/^listen = .*$/listen = 8080/m;
 	like +(outcome({}, '--config', write_file('sample', $sample)))[1],
