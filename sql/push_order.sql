@@ -85,4 +85,11 @@ BEGIN;
 SELECT * FROM go('{"changes": {"late": [{"id": 41, "u": 41}, {"id": 42, "u": 42}, {"id": 43, "u": 43}]}}');
 SELECT id FROM late WHERE id BETWEEN 41 AND 43 ORDER BY id;
 COMMIT;
+-- a key that is checked late: new rows, rows that are there, and the same one twice
+CREATE TABLE lax (id int PRIMARY KEY DEFERRABLE, v int CHECK (v < 100));
+SELECT tide.track('lax', shared => true);
+SELECT * FROM go('{"changes": {"lax": [{"id": 1, "v": 1}, {"id": 2, "v": 2}]}}');
+SELECT * FROM go('{"changes": {"lax": [{"id": 2, "v": 22}, {"id": 3, "v": 3}, {"id": 4, "v": 400}]}}');
+SELECT * FROM go('{"changes": {"lax": [{"id": 5, "v": 5}, {"id": 5, "v": 55}, {"id": 3, "v": 33}]}}');
+SELECT id, v FROM lax ORDER BY id;
 DROP SCHEMA ord CASCADE;

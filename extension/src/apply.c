@@ -465,7 +465,8 @@ insert_rows(Push *push, PushTable *table, List *changes, bool strict)
 	ListCell   *lc;
 	uint64		i;
 
-	batch_run(table, strict ? BATCH_INSERT_STRICT : BATCH_INSERT, changes);
+	batch_run(table, strict || t->deferrable_key ? BATCH_INSERT_STRICT : BATCH_INSERT,
+			  changes);
 	foreach(lc, changes)
 		((Change *) lfirst(lc))->written = false;
 	for (i = 0; i < SPI_processed; i++)
@@ -581,7 +582,7 @@ may_insert_first(PushTable *table, List *changes)
 	int			i;
 
 	/* a transaction that keeps its snapshot could not try again */
-	if (!t->mostly_new || t->has_side_effects || IsolationUsesXactSnapshot() ||
+	if (!t->mostly_new || t->has_side_effects || t->deferrable_key || IsolationUsesXactSnapshot() ||
 		t->policy != POLICY_LAST_WRITE_WINS)
 		return false;
 	foreach(lc, changes)

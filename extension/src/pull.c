@@ -310,7 +310,7 @@ start_over(Pull *pull)
 
 /*
  * The state is a client's cursor.  What it covers beyond what is asked for is
- * dropped, and a reading of tables that was for something else is given up.
+ * dropped.
  */
 static void
 continue_from(Pull *pull)
@@ -322,17 +322,6 @@ continue_from(Pull *pull)
 	state->types = intersect_types(&state->types, &pull->types);
 	nothing = (!state->scopes.all && state->scopes.n == 0) || state->types.n == 0;
 
-	if (state->phase == CURSOR_IN_TABLES &&
-		(!scopes_equal(&state->wanted_scopes, &pull->log_scopes) ||
-		 !types_equal(&state->wanted_types, &pull->types)))
-	{
-		if (nothing)
-		{
-			start_over(pull);
-			return;
-		}
-		state->phase = CURSOR_AT_REST;
-	}
 	if (state->phase != CURSOR_IN_TABLES && nothing)
 		start_over(pull);
 }
@@ -364,6 +353,19 @@ is_tracked_anew(Pull *pull, const Cursor *cursor)
 }
 
 /*
+ * Is the cursor in the middle of reading tables for something else than is
+ * asked for now?  What its pages have sent is covered by no cursor then: if a
+ * row of it goes, only a client that starts over gets to know.
+ */
+static bool
+is_reading_something_else(Pull *pull, const Cursor *cursor)
+{
+	return cursor->phase == CURSOR_IN_TABLES &&
+		(!scopes_equal(&cursor->wanted_scopes, &pull->log_scopes) ||
+		 !types_equal(&cursor->wanted_types, &pull->types));
+}
+
+/*
  * Why a cursor is of no use here: NULL if it is.
  */
 static const char *
@@ -377,6 +379,8 @@ reason_to_start_over(Pull *pull, const Cursor *cursor)
 		reason = "expired";
 	if (reason == NULL && is_tracked_anew(pull, cursor))
 		reason = "tracked_anew";
+	if (reason == NULL && is_reading_something_else(pull, cursor))
+		reason = "asked_anew";
 	return reason;
 }
 

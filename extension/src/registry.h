@@ -89,6 +89,7 @@ typedef struct TrackedTable
 	char	  **key_equal;		/* "OPERATOR(schema.=)" of each key column */
 	char	  **key_less;		/* likewise, "<" */
 	char	  **key_greater;	/* likewise, ">" */
+	bool		deferrable_key; /* no INSERT ... ON CONFLICT goes by it */
 	bool		plain_key;		/* key and scope look the same under any
 								 * DateStyle, TimeZone, ... */
 	struct SavedPlan *plans;	/* list; freed with the entry */

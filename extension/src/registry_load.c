@@ -162,6 +162,7 @@ load_keys(TrackedTable *t, Relation rel)
 			int			n = index->rd_index->indnkeyatts;
 
 			t->nkeys = n;
+			t->deferrable_key = !index->rd_index->indimmediate;
 			t->keys = palloc(sizeof(AttrNumber) * n);
 			t->key_equal = palloc(sizeof(char *) * n);
 			t->key_less = palloc(sizeof(char *) * n);
