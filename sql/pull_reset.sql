@@ -54,14 +54,16 @@ ALTER TABLE t RENAME extra TO more;
 SELECT p->'changesByType'->'resettable'->0->>'more' AS more FROM tide.pull(:'c', entity_types => '{resettable}') p;
 ALTER TABLE t DROP more;
 SELECT p->'stats' AS stats FROM tide.pull(:'c', entity_types => '{resettable}') p;
--- in the middle of a first reading something else is asked for, or to be had: what was sent so far is nobody's
+-- in the middle of a first reading there is more to be had, or less is asked for: then what was sent so far is nobody's
 INSERT INTO t SELECT generate_series(100, 105);
 SELECT tide.pull(entity_types => '{resettable}', max_rows => 3)->>'cursor' AS half \gset
 DELETE FROM t WHERE id = 9;
 SELECT p->'reset' AS reset, p->>'resetReason' AS reason FROM tide.pull(:'half', entity_types => '{resettable}') p;
 CREATE TABLE another (id int PRIMARY KEY);
 SELECT tide.track('another', shared => true);
-SELECT p->'reset' AS reset, p->>'resetReason' AS reason FROM tide.pull(:'half') p;
+SELECT p->'reset' AS reset, json_array_length(p->'deletedByType'->'resettable') AS deleted FROM tide.pull(:'half') p;
+SELECT tide.pull(max_rows => 3)->>'cursor' AS half \gset
+SELECT p->'reset' AS reset, p->>'resetReason' AS reason FROM tide.pull(:'half', entity_types => '{resettable}') p;
 SELECT tide.untrack('another');
 -- a table that is gone
 DROP TABLE t;

@@ -12,6 +12,7 @@
  *	  timeline, position
  *	  generation	8 bytes, if the flag says so
  *	  seen, covered scopes, covered types
+ *	  held scopes	if the flag says so
  *	  in the log:	target, xid, seq, index + 1
  *	  in the tables: wanted scopes, wanted types, done types, reg, scope?, key?
  *
@@ -40,12 +41,12 @@
 #define FLAG_HORIZON		0x08	/* reserved, not written by this version */
 #define FLAG_SCOPE			0x10
 #define FLAG_KEY			0x20
+#define FLAG_HELD			0x40
 #define FLAGS_KNOWN			(FLAG_PHASE | FLAG_GENERATION | \
-							 FLAG_SCOPE | FLAG_KEY)
+							 FLAG_SCOPE | FLAG_KEY | FLAG_HELD)
 
 /* what keeps a forged cursor from making us allocate without bounds */
 #define MAX_TEXT			(128 * 1024)
-#define MAX_SCOPES			1000
 #define MAX_TYPES			10000
 
 #define UUID_TEXT			36
@@ -204,13 +205,13 @@ put_scopes(Writer *w, const ScopeSet *set)
 		put_varint(w, 0);
 		return;
 	}
-	if (set->n > MAX_SCOPES)
+	if (set->n > CURSOR_MAX_SCOPES)
 		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				(errcode(ERRCODE_TIDE_TOO_MANY_SCOPES),
 				 errmsg("too many scopes for a cursor"),
 				 errdetail("There are %d, and a cursor holds at most %d.",
-						   set->n, MAX_SCOPES),
-				 errhint("Pull fewer scopes at a time.")));
+						   set->n, CURSOR_MAX_SCOPES),
+				 errhint("Pull fewer scopes at a time, and keep a cursor for each set of them.")));
 	put_varint(w, (uint64) set->n + 1);
 	for (i = 0; i < set->n; i++)
 	{
@@ -288,6 +289,8 @@ cursor_flags(const Cursor *cursor)
 
 	if (cursor->generation != 0)
 		flags |= FLAG_GENERATION;
+	if (cursor->held_scopes.n > 0)
+		flags |= FLAG_HELD;
 	if (cursor->phase == CURSOR_IN_TABLES)
 	{
 		if (cursor->scope != NULL)
@@ -320,6 +323,8 @@ cursor_encode(const Cursor *cursor)
 	put_snapshot(&w, &cursor->seen);
 	put_scopes(&w, &cursor->scopes);
 	put_types(&w, &cursor->types);
+	if (flags & FLAG_HELD)
+		put_scopes(&w, &cursor->held_scopes);
 
 	if (cursor->phase == CURSOR_IN_LOG)
 	{
@@ -347,7 +352,7 @@ cursor_encode(const Cursor *cursor)
 	/* better now than a cursor that is refused when it comes back */
 	if (strlen(text) > MAX_TEXT)
 		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				(errcode(ERRCODE_TIDE_TOO_MANY_SCOPES),
 				 errmsg("cursor would be longer than %d bytes", MAX_TEXT),
 				 errhint("Pull fewer scopes at a time.")));
 	return text;
@@ -488,7 +493,7 @@ get_snapshot(Reader *r, TideSnapshot *snapshot)
 static void
 get_scopes(Reader *r, ScopeSet *set)
 {
-	uint64		tag = get_varint(r, MAX_SCOPES + 1);
+	uint64		tag = get_varint(r, CURSOR_MAX_SCOPES + 1);
 	int			i;
 
 	set->all = (tag == 0);
@@ -644,6 +649,12 @@ cursor_decode(const char *text)
 	get_snapshot(&r, &cursor->seen);
 	get_scopes(&r, &cursor->scopes);
 	get_types(&r, &cursor->types);
+	if (flags & FLAG_HELD)
+	{
+		get_scopes(&r, &cursor->held_scopes);
+		if (cursor->held_scopes.n == 0)
+			malformed();
+	}
 
 	if (cursor->phase == CURSOR_IN_LOG)
 		get_place_in_log(&r, cursor);

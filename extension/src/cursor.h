@@ -22,6 +22,9 @@ typedef struct TideSnapshot
 	uint64	   *xip;			/* ascending, all in [xmin, xmax) */
 } TideSnapshot;
 
+/* the most that a cursor speaks of */
+#define CURSOR_MAX_SCOPES 1000
+
 /* a set of scopes */
 typedef struct ScopeSet
 {
@@ -58,6 +61,8 @@ typedef struct Cursor
 	TideSnapshot seen;
 	ScopeSet	scopes;			/* covered */
 	TypeSet		types;			/* covered */
+	ScopeSet	held_scopes;	/* neither covered nor wanted, but the client
+								 * may have rows of them; never "all" */
 
 	CursorPhase phase;
 	/* CURSOR_IN_LOG */

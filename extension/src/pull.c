@@ -84,7 +84,7 @@ pull_item_done(Pull *pull, PullItem *item)
 	if (!pull->item_cursors)
 		return;
 	old = MemoryContextSwitchTo(pull->context);
-	item->cursor = cursor_encode(&pull->state);
+	item->cursor = pull_cursor(pull);
 	MemoryContextSwitchTo(old);
 }
 
@@ -295,7 +295,21 @@ intersect_types(const TypeSet *covered, const TypeSet *wanted)
 	return result;
 }
 
-/* nothing is covered: read the tables from their start */
+/* what is not covered of all that is asked for comes from the tables */
+static void
+read_tables_from_start(Pull *pull)
+{
+	Cursor	   *state = &pull->state;
+
+	state->phase = CURSOR_IN_TABLES;
+	state->wanted_scopes = pull->log_scopes;
+	state->wanted_types = pull->types;
+	state->done_types.n = 0;
+	state->reg = 0;
+	state->scope = state->key = NULL;
+}
+
+/* nothing is covered, nor is anything known of the client */
 static void
 start_over(Pull *pull)
 {
@@ -303,27 +317,34 @@ start_over(Pull *pull)
 
 	memset(state, 0, sizeof(*state));
 	state->seen = pull->now;
-	state->phase = CURSOR_IN_TABLES;
-	state->wanted_scopes = pull->log_scopes;
-	state->wanted_types = pull->types;
+	read_tables_from_start(pull);
+	pull->known.n = 0;
 }
 
 /*
  * The state is a client's cursor.  What it covers beyond what is asked for is
- * dropped.
+ * dropped.  A reading of tables that was for less begins anew, but "seen" stays:
+ * of the rows that were sent, those deleted since then have to be named, and only
+ * the log from there on does.
  */
 static void
 continue_from(Pull *pull)
 {
 	Cursor	   *state = &pull->state;
-	bool		nothing;
 
 	state->scopes = intersect_scopes(&state->scopes, &pull->log_scopes);
 	state->types = intersect_types(&state->types, &pull->types);
-	nothing = (!state->scopes.all && state->scopes.n == 0) || state->types.n == 0;
+	if (state->phase != CURSOR_IN_TABLES && state->types.n == 0)
+	{
+		ScopeSet	known = pull->known;
 
-	if (state->phase != CURSOR_IN_TABLES && nothing)
 		start_over(pull);
+		pull->known = known;
+	}
+	else if (state->phase == CURSOR_IN_TABLES &&
+			 (!scopes_equal(&state->wanted_scopes, &pull->log_scopes) ||
+			  !types_equal(&state->wanted_types, &pull->types)))
+		read_tables_from_start(pull);
 }
 
 /*
@@ -353,16 +374,28 @@ is_tracked_anew(Pull *pull, const Cursor *cursor)
 }
 
 /*
- * Is the cursor in the middle of reading tables for something else than is
+ * Is the cursor in the middle of reading tables for something that is not
  * asked for now?  What its pages have sent is covered by no cursor then: if a
  * row of it goes, only a client that starts over gets to know.
  */
 static bool
 is_reading_something_else(Pull *pull, const Cursor *cursor)
 {
-	return cursor->phase == CURSOR_IN_TABLES &&
-		(!scopes_equal(&cursor->wanted_scopes, &pull->log_scopes) ||
-		 !types_equal(&cursor->wanted_types, &pull->types));
+	const ScopeSet *wanted = &cursor->wanted_scopes;
+	int			i;
+
+	if (cursor->phase != CURSOR_IN_TABLES)
+		return false;
+	for (i = 0; i < cursor->wanted_types.n; i++)
+		if (!types_contain(&pull->types, cursor->wanted_types.regs[i]))
+			return true;
+
+	/* a scope that was lost is told to be, and its rows go by that */
+	for (i = 0; i < wanted->n; i++)
+		if (!scopes_contain(&pull->log_scopes, wanted->scopes[i]) &&
+			scopes_contain(&pull->known, wanted->scopes[i]))
+			return true;
+	return wanted->all && !pull->log_scopes.all;
 }
 
 /*
@@ -407,12 +440,7 @@ read_parts(Pull *pull)
 			return false;
 		if (covers_all(pull))
 			return true;
-		state->phase = CURSOR_IN_TABLES;
-		state->wanted_scopes = pull->log_scopes;
-		state->wanted_types = pull->types;
-		state->done_types.n = 0;
-		state->reg = 0;
-		state->scope = state->key = NULL;
+		read_tables_from_start(pull);
 	}
 
 	if (!pull_read_tables(pull, &state->scopes, &state->types))
@@ -542,6 +570,7 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 
 	pull_open(pull, scopes, entity_types);
 	pull->limit = max_rows;
+	pull_check_scopes(pull);
 	memset(&place, 0, sizeof(place));
 	history_stamp_cursor(&place);	/* a position after the snapshot */
 
@@ -550,7 +579,10 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 	else
 	{
 		if (cursor)
+		{
+			pull_note_revoked(pull, cursor);
 			pull->reset_reason = reason_to_start_over(pull, cursor);
+		}
 		if (cursor == NULL || pull->reset_reason)
 			start_over(pull);
 		else
@@ -573,6 +605,7 @@ void
 pull_at_rest(Pull *pull)
 {
 	pull_open(pull, NULL, NULL);
+	pull_check_scopes(pull);
 	pull->state.seen = pull->now;
 	pull->state.scopes = pull->log_scopes;
 	pull->state.types = pull->types;

@@ -45,6 +45,9 @@ typedef struct Pull
 	TypeSet		types;
 	List	   *tables;			/* of PullTable, parents first */
 	ScopeSet	log_scopes;		/* the union of the tables' scopes, as text */
+	ScopeSet	known;			/* of the scopes that the client may hold rows
+								 * of, those that it may sync */
+	ScopeSet	revoked;		/* and those that it may not any more */
 	int			limit;
 	const char *client_id;		/* whose own changes to leave out; NULL:
 								 * nobody's */
@@ -75,6 +78,11 @@ extern PullTable *pull_table(Pull *pull, Oid relid, int32 reg);
 extern bool pull_is_full(Pull *pull);
 extern PullItem *pull_add(Pull *pull, PullTable *table, const char *key);
 extern void pull_item_done(Pull *pull, PullItem *item);
+
+/* pull_scopes.c */
+extern void pull_note_revoked(Pull *pull, const Cursor *cursor);
+extern void pull_check_scopes(Pull *pull);
+extern char *pull_cursor(Pull *pull);
 
 /* pull_tables.c: from the tables themselves */
 extern bool pull_read_tables(Pull *pull, const ScopeSet *covered_scopes,

@@ -176,13 +176,14 @@ static void
 append_reply(StringInfo buf, Pull *pull, TimestampTz now)
 {
 	int			level = wire_begin();
+	int			i;
 
 	appendStringInfoString(buf, "{\"changesByType\":");
 	append_types(buf, pull, false, now);
 	appendStringInfoString(buf, ",\"deletedByType\":");
 	append_types(buf, pull, true, now);
 	appendStringInfo(buf, ",\"cursor\":\"%s\",\"syncTimestamp\":",
-					 cursor_encode(&pull->state));
+					 pull_cursor(pull));
 	wire_append_time_ms_floor(buf, now);
 	appendStringInfoString(buf, ",\"serverTime\":");
 	wire_append_time_ms_floor(buf, now);
@@ -190,9 +191,16 @@ append_reply(StringInfo buf, Pull *pull, TimestampTz now)
 		appendStringInfo(buf, ",\"resetReason\":\"%s\"", pull->reset_reason);
 	appendStringInfoString(buf, ",\"stats\":");
 	append_stats(buf, pull);
-	appendStringInfo(buf, ",\"hasMore\":%s,\"reset\":%s,\"revokedScopes\":[]}",
+	appendStringInfo(buf, ",\"hasMore\":%s,\"reset\":%s,\"revokedScopes\":[",
 					 pull->has_more ? "true" : "false",
 					 pull->reset_reason ? "true" : "false");
+	for (i = 0; i < pull->revoked.n; i++)
+	{
+		if (i > 0)
+			appendStringInfoChar(buf, ',');
+		escape_json(buf, pull->revoked.scopes[i]);
+	}
+	appendStringInfoString(buf, "]}");
 	wire_end(level);
 }
 
@@ -290,7 +298,7 @@ tide_changes(PG_FUNCTION_ARGS)
 			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3));
 	find_tombstones(&pull);
 	if (!pull.has_more && pull.items != NIL)
-		((PullItem *) llast(pull.items))->cursor = cursor_encode(&pull.state);
+		((PullItem *) llast(pull.items))->cursor = pull_cursor(&pull);
 	level = wire_begin();
 	foreach(lc, pull.items)
 		put_change(rsinfo, lfirst(lc));
@@ -310,7 +318,7 @@ tide_cursor(PG_FUNCTION_ARGS)
 	Datum		result;
 
 	pull_at_rest(&pull);
-	result = text_in(caller, cursor_encode(&pull.state));
+	result = text_in(caller, pull_cursor(&pull));
 	pull_finish(&pull);
 	return result;
 }

@@ -145,6 +145,8 @@ rnd_cursor(void)
 	rnd_snapshot(&c->seen);
 	rnd_scopes(&c->scopes);
 	rnd_types(&c->types);
+	rnd_scopes(&c->held_scopes);
+	c->held_scopes.all = false;
 	c->phase = (CursorPhase) rnd_below(3);
 	if (c->phase == CURSOR_IN_LOG)
 	{
@@ -193,6 +195,7 @@ same_cursor(const Cursor *a, const Cursor *b)
 		same_snapshot(&a->seen, &b->seen) &&
 		scopes_equal(&a->scopes, &b->scopes) &&
 		types_equal(&a->types, &b->types) &&
+		scopes_equal(&a->held_scopes, &b->held_scopes) &&
 		a->phase == b->phase &&
 		same_snapshot(&a->target, &b->target) &&
 		a->xid == b->xid && a->seq == b->seq && a->index == b->index &&
@@ -419,7 +422,11 @@ test_strictness(void)
 	REFUSED(0, SNAPSHOT SCOPES, "a byte too few");
 	REFUSED(3, SNAPSHOT SCOPES TYPES, "an unknown phase");
 	REFUSED(8, SNAPSHOT SCOPES TYPES, "the reserved horizon");
-	REFUSED(0x40, SNAPSHOT SCOPES TYPES, "an unknown flag");
+	REFUSED(0x80, SNAPSHOT SCOPES TYPES, "an unknown flag");
+	ACCEPTED(0x40, SNAPSHOT SCOPES TYPES "\002\002a", "a held scope");
+	REFUSED(0x40, SNAPSHOT SCOPES TYPES "\001", "held scopes that are none");
+	REFUSED(0x40, SNAPSHOT SCOPES TYPES "\000", "held scopes that are all");
+	REFUSED(0x40, SNAPSHOT SCOPES TYPES, "held scopes that are not there");
 	REFUSED(0x10, SNAPSHOT SCOPES TYPES UUID, "a scope outside of tables");
 	REFUSED(4, "\0\0\0\0\0\0\0\0" SNAPSHOT SCOPES TYPES,
 			"a generation of zero");
@@ -519,13 +526,13 @@ test_limits(void)
 	ok(same_cursor(c, cursor_decode(cursor_encode(c))), "1,000 scopes");
 	c->scopes.n = 1001;
 	ok(try_encode(c) == NULL &&
-	   shim_sqlstate == ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+	   shim_sqlstate == ERRCODE_TIDE_TOO_MANY_SCOPES,
 	   "1,001 scopes are refused when it is made");
 	c->scopes.n = 1000;
 	for (i = 0; i < 1000; i++)
 		c->scopes.scopes[i][4] = 'x';
 	ok(try_encode(c) == NULL &&
-	   shim_sqlstate == ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+	   shim_sqlstate == ERRCODE_TIDE_TOO_MANY_SCOPES,
 	   "more than 128 kB is refused when it is made");
 	shim_reset();
 }
