@@ -47,9 +47,13 @@ CREATE TABLE tide.tombstone (
 	client_id	text COLLATE "C",
 	scope		text COLLATE "C",
 	xid			pg_catalog.xid8 NOT NULL,
+	image		jsonb,
+	clocks		jsonb,
 	PRIMARY KEY (relid, key)
 );
 COMMENT ON TABLE tide.tombstone IS 'deleted rows: key, scope and the stamp of the delete';
+COMMENT ON COLUMN tide.tombstone.image IS 'where conflicts are merged: the row as it was, for changes that come late or bring it back';
+COMMENT ON COLUMN tide.tombstone.clocks IS 'where conflicts are merged: stamps of the columns that were not the delete''s';
 
 CREATE INDEX tombstone_xid ON tide.tombstone (xid);
 
@@ -76,7 +80,7 @@ COMMENT ON SEQUENCE tide.conflict_id_seq IS 'numbers conflicts, for tide.restore
 CREATE INDEX conflict_key ON tide.conflict (relid, key);
 CREATE INDEX conflict_xid ON tide.conflict (xid);
 COMMENT ON TABLE tide.conflict IS 'versions that lost, and stamps that were not stored as they were sent';
-COMMENT ON COLUMN tide.conflict.kind IS 'superseded: a pushed version lost; overruled: a stored one did; adjusted: none, but the stamp was brought back or raised';
+COMMENT ON COLUMN tide.conflict.kind IS 'superseded: a pushed version lost; overruled: a stored one did; merged: a pushed version stands in part; adjusted: none, but the stamp was brought back or raised';
 
 CREATE TABLE tide.receipt (
 	role		name NOT NULL,

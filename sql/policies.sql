@@ -66,6 +66,6 @@ SELECT cw.at > was.at AS above FROM cw, was WHERE id = 1;
 -- another policy from now on
 SELECT tide.track('cw', shared => true, modified_at => 'at', client_id => 'by');
 SELECT status, data->>'body' AS body FROM tide.upsert('cw', '{"id": 1, "body": "old and losing"}', '2001-01-02', 'p');
--- what is left to later versions
+-- what is none
 SELECT tide.track('cw', shared => true, modified_at => 'at', client_id => 'by', conflict => 'newest');
 DROP SCHEMA policy CASCADE;

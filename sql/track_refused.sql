@@ -31,7 +31,6 @@ SELECT tide.track('note', scope => 'user_id', naming => 'snake');
 -- left to later versions
 SELECT tide.track('note', scope => 'plan_id.athlete_id');
 SELECT tide.track('note', scope => 'user_id', scope_column => 'tide_scope');
-SELECT tide.track('note', scope => 'user_id', conflict => 'merge');
 SELECT tide.track('note', scope => 'user_id', conflict => 'refused.my_resolver');
 
 -- columns of the wrong kind, and missing ones with add_columns => false

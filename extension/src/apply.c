@@ -32,6 +32,7 @@
 #include "changelog.h"
 #include "records.h"
 #include "errors.h"
+#include "merge.h"
 #include "pull.h"
 #include "wire.h"
 
@@ -59,21 +60,26 @@ same_datum(TrackedColumn *column, Form_pg_attribute att, Datum a, Datum b)
 		DatumGetBool(DirectFunctionCall2(numeric_eq, a, b));
 }
 
+static bool
+is_deleted(TrackedTable *t, HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+
+	if (!t->deleted_at)
+		return false;
+	SPI_getbinval(tuple, desc, PROBE_DELETED_AT, &isnull);
+	return !isnull;
+}
+
 /* has the row what the change would store? */
 static bool
-is_same(Change *c, HeapTuple tuple, TupleDesc desc)
+is_same(Change *c, HeapTuple tuple, TupleDesc desc, bool deleted)
 {
 	TrackedTable *t = c->table->t;
-	bool		deleted = false;
 	bool		isnull;
 	int			n = PROBE_FIRST;
 	int			att = -1;
 
-	if (t->deleted_at)
-	{
-		SPI_getbinval(tuple, desc, PROBE_DELETED_AT, &isnull);
-		deleted = !isnull;
-	}
 	if (c->is_delete || deleted)
 		return c->is_delete && deleted;
 	while ((att = bms_next_member(c->changed, att)) >= 0)
@@ -89,13 +95,17 @@ is_same(Change *c, HeapTuple tuple, TupleDesc desc)
 	return true;
 }
 
+/* exists: a row, or a tombstone; deleted: softly */
 static void
-judge(Change *c, bool exists, bool same)
+judge(Push *push, Change *c, bool exists, bool same, bool deleted)
 {
 	TrackedTable *t = c->table->t;
+	MemoryContext old = MemoryContextSwitchTo(push->context);
 	Current		current = {0};
 	Decision	decision;
 
+	c->incoming.is_delete = c->is_delete;
+	c->incoming.columns = c->changed;
 	current.exists = exists;
 	current.stamp = c->row_stamp;
 	current.same = same;
@@ -103,12 +113,17 @@ judge(Change *c, bool exists, bool same)
 	current.server_time = stamp_server_time(t, exists ? &c->row_stamp : NULL);
 	if (exists && c->row_stamp.has_time)
 		current.just_above = stamp_just_above(t, c->row_stamp.time);
-	current.is_row = c->row_exists;
+	current.is_row = c->row_exists && !deleted;
+	current.clocks = c->merge ? c->merge->clocks : NULL;
 	decision = decide(t->policy, &c->incoming, &current);
 	c->verdict = decision.verdict;
 	c->overrules = decision.overrules;
+	c->asks = decision.asks;
 	c->stored = decision.stored;
 	c->note = decision.note;
+	if (t->policy == POLICY_MERGE)
+		merge_settle(push, c, &decision);
+	MemoryContextSwitchTo(old);
 }
 
 static void
@@ -126,6 +141,7 @@ judge_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc)
 	MemoryContext old = MemoryContextSwitchTo(push->context);
 	Datum		value;
 	bool		isnull;
+	bool		deleted;
 
 	memset(&c->row_stamp, 0, sizeof(c->row_stamp));
 	c->row_exists = true;
@@ -146,9 +162,14 @@ judge_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc)
 	MemoryContextSwitchTo(old);
 
 	if (!access_has_text(&c->table->scopes, c->row_scope))
+	{
 		fail_forbidden(c);
-	else
-		judge(c, true, is_same(c, tuple, desc));
+		return;
+	}
+	if (t->policy == POLICY_MERGE)
+		merge_read_row(push, c, tuple, desc);
+	deleted = is_deleted(t, tuple, desc);
+	judge(push, c, true, is_same(c, tuple, desc, deleted), deleted);
 }
 
 /* read the rows of these changes; those that exist are judged */
@@ -165,6 +186,11 @@ probe(Push *push, PushTable *table, List *changes)
 		c->row_exists = false;
 		c->verdict = VERDICT_NONE;
 		c->entity = NULL;
+		c->asks = false;
+		c->merge = NULL;
+		c->writes = NULL;
+		c->new_values = NULL;
+		c->new_nulls = NULL;
 		memset(&c->row_stamp, 0, sizeof(c->row_stamp));
 	}
 	batch_run(table, BATCH_PROBE, changes);
@@ -299,9 +325,13 @@ judge_absent(Push *push, PushTable *table, List *changes)
 		c->row_stamp = tombstone->stamp;
 		c->row_scope = tombstone->scope;
 		if (is_forbidden(table, tombstone))
+		{
 			fail_forbidden(c);
-		else
-			judge(c, true, c->is_delete);
+			continue;
+		}
+		if (table->t->policy == POLICY_MERGE)
+			merge_read_tombstone(push, c, tombstone);
+		judge(push, c, true, c->is_delete, false);
 	}
 	foreach(lc, changes)
 	{
@@ -314,7 +344,11 @@ judge_absent(Push *push, PushTable *table, List *changes)
 			change_fail_as(c, "resync_required",
 						   "the row may have been deleted before what this database remembers");
 		else
-			judge(c, false, false);
+		{
+			if (table->t->policy == POLICY_MERGE)
+				merge_read_nothing(push, c);
+			judge(push, c, false, false, false);
+		}
 	}
 }
 
@@ -348,7 +382,7 @@ check_tombstones_again(Push *push, PushTable *table, List *inserted)
 static void
 remember_deletes(PushTable *table, List *changes)
 {
-	Tombstone  *tombstones = palloc(sizeof(Tombstone) * list_length(changes));
+	Tombstone  *tombstones = palloc0(sizeof(Tombstone) * list_length(changes));
 	ListCell   *lc;
 	int			n = 0;
 
@@ -362,6 +396,8 @@ remember_deletes(PushTable *table, List *changes)
 		tombstone->scope = c->row_scope;
 		if (tombstone->scope == NULL && !table->scopes.any && table->scopes.n == 1)
 			tombstone->scope = table->scopes.texts[0];
+		if (c->merge)
+			merge_keep_image(c, tombstone);
 	}
 	tombstone_write(table->t, tombstones, n);
 }
@@ -500,6 +536,56 @@ insert_rows(Push *push, PushTable *table, List *changes, bool strict)
 	return missed;
 }
 
+/*
+ * As changes of the same columns: what a resolver gave, or a row that comes
+ * back with more than was sent, is written with others of its kind.
+ */
+static List *
+by_columns(List *changes)
+{
+	List	   *groups = NIL;
+	ListCell   *lc,
+			   *lg;
+
+	foreach(lc, changes)
+	{
+		Change	   *c = lfirst(lc);
+
+		foreach(lg, groups)
+		{
+			if (bms_equal(((Change *) linitial((List *) lfirst(lg)))->writes, c->writes))
+				break;
+		}
+		if (lg)
+			lfirst(lg) = lappend(lfirst(lg), c);
+		else
+			groups = lappend(groups, list_make1(c));
+	}
+	return groups;
+}
+
+static List *
+write_groups(Push *push, PushTable *table, BatchStatement statement, List *changes)
+{
+	List	   *missed = NIL;
+	ListCell   *lc;
+
+	foreach(lc, by_columns(changes))
+		missed = list_concat(missed, write_rows(push, table, statement, lfirst(lc)));
+	return missed;
+}
+
+static List *
+insert_groups(Push *push, PushTable *table, List *changes, bool strict)
+{
+	List	   *missed = NIL;
+	ListCell   *lc;
+
+	foreach(lc, by_columns(changes))
+		missed = list_concat(missed, insert_rows(push, table, lfirst(lc), strict));
+	return missed;
+}
+
 static List *
 select_changes(List *changes, Verdict verdict, bool row_exists)
 {
@@ -539,6 +625,24 @@ settle_absent(Push *push, PushTable *table, List *absent, bool is_delete)
 	judge_absent(push, table, select_changes(absent, VERDICT_NONE, false));
 }
 
+static bool
+same_clocks(const Jsonb *a, const Jsonb *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0;
+}
+
+/* has nobody touched the row since the attempt before? */
+static bool
+is_as_before(Change *c)
+{
+	return c->row_exists == c->had_row &&
+		(!c->row_exists ||
+		 (stamp_compare(&c->row_stamp, &c->had_stamp) == 0 &&
+		  (c->merge == NULL || same_clocks(c->merge->stored_clocks, c->had_clocks))));
+}
+
 /*
  * Among changes whose row was not written: those that have to be judged again
  * because somebody else was faster.  Where nobody has touched the row since
@@ -554,13 +658,13 @@ to_be_judged_again(List *missed, int attempt)
 	{
 		Change	   *c = lfirst(lc);
 
-		if (attempt > 0 && c->row_exists == c->had_row &&
-			(!c->row_exists || stamp_compare(&c->row_stamp, &c->had_stamp) == 0))
+		if (attempt > 0 && is_as_before(c))
 			change_fail_as(c, "not_stored", REFUSED);
 		else
 		{
 			c->had_row = c->row_exists;
 			c->had_stamp = c->row_stamp;
+			c->had_clocks = c->merge ? c->merge->stored_clocks : NULL;
 			again = lappend(again, c);
 		}
 	}
@@ -621,7 +725,7 @@ insert_unseen(Push *push, PushTable *table, List *changes)
 		c->row_exists = false;
 		c->entity = NULL;
 		memset(&c->row_stamp, 0, sizeof(c->row_stamp));
-		judge(c, false, false);
+		judge(push, c, false, false, false);
 	}
 	table->t->mostly_new = false;	/* until it has gone well */
 	pending = insert_rows(push, table, changes, false);
@@ -665,16 +769,24 @@ apply_group(Push *push, PushTable *table, List *changes, bool is_delete)
 			settle_absent(push, table, absent, is_delete);
 
 		existing = select_changes(pending, VERDICT_APPLIED, true);
-		absent = select_changes(pending, VERDICT_APPLIED, false);
 		conflicts_keep_rows(push, table, existing);
+		if (table->t->policy == POLICY_RESOLVER)
+		{
+			resolver_ask(push, table, existing);
+			existing = select_changes(pending, VERDICT_APPLIED, true);
+		}
+		existing = list_concat(existing, select_changes(pending, VERDICT_MERGED, true));
+		absent = select_changes(pending, VERDICT_APPLIED, false);
 		if (existing != NIL)
-			missed = write_rows(push, table, statement, existing);
+			missed = write_groups(push, table, statement, existing);
+		missed = list_concat(missed,
+							 merge_into_tombstones(table, select_changes(pending, VERDICT_MERGED, false)));
 		if (absent != NIL && is_delete)
 			remember_deletes(table, absent);
 		else if (absent != NIL)
 		{
 			missed = list_concat(missed,
-								 insert_rows(push, table, absent, attempt > 0));
+								 insert_groups(push, table, absent, attempt > 0));
 			table->t->mostly_new = list_length(absent) * 2 > list_length(changes);
 		}
 		pending = to_be_judged_again(missed, attempt);

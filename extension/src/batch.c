@@ -5,8 +5,9 @@
  *
  * A batch is an ephemeral relation "tide_batch" with typed columns: position
  * (ord), key (k0...), the stamp to store (new_time, new_client), the stamp
- * that was found (old_time, old_client), the time of a soft delete (del) and
- * the sent columns (c<attnum>).  Statements are planned once for a table and a
+ * that was found (old_time, old_client), the time of a soft delete (del), under
+ * "merge" the stamps of columns (new_clocks, old_clocks), and the columns to
+ * write (c<attnum>).  Statements are planned once for a table and a
  * set of columns, run with the caller's rights, and take their names from the
  * catalogs.
  *
@@ -20,6 +21,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/queryenvironment.h"
 #include "utils/snapmgr.h"
@@ -28,6 +30,7 @@
 #include "compat.h"
 #include "batch.h"
 #include "capture.h"
+#include "merge.h"
 #include "plans.h"
 #include "pull.h"
 
@@ -40,7 +43,9 @@ static TupleDesc
 batch_desc(TrackedTable *t, Bitmapset *sent)
 {
 	Oid			time = tracked_column(t, t->modified_at)->type;
-	TupleDesc	desc = CreateTemplateTupleDesc(1 + t->nkeys + 5 + bms_num_members(sent));
+	bool		merges = (t->policy == POLICY_MERGE);
+	TupleDesc	desc = CreateTemplateTupleDesc(1 + t->nkeys + 5 + (merges ? 2 : 0) +
+											   bms_num_members(sent));
 	int			n = 0;
 	int			k;
 	int			att = -1;
@@ -61,6 +66,11 @@ batch_desc(TrackedTable *t, Bitmapset *sent)
 	TupleDescInitEntryCollation(desc, n, DEFAULT_COLLATION_OID);
 	TupleDescInitEntry(desc, ++n, "del",
 					   t->deleted_at ? tracked_column(t, t->deleted_at)->type : time, -1, 0);
+	if (merges)
+	{
+		TupleDescInitEntry(desc, ++n, "new_clocks", JSONBOID, -1, 0);
+		TupleDescInitEntry(desc, ++n, "old_clocks", JSONBOID, -1, 0);
+	}
 	while ((att = bms_next_member(sent, att)) >= 0)
 	{
 		TrackedColumn *c = tracked_column(t, att);
@@ -85,8 +95,32 @@ put_time(Datum *values, bool *nulls, int n, bool has_time, TimestampTz time)
 	values[n] = TimestampTzGetDatum(time);
 }
 
+/* what a change makes of deleted_at: that of a delete, or that which stands */
+static void
+put_deleted_at(Datum *values, bool *nulls, int n, Change *c)
+{
+	if (!c->is_delete && c->verdict == VERDICT_MERGED && c->merge && c->merge->is_deleted)
+	{
+		values[n] = c->merge->deleted_at;
+		return;
+	}
+	put_time(values, nulls, n, c->is_delete,
+			 c->has_deleted_at ? c->deleted_at : c->stored.time);
+}
+
+static void
+put_clocks(Datum *values, bool *nulls, int n, Merge *m)
+{
+	nulls[n] = (m == NULL || m->new_clocks == NULL);
+	if (!nulls[n])
+		values[n] = JsonbPGetDatum(json_parse(m->new_clocks));
+	nulls[n + 1] = (m == NULL || m->stored_clocks == NULL);
+	if (!nulls[n + 1])
+		values[n + 1] = JsonbPGetDatum(m->stored_clocks);
+}
+
 static Tuplestorestate *
-batch_rows(TrackedTable *t, TupleDesc desc, List *changes)
+batch_rows(TrackedTable *t, TupleDesc desc, Bitmapset *columns, List *changes)
 {
 	Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
 	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
@@ -109,12 +143,16 @@ batch_rows(TrackedTable *t, TupleDesc desc, List *changes)
 		put_text(values, nulls, n++, c->stored.client_id);
 		put_time(values, nulls, n++, c->row_stamp.has_time, c->row_stamp.time);
 		put_text(values, nulls, n++, c->row_stamp.client_id);
-		put_time(values, nulls, n++, c->is_delete,
-				 c->has_deleted_at ? c->deleted_at : c->stored.time);
-		while ((att = bms_next_member(c->sent, att)) >= 0)
+		put_deleted_at(values, nulls, n++, c);
+		if (t->policy == POLICY_MERGE)
 		{
-			values[n] = c->values[att - 1];
-			nulls[n++] = c->nulls[att - 1];
+			put_clocks(values, nulls, n, c->merge);
+			n += 2;
+		}
+		while ((att = bms_next_member(columns, att)) >= 0)
+		{
+			values[n] = (c->new_values ? c->new_values : c->values)[att - 1];
+			nulls[n++] = (c->new_nulls ? c->new_nulls : c->nulls)[att - 1];
 		}
 		tuplestore_putvalues(store, desc, values, nulls);
 	}
@@ -154,6 +192,12 @@ append_guards(StringInfo sql, PushTable *table)
 					 " AND (t.%2$s OPERATOR(pg_catalog.=) b.old_client"
 					 " OR (t.%2$s IS NULL AND b.old_client IS NULL))",
 					 column(t, t->modified_at), column(t, t->client_id));
+	/* an older change that was merged leaves the row's stamp as it is */
+	if (t->policy == POLICY_MERGE)
+		appendStringInfo(sql,
+						 " AND (t.%1$s OPERATOR(pg_catalog.=) b.old_clocks"
+						 " OR (t.%1$s IS NULL AND b.old_clocks IS NULL))",
+						 column(t, t->clocks));
 	if (!table->scopes.any)
 		appendStringInfo(sql, " AND t.%s OPERATOR(pg_catalog.=) ANY ($1)",
 						 column(t, t->scope));
@@ -178,6 +222,8 @@ append_probe(StringInfo sql, TrackedTable *t, Bitmapset *sent)
 		appendStringInfoString(sql, "NULL::pg_catalog.text");
 	while ((att = bms_next_member(sent, att)) >= 0)
 		appendStringInfo(sql, ", t.%s", column(t, att));
+	if (t->policy == POLICY_MERGE)
+		appendStringInfo(sql, ", t.%s", column(t, t->clocks));
 	appendStringInfo(sql, " FROM " BATCH_NAME " b JOIN %s t ON ", t->sql_name);
 	append_key_join(sql, t);
 }
@@ -190,13 +236,14 @@ append_update(StringInfo sql, PushTable *table, Bitmapset *sent, bool soft_delet
 
 	appendStringInfo(sql, "UPDATE %s AS t SET %s = b.new_time, %s = b.new_client",
 					 t->sql_name, column(t, t->modified_at), column(t, t->client_id));
-	if (soft_delete)
+	if (t->policy == POLICY_MERGE)
+		appendStringInfo(sql, ", %s = b.new_clocks", column(t, t->clocks));
+
+	/* a newer upsert brings a soft-deleted row back: b.del is NULL */
+	if (t->deleted_at)
 		appendStringInfo(sql, ", %s = b.del", column(t, t->deleted_at));
-	else
+	if (!soft_delete)
 	{
-		/* a newer upsert brings a soft-deleted row back */
-		if (t->deleted_at)
-			appendStringInfo(sql, ", %s = NULL", column(t, t->deleted_at));
 		while ((att = bms_next_member(sent, att)) >= 0)
 			appendStringInfo(sql, ", %s = b.c%d", column(t, att), att);
 	}
@@ -230,6 +277,11 @@ append_insert(StringInfo sql, PushTable *table, Bitmapset *sent, bool strict)
 	initStringInfo(&sources);
 	appendStringInfo(sql, "INSERT INTO %s AS t (%s, %s", t->sql_name,
 					 column(t, t->modified_at), column(t, t->client_id));
+	if (t->policy == POLICY_MERGE)
+	{
+		appendStringInfo(sql, ", %s", column(t, t->clocks));
+		appendStringInfoString(&sources, ", b.new_clocks");
+	}
 	for (k = 0; k < t->nkeys; k++)
 	{
 		appendStringInfo(sql, ", %s", column(t, t->keys[k]));
@@ -325,10 +377,15 @@ statement_plan(PushTable *table, BatchStatement statement, Bitmapset *sent)
 						  OidIsValid(type) ? 1 : 0, &type);
 }
 
-/* an insert writes all that was sent, an update what was changed of it */
+/*
+ * An insert writes all that was sent, an update what was changed of it, unless
+ * a merge or a resolver made something else of the change.
+ */
 static Bitmapset *
 statement_columns(BatchStatement statement, Change *c)
 {
+	if (c->writes && statement != BATCH_PROBE && !c->is_delete)
+		return c->writes;
 	switch (statement)
 	{
 		case BATCH_INSERT:
@@ -356,8 +413,16 @@ announce(PushTable *table, List *changes, PushWrite *write)
 	foreach(lc, changes)
 	{
 		Change	   *c = lfirst(lc);
+		Stamp	   *stamp = &c->stored;
 
-		keymap_put(write->stamps, c->key_text, &c->stored);
+		/* what is merged is news to the client that pushed it, too */
+		if (c->verdict == VERDICT_MERGED)
+		{
+			stamp = palloc(sizeof(Stamp));
+			*stamp = c->stored;
+			stamp->client_id = NULL;
+		}
+		keymap_put(write->stamps, c->key_text, stamp);
 	}
 }
 
@@ -370,7 +435,8 @@ run_statement(PushTable *table, BatchStatement statement, List *changes, bool la
 {
 	Change	   *first = linitial(changes);
 	Bitmapset  *columns = statement_columns(statement, first);
-	TupleDesc	desc = batch_desc(table->t, first->sent);
+	Bitmapset  *available = first->writes ? first->writes : first->sent;
+	TupleDesc	desc = batch_desc(table->t, available);
 	EphemeralNamedRelation enr = palloc0(sizeof(EphemeralNamedRelationData));
 	PushWrite  *outer = push_write;
 	PushWrite	write;
@@ -383,7 +449,7 @@ run_statement(PushTable *table, BatchStatement statement, List *changes, bool la
 	enr->md.tupdesc = desc;
 	enr->md.enrtype = ENR_NAMED_TUPLESTORE;
 	enr->md.enrtuples = list_length(changes);
-	enr->reldata = batch_rows(table->t, desc, changes);
+	enr->reldata = batch_rows(table->t, desc, available, changes);
 	/* one of a statement that failed: its subtransaction is gone, it is not */
 	(void) SPI_unregister_relation(BATCH_NAME);
 	if (SPI_register_relation(enr) != SPI_OK_REL_REGISTER)
@@ -398,6 +464,7 @@ run_statement(PushTable *table, BatchStatement statement, List *changes, bool la
 		if (statement != BATCH_PROBE)
 		{
 			announce(table, changes, &write);
+			write.columns = columns;
 			push_write = &write;
 		}
 		if (latest)

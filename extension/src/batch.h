@@ -36,7 +36,8 @@ extern void batch_probe_latest(PushTable *table, List *changes);
 #define PROBE_CLIENT_ID 3
 #define PROBE_SCOPE 4			/* NULL if shared */
 #define PROBE_DELETED_AT 5		/* NULL if there is no such column */
-#define PROBE_FIRST 6			/* the sent columns, by attnum */
+#define PROBE_FIRST 6			/* the changed columns, by attnum; then, under
+								 * "merge", their stamps */
 /*
  * UPDATE and DELETE: ord, scope; INSERT: scope, key columns; then, if the table
  * returns_rows, pull_columns()

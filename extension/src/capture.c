@@ -26,6 +26,7 @@
 #include "compat.h"
 #include "capture.h"
 #include "changelog.h"
+#include "merge.h"
 #include "records.h"
 #include "pg_tide.h"
 #include "wire.h"
@@ -192,8 +193,30 @@ capture_insert(Capture *c, TupleTableSlot *new)
 	add_key(c, row_scope(c->t, new), key, stamp ? stamp->client_id : NULL);
 }
 
+/*
+ * Under "merge" a tombstone keeps the row as it was, and the stamps of its
+ * columns.
+ */
 static void
-add_tombstone(Capture *c, const char *key, char *scope, const Stamp *stamp)
+add_image(Capture *c, Tombstone *tombstone, TupleTableSlot *row)
+{
+	TrackedTable *t = c->t;
+	Stamp		stamp;
+	Jsonb	   *clocks;
+
+	if (t->policy != POLICY_MERGE)
+		return;
+	slot_getallattrs(row);
+	stamp = stamp_of_row(t, row->tts_values, row->tts_isnull);
+	clocks = row->tts_isnull[t->clocks - 1] ? NULL :
+		DatumGetJsonbP(row->tts_values[t->clocks - 1]);
+	tombstone->image = merge_image(t, row->tts_values, row->tts_isnull);
+	tombstone->clocks = clocks_text(t, clocks_read(t, clocks, &stamp), &tombstone->stamp);
+}
+
+static void
+add_tombstone(Capture *c, const char *key, char *scope, const Stamp *stamp,
+			  TupleTableSlot *row)
 {
 	MemoryContext old = MemoryContextSwitchTo(c->context);
 	Tombstone  *tombstone;
@@ -206,11 +229,13 @@ add_tombstone(Capture *c, const char *key, char *scope, const Stamp *stamp)
 			palloc(sizeof(Tombstone) * c->atombstones);
 	}
 	tombstone = &c->tombstones[c->ntombstones++];
+	memset(tombstone, 0, sizeof(*tombstone));
 	tombstone->key = pstrdup(key);
 	tombstone->scope = scope ? pstrdup(scope) : NULL;
 	tombstone->stamp = *stamp;
 	if (stamp->client_id)
 		tombstone->stamp.client_id = pstrdup(stamp->client_id);
+	add_image(c, tombstone, row);
 	MemoryContextSwitchTo(old);
 }
 
@@ -237,7 +262,7 @@ capture_delete(Capture *c, TupleTableSlot *old)
 	Stamp		stamp = pushed ? *pushed : plain_delete_stamp(c, old);
 
 	add_key(c, scope, key, pushed ? stamp.client_id : NULL);
-	add_tombstone(c, key, scope, &stamp);
+	add_tombstone(c, key, scope, &stamp, old);
 }
 
 static bool
@@ -304,7 +329,7 @@ capture_update(Capture *c, TupleTableSlot *old, TupleTableSlot *new)
 		{
 			Stamp		stamp = plain_delete_stamp(c, old);
 
-			add_tombstone(c, old_key, old_scope, &stamp);
+			add_tombstone(c, old_key, old_scope, &stamp, old);
 		}
 	}
 }

@@ -24,6 +24,7 @@ typedef struct PushWrite
 	Oid			relid;
 	int			depth;			/* of triggers, at the push itself */
 	KeyMap	   *stamps;			/* key text to Stamp, of the rows written */
+	Bitmapset  *columns;		/* attnums that the statement writes */
 } PushWrite;
 
 extern PushWrite *push_write;	/* NULL: none */

@@ -318,15 +318,21 @@ read_key(Push *push, Change *c)
 	c->key_text = wire_key_text(t, c->key);
 }
 
-static void
-read_columns(Push *push, Change *c)
+/*
+ * The columns of a row in JSON that sync may write and that are not its key;
+ * values and nulls by attnum - 1.  An error for a name that is no column's.
+ * Between wire_begin() and wire_end().
+ */
+Bitmapset *
+change_read_columns(Push *push, TrackedTable *t, JsonbContainer *data,
+					Datum *values, bool *nulls)
 {
-	TrackedTable *t = c->table->t;
-	JsonbIterator *it = JsonbIteratorInit(c->data);
+	JsonbIterator *it = JsonbIteratorInit(data);
 	JsonbValue	v;
 	JsonbIteratorToken token;
 	TrackedColumn *column = NULL;
 	MemberRole	role = ROLE_NOTHING;
+	Bitmapset  *result = NULL;
 
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
 	{
@@ -347,10 +353,11 @@ read_columns(Push *push, Change *c)
 			int			i = column->attnum - 1;
 
 			push->converting = column->wire;
-			c->values[i] = wire_read_value(t, column, &v, &c->nulls[i]);
-			c->sent = bms_add_member(c->sent, column->attnum);
+			values[i] = wire_read_value(t, column, &v, &nulls[i]);
+			result = bms_add_member(result, column->attnum);
 		}
 	}
+	return result;
 }
 
 static void
@@ -616,7 +623,7 @@ change_convert(Push *push, Change *c)
 	if (!c->is_delete)
 	{
 		if (c->data)
-			read_columns(push, c);
+			c->sent = change_read_columns(push, t, c->data, c->values, c->nulls);
 		push->converting = NULL;
 		read_changed(push, c);
 		settle_scope(c);

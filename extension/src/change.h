@@ -73,11 +73,20 @@ typedef struct Change
 	Stamp		row_stamp;		/* of the row, or of the tombstone */
 	char	   *row_scope;
 	bool		overrules;		/* the change stands against what is there */
-	char	   *before;			/* JSON of the row, where that is so */
+	char	   *before;			/* JSON of the row, where that is so, or the
+								 * resolver is asked */
+	bool		asks;
+	struct Merge *merge;		/* under the policy "merge"; NULL before the
+								 * row is read */
+	Bitmapset  *writes;			/* what is written, where that is not just
+								 * what was sent: NULL if it is */
+	Datum	   *new_values;		/* likewise, by attnum - 1; NULL */
+	bool	   *new_nulls;
 	int			place;			/* in the list that is being sorted out */
 	bool		written;		/* by the last statement */
 	bool		had_row;		/* as the attempt before found it */
 	Stamp		had_stamp;
+	Jsonb	   *had_clocks;
 
 	/* what became of it */
 	Verdict		verdict;
@@ -123,9 +132,14 @@ extern char *json_string(JsonbValue *v);
 extern char *json_text(JsonbValue *v);
 extern char *json_id(JsonbValue *v);
 
+/* text that is JSON for sure */
+extern Jsonb *json_parse(const char *text);
+
 /* change.c */
 extern void push_find_tables(Push *push);
 extern void change_convert(Push *push, Change *c);
+extern Bitmapset *change_read_columns(Push *push, TrackedTable *t, JsonbContainer *data,
+									  Datum *values, bool *nulls);
 extern PushTable *push_table(Push *push, Oid relid);
 extern void change_fail(Change *c, ErrorData *error);
 extern void change_fail_as(Change *c, const char *code, const char *message);
@@ -137,6 +151,10 @@ extern void apply_group(Push *push, PushTable *table, List *changes, bool is_del
 extern void conflicts_load_known(Push *push, PushTable *table, List *changes);
 extern void conflicts_keep_rows(Push *push, PushTable *table, List *changes);
 extern void conflicts_record(Push *push);
+extern char *change_json(Change *c, Bitmapset *columns, bool with_stamp);
+
+/* resolve.c */
+extern void resolver_ask(Push *push, PushTable *table, List *changes);
 
 /* push_reply.c */
 extern char *push_reply(Push *push);

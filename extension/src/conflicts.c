@@ -20,6 +20,7 @@
 #include "compat.h"
 #include "change.h"
 #include "changelog.h"
+#include "merge.h"
 #include "records.h"
 #include "pull.h"
 #include "wire.h"
@@ -52,14 +53,18 @@ conflicts_load_known(Push *push, PushTable *table, List *changes)
 			continue;
 		c->incoming.is_known = true;
 		memset(&c->incoming.known_stored, 0, sizeof(Stamp));
-		if (strcmp(conflict->kind, CONFLICT_ADJUSTED) == 0)
+		if (strcmp(conflict->kind, CONFLICT_ADJUSTED) == 0 ||
+			strcmp(conflict->kind, CONFLICT_MERGED) == 0)
 			c->incoming.known_stored = conflict->stood_stamp;
 	}
 	UnregisterSnapshot(snapshot);
 	MemoryContextSwitchTo(old);
 }
 
-/* the rows that changes are about to overrule, as they are before that */
+/*
+ * The rows that changes are about to overrule, or about which the resolver is
+ * asked, as they are before that: as JSON, in c->before.
+ */
 void
 conflicts_keep_rows(Push *push, PushTable *table, List *changes)
 {
@@ -79,18 +84,19 @@ conflicts_keep_rows(Push *push, PushTable *table, List *changes)
 		Change	   *c = lfirst(lc);
 
 		c->before = NULL;
-		if (c->overrules)
+		if (c->overrules || c->asks)
 			(void) pull_add(&pull, read, c->key_text);
 	}
 	if (pull.items != NIL)
 	{
 		PushActiveSnapshot(GetTransactionSnapshot());
 		pull_fetch_rows(&pull);
-		level = wire_begin();
+		level = wire_begin_kept();
 		foreach(lc, changes)
 		{
 			Change	   *c = lfirst(lc);
-			PullItem   *item = c->overrules ? keymap_get(read->seen, c->key_text) : NULL;
+			PullItem   *item = c->overrules || c->asks ?
+			keymap_get(read->seen, c->key_text) : NULL;
 			StringInfoData buf;
 
 			if (item == NULL || !item->have_row)
@@ -105,20 +111,28 @@ conflicts_keep_rows(Push *push, PushTable *table, List *changes)
 	MemoryContextSwitchTo(old);
 }
 
-/* the pushed version, as JSON: its key and what was sent */
-static char *
-sent_json(Change *c)
+/*
+ * The pushed version, as JSON: its key, these columns as they were sent, and
+ * its stamp if wanted.  Between wire_begin_kept() and wire_end().
+ */
+char *
+change_json(Change *c, Bitmapset *columns, bool with_stamp)
 {
 	TrackedTable *t = c->table->t;
 	StringInfoData buf;
 	int			att = -1;
 
-	if (c->is_delete)
-		return NULL;
 	initStringInfo(&buf);
 	appendStringInfoChar(&buf, '{');
 	wire_append_key_members(&buf, t, c->key);
-	while ((att = bms_next_member(c->sent, att)) >= 0)
+	if (with_stamp && c->incoming.has_stamp)
+	{
+		appendStringInfoChar(&buf, ',');
+		escape_json(&buf, tracked_column(t, t->modified_at)->wire);
+		appendStringInfoChar(&buf, ':');
+		wire_append_time(&buf, c->incoming.stamp.time);
+	}
+	while ((att = bms_next_member(columns, att)) >= 0)
 	{
 		appendStringInfoChar(&buf, ',');
 		escape_json(&buf, tracked_column(t, att)->wire);
@@ -132,6 +146,14 @@ sent_json(Change *c)
 	return buf.data;
 }
 
+/* does not all of a merged change show in the row? */
+static bool
+stands_in_part(Change *c)
+{
+	return c->merge == NULL || !c->row_exists || c->merge->is_deleted ||
+		!bms_equal(c->merge->wins, c->changed);
+}
+
 /* false: there is nothing about this change to remember */
 static bool
 conflict_of(Push *push, Change *c, Conflict *conflict)
@@ -142,12 +164,32 @@ conflict_of(Push *push, Change *c, Conflict *conflict)
 	if (c->verdict == VERDICT_SUPERSEDED && !c->incoming.is_known)
 	{
 		conflict->kind = CONFLICT_SUPERSEDED;
-		conflict->lost = sent_json(c);
+		conflict->lost = c->is_delete ? NULL : change_json(c, c->sent, false);
 		conflict->lost_is_delete = c->is_delete;
 		conflict->lost_stamp = c->incoming.stamp;
 		conflict->stood_stamp = c->row_stamp;
 	}
-	else if (c->verdict == VERDICT_APPLIED && c->overrules)
+	else if (c->verdict == VERDICT_MERGED && stands_in_part(c))
+	{
+		conflict->kind = CONFLICT_MERGED;
+		conflict->lost = change_json(c, c->sent, false);
+		conflict->lost_stamp = c->incoming.stamp;
+		conflict->stood_stamp = c->stored;
+	}
+	else
+		return false;
+	conflict->stood = push_entity(push, c);
+	return true;
+}
+
+/* the version that a change stands against, whatever the stamps say */
+static bool
+overruled_by(Push *push, Change *c, Conflict *conflict)
+{
+	memset(conflict, 0, sizeof(*conflict));
+	conflict->key = c->key_text;
+	conflict->scope = c->row_scope;
+	if (c->overrules && (c->verdict == VERDICT_APPLIED || c->verdict == VERDICT_MERGED))
 	{
 		conflict->kind = CONFLICT_OVERRULED;
 		conflict->lost = c->row_exists ? c->before : NULL;
@@ -165,7 +207,8 @@ conflict_of(Push *push, Change *c, Conflict *conflict)
 static bool
 adjustment_of(Change *c, Conflict *conflict)
 {
-	if (c->verdict != VERDICT_APPLIED || !c->incoming.has_stamp ||
+	if ((c->verdict != VERDICT_APPLIED && c->verdict != VERDICT_MERGED) ||
+		!c->incoming.has_stamp ||
 		stamp_compare(&c->incoming.stamp, &c->stored) == 0)
 		return false;
 	memset(conflict, 0, sizeof(*conflict));
@@ -182,7 +225,7 @@ adjustment_of(Change *c, Conflict *conflict)
 void
 conflicts_record(Push *push)
 {
-	int			level = wire_begin();
+	int			level = wire_begin_kept();
 	int			i;
 
 	for (i = 0; i < push->nchanges; i++)
@@ -192,9 +235,9 @@ conflicts_record(Push *push)
 
 		if (c->verdict == VERDICT_FAILED)
 			continue;
-		if (conflict_of(push, c, &conflict))
+		if (overruled_by(push, c, &conflict))
 			conflict_write(c->table->t, &conflict, push->access.subject);
-		if (adjustment_of(c, &conflict))
+		if (conflict_of(push, c, &conflict) || adjustment_of(c, &conflict))
 			conflict_write(c->table->t, &conflict, push->access.subject);
 	}
 	wire_end(level);

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "clocks.h"
 #include "decide.h"
 
 /* whatever stands against the order of stamps gets one above what it replaces */
@@ -34,6 +35,53 @@ verdict_of_replay(const Incoming *in, const Current *current)
 }
 
 /*
+ * A change that is older than the row, under merge: it stands in the columns
+ * that nobody has written since.  A deletion that stands stays one; the columns
+ * are kept for who revives the row.
+ */
+static void
+merge_columns(Decision *d, const Incoming *in, const Current *current)
+{
+	if (!in->is_delete)
+		d->wins = clocks_below(current->clocks, in->columns, &d->stored);
+	d->verdict = bms_is_empty(d->wins) ? VERDICT_SUPERSEDED : VERDICT_MERGED;
+	d->stored = current->stamp;
+}
+
+/* what stands if there is no other claim than the stamps' */
+static bool
+is_older(const Decision *d, const Current *current, bool stamped)
+{
+	return stamped && stamp_compare(&d->stored, &current->stamp) <= 0;
+}
+
+static void
+decide_by_policy(Decision *d, ConflictPolicy policy, const Incoming *in,
+				 const Current *current, bool stamped)
+{
+	/* the resolver is asked about rows that are there, on both sides */
+	if (policy == POLICY_RESOLVER && current->is_row && !in->is_delete)
+	{
+		d->overrules = is_older(d, current, stamped);
+		d->asks = true;
+		raise_stamp(d, current);
+	}
+	else if (policy == POLICY_CLIENT_WINS)
+	{
+		raise_stamp(d, current);
+		d->overrules = true;
+	}
+	else if (policy == POLICY_SERVER_WINS && current->is_row)
+		d->verdict = VERDICT_SUPERSEDED;
+	else if (!is_older(d, current, stamped))
+		;						/* the greater stamp stands */
+	else if (policy == POLICY_MERGE)
+		merge_columns(d, in, current);
+	else
+		d->verdict = VERDICT_SUPERSEDED;
+}
+
+/*
  * Three things come before any policy: the very stamp that is stored is a
  * replay, one that is remembered is, too; and a change made upon the current
  * version (base) has no conflict at all, whatever the clocks say.
@@ -41,9 +89,10 @@ verdict_of_replay(const Incoming *in, const Current *current)
 Decision
 decide(ConflictPolicy policy, const Incoming *in, const Current *current)
 {
-	Decision	d = {VERDICT_APPLIED, in->stamp, false, NULL};
+	Decision	d = {VERDICT_APPLIED};
 	bool		stamped = in->has_stamp;
 
+	d.stored = in->stamp;
 	if (stamped && current->exists && stamp_compare(&in->stamp, &current->stamp) == 0)
 	{
 		if (current->same)
@@ -70,33 +119,15 @@ decide(ConflictPolicy policy, const Incoming *in, const Current *current)
 		d.stored.time = current->now;
 		d.note = "the client's clock is ahead, so the stamp was brought back to the server's time";
 	}
+	d.column_stamp = d.stored;
 	if (!current->exists)
 		return d;
 	if (in->stands ||
 		(in->has_base && current->stamp.has_time && in->base == current->stamp.time))
-	{
 		raise_stamp(&d, current);
-		return d;
-	}
-
-	switch (policy)
-	{
-		case POLICY_CLIENT_WINS:
-			raise_stamp(&d, current);
-			d.overrules = true;
-			break;
-		case POLICY_SERVER_WINS:
-			if (current->is_row)
-			{
-				d.verdict = VERDICT_SUPERSEDED;
-				break;
-			}
-			/* a deleted row is none that could stand */
-			/* FALLTHROUGH */
-		case POLICY_LAST_WRITE_WINS:
-			if (stamped && stamp_compare(&d.stored, &current->stamp) <= 0)
-				d.verdict = VERDICT_SUPERSEDED;
-			break;
-	}
+	else
+		decide_by_policy(&d, policy, in, current, stamped);
+	if (d.verdict == VERDICT_APPLIED)
+		d.column_stamp = d.stored;
 	return d;
 }

@@ -8,12 +8,14 @@
 #ifndef TIDE_DECIDE_H
 #define TIDE_DECIDE_H
 
+#include "nodes/bitmapset.h"
 #include "stamp.h"
 
 typedef enum Verdict
 {
 	VERDICT_NONE,				/* not decided yet */
 	VERDICT_APPLIED,
+	VERDICT_MERGED,				/* stored, combined with what was there */
 	VERDICT_UNCHANGED,
 	VERDICT_SUPERSEDED,
 	VERDICT_FAILED
@@ -23,7 +25,9 @@ typedef enum ConflictPolicy
 {
 	POLICY_LAST_WRITE_WINS,
 	POLICY_CLIENT_WINS,
-	POLICY_SERVER_WINS
+	POLICY_SERVER_WINS,
+	POLICY_MERGE,
+	POLICY_RESOLVER				/* a function of the user's */
 } ConflictPolicy;
 
 typedef struct Incoming
@@ -37,6 +41,8 @@ typedef struct Incoming
 	bool		stands;			/* whatever is there: put back by hand */
 	bool		is_known;		/* a change with this stamp was judged before,
 								 * and what stands has another one */
+	bool		is_delete;
+	Bitmapset  *columns;		/* attnums that an update would write */
 	Stamp		known_stored;	/* the stamp it was stored with then; no time:
 								 * it lost */
 } Incoming;
@@ -44,8 +50,9 @@ typedef struct Incoming
 typedef struct Current
 {
 	bool		exists;			/* a row, or a tombstone */
-	bool		is_row;
+	bool		is_row;			/* and not one that is deleted softly */
 	Stamp		stamp;
+	const Stamp *clocks;		/* of columns, by attnum - 1; under merge */
 	bool		same;			/* has what the incoming change would store */
 	TimestampTz just_above;		/* smallest time above the stamp's */
 	TimestampTz server_time;	/* now, but above the stamp's */
@@ -55,7 +62,11 @@ typedef struct Current
 typedef struct Decision
 {
 	Verdict		verdict;
-	Stamp		stored;			/* the stamp to store, if applied */
+	Stamp		stored;			/* the row's stamp, if applied or merged */
+	Stamp		column_stamp;	/* that of the columns that it writes */
+	Bitmapset  *wins;			/* merged: columns of which it is the later
+								 * writer */
+	bool		asks;			/* the resolver has to say what is stored */
 	bool		overrules;		/* applied against a version that had a claim
 								 * of its own: that one is a loser to keep */
 	const char *note;			/* static; NULL: nothing to say */

@@ -103,11 +103,11 @@ work_on_all(Push *push, void *arg)
 }
 
 /*
- * Rows of which a newer version stands are sent again with the next pull, even
+ * Rows that do not stand as they were pushed are sent again with the next pull, even
  * if the client ignores the reply.
  */
 static void
-send_superseded_again(Push *push)
+send_other_versions(Push *push)
 {
 	ListCell   *lc;
 
@@ -120,7 +120,7 @@ send_superseded_again(Push *push)
 		{
 			Change	   *c = &push->changes[i];
 
-			if (c->table == table && c->verdict == VERDICT_SUPERSEDED &&
+			if (c->table == table && (c->verdict == VERDICT_SUPERSEDED || c->verdict == VERDICT_MERGED) &&
 				(table->t->shared || c->row_scope))
 				changelog_append(table->t, c->row_scope, NULL, &c->key_text, 1);
 		}
@@ -215,7 +215,7 @@ run_atomic(Push *push)
 static void
 finish_push(Push *push)
 {
-	send_superseded_again(push);
+	send_other_versions(push);
 	push_read_entities(push);
 	conflicts_record(push);
 }
@@ -447,7 +447,7 @@ verdict_datum(FunctionCallInfo fcinfo, Push *push, MemoryContext caller)
 	PUT(0, verdict_name(c->verdict));
 	if (entity)
 	{
-		values[1] = DirectFunctionCall1(jsonb_in, CStringGetDatum(entity));
+		values[1] = JsonbPGetDatum(json_parse(entity));
 		nulls[1] = false;
 	}
 	if (c->verdict == VERDICT_FAILED)
@@ -591,7 +591,7 @@ tide_restore(PG_FUNCTION_ARGS)
 	c->delete_action = conflict->lost_is_delete;
 	if (conflict->lost == NULL)
 		conflict->lost = key_json(c->table->t, conflict->key);
-	lost = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(conflict->lost)));
+	lost = json_parse(conflict->lost);
 	c->data = &lost->root;
 	run_push(&push);
 	result = verdict_datum(fcinfo, &push, caller);

@@ -48,6 +48,12 @@ json_string(JsonbValue *v)
 }
 
 /* any value as JSON text */
+Jsonb *
+json_parse(const char *text)
+{
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+}
+
 char *
 json_text(JsonbValue *v)
 {

@@ -25,6 +25,8 @@ verdict_name(Verdict verdict)
 	{
 		case VERDICT_APPLIED:
 			return "applied";
+		case VERDICT_MERGED:
+			return "merged";
 		case VERDICT_UNCHANGED:
 			return "unchanged";
 		case VERDICT_SUPERSEDED:

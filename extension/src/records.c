@@ -37,6 +37,21 @@ stamp_columns(HeapTuple tuple, TupleDesc desc, int n)
 	return stamp;
 }
 
+static void
+put_text(Datum *values, char *nulls, int n, const char *string)
+{
+	nulls[n] = string ? ' ' : 'n';
+	values[n] = string ? CStringGetTextDatum(string) : (Datum) 0;
+}
+
+static void
+put_stamp(Datum *values, char *nulls, int n, const Stamp *stamp)
+{
+	nulls[n] = stamp->has_time ? ' ' : 'n';
+	values[n] = TimestampTzGetDatum(stamp->time);
+	put_text(values, nulls, n + 1, stamp->client_id);
+}
+
 /* ---------- tombstones ---------- */
 
 /* in pieces, so that a huge DELETE does not make huge arrays */
@@ -46,9 +61,11 @@ static void
 write_some_tombstones(TrackedTable *t, Tombstone *tombstones, int n)
 {
 	static SPIPlanPtr plan = NULL;
-	static Oid	types[6] = {OIDOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-	TIMESTAMPTZARRAYOID, XID8OID};
-	Datum		values[6];
+	static Oid	types[8] = {OIDOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+	TIMESTAMPTZARRAYOID, XID8OID, TEXTARRAYOID, TEXTARRAYOID};
+	Datum		values[8];
+	char	  **images = palloc(sizeof(char *) * n);
+	char	  **clocks = palloc(sizeof(char *) * n);
 	char	  **keys = palloc(sizeof(char *) * n);
 	char	  **clients = palloc(sizeof(char *) * n);
 	char	  **scopes = palloc(sizeof(char *) * n);
@@ -62,6 +79,8 @@ write_some_tombstones(TrackedTable *t, Tombstone *tombstones, int n)
 		keys[i] = tombstones[i].key;
 		clients[i] = unconstify(char *, tombstones[i].stamp.client_id);
 		scopes[i] = tombstones[i].scope;
+		images[i] = tombstones[i].image;
+		clocks[i] = tombstones[i].clocks;
 		times[i] = TimestampTzGetDatum(tombstones[i].stamp.time);
 		no_time[i] = !tombstones[i].stamp.has_time;
 	}
@@ -73,19 +92,54 @@ write_some_tombstones(TrackedTable *t, Tombstone *tombstones, int n)
 												   TIMESTAMPTZOID, sizeof(TimestampTz),
 												   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	values[5] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+	values[6] = owner_text_array(images, n);
+	values[7] = owner_text_array(clocks, n);
 	owner_run(&plan,
-			  "INSERT INTO tide.tombstone AS old (relid, key, client_id, scope, modified_at, xid)"
-			  " SELECT $1, n.key, n.client_id, n.scope, n.modified_at, $6"
+			  "INSERT INTO tide.tombstone AS old (relid, key, client_id, scope, modified_at, xid, image, clocks)"
+			  " SELECT $1, n.key, n.client_id, n.scope, n.modified_at, $6,"
+			  "  CAST(n.image AS pg_catalog.jsonb), CAST(n.clocks AS pg_catalog.jsonb)"
 			  " FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3),"
-			  "  pg_catalog.unnest($4), pg_catalog.unnest($5)) n(key, client_id, scope, modified_at)"
+			  "  pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($7),"
+			  "  pg_catalog.unnest($8)) n(key, client_id, scope, modified_at, image, clocks)"
 			  " ORDER BY n.key COLLATE pg_catalog.\"C\""
 			  " ON CONFLICT (relid, key) DO UPDATE SET modified_at = excluded.modified_at,"
-			  "  client_id = excluded.client_id, scope = excluded.scope, xid = excluded.xid"
+			  "  client_id = excluded.client_id, scope = excluded.scope, xid = excluded.xid,"
+			  "  image = excluded.image, clocks = excluded.clocks"
 			  " WHERE old.modified_at IS NULL"
 			  "  OR excluded.modified_at OPERATOR(pg_catalog.>) old.modified_at"
 			  "  OR (excluded.modified_at OPERATOR(pg_catalog.=) old.modified_at"
 			  "   AND (old.client_id IS NULL OR excluded.client_id OPERATOR(pg_catalog.>=) old.client_id))",
-			  6, types, values, NULL, InvalidSnapshot, true);
+			  8, types, values, NULL, InvalidSnapshot, true);
+}
+
+bool
+tombstone_set_image(TrackedTable *t, const Tombstone *tombstone)
+{
+	static SPIPlanPtr plan = NULL;
+	static Oid	types[6] = {OIDOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[6];
+	char		nulls[6];
+	bool		found;
+
+	memset(nulls, ' ', sizeof(nulls));
+	values[0] = ObjectIdGetDatum(t->relid);
+	put_text(values, nulls, 1, tombstone->key);
+	put_stamp(values, nulls, 2, &tombstone->stamp);
+	put_text(values, nulls, 4, tombstone->image);
+	put_text(values, nulls, 5, tombstone->clocks);
+	SPI_connect();
+	owner_run(&plan,
+			  "UPDATE tide.tombstone SET image = CAST($5 AS pg_catalog.jsonb),"
+			  " clocks = CAST($6 AS pg_catalog.jsonb)"
+			  " WHERE relid OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2"
+			  " AND (modified_at OPERATOR(pg_catalog.=) $3"
+			  "  OR (modified_at IS NULL AND $3 IS NULL))"
+			  " AND (client_id OPERATOR(pg_catalog.=) $4"
+			  "  OR (client_id IS NULL AND $4 IS NULL))",
+			  6, types, values, nulls, InvalidSnapshot, true);
+	found = (SPI_processed > 0);
+	SPI_finish();
+	return found;
 }
 
 /*
@@ -131,7 +185,8 @@ tombstone_read(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot)
 	values[1] = owner_text_array(keys, nkeys);
 	SPI_connect();
 	owner_run(&plan,
-			  "SELECT o.key, o.modified_at, o.client_id, o.scope FROM tide.tombstone o"
+			  "SELECT o.key, o.modified_at, o.client_id, o.scope,"
+			  " CAST(o.image AS pg_catalog.text), CAST(o.clocks AS pg_catalog.text) FROM tide.tombstone o"
 			  " WHERE o.relid OPERATOR(pg_catalog.=) $1 AND o.key OPERATOR(pg_catalog.=) ANY ($2)",
 			  2, types, values, NULL, snapshot, snapshot == InvalidSnapshot);
 	spi = MemoryContextSwitchTo(caller);
@@ -144,6 +199,8 @@ tombstone_read(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot)
 		tombstone->key = owner_column_text(tuple, desc, 1);
 		tombstone->stamp = stamp_columns(tuple, desc, 2);
 		tombstone->scope = owner_column_text(tuple, desc, 4);
+		tombstone->image = owner_column_text(tuple, desc, 5);
+		tombstone->clocks = owner_column_text(tuple, desc, 6);
 		result = lappend(result, tombstone);
 	}
 	MemoryContextSwitchTo(spi);
@@ -152,21 +209,6 @@ tombstone_read(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot)
 }
 
 /* ---------- conflicts ---------- */
-
-static void
-put_text(Datum *values, char *nulls, int n, const char *string)
-{
-	nulls[n] = string ? ' ' : 'n';
-	values[n] = string ? CStringGetTextDatum(string) : (Datum) 0;
-}
-
-static void
-put_stamp(Datum *values, char *nulls, int n, const Stamp *stamp)
-{
-	nulls[n] = stamp->has_time ? ' ' : 'n';
-	values[n] = TimestampTzGetDatum(stamp->time);
-	put_text(values, nulls, n + 1, stamp->client_id);
-}
 
 void
 conflict_write(TrackedTable *t, const Conflict *c, const char *subject)

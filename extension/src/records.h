@@ -20,10 +20,20 @@ typedef struct Tombstone
 	char	   *key;
 	Stamp		stamp;
 	char	   *scope;
+
+	/* JSON, under merge: the row's columns by name, and their stamps */
+	char	   *image;			/* NULL: the row was never seen */
+	char	   *clocks;			/* NULL: all have the tombstone's */
 } Tombstone;
 
 /* keep the greater stamp of an existing tombstone and this one */
 extern void tombstone_write(TrackedTable *t, Tombstone *tombstones, int n);
+
+/*
+ * Replace the image of a row and its columns' stamps.  False if the tombstone
+ * has another stamp by now.
+ */
+extern bool tombstone_set_image(TrackedTable *t, const Tombstone *tombstone);
 
 /* tombstones of these keys; latest: whatever the transaction's snapshot is */
 extern List *tombstone_read(TrackedTable *t, char **keys, int nkeys,
@@ -46,6 +56,7 @@ typedef struct Conflict
 
 #define CONFLICT_SUPERSEDED "superseded"
 #define CONFLICT_OVERRULED "overruled"
+#define CONFLICT_MERGED "merged"
 #define CONFLICT_ADJUSTED "adjusted"
 
 extern void conflict_write(TrackedTable *t, const Conflict *conflict, const char *subject);

@@ -78,6 +78,8 @@ typedef struct TrackedTable
 	AttrNumber	client_id;
 	AttrNumber	version;		/* invalid if none */
 	AttrNumber	deleted_at;		/* invalid if none */
+	AttrNumber	clocks;			/* stamps of columns; invalid if none */
+	char	   *resolver;		/* qualified and quoted; NULL if none */
 	bool		has_synced_generated;
 	bool		has_side_effects;	/* a write may change rows that it does
 									 * not name: triggers, cascades, rules */

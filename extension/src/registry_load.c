@@ -36,6 +36,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "clocks.h"
 #include "compat.h"
 #include "decide.h"
 #include "pg_tide.h"
@@ -225,6 +226,35 @@ typed_column(TrackedTable *t, const char *setting, const char *name, const Oid *
 	return InvalidAttrNumber;
 }
 
+static void
+load_policy(TrackedTable *t, const char *value)
+{
+	t->policy = strcmp(value, "client_wins") == 0 ? POLICY_CLIENT_WINS :
+		strcmp(value, "server_wins") == 0 ? POLICY_SERVER_WINS :
+		strcmp(value, "merge") == 0 ? POLICY_MERGE :
+		strchr(value, '.') ? POLICY_RESOLVER : POLICY_LAST_WRITE_WINS;
+	if (t->policy == POLICY_RESOLVER)
+		t->resolver = pstrdup(value);
+}
+
+/*
+ * The column that keeps the stamps of columns is bookkeeping, whatever the
+ * policy is now.
+ */
+static void
+load_clocks(TrackedTable *t)
+{
+	TrackedColumn *c = registry_column_by_name(t, CLOCKS_COLUMN);
+
+	if (c && c->type == JSONBOID && !c->generated)
+	{
+		t->clocks = c->attnum;
+		c->excluded = true;
+	}
+	else if (t->policy == POLICY_MERGE)
+		set_broken(t, pstrdup("its column \"" CLOCKS_COLUMN "\", which merging needs, is gone"));
+}
+
 /*
  * One "name=value" of the stamp trigger.  Settings that shape how columns are
  * loaded ("naming", "reg", ...) come in a first pass, those that name columns
@@ -256,9 +286,7 @@ load_setting(TrackedTable *t, const char *arg, bool columns)
 		else if (strcmp(name, "naming") == 0)
 			t->camel = (strcmp(value, "camel") == 0);
 		else if (strcmp(name, "conflict") == 0)
-			t->policy = strcmp(value, "client_wins") == 0 ? POLICY_CLIENT_WINS :
-				strcmp(value, "server_wins") == 0 ? POLICY_SERVER_WINS :
-				POLICY_LAST_WRITE_WINS;
+			load_policy(t, value);
 		else if (strcmp(name, "utc") == 0)
 			t->utc = (strcmp(value, "true") == 0);
 		return;
@@ -426,6 +454,7 @@ registry_load(Relation rel, Oid stamp_function, MemoryContext parent)
 		load_columns(t, RelationGetDescr(rel));
 		if (!load_keys(t, rel))
 			set_broken(t, pstrdup("it has no primary key"));
+		load_clocks(t);
 		for (i = 0; i < trigger->tgnargs; i++)
 			load_setting(t, trigger->tgargs[i], true);
 		if (rel->rd_rel->relispartition || registry_is_inherited(rel) ||

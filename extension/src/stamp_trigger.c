@@ -21,6 +21,8 @@
 
 #include "compat.h"
 #include "capture.h"
+#include "clocks.h"
+#include "decide.h"
 #include "pg_tide.h"
 #include "stamp.h"
 
@@ -41,6 +43,19 @@ push_write_is_direct(Oid relid)
 		trigger_depth() == push_write->depth + 1;
 }
 
+static bool
+column_changed(TupleDesc desc, int i, HeapTuple old, HeapTuple new)
+{
+	Form_pg_attribute att = TupleDescAttr(desc, i);
+	bool		a_null,
+				b_null;
+	Datum		a = heap_getattr(old, i + 1, desc, &a_null);
+	Datum		b = heap_getattr(new, i + 1, desc, &b_null);
+
+	return a_null != b_null ||
+		(!a_null && !datum_image_eq(a, b, att->attbyval, att->attlen));
+}
+
 /*
  * Did the statement change a column that clients get?  Stored generated
  * columns are NULL here: where there are some, every column they may be made
@@ -54,21 +69,13 @@ synced_column_changed(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple 
 	for (i = 0; i < t->ncolumns; i++)
 	{
 		TrackedColumn *c = &t->columns[i];
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-		Datum		a,
-					b;
-		bool		a_null,
-					b_null;
 
 		if (c->dropped || c->generated ||
 			(c->excluded && !t->has_synced_generated) ||
 			c->attnum == t->modified_at || c->attnum == t->client_id ||
-			c->attnum == t->version)
+			c->attnum == t->version || c->attnum == t->clocks)
 			continue;
-		a = heap_getattr(old, i + 1, desc, &a_null);
-		b = heap_getattr(new, i + 1, desc, &b_null);
-		if (a_null != b_null ||
-			(!a_null && !datum_image_eq(a, b, att->attbyval, att->attlen)))
+		if (column_changed(desc, i, old, new))
 			return true;
 	}
 	return false;
@@ -145,9 +152,9 @@ stamp_raised(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
 typedef struct Settings
 {
 	int			n;
-	int			columns[3];
-	Datum		values[3];
-	bool		nulls[3];
+	int			columns[4];
+	Datum		values[4];
+	bool		nulls[4];
 } Settings;
 
 static void
@@ -161,14 +168,17 @@ set_column(Settings *s, AttrNumber attnum, Datum value, bool isnull)
 	s->n++;
 }
 
-/* keep OLD's stamp, client and version: nothing that is synced has changed */
+/*
+ * keep OLD's stamp, client, version and columns' stamps: nothing that is synced
+ * has changed
+ */
 static void
 keep_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old, Settings *s)
 {
-	AttrNumber	columns[3] = {t->modified_at, t->client_id, t->version};
+	AttrNumber	columns[4] = {t->modified_at, t->client_id, t->version, t->clocks};
 	int			i;
 
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < lengthof(columns); i++)
 	{
 		bool		isnull = true;
 		Datum		value = (Datum) 0;
@@ -177,6 +187,87 @@ keep_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old, Settings *s)
 			value = heap_getattr(old, columns[i], desc, &isnull);
 		set_column(s, columns[i], value, isnull);
 	}
+}
+
+static void
+set_clocks(TrackedTable *t, Settings *s, const char *text)
+{
+	set_column(s, t->clocks,
+			   text ? DirectFunctionCall1(jsonb_in, CStringGetDatum(text)) : (Datum) 0,
+			   text == NULL);
+}
+
+/* the stamps of a row's columns; stamp is that of the row */
+static Stamp *
+row_clocks(TrackedTable *t, TupleDesc desc, HeapTuple tuple, Stamp *stamp)
+{
+	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
+	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+
+	heap_deform_tuple(tuple, desc, values, nulls);
+	*stamp = stamp_of_row(t, values, nulls);
+	return clocks_read(t, nulls[t->clocks - 1] ? NULL :
+					   DatumGetJsonbP(values[t->clocks - 1]), stamp);
+}
+
+/* the columns that differ between two versions */
+static Bitmapset *
+changed_columns(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+{
+	Bitmapset  *result = NULL;
+	int			i;
+
+	for (i = 0; i < t->ncolumns; i++)
+		if (clocks_cover(t, &t->columns[i]) && column_changed(desc, i, old, new))
+			result = bms_add_member(result, i + 1);
+	return result;
+}
+
+/*
+ * Under "merge", the stamps of columns of a row that plain SQL writes, with
+ * this stamp: those that it changes have the row's from now on, the others
+ * keep what they had.  A policy that keeps none forgets them: they would be
+ * wrong by the time that the table is merged again.
+ */
+static void
+stamp_columns(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new,
+			  const Stamp *stamp, Settings *s)
+{
+	Stamp	   *clocks;
+	Stamp		replaced;
+
+	if (!AttributeNumberIsValid(t->clocks))
+		return;
+	if (old == NULL || t->policy != POLICY_MERGE)
+	{
+		set_clocks(t, s, NULL);
+		return;
+	}
+	clocks = row_clocks(t, desc, old, &replaced);
+	clocks_set(clocks, changed_columns(t, desc, old, new), stamp);
+	set_clocks(t, s, clocks_text(t, clocks, stamp));
+}
+
+/*
+ * A push writes the stamps of columns itself, but knows nothing of columns that
+ * the user's triggers change beside: those have the row's.
+ */
+static void
+stamp_columns_beside(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new,
+					 Settings *s)
+{
+	Bitmapset  *beside;
+	Stamp	   *clocks;
+	Stamp		stamp;
+
+	if (old == NULL || t->policy != POLICY_MERGE)
+		return;
+	beside = bms_difference(changed_columns(t, desc, old, new), push_write->columns);
+	if (bms_is_empty(beside))
+		return;
+	clocks = row_clocks(t, desc, new, &stamp);
+	clocks_set(clocks, beside, &stamp);
+	set_clocks(t, s, clocks_text(t, clocks, &stamp));
 }
 
 Datum
@@ -219,6 +310,7 @@ tide_stamp(PG_FUNCTION_ARGS)
 		/* the push chose the stamp; only the counter is ours */
 		if (AttributeNumberIsValid(t->version))
 			set_column(&set, t->version, next_version(t, desc, old, new), false);
+		stamp_columns_beside(t, desc, old, new, &set);
 	}
 	else if (old && !synced_column_changed(t, desc, old, new) &&
 			 !stamp_raised(t, desc, old, new))
@@ -226,11 +318,15 @@ tide_stamp(PG_FUNCTION_ARGS)
 	else
 	{
 		bool		server = (tide_client_id == NULL || tide_client_id[0] == '\0');
+		Stamp		stamp = {0};
 
-		set_column(&set, t->modified_at,
-				   TimestampTzGetDatum(plain_stamp(t, desc, old, new)), false);
+		stamp.has_time = true;
+		stamp.time = plain_stamp(t, desc, old, new);
+		stamp.client_id = server ? NULL : tide_client_id;
+		set_column(&set, t->modified_at, TimestampTzGetDatum(stamp.time), false);
 		set_column(&set, t->client_id,
 				   server ? (Datum) 0 : stamp_client_datum(t, tide_client_id), server);
+		stamp_columns(t, desc, old, new, &stamp, &set);
 		if (AttributeNumberIsValid(t->version))
 			set_column(&set, t->version, next_version(t, desc, old, new), false);
 	}

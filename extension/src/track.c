@@ -23,15 +23,18 @@
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "parser/parse_func.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/typcache.h"
+#include "utils/varlena.h"
 
 #include "compat.h"
 #include "changelog.h"
+#include "clocks.h"
 #include "records.h"
 #include "decide.h"
 #include "pg_tide.h"
@@ -70,21 +73,45 @@ name_option(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? NULL : pstrdup(NameStr(*PG_GETARG_NAME(n)));
 }
 
-static void
-check_conflict_option(const char *conflict)
+/* a resolver's name, qualified and quoted; an error if it cannot be one */
+static char *
+check_resolver(const char *name)
+{
+	static const Oid types[3] = {TEXTOID, JSONBOID, JSONBOID};
+	List	   *names = textToQualifiedNameList(cstring_to_text(name));
+	Oid			function = LookupFuncName(names, 3, types, true);
+
+	if (!OidIsValid(function))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("there is no conflict resolver %s(text, jsonb, jsonb)",
+						NameListToQuotedString(names)),
+				 errhint("CREATE FUNCTION %s(entity_type text, current jsonb, incoming jsonb) RETURNS jsonb ...",
+						 NameListToQuotedString(names))));
+	if (get_func_rettype(function) != JSONBOID || get_func_retset(function) ||
+		get_func_prokind(function) != PROKIND_FUNCTION)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("conflict resolver %s(text, jsonb, jsonb) is no function that returns jsonb",
+						NameListToQuotedString(names)),
+				 errhint("It returns the row to store, or NULL to keep the current one.")));
+	return quote_qualified_identifier(get_namespace_name(get_func_namespace(function)),
+									  get_func_name(function));
+}
+
+static char *
+check_conflict_option(char *conflict)
 {
 	if (conflict == NULL || strcmp(conflict, "last_write_wins") == 0 ||
-		strcmp(conflict, "client_wins") == 0 || strcmp(conflict, "server_wins") == 0)
-		return;
-	if (strcmp(conflict, "merge") == 0 || strchr(conflict, '.'))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("conflict policy \"%s\" is not supported yet", conflict),
-				 errhint("Use 'last_write_wins', 'client_wins' or 'server_wins'.")));
+		strcmp(conflict, "client_wins") == 0 || strcmp(conflict, "server_wins") == 0 ||
+		strcmp(conflict, "merge") == 0)
+		return conflict;
+	if (strchr(conflict, '.'))
+		return check_resolver(conflict);
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unknown conflict policy \"%s\"", conflict),
-			 errhint("Use 'last_write_wins', 'client_wins' or 'server_wins'.")));
+			 errhint("Use 'last_write_wins', 'client_wins', 'server_wins', 'merge', or the name of a function with its schema.")));
 }
 
 static void
@@ -102,8 +129,7 @@ read_options(FunctionCallInfo fcinfo, TrackOptions *o)
 	o->entity_type = tide_text_argument(fcinfo, 1);
 	o->scope = tide_text_argument(fcinfo, 2);
 	o->shared = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
-	o->conflict = tide_text_argument(fcinfo, 4);
-	check_conflict_option(o->conflict);
+	o->conflict = check_conflict_option(tide_text_argument(fcinfo, 4));
 	o->modified_at = name_option(fcinfo, 5);
 	o->client_id = name_option(fcinfo, 6);
 	o->version = name_option(fcinfo, 7);
@@ -361,7 +387,10 @@ tide_untrack(PG_FUNCTION_ARGS)
 		if (t->client_id)
 			appendStringInfo(&sql, "%s DROP COLUMN %s", t->modified_at ? "," : "",
 							 quote_identifier(tracked_column(t, t->client_id)->name));
-		if (t->modified_at || t->client_id)
+		if (t->clocks)
+			appendStringInfo(&sql, "%s DROP COLUMN " CLOCKS_COLUMN,
+							 t->modified_at || t->client_id ? "," : "");
+		if (t->modified_at || t->client_id || t->clocks)
 			run_ddl(sql.data);
 	}
 	SPI_finish();
@@ -379,6 +408,25 @@ set_name(Datum *values, bool *nulls, int n, TrackedTable *t, AttrNumber attnum)
 										CStringGetDatum(tracked_column(t, attnum)->name));
 }
 
+static const char *
+policy_name(TrackedTable *t)
+{
+	switch ((ConflictPolicy) t->policy)
+	{
+		case POLICY_CLIENT_WINS:
+			return "client_wins";
+		case POLICY_SERVER_WINS:
+			return "server_wins";
+		case POLICY_MERGE:
+			return "merge";
+		case POLICY_RESOLVER:
+			return t->resolver;
+		case POLICY_LAST_WRITE_WINS:
+			break;
+	}
+	return "last_write_wins";
+}
+
 static Datum
 excluded_names(TrackedTable *t)
 {
@@ -387,7 +435,7 @@ excluded_names(TrackedTable *t)
 	int			i;
 
 	for (i = 0; i < t->ncolumns; i++)
-		if (!t->columns[i].dropped && t->columns[i].excluded)
+		if (!t->columns[i].dropped && t->columns[i].excluded && i + 1 != t->clocks)
 			names[n++] = DirectFunctionCall1(namein, CStringGetDatum(t->columns[i].name));
 	return PointerGetDatum(construct_array(names, n, NAMEOID, NAMEDATALEN, false,
 										   TYPALIGN_CHAR));
@@ -410,9 +458,7 @@ tide_tracked_tables(PG_FUNCTION_ARGS)
 		values[1] = CStringGetTextDatum(t->entity_type);
 		set_name(values, nulls, 2, t, t->scope);
 		values[3] = BoolGetDatum(t->shared);
-		values[4] = CStringGetTextDatum(t->policy == POLICY_CLIENT_WINS ? "client_wins" :
-										t->policy == POLICY_SERVER_WINS ? "server_wins" :
-										"last_write_wins");
+		values[4] = CStringGetTextDatum(policy_name(t));
 		set_name(values, nulls, 5, t, t->modified_at);
 		set_name(values, nulls, 6, t, t->client_id);
 		set_name(values, nulls, 7, t, t->version);

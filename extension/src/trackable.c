@@ -27,6 +27,7 @@
 #include "utils/rel.h"
 #include "utils/typcache.h"
 
+#include "clocks.h"
 #include "compat.h"
 #include "pg_tide.h"
 #include "registry.h"
@@ -222,6 +223,16 @@ trackable_settle_columns(Relation rel, TrackOptions *o)
 							   "pg_catalog.int4");
 	o->deleted_at = settle_column(rel, o, "deleted_at", o->deleted_at, NULL, NULL,
 								  "pg_catalog.timestamptz");
+	if (o->conflict && strcmp(o->conflict, "merge") == 0)
+	{
+		(void) settle_column(rel, o, "the stamps of its columns", pstrdup(CLOCKS_COLUMN),
+							 NULL, NULL, "pg_catalog.jsonb");
+		if ((att = trackable_column(rel, CLOCKS_COLUMN)) != NULL)
+			check_column_type(rel, "column of columns' stamps", CLOCKS_COLUMN,
+							  att->atttypid == JSONBOID && !att->attnotnull &&
+							  !att->attgenerated,
+							  "jsonb, nullable and not generated");
+	}
 
 	if ((att = trackable_column(rel, o->modified_at)) != NULL)
 		check_column_type(rel, "modified_at", o->modified_at,

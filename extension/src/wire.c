@@ -78,6 +78,16 @@ wire_begin(void)
 	return level;
 }
 
+int
+wire_begin_kept(void)
+{
+	int			level = wire_begin();
+
+	if (wire_times_in_ms)
+		set_for_now("pg_tide.times", "iso");
+	return level;
+}
+
 void
 wire_end(int level)
 {

@@ -20,6 +20,9 @@
  * code but type input and output functions may run in between.
  */
 extern int	wire_begin(void);
+
+/* likewise for JSON that is kept: times are ISO 8601, whatever the client wants */
+extern int	wire_begin_kept(void);
 extern void wire_end(int level);
 
 /* "pg_tide.times": true when times go out as Unix milliseconds */

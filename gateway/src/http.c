@@ -35,6 +35,7 @@
 #include "routes.h"
 #include "settings.h"
 #include "sync.h"
+#include "token.h"
 
 #define IDLE_TIMEOUT			60	/* seconds, of a connection */
 #define CONNECTION_MEMORY		65536	/* holds the request line and headers */
@@ -344,6 +345,11 @@ check_token(Request *request)
 {
 	const char *value = header(request, "Authorization");
 	const Identity *identity = &request->identity;
+	const TokenRules rules = {
+		.issuer = request->settings->jwt_issuer,
+		.audiences = &request->settings->jwt_audiences
+	};
+	const KeySet *keys;
 	const char *problem;
 	const char *role;
 
@@ -353,8 +359,9 @@ check_token(Request *request)
 	value += 7;
 	value += strspn(value, " ");
 
-	problem = token_check(value, &request->settings->jwt_secret, time(NULL),
-						  &request->identity);
+	keys = keys_acquire();
+	problem = token_check(value, keys, &rules, time(NULL), &request->identity);
+	keys_release(keys);
 	if (problem != NULL)
 		return refuse(request, 401, "unauthorized", problem, NULL);
 

@@ -385,7 +385,12 @@ write_reply(Login *login, const Settings *settings, const char *claims,
 
 	write_payload(settings, claims, now, &payload);
 	if (!payload.failed)
-		token = token_sign(&settings->jwt_secret, payload.data);
+	{
+		const KeySet *keys = keys_acquire();
+
+		token = token_sign(keys, payload.data);
+		keys_release(keys);
+	}
 	if (token != NULL)
 	{
 		write_time(now + settings->access_token_ttl, at, sizeof(at));

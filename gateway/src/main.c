@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "database.h"
 #include "http.h"
+#include "keys.h"
 #include "listener.h"
 #include "log.h"
 #include "maintenance.h"
@@ -48,6 +49,60 @@ token_option(int argc, char **argv, int *i, const char *name)
 	return NULL;
 }
 
+static bool
+is_text_or_absent(const char *text)
+{
+	return text == NULL || text_is_utf8(text, strlen(text));
+}
+
+/* False: "problem" says what is wrong with the arguments of "token". */
+static bool
+token_arguments(int argc, char **argv, const char **secret_file,
+				TokenClaims *claims, char *problem, size_t problem_size)
+{
+	const struct
+	{
+		const char *name;
+		const char **value;
+	}			options[] = {
+		{"--jwt-secret-file", secret_file}, {"--sub", &claims->user},
+		{"--role", &claims->role}, {"--jwt-issuer", &claims->issuer},
+		{"--jwt-audience", &claims->audience}, {NULL, NULL}
+	};
+	int			i;
+	int			option;
+
+	for (i = 2; i < argc; i++)
+	{
+		const char *value = NULL;
+		int64_t		ttl;
+
+		for (option = 0; options[option].name != NULL && value == NULL; option++)
+		{
+			value = token_option(argc, argv, &i, options[option].name);
+			if (value != NULL)
+				*options[option].value = value;
+		}
+		if (value != NULL)
+			continue;
+		value = token_option(argc, argv, &i, "--ttl");
+		if (value == NULL)
+		{
+			snprintf(problem, problem_size,
+					 "token: unknown or incomplete option \"%s\"", argv[i]);
+			return false;
+		}
+		if (!text_parse_integer(value, &ttl) || ttl > MAX_TTL || ttl < -MAX_TTL)
+		{
+			snprintf(problem, problem_size,
+					 "token: --ttl must be a number of seconds");
+			return false;
+		}
+		claims->ttl = (long) ttl;
+	}
+	return true;
+}
+
 /*
  * tide-gateway token: print a signed token.  A ttl below zero makes one that
  * has expired.
@@ -56,43 +111,33 @@ static int
 token_command(int argc, char **argv)
 {
 	const char *secret_file = getenv("TIDE_JWT_SECRET_FILE");
-	const char *user = NULL;
-	const char *role = NULL;
-	const char *value;
-	int64_t		ttl = DEFAULT_TTL;
-	Secret		secret = {0};
+	TokenClaims claims = {
+		.issuer = getenv("TIDE_JWT_ISSUER"),
+		.audience = getenv("TIDE_JWT_AUDIENCE"),
+		.issued_at = time(NULL),
+		.ttl = DEFAULT_TTL
+	};
+	KeyFiles	files = {.public_keys = "",.jwks = ""};
+	KeySet	   *keys;
 	char		problem[512];
 	char	   *token;
-	int			i;
 
-	for (i = 2; i < argc; i++)
-	{
-		if ((value = token_option(argc, argv, &i, "--jwt-secret-file")) != NULL)
-			secret_file = value;
-		else if ((value = token_option(argc, argv, &i, "--sub")) != NULL)
-			user = value;
-		else if ((value = token_option(argc, argv, &i, "--role")) != NULL)
-			role = value;
-		else if ((value = token_option(argc, argv, &i, "--ttl")) == NULL)
-		{
-			snprintf(problem, sizeof(problem),
-					 "token: unknown or incomplete option \"%s\"", argv[i]);
-			return complain(problem);
-		}
-		else if (!text_parse_integer(value, &ttl) ||
-				 ttl > MAX_TTL || ttl < -MAX_TTL)
-			return complain("token: --ttl must be a number of seconds");
-	}
-	if (secret_file == NULL || user == NULL || *user == '\0')
+	if (!token_arguments(argc, argv, &secret_file, &claims,
+						 problem, sizeof(problem)))
+		return complain(problem);
+	if (secret_file == NULL || *secret_file == '\0' ||
+		claims.user == NULL || *claims.user == '\0')
 		return complain("token: --jwt-secret-file and --sub are needed");
-	if (!text_is_utf8(user, strlen(user)) ||
-		(role != NULL && !text_is_utf8(role, strlen(role))))
-		return complain("token: --sub and --role must be UTF-8");
-	if (!token_read_secret(secret_file, &secret, problem, sizeof(problem)))
+	if (!is_text_or_absent(claims.user) || !is_text_or_absent(claims.role) ||
+		!is_text_or_absent(claims.issuer) || !is_text_or_absent(claims.audience))
+		return complain("token: what is to be in it must be UTF-8");
+	files.secret = secret_file;
+	keys = keys_read(&files, problem, sizeof(problem));
+	if (keys == NULL)
 		return complain(problem);
 
-	token = token_create(&secret, user, role, time(NULL), (long) ttl);
-	token_free_secret(&secret);
+	token = token_create(keys, &claims);
+	keys_free(keys);
 	if (token == NULL)
 		return complain("token: could not sign");
 	puts(token);
@@ -100,22 +145,37 @@ token_command(int argc, char **argv)
 	return 0;
 }
 
-/* SIGHUP: read the settings again; what is wrong leaves the old ones. */
+static KeySet *
+read_keys(const Settings *settings, char *problem, size_t problem_size)
+{
+	KeyFiles	files = settings_key_files(settings);
+
+	return keys_read(&files, problem, problem_size);
+}
+
+/*
+ * SIGHUP: read the settings and the keys again; what is wrong leaves all as
+ * it was.
+ */
 static void
 reload(int argc, char **argv)
 {
 	char		problem[512];
 	Settings   *fresh = settings_read(argc, argv, problem, sizeof(problem));
+	KeySet	   *keys = fresh == NULL ? NULL : read_keys(fresh, problem, sizeof(problem));
 	const Settings *running;
 
-	if (fresh == NULL)
+	if (keys == NULL)
 	{
 		log_event(LOG_ERROR, "reload-failed", "message", problem, NULL);
+		if (fresh != NULL)
+			settings_discard(fresh);
 		return;
 	}
 	running = settings_acquire();
 	settings_keep_fixed(fresh, running);
 	settings_release(running);
+	keys_publish(keys);
 	settings_publish(fresh);
 	log_event(LOG_INFO, "reloaded", NULL);
 }
@@ -172,12 +232,9 @@ static int
 wait_for_signal(const sigset_t *signals, int64_t until)
 {
 	struct timespec pause = {0};
-	int64_t		left;
+	int64_t		left = until - clock_now();
 	int			number;
 
-	if (until == MAINTENANCE_NEVER)
-		return sigwait(signals, &number) == 0 ? number : 0;
-	left = until - clock_now();
 	if (left > 0)
 		pause = clock_timespec(left);
 	number = sigtimedwait(signals, NULL, &pause);
@@ -185,8 +242,8 @@ wait_for_signal(const sigset_t *signals, int64_t until)
 }
 
 /*
- * Until we are told to stop; in between, it is time for maintenance.  The
- * signals are blocked in all threads.
+ * Until we are told to stop; in between, it is time for maintenance, and for
+ * a look at the files of keys.  The signals are blocked in all threads.
  */
 static void
 serve_signals(const sigset_t *signals, int argc, char **argv)
@@ -195,7 +252,10 @@ serve_signals(const sigset_t *signals, int argc, char **argv)
 
 	for (;;)
 	{
-		number = wait_for_signal(signals, maintenance_tick());
+		int64_t		maintenance = maintenance_tick();
+		int64_t		keys = keys_tick();
+
+		number = wait_for_signal(signals, maintenance < keys ? maintenance : keys);
 		if (number == SIGHUP)
 			reload(argc, argv);
 		else if (number != 0)
@@ -223,12 +283,14 @@ serve(int argc, char **argv)
 	sigset_t	signals;
 	const Settings *settings;
 	Settings   *fresh = settings_read(argc, argv, problem, sizeof(problem));
+	KeySet	   *keys = fresh == NULL ? NULL : read_keys(fresh, problem, sizeof(problem));
 	int			listen_socket;
 	bool		started;
 
-	if (fresh == NULL)
+	if (keys == NULL)
 		return complain(problem);
 	block_signals(&signals);
+	keys_publish(keys);
 	settings_publish(fresh);
 	settings = settings_acquire();
 

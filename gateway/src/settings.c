@@ -53,7 +53,16 @@ static const Setting table[] = {
 	{"database-url", SETTING_TEXT, FIELD(database_url), "", 0, 0, false,
 	"conninfo string or postgresql:// URI; what it leaves out comes from PG*"},
 	{"jwt-secret-file", SETTING_TEXT, FIELD(jwt_secret_file), "", 0, 0, true,
-	"file with the HS256 secret, at least 32 bytes; required"},
+	"file with the secret of HS256 tokens, at least 32 bytes"},
+	{"jwt-public-key-file", SETTING_TEXT, FIELD(jwt_public_key_files), "",
+		0, 0, true,
+	"PEM files with public keys of RS256 and ES256 tokens, separated by commas"},
+	{"jwks-file", SETTING_TEXT, FIELD(jwks_file), "", 0, 0, true,
+	"file with a JSON Web Key Set; one of these three is required"},
+	{"jwt-issuer", SETTING_TEXT, FIELD(jwt_issuer), "", 0, 0, true,
+	"the iss that tokens must have; empty: any"},
+	{"jwt-audience", SETTING_TEXT, FIELD(jwt_audience_text), "", 0, 0, true,
+	"the aud of which tokens must have one, separated by commas; empty: any"},
 	{"default-role", SETTING_TEXT, FIELD(default_role), "tide_user", 0, 0, true,
 	"database role of a token that has no role claim"},
 	{"max-pull-rows", SETTING_INTEGER, FIELD(max_pull_rows), "500",
@@ -218,10 +227,9 @@ read_arguments(int argc, char **argv, Values *values,
 
 /*
  * Settings of versions to come.  Somebody who sets one of these in the
- * environment counts on it, most of all on the first three.
+ * environment counts on it.
  */
 static const char *const later_settings[] = {
-	"TIDE_JWKS_FILE", "TIDE_JWT_ISSUER", "TIDE_JWT_AUDIENCE",
 	"TIDE_METRICS_LISTEN", NULL
 };
 
@@ -415,6 +423,12 @@ derive_login(Settings *settings, char *problem, size_t problem_size)
 		return false;
 	if (settings->login_function[0] == '\0')
 		return true;
+	if (settings->jwt_secret_file[0] == '\0')
+	{
+		snprintf(problem, problem_size,
+				 "login-function needs jwt-secret-file: tokens are signed with it");
+		return false;
+	}
 	if (!login_check_function(settings->login_function, &call))
 	{
 		buffer_free(&call);
@@ -435,14 +449,15 @@ derive_login(Settings *settings, char *problem, size_t problem_size)
 	return true;
 }
 
-/* What follows from the values: lists, the level, the secret. */
+/* What follows from the values: lists, the level. */
 static bool
 derive(Settings *settings, char *problem, size_t problem_size)
 {
 	int			level = 0;
 
 	if (!list_split(&settings->scope_params, settings->scope_params_text) ||
-		!list_split(&settings->cors_origins, settings->cors_origins_text))
+		!list_split(&settings->cors_origins, settings->cors_origins_text) ||
+		!list_split(&settings->jwt_audiences, settings->jwt_audience_text))
 		abort();
 	settings->cors_any = list_contains(&settings->cors_origins, "*");
 
@@ -466,14 +481,36 @@ derive(Settings *settings, char *problem, size_t problem_size)
 	}
 	if (!derive_login(settings, problem, problem_size))
 		return false;
-	if (settings->jwt_secret_file[0] == '\0')
+	if (settings->jwt_secret_file[0] == '\0' &&
+		settings->jwt_public_key_files[0] == '\0' &&
+		settings->jwks_file[0] == '\0')
 	{
 		snprintf(problem, problem_size,
-				 "jwt-secret-file is required: without it no token could be checked");
+				 "jwt-secret-file is required, or jwt-public-key-file or jwks-file: "
+				 "without a key no token could be checked");
 		return false;
 	}
-	return token_read_secret(settings->jwt_secret_file, &settings->jwt_secret,
-							 problem, problem_size);
+	/* "," would have turned the check off without a word */
+	if (settings->jwt_audience_text[0] != '\0' &&
+		settings->jwt_audiences.count == 0)
+	{
+		snprintf(problem, problem_size, "jwt-audience names no audience");
+		return false;
+	}
+	return true;
+}
+
+/* Where the keys of tokens are. */
+KeyFiles
+settings_key_files(const Settings *settings)
+{
+	KeyFiles	files = {
+		.secret = settings->jwt_secret_file,
+		.public_keys = settings->jwt_public_key_files,
+		.jwks = settings->jwks_file
+	};
+
+	return files;
 }
 
 static void
@@ -488,9 +525,9 @@ free_settings(Settings *settings)
 	}
 	list_free(&settings->scope_params);
 	list_free(&settings->cors_origins);
+	list_free(&settings->jwt_audiences);
 	networks_free(&settings->trusted_proxies);
 	free(settings->login_call);
-	token_free_secret(&settings->jwt_secret);
 	free(settings);
 }
 
@@ -524,6 +561,13 @@ settings_read(int argc, char **argv, char *problem, size_t problem_size)
 		return NULL;
 	}
 	return settings;
+}
+
+/* Settings that were read and never published. */
+void
+settings_discard(Settings *settings)
+{
+	free_settings(settings);
 }
 
 /* Settings that only a restart changes keep the running value; say so. */
@@ -608,6 +652,7 @@ settings_print_help(FILE *out)
 			"Usage:\n"
 			"  tide-gateway [--SETTING VALUE]...\n"
 			"  tide-gateway token --jwt-secret-file FILE --sub USER [--role ROLE] [--ttl SECONDS]\n"
+			"                     [--jwt-issuer ISSUER] [--jwt-audience AUDIENCE]\n"
 			"  tide-gateway --help | --version\n\n"
 			"Each setting can be given on the command line, in the environment, or in the\n"
 			"file named by --config (TIDE_CONFIG) as \"name = value\"; the first of these\n"

@@ -13,9 +13,9 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "keys.h"
 #include "peer.h"
 #include "text.h"
-#include "token.h"
 
 /*
  * One reading of all settings.  Never changed once published; a reload
@@ -26,6 +26,10 @@ typedef struct Settings
 	char	   *listen;
 	char	   *database_url;
 	char	   *jwt_secret_file;
+	char	   *jwt_public_key_files;
+	char	   *jwks_file;
+	char	   *jwt_issuer;
+	char	   *jwt_audience_text;
 	char	   *scope_params_text;
 	char	   *cors_origins_text;
 	char	   *default_role;
@@ -57,7 +61,7 @@ typedef struct Settings
 	StringList	cors_origins;
 	bool		cors_any;		/* the origins are "*" */
 	int			log_level;
-	Secret		jwt_secret;
+	StringList	jwt_audiences;
 	char	   *login_call;		/* login_function, quoted; NULL: there is none */
 	NetworkList trusted_proxies;
 
@@ -66,10 +70,12 @@ typedef struct Settings
 
 extern Settings *settings_read(int argc, char **argv, char *problem,
 							   size_t problem_size);
+extern void settings_discard(Settings *settings);
 extern void settings_publish(Settings *settings);
 extern void settings_keep_fixed(Settings *fresh, const Settings *running);
 extern const Settings *settings_acquire(void);
 extern void settings_release(const Settings *settings);
+extern KeyFiles settings_key_files(const Settings *settings);
 extern void settings_print_help(FILE *out);
 
 #endif							/* SETTINGS_H */

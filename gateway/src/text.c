@@ -71,18 +71,6 @@ text_is_utf8(const char *data, size_t length)
 	return text_utf8_length(data, length) == length;
 }
 
-/*
- * Does this JSON text hold an escaped NUL?  cJSON would end the string
- * there, so that we would check another value than PostgreSQL sees.  A
- * backslash that is itself escaped is taken for one too: such names do not
- * occur in claims.
- */
-bool
-text_has_nul_escape(const char *json)
-{
-	return strstr(json, "\\u0000") != NULL;
-}
-
 /* A whole decimal number and nothing else. */
 bool
 text_parse_integer(const char *text, int64_t *value)

@@ -22,7 +22,6 @@ typedef struct StringList
 
 extern size_t text_utf8_length(const char *data, size_t length);
 extern bool text_is_utf8(const char *data, size_t length);
-extern bool text_has_nul_escape(const char *json);
 extern bool text_parse_integer(const char *text, int64_t *value);
 extern char *text_trim(char *text);
 

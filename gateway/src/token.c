@@ -1,193 +1,283 @@
 /*-------------------------------------------------------------------------
  *
  * token.c
- *	  Bearer tokens: JSON Web Tokens signed with HMAC-SHA-256.
+ *	  Bearer tokens: signed JSON Web Tokens.
  *
- * The configured key decides the algorithm; a header that names another one
- * makes the token invalid, it never selects anything.  Nothing of the payload
- * is looked at before the signature has been found good.
+ * Each key is good for one algorithm.  The header of a token says which keys
+ * may have made it, by algorithm and kid; it never says how they are used, and
+ * it brings none along.  Nothing of the payload is looked at before the
+ * signature has been found good.
  *
  *-------------------------------------------------------------------------
  */
-#include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <cjson/cJSON.h>
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 
-#include "text.h"
+#include "json.h"
 #include "token.h"
 
-#define SIGNATURE_LENGTH	32
-#define MAX_TOKEN_LENGTH	16384
-#define MAX_SECRET_LENGTH	65536
-#define LEEWAY_SECONDS		30
+#define LEEWAY_SECONDS	30
+#define MAX_DEPTH		32		/* of header and payload */
+
+static const char malformed[] = "the token is malformed";
+
+/* A token, taken apart; the parts are not decoded yet. */
+typedef struct Parts
+{
+	const char *header;
+	size_t		header_length;
+	const char *payload;
+	size_t		payload_length;
+	const char *signature;
+	size_t		signature_length;
+} Parts;
 
 /*
- * Read the secret; newlines at its end are the editor's, not the secret's.
- * False: "problem" says why.
+ * Three parts of strict base64url and nothing else: one token has one
+ * spelling.  (What is in the parts is checked when they are decoded.)
  */
-bool
-token_read_secret(const char *path, Secret *secret,
-				  char *problem, size_t problem_size)
-{
-	FILE	   *file = fopen(path, "rb");
-	unsigned char *bytes;
-	size_t		length;
-
-	if (file == NULL)
-	{
-		snprintf(problem, problem_size, "could not open the secret file \"%s\": %s",
-				 path, strerror(errno));
-		return false;
-	}
-
-	bytes = calloc(1, MAX_SECRET_LENGTH + 1);
-	length = bytes == NULL ? 0 : fread(bytes, 1, MAX_SECRET_LENGTH, file);
-	if (bytes == NULL || ferror(file))
-	{
-		snprintf(problem, problem_size, "could not read the secret file \"%s\"", path);
-		fclose(file);
-		free(bytes);
-		return false;
-	}
-	fclose(file);
-
-	while (length > 0 &&
-		   (bytes[length - 1] == '\n' || bytes[length - 1] == '\r'))
-		length--;
-	if (length < TOKEN_MIN_SECRET_LENGTH)
-	{
-		snprintf(problem, problem_size,
-				 "the secret in \"%s\" has %zu bytes; HS256 needs at least %d",
-				 path, length, TOKEN_MIN_SECRET_LENGTH);
-		OPENSSL_cleanse(bytes, MAX_SECRET_LENGTH);
-		free(bytes);
-		return false;
-	}
-	secret->bytes = bytes;
-	secret->length = length;
-	return true;
-}
-
-void
-token_free_secret(Secret *secret)
-{
-	if (secret->bytes != NULL)
-		OPENSSL_cleanse(secret->bytes, secret->length);
-	free(secret->bytes);
-	memset(secret, 0, sizeof(Secret));
-}
-
 static bool
-sign(const Secret *secret, const char *text, size_t length,
-	 unsigned char *signature)
+split(const char *token, Parts *parts)
 {
-	unsigned int signature_length = 0;
+	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	"abcdefghijklmnopqrstuvwxyz0123456789-_";
 
-	return HMAC(EVP_sha256(), secret->bytes, (int) secret->length,
-				(const unsigned char *) text, length,
-				signature, &signature_length) != NULL &&
-		signature_length == SIGNATURE_LENGTH;
+	parts->header = token;
+	parts->header_length = strspn(token, alphabet);
+	token += parts->header_length;
+	if (*token++ != '.')
+		return false;
+	parts->payload = token;
+	parts->payload_length = strspn(token, alphabet);
+	token += parts->payload_length;
+	if (*token++ != '.')
+		return false;
+	parts->signature = token;
+	parts->signature_length = strspn(token, alphabet);
+	return token[parts->signature_length] == '\0';
 }
 
-/* A decoded part as a JSON object; NULL: it is none. */
+/*
+ * A part as a JSON object that all readers take the same way; NULL: it is
+ * none.  "json", if not NULL, gets its text, which the caller frees.
+ */
 static cJSON *
-parse_object(const unsigned char *json, size_t length)
+parse_object(const char *part, size_t part_length, char **json)
 {
-	const char *text = (const char *) json;
-	cJSON	   *object;
+	size_t		length = 0;
+	char	   *text = (char *) base64url_decode(part, part_length, &length);
+	cJSON	   *object = NULL;
+	JsonProblem problem;
 
-	if (json == NULL || !text_is_utf8(text, length) || text_has_nul_escape(text))
-		return NULL;
-	object = cJSON_ParseWithOpts(text, NULL, 1);
+	if (text != NULL &&
+		json_check(text, length, MAX_DEPTH, &problem) == JSON_GOOD)
+		object = cJSON_ParseWithOpts(text, NULL, 1);
 	if (object != NULL && !cJSON_IsObject(object))
 	{
 		cJSON_Delete(object);
 		object = NULL;
 	}
+	if (object != NULL && json != NULL)
+		*json = text;
+	else
+		free(text);
 	return object;
 }
 
-/*
- * The one claim of this name, or NULL; "twice" is set when there are more:
- * cJSON would take the first and PostgreSQL the last.
- */
 static const cJSON *
-find_claim(const cJSON *claims, const char *name, bool *twice)
+member(const cJSON *object, const char *name)
 {
-	const cJSON *found = NULL;
-	const cJSON *claim;
-
-	cJSON_ArrayForEach(claim, claims)
-	{
-		if (strcmp(claim->string, name) != 0)
-			continue;
-		if (found != NULL)
-			*twice = true;
-		found = claim;
-	}
-	return found;
+	return cJSON_GetObjectItemCaseSensitive(object, name);
 }
 
-/* The header must name the algorithm of our key, and no extension. */
-static const char *
-check_header(const char *part, size_t part_length)
+static bool
+is_text(const cJSON *item, const char *text)
 {
+	return cJSON_IsString(item) && strcmp(item->valuestring, text) == 0;
+}
+
+/* ---------- header and signature ---------- */
+
+/* Is this the type of a token that lets in, not of one for another purpose? */
+static bool
+is_known_type(const cJSON *type)
+{
+	const char *name;
+
+	if (type == NULL)
+		return true;
+	if (!cJSON_IsString(type))
+		return false;
+	name = type->valuestring;
+	if (strncasecmp(name, "application/", 12) == 0)
+		name += 12;
+	return strcasecmp(name, "JWT") == 0 || strcasecmp(name, "at+jwt") == 0;
+}
+
+/*
+ * No member that brings a key along or changes what is signed.  (RFC 7515
+ * lets us ignore the first four; who sends them counts on more.)
+ */
+static const char *
+check_header(const cJSON *header)
+{
+	static const char *const refused[] = {
+		"jku", "jwk", "x5u", "x5c", "crit", "b64", NULL
+	};
+	const cJSON *kid = member(header, "kid");
+	int			i;
+
+	for (i = 0; refused[i] != NULL; i++)
+	{
+		if (member(header, refused[i]) != NULL)
+			return "the token's header has a member that is not accepted";
+	}
+	if (!is_known_type(member(header, "typ")))
+		return "the token is of another type";
+	if (kid != NULL && !cJSON_IsString(kid))
+		return "the token's kid is not text";
+	return NULL;
+}
+
+static bool
+has_key_with_id(const KeySet *keys, const char *id)
+{
+	int			i;
+
+	for (i = 0; i < keys_count(keys); i++)
+	{
+		const Key  *key = keys_get(keys, i);
+
+		if (key->id != NULL && strcmp(key->id, id) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * May this key have made a token with such a header?  If the token names a
+ * key that we know, only that one, else those without a name.
+ */
+static bool
+may_have_signed(const Key *key, const cJSON *alg, const cJSON *kid,
+				bool kid_is_known)
+{
+	if (!is_text(alg, key_algorithm_names[key->algorithm]))
+		return false;
+	if (kid == NULL)
+		return true;
+	return kid_is_known ? key->id != NULL && is_text(kid, key->id) :
+		key->id == NULL;
+}
+
+static const char *
+check_signature(const char *token, const Parts *parts, const cJSON *header,
+				const KeySet *keys)
+{
+	const cJSON *alg = member(header, "alg");
+	const cJSON *kid = member(header, "kid");
+	bool		known = kid != NULL && has_key_with_id(keys, kid->valuestring);
 	size_t		length = 0;
-	unsigned char *json = base64url_decode(part, part_length, &length);
-	cJSON	   *header = parse_object(json, length);
-	bool		twice = false;
-	const cJSON *algorithm;
-	const char *problem = NULL;
+	unsigned char *signature;
+	const char *problem = "the token is not signed with a key of ours";
+	int			i;
 
-	free(json);
-	if (header == NULL)
-		return "the token's header is malformed";
+	signature = base64url_decode(parts->signature, parts->signature_length,
+								 &length);
+	if (signature == NULL)
+		return malformed;
+	free(signature);
 
-	algorithm = find_claim(header, "alg", &twice);
-	if (twice || !cJSON_IsString(algorithm) ||
-		strcmp(algorithm->valuestring, "HS256") != 0)
-		problem = "the token is not signed with HS256";
-	else if (find_claim(header, "crit", &twice) != NULL)
-		problem = "the token uses an extension that is not supported";
-	cJSON_Delete(header);
+	for (i = 0; i < keys_count(keys); i++)
+	{
+		const Key  *key = keys_get(keys, i);
+
+		if (!may_have_signed(key, alg, kid, known))
+			continue;
+		if (key_verifies(key, token, length))
+			return NULL;
+		problem = "the token's signature is wrong";
+	}
 	return problem;
 }
 
+/* ---------- claims ---------- */
+
+/* NULL: a claim that is not there, or a number that a date can be. */
 static const char *
-check_times(const cJSON *exp, const cJSON *nbf, time_t now)
+check_date(const cJSON *date)
 {
-	if ((exp != NULL && !cJSON_IsNumber(exp)) ||
-		(nbf != NULL && !cJSON_IsNumber(nbf)))
-		return "the token's exp or nbf is not a number";
-	if (exp != NULL && (double) now >= exp->valuedouble + LEEWAY_SECONDS)
+	return date == NULL ||
+		(cJSON_IsNumber(date) && isfinite(date->valuedouble)) ? NULL :
+		"the token's exp, nbf or iat is not a number";
+}
+
+static const char *
+check_times(const cJSON *claims, time_t now)
+{
+	const cJSON *exp = member(claims, "exp");
+	const cJSON *nbf = member(claims, "nbf");
+	const cJSON *iat = member(claims, "iat");
+	double		latest = (double) now + LEEWAY_SECONDS;
+	const char *problem = check_date(exp);
+
+	if (problem == NULL)
+		problem = check_date(nbf);
+	if (problem == NULL)
+		problem = check_date(iat);
+	if (problem != NULL)
+		return problem;
+	if (exp == NULL)
+		return "the token has no exp: it would never expire";
+	if ((double) now >= exp->valuedouble + LEEWAY_SECONDS)
 		return "the token has expired";
-	if (nbf != NULL && (double) now < nbf->valuedouble - LEEWAY_SECONDS)
+	if (nbf != NULL && latest < nbf->valuedouble)
 		return "the token is not valid yet";
+	if (iat != NULL && latest < iat->valuedouble)
+		return "the token is from the future";
 	return NULL;
+}
+
+/* Is one of ours in "aud", which is text or an array of it? */
+static bool
+is_for_us(const cJSON *aud, const StringList *audiences)
+{
+	const cJSON *one;
+
+	if (cJSON_IsString(aud))
+		return list_contains(audiences, aud->valuestring);
+	if (!cJSON_IsArray(aud))
+		return false;
+	cJSON_ArrayForEach(one, aud)
+	{
+		if (cJSON_IsString(one) && list_contains(audiences, one->valuestring))
+			return true;
+	}
+	return false;
 }
 
 /* The claims we act upon; what else there is passes to the database. */
 static const char *
-check_claims(const cJSON *claims, time_t now, Identity *identity)
+check_claims(const cJSON *claims, const TokenRules *rules, time_t now,
+			 Identity *identity)
 {
-	bool		twice = false;
-	const cJSON *sub = find_claim(claims, "sub", &twice);
-	const cJSON *role = find_claim(claims, "role", &twice);
-	const cJSON *exp = find_claim(claims, "exp", &twice);
-	const cJSON *nbf = find_claim(claims, "nbf", &twice);
-	const char *problem;
+	const cJSON *sub = member(claims, "sub");
+	const cJSON *role = member(claims, "role");
+	const char *problem = check_times(claims, now);
 
-	if (twice)
-		return "the token has a claim twice";
-	problem = check_times(exp, nbf, now);
 	if (problem != NULL)
 		return problem;
+	if (rules->issuer[0] != '\0' &&
+		!is_text(member(claims, "iss"), rules->issuer))
+		return "the token is from another issuer";
+	if (rules->audiences->count > 0 &&
+		!is_for_us(member(claims, "aud"), rules->audiences))
+		return "the token is for another audience";
 	if (!cJSON_IsString(sub) || sub->valuestring[0] == '\0')
 		return "the token has no sub";
 	if (role != NULL && (!cJSON_IsString(role) || role->valuestring[0] == '\0'))
@@ -206,43 +296,35 @@ check_claims(const cJSON *claims, time_t now, Identity *identity)
  * it is good; else what is wrong with it, in static storage.
  */
 const char *
-token_check(const char *token, const Secret *secret, time_t now,
-			Identity *identity)
+token_check(const char *token, const KeySet *keys, const TokenRules *rules,
+			time_t now, Identity *identity)
 {
-	static const char malformed[] = "the token is malformed";
-	const char *payload = strchr(token, '.');
-	const char *signature = payload == NULL ? NULL : strchr(payload + 1, '.');
-	unsigned char expected[EVP_MAX_MD_SIZE];
-	unsigned char *given;
-	size_t		length = 0;
-	bool		equal;
+	Parts		parts;
+	cJSON	   *header;
 	cJSON	   *claims;
 	const char *problem;
 
 	memset(identity, 0, sizeof(Identity));
-	if (signature == NULL || strlen(token) > MAX_TOKEN_LENGTH)
+	if (strnlen(token, TOKEN_MAX_LENGTH + 1) > TOKEN_MAX_LENGTH)
+		return "the token is too long";
+	if (!split(token, &parts))
 		return malformed;
 
-	problem = check_header(token, (size_t) (payload - token));
+	header = parse_object(parts.header, parts.header_length, NULL);
+	if (header == NULL)
+		return "the token's header is malformed";
+	problem = check_header(header);
+	if (problem == NULL)
+		problem = check_signature(token, &parts, header, keys);
+	cJSON_Delete(header);
 	if (problem != NULL)
 		return problem;
 
-	given = base64url_decode(signature + 1, strlen(signature + 1), &length);
-	equal = given != NULL && length == SIGNATURE_LENGTH &&
-		sign(secret, token, (size_t) (signature - token), expected) &&
-		CRYPTO_memcmp(given, expected, SIGNATURE_LENGTH) == 0;
-	free(given);
-	if (!equal)
-		return "the token's signature is wrong";
-
-	payload++;
-	identity->claims = (char *) base64url_decode(payload,
-												 (size_t) (signature - payload),
-												 &length);
-	claims = parse_object((unsigned char *) identity->claims, length);
+	claims = parse_object(parts.payload, parts.payload_length,
+						  &identity->claims);
 	if (claims == NULL)
 		return malformed;
-	problem = check_claims(claims, now, identity);
+	problem = check_claims(claims, rules, now, identity);
 	cJSON_Delete(claims);
 	return problem;
 }
@@ -256,62 +338,45 @@ identity_free(Identity *identity)
 	memset(identity, 0, sizeof(Identity));
 }
 
-/* Encode a part and add it to the token. */
-static void
-append_part(Buffer *token, const void *data, size_t length)
-{
-	char	   *part = base64url_encode(data, length);
-
-	if (part == NULL)
-		token->failed = true;
-	else
-		buffer_append_text(token, part);
-	free(part);
-}
+/* ---------- tokens of our own ---------- */
 
 /*
- * Sign a payload, which is a JSON object.  The caller frees; NULL: no memory.
+ * A token with this JSON object as its claims, signed with the secret.  The
+ * caller frees; NULL: there is no secret, or no memory.
  */
 char *
-token_sign(const Secret *secret, const char *payload)
+token_sign(const KeySet *keys, const char *payload)
 {
-	static const char header[] = "{\"alg\":\"HS256\",\"typ\":\"JWT\"}";
-	Buffer		token = {0};
-	unsigned char signature[EVP_MAX_MD_SIZE];
+	const Key  *key = keys_secret(keys);
 
-	append_part(&token, header, strlen(header));
-	buffer_append_char(&token, '.');
-	append_part(&token, payload, strlen(payload));
-	if (!token.failed && !sign(secret, token.data, token.length, signature))
-		token.failed = true;
-	buffer_append_char(&token, '.');
-	append_part(&token, signature, SIGNATURE_LENGTH);
-
-	if (token.failed)
-		buffer_free(&token);
-	return token.data;
+	return key == NULL ? NULL : key_sign(key, payload);
 }
 
-/* A signed token; role may be NULL.  The caller frees; NULL: no memory. */
-char *
-token_create(const Secret *secret, const char *user, const char *role,
-			 time_t issued_at, long ttl)
+static void
+add_text(cJSON *object, const char *name, const char *text)
 {
-	cJSON	   *claims = cJSON_CreateObject();
+	if (text != NULL && text[0] != '\0')
+		cJSON_AddStringToObject(object, name, text);
+}
+
+/* Likewise, with these claims. */
+char *
+token_create(const KeySet *keys, const TokenClaims *claims)
+{
+	cJSON	   *object = cJSON_CreateObject();
 	char	   *payload;
 	char	   *token;
 
-	cJSON_AddStringToObject(claims, "sub", user);
-	if (role != NULL)
-		cJSON_AddStringToObject(claims, "role", role);
-	cJSON_AddNumberToObject(claims, "iat", (double) issued_at);
-	cJSON_AddNumberToObject(claims, "exp", (double) issued_at + (double) ttl);
-	payload = cJSON_PrintUnformatted(claims);
-	cJSON_Delete(claims);
-	if (payload == NULL)
-		return NULL;
-
-	token = token_sign(secret, payload);
+	add_text(object, "sub", claims->user);
+	add_text(object, "role", claims->role);
+	add_text(object, "iss", claims->issuer);
+	add_text(object, "aud", claims->audience);
+	cJSON_AddNumberToObject(object, "iat", (double) claims->issued_at);
+	cJSON_AddNumberToObject(object, "exp",
+							(double) claims->issued_at + (double) claims->ttl);
+	payload = cJSON_PrintUnformatted(object);
+	cJSON_Delete(object);
+	token = payload == NULL ? NULL : token_sign(keys, payload);
 	cJSON_free(payload);
 	return token;
 }

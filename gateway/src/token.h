@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * token.h
- *	  Bearer tokens: JSON Web Tokens signed with HMAC-SHA-256.
+ *	  Bearer tokens: signed JSON Web Tokens.
  *
  *-------------------------------------------------------------------------
  */
@@ -9,16 +9,20 @@
 #define TOKEN_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <time.h>
 
-#define TOKEN_MIN_SECRET_LENGTH		32
+#include "keys.h"
+#include "text.h"
 
-typedef struct Secret
+#define TOKEN_MAX_LENGTH	16384
+
+/* What a token must say beside being signed. */
+typedef struct TokenRules
 {
-	unsigned char *bytes;
-	size_t		length;
-} Secret;
+	const char *issuer;			/* its iss; empty: whatever it is */
+	const StringList *audiences;	/* its aud has one of these; empty:
+									 * whatever */
+} TokenRules;
 
 /* Whose request it is; all strings are the identity's own. */
 typedef struct Identity
@@ -29,15 +33,22 @@ typedef struct Identity
 								 * UTF-8 */
 } Identity;
 
-extern bool token_read_secret(const char *path, Secret *secret,
-							  char *problem, size_t problem_size);
-extern void token_free_secret(Secret *secret);
+/* The claims of a token of our own. */
+typedef struct TokenClaims
+{
+	const char *user;
+	const char *role;			/* these three: NULL, or left out */
+	const char *issuer;
+	const char *audience;
+	time_t		issued_at;
+	long		ttl;			/* seconds */
+} TokenClaims;
 
-extern const char *token_check(const char *token, const Secret *secret,
-							   time_t now, Identity *identity);
-extern char *token_sign(const Secret *secret, const char *payload);
-extern char *token_create(const Secret *secret, const char *user,
-						  const char *role, time_t issued_at, long ttl);
+extern const char *token_check(const char *token, const KeySet *keys,
+							   const TokenRules *rules, time_t now,
+							   Identity *identity);
+extern char *token_create(const KeySet *keys, const TokenClaims *claims);
+extern char *token_sign(const KeySet *keys, const char *payload);
 extern void identity_free(Identity *identity);
 
 #endif							/* TOKEN_H */

@@ -50,9 +50,17 @@ subtest 'refused' => sub {
 	my @table = (
 		[ 'no secret', {}, [], qr/jwt-secret-file is required/ ],
 		[ 'secret is not there', {}, [ '--jwt-secret-file', "$directory/no" ],
-			qr/could not open the secret file/ ],
+			qr/could not open the key file/ ],
 		[ 'short secret', {}, [ '--jwt-secret-file',
 				write_file('short', 'x' x 31 . "\n\n") ], qr/has 31 bytes.*at least 32/ ],
+		[ 'a public key for a secret', {}, [ '--jwt-secret-file',
+				write_file('public', "-----BEGIN PUBLIC KEY-----\n" . 'x' x 64) ],
+			qr/is no secret but a PEM or JWKS file.*jwt-public-key-file/ ],
+		[ 'a key set for a secret', {}, [ '--jwt-secret-file',
+				write_file('set', '{"keys": []}' . ' ' x 64) ],
+			qr/is no secret but a PEM or JWKS file/ ],
+		[ 'no audience', {}, [ @secret, '--jwt-audience', ' , ' ],
+			qr/jwt-audience names no audience/ ],
 		[ 'unknown', {}, [ @secret, '--lissten', 'x' ], qr/unknown setting "--lissten"/ ],
 		[ 'no value', {}, [ @secret, '--listen' ], qr/needs a value/ ],
 		[ 'no setting', {}, [ @secret, 'serve' ], qr/unexpected argument "serve"/ ],
@@ -92,9 +100,9 @@ subtest 'refused' => sub {
 				write_file('novalue', "listen\n") ], qr/line 1: .*name = value/ ]);
 	# later versions' settings must not look as if they worked
 	push @table, [ "--$_", {}, [ @secret, "--$_", 'x' ], qr/unknown setting "--$_"/ ]
-	  for qw(jwks-file jwt-issuer jwt-audience metrics-listen);
+	  for qw(metrics-listen);
 	push @table, [ $_, { $_ => 'x' }, \@secret, qr/"$_" .*not supported/ ]
-	  for qw(TIDE_JWKS_FILE TIDE_JWT_ISSUER TIDE_JWT_AUDIENCE);
+	  for qw(TIDE_METRICS_LISTEN);
 
 	for my $row (@table)
 	{
@@ -132,6 +140,7 @@ subtest 'documentation' => sub {
 	ok @names > 10, 'help lists settings';
 	like $sample, qr/^#\Q$_\E = /m, "the sample has $_" for @names;
 	$sample =~ s/^#([a-z-]+ = )/$1/mg;
+	$sample =~ s/^(?=jwt-public-key-file|jwks-file)/#/mg;
 	$sample =~ s/^jwt-secret-file = .*$/jwt-secret-file = $secret[1]/m;
 	$sample =~ s/^listen = .*$/listen = 8080/m;
 	like +(outcome({}, '--config', write_file('sample', $sample)))[1],
