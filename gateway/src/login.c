@@ -355,42 +355,77 @@ write_time(time_t moment, char *text, size_t size)
 	strftime(text, size, "%Y-%m-%dT%H:%M:%SZ", &utc);
 }
 
+/* A member of the payload, unless it is empty or the login function's. */
+static void
+write_member(Buffer *payload, const cJSON *claims, const char *name,
+			 const char *value)
+{
+	cJSON	   *string;
+	char	   *text;
+
+	if (value == NULL || *value == '\0' ||
+		cJSON_GetObjectItemCaseSensitive(claims, name) != NULL)
+		return;
+	string = cJSON_CreateString(value);
+	text = cJSON_PrintUnformatted(string);
+	buffer_append_char(payload, '"');
+	buffer_append_text(payload, name);
+	buffer_append_text(payload, "\":");
+	if (text != NULL)
+		buffer_append_text(payload, text);
+	else
+		payload->failed = true;
+	buffer_append_char(payload, ',');
+	cJSON_free(text);
+	cJSON_Delete(string);
+}
+
 /*
  * The token's payload: the claims as the database has written them, so that
  * a number keeps all its digits, with ours before them.
  */
 static void
-write_payload(const Settings *settings, const char *claims, time_t now,
-			  Buffer *payload)
+write_payload(const Settings *settings, const char *text, const cJSON *claims,
+			  time_t now, Buffer *payload)
 {
 	char		times[96];
 
 	snprintf(times, sizeof(times), "{\"iat\":%lld,\"exp\":%lld,",
 			 (long long) now, (long long) now + settings->access_token_ttl);
 	buffer_append_text(payload, times);
-	buffer_append_text(payload, claims + 1);
+	write_member(payload, claims, "iss", settings->jwt_issuer);
+	write_member(payload, claims, "aud", settings->jwt_audiences.count > 0 ?
+				 settings->jwt_audiences.items[0] : NULL);
+	buffer_append_text(payload, text + 1);
 }
 
-/* The body of the reply, with a new token of these claims. */
-static bool
-write_reply(Login *login, const Settings *settings, const char *claims,
-			const char *user_type)
+/* Signed with the secret, which our own tokens are checked with. */
+static char *
+sign_payload(const char *payload)
 {
+	const KeySet *keys = keys_acquire();
+	char	   *token = token_sign(keys, payload);
+
+	keys_release(keys);
+	return token;
+}
+
+/* The body of the reply, with a new token of these claims, "text" as JSON. */
+static bool
+write_reply(Login *login, const Settings *settings, const char *text,
+			const cJSON *claims)
+{
+	const char *user_type = string_member(claims, "userType");
 	time_t		now = time(NULL);
 	Buffer		payload = {0};
 	cJSON	   *reply = cJSON_CreateObject();
 	char	   *token = NULL;
-	char	   *text = NULL;
+	char	   *body = NULL;
 	char		at[32];
 
-	write_payload(settings, claims, now, &payload);
+	write_payload(settings, text, claims, now, &payload);
 	if (!payload.failed)
-	{
-		const KeySet *keys = keys_acquire();
-
-		token = token_sign(keys, payload.data);
-		keys_release(keys);
-	}
+		token = sign_payload(payload.data);
 	if (token != NULL)
 	{
 		write_time(now + settings->access_token_ttl, at, sizeof(at));
@@ -402,12 +437,12 @@ write_reply(Login *login, const Settings *settings, const char *claims,
 			cJSON_AddStringToObject(reply, "userType", user_type);
 		else
 			cJSON_AddNullToObject(reply, "userType");
-		text = cJSON_PrintUnformatted(reply);
+		body = cJSON_PrintUnformatted(reply);
 	}
-	if (text != NULL)
-		buffer_append_text(&login->reply, text);
+	if (body != NULL)
+		buffer_append_text(&login->reply, body);
 
-	wipe(&text);
+	wipe(&body);
 	wipe(&token);
 	buffer_free(&payload);
 	wipe_strings(reply);
@@ -427,7 +462,7 @@ reply_with_token(Login *login, const Settings *settings, const Job *job,
 		return bad_reply(failure, "the claims need a sub, and a role that is a name if there is one");
 	login->user = strdup(sub);
 	if (login->user == NULL ||
-		!write_reply(login, settings, job->reply, string_member(claims, "userType")))
+		!write_reply(login, settings, job->reply, claims))
 	{
 		no_memory(failure);
 		return LOGIN_FAILED;

@@ -133,6 +133,16 @@ subtest 'log in, sync, refresh, log out' => sub {
 	  ->{status}, 200, 'twice is no error';
 };
 
+subtest 'issuer and audience' => sub {
+	my $named = gateway('jwt-issuer' => 'https://sync."example"', 'jwt-audience' => 'app,web');
+	my $token = login($named, 'maja', q{maja's secret})->{json}{token};
+	is claims($token)->{iss}, 'https://sync."example"', 'iss is what is asked for';
+	is claims($token)->{aud}, 'app', 'aud is the first of those';
+	is $named->pull($token)->{status}, 200, 'it opens the gateway that made it';
+	is $named->pull(login($gateway, 'maja', q{maja's secret})->{json}{token})->{status},
+	  401, 'another\'s does not';
+};
+
 subtest 'a reused token ends its family' => sub {
 	my $first = login($gateway, 'maja', q{maja's secret})->{json}{refreshToken};
 	my $other = login($gateway, 'maja', q{maja's secret})->{json}{refreshToken};
