@@ -26,6 +26,7 @@
 #include "clock.h"
 #include "cors.h"
 #include "database.h"
+#include "head.h"
 #include "http.h"
 #include "linger.h"
 #include "log.h"
@@ -59,8 +60,9 @@ typedef struct Request
 	const Route *route;			/* NULL: no such path */
 	int			method;			/* METHOD_x or 0 */
 	bool		is_preflight;
+	bool		must_close;		/* where the next request begins is in doubt */
 
-	char		id[32];
+	char		id[72];
 	char	   *method_name;
 	char	   *path;
 	int64_t		started;
@@ -78,6 +80,7 @@ typedef struct Request
 
 	int			status;			/* of the reply; 0: none was sent */
 	size_t		reply_bytes;
+	long		rows;			/* that the reply is about; below 0: none */
 } Request;
 
 static struct MHD_Daemon *server;
@@ -100,6 +103,15 @@ header(const Request *request, const char *name)
 									   name);
 }
 
+/* Does libmicrohttpd leave lines as head.c says? */
+#define HEAD_IN_PLACE	(MHD_VERSION < 0x00097600)
+
+/*
+ * What target_arrived() hands to handle() in the place of a request: there is
+ * none yet, and its target is refused.
+ */
+static char refused_target;
+
 /* ---------- the request's struct ---------- */
 
 static void
@@ -110,6 +122,19 @@ drop_body(Request *request)
 		explicit_bzero(request->body.data, request->body.length);
 	body_bytes -= request->body.length;
 	buffer_free(&request->body);
+}
+
+/* The id that a proxy gave, so that its log and ours can be put together. */
+static void
+set_id(Request *request)
+{
+	const char *id = header(request, "X-Request-Id");
+
+	if (id != NULL && head_id_is_sane(id))
+		snprintf(request->id, sizeof(request->id), "%s", id);
+	else
+		snprintf(request->id, sizeof(request->id), "%08x-%llu", id_prefix,
+				 (unsigned long long) ++next_id);
 }
 
 static Request *
@@ -130,13 +155,13 @@ request_create(struct MHD_Connection *connection, const char *path,
 		return NULL;
 	}
 	request->connection = connection;
+	request->rows = -1;
 	request->settings = settings_acquire();
 	request->route = route_find(path);
 	request->method = route_method(method);
 	request->max_body = (size_t) request->settings->max_body_bytes;
 	request->started = clock_now();
-	snprintf(request->id, sizeof(request->id), "%08x-%llu", id_prefix,
-			 (unsigned long long) ++next_id);
+	set_id(request);
 
 	pthread_mutex_lock(&active_lock);
 	active++;
@@ -173,6 +198,7 @@ log_request(const Request *request)
 	char		milliseconds[32];
 	char		bytes[32];
 	char		received[32];
+	char		rows[32];
 
 	snprintf(status, sizeof(status), "%d", request->status);
 	snprintf(milliseconds, sizeof(milliseconds), "%.1f",
@@ -180,11 +206,13 @@ log_request(const Request *request)
 	snprintf(bytes, sizeof(bytes), "%zu", request->reply_bytes);
 	snprintf(received, sizeof(received), "%zu",
 			 request->body.length + request->discarded);
+	snprintf(rows, sizeof(rows), "%ld", request->rows);
 	log_event(LOG_INFO, "request", "id", request->id,
 			  "method", request->method_name, "path", request->path,
 			  "status", status, "ms", milliseconds,
 			  "user", request->login != NULL ? request->login->user :
 			  request->identity.user,
+			  "rows", request->rows < 0 ? NULL : rows,
 			  "code", request->failure.status ? request->failure.code : NULL,
 			  "received", received, "bytes", bytes, NULL);
 }
@@ -261,7 +289,7 @@ respond(Request *request, int status, const char *body, size_t length,
 	add_header(response, "X-Request-Id", request->id);
 	add_cors_headers(request, response);
 	add_failure_headers(request, response);
-	if (refusing)
+	if (refusing || request->must_close)
 		add_header(response, "Connection", "close");
 
 	result = MHD_queue_response(request->connection, (unsigned int) status,
@@ -304,6 +332,7 @@ respond_job(Request *request)
 	}
 	if (job->kind == JOB_READY)
 		return respond_text(request, 200, "{\"status\":\"ready\"}");
+	request->rows = sync_count_rows(job->kind, job->reply, job->reply_length);
 	return respond(request, 200, job->reply, job->reply_length,
 				   MHD_RESPMEM_PERSISTENT);
 }
@@ -316,6 +345,40 @@ refuse(Request *request, int status, const char *code, const char *message,
 {
 	failure_set(&request->failure, status, code, message, hint);
 	return false;
+}
+
+static enum MHD_Result
+take_header(void *context, enum MHD_ValueKind kind, const char *name,
+			size_t name_length, const char *value, size_t value_length)
+{
+	(void) kind;
+	head_take_field(context, name, name_length, value ? value : "", value_length);
+	return MHD_YES;
+}
+
+/*
+ * Whatever the request is: is its head one that can be read in one way only?
+ * If not, nobody knows where the next one begins.
+ */
+static bool
+check_form(Request *request, const char *version, bool target_is_plain)
+{
+	HeadCheck	check;
+	const char *problem;
+
+	head_begin(&check, version, HEAD_IN_PLACE);
+	MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND,
+								take_header, &check);
+	problem = head_finish(&check);
+	if (problem == NULL && target_is_plain)
+		return true;
+	request->must_close = true;
+	if (problem != NULL)
+		return refuse(request, 400, "malformed_request", problem, NULL);
+	return refuse(request, 400, "malformed_request",
+				  "the request's target is not a plain path",
+				  "Send a path that begins with / and has no %-escapes; "
+				  "those in the query must be whole.");
 }
 
 /* Path and method. */
@@ -475,15 +538,16 @@ acknowledge(const Request *request)
  * waits for "100 Continue", which costs the connection; else after the body.
  */
 static enum MHD_Result
-begin(Request *request)
+begin(Request *request, const char *version, bool target_is_plain)
 {
-	bool		good = check_head(request);
+	bool		good = check_form(request, version, target_is_plain) &&
+	check_head(request);
 
 	if (request->method == METHOD_POST)
 		acknowledge(request);
 	if (good)
 		return MHD_YES;
-	if (request->failure.status != 413 &&
+	if (request->failure.status != 413 && !request->must_close &&
 		header(request, "Expect") == NULL &&
 		declared_length(request) <= SMALL_BODY)
 		return MHD_YES;
@@ -757,6 +821,19 @@ dispatch(Request *request)
 }
 
 /*
+ * The first line of a request is there; only here one sees the target as it
+ * was sent.
+ */
+static void *
+target_arrived(void *unused, const char *target,
+			   struct MHD_Connection *connection)
+{
+	(void) unused;
+	(void) connection;
+	return target != NULL && head_target_is_plain(target) ? NULL : &refused_target;
+}
+
+/*
  * libmicrohttpd's way in: with the head, with each piece of the body, at its
  * end, and again after a suspension.
  */
@@ -769,12 +846,13 @@ handle(void *unused, struct MHD_Connection *connection, const char *url,
 	enum MHD_Result result;
 
 	(void) unused;
-	(void) version;
-	if (request == NULL)
+	if (*context == NULL || *context == &refused_target)
 	{
+		bool		target_is_plain = *context == NULL;
+
 		request = request_create(connection, url, method);
 		*context = request;
-		return request == NULL ? MHD_NO : begin(request);
+		return request == NULL ? MHD_NO : begin(request, version, target_is_plain);
 	}
 	if (*length > 0)
 	{
@@ -797,7 +875,7 @@ completed(void *unused, struct MHD_Connection *connection, void **context,
 	(void) unused;
 	(void) connection;
 	(void) reason;
-	if (request == NULL)
+	if (*context == NULL || *context == &refused_target)
 		return;
 	log_request(request);
 	request_free(request);
@@ -860,6 +938,8 @@ http_start(int listen_socket)
 							  MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
 							  MHD_OPTION_LISTEN_SOCKET, listen_socket,
 							  MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
+							  MHD_OPTION_URI_LOG_CALLBACK, target_arrived, NULL,
+							  MHD_OPTION_STRICT_FOR_CLIENT, 1,
 							  MHD_OPTION_CONNECTION_LIMIT, connection_limit(),
 							  MHD_OPTION_CONNECTION_TIMEOUT,
 							  (unsigned int) IDLE_TIMEOUT,

@@ -323,6 +323,73 @@ sync_fill_job(Job *job, const SyncFields *fields, const Settings *settings,
 	return true;
 }
 
+/*
+ * Where the object begins that is the last member of this name; NULL: there is
+ * none.  Whatever text the rows have, a quote within it is escaped.
+ */
+static const char *
+last_object(const char *reply, size_t length, const char *name)
+{
+	size_t		name_length = strlen(name);
+	const char *end = reply + length;
+	const char *quote;
+	const char *value;
+
+	while ((quote = memrchr(reply, '"', (size_t) (end - reply))) != NULL)
+	{
+		end = quote;
+		value = quote + 1;
+		if (strncmp(value, name, name_length) != 0 || value[name_length] != '"')
+			continue;
+		value += name_length + 1;
+		value += strspn(value, " ");
+		if (*value != ':')
+			continue;
+		value++;
+		value += strspn(value, " ");
+		return *value == '{' ? value : NULL;
+	}
+	return NULL;
+}
+
+/*
+ * How many rows a reply is about, for the log; below 0: it does not say.  A
+ * push says so in its summary, a pull in its stats, both near the end.
+ */
+long
+sync_count_rows(JobKind kind, const char *reply, size_t length)
+{
+	const char *text = NULL;
+	const cJSON *item;
+	cJSON	   *object;
+	double		rows = -1;
+
+	if (kind == JOB_PUSH)
+		text = last_object(reply, length, "summary");
+	else if (kind == JOB_PULL)
+		text = last_object(reply, length, "stats");
+	object = text == NULL ? NULL : cJSON_ParseWithOpts(text, NULL, 0);
+	if (kind == JOB_PUSH)
+	{
+		item = cJSON_GetObjectItemCaseSensitive(object, "total");
+		if (cJSON_IsNumber(item))
+			rows = item->valuedouble;
+	}
+	else if (object != NULL)
+	{
+		rows = 0;
+		cJSON_ArrayForEach(item, object)
+		{
+			const cJSON *count = cJSON_GetObjectItemCaseSensitive(item, "count");
+
+			if (cJSON_IsNumber(count))
+				rows += count->valuedouble;
+		}
+	}
+	cJSON_Delete(object);
+	return rows >= 0 && rows <= 1e9 ? (long) rows : -1;
+}
+
 void
 sync_free_fields(SyncFields *fields)
 {
