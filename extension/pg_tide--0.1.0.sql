@@ -127,11 +127,12 @@ CREATE FUNCTION tide.track(
 	utc			boolean DEFAULT true,
 	exclude		name[] DEFAULT '{}',
 	scope_column name DEFAULT NULL,
-	add_columns	boolean DEFAULT true)
+	add_columns	boolean DEFAULT true,
+	replicated	boolean DEFAULT false)
 RETURNS void
 AS 'MODULE_PATHNAME', 'tide_track'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION tide.track(regclass, text, text, boolean, text, name, name, name, name, text, boolean, name[], name, boolean)
+COMMENT ON FUNCTION tide.track(regclass, text, text, boolean, text, name, name, name, name, text, boolean, name[], name, boolean, boolean)
 IS 'sync this table: each row belongs to the scope that a column names, or to everybody (shared)';
 
 CREATE FUNCTION tide.untrack(relation regclass, drop_columns boolean DEFAULT false)
@@ -145,7 +146,7 @@ CREATE FUNCTION tide.tracked_tables(
 	OUT relation regclass, OUT entity_type text, OUT scope name, OUT shared boolean,
 	OUT conflict text, OUT modified_at name, OUT client_id name, OUT version name,
 	OUT deleted_at name, OUT naming text, OUT utc boolean, OUT exclude name[],
-	OUT registration integer, OUT problem text)
+	OUT replicated boolean, OUT registration integer, OUT problem text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'tide_tracked_tables'
 LANGUAGE C STABLE PARALLEL RESTRICTED;
@@ -166,6 +167,35 @@ RETURNS trigger
 AS 'MODULE_PATHNAME', 'tide_capture'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.capture() IS 'writes what a statement changed to the change log';
+
+CREATE FUNCTION tide.capture_row()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'tide_capture_row'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.capture_row() IS 'likewise, row by row: of partitioned tables and of those that logical replication writes to';
+
+CREATE FUNCTION tide.partition_change()
+RETURNS event_trigger
+AS 'MODULE_PATHNAME', 'tide_partition_change'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.partition_change() IS 'writes the rows of a partition that comes or goes to the change log';
+
+-- Rows of a partition come with ATTACH and go with DETACH and DROP, and no
+-- table's trigger fires.
+CREATE EVENT TRIGGER tide_before_partition_change ON ddl_command_start
+	WHEN TAG IN ('ALTER TABLE', 'DROP TABLE', 'DROP SCHEMA', 'DROP OWNED', 'DROP EXTENSION',
+		'DROP TYPE', 'DROP DOMAIN', 'DROP FUNCTION', 'DROP ROUTINE', 'DROP COLLATION',
+		'DROP ACCESS METHOD', 'DROP OPERATOR CLASS', 'DROP OPERATOR FAMILY', 'DROP SERVER',
+		'DROP FOREIGN DATA WRAPPER')
+	EXECUTE FUNCTION tide.partition_change();
+COMMENT ON EVENT TRIGGER tide_before_partition_change IS 'pg_tide: rows that go with a partition';
+CREATE EVENT TRIGGER tide_after_partition_change ON ddl_command_end
+	WHEN TAG IN ('CREATE TABLE', 'CREATE SCHEMA', 'ALTER TABLE', 'DROP TABLE', 'DROP SCHEMA', 'DROP OWNED',
+		'DROP EXTENSION', 'DROP TYPE', 'DROP DOMAIN', 'DROP FUNCTION', 'DROP ROUTINE', 'DROP COLLATION',
+		'DROP ACCESS METHOD', 'DROP OPERATOR CLASS', 'DROP OPERATOR FAMILY', 'DROP SERVER',
+		'DROP FOREIGN DATA WRAPPER')
+	EXECUTE FUNCTION tide.partition_change();
+COMMENT ON EVENT TRIGGER tide_after_partition_change IS 'pg_tide: triggers of new partitions, rows that come or go with one';
 
 -- ---------------------------------------------------------------------
 -- Writing

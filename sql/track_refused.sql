@@ -83,9 +83,25 @@ CREATE TABLE child (PRIMARY KEY (id)) INHERITS (parent);
 SELECT tide.track('parent', shared => true);
 SELECT tide.track('child', shared => true);
 CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY RANGE (id);
-CREATE TABLE part1 PARTITION OF parts FOR VALUES FROM (0) TO (10);
-SELECT tide.track('parts', shared => true);
+CREATE TABLE part1 PARTITION OF parts FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (id);
+CREATE TABLE part2 PARTITION OF part1 FOR VALUES FROM (0) TO (10);
+SELECT tide.track('part2', shared => true);
 SELECT tide.track('part1', shared => true);
+CREATE UNLOGGED TABLE part3 PARTITION OF parts FOR VALUES FROM (10) TO (20);
+SELECT tide.track('parts', shared => true);
+-- PostgreSQL has no primary key over foreign partitions: the reason comes first
+CREATE FOREIGN DATA WRAPPER refused_wrapper;
+CREATE SERVER refused_server FOREIGN DATA WRAPPER refused_wrapper;
+CREATE TABLE elsewhere (id int) PARTITION BY RANGE (id);
+CREATE FOREIGN TABLE elsewhere1 PARTITION OF elsewhere FOR VALUES FROM (0) TO (10) SERVER refused_server;
+SELECT tide.track('elsewhere', shared => true);
+DROP FOREIGN DATA WRAPPER refused_wrapper CASCADE;
+SELECT tide.track('elsewhere', shared => true);
+-- a key of the root alone is none yet
+CREATE TABLE half (id int NOT NULL) PARTITION BY RANGE (id);
+CREATE TABLE half1 PARTITION OF half FOR VALUES FROM (0) TO (10);
+ALTER TABLE ONLY half ADD PRIMARY KEY (id);
+SELECT tide.track('half', shared => true);
 SELECT tide.track('pg_catalog.pg_class', shared => true);
 SELECT refusal($$SELECT tide.track('tide.log', shared => true)$$);
 SELECT refusal($$SELECT tide.track('tide.tombstone', shared => true)$$);

@@ -28,6 +28,7 @@
 
 #include "compat.h"
 #include "batch.h"
+#include "capture.h"
 #include "change.h"
 #include "changelog.h"
 #include "records.h"
@@ -279,9 +280,12 @@ static List *
 latest_tombstones(Push *push, TrackedTable *t, List *changes)
 {
 	MemoryContext old = MemoryContextSwitchTo(push->context);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	List	   *result = tombstone_read(t, keys_of(changes), list_length(changes), snapshot);
+	Snapshot	snapshot;
+	List	   *result;
 
+	capture_write_rows();
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	result = tombstone_read(t, keys_of(changes), list_length(changes), snapshot);
 	UnregisterSnapshot(snapshot);
 	MemoryContextSwitchTo(old);
 	return result;

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * capture.h
- *	  What a push tells the triggers of the statement that it runs.
+ *	  What the triggers record, and what a push tells them of the statement
+ *	  that it runs.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,5 +34,12 @@ extern int	trigger_depth(void);
 
 /* is the trigger function that asks fired by the push's own statement? */
 extern bool push_write_is_direct(Oid relid);
+
+extern void capture_whole_table(TrackedTable *t, TrackedTable *layout, Relation rel,
+								bool deleted);
+
+/* capture_rows.c */
+extern void capture_rows_init(void);
+extern void capture_write_rows(void);
 
 #endif							/* TIDE_CAPTURE_H */

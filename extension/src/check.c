@@ -7,16 +7,24 @@
  */
 #include "postgres.h"
 
-#include "access/relation.h"
 #include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/stratnum.h"
+#include "access/table.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_event_trigger.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_subscription_rel.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 #include "utils/tuplestore.h"
 
 #include "compat.h"
@@ -58,30 +66,60 @@ find_trigger(Relation rel, const char *name)
 	return NULL;
 }
 
+/* does it fire for what is to be captured? */
 static void
-check_triggers(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
+check_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel, const char *name)
 {
-	static const char *const names[] = {STAMP_TRIGGER, INSERT_TRIGGER,
-	UPDATE_TRIGGER, DELETE_TRIGGER, TRUNCATE_TRIGGER};
+	Trigger    *trigger = find_trigger(rel, name);
+
+	if (trigger == NULL)
+		report(rsinfo, "error", t->sql_name,
+			   psprintf("trigger %s is missing: changes are lost", name),
+			   OidIsValid(t->root) ? "Call tide.track for the partitioned table again." :
+			   "Call tide.track for the table again.");
+	else if (trigger->tgenabled == TRIGGER_DISABLED ||
+			 trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA)
+		report(rsinfo, "error", t->sql_name,
+			   psprintf("trigger %s is disabled: changes are lost", name),
+			   psprintf("ALTER TABLE %s ENABLE TRIGGER %s; and send the rows that changed meanwhile with tide.touch.",
+						t->sql_name, name));
+	else if (t->replicated && trigger->tgenabled != TRIGGER_FIRES_ALWAYS &&
+			 strcmp(name, FLUSH_TRIGGER) != 0)
+		report(rsinfo, "error", t->sql_name,
+			   psprintf("trigger %s does not fire for logical replication: changes are lost", name),
+			   psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s; and send the rows that changed meanwhile with tide.touch.",
+						t->sql_name, name));
+}
+
+/* is it fed by a subscription, without our having been told? */
+static void
+check_subscription(ReturnSetInfo *rsinfo, TrackedTable *root, Relation rel)
+{
+	Relation	subscribed;
+	ScanKeyData key;
+	SysScanDesc scan;
+
+	if (root->replicated)
+		return;
+	subscribed = table_open(SubscriptionRelRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_subscription_rel_srrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(RelationGetRelid(rel)));
+	scan = systable_beginscan(subscribed, InvalidOid, false, NULL, 1, &key);
+	if (HeapTupleIsValid(systable_getnext(scan)))
+		report(rsinfo, "error", root->sql_name,
+			   psprintf("logical replication writes to \"%s\": such changes are lost",
+						RelationGetRelationName(rel)),
+			   "Call tide.track for it again, with replicated => true.");
+	systable_endscan(scan);
+	table_close(subscribed, AccessShareLock);
+}
+
+/* by name: one that sorts after ours changes the row we have judged */
+static void
+check_trigger_order(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
+{
 	int			i;
 
-	for (i = 0; i < lengthof(names); i++)
-	{
-		Trigger    *trigger = find_trigger(rel, names[i]);
-
-		if (trigger == NULL)
-			report(rsinfo, "error", t->sql_name,
-				   psprintf("trigger %s is missing: changes are lost", names[i]),
-				   "Call tide.track for the table again.");
-		else if (trigger->tgenabled == TRIGGER_DISABLED ||
-				 trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA)
-			report(rsinfo, "error", t->sql_name,
-				   psprintf("trigger %s is disabled: changes are lost", names[i]),
-				   psprintf("ALTER TABLE %s ENABLE TRIGGER %s; and send the rows that changed meanwhile with tide.touch.",
-							t->sql_name, names[i]));
-	}
-
-	/* by name: one that sorts after ours changes the row we have judged */
 	for (i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
 	{
 		Trigger    *trigger = &rel->trigdesc->triggers[i];
@@ -94,6 +132,87 @@ check_triggers(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 							trigger->tgname, STAMP_TRIGGER),
 				   "Give it a name that sorts before.");
 	}
+}
+
+static void
+check_partition(ReturnSetInfo *rsinfo, TrackedTable *root, Oid relid)
+{
+	Relation	rel = try_relation_open(relid, AccessShareLock);
+	TrackedTable *t;
+
+	if (rel == NULL)
+		return;
+	t = registry_lookup(relid);
+	if (rel->rd_rel->relkind == RELKIND_RELATION && t->root == root->relid)
+	{
+		check_trigger(rsinfo, t, rel, STAMP_TRIGGER);
+		check_trigger(rsinfo, t, rel, ROW_TRIGGER);
+		check_trigger(rsinfo, t, rel, TRUNCATE_TRIGGER);
+		check_trigger_order(rsinfo, t, rel);
+		if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+			report(rsinfo, "error", t->sql_name,
+				   "the partition is unlogged: after a crash clients keep rows that it lost",
+				   psprintf("ALTER TABLE %s SET LOGGED;", t->sql_name));
+	}
+	else if (rel->rd_rel->relkind == RELKIND_RELATION)
+		report(rsinfo, "error", root->sql_name,
+			   psprintf("partition \"%s\" has no triggers: changes are lost",
+						RelationGetRelationName(rel)),
+			   "Call tide.track for the table again.");
+	check_subscription(rsinfo, root, rel);
+	relation_close(rel, AccessShareLock);
+}
+
+/* the event triggers see partitions come and go */
+static void
+check_event_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, const char *name)
+{
+	HeapTuple	tuple = SearchSysCache1(EVENTTRIGGERNAME, CStringGetDatum(name));
+	char		enabled = TRIGGER_DISABLED;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		enabled = ((Form_pg_event_trigger) GETSTRUCT(tuple))->evtenabled;
+		ReleaseSysCache(tuple);
+	}
+	if (enabled == TRIGGER_DISABLED || enabled == TRIGGER_FIRES_ON_REPLICA)
+		report(rsinfo, "error", t->sql_name,
+			   psprintf("event trigger %s is disabled: partitions come and go unseen", name),
+			   psprintf("ALTER EVENT TRIGGER %s ENABLE; and track the table again.", name));
+}
+
+static void
+check_partitions(ReturnSetInfo *rsinfo, TrackedTable *t)
+{
+	ListCell   *lc;
+
+	check_event_trigger(rsinfo, t, "tide_before_partition_change");
+	check_event_trigger(rsinfo, t, "tide_after_partition_change");
+	foreach(lc, find_all_inheritors(t->relid, NoLock, NULL))
+	{
+		if (lfirst_oid(lc) != t->relid)
+			check_partition(rsinfo, t, lfirst_oid(lc));
+	}
+}
+
+static void
+check_triggers(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
+{
+	static const char *const by_statement[] = {STAMP_TRIGGER, INSERT_TRIGGER,
+	UPDATE_TRIGGER, DELETE_TRIGGER, TRUNCATE_TRIGGER};
+	static const char *const by_row[] = {STAMP_TRIGGER, ROW_TRIGGER, FLUSH_TRIGGER,
+	TRUNCATE_TRIGGER};
+	int			n = !table_is_by_row(t) ? lengthof(by_statement) :
+	t->partitioned ? lengthof(by_row) - 1 : lengthof(by_row);
+	int			i;
+
+	for (i = 0; i < n; i++)
+		check_trigger(rsinfo, t, rel,
+					  table_is_by_row(t) ? by_row[i] : by_statement[i]);
+	check_trigger_order(rsinfo, t, rel);
+	check_subscription(rsinfo, t, rel);
+	if (t->partitioned)
+		check_partitions(rsinfo, t);
 }
 
 static void

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -42,11 +43,15 @@
 #if PG_VERSION_NUM >= 160000
 #define tide_owns_table(relid) \
 	object_ownercheck(RelationRelationId, relid, GetUserId())
+#define tide_owns_schema(nspid) \
+	object_ownercheck(NamespaceRelationId, nspid, GetUserId())
 #define tide_may_execute(funcid) \
 	(object_aclcheck(ProcedureRelationId, funcid, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
 #else
 #define tide_owns_table(relid) \
 	pg_class_ownercheck(relid, GetUserId())
+#define tide_owns_schema(nspid) \
+	pg_namespace_ownercheck(nspid, GetUserId())
 #define tide_may_execute(funcid) \
 	(pg_proc_aclcheck(funcid, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
 #endif

@@ -13,6 +13,8 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
+#include "capture.h"
+#include "partitions.h"
 #include "pg_tide.h"
 #include "registry.h"
 #include "wire.h"
@@ -101,6 +103,8 @@ _PG_init(void)
 #endif
 
 	registry_init();
+	capture_rows_init();
+	partitions_init();
 }
 
 char *

@@ -21,6 +21,8 @@
 #define UPDATE_TRIGGER "zz_tide_update"
 #define DELETE_TRIGGER "zz_tide_delete"
 #define TRUNCATE_TRIGGER "zz_tide_truncate"
+#define ROW_TRIGGER "zz_tide_row"
+#define FLUSH_TRIGGER "zz_tide_flush"
 
 /* "pg_tide.client_id": empty is absent */
 extern char *tide_client_id;

@@ -17,6 +17,7 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_attribute.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -28,6 +29,7 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
+#include "capture.h"
 #include "changelog.h"
 #include "records.h"
 #include "errors.h"
@@ -148,6 +150,8 @@ choose_tables(Pull *pull, ArrayType *entity_types)
 		t = registry_lock(t->relid, AccessShareLock);
 		table = palloc0(sizeof(PullTable));
 		table->t = t;
+		table->relids = t->partitioned ?
+			find_all_inheritors(t->relid, AccessShareLock, NULL) : list_make1_oid(t->relid);
 		table->seen = keymap_new(CurrentMemoryContext, 64);
 		access_table_scopes(&pull->access, t, &table->scopes);
 		pull->tables = lappend(pull->tables, table);
@@ -227,26 +231,35 @@ settle_scopes(Pull *pull)
  * either way the pull has to be tried again with a newer one.
  */
 static void
-check_snapshot_is_newer(TrackedTable *t, Snapshot snapshot)
+check_snapshot_is_newer(PullTable *table, Snapshot snapshot)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(t->relid));
-	TransactionId writers[2];
-	int			i;
+	TrackedTable *t = table->t;
+	List	   *writers = list_make1_oid(t->trigger_xmin);
+	ListCell   *lc;
 
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", t->relid);
-	writers[0] = HeapTupleHeaderGetXmin(tuple->t_data);
-	writers[1] = t->trigger_xmin;
-	ReleaseSysCache(tuple);
-	for (i = 0; i < 2; i++)
-		if (TransactionIdIsNormal(writers[i]) &&
-			!TransactionIdIsCurrentTransactionId(writers[i]) &&
-			XidInMVCCSnapshot(writers[i], snapshot))
+	foreach(lc, table->relids)
+	{
+		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(lfirst_oid(lc)));
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for relation %u", lfirst_oid(lc));
+		writers = lappend_oid(writers, HeapTupleHeaderGetXmin(tuple->t_data));
+		ReleaseSysCache(tuple);
+	}
+	foreach(lc, writers)
+	{
+		TransactionId writer = lfirst_oid(lc);
+
+		if (TransactionIdIsNormal(writer) &&
+			!TransactionIdIsCurrentTransactionId(writer) &&
+			XidInMVCCSnapshot(writer, snapshot))
 			ereport(ERROR,
 					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 					 errmsg("table %s was changed after this transaction's snapshot was taken",
 							t->sql_name),
 					 errhint("Try the transaction again.")));
+	}
+	list_free(writers);
 }
 
 /*
@@ -261,7 +274,7 @@ take_snapshot(Pull *pull)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pull->snapshot = GetActiveSnapshot();
 	foreach(lc, pull->tables)
-		check_snapshot_is_newer(((PullTable *) lfirst(lc))->t, pull->snapshot);
+		check_snapshot_is_newer(lfirst(lc), pull->snapshot);
 	history_snapshot(pull->snapshot, &pull->now);
 }
 
@@ -526,6 +539,7 @@ pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types)
 	access_resolve(scopes, &pull->access);
 	choose_tables(pull, entity_types);
 	settle_scopes(pull);
+	capture_write_rows();		/* what this transaction itself has changed */
 	take_snapshot(pull);
 }
 

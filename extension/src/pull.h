@@ -20,6 +20,7 @@
 typedef struct PullTable
 {
 	TrackedTable *t;
+	List	   *relids;			/* it, and its partitions */
 	TableScopes scopes;
 	KeyMap	   *seen;			/* keys in this page, to their PullItem */
 	bool		tracked_since;	/* in time mode: tracked after that time */

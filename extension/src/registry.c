@@ -198,6 +198,38 @@ registry_lookup(Oid relid)
 	return t;
 }
 
+/*
+ * The tracked table whose rows are in this one, which is itself or the root of
+ * its partition tree; NULL if there is none.  *layout says what is where in
+ * the rows: columns that were dropped before a partition was attached are in
+ * the one and not in the other.
+ */
+TrackedTable *
+registry_lookup_rows(Oid relid, TrackedTable **layout)
+{
+	TrackedTable *t = registry_lookup(relid);
+
+	*layout = t;
+	if (t && OidIsValid(t->root))
+		t = registry_lookup(t->root);
+	return t && t->tracked ? t : NULL;
+}
+
+/*
+ * What is where in the rows of a table that has just ceased to be a partition
+ * of root, or that is about to: good until the current context goes.
+ */
+TrackedTable *
+registry_partition(Relation rel, TrackedTable *root)
+{
+	Relation	root_rel = relation_open(root->relid, AccessShareLock);
+	TrackedTable *t = registry_load_partition(rel, root_rel, stamp_function_oid(),
+											  CurrentMemoryContext);
+
+	relation_close(root_rel, NoLock);
+	return t;
+}
+
 /* likewise, but an error if it is not tracked or its settings don't fit it */
 TrackedTable *
 registry_require(Oid relid)
@@ -208,6 +240,12 @@ registry_require(Oid relid)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relid)));
+	if (OidIsValid(t->root))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("table \"%s\" is a partition of tracked table \"%s\"",
+						get_rel_name(relid), get_rel_name(t->root)),
+				 errhint("Name \"%s\" instead.", get_rel_name(t->root))));
 	if (!t->tracked)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -245,8 +283,13 @@ has_stamp_trigger(Oid relid)
 				ObjectIdGetDatum(relid));
 	scan = systable_beginscan(rel, TriggerRelidNameIndexId, true, NULL, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		if (((Form_pg_trigger) GETSTRUCT(tuple))->tgfoid == stamp_function_oid())
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+
+		/* that of a partition is a clone of its root's */
+		if (form->tgfoid == stamp_function_oid() && !OidIsValid(form->tgparentid))
 			result = true;
+	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return result;
@@ -276,7 +319,7 @@ find_tracked_relids(void)
 	{
 		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
 
-		if (form->tgfoid == function)
+		if (form->tgfoid == function && !OidIsValid(form->tgparentid))
 			tracked_relids = list_append_unique_oid(tracked_relids, form->tgrelid);
 	}
 	MemoryContextSwitchTo(old);

@@ -66,6 +66,11 @@ typedef struct TrackedTable
 	int32		reg;			/* registration: untracked and tracked again
 								 * is another one */
 	TransactionId trigger_xmin; /* who wrote the stamp trigger */
+	Oid			root;			/* of a partition: the tracked table whose
+								 * rows it holds.  Such an entry is not
+								 * tracked; it says what is where in its rows. */
+	bool		partitioned;
+	bool		replicated;		/* changes by logical replication count, too */
 	char	   *entity_type;
 	char	   *sql_name;		/* qualified and quoted */
 	bool		shared;
@@ -100,6 +105,12 @@ typedef struct TrackedTable
 	TupleDesc	tupdesc;		/* copy */
 } TrackedTable;
 
+/* changes come from row triggers, not from those of statements */
+#define table_is_by_row(t) ((t)->partitioned || (t)->replicated)
+
+/* whose rows are in this table: its own, or those of the tracked one above */
+#define table_of_rows(t) (OidIsValid((t)->root) ? (t)->root : (t)->relid)
+
 #define tracked_column(t, attnum) (&(t)->columns[(attnum) - 1])
 
 /* every synced column: sent to clients */
@@ -108,11 +119,16 @@ typedef struct TrackedTable
 /* registry_load.c */
 extern TrackedTable *registry_load(Relation rel, Oid stamp_function,
 								   MemoryContext parent);
+extern TrackedTable *registry_load_partition(Relation rel, Relation root,
+											 Oid stamp_function, MemoryContext parent);
+extern bool registry_is_clone(Oid trigger);
 
 extern void registry_init(void);
 extern TrackedTable *registry_lookup(Oid relid);
 extern TrackedTable *registry_require(Oid relid);
 extern TrackedTable *registry_lock(Oid relid, int lockmode);
+extern TrackedTable *registry_lookup_rows(Oid relid, TrackedTable **layout);
+extern TrackedTable *registry_partition(Relation rel, TrackedTable *root);
 extern TrackedTable *registry_find(const char *entity_type, bool missing_ok);
 extern List *registry_all(void);
 extern bool registry_is_inherited(Relation rel);

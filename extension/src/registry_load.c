@@ -287,6 +287,8 @@ load_setting(TrackedTable *t, const char *arg, bool columns)
 			t->camel = (strcmp(value, "camel") == 0);
 		else if (strcmp(name, "conflict") == 0)
 			load_policy(t, value);
+		else if (strcmp(name, "replicated") == 0)
+			t->replicated = true;
 		else if (strcmp(name, "utc") == 0)
 			t->utc = (strcmp(value, "true") == 0);
 		return;
@@ -313,10 +315,36 @@ load_setting(TrackedTable *t, const char *arg, bool columns)
 	{
 		att = named_column(t, name, value);
 		t->nkeys_tracked++;
-		if (att && !tracked_column(t, att)->key)
+		if (OidIsValid(t->root))
+		{
+			if (att && t->nkeys < INDEX_MAX_KEYS)
+				t->keys[t->nkeys++] = att;
+		}
+		else if (att && !tracked_column(t, att)->key)
 			set_broken(t, pstrdup("its primary key has changed"));
 	}
 	pfree(name);
+}
+
+/* a row of pg_trigger, copied; an error if there is none */
+static HeapTuple
+read_trigger(Oid trigger)
+{
+	Relation	rel = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(trigger));
+	scan = systable_beginscan(rel, TriggerOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "could not find trigger %u", trigger);
+	tuple = heap_copytuple(tuple);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return tuple;
 }
 
 /*
@@ -326,21 +354,28 @@ load_setting(TrackedTable *t, const char *arg, bool columns)
 static TransactionId
 trigger_xmin(Oid trigger)
 {
-	Relation	rel = table_open(TriggerRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	TransactionId result = FrozenTransactionId;
+	return HeapTupleHeaderGetXmin(read_trigger(trigger)->t_data);
+}
 
-	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(trigger));
-	scan = systable_beginscan(rel, TriggerOidIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-		result = HeapTupleHeaderGetXmin(tuple->t_data);
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return result;
+/* was it made for a partition, after that of the table above? */
+bool
+registry_is_clone(Oid trigger)
+{
+	return OidIsValid(((Form_pg_trigger) GETSTRUCT(read_trigger(trigger)))->tgparentid);
+}
+
+/* the table whose trigger this one was cloned from, over all levels */
+static Oid
+root_of_trigger(Oid trigger)
+{
+	for (;;)
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(read_trigger(trigger));
+
+		if (!OidIsValid(form->tgparentid))
+			return form->tgrelid;
+		trigger = form->tgparentid;
+	}
 }
 
 /* is there an index of all rows that begins with this column? */
@@ -362,10 +397,12 @@ registry_has_index_on(Relation rel, AttrNumber attnum)
 	return found;
 }
 
-/* does it inherit from a table, or another from it? */
+/* does it inherit from a table, or another, not its partition, from it? */
 bool
 registry_is_inherited(Relation rel)
 {
+	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		return rel->rd_rel->relispartition;
 	/* relhassubclass stays when the last child is gone */
 	return has_superclass(RelationGetRelid(rel)) ||
 		(rel->rd_rel->relhassubclass &&
@@ -412,17 +449,62 @@ has_side_effects(Relation rel)
 	return false;
 }
 
-/*
- * What the table is to us, tracked or not.  palloc'd in a context of its own,
- * which is a child of parent.
- */
-TrackedTable *
-registry_load(Relation rel, Oid stamp_function, MemoryContext parent)
+/* is the table fit for its settings?  Not asked of partitions. */
+static void
+check_fit(TrackedTable *t, Relation rel)
+{
+	if (rel->rd_rel->relispartition || registry_is_inherited(rel) ||
+		rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+		set_broken(t, pstrdup("it has become a partition, part of an inheritance tree, or unlogged"));
+	if (!t->broken && t->nkeys_tracked != t->nkeys)
+		set_broken(t, pstrdup("its primary key has changed"));
+	if (!t->broken && (!t->modified_at || !t->client_id ||
+					   (!t->scope && !t->shared)))
+		set_broken(t, pstrdup("its trigger has no complete settings"));
+}
+
+/* columns and key, as the arguments of the stamp trigger have them */
+static void
+load_settings(TrackedTable *t, Relation rel, Trigger *trigger)
+{
+	int			i;
+
+	t->partitioned = (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE);
+	if (t->entity_type == NULL)
+		t->entity_type = pstrdup(RelationGetRelationName(rel));
+	t->sql_name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+											 RelationGetRelationName(rel));
+	t->tupdesc = CreateTupleDescCopy(RelationGetDescr(rel));
+	load_columns(t, RelationGetDescr(rel));
+	if (OidIsValid(t->root))
+		t->keys = palloc(sizeof(AttrNumber) * INDEX_MAX_KEYS);
+	else if (!load_keys(t, rel))
+		set_broken(t, pstrdup("it has no primary key"));
+	load_clocks(t);
+	for (i = 0; i < trigger->tgnargs; i++)
+		load_setting(t, trigger->tgargs[i], true);
+	if (!OidIsValid(t->root))
+		check_fit(t, rel);
+
+	/* triggers of the partitions' own would have to be looked at one by one */
+	t->has_side_effects = t->partitioned || has_side_effects(rel);
+	t->plain_key = !t->scope ||
+		is_plain_type(tracked_column(t, t->scope)->type);
+	for (i = 0; i < t->nkeys; i++)
+		if (!is_plain_type(tracked_column(t, t->keys[i])->type))
+			t->plain_key = false;
+	for (i = 0; i < t->ncolumns; i++)
+		if (column_is_synced(&t->columns[i]) && t->columns[i].generated)
+			t->has_synced_generated = true;
+}
+
+/* trigger: the one with the settings, NULL; root: see TrackedTable */
+static TrackedTable *
+load(Relation rel, Trigger *trigger, Oid root, MemoryContext parent)
 {
 	MemoryContext context,
 				old;
 	TrackedTable *t;
-	Trigger    *trigger;
 	int			i;
 
 	/* under the current context until complete, so that an error frees it */
@@ -434,7 +516,6 @@ registry_load(Relation rel, Oid stamp_function, MemoryContext parent)
 	t->relid = RelationGetRelid(rel);
 
 	t->utc = true;
-	trigger = find_stamp_trigger(rel, stamp_function);
 	for (i = 0; trigger && i < trigger->tgnargs; i++)
 		load_setting(t, trigger->tgargs[i], false);
 
@@ -444,40 +525,39 @@ registry_load(Relation rel, Oid stamp_function, MemoryContext parent)
 	 */
 	if (t->reg > 0)
 	{
-		t->tracked = true;
-		t->trigger_xmin = trigger_xmin(trigger->tgoid);
-		if (t->entity_type == NULL)
-			t->entity_type = pstrdup(RelationGetRelationName(rel));
-		t->sql_name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-												 RelationGetRelationName(rel));
-		t->tupdesc = CreateTupleDescCopy(RelationGetDescr(rel));
-		load_columns(t, RelationGetDescr(rel));
-		if (!load_keys(t, rel))
-			set_broken(t, pstrdup("it has no primary key"));
-		load_clocks(t);
-		for (i = 0; i < trigger->tgnargs; i++)
-			load_setting(t, trigger->tgargs[i], true);
-		if (rel->rd_rel->relispartition || registry_is_inherited(rel) ||
-			rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
-			set_broken(t, pstrdup("it has become a partition, part of an inheritance tree, or unlogged"));
-		if (!t->broken && t->nkeys_tracked != t->nkeys)
-			set_broken(t, pstrdup("its primary key has changed"));
-		if (!t->broken && (!t->modified_at || !t->client_id ||
-						   (!t->scope && !t->shared)))
-			set_broken(t, pstrdup("its trigger has no complete settings"));
-		t->has_side_effects = has_side_effects(rel);
-		t->plain_key = !t->scope ||
-			is_plain_type(tracked_column(t, t->scope)->type);
-		for (i = 0; i < t->nkeys; i++)
-			if (!is_plain_type(tracked_column(t, t->keys[i])->type))
-				t->plain_key = false;
-		for (i = 0; i < t->ncolumns; i++)
-			if (column_is_synced(&t->columns[i]) && t->columns[i].generated)
-				t->has_synced_generated = true;
+		t->root = root;
+		t->tracked = !OidIsValid(root);
+		if (t->tracked)
+			t->trigger_xmin = trigger_xmin(trigger->tgoid);
+		load_settings(t, rel, trigger);
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextSetParent(context, parent);
 	return t;
+}
+
+/*
+ * What the table is to us, tracked or not.  palloc'd in a context of its own,
+ * which is a child of parent.
+ */
+TrackedTable *
+registry_load(Relation rel, Oid stamp_function, MemoryContext parent)
+{
+	Trigger    *trigger = find_stamp_trigger(rel, stamp_function);
+	Oid			root = InvalidOid;
+
+	if (trigger && rel->rd_rel->relispartition && registry_is_clone(trigger->tgoid))
+		root = root_of_trigger(trigger->tgoid);
+	return load(rel, trigger, root, parent);
+}
+
+/* likewise, of a table as a partition of root, whether it is one or not */
+TrackedTable *
+registry_load_partition(Relation rel, Relation root, Oid stamp_function,
+						MemoryContext parent)
+{
+	return load(rel, find_stamp_trigger(root, stamp_function),
+				RelationGetRelid(root), parent);
 }
 
 TrackedColumn *

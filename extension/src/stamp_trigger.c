@@ -248,6 +248,27 @@ stamp_columns(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new,
 	set_clocks(t, s, clocks_text(t, clocks, stamp));
 }
 
+/* columns of the table that a push writes to, as a partition numbers them */
+static Bitmapset *
+columns_here(TrackedTable *t, Bitmapset *columns)
+{
+	TrackedTable *root;
+	Bitmapset  *result = NULL;
+	int			att = -1;
+
+	if (!OidIsValid(t->root))
+		return columns;
+	root = registry_lookup(t->root);
+	while ((att = bms_next_member(columns, att)) >= 0)
+	{
+		TrackedColumn *c = registry_column_by_name(t, tracked_column(root, att)->name);
+
+		if (c)
+			result = bms_add_member(result, c->attnum);
+	}
+	return result;
+}
+
 /*
  * A push writes the stamps of columns itself, but knows nothing of columns that
  * the user's triggers change beside: those have the row's.
@@ -262,12 +283,47 @@ stamp_columns_beside(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple n
 
 	if (old == NULL || t->policy != POLICY_MERGE)
 		return;
-	beside = bms_difference(changed_columns(t, desc, old, new), push_write->columns);
+	beside = bms_difference(changed_columns(t, desc, old, new),
+							columns_here(t, push_write->columns));
 	if (bms_is_empty(beside))
 		return;
 	clocks = row_clocks(t, desc, new, &stamp);
 	clocks_set(clocks, beside, &stamp);
 	set_clocks(t, s, clocks_text(t, clocks, &stamp));
+}
+
+/*
+ * A row that logical replication brings, with a stamp of the publisher's?
+ * Then it stands as it is, client and all: there as here, a version has one
+ * stamp.  One that the publisher did not stamp is stamped like any other.
+ */
+static bool
+stamp_came_along(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+{
+	bool		isnull;
+
+	if (!t->replicated || SessionReplicationRole != SESSION_REPLICATION_ROLE_REPLICA)
+		return false;
+	if (old)
+		return stamp_raised(t, desc, old, new);
+	heap_getattr(new, t->modified_at, desc, &isnull);
+	return !isnull;
+}
+
+/* likewise for the counter, which the publisher may not have */
+static bool
+version_came_along(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+{
+	Form_pg_attribute att = TupleDescAttr(desc, t->version - 1);
+	bool		isnull,
+				old_null;
+	Datum		value = heap_getattr(new, t->version, desc, &isnull);
+	Datum		before;
+
+	if (isnull || old == NULL)
+		return !isnull;
+	before = heap_getattr(old, t->version, desc, &old_null);
+	return old_null || !datum_image_eq(value, before, att->attbyval, att->attlen);
 }
 
 Datum
@@ -300,17 +356,22 @@ tide_stamp(PG_FUNCTION_ARGS)
 	else
 		new = trigdata->tg_trigtuple;
 	t = registry_lookup(RelationGetRelid(rel));
-	if (t == NULL || !t->tracked)
+	if (t == NULL || (!t->tracked && !OidIsValid(t->root)))
 		return PointerGetDatum(new);
 	if (t->broken)
-		registry_require(t->relid);
+		registry_require(table_of_rows(t));
 
-	if (push_write_is_direct(t->relid))
+	if (push_write_is_direct(table_of_rows(t)))
 	{
 		/* the push chose the stamp; only the counter is ours */
 		if (AttributeNumberIsValid(t->version))
 			set_column(&set, t->version, next_version(t, desc, old, new), false);
 		stamp_columns_beside(t, desc, old, new, &set);
+	}
+	else if (stamp_came_along(t, desc, old, new))
+	{
+		if (AttributeNumberIsValid(t->version) && !version_came_along(t, desc, old, new))
+			set_column(&set, t->version, next_version(t, desc, old, new), false);
 	}
 	else if (old && !synced_column_changed(t, desc, old, new) &&
 			 !stamp_raised(t, desc, old, new))

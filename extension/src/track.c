@@ -37,6 +37,7 @@
 #include "clocks.h"
 #include "records.h"
 #include "decide.h"
+#include "partitions.h"
 #include "pg_tide.h"
 #include "registry.h"
 #include "trackable.h"
@@ -161,6 +162,7 @@ read_options(FunctionCallInfo fcinfo, TrackOptions *o)
 				 errmsg("scope_column is for scopes by foreign keys, which are not supported yet"),
 				 errhint("Leave it out.")));
 	o->add_columns = PG_ARGISNULL(13) || PG_GETARG_BOOL(13);
+	o->replicated = !PG_ARGISNULL(14) && PG_GETARG_BOOL(14);
 }
 
 /* ---------- triggers ---------- */
@@ -168,13 +170,14 @@ read_options(FunctionCallInfo fcinfo, TrackOptions *o)
 static void
 drop_triggers(Oid relid, const char *table)
 {
-	static const char *const names[] = {STAMP_TRIGGER, INSERT_TRIGGER,
-	UPDATE_TRIGGER, DELETE_TRIGGER, TRUNCATE_TRIGGER};
+	static const char *const names[] = {STAMP_TRIGGER, INSERT_TRIGGER, UPDATE_TRIGGER,
+	DELETE_TRIGGER, TRUNCATE_TRIGGER, ROW_TRIGGER, FLUSH_TRIGGER};
 	int			i;
 
 	for (i = 0; i < lengthof(names); i++)
 		if (OidIsValid(get_trigger_oid(relid, names[i], true)))
 			run_ddl(psprintf("DROP TRIGGER %s ON %s", names[i], table));
+	partitions_drop_triggers(relid);
 }
 
 static void
@@ -185,23 +188,12 @@ add_argument(StringInfo args, const char *name, const char *value)
 						 quote_literal_cstr(psprintf("%s=%s", name, value)));
 }
 
-static void
-create_triggers(const char *table, TrackOptions *o, int32 reg, List *keys)
+/* the settings, as arguments of the stamp trigger */
+static char *
+settings_text(TrackOptions *o, int32 reg, List *keys)
 {
-	static const struct
-	{
-		const char *name;
-		const char *event;
-		const char *tables;
-	}			captures[] = {
-		{INSERT_TRIGGER, "AFTER INSERT", "REFERENCING NEW TABLE AS tide_new"},
-		{UPDATE_TRIGGER, "AFTER UPDATE", "REFERENCING OLD TABLE AS tide_old NEW TABLE AS tide_new"},
-		{DELETE_TRIGGER, "AFTER DELETE", "REFERENCING OLD TABLE AS tide_old"},
-		{TRUNCATE_TRIGGER, "BEFORE TRUNCATE", ""}
-	};
 	StringInfoData args;
 	ListCell   *lc;
-	int			i;
 
 	initStringInfo(&args);
 	add_argument(&args, "reg", psprintf("%d", reg));
@@ -218,17 +210,51 @@ create_triggers(const char *table, TrackOptions *o, int32 reg, List *keys)
 	add_argument(&args, "deleted_at", o->deleted_at);
 	add_argument(&args, "naming", o->camel ? "camel" : NULL);
 	add_argument(&args, "utc", o->utc ? NULL : "false");
+	add_argument(&args, "replicated", o->replicated ? "true" : NULL);
 	foreach(lc, o->exclude)
 		add_argument(&args, "exclude", lfirst(lc));
+	return args.data;
+}
 
-	run_ddl(psprintf("CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s"
-					 " FOR EACH ROW EXECUTE FUNCTION tide.stamp(%s)",
-					 STAMP_TRIGGER, table, args.data));
-	for (i = 0; i < lengthof(captures); i++)
-		run_ddl(psprintf("CREATE TRIGGER %s %s ON %s %s"
-						 " FOR EACH STATEMENT EXECUTE FUNCTION tide.capture()",
-						 captures[i].name, captures[i].event, table,
-						 captures[i].tables));
+static void
+create_trigger(const char *table, const char *name, bool always, const char *event,
+			   const char *action)
+{
+	run_ddl(psprintf("CREATE TRIGGER %s %s ON %s %s", name, event, table, action));
+	if (always)
+		run_ddl(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s", table, name));
+}
+
+static void
+create_triggers(const char *table, bool partitioned, TrackOptions *o, int32 reg, List *keys)
+{
+	create_trigger(table, STAMP_TRIGGER, o->replicated, "BEFORE INSERT OR UPDATE",
+				   psprintf("FOR EACH ROW EXECUTE FUNCTION tide.stamp(%s)",
+							settings_text(o, reg, keys)));
+	if (partitioned || o->replicated)
+	{
+		create_trigger(table, ROW_TRIGGER, o->replicated, "AFTER INSERT OR UPDATE OR DELETE",
+					   "FOR EACH ROW EXECUTE FUNCTION tide.capture_row()");
+		create_trigger(table, FLUSH_TRIGGER, false, "AFTER INSERT OR UPDATE OR DELETE",
+					   "FOR EACH STATEMENT EXECUTE FUNCTION tide.capture_row()");
+	}
+	else
+	{
+		create_trigger(table, INSERT_TRIGGER, false, "AFTER INSERT",
+					   "REFERENCING NEW TABLE AS tide_new"
+					   " FOR EACH STATEMENT EXECUTE FUNCTION tide.capture()");
+		create_trigger(table, UPDATE_TRIGGER, false, "AFTER UPDATE",
+					   "REFERENCING OLD TABLE AS tide_old NEW TABLE AS tide_new"
+					   " FOR EACH STATEMENT EXECUTE FUNCTION tide.capture()");
+		create_trigger(table, DELETE_TRIGGER, false, "AFTER DELETE",
+					   "REFERENCING OLD TABLE AS tide_old"
+					   " FOR EACH STATEMENT EXECUTE FUNCTION tide.capture()");
+	}
+	if (partitioned)
+		partitions_create_triggers(o->relid, o->replicated);
+	else
+		create_trigger(table, TRUNCATE_TRIGGER, o->replicated, "BEFORE TRUNCATE",
+					   "FOR EACH STATEMENT EXECUTE FUNCTION tide.capture()");
 }
 
 /* ---------- track ---------- */
@@ -322,6 +348,7 @@ tide_track(PG_FUNCTION_ARGS)
 	TrackedTable *before;
 	int32		reg;
 	bool		fresh;
+	bool		partitioned;
 
 	read_options(fcinfo, &o);
 
@@ -337,6 +364,7 @@ tide_track(PG_FUNCTION_ARGS)
 	trackable_check_settings(rel, &o, keys);
 	notice_missing_index(rel, &o, keys);
 	table = relation_sql(rel);
+	partitioned = (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE);
 	relation_close(rel, NoLock);	/* the lock stays; DDL wants no other user */
 
 	before = registry_lookup(o.relid);
@@ -346,7 +374,7 @@ tide_track(PG_FUNCTION_ARGS)
 	SPI_connect();
 	add_missing_columns(table, &o);
 	drop_triggers(o.relid, table);
-	create_triggers(table, &o, reg, keys);
+	create_triggers(table, partitioned, &o, reg, keys);
 	SPI_finish();
 
 	if (fresh)
@@ -365,6 +393,8 @@ tide_untrack(PG_FUNCTION_ARGS)
 
 	check_owner(rel);
 	t = registry_lookup(relid);
+	if (OidIsValid(t->root))
+		registry_require(relid);	/* says which table to name */
 	if (!t->tracked)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -451,8 +481,8 @@ tide_tracked_tables(PG_FUNCTION_ARGS)
 	foreach(lc, registry_all())
 	{
 		TrackedTable *t = lfirst(lc);
-		Datum		values[14] = {0};
-		bool		nulls[14] = {false};
+		Datum		values[15] = {0};
+		bool		nulls[15] = {false};
 
 		values[0] = ObjectIdGetDatum(t->relid);
 		values[1] = CStringGetTextDatum(t->entity_type);
@@ -466,10 +496,11 @@ tide_tracked_tables(PG_FUNCTION_ARGS)
 		values[9] = CStringGetTextDatum(t->camel ? "camel" : "as_is");
 		values[10] = BoolGetDatum(t->utc);
 		values[11] = excluded_names(t);
-		values[12] = Int32GetDatum(t->reg);
-		nulls[13] = !t->broken;
+		values[12] = BoolGetDatum(t->replicated);
+		values[13] = Int32GetDatum(t->reg);
+		nulls[14] = !t->broken;
 		if (t->broken)
-			values[13] = CStringGetTextDatum(t->broken_why);
+			values[14] = CStringGetTextDatum(t->broken_why);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -15,6 +15,8 @@
 #include "access/transam.h"
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
@@ -52,15 +54,64 @@ refuse(Relation rel, int code, const char *why, const char *hint)
 			 errhint("%s", hint)));
 }
 
+/*
+ * A partition, of those that the root has or of one that it gets: its rows
+ * are rows of the root.
+ */
+void
+trackable_check_partition(Relation root, Relation partition)
+{
+	const char *problem = NULL;
+
+	if (partition->rd_rel->relkind == RELKIND_FOREIGN_TABLE)
+		problem = "is a foreign table: what others change there goes unnoticed";
+	else if (partition->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+		problem = "is temporary or unlogged: its rows can vanish without a trace that clients could be told of";
+	if (problem)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("partition \"%s\" of \"%s\" cannot be synced: it %s",
+						RelationGetRelationName(partition), RelationGetRelationName(root),
+						problem),
+				 errhint("Make it an ordinary table, or keep it out of \"%s\".",
+						 RelationGetRelationName(root))));
+}
+
+/* the table and all below it, locked, each one fit to be in it */
+static void
+check_partitions(Relation root)
+{
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(RelationGetRelid(root), ShareRowExclusiveLock, NULL))
+	{
+		Relation	partition = relation_open(lfirst_oid(lc), NoLock);
+
+		trackable_check_partition(root, partition);
+		relation_close(partition, NoLock);
+	}
+}
+
+static void
+refuse_partition(Relation rel)
+{
+	Oid			root = llast_oid(get_partition_ancestors(RelationGetRelid(rel)));
+	char	   *name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(root)),
+												  get_rel_name(root));
+
+	refuse(rel, ERRCODE_WRONG_OBJECT_TYPE, "it is a partition",
+		   psprintf("Track the table that it is part of: SELECT tide.track(%s, ...).",
+					quote_literal_cstr(name)));
+}
+
 void
 trackable_check_relation(Relation rel)
 {
-	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ||
-		rel->rd_rel->relispartition)
-		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
-			   "partitioned tables and partitions are not supported yet",
-			   "Track a table that is not partitioned.");
-	if (rel->rd_rel->relkind != RELKIND_RELATION)
+	if (rel->rd_rel->relispartition)
+		refuse_partition(rel);
+	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		check_partitions(rel);
+	else if (rel->rd_rel->relkind != RELKIND_RELATION)
 		refuse(rel, ERRCODE_WRONG_OBJECT_TYPE, "it is not a table",
 			   "Views, foreign tables and the like have no rows of their own; track the table behind it.");
 	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
@@ -109,7 +160,8 @@ trackable_check_key(Relation rel)
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 		int			i;
 
-		if (index->rd_index->indisprimary)
+		/* that of a partitioned table is not, while a partition lacks it */
+		if (index->rd_index->indisprimary && index->rd_index->indisvalid)
 			for (i = 0; i < index->rd_index->indnkeyatts; i++)
 			{
 				Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel),

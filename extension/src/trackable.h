@@ -28,11 +28,13 @@ typedef struct TrackOptions
 	bool		utc;
 	List	   *exclude;		/* of char * */
 	bool		add_columns;
+	bool		replicated;
 	List	   *added;			/* "ADD COLUMN ..." to be run */
 } TrackOptions;
 
 /* each raises an error, with a hint, for what cannot be tracked */
 extern void trackable_check_relation(Relation rel);
+extern void trackable_check_partition(Relation root, Relation partition);
 extern List *trackable_check_key(Relation rel); /* names of the key's columns */
 extern void trackable_check_scope(Relation rel, TrackOptions *o);
 

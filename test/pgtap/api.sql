@@ -14,7 +14,7 @@ SELECT ok((SELECT NOT extrelocatable FROM pg_extension WHERE extname = 'pg_tide'
 -- whether PUBLIC may execute it
 CREATE TEMP TABLE promised (name name, args text, result text, everybody boolean);
 INSERT INTO promised VALUES
-	('track', 'relation regclass, entity_type text DEFAULT NULL::text, scope text DEFAULT NULL::text, shared boolean DEFAULT false, conflict text DEFAULT ''last_write_wins''::text, modified_at name DEFAULT NULL::name, client_id name DEFAULT NULL::name, version name DEFAULT NULL::name, deleted_at name DEFAULT NULL::name, naming text DEFAULT ''as_is''::text, utc boolean DEFAULT true, exclude name[] DEFAULT ''{}''::name[], scope_column name DEFAULT NULL::name, add_columns boolean DEFAULT true', 'void', true),
+	('track', 'relation regclass, entity_type text DEFAULT NULL::text, scope text DEFAULT NULL::text, shared boolean DEFAULT false, conflict text DEFAULT ''last_write_wins''::text, modified_at name DEFAULT NULL::name, client_id name DEFAULT NULL::name, version name DEFAULT NULL::name, deleted_at name DEFAULT NULL::name, naming text DEFAULT ''as_is''::text, utc boolean DEFAULT true, exclude name[] DEFAULT ''{}''::name[], scope_column name DEFAULT NULL::name, add_columns boolean DEFAULT true, replicated boolean DEFAULT false', 'void', true),
 	('untrack', 'relation regclass, drop_columns boolean DEFAULT false', 'void', true),
 	('upsert', 'relation regclass, data jsonb, modified_at timestamp with time zone DEFAULT NULL::timestamp with time zone, client_id text DEFAULT NULL::text', 'tide.verdict', true),
 	('delete', 'relation regclass, key jsonb, modified_at timestamp with time zone DEFAULT NULL::timestamp with time zone, client_id text DEFAULT NULL::text', 'tide.verdict', true),
@@ -38,7 +38,7 @@ SELECT ok(NOT prosecdef, format('%s runs with its caller''s rights', oid::regpro
 SELECT isnt(obj_description(oid, 'pg_proc'), NULL, format('%s has a comment', oid::regprocedure)) FROM pg_proc WHERE pronamespace = 'tide'::regnamespace;
 -- what reads and writes inside must not be moved about by the planner
 SELECT volatility_is('tide', name, 'volatile') FROM unnest('{track,untrack,upsert,delete,push,pull,changes,cursor}'::name[]) name;
-SELECT is(prorettype::regtype::text, 'trigger', format('tide.%s() is a trigger function', proname)) FROM pg_proc WHERE pronamespace = 'tide'::regnamespace AND proname IN ('stamp', 'capture');
+SELECT is(prorettype::regtype::text, 'trigger', format('tide.%s() is a trigger function', proname)) FROM pg_proc WHERE pronamespace = 'tide'::regnamespace AND proname IN ('stamp', 'capture', 'capture_row');
 
 -- the verdict, and the view of tracked tables
 SELECT is((SELECT string_agg(attname || ' ' || atttypid::regtype, ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'tide.verdict'::regclass AND attnum > 0),
