@@ -236,18 +236,26 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.push(jsonb, text[], text, text, boolean)
 IS 'apply a batch of changes; what cannot be stored is named and harms no other change';
 
-CREATE VIEW tide.conflicts AS
+CREATE FUNCTION tide.conflict_is_visible(relid oid, scope text, subject text)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'tide_conflict_is_visible'
+LANGUAGE C STABLE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.conflict_is_visible(oid, text, text)
+IS 'may the caller see a conflict of this table and scope, which this user has pushed? for the view tide.conflicts';
+
+CREATE VIEW tide.conflicts WITH (security_barrier) AS
 SELECT c.id, c.at, CAST(c.relid AS pg_catalog.regclass) AS relation, c.key, c.scope, c.kind,
 	c.lost, c.lost_is_delete, c.lost_modified_at, c.lost_client_id,
 	c.stood, c.stood_modified_at, c.stood_client_id, c.role, c.subject
-FROM tide.conflict c WHERE c.kind OPERATOR(pg_catalog.<>) 'adjusted';
-COMMENT ON VIEW tide.conflicts IS 'versions that lost, each with the one that stood, until they are pruned; readable by whom the owner grants it';
+FROM tide.conflict c WHERE c.kind OPERATOR(pg_catalog.<>) 'adjusted'
+	AND tide.conflict_is_visible(c.relid, c.scope, c.subject);
+GRANT SELECT ON tide.conflicts TO PUBLIC;
+COMMENT ON VIEW tide.conflicts IS 'versions that lost, each with the one that stood, until they are pruned: those of the scopes that the caller may sync';
 
 CREATE FUNCTION tide.restore(conflict_id bigint)
 RETURNS tide.verdict
 AS 'MODULE_PATHNAME', 'tide_restore'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-REVOKE EXECUTE ON FUNCTION tide.restore(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION tide.restore(bigint)
 IS 'put a version that lost back, as a change of now and with the caller''s rights on the table';
 

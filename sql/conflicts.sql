@@ -60,26 +60,50 @@ SELECT tide.restore(:cw);
 
 -- excluded columns are in no version that is kept
 SELECT bool_or(lost ? 'secret' OR stood ? 'secret') AS leaks FROM tide.conflicts WHERE relation = 'note'::regclass;
--- nobody but the owner sees them or restores; what is granted on tide.restore acts with the caller's rights
+-- who sees them, and may put them back: nobody without claims, ...
 CREATE ROLE regress_tide_conflicts;
 GRANT USAGE ON SCHEMA conflicts TO regress_tide_conflicts;
+RESET request.jwt.claims;
 SET ROLE regress_tide_conflicts;
 SELECT count(*) FROM tide.conflicts;
 SELECT count(*) FROM tide.conflict;
 SELECT tide.restore(:late);
+-- ... nobody who may not read the table, nor all columns of it, ...
+SET request.jwt.claims = '{"sub": "ann"}';
+SELECT count(*) FROM tide.conflicts;
 RESET ROLE;
-GRANT EXECUTE ON FUNCTION tide.restore(bigint) TO regress_tide_conflicts;
+GRANT SELECT (id, user_id, title) ON note TO regress_tide_conflicts;
 SET ROLE regress_tide_conflicts;
-SELECT v.status, v.code FROM tide.restore(:late) v;
+SELECT count(*) FROM tide.conflicts;
 RESET ROLE;
 GRANT ALL ON note TO regress_tide_conflicts;
+-- ... of another's scope, whatever is put into the WHERE, ...
 SET ROLE regress_tide_conflicts;
+CREATE FUNCTION pg_temp.peek(text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS $$ BEGIN RAISE NOTICE 'peeked at %', $1; RETURN true; END $$;
 SET request.jwt.claims = '{"sub": "bob"}';
-SELECT v.status, v.code FROM tide.restore(:late) v;
+SELECT count(*) FROM tide.conflicts WHERE pg_temp.peek(scope);
+SELECT tide.restore(:late);
+-- ... but who may sync the scope
 SET request.jwt.claims = '{"sub": "ann"}';
+SELECT bool_and(scope = 'ann') AS mine, count(*) FILTER (WHERE id = :late) AS late FROM tide.conflicts;
 SELECT v.status, v.data->>'title' AS title FROM tide.restore(:late) v;
 RESET ROLE;
 SELECT id, user_id, title FROM note ORDER BY id;
-REVOKE EXECUTE ON FUNCTION tide.restore(bigint) FROM regress_tide_conflicts;
+-- where row security decides about rows: who pushed it
+ALTER TABLE note ENABLE ROW LEVEL SECURITY;
+CREATE POLICY all_of_it ON note USING (true);
+SELECT push('note', 3, 'mine', '2020-01-01T00:00:02Z');
+RESET request.jwt.claims;
+SELECT push('note', 3, 'the backend''s', '2020-01-01T00:00:02.5Z');
+SET request.jwt.claims = '{"sub": "ann"}';
+SET ROLE regress_tide_conflicts;
+SELECT lost->>'title' AS lost, subject FROM tide.conflicts ORDER BY id DESC LIMIT 1;
+RESET ROLE;
+-- a row that has moved since: neither scope's, for both versions are in it
+SELECT tide.track('note', scope => 'user_id', modified_at => 'at', client_id => 'by', exclude => '{secret}', conflict => 'client_wins');
+RESET request.jwt.claims;
+SELECT tide.push('{"changes": [{"entityType": "note", "entityId": 3, "data": {"user_id": "bob", "title": "moved"}, "lastModifiedAt": "2020-01-01T00:00:03Z"}]}') -> 'summary' AS moved;
+SELECT scope IS NULL AS nobodys, lost->>'user_id' AS lost, stood->>'user_id' AS stood FROM tide.conflicts ORDER BY id DESC LIMIT 1;
+DROP FUNCTION pg_temp.peek;
 DROP SCHEMA conflicts CASCADE;
 DROP ROLE regress_tide_conflicts;

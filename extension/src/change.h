@@ -151,6 +151,8 @@ extern void apply_group(Push *push, PushTable *table, List *changes, bool is_del
 extern void conflicts_load_known(Push *push, PushTable *table, List *changes);
 extern void conflicts_keep_rows(Push *push, PushTable *table, List *changes);
 extern void conflicts_record(Push *push);
+extern bool conflict_is_visible(const Access *access, Oid relid, const char *scope,
+								const char *subject);
 extern char *change_json(Change *c, Bitmapset *columns, bool with_stamp);
 
 /* resolve.c */

@@ -12,18 +12,25 @@
 #include "postgres.h"
 
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/acl.h"
 #include "utils/json.h"
+#include "utils/rls.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 #include "change.h"
 #include "changelog.h"
 #include "merge.h"
+#include "pg_tide.h"
 #include "records.h"
 #include "pull.h"
 #include "wire.h"
+
+PG_FUNCTION_INFO_V1(tide_conflict_is_visible);
 
 /* which of these changes were judged before, as committed by now */
 void
@@ -221,6 +228,32 @@ adjustment_of(Change *c, Conflict *conflict)
 	return true;
 }
 
+/*
+ * A conflict shows both versions, so it is seen in one scope only if they both
+ * are: NULL, everybody's who may see everything, if the row has moved.
+ */
+static void
+settle_scope(Change *c, Conflict *conflict)
+{
+	TrackedTable *t = c->table->t;
+	PullItem   *item = c->entity;
+	char	   *now;
+
+	if (t->shared || conflict->scope == NULL || item == NULL || !item->have_row)
+		return;
+	now = item->nulls[t->scope - 1] ? NULL :
+		wire_scope_text(t, item->values[t->scope - 1]);
+	if (now == NULL || strcmp(now, conflict->scope) != 0)
+		conflict->scope = NULL;
+}
+
+static void
+write_conflict(Push *push, Change *c, Conflict *conflict)
+{
+	settle_scope(c, conflict);
+	conflict_write(c->table->t, conflict, push->access.subject);
+}
+
 /* after the rows were read as they now stand */
 void
 conflicts_record(Push *push)
@@ -236,9 +269,61 @@ conflicts_record(Push *push)
 		if (c->verdict == VERDICT_FAILED)
 			continue;
 		if (overruled_by(push, c, &conflict))
-			conflict_write(c->table->t, &conflict, push->access.subject);
+			write_conflict(push, c, &conflict);
 		if (conflict_of(push, c, &conflict) || adjustment_of(c, &conflict))
-			conflict_write(c->table->t, &conflict, push->access.subject);
+			write_conflict(push, c, &conflict);
 	}
 	wire_end(level);
+}
+
+/* ---------- who may see them ---------- */
+
+/*
+ * A conflict is seen by who may read the whole table and sync the row's scope.
+ * Where row security says which rows those are, it cannot be asked about
+ * versions that are no rows any more: then by who pushed the change, who has
+ * been told.  What is left of a table that is gone is for superusers.
+ */
+bool
+conflict_is_visible(const Access *access, Oid relid, const char *scope,
+					const char *subject)
+{
+	TrackedTable *t;
+	TableScopes scopes;
+
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		return superuser();
+	t = registry_lookup(relid);
+	if (!t->tracked || t->broken)
+		return superuser();
+	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		return false;
+	if (check_enable_rls(relid, InvalidOid, true) == RLS_ENABLED &&
+		(subject == NULL || access->subject == NULL ||
+		 strcmp(subject, access->subject) != 0))
+		return false;
+	access_table_scopes(access, t, &scopes);
+	return access_has_text(&scopes, scope);
+}
+
+/* (relid, scope, subject); for the view tide.conflicts */
+Datum
+tide_conflict_is_visible(PG_FUNCTION_ARGS)
+{
+	Access	   *access = fcinfo->flinfo->fn_extra;
+
+	if (access == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+
+		access = palloc(sizeof(Access));
+		access_resolve(NULL, access);
+		fcinfo->flinfo->fn_extra = access;
+		MemoryContextSwitchTo(old);
+	}
+	if (PG_ARGISNULL(0))
+		PG_RETURN_BOOL(false);
+	PG_RETURN_BOOL(conflict_is_visible(access, PG_GETARG_OID(0),
+									   tide_text_argument(fcinfo, 1),
+									   tide_text_argument(fcinfo, 2)));
 }

@@ -580,7 +580,9 @@ tide_restore(PG_FUNCTION_ARGS)
 	settle_client_id(&push);
 	push.restoring = true;
 	conflict = conflict_by_id(id);
-	if (conflict == NULL)
+	if (conflict == NULL ||
+		!conflict_is_visible(&push.access, conflict->relid, conflict->scope,
+							 conflict->subject))
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("there is no conflict " INT64_FORMAT, id),

@@ -301,7 +301,8 @@ conflict_by_id(int64 id)
 	values[0] = Int64GetDatum(id);
 	SPI_connect();
 	owner_run(&plan,
-			  "SELECT c.relid, c.key, CAST(c.lost AS pg_catalog.text), c.lost_is_delete"
+			  "SELECT c.relid, c.key, CAST(c.lost AS pg_catalog.text), c.lost_is_delete,"
+			  " c.scope, c.subject"
 			  " FROM tide.conflict c WHERE c.id OPERATOR(pg_catalog.=) $1"
 			  " AND c.kind OPERATOR(pg_catalog.<>) 'adjusted'",
 			  1, types, values, NULL, InvalidSnapshot, true);
@@ -318,6 +319,8 @@ conflict_by_id(int64 id)
 		c->key = owner_column_text(tuple, desc, 2);
 		c->lost = owner_column_text(tuple, desc, 3);
 		c->lost_is_delete = DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull));
+		c->scope = owner_column_text(tuple, desc, 5);
+		c->subject = owner_column_text(tuple, desc, 6);
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();

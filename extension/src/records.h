@@ -46,6 +46,7 @@ typedef struct Conflict
 	Oid			relid;
 	char	   *key;
 	char	   *scope;
+	char	   *subject;		/* who pushed; NULL: no user, or not read */
 	const char *kind;
 	char	   *lost;			/* JSON, NULL: none */
 	bool		lost_is_delete;

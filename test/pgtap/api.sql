@@ -25,7 +25,7 @@ INSERT INTO promised VALUES
 	('touch', 'relation regclass, keys jsonb', 'bigint', true),
 	('prune', 'keep interval DEFAULT ''30 days''::interval', 'bigint', false),
 	('maintain', '', 'bigint', false),
-	('restore', 'conflict_id bigint', 'tide.verdict', false),
+	('restore', 'conflict_id bigint', 'tide.verdict', true),
 	('check', '', 'TABLE(severity text, object text, problem text, hint text)', true),
 	('schema', '', 'json', true),
 	('protocol', '', 'integer', true),
@@ -48,7 +48,7 @@ SELECT has_column('tide', 'tracked', name, format('tide.tracked shows %s', name)
 	FROM unnest('{relation,entity_type,scope,shared,conflict,modified_at,client_id,version,deleted_at,naming,utc,exclude}'::name[]) name;
 SELECT ok(has_table_privilege('public', 'tide.tracked', 'SELECT'), 'everybody may read tide.tracked');
 SELECT has_view('tide', 'conflicts', 'there is the view tide.conflicts');
-SELECT ok(NOT has_table_privilege('public', 'tide.conflicts', 'SELECT'), 'nobody may read tide.conflicts before its owner grants it');
+SELECT ok(has_table_privilege('public', 'tide.conflicts', 'SELECT'), 'everybody may read tide.conflicts, which shows the caller''s scopes');
 
 -- tide's own tables are readable by nobody but their owner
 SELECT ok(NOT has_any_column_privilege('public', c.oid, 'SELECT') AND NOT has_table_privilege('public', c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER'), format('nobody reads or writes %s', c.oid::regclass))
