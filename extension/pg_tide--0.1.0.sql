@@ -109,6 +109,19 @@ CREATE TABLE tide.sample (
 CREATE INDEX sample_at ON tide.sample (at);
 COMMENT ON TABLE tide.sample IS 'which transactions were visible at a time, about one a minute while there are writes';
 
+CREATE TABLE tide.generation (
+	id			bigint NOT NULL,
+	position	pg_catalog.pg_lsn NOT NULL,
+	first_xid	pg_catalog.xid8 NOT NULL,
+	started_at	timestamptz NOT NULL,
+	xid			pg_catalog.xid8 PRIMARY KEY
+);
+COMMENT ON TABLE tide.generation IS 'starts of the server, by which cursors of another copy of the database are told';
+COMMENT ON COLUMN tide.generation.id IS 'random; in cursors. It can be there more than once, with the same contents';
+COMMENT ON COLUMN tide.generation.position IS 'no WAL of this start is before it; 0: not known';
+COMMENT ON COLUMN tide.generation.first_xid IS 'cursors of earlier starts have seen no transaction from this one on';
+COMMENT ON COLUMN tide.generation.xid IS 'transaction that registered it: generations are in this order';
+
 -- ---------------------------------------------------------------------
 -- Tracking
 -- ---------------------------------------------------------------------
@@ -327,6 +340,13 @@ REVOKE EXECUTE ON FUNCTION tide.maintain() FROM PUBLIC;
 COMMENT ON FUNCTION tide.maintain()
 IS 'prune what is older than pg_tide.retention, a bounded piece at a time; for a timer, such as the gateway''s';
 
+CREATE FUNCTION tide.register()
+RETURNS void
+AS 'MODULE_PATHNAME', 'tide_register'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.register()
+IS 'take note of this start of the server, so that a read-only transaction can pull; who writes does it anyhow';
+
 CREATE FUNCTION tide.check()
 RETURNS TABLE (severity text, object text, problem text, hint text)
 AS 'MODULE_PATHNAME', 'tide_check'
@@ -351,3 +371,6 @@ RETURNS integer
 AS 'MODULE_PATHNAME', 'tide_protocol'
 LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION tide.protocol() IS 'major version of the wire protocol that this extension speaks';
+
+-- whoever pulls first may be read-only
+SELECT tide.register();

@@ -36,7 +36,7 @@ SELECT p.oid::regprocedure AS "not for everybody" FROM members JOIN pg_proc p ON
 	WHERE NOT has_function_privilege('public', p.oid, 'EXECUTE') ORDER BY p.oid::regprocedure::text COLLATE "C";
 -- volatility, strictness and parallel safety are stated as they are
 SELECT p.proname, provolatile AS volatile, proparallel AS parallel, proisstrict AS strict, proretset AS set FROM members JOIN pg_proc p ON classid = 'pg_proc'::regclass AND objid = p.oid
-	WHERE p.proname IN ('track', 'untrack', 'upsert', 'delete', 'push', 'pull', 'changes', 'cursor', 'schema', 'protocol', 'stamp', 'capture', 'unrestricted') ORDER BY p.proname::text COLLATE "C";
+	WHERE p.proname IN ('track', 'untrack', 'upsert', 'delete', 'push', 'pull', 'changes', 'cursor', 'schema', 'protocol', 'register', 'stamp', 'capture', 'unrestricted') ORDER BY p.proname::text COLLATE "C";
 -- the settings: who may set them
 LOAD 'pg_tide';
 SELECT name, context, vartype, boot_val FROM pg_settings WHERE name LIKE 'pg\_tide.%' ORDER BY name::text COLLATE "C";

@@ -22,6 +22,7 @@
 
 #include "compat.h"
 #include "changelog.h"
+#include "generation.h"
 #include "history.h"
 #include "owner.h"
 
@@ -162,6 +163,7 @@ changelog_append(TrackedTable *t, const char *scope, const char *client_id,
 	if (client_id == NULL)
 		nulls[5] = 'n';
 
+	generation_register();
 	SPI_connect();
 	sample_if_due();
 	owner_run(&plan,
@@ -201,6 +203,7 @@ changelog_append_many(TrackedTable *t, LogEntry *entries, int n)
 	Oid			sequence = owner_relation("log_seq");
 	int			i;
 
+	generation_register();
 	SPI_connect();
 	sample_if_due();
 	desc = entries_desc();

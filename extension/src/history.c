@@ -10,7 +10,8 @@
  * that went on counting would skip them.  So a cursor carries the WAL position
  * at which it was made, and that position is flushed before the cursor leaves:
  * whatever history has this position on its timeline has the transactions the
- * cursor speaks of.
+ * cursor speaks of.  That the timeline is the same one, and not that of a copy
+ * which ran on by itself, is told by the generation (generation.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -27,6 +28,7 @@
 #include "utils/snapmgr.h"
 
 #include "compat.h"
+#include "generation.h"
 #include "history.h"
 
 /* the branches that led to timeline "cached_timeline"; it seldom changes */
@@ -91,7 +93,7 @@ history_stamp_cursor(Cursor *cursor)
 	cursor->history = history_identity();
 	cursor->timeline = TideCurrentTimeLine();
 	cursor->position = insert_position();
-	cursor->generation = 0;
+	cursor->generation = generation_current();
 	XLogFlush(cursor->position);
 }
 
@@ -139,27 +141,50 @@ position_is_ours(TimeLineID timeline, XLogRecPtr position)
 	return XLogRecPtrIsInvalid(end) || position <= end;
 }
 
-const char *
-history_mismatch(const Cursor *cursor)
+/*
+ * Where the current timeline branched off; 0 if it is the first.  WAL that this
+ * server writes is not before it.
+ */
+XLogRecPtr
+history_timeline_start(void)
 {
-	uint64		next_xid;
+	TimeLineID	current = TideCurrentTimeLine();
+	ListCell   *lc;
+
+	foreach(lc, timeline_branches(current))
+	{
+		TimeLineHistoryEntry *entry = lfirst(lc);
+
+		if (entry->tli == current)
+			return entry->begin;
+	}
+	return InvalidXLogRecPtr;
+}
+
+bool
+history_is_other(const Cursor *cursor)
+{
+	return cursor->history != history_identity();
+}
+
+/*
+ * To be called after generation_register.  A generation of 0 is that of a
+ * cursor which no server has made.
+ */
+bool
+history_is_lost(const Cursor *cursor)
+{
+	uint64		xmax = cursor->seen.xmax;
 
 	history_require_primary();
 
-	if (cursor->history != history_identity())
-		return "other_database";
-	if (!position_is_ours(cursor->timeline, cursor->position))
-		return "history_lost";
-	/* generations are not registered yet, so none can be known */
-	if (cursor->generation != 0)
-		return "history_lost";
+	if (cursor->phase == CURSOR_IN_LOG)
+		xmax = Max(xmax, cursor->target.xmax);
 
-	/* ids from the future: of transactions that did not happen here */
-	next_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
-	if (cursor->seen.xmax > next_xid ||
-		(cursor->phase == CURSOR_IN_LOG && cursor->target.xmax > next_xid))
-		return "history_lost";
-	return NULL;
+	/* ids from the future are of transactions that did not happen here */
+	return !position_is_ours(cursor->timeline, cursor->position) ||
+		!generation_reached(cursor->generation, cursor->position, xmax) ||
+		xmax > U64FromFullTransactionId(ReadNextFullTransactionId());
 }
 
 /*

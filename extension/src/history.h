@@ -15,8 +15,13 @@
 /* fills history, timeline, position (flushed), generation */
 extern void history_stamp_cursor(Cursor *cursor);
 
-/* NULL if the cursor is good here, else why not (a word: resetReason) */
-extern const char *history_mismatch(const Cursor *cursor);
+/* is the cursor of another database, or another server? */
+extern bool history_is_other(const Cursor *cursor);
+
+/* is what it has seen beyond what this history of the database has? */
+extern bool history_is_lost(const Cursor *cursor);
+
+extern XLogRecPtr history_timeline_start(void);
 
 /* raises an error on a hot standby */
 extern void history_require_primary(void);

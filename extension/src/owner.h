@@ -3,8 +3,8 @@
  * owner.h
  *	  Statements on pg_tide's own tables, as their owner.
  *
- * For changelog.c and records.c only: keys and scopes have to be text by then,
- * converted with the rights of whom they come from.
+ * For changelog.c, generation.c and records.c only: keys and scopes have to be
+ * text by then, converted with the rights of whom they come from.
  *
  *-------------------------------------------------------------------------
  */

@@ -33,6 +33,7 @@
 #include "changelog.h"
 #include "records.h"
 #include "errors.h"
+#include "generation.h"
 #include "history.h"
 #include "pg_tide.h"
 #include "pull.h"
@@ -417,17 +418,21 @@ is_reading_something_else(Pull *pull, const Cursor *cursor)
 static const char *
 reason_to_start_over(Pull *pull, const Cursor *cursor)
 {
-	const char *reason = history_mismatch(cursor);
 	Horizon		horizon;
 
-	if (reason == NULL && horizon_read(pull->snapshot, &horizon) &&
+	if (history_is_other(cursor))
+		return "other_database";
+	/* before the history: generations, too, are forgotten */
+	if (horizon_read(pull->snapshot, &horizon) &&
 		snapshot_is_expired(&cursor->seen, &horizon))
-		reason = "expired";
-	if (reason == NULL && is_tracked_anew(pull, cursor))
-		reason = "tracked_anew";
-	if (reason == NULL && is_reading_something_else(pull, cursor))
-		reason = "asked_anew";
-	return reason;
+		return "expired";
+	if (history_is_lost(cursor))
+		return "history_lost";
+	if (is_tracked_anew(pull, cursor))
+		return "tracked_anew";
+	if (is_reading_something_else(pull, cursor))
+		return "asked_anew";
+	return NULL;
 }
 
 /* ---------- the page ---------- */
@@ -582,6 +587,7 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 		by_time = true;
 	}
 
+	generation_register();
 	pull_open(pull, scopes, entity_types);
 	pull->limit = max_rows;
 	pull_check_scopes(pull);
@@ -618,6 +624,7 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 void
 pull_at_rest(Pull *pull)
 {
+	generation_register();
 	pull_open(pull, NULL, NULL);
 	pull_check_scopes(pull);
 	pull->state.seen = pull->now;

@@ -27,6 +27,7 @@
 #include "changelog.h"
 #include "records.h"
 #include "errors.h"
+#include "generation.h"
 #include "history.h"
 #include "pg_tide.h"
 #include "retention.h"
@@ -261,6 +262,7 @@ open_push(Push *push, ArrayType *scopes, char *client_id)
 	SPI_connect();
 	push->context = CurrentMemoryContext;
 	access_resolve(scopes, &push->access);
+	generation_register();
 	push->client_id = client_id && client_id[0] ? client_id : NULL;
 }
 
@@ -285,7 +287,7 @@ check_horizon(Push *push)
 	{
 		Cursor	   *cursor = cursor_decode(push->cursor);
 
-		if (history_mismatch(cursor) != NULL ||
+		if (history_is_other(cursor) || history_is_lost(cursor) ||
 			(pruned && snapshot_is_expired(&cursor->seen, &horizon)))
 			ereport(ERROR,
 					(errcode(ERRCODE_TIDE_RESYNC_REQUIRED),

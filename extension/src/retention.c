@@ -21,6 +21,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "generation.h"
 #include "history.h"
 #include "pg_tide.h"
 #include "retention.h"
@@ -82,6 +83,7 @@ prune(TimestampTz time, TimestampTz now, int max_statements)
 		ereport(NOTICE, (errmsg("another session is pruning")));
 		return 0;
 	}
+	generation_register();
 	sample_now();
 	if (!horizon_of(time, now, &horizon))
 		return 0;
@@ -101,7 +103,7 @@ prune(TimestampTz time, TimestampTz now, int max_statements)
 		if (n == 0)
 			break;
 	}
-	return removed;
+	return removed + generation_forget(horizon.xid);
 }
 
 Datum

@@ -35,6 +35,8 @@
  */
 #define GRACE				(2 * CLOCK_SECOND)
 
+#define REGISTER_TIMEOUT	(5 * CLOCK_SECOND)
+
 typedef enum Statement
 {
 	STATEMENT_BEGIN_READ,
@@ -95,6 +97,7 @@ struct Connection
 	char	   *conninfo;
 	PGconn	   *link;			/* NULL: not open */
 	bool		prepared[STATEMENT_COUNT];
+	bool		unregistered;	/* a job was told so, see take_error */
 
 	pthread_mutex_t cancel_lock;
 	PGcancel   *cancel;			/* of "link"; protected by cancel_lock */
@@ -163,41 +166,6 @@ connection_create(const char *conninfo)
 	}
 	pthread_mutex_init(&connection->cancel_lock, NULL);
 	return connection;
-}
-
-/* Open, or open again.  False: "problem" has the reason. */
-bool
-connection_open(Connection *connection, char *problem, size_t problem_size)
-{
-	/* what is before dbname is a default that the conninfo may override */
-	const char *keywords[] = {
-		"connect_timeout", "fallback_application_name", "keepalives_idle",
-		"tcp_user_timeout", "dbname", "client_encoding", NULL
-	};
-	const char *values[] = {
-		CONNECT_TIMEOUT, "tide-gateway", "60", "10000",
-		connection->conninfo, "UTF8", NULL
-	};
-	PGconn	   *link;
-
-	connection_close(connection);
-	link = PQconnectdbParams(keywords, values, 1);
-	if (PQstatus(link) != CONNECTION_OK ||
-		PQsetnonblocking(link, 1) != 0 ||
-		PQenterPipelineMode(link) != 1)
-	{
-		copy_first_line(problem, problem_size, PQerrorMessage(link));
-		PQfinish(link);
-		return false;
-	}
-	PQsetNoticeReceiver(link, drop_notice, NULL);
-
-	connection->link = link;
-	memset(connection->prepared, 0, sizeof(connection->prepared));
-	pthread_mutex_lock(&connection->cancel_lock);
-	connection->cancel = PQgetCancel(link);
-	pthread_mutex_unlock(&connection->cancel_lock);
-	return true;
 }
 
 void
@@ -504,6 +472,81 @@ next_result(Connection *connection, int64_t limit)
 	return result;
 }
 
+/*
+ * Have the database take note that its server was started, if nobody has done
+ * that yet: our pulls are read-only, and cannot.  It writes then, so this goes
+ * before the first of them, in a transaction of its own.  What comes of it does
+ * not matter here: where pg_tide is missing, or not to be written to, each job
+ * says so.  False: the connection is lost.
+ */
+static bool
+register_start(Connection *connection)
+{
+	int64_t		limit = clock_now() + REGISTER_TIMEOUT;
+	PGresult   *result;
+	const char *sqlstate;
+
+	connection->step_count = 0;
+	connection->sent = false;
+	if (PQsendQueryParams(connection->link, "SELECT tide.register()", 0, NULL,
+						  NULL, NULL, NULL, 0) != 1 ||
+		PQpipelineSync(connection->link) != 1)
+		return false;
+
+	result = next_result(connection, limit);
+	if (result == NULL)
+		return false;
+	sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	if (sqlstate != NULL)
+		log_event(LOG_DEBUG, "register-failed", "sqlstate", sqlstate, NULL);
+	PQclear(result);
+	PQclear(next_result(connection, limit));
+	return PQstatus(connection->link) == CONNECTION_OK;
+}
+
+/* Open, or open again.  False: "problem" has the reason. */
+bool
+connection_open(Connection *connection, char *problem, size_t problem_size)
+{
+	/* what is before dbname is a default that the conninfo may override */
+	const char *keywords[] = {
+		"connect_timeout", "fallback_application_name", "keepalives_idle",
+		"tcp_user_timeout", "dbname", "client_encoding", NULL
+	};
+	const char *values[] = {
+		CONNECT_TIMEOUT, "tide-gateway", "60", "10000",
+		connection->conninfo, "UTF8", NULL
+	};
+	PGconn	   *link;
+
+	connection_close(connection);
+	link = PQconnectdbParams(keywords, values, 1);
+	if (PQstatus(link) != CONNECTION_OK ||
+		PQsetnonblocking(link, 1) != 0 ||
+		PQenterPipelineMode(link) != 1)
+	{
+		copy_first_line(problem, problem_size, PQerrorMessage(link));
+		PQfinish(link);
+		return false;
+	}
+	PQsetNoticeReceiver(link, drop_notice, NULL);
+
+	connection->link = link;
+	memset(connection->prepared, 0, sizeof(connection->prepared));
+	pthread_mutex_lock(&connection->cancel_lock);
+	connection->cancel = PQgetCancel(link);
+	pthread_mutex_unlock(&connection->cancel_lock);
+
+	connection->unregistered = false;
+	if (!register_start(connection))
+	{
+		snprintf(problem, problem_size, "the connection was lost at once");
+		connection_close(connection);
+		return false;
+	}
+	return true;
+}
+
 static FailedStep
 failed_step(const Step *step)
 {
@@ -544,6 +587,14 @@ take_error(Connection *connection, Job *job, const Step *step,
 	{
 		if (atomic_exchange(&use_prepared, false))
 			log_event(LOG_INFO, "prepared-statements-off", NULL);
+		return RUN_AGAIN;
+	}
+
+	/* behind a pooler the server can be started again without our knowing */
+	if (sqlstate != NULL && strcmp(sqlstate, "TD012") == 0 &&
+		!connection->unregistered)
+	{
+		connection->unregistered = true;
 		return RUN_AGAIN;
 	}
 
@@ -662,6 +713,8 @@ prepare_and_run(Connection *connection, Job *job, int64_t limit)
 {
 	RunResult	outcome = RUN_DONE;
 
+	if (connection->unregistered && !register_start(connection))
+		return RUN_LOST_BEFORE_SENT;
 	connection->by_name = use_prepared;
 	if (!send_prepares(connection, job))
 		return RUN_LOST_BEFORE_SENT;
@@ -703,6 +756,8 @@ connection_run(Connection *connection, Job *job)
 
 	if (!roll_back(connection))
 		connection_close(connection);
+	if (job->failure.status == 0)
+		connection->unregistered = false;
 	if (job->failure.status == 0 && job->reply == NULL)
 		failure_set(&job->failure, 500, "internal_error",
 					"the database gave no reply", NULL);

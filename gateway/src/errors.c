@@ -47,6 +47,8 @@ static const Rule rules[] = {
 	{"TD009", 409, "ambiguous_entity_type", POLICY_KEEP, NULL},
 	{"TD010", 409, "batch_id_reused", POLICY_KEEP, NULL},
 	{"TD011", 400, "too_many_scopes", POLICY_KEEP, NULL},
+	{"TD012", 503, "try_again", POLICY_FIXED,
+	"the database has just been started, try again"},
 	{"TD022", 400, "bad_time", POLICY_KEEP, NULL},
 	{"0A000", 400, "not_supported", POLICY_KEEP, NULL},
 	{"42501", 403, "not_allowed", POLICY_FIXED, "permission denied"},

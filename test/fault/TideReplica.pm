@@ -31,7 +31,7 @@ sub twin
 	return bless { rows => { %{ $self->{rows} } }, since => $self->{since} }, ref $self;
 }
 
-# All pages, each in a transaction as the gateway's.
+# All pages, each in a session as the gateway's.
 sub pull
 {
 	my ($self, $cluster, $database) = @_;
@@ -40,7 +40,7 @@ sub pull
 	{
 		my $since = defined $self->{since} ? "'$self->{since}'" : 'NULL';
 		my $reply = decode_json($cluster->sql($database,
-			'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; '
+			'SELECT FROM tide.register(); BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; '
 			  . "SELECT tide.pull($since, max_rows => 7); COMMIT"));
 		if ($reply->{reset})
 		{

@@ -2,12 +2,13 @@
 #
 # Transaction ids mean something in one history only.  A restart that loses
 # nothing continues it, and so does the promotion of a standby that has it all.
-# An older copy of the data, another database, a clone, a promotion with loss
-# are other histories: the old cursor gives a reset with its reason, and the
-# same reply starts from the beginning.
+# An older copy of the data, also one that ran on, another database, a clone, a
+# promotion with loss are other histories: the old cursor gives a reset with its
+# reason, and the same reply starts from the beginning.
 #
-# Seen to fail with the checks of history_mismatch() left out, when each of the
-# resets was missing, and with the timeline's switch point not looked at.
+# Seen to fail with history_is_other() and history_is_lost() false, when each of
+# the resets was missing, and with the timeline's switch point not looked at.
+# For the mutations of generation.c see the tests they are named at.
 use strict;
 use warnings;
 
@@ -103,15 +104,115 @@ starts_over('an older copy, a cursor of the day after it', 'history_lost', $of_b
 
 # The same copy, started and run on until there is more of everything than the
 # cursor has seen: same identifier, same timeline, a position that is there.
+# (Without the generation's number, generation_reached() true.)
 my $before_copy = $replica->twin;
 change($cluster, 1 + $_ % 9, 2000 + $_) for 1 .. 30;
-TODO:
-{
-	local $TODO = 'needs generations, which come with a later issue';
-	starts_over('an older copy that ran on', 'history_lost', $before_copy);
-}
+starts_over('an older copy that ran on', 'history_lost', $before_copy);
+starts_over('an older copy that ran on, a cursor of the day after', 'history_lost', $of_both);
 
+# and with all that was before forgotten
+$cluster->sql($database, q{SELECT tide.prune('0 s')});
+like($before_copy->twin->pull($cluster, $database)->{reset}, qr/^(history_lost|expired)$/,
+	'an older copy that ran on and pruned: reset');
+# What runs now is never forgotten: sessions know that it was noted.  (Without
+# generation_forget() asking for a next one.)
+my ($kept) = reverse split /\n/, $cluster->sql($database,
+	q{SELECT tide.cursor(); SELECT tide.prune('0 s'); SELECT tide.cursor()});
+$cluster->restart('fast');
+is(TideTest::decode_json($cluster->sql($database, "SELECT tide.pull('$kept')"))->{reset} ? 1 : 0, 0,
+	'pruned and restarted: no reset');
 $replica = TideReplica->new->pull($cluster, $database);
+
+# A copy that was taken of the running server has its generation, too.  A cursor
+# is good there up to where the copy was started.
+my $hot_copy = sub {
+	$cluster->sql('postgres', 'CHECKPOINT');
+	return TideReplica::save_data($cluster);
+};
+my $start_hot_copy = sub {
+	$cluster->down('immediate');
+	TideReplica::restore_data($cluster, $copy);
+	unlink "$cluster->{data}/postmaster.pid";
+	$cluster->up or die $@;
+};
+change($cluster, 1, 2200);
+$replica->pull($cluster, $database);
+$copy = $hot_copy->();
+my $until_copy = $replica->twin;
+change($cluster, 1, 2201);
+continues('of what will be lost', 1);
+$start_hot_copy->();
+change($cluster, 2 + $_ % 8, 2210 + $_) for 1 .. 30;
+starts_over('a copy of the running server that ran on', 'history_lost', $replica);
+$replica = $until_copy;
+continues('a cursor from before that copy', undef);
+
+# The copy was first started without anybody who pulls: whoever writes to tracked
+# tables takes note of it.  (Without that in changelog.c the second start was
+# taken for the first, by when the copy had gone beyond the cursor.)
+$copy = $hot_copy->();
+change($cluster, 1, 2300);
+continues('of what will be lost again', 1);
+$start_hot_copy->();
+change($cluster, 2 + $_ % 8, 2310 + $_) for 1 .. 30;
+$cluster->restart('fast');
+starts_over('a copy that ran on, started twice', 'history_lost', $replica);
+$replica = TideReplica->new->pull($cluster, $database);
+
+# If nobody writes to them either, what the cursor has seen may still tell: the
+# copy has used up fewer transaction ids.  (Without first_xid in
+# generation_reached().)
+$copy = $hot_copy->();
+change($cluster, 1 + $_ % 9, 2400 + $_) for 1 .. 30;
+$replica->pull($cluster, $database);
+$start_hot_copy->();
+$cluster->sql('postgres', 'CREATE TABLE filler (); SELECT pg_switch_wal()');
+$cluster->restart('fast');
+change($cluster, 1 + $_ % 9, 2500 + $_) for 1 .. 60;
+starts_over('a copy that was first started without sync', 'history_lost', $replica);
+$replica = TideReplica->new->pull($cluster, $database);
+
+# ---------- when a start can be told ----------
+
+# Who comes after the first checkpoint does not know where the WAL began.
+# (Without the record's kind looked at, with wal_level = minimal: there the two
+# positions are equal.)
+for my $level ('replica', 'minimal')
+{
+	$cluster->sql('postgres', "ALTER SYSTEM SET wal_level = $level");
+	$cluster->sql('postgres', 'ALTER SYSTEM SET max_wal_senders = ' . ($level eq 'minimal' ? 0 : 10));
+	$cluster->restart('fast');
+	$cluster->sql('postgres', 'CREATE TABLE IF NOT EXISTS filler (); CHECKPOINT; DROP TABLE filler; CHECKPOINT');
+	starts_over("first noticed after a checkpoint, wal_level = $level", 'history_lost', $replica);
+	is($cluster->sql($database, 'SELECT position FROM tide.generation ORDER BY xid DESC LIMIT 1'),
+		'0/0', "and said so, wal_level = $level");
+	$replica = TideReplica->new->pull($cluster, $database);
+	change($cluster, 1, $level eq 'minimal' ? 2600 : 2700);
+	$cluster->restart('fast');
+	continues("noticed at once, wal_level = $level", 1);
+}
+$cluster->sql('postgres', 'ALTER SYSTEM RESET ALL');
+$cluster->restart('fast');
+
+# Not yet noticed, and by whom it can be.
+my $read_only = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ';
+for my $by ('SELECT tide.pull()', 'SELECT tide.cursor()', 'SELECT count(*) FROM tide.changes()')
+{
+	eval { $cluster->sql($database, "\\set VERBOSITY verbose\n$read_only$by") };
+	like($@, qr/TD012: .*read-only.*HINT:  Call tide\.register\(\)/s, "read-only, not noticed yet: $by");
+}
+for my $by ('SELECT tide.register()', 'SELECT tide.pull()', 'SELECT tide.cursor()',
+	q{SELECT tide.push('{"changes": []}')}, 'SELECT tide.maintain()', 'UPDATE note SET v = v + 1 WHERE id = 1')
+{
+	$cluster->sql($database, 'BEGIN; SELECT tide.register(); ROLLBACK');
+	eval { $cluster->sql($database, "${read_only}SELECT tide.pull()") };
+	like($@, qr/read-only/, 'what was rolled back is not noted');
+	$cluster->sql($database, $by);
+	ok(eval { $cluster->sql($database, "${read_only}SELECT tide.pull()") }, "noted by $by");
+	continues("after $by", undef);
+	$cluster->restart('fast');
+}
+$replica->pull($cluster, $database);
 
 # ---------- other databases ----------
 
@@ -157,6 +258,7 @@ continues('a standby that has it all, promoted', 2, $standby);
 continues('and so on', 0, $standby);
 $standby->restart('fast');
 continues('and after a restart', 0, $standby);
+my $of_promoted = $replica->twin;
 $standby->down('immediate');
 
 # the next one loses what the primary had written when it was cut off
@@ -175,6 +277,8 @@ starts_over('a promotion with loss', 'history_lost', $replica, $late);
 # more of everything than there was
 change($late, 1 + $_ % 9, 1000 + $_) for 1 .. 20;
 starts_over('a promotion with loss, later', 'history_lost', $replica, $late);
+starts_over('promoted from one primary to one timeline, each by itself', 'history_lost', $of_promoted,
+	$late);
 $replica = $had;
 continues('a cursor from before the loss', undef, $late);
 $late->down('immediate');

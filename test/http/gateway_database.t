@@ -62,6 +62,27 @@ WHERE application_name = 'tide-gateway' AND state <> 'idle'
 SQL
 };
 
+# Seen to fail without register_start in connection_open, without the run again
+# at TD012, and, as a pull that never ends, without its being for once.
+subtest 'starts of the server' => sub {
+	my $registered = sub { return $cluster->sql($database,
+		"SELECT count(*) FROM tide.registered WHERE who = 'tide_gateway'") };
+	my $before = $registered->();
+	cmp_ok $before, '>', 0, 'a new connection takes note of it';
+	is $gateway->pull($token)->{status}, 200;
+	is $registered->(), $before, 'once';
+	is $gateway->pull($token, since => 'unregistered:' . ($before + 1))->{status}, 200,
+	  'a pull that finds it was not noted has it noted';
+	is $registered->(), $before + 1, 'and is run again';
+	is $gateway->pull($token)->{status}, 200;
+	is $registered->(), $before + 1, 'that is all';
+	my $reply = $gateway->pull($token, since => 'raise:TD012:the server:do this');
+	is_error($reply, 503, 'try_again', 'if that is of no use, it is given up');
+	unlike $reply->{content}, qr/the server:|do this/, 'hints for users of SQL are not for clients';
+	is $gateway->pull($token, since => 'unregistered:' . ($registered->() + 1))->{status}, 200,
+	  'the next pull tries again';
+};
+
 subtest 'conflicts' => sub {
 	is $gateway->push_changes($token, { n => 'again', do => 'conflict:3' })->{status},
 	  200, 'a push is run again after serialization failures';

@@ -301,6 +301,8 @@ subtest 'errors of the server' => sub {
 		[ 'TD008', 413, 'too_many_changes', 1 ],
 		[ 'TD009', 409, 'ambiguous_entity_type', 1 ],
 		[ 'TD010', 409, 'batch_id_reused', 1 ],
+		[ 'TD011', 400, 'too_many_scopes', 1 ],
+		[ 'TD012', 503, 'try_again', 0 ],
 		[ 'TD022', 400, 'bad_time', 1 ],
 		[ '0A000', 400, 'not_supported', 1 ],
 		[ '22P02', 400, 'invalid_value', 1 ],

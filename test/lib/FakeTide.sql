@@ -13,6 +13,8 @@ CREATE TABLE tide.parent (id int PRIMARY KEY);
 CREATE TABLE tide.child (
 	parent_id int REFERENCES tide.parent DEFERRABLE INITIALLY DEFERRED);
 CREATE TABLE tide.mark (at timestamptz);
+-- calls of tide.register that were committed
+CREATE TABLE tide.registered (who text);
 -- what tide.maintain does, and the runs of it that were committed
 CREATE TABLE tide.maintain_how (how text);
 CREATE TABLE tide.maintained (
@@ -39,7 +41,8 @@ $$;
 -- 'raise:SQLSTATE:message:hint', 'sleep:seconds' ('wait:seconds' in a pull:
 -- and then nothing, until something was pushed), 'conflict:n' (the first n
 -- runs of a session fail with 40001), 'die' (sessions that are older than
--- tide.mark end themselves), 'deallocate' (as if a pooler had handed the
+-- tide.mark end themselves), 'unregistered:n' (until tide.register was called n
+-- times), 'deallocate' (as if a pooler had handed the
 -- session's statements to somebody else).  Counts in advisory locks of the session, because
 -- nothing else outlives a rollback of a read-only transaction.
 CREATE FUNCTION tide.misbehave(how text) RETURNS void
@@ -62,6 +65,10 @@ BEGIN
 			RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'made-up conflict';
 		END IF;
 		PERFORM pg_advisory_unlock_all();
+	ELSIF word = 'unregistered' THEN
+		IF (SELECT count(*) FROM tide.registered) < argument::bigint THEN
+			RAISE EXCEPTION USING ERRCODE = 'TD012', MESSAGE = 'made-up start';
+		END IF;
 	ELSIF word = 'deallocate' THEN
 		DEALLOCATE ALL;
 	ELSIF word = 'die' THEN
@@ -121,6 +128,10 @@ $$;
 
 CREATE FUNCTION tide.schema() RETURNS json LANGUAGE sql AS $$
 	SELECT json_build_object('echo', tide.echo())
+$$;
+
+CREATE FUNCTION tide.register() RETURNS void LANGUAGE sql AS $$
+	INSERT INTO tide.registered VALUES (current_user)
 $$;
 
 CREATE FUNCTION tide.protocol() RETURNS int LANGUAGE sql AS 'SELECT 1';

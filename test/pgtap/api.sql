@@ -29,6 +29,7 @@ INSERT INTO promised VALUES
 	('check', '', 'TABLE(severity text, object text, problem text, hint text)', true),
 	('schema', '', 'json', true),
 	('protocol', '', 'integer', true),
+	('register', '', 'void', true),
 	('unrestricted', '', 'boolean', false);
 SELECT is((SELECT count(*) FROM pg_proc WHERE pronamespace = 'tide'::regnamespace AND proname = p.name), 1::bigint, format('there is one tide.%s()', p.name)) FROM promised p;
 SELECT is(pg_get_function_arguments(f.oid), p.args, format('tide.%s() takes what it promises', p.name)) FROM promised p JOIN pg_proc f ON f.pronamespace = 'tide'::regnamespace AND f.proname = p.name;
