@@ -14,10 +14,10 @@ CREATE FUNCTION entries(OUT entry text) RETURNS SETOF text LANGUAGE sql AS $$
 			WHERE NOT EXISTS (SELECT FROM seen s WHERE s.seq = l.seq)
 			AND relid IN ('plan'::regclass, 'day'::regclass)
 		RETURNING xid, seq)
-	SELECT concat_ws(' ', relid::regclass, coalesce(nullif(scope, ''), '(everybody)'), 'by ' || client_id,
+	SELECT e FROM (SELECT xid, concat_ws(' ', relid::regclass, coalesce(nullif(scope, ''), '(everybody)'), 'by ' || client_id,
 			CASE WHEN cardinality(keys) > 5 THEN cardinality(keys) || ' keys'
-			ELSE (SELECT array_agg(k ORDER BY k COLLATE "C")::text FROM unnest(keys) k) END) AS entry
-		FROM tide.log l JOIN fresh USING (xid, seq) ORDER BY xid, entry COLLATE "C"
+			ELSE (SELECT array_agg(k ORDER BY k COLLATE "C")::text FROM unnest(keys) k) END) AS e
+		FROM tide.log l JOIN fresh USING (xid, seq)) x ORDER BY xid, e COLLATE "C"
 $$;
 
 -- tracking is an entry without keys: all rows are new; again is nothing
@@ -95,7 +95,9 @@ INSERT INTO plan (id, user_id) VALUES (23, 'hal');
 RELEASE b;
 DO $$ BEGIN INSERT INTO plan (id, user_id) VALUES (24, 'hal'); RAISE 'undone'; EXCEPTION WHEN raise_exception THEN NULL; END $$;
 DO $$ BEGIN INSERT INTO plan (id, user_id) VALUES (25, 'hal'); EXCEPTION WHEN raise_exception THEN NULL; END $$;
-SELECT count(*), bool_and(xid = pg_current_xact_id()) AS "top-level" FROM tide.log WHERE scope = 'hal';
+SAVEPOINT c;
+INSERT INTO plan (id, user_id) VALUES (26, 'hal'), (27, 'gil');
+SELECT count(*), bool_and(xid = pg_current_xact_id()) AS "top-level" FROM tide.log WHERE scope IN ('hal', 'gil');
 COMMIT;
 SELECT entries();
 
