@@ -5,6 +5,7 @@
 #   make demo    two devices, one athlete, on a throw-away PostgreSQL
 #   make soak SECONDS=600
 #                the random ones of the tests, each for so long
+#   make mutants which test notices when a guard is taken out, for each guard
 #   make bench   what tracking, pushing and pulling cost
 #   make deps    the packages that all of these need
 #   make indent  PostgreSQL's own code layout (needs pg_bsd_indent)
@@ -15,7 +16,7 @@ ifneq ($(origin PG_CONFIG), undefined)
 export PG_CONFIG
 endif
 
-.PHONY: all extension gateway install installcheck clean test soak demo bench deps indent
+.PHONY: all extension gateway install installcheck clean test soak mutants demo bench deps indent
 
 all: extension gateway
 
@@ -46,6 +47,9 @@ test:
 # not SECONDS itself: a shell counts in that variable
 soak:
 	@SOAK_SECONDS=$(or $(SECONDS),600) scripts/test property
+
+mutants:
+	@scripts/mutants $(MUTANTS)
 
 demo:
 	@scripts/demo $(DEMO_ARGS)
