@@ -109,4 +109,30 @@ SELECT name, jsonb_pretty((tide.schema()->'entityTypes'->name)::jsonb - 'columns
 SELECT tide.schema()->'protocol' AS protocol, tide.protocol();
 SELECT j.t, c.* FROM json_each(tide.schema()->'entityTypes') j(t, d), json_array_elements(d->'columns') WITH ORDINALITY AS x(c, n), json_to_record(c) AS c(name text, type text, nullable boolean, writable boolean)
 	WHERE j.t IN ('t', 'Child') ORDER BY j.t COLLATE "C", n;
+-- at the very start of a segment of the WAL, and of a page: its header is not
+-- written before the first record is, and cannot be flushed
+SELECT pg_switch_wal() IS NOT NULL AS switched, tide.cursor() <> '' AS cursor, tide.pull() IS NOT NULL AS pull;
+DO $$
+DECLARE
+	header int := 24;
+	page int := current_setting('wal_block_size')::int;
+	tries int := 0;
+	room int;
+BEGIN
+	-- a message fills what is left of a page, so that the next record begins
+	-- the next page; somebody else's record may get in between
+	LOOP
+		PERFORM pg_logical_emit_message(false, '', '');
+		room := page - (pg_current_wal_insert_lsn() - '0/0')::bigint % page;
+		IF room > 200 THEN
+			PERFORM pg_logical_emit_message(false, '', repeat('x', room - 56 - tries % 8));
+		END IF;
+		tries := tries + 1;
+		EXIT WHEN (pg_current_wal_insert_lsn() - '0/0')::bigint % page = header OR tries = 200;
+	END LOOP;
+	IF (pg_current_wal_insert_lsn() - '0/0')::bigint % page <> header THEN
+		RAISE 'no page began in % tries', tries;
+	END IF;
+	IF tide.cursor() = '' THEN RAISE 'no cursor'; END IF;
+END $$;
 DROP SCHEMA changes CASCADE;

@@ -60,6 +60,11 @@ DELETE FROM t WHERE id = 9;
 SELECT * FROM up(9, 'late', clock_timestamp() + interval '5 s', 'q');
 INSERT INTO t VALUES (9, 'plain again');
 SELECT status, body_ FROM up(9, 'late', '2020-01-01', 'q');
+-- one of plain SQL does not lower a tombstone that is ahead of the server's clock
+SELECT status FROM del('14', clock_timestamp() + interval '50 s', 'p');
+INSERT INTO t VALUES (14, 'plain');
+DELETE FROM t WHERE id = 14;
+SELECT * FROM up(14, 'late', clock_timestamp() + interval '5 s', 'q');
 -- deleted with its table's rows by TRUNCATE, and by a change of its key
 INSERT INTO t VALUES (10, 'x'), (11, 'y');
 UPDATE t SET id = 12 WHERE id = 11;

@@ -32,6 +32,7 @@ END $$;
 -- frequent in the log
 CREATE TABLE shared (id int PRIMARY KEY);
 SELECT tide.track('shared', shared => true);
+SELECT tide.cursor() AS busy \gset
 DO $$ BEGIN FOR i IN 1..2000 LOOP INSERT INTO shared VALUES (i); INSERT INTO t VALUES (-i, 'ann', 0); END LOOP; END $$;
 
 -- 10 changes of ann's, before, among and after 200,000 others': 100,000 entries
@@ -61,6 +62,8 @@ RESET plan_cache_mode;
 RESET request.jwt.claims;
 SELECT log < 2000 AS log, t < 500 AS t, u < 100 AS u FROM reads(format('SELECT tide.pull(%L, max_rows => 10)', :'c0'));
 SELECT log < 500 AS log, t < 500 AS t, u < 100 AS u FROM reads(format('SELECT tide.pull(%L, ARRAY[''ann'', ''user 7''], max_rows => 10)', :'c0'));
+-- also where one of the scopes has been busy all the time
+SELECT log < 1500 AS log, t < 500 AS t FROM reads(format('SELECT tide.pull(%L, ARRAY[''ann'', ''user 7''], max_rows => 10)', :'busy'));
 -- nothing new for ann is nearly no work, though others go on
 SELECT tide.cursor() AS c3 \gset
 UPDATE t SET n = 2 WHERE id > 150000;

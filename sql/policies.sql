@@ -53,6 +53,7 @@ DELETE FROM lww WHERE id = 6;
 DELETE FROM cw WHERE id = 6;
 DELETE FROM sw WHERE id = 6;
 SELECT * FROM up(6, 'late', '2020-01-01T00:00:20Z', 'p');
+SELECT * FROM go('{"entityId": 6, "data": {"body": "of now"}, "clientId": "p"}');
 
 -- plain SQL is bound by no policy
 UPDATE sw SET body = 'by the backend' WHERE id = 1;

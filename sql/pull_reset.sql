@@ -14,7 +14,7 @@ CREATE EXTENSION pg_tide;
 CREATE TABLE t (id int PRIMARY KEY);
 SELECT tide.track('t', 'resettable', shared => true);
 INSERT INTO t VALUES (1), (7);
-SELECT p->'stats' AS stats, p->'hasMore' AS more, p->'reset' AS reset, p->>'resetReason' <> '' AS reason, p->>'cursor' AS c FROM tide.pull(:'here', max_rows => 1) p \gset
+SELECT p->'stats' AS stats, p->'hasMore' AS more, p->'reset' AS reset, p->>'resetReason' AS reason, p->>'cursor' AS c FROM tide.pull(:'here', max_rows => 1) p \gset
 \echo :stats :more :reset :reason
 -- only the first page says so; then it is a cursor of here
 SELECT p->'stats' AS stats, p->'hasMore' AS more, p->'reset' AS reset, p->>'resetReason' AS reason FROM tide.pull(:'c') p;

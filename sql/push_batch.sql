@@ -56,6 +56,13 @@ SELECT (p->'summary'->>'succeeded')::int AS succeeded FROM tide.push('{"atomic":
 SELECT (p->'summary'->>'succeeded')::int AS succeeded FROM tide.push('{"changes": {"note": [{"id": 20, "title": "good"}, {"id": 21, "user_id": "bob"}]}}', atomic => true) p;
 SELECT p->'summary' AS summary FROM tide.push('{"atomic": true, "changes": {"note": [{"id": 10, "title": "old", "lastModifiedAt": 0}, {"id": 22, "title": "good"}]}}') p;
 SELECT id, title FROM note WHERE id >= 10 ORDER BY id;
+-- nor is one that fails without an error: a row of somebody else's
+RESET request.jwt.claims;
+INSERT INTO note (id, user_id, title) VALUES (60, 'bob', 'his');
+SET request.jwt.claims = '{"sub": "ann"}';
+SELECT p->'summary' AS summary, f->>'entityId' AS id, f->'errors'->0->>'code' AS code FROM tide.push('{"atomic": true, "changes": {"note": [{"id": 59, "title": "good"}, {"id": 60, "title": "hers"}]}}') p, json_array_elements(p->'failed') f
+	ORDER BY f->>'entityId';
+SELECT id, user_id, title FROM note WHERE id IN (59, 60);
 -- the argument overrides the body
 SELECT p->'summary' AS summary FROM tide.push('{"atomic": true, "changes": {"note": [{"id": 30, "title": "good"}, {"id": 31, "title": "bad"}]}}', atomic => false) p;
 SELECT count(*) FROM note WHERE id = 30;

@@ -19,6 +19,10 @@ BEGIN
 	RETURN NEW;
 END $$;
 CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON item FOR EACH ROW EXECUTE FUNCTION refuse_some();
+-- counts statements, also those that are undone
+CREATE SEQUENCE statements;
+CREATE FUNCTION count_statement() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('iso.statements'); RETURN NULL; END $$;
+CREATE TRIGGER count_statement BEFORE INSERT ON item FOR EACH STATEMENT EXECUTE FUNCTION count_statement();
 SET request.jwt.claims = '{"sub": "ann"}';
 
 -- 1000 changes, 7 of them bad, each in another way
@@ -35,6 +39,8 @@ UPDATE changes SET row = row || CASE i
 	WHERE i IN (17, 120, 333, 499, 500, 777, 1000);
 SELECT tide.push(jsonb_build_object('changes', jsonb_build_object('item', jsonb_agg(row ORDER BY i)))) AS reply FROM changes \gset
 SELECT :'reply'::json->'summary' AS summary;
+-- the sets that fail are halved: some 7 * 2 * log2(1000) statements, not 1000
+SELECT last_value < 250 AS "few statements" FROM statements;
 SELECT f->>'entityId' AS id, e->>'code' AS code, e->>'constraint' AS "constraint", e->>'column' AS "column"
 	FROM json_array_elements(:'reply'::json->'failed') f, json_array_elements(f->'errors') e;
 SELECT count(*), min(id), max(id) FROM item WHERE user_id = 'ann';

@@ -74,6 +74,16 @@ SELECT s->>'entityId' AS id, s->'errors'->0->>'code' AS code FROM tide.push(json
 	jsonb_build_object('id', 12, 'user_id', 'ann', 'lastModifiedAt', now() - interval '39 days'))))) p, json_array_elements(p->'failed') s;
 SELECT id FROM note WHERE id IN (3, 4, 12);
 
+-- a sample of a writer that was slow to commit, from before what was forgotten:
+-- its time tells nothing any more, and the horizon does not go back to it
+CREATE TEMP TABLE late AS SELECT clock_timestamp() - interval '31 days' AS at, pg_current_snapshot() AS snapshot, tide.cursor() AS cursor;
+DELETE FROM note WHERE id = 5;
+SELECT tide.prune('0 s') > 0 AS forgot;
+INSERT INTO tide.sample SELECT at, snapshot FROM late;
+SELECT p->'reset' AS reset, p->>'resetReason' AS reason FROM late, tide.pull(to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) p;
+SELECT tide.prune('30 days') >= 0 AS pruned;
+SELECT p->'reset' AS reset, p->>'resetReason' AS reason FROM late, tide.pull(cursor) p;
+
 -- what is not finished is not forgotten: a transaction that was open, here this one
 SELECT tide.cursor() AS c2 \gset
 BEGIN;

@@ -87,6 +87,8 @@ SELECT ddl, half(ddl) FROM unnest(ARRAY['ALTER TABLE t RENAME user_id TO owner',
 -- what tracking would have refused, later
 ALTER TABLE t SET UNLOGGED;
 SELECT problem, writes = 'ok' AS writes FROM health();
+DELETE FROM t WHERE id = 1;
+TRUNCATE t;
 ALTER TABLE t SET LOGGED;
 SELECT problem, writes = 'ok' AS writes FROM health();
 CREATE TABLE heir () INHERITS (t);

@@ -1,0 +1,47 @@
+-- What a push causes is not what it says: the writes of triggers and cascades
+-- are plain SQL, with stamps of their own, and bound by the caller's scopes.
+\set SHOW_CONTEXT never
+SET client_min_messages = warning;
+CREATE SCHEMA causes;
+SET search_path = causes;
+CREATE TABLE note (id int PRIMARY KEY, user_id text, body text, parent int REFERENCES note ON DELETE SET NULL, n int DEFAULT 0, v int);
+CREATE INDEX ON note (user_id);
+SELECT tide.track('note', scope => 'user_id', version => 'v');
+SET request.jwt.claims = '{"sub": "ann"}';
+CREATE FUNCTION push(body jsonb) RETURNS TABLE (id text, status text, "column" text, entity jsonb) LANGUAGE sql AS $$
+	WITH p AS MATERIALIZED (SELECT tide.push(jsonb_build_object('clientId', 'phone', 'changes', jsonb_build_object('note', body))) AS r)
+	SELECT s->>'entityId', s->>'status', NULL, (s->'entity')::jsonb FROM p, json_array_elements(r->'succeeded') s
+	UNION ALL SELECT s->>'entityId', s->'errors'->0->>'code', s->'errors'->0->>'column', NULL FROM p, json_array_elements(r->'failed') s $$;
+
+-- a trigger writes the pushed row once more: that is the server's edit, above
+-- the client's, and the same change sent again has no second effect
+CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE note SET body = upper(body) WHERE id = NEW.id; RETURN NULL; END $$;
+CREATE TRIGGER shout AFTER INSERT OR UPDATE OF n ON note FOR EACH ROW WHEN (NEW.body <> upper(NEW.body)) EXECUTE FUNCTION shout();
+SELECT id, status, entity->>'body' AS body, entity->>'clientId' AS client, entity->>'lastModifiedAt' > '2020-01-02' AS above
+	FROM push('[{"id": 1, "body": "loud", "lastModifiedAt": "2020-01-01T00:00:00Z"}]');
+SELECT id, status, entity->>'body' AS body FROM push('[{"id": 1, "body": "loud", "lastModifiedAt": "2020-01-01T00:00:00Z"}]');
+SELECT id, status, entity->>'body' AS body, entity->>'clientId' AS client FROM push('[{"id": 1, "body": "again", "n": 1}]');
+SELECT body, v FROM note;
+-- likewise a row that a trigger writes first, and the push after it
+DROP TRIGGER shout ON note;
+SELECT count(*) FROM push('[{"id": 10}, {"id": 11}]');
+CREATE FUNCTION next_too() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE note SET n = n + 1 WHERE id = NEW.id + 1; RETURN NULL; END $$;
+CREATE TRIGGER next_too AFTER UPDATE OF body ON note FOR EACH ROW EXECUTE FUNCTION next_too();
+SELECT id, status, entity->>'body' AS body, entity->>'n' AS n, entity->>'clientId' AS client FROM push('[{"id": 10, "body": "a"}, {"id": 11, "body": "b"}]') ORDER BY 1;
+DROP TRIGGER next_too ON note;
+
+-- cascades within one table share the push's statement, and only the keys tell
+SELECT tide.cursor() AS c \gset
+SELECT count(*) FROM push('[{"id": 20}, {"id": 21, "parent": 20}, {"id": 22, "parent": 20}]');
+SELECT tide.cursor() AS c \gset
+SELECT id, status FROM push('[{"id": 20, "deletedAt": "2020-01-01T00:00:00Z"}, {"id": 22, "body": "mine"}]') ORDER BY 1;
+SELECT id, parent, body, "clientId" FROM note WHERE id >= 20 ORDER BY id;
+SELECT r->>'id' AS "sent to the phone" FROM json_array_elements(tide.pull(:'c', client_id => 'phone')->'changesByType'->'note') r ORDER BY 1;
+
+-- a trigger that gives the row to somebody else: the row as it was written
+-- counts, not as it was sent
+CREATE FUNCTION give_away() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.body = 'for bob' THEN NEW.user_id := 'bob'; ELSIF NEW.body = 'for nobody' THEN NEW.user_id := NULL; END IF; RETURN NEW; END $$;
+CREATE TRIGGER give_away BEFORE INSERT OR UPDATE ON note FOR EACH ROW EXECUTE FUNCTION give_away();
+SELECT id, status, "column" FROM push('[{"id": 30, "body": "for bob"}, {"id": 31, "body": "for nobody"}, {"id": 32, "body": "for ann"}, {"id": 10, "body": "for bob"}, {"id": 11, "body": "for nobody"}]') ORDER BY 1;
+SELECT id, user_id, body FROM note WHERE id IN (10, 11, 30, 31, 32) ORDER BY id;
+DROP SCHEMA causes CASCADE;
