@@ -4,14 +4,13 @@
 use strict;
 use warnings;
 
-use File::Temp ();
 use FindBin ();
 use IO::Handle ();
 use lib "$FindBin::Bin/../lib";
 use POSIX ();
 use Test::More;
 use Time::HiRes ();
-use TideTest qw(wait_for iso apply_page encode_json decode_json);
+use TideTest qw(wait_for iso apply_page in_background finished);
 
 my $cluster = TideTest::Cluster->start;
 my $database = $cluster->create_synced(<<'SQL');
@@ -66,35 +65,6 @@ sub is_away
 	like $reply->{headers}{'retry-after'} // '', qr/^\d+$/, 'with Retry-After';
 	is $reply->{json}{error}{code}, 'try_again', 'and a word';
 	return;
-}
-
-# Do something in a process of its own; the result is read by finished().
-sub in_background
-{
-	my ($gateway, $action) = @_;
-	my $file = File::Temp->new;
-	my $pid = fork // die $!;
-	if ($pid == 0)
-	{
-		$gateway->{http} = HTTP::Tiny->new(timeout => 60);
-		my $reply = eval { $action->() } // { status => 0, content => $@ };
-		open my $out, '>', $file->filename or POSIX::_exit(1);
-		print {$out} encode_json({ status => $reply->{status},
-			json => $reply->{json} });
-		close $out;
-		POSIX::_exit(0);
-	}
-	return { pid => $pid, file => $file };
-}
-
-sub finished
-{
-	my ($job) = @_;
-	wait_for('a request in the background ends', 60,
-		sub { return waitpid($job->{pid}, POSIX::WNOHANG()) != 0; });
-	open my $in, '<', $job->{file}->filename or die $!;
-	local $/;
-	return decode_json(<$in>);
 }
 
 # A session that holds a lock on the table until release().
@@ -188,19 +158,6 @@ subtest 'PostgreSQL crashes' => sub {
 	  'nothing is lost';
 };
 
-# what the kernel says of each thread: "pid (name) T ..." is a stopped one
-sub states_of
-{
-	my ($gateway) = @_;
-	my @states;
-	for my $file (glob "/proc/$gateway->{pid}/task/*/stat")
-	{
-		open my $stat, '<', $file or next;
-		push @states, scalar <$stat>;
-	}
-	return @states;
-}
-
 subtest 'killed between COMMIT and the reply' => sub {
 	my @kinds = (
 		insert => changes(map { { id => "k$_", body => 'new',
@@ -218,9 +175,7 @@ subtest 'killed between COMMIT and the reply' => sub {
 		my $session = hold();
 		my $job = in_background($gateway, sub { return $gateway->push_changes($token, $body) });
 		wait_until_held();
-		$gateway->signal('STOP');
-		wait_for('all threads of the gateway stand still', 10,
-			sub { return !grep { !/\) T / } states_of($gateway); });
+		$gateway->freeze;
 		release($session);
 		$seen = $seen ? "$seen " . uc $kind : uc $kind;
 		wait_for("the $kind is committed", 10, sub { return effects('k1') eq $seen; });

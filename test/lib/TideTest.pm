@@ -26,7 +26,7 @@ use POSIX ();
 use Time::HiRes ();
 
 our @EXPORT_OK = qw(wait_for raw_http decode_json encode_json root_directory
-  iso uuid apply_page);
+  iso uuid apply_page in_background finished);
 
 my $root = Cwd::abs_path(File::Basename::dirname(__FILE__) . '/../..');
 
@@ -83,6 +83,36 @@ sub wait_for
 		  if Time::HiRes::time() > $deadline;
 		Time::HiRes::usleep(20_000);
 	}
+}
+
+# Have a process of its own do something with a gateway; what came of it, status
+# and json, is read by finished().
+sub in_background
+{
+	my ($gateway, $action) = @_;
+	my $file = File::Temp->new;
+	my $pid = fork // die $!;
+	if ($pid == 0)
+	{
+		$gateway->{http} = HTTP::Tiny->new(timeout => 60);
+		my $reply = eval { $action->() } // { status => 0, content => $@ };
+		open my $out, '>', $file->filename or POSIX::_exit(1);
+		print {$out} encode_json({ status => $reply->{status},
+			json => $reply->{json} });
+		close $out;
+		POSIX::_exit(0);
+	}
+	return { pid => $pid, file => $file };
+}
+
+sub finished
+{
+	my ($job) = @_;
+	wait_for('a request in the background ends', 60,
+		sub { return waitpid($job->{pid}, POSIX::WNOHANG()) != 0; });
+	open my $in, '<', $job->{file}->filename or die $!;
+	local $/;
+	return decode_json(<$in>);
 }
 
 # Send exactly these bytes, and return all that comes back until the server
@@ -571,6 +601,24 @@ sub signal
 {
 	my ($self, $name) = @_;
 	kill $name => $self->{pid};
+	return;
+}
+
+# Have it stand still, all threads of it, for a KILL to find it so.
+sub freeze
+{
+	my ($self) = @_;
+	$self->signal('STOP');
+	TideTest::wait_for('all threads of the gateway stand still', 10, sub {
+		my @states;
+		for my $file (glob "/proc/$self->{pid}/task/*/stat")
+		{
+			open my $stat, '<', $file or next;
+			push @states, scalar <$stat>;
+		}
+		# "pid (name) T ..." is a stopped one
+		return !grep { !/\) T / } @states;
+	});
 	return;
 }
 
