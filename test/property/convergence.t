@@ -389,7 +389,7 @@ sub one_run
 	return 1;
 }
 
-my $first_seed = $ENV{SEED} // int(rand(1_000_000));
+my $first_seed = $ENV{SEED} || int(rand(1_000_000));
 my $end = Time::HiRes::time() + ($ENV{SECONDS} // 30);
 my ($runs, $good) = (0, 0);
 diag("SEED=$first_seed");

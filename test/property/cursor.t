@@ -7,7 +7,15 @@
 #
 # G1: once all is quiet, each replica is what the tables hold for its scopes.
 # G3: whenever a page says that it is the last, its replica is the state that
-# the very snapshot of that page shows.  A kept cursor never gives a reset.
+# the very snapshot of that page shows.  A kept cursor never gives a reset
+# without a reason (G6).
+#
+# The seed also picks what else goes on in a run (MODE=... picks it, too):
+#
+#   plain    nothing: no reset may be seen
+#   schema   columns come, go and are renamed: still no reset
+#   retrack  a table is untracked and tracked again, in one transaction
+#   prune    everything that is finished is forgotten, again and again
 #
 # The next step is chosen when every session is idle or waiting for a lock, so
 # that a seed gives the same steps, but for deadlocks: whom the server chooses
@@ -30,7 +38,9 @@ use Time::HiRes ();
 
 my $STEPS = $ENV{STEPS} // 250;
 my $WRITERS = 4;
+my %MODES = (plain => 4, schema => 2, retrack => 0, prune => 2);
 my @OWNERS = ('a', 'b', 'c');
+my @TYPES = ('common', 'doc', 'item');
 
 binmode $_, ':utf8' for *STDOUT, *STDERR, Test::More->builder->failure_output;
 
@@ -40,7 +50,7 @@ my $database = $cluster->create_database;
 my $control = TideSession->new($cluster->conninfo($database));
 $control->query('CREATE EXTENSION pg_tide');
 
-my $first_seed = $ENV{SEED} // int(rand(1_000_000));
+my $first_seed = $ENV{SEED} || int(rand(1_000_000));
 my (@sessions, @writers, @replicas, %prepared, $value, $run);
 
 # ---------- the tables ----------
@@ -129,10 +139,43 @@ sub random_write
 		"MERGE INTO item t USING generate_series($id, $id + 2) s(id) ON t.id = s.id "
 		  . "WHEN MATCHED AND t.v % 2 = 0 THEN DELETE WHEN MATCHED THEN UPDATE SET v = $v "
 		  . "WHEN NOT MATCHED THEN INSERT VALUES (s.id, $owner, $v)",
+		"SELECT tide.touch('item', '[$id, $other]'), tide.touch('doc', '[{\"a\": $id, \"b\": \"x\"}]')",
 		(rand() < 0.15 ? pick('TRUNCATE item', 'TRUNCATE doc, common',
 			  'ALTER TABLE item ALTER v TYPE ' . pick('bigint', 'int'),
 			  'ALTER TABLE doc ALTER v TYPE ' . pick('bigint', 'int'))
-			: "UPDATE item SET v = $v WHERE id = $id"));
+			: "UPDATE item SET v = $v WHERE id = $id"),
+		($run->{mode} ne 'plain' && rand() < 0.5 ? of_the_mode($v) : "UPDATE doc SET v = $v WHERE a = $id"));
+}
+
+# what is done in runs of some modes only
+sub of_the_mode
+{
+	my ($v) = @_;
+	my $table = pick('item', 'doc', 'common');
+
+	return "SELECT tide.untrack('common'), tide.track('common', shared => true)"
+	  if $run->{mode} eq 'retrack';
+	if ($run->{mode} eq 'prune')
+	{
+		$run->{prunes}++;
+		return "SELECT tide.prune('0 s')";
+	}
+	return "ALTER TABLE $table ADD extra_$v int DEFAULT $v" if rand() < 0.5;
+
+	# the oldest column that was added, if there is one: dropped or renamed
+	my $change = pick('DROP %I', "RENAME %I TO extra_$v");
+	return "DO \$\$ DECLARE name name; BEGIN SELECT attname INTO name FROM pg_attribute "
+	  . "WHERE attrelid = '$table'::regclass AND attname LIKE 'extra%' ORDER BY attnum LIMIT 1; "
+	  . "IF name IS NOT NULL THEN EXECUTE format('ALTER TABLE $table $change', name); END IF; END \$\$";
+}
+
+# errors that a step may well get: somebody else was there first
+sub is_expected
+{
+	my ($error) = @_;
+	# a column that another one has just renamed or dropped
+	return 1 if $run->{mode} eq 'schema' && $error eq '42703';
+	return $error =~ /^(?:23505|40001|40P01)$/;
 }
 
 # The next statement of a writer that is idle; its state is what it will be in
@@ -187,8 +230,7 @@ sub writer_done
 	my $preparing = delete $w->{preparing};
 
 	$run->{trace}[ $w->{step} ] .= "   -- $error" if $error;
-	$run->{unexpected} //= $w->{session}->output
-	  if $error && $error !~ /^(?:23505|40001|40P01)$/;
+	$run->{unexpected} //= $w->{session}->output if $error && !is_expected($error);
 	# a failed transaction is not prepared but rolled back, without an error
 	$prepared{$preparing} = 1
 	  if $preparing && !$error
@@ -208,8 +250,9 @@ sub apply_page
 
 	if ($reply->{reset})
 	{
-		die "a reset, $reply->{resetReason}\n" unless $replica->{by_time};
+		die "a reset, $reply->{resetReason}\n" unless may_be_reset($replica, $reply->{resetReason});
 		%$rows = ();
+		$replica->{prunes} = $run->{prunes};
 	}
 	for my $type (sort keys %{ $reply->{deletedByType} })
 	{
@@ -236,6 +279,17 @@ sub apply_page
 	return $items;
 }
 
+# Is there a reason?  A cursor speaks of the snapshot of the last complete page,
+# and only what was forgotten or tracked since then can make it useless.
+sub may_be_reset
+{
+	my ($replica, $reason) = @_;
+	return 1 if $replica->{asks_time};
+	return $run->{prunes} > $replica->{prunes} if $reason eq 'expired';
+	return $run->{mode} eq 'retrack' && $reason =~ /^(?:tracked|asked)_anew$/
+	  && grep { $_ eq 'common' } @{ $replica->{types} };
+}
+
 sub compare
 {
 	my ($replica, $what, @lines) = @_;
@@ -252,7 +306,12 @@ sub compare
 sub pull_sql
 {
 	my ($replica, $limit) = @_;
-	my $since = defined $replica->{since} ? "'$replica->{since}'" : 'NULL';
+	# who goes by times goes on by cursor now and then, but never the other way
+	# round in the middle of some pages
+	$replica->{asks_time} = defined $replica->{time} && !$replica->{more}
+	  && (!defined $replica->{since} || rand() < 0.7);
+	my $since = $replica->{asks_time} ? "'$replica->{time}'"
+	  : defined $replica->{since} ? "'$replica->{since}'" : 'NULL';
 	my $scopes = 'ARRAY[' . join(', ', map { "'$_'" } @{ $replica->{scopes} }) . ']';
 	my $types = 'ARRAY[' . join(', ', map { "'$_'" } @{ $replica->{types} }) . ']';
 	return 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; '
@@ -284,14 +343,14 @@ sub pull_done
 	my $reply = decode_json(shift @lines);
 	my $items = apply_page($replica, $reply);
 	$run->{pages}++;
-	if ($replica->{by_time})
+	$replica->{since} = $reply->{cursor};
+	$replica->{time} = $reply->{syncTimestamp} if defined $replica->{time};
+	if ($replica->{asks_time})
 	{
-		$replica->{since} = $reply->{syncTimestamp};
 		die "a pull since a time has more\n" if $reply->{hasMore};
 	}
 	else
 	{
-		$replica->{since} = $reply->{cursor};
 		die "$items items in a page of $replica->{limit} with more\n"
 		  if $reply->{hasMore} && $items != $replica->{limit};
 		die "$items items in a page of $replica->{limit}\n" if $items > $replica->{limit};
@@ -300,6 +359,7 @@ sub pull_done
 	if (!$reply->{hasMore})
 	{
 		$run->{complete}++;
+		$replica->{prunes} = $run->{prunes};
 		compare($replica, 'at the snapshot of its last page', @lines);
 	}
 	return;
@@ -433,12 +493,21 @@ sub one_run
 {
 	my ($seed) = @_;
 	srand($seed);
-	$run = { trace => [], pages => 0, complete => 0, retried => 0 };
+	my $mode = pick(map { ($_) x $MODES{$_} } sort keys %MODES);
+	$run = { trace => [], pages => 0, complete => 0, retried => 0, prunes => 0,
+		mode => $ENV{MODE} // $mode };
 	$value = 0;
 	%prepared = ();
 	create_tables();
 	for my $w (@writers) { @$w{qw(open failed savepoints)} = (0, 0, 0); }
-	for my $replica (@replicas) { @$replica{qw(rows since more)} = ({}, $replica->{by_time}, 0); }
+	for my $replica (@replicas)
+	{
+		@$replica{qw(rows since time more prunes)} = ({}, undef, $replica->{by_time}, 0, 0);
+		# What was deleted before a table was tracked anew is not named to who
+		# goes by a time: the README says so.
+		$replica->{types} = [ grep { $_ ne 'common' || $run->{mode} ne 'retrack' } @TYPES ]
+		  if $replica->{by_time};
+	}
 	my $good = eval {
 		random_steps();
 		quiesce();
@@ -448,7 +517,7 @@ sub one_run
 	my $reason = $@;
 	if (!$good)
 	{
-		diag("SEED=$seed: $reason");
+		diag("SEED=$seed, $run->{mode}: $reason");
 		diag(join "\n", map { "  $_" } @{ $run->{trace} });
 		return 0;
 	}
@@ -470,13 +539,12 @@ sub add_session
 	return $s;
 }
 
-my @all = ('common', 'doc', 'item');
 @writers = map { add_session("w$_", \&writer_done) } 1 .. $WRITERS;
 @replicas = (
-	map({ add_session("scope $_", \&pull_done, scopes => [$_], types => \@all) } @OWNERS),
-	add_session('scopes a and b', \&pull_done, scopes => [ 'a', 'b' ], types => \@all),
+	map({ add_session("scope $_", \&pull_done, scopes => [$_], types => \@TYPES) } @OWNERS),
+	add_session('scopes a and b', \&pull_done, scopes => [ 'a', 'b' ], types => \@TYPES),
 	add_session('items of c', \&pull_done, scopes => ['c'], types => ['item']),
-	add_session('scope a by time', \&pull_done, scopes => ['a'], types => \@all, 
+	add_session('scope a by time', \&pull_done, scopes => ['a'], types => \@TYPES, 
 		by_time => '2000-01-01T00:00:00Z'));
 
 my $seconds = $ENV{SECONDS} // 40;
