@@ -38,7 +38,7 @@ use Time::HiRes ();
 
 my $STEPS = $ENV{STEPS} // 250;
 my $WRITERS = 4;
-my %MODES = (plain => 4, schema => 2, retrack => 0, prune => 2);
+my %MODES = (plain => 4, schema => 2, retrack => 1, prune => 2);
 my @OWNERS = ('a', 'b', 'c');
 my @TYPES = ('common', 'doc', 'item');
 
