@@ -134,15 +134,30 @@ fail_forbidden(Change *c)
 	c->failure.column = tracked_column(c->table->t, c->table->t->scope)->wire;
 }
 
-/* one row of a probe */
+static List *
+select_changes(List *changes, Verdict verdict, bool row_exists)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, changes)
+	{
+		Change	   *c = lfirst(lc);
+
+		if (c->verdict == verdict && c->row_exists == row_exists)
+			result = lappend(result, c);
+	}
+	return result;
+}
+
+/* one row of a probe; if it may not be written, the change fails */
 static void
-judge_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc)
+read_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc)
 {
 	TrackedTable *t = c->table->t;
 	MemoryContext old = MemoryContextSwitchTo(push->context);
 	Datum		value;
 	bool		isnull;
-	bool		deleted;
 
 	memset(&c->row_stamp, 0, sizeof(c->row_stamp));
 	c->row_exists = true;
@@ -169,14 +184,19 @@ judge_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc)
 	}
 	if (t->policy == POLICY_MERGE)
 		merge_read_row(push, c, tuple, desc);
-	deleted = is_deleted(t, tuple, desc);
-	judge(push, c, true, is_same(c, tuple, desc, deleted), deleted);
+	c->row_is_deleted = is_deleted(t, tuple, desc);
+	c->row_is_same = is_same(c, tuple, desc, c->row_is_deleted);
 }
 
-/* read the rows of these changes; those that exist are judged */
+/*
+ * Read the rows of these changes; those that exist are judged.  What is known
+ * as seen before is read after the rows are: who overruled the version that was
+ * read has committed the record of it by then.
+ */
 static void
 probe(Push *push, PushTable *table, List *changes)
 {
+	List	   *existing;
 	ListCell   *lc;
 	uint64		i;
 
@@ -202,9 +222,18 @@ probe(Push *push, PushTable *table, List *changes)
 		bool		isnull;
 		int			ord = DatumGetInt32(SPI_getbinval(tuple, desc, PROBE_ORD, &isnull));
 
-		judge_row(push, list_nth(changes, ord), tuple, desc);
+		read_row(push, list_nth(changes, ord), tuple, desc);
 	}
 	SPI_freetuptable(SPI_tuptable);
+
+	existing = select_changes(changes, VERDICT_NONE, true);
+	conflicts_load_known(push, table, existing);
+	foreach(lc, existing)
+	{
+		Change	   *c = lfirst(lc);
+
+		judge(push, c, true, c->row_is_same, c->row_is_deleted);
+	}
 }
 
 /* ---------- rows that are not there ---------- */
@@ -312,6 +341,19 @@ is_forbidden(PushTable *table, Tombstone *tombstone)
 {
 	return !table->t->shared && tombstone->scope &&
 		!access_has_text(&table->scopes, tombstone->scope);
+}
+
+static bool
+any_known(List *changes)
+{
+	ListCell   *lc;
+
+	foreach(lc, changes)
+	{
+		if (((Change *) lfirst(lc))->incoming.is_known)
+			return true;
+	}
+	return false;
 }
 
 /* judge changes to absent rows by their tombstones */
@@ -590,41 +632,30 @@ insert_groups(Push *push, PushTable *table, List *changes, bool strict)
 	return missed;
 }
 
-static List *
-select_changes(List *changes, Verdict verdict, bool row_exists)
-{
-	List	   *result = NIL;
-	ListCell   *lc;
-
-	foreach(lc, changes)
-	{
-		Change	   *c = lfirst(lc);
-
-		if (c->verdict == verdict && c->row_exists == row_exists)
-			result = lappend(result, c);
-	}
-	return result;
-}
-
 /*
  * Absent rows: lock their keys, see whether they have come into being while we
- * waited, judge them by their tombstones.
+ * waited, judge them by their tombstones.  What is to be inserted would find
+ * out by itself, but for a replay.
  */
 static void
 settle_absent(Push *push, PushTable *table, List *absent, bool is_delete)
 {
+	bool		look_again = is_delete || table->t->policy == POLICY_MERGE;
+
 	lock_keys(table->t, absent);
-	if (is_delete && IsolationUsesXactSnapshot())
+	conflicts_load_known(push, table, absent);
+	look_again |= any_known(absent);
+	if (look_again && IsolationUsesXactSnapshot())
 	{
 		batch_probe_latest(table, absent);
 		if (SPI_processed > 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-					 errmsg("a row to delete was created after this transaction's snapshot was taken"),
+					 errmsg("a row to change was created after this transaction's snapshot was taken"),
 					 errhint("Try the transaction again.")));
 		SPI_freetuptable(SPI_tuptable);
 	}
-	else if (is_delete)
+	else if (look_again)
 		probe(push, table, absent);
 	judge_absent(push, table, select_changes(absent, VERDICT_NONE, false));
 }
@@ -686,18 +717,12 @@ may_insert_first(PushTable *table, List *changes)
 {
 	TrackedTable *t = table->t;
 	Bitmapset  *sent = ((Change *) linitial(changes))->sent;
-	ListCell   *lc;
 	int			i;
 
 	/* a transaction that keeps its snapshot could not try again */
 	if (!t->mostly_new || t->has_side_effects || t->deferrable_key || IsolationUsesXactSnapshot() ||
 		t->policy != POLICY_LAST_WRITE_WINS)
 		return false;
-	foreach(lc, changes)
-	{
-		if (((Change *) lfirst(lc))->incoming.is_known)
-			return false;
-	}
 	for (i = 0; i < t->ncolumns; i++)
 	{
 		TrackedColumn *c = &t->columns[i];
@@ -722,6 +747,9 @@ insert_unseen(Push *push, PushTable *table, List *changes)
 	ListCell   *lc;
 
 	lock_keys(table->t, changes);
+	conflicts_load_known(push, table, changes);
+	if (any_known(changes))
+		return changes;
 	foreach(lc, changes)
 	{
 		Change	   *c = lfirst(lc);
@@ -750,7 +778,6 @@ apply_group(Push *push, PushTable *table, List *changes, bool is_delete)
 	List	   *pending = changes;
 	int			attempt;
 
-	conflicts_load_known(push, table, changes);
 	if (!is_delete && !push->has_horizon && may_insert_first(table, changes))
 		pending = insert_unseen(push, table, changes);
 	else

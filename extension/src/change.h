@@ -70,6 +70,8 @@ typedef struct Change
 
 	/* what is there */
 	bool		row_exists;
+	bool		row_is_same;	/* has what the change would store */
+	bool		row_is_deleted; /* softly */
 	Stamp		row_stamp;		/* of the row, or of the tombstone */
 	char	   *row_scope;
 	bool		overrules;		/* the change stands against what is there */

@@ -32,21 +32,28 @@
 
 PG_FUNCTION_INFO_V1(tide_conflict_is_visible);
 
-/* which of these changes were judged before, as committed by now */
+/* set for each of these changes whether it was judged before, as committed by now */
 void
 conflicts_load_known(Push *push, PushTable *table, List *changes)
 {
-	MemoryContext old = MemoryContextSwitchTo(push->context);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	KeyMap	   *map = keymap_new(push->context, list_length(changes) * 2);
-	char	  **keys = palloc(sizeof(char *) * list_length(changes));
+	MemoryContext old;
+	Snapshot	snapshot;
+	KeyMap	   *map;
+	char	  **keys;
 	ListCell   *lc;
 	int			n = 0;
 
+	if (changes == NIL)
+		return;
+	old = MemoryContextSwitchTo(push->context);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	map = keymap_new(push->context, list_length(changes) * 2);
+	keys = palloc(sizeof(char *) * list_length(changes));
 	foreach(lc, changes)
 	{
 		Change	   *c = lfirst(lc);
 
+		c->incoming.is_known = false;
 		keys[n++] = c->key_text;
 		keymap_put(map, c->key_text, c);
 	}
