@@ -57,10 +57,13 @@ typedef struct ServerStart
 	XLogRecPtr	position;		/* no WAL of this start is before it */
 	uint64		first_xid;		/* cursors of earlier starts have seen no id
 								 * from this one on */
-} ServerStart;
+}			ServerStart;
 
 /* a copy of what is in shared memory, which does not change any more */
-static ServerStart server_start = {0};
+static ServerStart server_start =
+{
+	0
+};
 
 /* the tide.generation that is known to have it, committed */
 static Oid	registered_in = InvalidOid;
@@ -102,7 +105,7 @@ is_shutdown_checkpoint(XLogRecPtr position)
  * began, which is what a promoted standby has anyhow.
  */
 static void
-find_start(ServerStart *start)
+find_start(ServerStart * start)
 {
 	ControlFileData *control;
 	TimeLineID	timeline = TideCurrentTimeLine();

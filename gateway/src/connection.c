@@ -26,7 +26,7 @@
 
 #define CONNECT_TIMEOUT		"5"
 #define PROTOCOL_MAJOR		"1"
-#define MAX_PARAMETERS		7
+#define MAX_PARAMETERS		9
 #define MAX_STEPS			8
 
 /*
@@ -71,9 +71,12 @@ static const struct
 		" pg_catalog.set_config('pg_tide.max_time_rows', $4, true),"
 		" pg_catalog.set_config('pg_tide.max_push_changes', $5, true),"
 		" pg_catalog.set_config('statement_timeout', $6, true),"
-	" pg_catalog.set_config('role', $7, true)"},
+		" pg_catalog.set_config('idle_in_transaction_session_timeout', $6, true),"
+		" pg_catalog.set_config('lock_timeout', $7, true),"
+	" pg_catalog.set_config('role', $8, true)"},
 	{"tide_1_timeout",
-	"SELECT pg_catalog.set_config('statement_timeout', $1, true)"},
+		"SELECT pg_catalog.set_config('statement_timeout', $1, true),"
+	" pg_catalog.set_config('idle_in_transaction_session_timeout', $1, true)"},
 	{"tide_1_pull",
 	"SELECT tide.pull($1::text, $2::text[], $3::text[], $4::integer, $5::text)"},
 	{"tide_1_push", "SELECT tide.push($1::jsonb)"},
@@ -327,7 +330,9 @@ send_call(Connection *connection, const Job *job)
 }
 
 /*
- * Role, claims and limits of the transaction.  Maintenance runs as the role
+ * Role, claims and limits of the transaction.  All is sent in one go, so a
+ * session is idle in a transaction only if we are gone in the middle of it:
+ * then the server must not wait for the network to notice.  Maintenance runs as the role
  * that has logged in, for nobody.
  */
 static bool
@@ -337,6 +342,7 @@ send_identity(Connection *connection, const Job *job)
 	char		time_rows[16];
 	char		push_changes[16];
 	char		timeout[32];
+	char		lock_timeout[32];
 	int64_t		left = (job->deadline - clock_now()) / CLOCK_MILLISECOND;
 
 	/* 0 would mean: no timeout */
@@ -348,14 +354,16 @@ send_identity(Connection *connection, const Job *job)
 	}
 	snprintf(time_rows, sizeof(time_rows), "%d", job->max_time_rows);
 	snprintf(push_changes, sizeof(push_changes), "%d", job->max_push_changes);
+	snprintf(lock_timeout, sizeof(lock_timeout), "%ds", job->lock_timeout);
 	values[0] = job->claims;
 	values[1] = job->client_id == NULL ? "" : job->client_id;
 	values[2] = job->times;
 	values[3] = time_rows;
 	values[4] = push_changes;
 	values[5] = timeout;
-	values[6] = job->role;
-	return send_statement(connection, STATEMENT_IDENTITY, 7, values);
+	values[6] = lock_timeout;
+	values[7] = job->role;
+	return send_statement(connection, STATEMENT_IDENTITY, 8, values);
 }
 
 static Statement

@@ -23,6 +23,7 @@
 
 #include <microhttpd.h>
 
+#include "clients.h"
 #include "clock.h"
 #include "cors.h"
 #include "database.h"
@@ -38,9 +39,8 @@
 #include "sync.h"
 #include "token.h"
 
-#define IDLE_TIMEOUT			60	/* seconds, of a connection */
-#define CONNECTION_MEMORY		65536	/* holds the request line and headers */
-#define MAX_CONNECTIONS			10000
+#define HEADER_STRUCTS			16384	/* memory for what headers become */
+#define REFUSED_CONNECTIONS		100 /* beyond the limit, that get their 503 */
 #define SPARE_DESCRIPTORS		64
 #define READY_TIMEOUT			(5 * CLOCK_SECOND)
 
@@ -56,11 +56,13 @@
 typedef struct Request
 {
 	struct MHD_Connection *connection;
+	Client	   *client;			/* the connection's; NULL: no memory for one */
 	const Settings *settings;	/* those it began with */
 	const Route *route;			/* NULL: no such path */
 	int			method;			/* METHOD_x or 0 */
 	bool		is_preflight;
-	bool		must_close;		/* where the next request begins is in doubt */
+	bool		must_close;		/* where the next request begins is in doubt,
+								 * or too far off */
 
 	char		id[72];
 	char	   *method_name;
@@ -112,6 +114,15 @@ header(const Request *request, const char *name)
  */
 static char refused_target;
 
+static Client *
+client_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+	MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info == NULL ? NULL : info->socket_context;
+}
+
 /* ---------- the request's struct ---------- */
 
 static void
@@ -156,6 +167,7 @@ request_create(struct MHD_Connection *connection, const char *path,
 	}
 	request->connection = connection;
 	request->rows = -1;
+	request->client = client_of(connection);
 	request->settings = settings_acquire();
 	request->route = route_find(path);
 	request->method = route_method(method);
@@ -292,6 +304,11 @@ respond(Request *request, int status, const char *body, size_t length,
 	if (refusing || request->must_close)
 		add_header(response, "Connection", "close");
 
+	if (!client_reads_reply(request->client, request->settings, length))
+	{
+		MHD_destroy_response(response);
+		return MHD_NO;
+	}
 	result = MHD_queue_response(request->connection, (unsigned int) status,
 								response);
 	MHD_destroy_response(response);
@@ -473,17 +490,56 @@ limit_body(Request *request)
 		request->max_body = most;
 }
 
+static enum MHD_Result
+add_length(void *context, enum MHD_ValueKind kind, const char *name,
+		   size_t name_length, const char *value, size_t value_length)
+{
+	size_t	   *sum = context;
+
+	(void) kind;
+	(void) name;
+	(void) value;
+	*sum += name_length + value_length;
+	return MHD_YES;
+}
+
+/* The request line and the headers together, and which of them is to blame. */
+static bool
+check_length(Request *request)
+{
+	const union MHD_ConnectionInfo *info =
+	MHD_get_connection_info(request->connection,
+							MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	size_t		most = (size_t) request->settings->max_header_bytes;
+	size_t		headers = 0;
+
+	if (info == NULL || info->header_size <= most)
+		return true;
+	request->must_close = true;
+	MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND,
+								add_length, &headers);
+	if (headers < most / 2)
+		return refuse(request, 414, "uri_too_long",
+					  "path and parameters are too long",
+					  "A pull can also be sent by POST.");
+	return refuse(request, 431, "headers_too_large",
+				  "the headers are too long", NULL);
+}
+
 /* All that can be said before the body is there. */
 static bool
 check_head(Request *request)
 {
 	const char *problem;
 
-	if (!check_route(request))
+	if (!check_length(request) || !check_route(request))
 		return false;
 	if (request->is_preflight)
 		return true;
-	if (request->route->needs_token && !check_token(request))
+	if (request->route->needs_token &&
+		!(check_token(request) &&
+		  client_begin_request(request->client, request->identity.user,
+							   request->settings, &request->failure)))
 		return false;
 	if (request->route->endpoint == ENDPOINT_PULL &&
 		media_wants_stream(header(request, "Accept")))
@@ -540,9 +596,12 @@ acknowledge(const Request *request)
 static enum MHD_Result
 begin(Request *request, const char *version, bool target_is_plain)
 {
-	bool		good = check_form(request, version, target_is_plain) &&
-	check_head(request);
+	bool		good;
 
+	if (!client_reads_body(request->client, request->settings))
+		return MHD_NO;
+	good = check_form(request, version, target_is_plain) &&
+		check_head(request);
 	if (request->method == METHOD_POST)
 		acknowledge(request);
 	if (good)
@@ -563,6 +622,8 @@ begin(Request *request, const char *version, bool target_is_plain)
 static enum MHD_Result
 receive(Request *request, const char *data, size_t length)
 {
+	if (!client_sent(request->client, length))
+		return MHD_NO;
 	acknowledge(request);
 	if (request->failure.status == 0)
 	{
@@ -860,6 +921,8 @@ handle(void *unused, struct MHD_Connection *connection, const char *url,
 		*length = 0;
 		return result;
 	}
+	if (!client_waits_for_us(request->client))
+		return MHD_NO;
 	if (request->job_done)
 		return request->login != NULL && request->job.failure.status == 0 ?
 			continue_login(request) : respond_job(request);
@@ -877,7 +940,11 @@ completed(void *unused, struct MHD_Connection *connection, void **context,
 	(void) reason;
 	if (*context == NULL || *context == &refused_target)
 		return;
+	if (request->status == 0 && client_was_cut(request->client))
+		request->status = 408;
 	log_request(request);
+	client_end_request(request->client);
+	client_is_idle(request->client);
 	request_free(request);
 	*context = NULL;
 }
@@ -898,31 +965,68 @@ log_library(void *unused, const char *format, va_list arguments)
 	log_event(LOG_DEBUG, "libmicrohttpd", "message", message, NULL);
 }
 
-/* As many connections as descriptors allow. */
-static unsigned int
-connection_limit(void)
+/* As many connections as are wanted and descriptors allow. */
+static int
+connection_limit(const Settings *settings)
 {
 	struct rlimit limit;
-	const Settings *settings = settings_acquire();
-	rlim_t		reserved = SPARE_DESCRIPTORS * 2 +
+	rlim_t		wanted = (rlim_t) settings->max_connections;
+	rlim_t		reserved = SPARE_DESCRIPTORS * 2 + REFUSED_CONNECTIONS +
 	(rlim_t) settings->db_connections;
+	char		number[32];
 
-	settings_release(settings);
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return 256;
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
 		getrlimit(RLIMIT_NOFILE, &limit);
-	if (limit.rlim_cur > MAX_CONNECTIONS + reserved)
-		return MAX_CONNECTIONS;
-	return limit.rlim_cur > reserved + 16 ?
-		(unsigned int) (limit.rlim_cur - reserved) : 16;
+	if (limit.rlim_cur >= wanted + reserved)
+		return (int) wanted;
+
+	wanted = limit.rlim_cur > reserved + 16 ? limit.rlim_cur - reserved : 16;
+	snprintf(number, sizeof(number), "%llu", (unsigned long long) wanted);
+	log_event(LOG_WARNING, "max-connections-lowered", "to", number,
+			  "by", "the limit of open files", NULL);
+	return (int) wanted;
 }
 
+/* A connection has come, or goes. */
+static void
+connection_changed(void *unused, struct MHD_Connection *connection,
+				   void **context, enum MHD_ConnectionNotificationCode what)
+{
+	const union MHD_ConnectionInfo *info;
+	Address		address;
+	int			fd;
+
+	(void) unused;
+	if (what == MHD_CONNECTION_NOTIFY_CLOSED)
+	{
+		client_close(*context);
+		*context = NULL;
+		return;
+	}
+	info = MHD_get_connection_info(connection,
+								   MHD_CONNECTION_INFO_CONNECTION_FD);
+	fd = info->connect_fd;
+	info = MHD_get_connection_info(connection,
+								   MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	address = address_of_socket(info->client_addr);
+	*context = client_open(fd, &address);
+}
+
+/*
+ * libmicrohttpd's timeout is none of ours: it begins anew with each byte.  Half
+ * of a connection's memory is where headers are read to, the rest is for what
+ * they become.
+ */
 bool
 http_start(int listen_socket)
 {
 	pthread_condattr_t attributes;
+	const Settings *settings;
+	size_t		memory;
+	int			limit;
 
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -930,7 +1034,11 @@ http_start(int listen_socket)
 	pthread_condattr_destroy(&attributes);
 	id_prefix = (uint32_t) time(NULL);
 
-	if (!linger_start())
+	settings = settings_acquire();
+	limit = connection_limit(settings);
+	memory = 2 * (size_t) settings->max_header_bytes + HEADER_STRUCTS;
+	settings_release(settings);
+	if (!linger_start() || !clients_start(limit))
 		return false;
 	server = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD |
 							  MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
@@ -938,13 +1046,14 @@ http_start(int listen_socket)
 							  MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
 							  MHD_OPTION_LISTEN_SOCKET, listen_socket,
 							  MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
+							  MHD_OPTION_NOTIFY_CONNECTION,
+							  connection_changed, NULL,
 							  MHD_OPTION_URI_LOG_CALLBACK, target_arrived, NULL,
 							  MHD_OPTION_STRICT_FOR_CLIENT, 1,
-							  MHD_OPTION_CONNECTION_LIMIT, connection_limit(),
-							  MHD_OPTION_CONNECTION_TIMEOUT,
-							  (unsigned int) IDLE_TIMEOUT,
-							  MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-							  (size_t) CONNECTION_MEMORY,
+							  MHD_OPTION_CONNECTION_LIMIT,
+							  (unsigned int) limit + REFUSED_CONNECTIONS,
+							  MHD_OPTION_CONNECTION_TIMEOUT, 0U,
+							  MHD_OPTION_CONNECTION_MEMORY_LIMIT, memory,
 							  MHD_OPTION_END);
 	return server != NULL;
 }
@@ -987,6 +1096,7 @@ void
 http_stop(void)
 {
 	MHD_stop_daemon(server);
+	clients_stop();
 	linger_stop();
 	pthread_cond_destroy(&active_changed);
 }

@@ -52,6 +52,7 @@ typedef struct Job
 	int			max_rows;
 	int			max_push_changes;
 	int			max_time_rows;
+	int			lock_timeout;	/* seconds; 0: none */
 
 	/* the statement of a JOB_AUTH */
 	const char *sql;

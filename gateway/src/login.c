@@ -325,6 +325,7 @@ login_begin(Login *login, LoginKind kind, const Settings *settings,
 	job->times = "iso";
 	job->max_push_changes = settings->max_push_changes;
 	job->max_time_rows = settings->max_time_rows;
+	job->lock_timeout = settings->lock_timeout;
 	if (kind == LOGIN_PASSWORD)
 		call_admit(login, settings, job);
 	else if (kind == LOGIN_LOGOUT)

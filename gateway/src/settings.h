@@ -55,6 +55,17 @@ typedef struct Settings
 	int			login_attempts_username;
 	int			login_window;	/* seconds */
 	int			max_logins;
+	int			max_header_bytes;
+	int			max_connections;
+	int			max_connections_address;	/* 0: any number */
+	int			max_user_connections;
+	int			max_user_requests;
+	int			header_timeout; /* seconds */
+	int			body_timeout;	/* seconds */
+	int			reply_timeout;	/* seconds */
+	int			idle_timeout;	/* seconds */
+	int			min_rate;		/* bytes a second */
+	int			lock_timeout;	/* seconds; 0: none */
 
 	/* worked out from the above */
 	StringList	scope_params;

@@ -303,6 +303,7 @@ sync_fill_job(Job *job, const SyncFields *fields, const Settings *settings,
 {
 	job->max_push_changes = settings->max_push_changes;
 	job->max_time_rows = settings->max_time_rows;
+	job->lock_timeout = settings->lock_timeout;
 
 	if (!fill_times(job, fields, failure))
 		return false;

@@ -87,6 +87,8 @@ CREATE FUNCTION tide.echo() RETURNS jsonb LANGUAGE sql AS $$
 		'isolation', current_setting('transaction_isolation'),
 		'readOnly', current_setting('transaction_read_only'),
 		'statementTimeout', current_setting('statement_timeout'),
+		'lockTimeout', current_setting('lock_timeout'),
+		'idleTimeout', current_setting('idle_in_transaction_session_timeout'),
 		'application', current_setting('application_name'))
 $$;
 
