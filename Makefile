@@ -5,6 +5,8 @@
 #   make demo    two devices, one athlete, on a throw-away PostgreSQL
 #   make soak SECONDS=600
 #                the random ones of the tests, each for so long
+#   make fuzz SECONDS=600
+#                the fuzzers, each for so long
 #   make mutants which test notices when a guard is taken out, for each guard
 #   make bench   what tracking, pushing and pulling cost
 #   make deps    the packages that all of these need
@@ -16,7 +18,7 @@ ifneq ($(origin PG_CONFIG), undefined)
 export PG_CONFIG
 endif
 
-.PHONY: all extension gateway install installcheck clean test soak mutants demo bench deps indent
+.PHONY: all extension gateway install installcheck clean test soak fuzz mutants demo bench deps indent
 
 all: extension gateway
 
@@ -37,6 +39,7 @@ clean:
 	$(MAKE) -C extension clean
 	$(MAKE) -C gateway clean
 	$(RM) test/bench/load
+	$(RM) -r test/fuzz/build
 
 deps:
 	@scripts/deps
@@ -50,6 +53,10 @@ soak:
 
 mutants:
 	@scripts/mutants $(MUTANTS)
+
+fuzz:
+	@scripts/deps
+	@FUZZ_SECONDS=$(or $(SECONDS),600) test/fuzz/run
 
 demo:
 	@scripts/demo $(DEMO_ARGS)

@@ -14,7 +14,8 @@
  * colon for the end of the head.  None of these can be seen in names and values.
  * But it leaves both where they came in, so that they must follow each other at
  * the distance of ": " and CRLF, with an empty line behind the last: that is what
- * "in_place" asks to check.
+ * "in_place" asks to check.  (An LF alone at the very end goes unseen, and does
+ * no harm; so does a line of a lone colon.  No proxy passes that one on.)
  *
  *-------------------------------------------------------------------------
  */
@@ -189,7 +190,6 @@ head_take_field(HeadCheck *check, const char *name, size_t name_length,
 
 	if (check->in_place && !is_whole_line(check, name, name_length, value))
 		complain(check, "a line of the head is folded, or does not end with CR and LF");
-	check->has_lines = true;
 	check->next_line = value + value_length + 2;
 	if (!is_name(name, name_length))
 		complain(check, "a header has a malformed name");
@@ -222,8 +222,11 @@ has(const HeadCheck *check, Single single)
 const char *
 head_finish(HeadCheck *check)
 {
-	/* the library has put NUL in the place of CR and LF */
-	if (check->in_place && check->has_lines &&
+	/*
+	 * The library has put NUL in the place of CR and LF.  If we are beyond
+	 * the head here, there still is memory of its own.
+	 */
+	if (check->in_place &&
 		(check->next_line[0] != '\0' || check->next_line[1] != '\0'))
 		complain(check, "the head does not end with an empty line");
 	if (has(check, SINGLE_TRANSFER_ENCODING))

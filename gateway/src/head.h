@@ -17,7 +17,6 @@ typedef struct HeadCheck
 	const char *problem;		/* the first that was found, static storage */
 	unsigned int seen;			/* bits: headers that may be there once only */
 	bool		is_http_1_0;
-	bool		has_lines;
 	bool		in_place;		/* lines are where they came in, see head.c */
 	const char *next_line;		/* there, the next one begins here */
 } HeadCheck;

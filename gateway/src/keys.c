@@ -166,8 +166,9 @@ read_sources(KeySet *keys, char *problem, size_t problem_size)
 	return true;
 }
 
-static KeySet *
-create_set(void)
+/* A set without keys. */
+KeySet *
+keys_create(void)
 {
 	KeySet	   *keys = calloc(1, sizeof(KeySet));
 
@@ -182,7 +183,7 @@ create_set(void)
 KeySet *
 keys_read(const KeyFiles *files, char *problem, size_t problem_size)
 {
-	KeySet	   *keys = create_set();
+	KeySet	   *keys = keys_create();
 
 	if (!add_sources(keys, files))
 		abort();
@@ -291,7 +292,7 @@ have_changed(KeySet *keys)
 static void
 read_again(const KeySet *old)
 {
-	KeySet	   *fresh = create_set();
+	KeySet	   *fresh = keys_create();
 	char		problem[512];
 	char		count[16];
 	int			i;

@@ -26,6 +26,7 @@ typedef struct KeyFiles
 
 typedef struct KeySet KeySet;
 
+extern KeySet *keys_create(void);
 extern KeySet *keys_read(const KeyFiles *files, char *problem,
 						 size_t problem_size);
 extern bool keys_add(KeySet *keys, Key *key);
