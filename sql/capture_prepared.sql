@@ -31,4 +31,18 @@ PREPARE TRANSACTION 'pg_tide_regress';
 SELECT tide.pull(:'c2')->>'cursor' AS c3 \gset
 ROLLBACK PREPARED 'pg_tide_regress';
 SELECT count(*) FROM tide.changes(:'c3', entity_types => '{t}');
+-- what row triggers of a partition have collected is written before PREPARE
+CREATE TABLE part (id int, y int, user_id text, PRIMARY KEY (y, id)) PARTITION BY LIST (y);
+CREATE TABLE part_1 PARTITION OF part FOR VALUES IN (1);
+CREATE INDEX ON part (user_id);
+SELECT tide.track('part', scope => 'user_id');
+SELECT tide.cursor() AS c4 \gset
+BEGIN;
+INSERT INTO part_1 VALUES (1, 1, 'ann');
+SAVEPOINT s;
+INSERT INTO part_1 VALUES (2, 1, 'ann');
+PREPARE TRANSACTION 'pg_tide_regress';
+SELECT count(*) FROM tide.changes(:'c4', entity_types => '{part}');
+COMMIT PREPARED 'pg_tide_regress';
+SELECT operation, key->>'id' AS id FROM tide.changes(:'c4', entity_types => '{part}') ORDER BY 2;
 DROP SCHEMA prepared CASCADE;

@@ -27,6 +27,13 @@ CREATE INDEX ON "Work Out" ("userId", a, b);
 CREATE TABLE plan (id int PRIMARY KEY, title text, deleted_at timestamptz, secret text);
 SELECT tide.track('"Work Out"', entity_type => 'workout', scope => 'userId');
 SELECT tide.track('plan', shared => true, naming => 'camel', deleted_at => 'deleted_at', exclude => '{secret}');
+CREATE TABLE part (id int, y int, PRIMARY KEY (y, id)) PARTITION BY LIST (y);
+CREATE TABLE part_1 PARTITION OF part FOR VALUES IN (1);
+CREATE TABLE part_2 (y int NOT NULL, gone int, id int NOT NULL);
+ALTER TABLE part_2 DROP COLUMN gone;
+ALTER TABLE part ATTACH PARTITION part_2 FOR VALUES IN (2);
+SELECT tide.track('part', shared => true, replicated => true);
+INSERT INTO part VALUES (1, 1), (2, 2);
 INSERT INTO note SELECT i, 'u', i FROM generate_series(1, 20) i;
 DELETE FROM note WHERE id > 15;
 INSERT INTO "Work Out" VALUES (1, 'x', 'u'), (2, 'y', 'v');
@@ -35,7 +42,7 @@ SQL
 my $replica = TideReplica->new->pull($cluster, $database);
 
 my $TRACKED = 'SELECT * FROM (SELECT relation::text, entity_type, scope, shared, conflict, modified_at, '
-  . 'client_id, version, deleted_at, naming, utc, exclude FROM tide.tracked) t ORDER BY 1';
+  . 'client_id, version, deleted_at, naming, utc, exclude, replicated FROM tide.tracked) t ORDER BY 1';
 my $OWN = 'SELECT (SELECT count(*) FROM tide.log), (SELECT count(*) FROM tide.tombstone), '
   . '(SELECT count(*) FROM tide.sample)';
 my $STAMPS = 'SELECT string_agg("lastModifiedAt"::text, \' \' ORDER BY id) FROM note';
@@ -90,6 +97,18 @@ sub check_restored
 	is($old->as_text, $old->as_text($cluster, $new), "$what: the replica is what the table holds");
 	is($cluster->sql($new, q{SELECT tide.push('{"changes": {"note": [{"id": 31, "owner": "u", "v": 31}]}}')
 		->'summary'->>'succeeded'}), 1, "$what: pushes work");
+
+	# partitions: direct writes, TRUNCATE, and those that come or go
+	my $since = page($new)->{cursor};
+	$cluster->sql($new, q{INSERT INTO part_2 (y, id) VALUES (2, 3); TRUNCATE part_1;
+		CREATE TABLE part_3 PARTITION OF part FOR VALUES IN (3); INSERT INTO part_3 VALUES (4, 3);
+		ALTER TABLE part DETACH PARTITION part_2});
+	my $page = page($new, $since);
+	is(join(' ', (map { $_->{id} } @{ $page->{changesByType}{part} // [] }),
+			sort map { "-$_->{id}" } @{ $page->{deletedByType}{part} // [] }),
+		$rows ? '4 -1 -2 -3' : '4 -3', "$what: partitions are captured as before");
+	is($cluster->sql($new, q{SELECT count(*) FROM tide.check() WHERE severity = 'error'}), 0,
+		"$what: nothing is missing");
 
 	# tracked anew: not covered by a cursor from before
 	my $before = page($new)->{cursor};
