@@ -17,7 +17,11 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/relation.h"
+#include "access/stratnum.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
@@ -33,6 +37,7 @@
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -105,6 +110,40 @@ partitions_drop_triggers(Oid relid)
 			performDeletion(&trigger, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
 	}
 	CommandCounterIncrement();
+}
+
+/*
+ * Planner and executor go by the partitions of now.  That a snapshot shows the
+ * same ones is for who reads with an older one to see.
+ */
+List *
+partitions_seen(Oid relid, Snapshot snapshot)
+{
+	List	   *result = list_make1_oid(relid);
+	Relation	rel = table_open(InheritsRelationId, AccessShareLock);
+	int			i;
+
+	/* the list grows as it is gone through */
+	for (i = 0; i < list_length(result); i++)
+	{
+		ScanKeyData key;
+		SysScanDesc scan;
+		HeapTuple	tuple;
+
+		ScanKeyInit(&key, Anum_pg_inherits_inhparent, BTEqualStrategyNumber, F_OIDEQ,
+					ObjectIdGetDatum(list_nth_oid(result, i)));
+		scan = systable_beginscan(rel, InheritsParentIndexId, true, snapshot, 1, &key);
+		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		{
+			Form_pg_inherits form = (Form_pg_inherits) GETSTRUCT(tuple);
+
+			if (!form->inhdetachpending)
+				result = lappend_oid(result, form->inhrelid);
+		}
+		systable_endscan(scan);
+	}
+	table_close(rel, AccessShareLock);
+	return result;
 }
 
 /* ---------- what is tracked ---------- */

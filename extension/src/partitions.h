@@ -1,12 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * partitions.h
- *	  Triggers that tracked partitioned tables need on their partitions.
+ *	  The partitions of tracked tables, and the triggers that they need.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef TIDE_PARTITIONS_H
 #define TIDE_PARTITIONS_H
+
+#include "nodes/pg_list.h"
+#include "utils/snapshot.h"
 
 /*
  * The TRUNCATE trigger, which PostgreSQL does not clone, on each partition of
@@ -15,6 +18,9 @@
  */
 extern void partitions_create_triggers(Oid relid, bool always);
 extern void partitions_drop_triggers(Oid relid);
+
+/* the table and all below it, in no order, as a snapshot shows them */
+extern List *partitions_seen(Oid relid, Snapshot snapshot);
 
 extern void partitions_init(void);
 

@@ -35,6 +35,7 @@
 #include "errors.h"
 #include "generation.h"
 #include "history.h"
+#include "partitions.h"
 #include "pg_tide.h"
 #include "pull.h"
 #include "retention.h"
@@ -226,10 +227,21 @@ settle_scopes(Pull *pull)
 
 /* ---------- one snapshot ---------- */
 
+static void
+changed_since(TrackedTable *t)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("table %s was changed after this transaction's snapshot was taken",
+					t->sql_name),
+			 errhint("Try the transaction again.")));
+}
+
 /*
  * A snapshot older than a rewriting ALTER TABLE or a TRUNCATE sees an empty
- * table, and one older than tide.track misses what was written before it:
- * either way the pull has to be tried again with a newer one.
+ * table, one older than tide.track misses what was written before it, and one
+ * from before partitions came or went does not have the same rows as they:
+ * each time the pull has to be tried again with a newer one.
  */
 static void
 check_snapshot_is_newer(PullTable *table, Snapshot snapshot)
@@ -254,11 +266,15 @@ check_snapshot_is_newer(PullTable *table, Snapshot snapshot)
 		if (TransactionIdIsNormal(writer) &&
 			!TransactionIdIsCurrentTransactionId(writer) &&
 			XidInMVCCSnapshot(writer, snapshot))
-			ereport(ERROR,
-					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-					 errmsg("table %s was changed after this transaction's snapshot was taken",
-							t->sql_name),
-					 errhint("Try the transaction again.")));
+			changed_since(t);
+	}
+	if (t->partitioned)
+	{
+		List	   *seen = partitions_seen(t->relid, snapshot);
+
+		if (list_length(seen) != list_length(table->relids) ||
+			list_difference_oid(seen, table->relids) != NIL)
+			changed_since(t);
 	}
 	list_free(writers);
 }
