@@ -277,11 +277,12 @@ IS 'put a version that lost back, as a change of now and with the caller''s righ
 -- ---------------------------------------------------------------------
 
 CREATE FUNCTION tide.pull(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
-	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100, client_id text DEFAULT NULL)
+	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100, client_id text DEFAULT NULL,
+	refresh text[] DEFAULT NULL)
 RETURNS json
 AS 'MODULE_PATHNAME', 'tide_pull'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION tide.pull(text, text[], text[], int, text)
+COMMENT ON FUNCTION tide.pull(text, text[], text[], int, text, text[])
 IS 'what changed since a cursor or a time, as the JSON document that the gateway sends';
 
 CREATE FUNCTION tide.changes(since text DEFAULT NULL, scopes text[] DEFAULT NULL,

@@ -13,6 +13,7 @@
  *	  generation	8 bytes, if the flag says so
  *	  seen, covered scopes, covered types
  *	  held scopes	if the flag says so
+ *	  refreshed types, if the flag says so
  *	  in the log:	target, xid, seq, index + 1
  *	  in the tables: wanted scopes, wanted types, done types, reg, scope?, key?
  *
@@ -42,8 +43,9 @@
 #define FLAG_SCOPE			0x10
 #define FLAG_KEY			0x20
 #define FLAG_HELD			0x40
+#define FLAG_REFRESHED		0x80
 #define FLAGS_KNOWN			(FLAG_PHASE | FLAG_GENERATION | \
-							 FLAG_SCOPE | FLAG_KEY | FLAG_HELD)
+							 FLAG_SCOPE | FLAG_KEY | FLAG_HELD | FLAG_REFRESHED)
 
 /* what keeps a forged cursor from making us allocate without bounds */
 #define MAX_TEXT			(128 * 1024)
@@ -291,6 +293,8 @@ cursor_flags(const Cursor *cursor)
 		flags |= FLAG_GENERATION;
 	if (cursor->held_scopes.n > 0)
 		flags |= FLAG_HELD;
+	if (cursor->phase != CURSOR_AT_REST && cursor->refreshed.n > 0)
+		flags |= FLAG_REFRESHED;
 	if (cursor->phase == CURSOR_IN_TABLES)
 	{
 		if (cursor->scope != NULL)
@@ -325,6 +329,8 @@ cursor_encode(const Cursor *cursor)
 	put_types(&w, &cursor->types);
 	if (flags & FLAG_HELD)
 		put_scopes(&w, &cursor->held_scopes);
+	if (flags & FLAG_REFRESHED)
+		put_types(&w, &cursor->refreshed);
 
 	if (cursor->phase == CURSOR_IN_LOG)
 	{
@@ -653,6 +659,12 @@ cursor_decode(const char *text)
 	{
 		get_scopes(&r, &cursor->held_scopes);
 		if (cursor->held_scopes.n == 0)
+			malformed();
+	}
+	if (flags & FLAG_REFRESHED)
+	{
+		get_types(&r, &cursor->refreshed);
+		if (cursor->phase == CURSOR_AT_REST || cursor->refreshed.n == 0)
 			malformed();
 	}
 

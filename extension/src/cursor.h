@@ -65,6 +65,9 @@ typedef struct Cursor
 								 * may have rows of them; never "all" */
 
 	CursorPhase phase;
+	/* but at rest */
+	TypeSet		refreshed;		/* being read in full although they were
+								 * covered: asked for once */
 	/* CURSOR_IN_LOG */
 	TideSnapshot target;
 	uint64		xid;

@@ -165,6 +165,54 @@ choose_tables(Pull *pull, ArrayType *entity_types)
 	types_normalise(&pull->types);
 }
 
+/* a type that is not would not be sent, and nobody notice */
+static void
+check_refresh_is_asked_for(Pull *pull, ArrayType *refresh)
+{
+	Datum	   *elements;
+	int			n,
+				i;
+
+	deconstruct_array(refresh, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &n);
+	for (i = 0; i < n; i++)
+	{
+		char	   *name = TextDatumGetCString(elements[i]);
+		ListCell   *lc;
+		bool		found = false;
+
+		foreach(lc, pull->tables)
+			found |= strcmp(((PullTable *) lfirst(lc))->t->entity_type, name) == 0;
+		if (!found)
+			ereport(ERROR,
+					(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
+					 errmsg("entity type \"%s\" cannot be refreshed, for it is not asked for", name),
+					 errhint("Name it in the entity types, too, or leave these out.")));
+	}
+}
+
+/*
+ * The tables to be read again although the cursor covers them.
+ */
+static void
+choose_refresh(Pull *pull, ArrayType *refresh)
+{
+	ListCell   *lc;
+
+	if (refresh == NULL)
+		return;
+	check_entity_types(refresh);
+	pull->refresh.regs = palloc(sizeof(int32) * (list_length(pull->tables) + 1));
+	foreach(lc, pull->tables)
+	{
+		TrackedTable *t = ((PullTable *) lfirst(lc))->t;
+
+		if (array_has(refresh, t->entity_type))
+			pull->refresh.regs[pull->refresh.n++] = t->reg;
+	}
+	types_normalise(&pull->refresh);
+	check_refresh_is_asked_for(pull, refresh);
+}
+
 /* the scopes as the log has them, which is as each table's type writes them */
 static ScopeSet
 log_scopes_of(Pull *pull, const ScopeSet *scopes)
@@ -325,6 +373,19 @@ intersect_types(const TypeSet *covered, const TypeSet *wanted)
 	return result;
 }
 
+static TypeSet
+subtract_types(const TypeSet *from, const TypeSet *these)
+{
+	TypeSet		result = {0};
+	int			i;
+
+	result.regs = palloc(sizeof(int32) * (from->n + 1));
+	for (i = 0; i < from->n; i++)
+		if (!types_contain(these, from->regs[i]))
+			result.regs[result.n++] = from->regs[i];
+	return result;
+}
+
 /* what is not covered of all that is asked for comes from the tables */
 static void
 read_tables_from_start(Pull *pull)
@@ -375,6 +436,50 @@ continue_from(Pull *pull)
 			 (!scopes_equal(&state->wanted_scopes, &pull->log_scopes) ||
 			  !types_equal(&state->wanted_types, &pull->types)))
 		read_tables_from_start(pull);
+}
+
+static TypeSet
+add_types(const TypeSet *to, const TypeSet *these)
+{
+	TypeSet		result = {0};
+
+	result.regs = palloc(sizeof(int32) * (to->n + these->n + 1));
+	if (to->n > 0)
+		memcpy(result.regs, to->regs, sizeof(int32) * to->n);
+	if (these->n > 0)
+		memcpy(result.regs + to->n, these->regs, sizeof(int32) * these->n);
+	result.n = to->n + these->n;
+	types_normalise(&result);
+	return result;
+}
+
+/*
+ * Have the tables to be refreshed read as if the cursor did not cover them.
+ * "seen" stays, for the log tells which of their rows are gone since then; it is
+ * read when the tables have been.  A client that names them with every page is
+ * not kept busy for ever: until the cursor is at rest, once is enough.
+ */
+static void
+read_again(Pull *pull)
+{
+	Cursor	   *state = &pull->state;
+	TypeSet		again = subtract_types(&pull->refresh, &state->refreshed);
+
+	if (again.n == 0)
+		return;
+	state->refreshed = add_types(&state->refreshed, &again);
+	state->types = subtract_types(&state->types, &again);
+	if (state->phase != CURSOR_IN_TABLES)
+	{
+		read_tables_from_start(pull);
+		return;
+	}
+	state->done_types = subtract_types(&state->done_types, &again);
+	if (types_contain(&again, state->reg))
+	{
+		state->reg = 0;
+		state->scope = state->key = NULL;
+	}
 }
 
 /*
@@ -532,7 +637,7 @@ read_since_time(Pull *pull, TimestampTz time)
 	{
 		PullTable  *table = lfirst(lc);
 
-		if (!table->tracked_since)
+		if (!table->tracked_since && !types_contain(&pull->refresh, table->t->reg))
 			known.regs[n++] = table->t->reg;
 	}
 	known.n = n;
@@ -583,7 +688,7 @@ set_place(Cursor *cursor, const Cursor *place)
  */
 void
 pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_types,
-		  int max_rows)
+		  int max_rows, ArrayType *refresh)
 {
 	Cursor	   *cursor = NULL;
 	TimestampTz time = 0;
@@ -605,6 +710,7 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 
 	generation_register();
 	pull_open(pull, scopes, entity_types);
+	choose_refresh(pull, refresh);
 	pull->limit = max_rows;
 	pull_check_scopes(pull);
 	memset(&place, 0, sizeof(place));
@@ -625,6 +731,8 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 		{
 			pull->state = *cursor;
 			continue_from(pull);
+			if (pull->refresh.n > 0)
+				read_again(pull);
 		}
 		set_place(&pull->state, &place);
 		pull->has_more = !read_parts(pull);

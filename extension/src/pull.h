@@ -44,6 +44,7 @@ typedef struct Pull
 	/* what is asked for */
 	Access		access;
 	TypeSet		types;
+	TypeSet		refresh;		/* of those, to be read in full again */
 	List	   *tables;			/* of PullTable, parents first */
 	ScopeSet	log_scopes;		/* the union of the tables' scopes, as text */
 	ScopeSet	known;			/* of the scopes that the client may hold rows
@@ -71,7 +72,7 @@ typedef struct Pull
 
 /* pull.c */
 extern void pull_page(Pull *pull, const char *since, ArrayType *scopes,
-					  ArrayType *entity_types, int max_rows);
+					  ArrayType *entity_types, int max_rows, ArrayType *refresh);
 extern void pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types);
 extern void pull_at_rest(Pull *pull);
 extern void pull_finish(Pull *pull);

@@ -229,7 +229,7 @@ tide_pull(PG_FUNCTION_ARGS)
 		pull.client_id = NULL;
 	pull_page(&pull, tide_text_argument(fcinfo, 0), array_argument(fcinfo, 1),
 			  array_argument(fcinfo, 2),
-			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3));
+			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3), array_argument(fcinfo, 5));
 	find_tombstones(&pull);
 	initStringInfo(&buf);
 	append_reply(&buf, &pull, now);
@@ -295,7 +295,7 @@ tide_changes(PG_FUNCTION_ARGS)
 	pull.item_cursors = true;
 	pull_page(&pull, tide_text_argument(fcinfo, 0), array_argument(fcinfo, 1),
 			  array_argument(fcinfo, 2),
-			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3));
+			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3), NULL);
 	find_tombstones(&pull);
 	if (!pull.has_more && pull.items != NIL)
 		((PullItem *) llast(pull.items))->cursor = pull_cursor(&pull);

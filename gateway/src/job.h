@@ -46,6 +46,7 @@ typedef struct Job
 	char	   *since;
 	char	   *scopes;			/* an array literal */
 	char	   *entity_types;	/* an array literal */
+	char	   *refresh;		/* an array literal */
 	char	   *client_id;
 	const char *body;			/* of a push */
 	const char *times;			/* "iso" or "ms" */

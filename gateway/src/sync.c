@@ -56,6 +56,17 @@ single_field(SyncFields *fields, const char *name)
 	return NULL;
 }
 
+/* The field of a list of entity types with this name; NULL: there is none. */
+static StringList *
+types_field(SyncFields *fields, const char *name)
+{
+	if (strcmp(name, "entityTypes") == 0)
+		return &fields->entity_types;
+	if (strcmp(name, "refresh") == 0)
+		return &fields->refresh;
+	return NULL;
+}
+
 /*
  * One parameter of the query.  Unknown ones are ignored, empty single ones
  * count as absent.  A scope is taken as it is: its value may hold commas, and
@@ -66,15 +77,16 @@ sync_take_parameter(SyncFields *fields, const Settings *settings,
 					const char *name, const char *value)
 {
 	char	  **field = single_field(fields, name);
+	StringList *types = types_field(fields, name);
 
 	if (field != NULL)
 	{
 		if (*value != '\0')
 			set_text(fields, field, value);
 	}
-	else if (strcmp(name, "entityTypes") == 0)
+	else if (types != NULL)
 	{
-		if (!list_split(&fields->entity_types, value))
+		if (!list_split(types, value))
 			fields->failed = true;
 	}
 	else if (list_contains(&settings->scope_params, name))
@@ -139,6 +151,7 @@ static bool
 take_member(SyncFields *fields, const Settings *settings, const cJSON *item)
 {
 	char	  **field = single_field(fields, item->string);
+	StringList *types = types_field(fields, item->string);
 	const char *value;
 	char		number[32];
 
@@ -152,8 +165,8 @@ take_member(SyncFields *fields, const Settings *settings, const cJSON *item)
 			set_text(fields, field, value);
 		return true;
 	}
-	if (strcmp(item->string, "entityTypes") == 0)
-		return take_list(fields, &fields->entity_types, item, true);
+	if (types != NULL)
+		return take_list(fields, types, item, true);
 	if (list_contains(&settings->scope_params, item->string))
 		return take_list(fields, &fields->scopes, item, false);
 	return true;
@@ -316,7 +329,8 @@ sync_fill_job(Job *job, const SyncFields *fields, const Settings *settings,
 		!copy_field(&job->client_id, fields->client_id) ||
 		!copy_field(&job->since, fields->since) ||
 		!copy_list(&job->scopes, &fields->scopes) ||
-		!copy_list(&job->entity_types, &fields->entity_types))
+		!copy_list(&job->entity_types, &fields->entity_types) ||
+		!copy_list(&job->refresh, &fields->refresh))
 	{
 		failure_try_again(failure, "the server is short of memory");
 		return false;
@@ -400,6 +414,7 @@ sync_free_fields(SyncFields *fields)
 	free(fields->wait);
 	free(fields->times);
 	list_free(&fields->entity_types);
+	list_free(&fields->refresh);
 	list_free(&fields->scopes);
 	memset(fields, 0, sizeof(SyncFields));
 }
@@ -410,6 +425,8 @@ sync_free_job(Job *job)
 	free(job->since);
 	free(job->scopes);
 	free(job->entity_types);
+	free(job->refresh);
 	free(job->client_id);
-	job->since = job->scopes = job->entity_types = job->client_id = NULL;
+	job->since = job->scopes = job->entity_types = NULL;
+	job->refresh = job->client_id = NULL;
 }

@@ -24,6 +24,7 @@ typedef struct SyncFields
 	char	   *wait;
 	char	   *times;
 	StringList	entity_types;
+	StringList	refresh;
 	StringList	scopes;
 	bool		failed;			/* memory ran out */
 } SyncFields;

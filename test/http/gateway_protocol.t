@@ -250,6 +250,17 @@ subtest 'parameters of a pull' => sub {
 	  [ undef, undef, 100 ], 'empty ones count as absent';
 };
 
+subtest 'types to be refreshed' => sub {
+	is_deeply echo($gateway->get("$pull?refresh=A,B&refresh=C", token => $token))->{refresh},
+	  [qw(A B C)], 'in the query';
+	is_deeply echo($gateway->post($pull, token => $token, json => $_->[0]))->{refresh}, $_->[1],
+	  'in the body' for [ { refresh => [ 'A,1', 'B' ] }, [ 'A,1', 'B' ] ], [ { refresh => 'A,B' }, [qw(A B)] ],
+	  [ { refresh => undef }, undef ], [ {}, undef ];
+	is echo($gateway->get("$pull?refresh=", token => $token))->{refresh}, undef, 'empty: none';
+	is_error($gateway->post($pull, token => $token, json => { refresh => [ {} ] }), 400,
+		'malformed_request', 'of the wrong type');
+};
+
 subtest 'parameters of a pull as a body' => sub {
 	my $echo = echo($gateway->post($pull, token => $token, json => {
 		since => 1700000000123, limit => 5, entityTypes => [ 'A,1', 'B' ],

@@ -95,7 +95,7 @@ $$;
 -- since 'wait' or 'wait:seconds': nothing until something was pushed
 CREATE FUNCTION tide.pull(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
 	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100,
-	client_id text DEFAULT NULL) RETURNS json
+	client_id text DEFAULT NULL, refresh text[] DEFAULT NULL) RETURNS json
 LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM tide.misbehave(since);
@@ -105,7 +105,7 @@ BEGIN
 	END IF;
 	RETURN json_build_object('echo', tide.echo() || jsonb_build_object(
 		'since', since, 'scopes', scopes, 'entityTypes', entity_types,
-		'maxRows', max_rows, 'pullClientId', client_id),
+		'maxRows', max_rows, 'pullClientId', client_id, 'refresh', refresh),
 		'stats', json_build_object('x', 1));
 END $$;
 

@@ -19,7 +19,7 @@ INSERT INTO promised VALUES
 	('upsert', 'relation regclass, data jsonb, modified_at timestamp with time zone DEFAULT NULL::timestamp with time zone, client_id text DEFAULT NULL::text', 'tide.verdict', true),
 	('delete', 'relation regclass, key jsonb, modified_at timestamp with time zone DEFAULT NULL::timestamp with time zone, client_id text DEFAULT NULL::text', 'tide.verdict', true),
 	('push', 'body jsonb, scopes text[] DEFAULT NULL::text[], client_id text DEFAULT NULL::text, batch_id text DEFAULT NULL::text, atomic boolean DEFAULT NULL::boolean', 'json', true),
-	('pull', 'since text DEFAULT NULL::text, scopes text[] DEFAULT NULL::text[], entity_types text[] DEFAULT NULL::text[], max_rows integer DEFAULT 100, client_id text DEFAULT NULL::text', 'json', true),
+	('pull', 'since text DEFAULT NULL::text, scopes text[] DEFAULT NULL::text[], entity_types text[] DEFAULT NULL::text[], max_rows integer DEFAULT 100, client_id text DEFAULT NULL::text, refresh text[] DEFAULT NULL::text[]', 'json', true),
 	('changes', 'since text DEFAULT NULL::text, scopes text[] DEFAULT NULL::text[], entity_types text[] DEFAULT NULL::text[], max_rows integer DEFAULT 100', 'TABLE(entity_type text, operation text, key jsonb, data jsonb, modified_at timestamp with time zone, client_id text, cursor text)', true),
 	('cursor', '', 'text', true),
 	('touch', 'relation regclass, keys jsonb', 'bigint', true),

@@ -148,6 +148,8 @@ rnd_cursor(void)
 	rnd_scopes(&c->held_scopes);
 	c->held_scopes.all = false;
 	c->phase = (CursorPhase) rnd_below(3);
+	if (c->phase != CURSOR_AT_REST && rnd_below(3) == 0)
+		rnd_types(&c->refreshed);
 	if (c->phase == CURSOR_IN_LOG)
 	{
 		rnd_snapshot(&c->target);
@@ -197,6 +199,7 @@ same_cursor(const Cursor *a, const Cursor *b)
 		types_equal(&a->types, &b->types) &&
 		scopes_equal(&a->held_scopes, &b->held_scopes) &&
 		a->phase == b->phase &&
+		types_equal(&a->refreshed, &b->refreshed) &&
 		same_snapshot(&a->target, &b->target) &&
 		a->xid == b->xid && a->seq == b->seq && a->index == b->index &&
 		scopes_equal(&a->wanted_scopes, &b->wanted_scopes) &&
@@ -422,7 +425,11 @@ test_strictness(void)
 	REFUSED(0, SNAPSHOT SCOPES, "a byte too few");
 	REFUSED(3, SNAPSHOT SCOPES TYPES, "an unknown phase");
 	REFUSED(8, SNAPSHOT SCOPES TYPES, "the reserved horizon");
-	REFUSED(0x80, SNAPSHOT SCOPES TYPES, "an unknown flag");
+	ACCEPTED(0x81, SNAPSHOT SCOPES TYPES "\001\001\000" SNAPSHOT "\000\000\000",
+			 "a refreshed type in the log");
+	REFUSED(0x80, SNAPSHOT SCOPES TYPES "\001\001\000", "a refreshed type at rest");
+	REFUSED(0x81, SNAPSHOT SCOPES TYPES "\000" SNAPSHOT "\000\000\000",
+			"refreshed types that are none");
 	ACCEPTED(0x40, SNAPSHOT SCOPES TYPES "\002\002a", "a held scope");
 	REFUSED(0x40, SNAPSHOT SCOPES TYPES "\001", "held scopes that are none");
 	REFUSED(0x40, SNAPSHOT SCOPES TYPES "\000", "held scopes that are all");
