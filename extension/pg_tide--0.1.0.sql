@@ -156,10 +156,10 @@ COMMENT ON FUNCTION tide.untrack(regclass, boolean)
 IS 'stop syncing this table; drop_columns also drops its stamp columns';
 
 CREATE FUNCTION tide.tracked_tables(
-	OUT relation regclass, OUT entity_type text, OUT scope name, OUT shared boolean,
+	OUT relation regclass, OUT entity_type text, OUT scope text, OUT shared boolean,
 	OUT conflict text, OUT modified_at name, OUT client_id name, OUT version name,
 	OUT deleted_at name, OUT naming text, OUT utc boolean, OUT exclude name[],
-	OUT replicated boolean, OUT registration integer, OUT problem text)
+	OUT replicated boolean, OUT registration integer, OUT problem text, OUT scope_column name)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'tide_tracked_tables'
 LANGUAGE C STABLE PARALLEL RESTRICTED;
@@ -174,6 +174,24 @@ RETURNS trigger
 AS 'MODULE_PATHNAME', 'tide_stamp'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.stamp() IS 'stamps each changed row; its arguments are the settings of the tracked table';
+
+CREATE FUNCTION tide.scope()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'tide_scope'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.scope() IS 'finds the scope of each written row by the foreign keys that the table is tracked by';
+
+CREATE FUNCTION tide.scope_late()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'tide_scope_late'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.scope_late() IS 'finds, at the end of the transaction, the scope of rows that were written before what they refer to';
+
+CREATE FUNCTION tide.path()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'tide_path'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.path() IS 'on a table that scopes are found by: moves the rows below one that leads elsewhere now';
 
 CREATE FUNCTION tide.capture()
 RETURNS trigger

@@ -28,7 +28,7 @@ SELECT tide.track('note', entity_type => '', scope => 'user_id');
 SELECT tide.track('note', scope => 'user_id', conflict => 'newest');
 SELECT tide.track('note', scope => 'user_id', naming => 'snake');
 
--- left to later versions
+-- scopes that follow foreign keys have a test of their own
 SELECT tide.track('note', scope => 'plan_id.athlete_id');
 SELECT tide.track('note', scope => 'user_id', scope_column => 'tide_scope');
 SELECT tide.track('note', scope => 'user_id', conflict => 'refused.my_resolver');

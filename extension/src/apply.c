@@ -35,6 +35,7 @@
 #include "errors.h"
 #include "merge.h"
 #include "pull.h"
+#include "scope_path.h"
 #include "wire.h"
 
 /* a push that creates or deletes more absent rows locks the table's keys */
@@ -127,11 +128,18 @@ judge(Push *push, Change *c, bool exists, bool same, bool deleted)
 	MemoryContextSwitchTo(old);
 }
 
+/* what of a row says whose it is, on the wire */
+static const char *
+scope_member(TrackedTable *t)
+{
+	return tracked_column(t, t->path ? t->path->first : t->scope)->wire;
+}
+
 static void
 fail_forbidden(Change *c)
 {
 	change_fail_as(c, "scope_not_allowed", FORBIDDEN);
-	c->failure.column = tracked_column(c->table->t, c->table->t->scope)->wire;
+	c->failure.column = scope_member(c->table->t);
 }
 
 static List *
@@ -468,7 +476,7 @@ check_written_scope(PushTable *table, HeapTuple tuple, TupleDesc desc, int n)
 				(errcode(ERRCODE_TIDE_SCOPE_NOT_ALLOWED),
 				 errmsg("the row would be in a scope that is not allowed"),
 				 err_generic_string(PG_DIAG_COLUMN_NAME,
-									tracked_column(t, t->scope)->wire)));
+									scope_member(t))));
 }
 
 /*

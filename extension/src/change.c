@@ -189,7 +189,7 @@ member_role(Push *push, TrackedTable *t, const char *name, TrackedColumn **colum
 			return ROLE_CLIENT;
 		if (c->attnum == t->deleted_at)
 			return ROLE_DELETED;
-		if (c->attnum == t->version || c->generated)
+		if (c->attnum == t->version || c->generated || column_is_maintained(t, c))
 			return ROLE_NOTHING;
 		return ROLE_COLUMN;
 	}
@@ -440,8 +440,8 @@ settle_scope(Change *c)
 	bool		isnull;
 	int			k;
 
-	if (scopes->any)
-		return;
+	if (scopes->any || t->path)
+		return;					/* or found by the row's foreign keys */
 	column = tracked_column(t, t->scope);
 	if (!column->key && !bms_is_member(t->scope, c->sent))
 	{

@@ -32,6 +32,8 @@
 #include "records.h"
 #include "pg_tide.h"
 #include "registry.h"
+#include "scope_path.h"
+#include "trackable.h"
 
 PG_FUNCTION_INFO_V1(tide_check);
 
@@ -64,6 +66,13 @@ find_trigger(Relation rel, const char *name)
 			return &rel->trigdesc->triggers[i];
 	}
 	return NULL;
+}
+
+static bool
+is_off(Trigger *trigger)
+{
+	return trigger->tgenabled == TRIGGER_DISABLED ||
+		trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA;
 }
 
 /* does it fire for what is to be captured? */
@@ -131,6 +140,71 @@ check_trigger_order(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 				   psprintf("trigger \"%s\" runs after %s: what it changes is not stamped",
 							trigger->tgname, STAMP_TRIGGER),
 				   "Give it a name that sorts before.");
+	}
+}
+
+/* a trigger without which rows of t are in another scope than they should be */
+static void
+check_scope_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel, const char *name)
+{
+	Trigger    *trigger = find_trigger(rel, name);
+
+	if (trigger == NULL || is_off(trigger))
+		report(rsinfo, "error", t->sql_name,
+			   psprintf("trigger %s of table \"%s\" is %s: rows stay in scopes that they have left",
+						name, RelationGetRelationName(rel), trigger ? "disabled" : "missing"),
+			   trigger ? psprintf("Enable it, and call tide.track for %s again.", t->sql_name) :
+			   "Call tide.track for the table again.");
+}
+
+/* one table that the scope is found through, and the one before it */
+static void
+check_step(ReturnSetInfo *rsinfo, TrackedTable *t, Relation before, PathStep *step)
+{
+	Relation	rel = try_relation_open(step->relid, AccessShareLock);
+	bool		indexed = false;
+	int			i;
+
+	if (rel == NULL)
+		return;
+	check_scope_trigger(rsinfo, t, rel, PATH_UPDATE_TRIGGER);
+	check_scope_trigger(rsinfo, t, rel, PATH_DELETE_TRIGGER);
+	for (i = 0; i < step->nreads; i++)
+		if (!scope_path_is_guarded(rel, step->reads[i]))
+			report(rsinfo, "error", t->sql_name,
+				   psprintf("column %s of %s is in no unique index: a row that is written while it changes can stay in the old scope",
+							step->read_names[i], step->sql_name),
+				   "Call tide.track for the table again, which makes one.");
+	for (i = 0; i < step->ncolumns; i++)
+		indexed |= registry_has_index_on(before, step->from[i]);
+	if (!indexed)
+		report(rsinfo, "warning", t->sql_name,
+			   psprintf("no index serves column %s of \"%s\", by which its scope is found: when a row of %s moves, the whole table is read",
+						step->from_names[0], RelationGetRelationName(before), step->sql_name),
+			   psprintf("CREATE INDEX CONCURRENTLY ON %s (%s);", relation_sql(before), step->from_names[0]));
+	relation_close(rel, AccessShareLock);
+}
+
+/* a scope that follows foreign keys */
+static void
+check_path(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
+{
+	Oid			before = t->relid;
+	int			i;
+
+	if (t->path == NULL)
+		return;
+	check_scope_trigger(rsinfo, t, rel, SCOPE_TRIGGER);
+	check_scope_trigger(rsinfo, t, rel, SCOPE_LATE_TRIGGER);
+	for (i = 0; i < t->path->nsteps; i++)
+	{
+		Relation	table = try_relation_open(before, AccessShareLock);
+
+		if (table == NULL)
+			return;
+		check_step(rsinfo, t, table, &t->path->steps[i]);
+		relation_close(table, AccessShareLock);
+		before = t->path->steps[i].relid;
 	}
 }
 
@@ -266,7 +340,10 @@ tide_check(PG_FUNCTION_ARGS)
 				   "Call tide.track for it again.");
 		check_triggers(rsinfo, t, rel);
 		if (!t->broken)
+		{
 			check_scope_index(rsinfo, t, rel);
+			check_path(rsinfo, t, rel);
+		}
 		relation_close(rel, AccessShareLock);
 	}
 	check_log(rsinfo);

@@ -17,6 +17,7 @@ bool
 clocks_cover(TrackedTable *t, TrackedColumn *c)
 {
 	return column_is_synced(c) && !c->key && !c->generated &&
+		!column_is_maintained(t, c) &&
 		c->attnum != t->modified_at && c->attnum != t->client_id &&
 		c->attnum != t->version && c->attnum != t->deleted_at;
 }

@@ -56,6 +56,22 @@
 	(pg_proc_aclcheck(funcid, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
 #endif
 
+/* the columns of a foreign key, and how they are compared */
+#if PG_VERSION_NUM >= 150000
+#define TideDeconstructForeignKey(tuple, n, from, to, pf, pp, ff) \
+	DeconstructFkConstraintRow(tuple, n, from, to, pf, pp, ff, NULL, NULL)
+#else
+#define TideDeconstructForeignKey(tuple, n, from, to, pf, pp, ff) \
+	DeconstructFkConstraintRow(tuple, n, from, to, pf, pp, ff)
+#endif
+
+/* one that is enforced, by equality of all its columns */
+#if PG_VERSION_NUM >= 180000
+#define TideForeignKeyIsPlain(con) ((con)->conenforced && !(con)->conperiod)
+#else
+#define TideForeignKeyIsPlain(con) true
+#endif
+
 /* a set-returning function that fills a tuplestore */
 #if PG_VERSION_NUM >= 150000
 #define tide_init_materialized_srf(fcinfo) InitMaterializedSRF(fcinfo, 0)

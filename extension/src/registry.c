@@ -43,6 +43,7 @@
 #include "pg_tide.h"
 #include "plans.h"
 #include "registry.h"
+#include "scope_path.h"
 #include "wire.h"
 
 #define MAX_SUSPECTS 64
@@ -91,6 +92,24 @@ at_transaction_end(XactEvent event, void *arg)
 	garbage = NIL;
 }
 
+/* tables whose scope is found through this one, or is found no more */
+static void
+mark_followers(Oid relid)
+{
+	HASH_SEQ_STATUS seq;
+	RegistryEntry *entry;
+
+	hash_seq_init(&seq, entries);
+	while ((entry = hash_seq_search(&seq)) != NULL)
+	{
+		TrackedTable *t = entry->table;
+
+		if (t && t->scope_path &&
+			(t->path == NULL || scope_path_visits(t->path, relid)))
+			t->valid = false;
+	}
+}
+
 /* Callbacks can come at any table_open: mark, never free, never read. */
 static void
 relation_changed(Datum arg, Oid relid)
@@ -115,6 +134,7 @@ relation_changed(Datum arg, Oid relid)
 	entry = hash_search(entries, &relid, HASH_FIND, NULL);
 	if (entry && entry->table)
 		entry->table->valid = false;
+	mark_followers(relid);
 
 	if (!tracked_known || (nsuspects > 0 && suspects[nsuspects - 1] == relid))
 		return;

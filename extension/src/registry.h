@@ -79,6 +79,11 @@ typedef struct TrackedTable
 	int			policy;			/* a ConflictPolicy */
 	bool		mostly_new;		/* the last pushed rows were not there yet */
 	AttrNumber	scope;			/* invalid if shared */
+	char	   *scope_path;		/* the foreign keys that the scope is found
+								 * by, and that column is kept true to; NULL:
+								 * it is the user's */
+	bool		scope_added;	/* that column is not the user's */
+	struct ScopePath *path;		/* the same, made out; NULL: none, or broken */
 	AttrNumber	modified_at;
 	AttrNumber	client_id;
 	AttrNumber	version;		/* invalid if none */
@@ -115,6 +120,10 @@ typedef struct TrackedTable
 
 /* every synced column: sent to clients */
 #define column_is_synced(c) (!(c)->dropped && !(c)->excluded)
+
+/* the scope column of a table whose scope follows foreign keys: ours to write */
+#define column_is_maintained(t, c) \
+	((t)->scope_path != NULL && (c)->attnum == (t)->scope)
 
 /* registry_load.c */
 extern TrackedTable *registry_load(Relation rel, Oid stamp_function,

@@ -41,6 +41,7 @@
 #include "decide.h"
 #include "pg_tide.h"
 #include "registry.h"
+#include "scope_path.h"
 #include "wire.h"
 
 /* "athlete_id" is "athleteId"; leading and doubled underscores stay */
@@ -283,6 +284,10 @@ load_setting(TrackedTable *t, const char *arg, bool columns)
 			t->entity_type = pstrdup(value);
 		else if (strcmp(name, "shared") == 0)
 			t->shared = true;
+		else if (strcmp(name, "scope_path") == 0)
+			t->scope_path = pstrdup(value);
+		else if (strcmp(name, "scope_added") == 0)
+			t->scope_added = true;
 		else if (strcmp(name, "naming") == 0)
 			t->camel = (strcmp(value, "camel") == 0);
 		else if (strcmp(name, "conflict") == 0)
@@ -438,8 +443,9 @@ has_side_effects(Relation rel)
 	{
 		Trigger    *trigger = &rel->trigdesc->triggers[i];
 
-		if (!trigger->tgisinternal && strncmp(trigger->tgname, TRIGGER_PREFIX,
-											  strlen(TRIGGER_PREFIX)) != 0)
+		if (!trigger->tgisinternal &&
+			(strncmp(trigger->tgname, TRIGGER_PREFIX, strlen(TRIGGER_PREFIX)) != 0 ||
+			 strncmp(trigger->tgname, PATH_TRIGGER_PREFIX, strlen(PATH_TRIGGER_PREFIX)) == 0))
 			return true;
 		if (trigger->tgfoid == F_RI_FKEY_CASCADE_UPD ||
 			trigger->tgfoid == F_RI_FKEY_SETNULL_UPD ||
@@ -447,6 +453,32 @@ has_side_effects(Relation rel)
 			return true;
 	}
 	return false;
+}
+
+/* follow the foreign keys that the scope is found by, if it is */
+static void
+load_path(TrackedTable *t)
+{
+	ScopePath  *path;
+	char	   *why;
+	int			i;
+
+	if (t->scope_path == NULL || !t->scope)
+		return;
+	path = scope_path_resolve(t->relid, t->scope_path, &why);
+	if (path == NULL)
+		set_broken(t, psprintf("its scope \"%s\" leads nowhere: %s", t->scope_path, why));
+	else if (path->type != tracked_column(t, t->scope)->type)
+		set_broken(t, psprintf("its scope \"%s\" is of another type than \"%s\"",
+							   t->scope_path, tracked_column(t, t->scope)->name));
+	else
+		t->path = path;
+
+	/* a foreign key that refers to another table now: nobody watches that one */
+	for (i = 0; t->path && i < path->nsteps; i++)
+		if (!OidIsValid(get_trigger_oid(path->steps[i].relid, PATH_UPDATE_TRIGGER, true)))
+			set_broken(t, psprintf("table %s, through which its scope is found, has no trigger " PATH_UPDATE_TRIGGER,
+								   path->steps[i].sql_name));
 }
 
 /* is the table fit for its settings?  Not asked of partitions. */
@@ -484,7 +516,10 @@ load_settings(TrackedTable *t, Relation rel, Trigger *trigger)
 	for (i = 0; i < trigger->tgnargs; i++)
 		load_setting(t, trigger->tgargs[i], true);
 	if (!OidIsValid(t->root))
+	{
 		check_fit(t, rel);
+		load_path(t);
+	}
 
 	/* triggers of the partitions' own would have to be looked at one by one */
 	t->has_side_effects = t->partitioned || has_side_effects(rel);

@@ -46,7 +46,8 @@ append_columns(StringInfo buf, TrackedTable *t)
 		escape_json(buf, format_type_extended(c->type, c->typmod, FORMAT_TYPE_TYPEMOD_GIVEN));
 		appendStringInfo(buf, ",\"nullable\":%s,\"writable\":%s}",
 						 c->not_null ? "false" : "true",
-						 c->generated || c->attnum == t->version ? "false" : "true");
+						 c->generated || c->attnum == t->version ||
+						 column_is_maintained(t, c) ? "false" : "true");
 	}
 	appendStringInfoChar(buf, ']');
 }

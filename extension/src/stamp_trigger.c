@@ -59,7 +59,8 @@ column_changed(TupleDesc desc, int i, HeapTuple old, HeapTuple new)
 /*
  * Did the statement change a column that clients get?  Stored generated
  * columns are NULL here: where there are some, every column they may be made
- * of counts.
+ * of counts.  A scope that follows foreign keys does not: that an ancestor has
+ * moved is no edit of the row, and must not win against one.
  */
 static bool
 synced_column_changed(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
@@ -73,7 +74,8 @@ synced_column_changed(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple 
 		if (c->dropped || c->generated ||
 			(c->excluded && !t->has_synced_generated) ||
 			c->attnum == t->modified_at || c->attnum == t->client_id ||
-			c->attnum == t->version || c->attnum == t->clocks)
+			c->attnum == t->version || c->attnum == t->clocks ||
+			column_is_maintained(t, c))
 			continue;
 		if (column_changed(desc, i, old, new))
 			return true;

@@ -40,6 +40,7 @@
 #include "partitions.h"
 #include "pg_tide.h"
 #include "registry.h"
+#include "scope_track.h"
 #include "trackable.h"
 
 PG_FUNCTION_INFO_V1(tide_track);
@@ -156,11 +157,7 @@ read_options(FunctionCallInfo fcinfo, TrackOptions *o)
 				o->exclude = lappend(o->exclude,
 									 pstrdup(NameStr(*DatumGetName(elements[i]))));
 	}
-	if (!PG_ARGISNULL(12))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("scope_column is for scopes by foreign keys, which are not supported yet"),
-				 errhint("Leave it out.")));
+	o->scope_column = name_option(fcinfo, 12);
 	o->add_columns = PG_ARGISNULL(13) || PG_GETARG_BOOL(13);
 	o->replicated = !PG_ARGISNULL(14) && PG_GETARG_BOOL(14);
 }
@@ -171,7 +168,8 @@ static void
 drop_triggers(Oid relid, const char *table)
 {
 	static const char *const names[] = {STAMP_TRIGGER, INSERT_TRIGGER, UPDATE_TRIGGER,
-	DELETE_TRIGGER, TRUNCATE_TRIGGER, ROW_TRIGGER, FLUSH_TRIGGER};
+		DELETE_TRIGGER, TRUNCATE_TRIGGER, ROW_TRIGGER, FLUSH_TRIGGER, SCOPE_TRIGGER,
+	SCOPE_LATE_TRIGGER};
 	int			i;
 
 	for (i = 0; i < lengthof(names); i++)
@@ -201,6 +199,8 @@ settings_text(TrackOptions *o, int32 reg, List *keys)
 	foreach(lc, keys)
 		add_argument(&args, "key", lfirst(lc));
 	add_argument(&args, "scope", o->scope);
+	add_argument(&args, "scope_path", o->scope_path);
+	add_argument(&args, "scope_added", o->scope_added ? "true" : NULL);
 	add_argument(&args, "shared", o->shared ? "true" : NULL);
 	if (o->conflict && strcmp(o->conflict, "last_write_wins") != 0)
 		add_argument(&args, "conflict", o->conflict);
@@ -266,7 +266,8 @@ notice_missing_index(Relation rel, TrackOptions *o, List *keys)
 	ListCell   *lc;
 
 	if (o->shared ||
-		registry_has_index_on(rel, trackable_column(rel, o->scope)->attnum))
+		(trackable_column(rel, o->scope) &&
+		 registry_has_index_on(rel, trackable_column(rel, o->scope)->attnum)))
 		return;
 	initStringInfo(&columns);
 	appendStringInfoString(&columns, quote_identifier(o->scope));
@@ -293,6 +294,9 @@ same_coverage(TrackedTable *t, TrackOptions *o, List *keys)
 		return false;
 	if (!o->shared &&
 		strcmp(tracked_column(t, t->scope)->name, o->scope) != 0)
+		return false;
+	if ((t->scope_path == NULL) != (o->scope_path == NULL) ||
+		(t->scope_path && strcmp(t->scope_path, o->scope_path) != 0))
 		return false;
 	foreach(lc, keys)
 	{
@@ -346,6 +350,7 @@ tide_track(PG_FUNCTION_ARGS)
 	char	   *table;
 	List	   *keys;
 	TrackedTable *before;
+	List	   *left;
 	int32		reg;
 	bool		fresh;
 	bool		partitioned;
@@ -367,19 +372,39 @@ tide_track(PG_FUNCTION_ARGS)
 	partitioned = (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE);
 	relation_close(rel, NoLock);	/* the lock stays; DDL wants no other user */
 
+	scope_track_lock(&o);
+	scope_track_notice_indexes(&o);
+
 	before = registry_lookup(o.relid);
 	fresh = !before->tracked || !same_coverage(before, &o, keys);
-	reg = fresh ? unused_registration() : before->reg;
+	left = scope_track_tables(before->path);
+	if (before->scope_added && !before->broken &&
+		o.scope_path && strcmp(tracked_column(before, before->scope)->name, o.scope) == 0)
+		o.scope_added = true;
 
 	SPI_connect();
 	add_missing_columns(table, &o);
 	drop_triggers(o.relid, table);
+	fresh |= scope_track_prepare(&o, table);
+	reg = fresh ? unused_registration() : before->reg;
+	scope_track_create(&o, table);
 	create_triggers(table, partitioned, &o, reg, keys);
+	scope_track_leave(left);
 	SPI_finish();
 
 	if (fresh)
 		changelog_append(registry_require(o.relid), NULL, NULL, NULL, 0);
 	PG_RETURN_VOID();
+}
+
+static void
+drop_column(StringInfo sql, TrackedTable *t, AttrNumber attnum, bool *none)
+{
+	if (!AttributeNumberIsValid(attnum))
+		return;
+	appendStringInfo(sql, "%s DROP COLUMN %s", *none ? "" : ",",
+					 quote_identifier(tracked_column(t, attnum)->name));
+	*none = false;
 }
 
 Datum
@@ -389,6 +414,7 @@ tide_untrack(PG_FUNCTION_ARGS)
 	bool		drop_columns = PG_GETARG_BOOL(1);
 	Relation	rel = relation_open(relid, ShareRowExclusiveLock);
 	TrackedTable *t;
+	List	   *left;
 	char	   *table;
 
 	check_owner(rel);
@@ -402,25 +428,23 @@ tide_untrack(PG_FUNCTION_ARGS)
 				 errhint("The view tide.tracked lists the tracked tables.")));
 	table = relation_sql(rel);
 	relation_close(rel, NoLock);
+	left = scope_track_tables(t->path);
 
 	SPI_connect();
 	drop_triggers(relid, table);
+	scope_track_leave(left);
 	if (drop_columns)
 	{
 		StringInfoData sql;
+		bool		none = true;
 
 		initStringInfo(&sql);
 		appendStringInfo(&sql, "ALTER TABLE %s", table);
-		if (t->modified_at)
-			appendStringInfo(&sql, " DROP COLUMN %s",
-							 quote_identifier(tracked_column(t, t->modified_at)->name));
-		if (t->client_id)
-			appendStringInfo(&sql, "%s DROP COLUMN %s", t->modified_at ? "," : "",
-							 quote_identifier(tracked_column(t, t->client_id)->name));
-		if (t->clocks)
-			appendStringInfo(&sql, "%s DROP COLUMN " CLOCKS_COLUMN,
-							 t->modified_at || t->client_id ? "," : "");
-		if (t->modified_at || t->client_id || t->clocks)
+		drop_column(&sql, t, t->modified_at, &none);
+		drop_column(&sql, t, t->client_id, &none);
+		drop_column(&sql, t, t->clocks, &none);
+		drop_column(&sql, t, t->scope_added ? t->scope : InvalidAttrNumber, &none);
+		if (!none)
 			run_ddl(sql.data);
 	}
 	SPI_finish();
@@ -481,12 +505,15 @@ tide_tracked_tables(PG_FUNCTION_ARGS)
 	foreach(lc, registry_all())
 	{
 		TrackedTable *t = lfirst(lc);
-		Datum		values[15] = {0};
-		bool		nulls[15] = {false};
+		Datum		values[16] = {0};
+		bool		nulls[16] = {false};
 
 		values[0] = ObjectIdGetDatum(t->relid);
 		values[1] = CStringGetTextDatum(t->entity_type);
-		set_name(values, nulls, 2, t, t->scope);
+		nulls[2] = t->scope_path == NULL && !AttributeNumberIsValid(t->scope);
+		if (!nulls[2])
+			values[2] = CStringGetTextDatum(t->scope_path ? t->scope_path :
+											tracked_column(t, t->scope)->name);
 		values[3] = BoolGetDatum(t->shared);
 		values[4] = CStringGetTextDatum(policy_name(t));
 		set_name(values, nulls, 5, t, t->modified_at);
@@ -501,6 +528,7 @@ tide_tracked_tables(PG_FUNCTION_ARGS)
 		nulls[14] = !t->broken;
 		if (t->broken)
 			values[14] = CStringGetTextDatum(t->broken_why);
+		set_name(values, nulls, 15, t, t->scope_path ? t->scope : InvalidAttrNumber);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

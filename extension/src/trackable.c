@@ -27,12 +27,14 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 #include "utils/typcache.h"
 
 #include "clocks.h"
 #include "compat.h"
 #include "pg_tide.h"
 #include "registry.h"
+#include "scope_track.h"
 #include "trackable.h"
 
 /* qualified and quoted */
@@ -308,52 +310,26 @@ trackable_settle_columns(Relation rel, TrackOptions *o)
 						  "a nullable timestamp with or without time zone");
 }
 
-void
-trackable_check_scope(Relation rel, TrackOptions *o)
+/* what the scope is must be fit to be asked for, and to be told by its text */
+static void
+check_scope_type(Relation rel, Form_pg_attribute att)
 {
 	TypeCacheEntry *type;
 
-	if (o->shared && o->scope)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a table is either shared or has a scope"),
-				 errhint("Leave out one of the two.")));
-	if (o->shared)
-		return;
-	if (o->scope == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("whose rows are those of \"%s\"?", RelationGetRelationName(rel)),
-				 errhint("Name the column that says so, scope => 'user_id', or make them everybody's, shared => true.")));
-	if (trackable_column(rel, o->scope) == NULL)
-	{
-		if (strchr(o->scope, '.'))
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("a scope by foreign keys, \"%s\", is not supported yet", o->scope),
-					 errhint("Name a column of \"%s\" itself.", RelationGetRelationName(rel))));
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("table \"%s\" has no column \"%s\" for scope",
-						RelationGetRelationName(rel), o->scope),
-				 errhint("Name the column that says whose row it is.")));
-	}
 #if PG_VERSION_NUM >= 180000
-	if (trackable_column(rel, o->scope)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+	if (att->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
 		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
 			   "its scope is a virtual generated column", "Use a stored column as scope.");
 #endif
-	if (OidIsValid(get_element_type(getBaseType(trackable_column(rel, o->scope)->atttypid))) ||
-		!OidIsValid(get_array_type(trackable_column(rel, o->scope)->atttypid)))
+	if (OidIsValid(get_element_type(getBaseType(att->atttypid))) ||
+		!OidIsValid(get_array_type(att->atttypid)))
 		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
 			   "its scope is an array or of a type without array type",
 			   "Use a scope of a plain type such as uuid, bigint or text.");
-	type = lookup_type_cache(getBaseType(trackable_column(rel, o->scope)->atttypid),
+	type = lookup_type_cache(getBaseType(att->atttypid),
 							 TYPECACHE_EQ_OPR | TYPECACHE_BTREE_OPFAMILY);
 	if (!OidIsValid(type->btree_opf) ||
-		!looks_as_it_compares(type->btree_opf, type->btree_opintype,
-							  trackable_column(rel, o->scope)->attcollation,
-							  trackable_column(rel, o->scope)))
+		!looks_as_it_compares(type->btree_opf, type->btree_opintype, att->attcollation, att))
 		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
 			   "equal values of its scope can be written in several ways",
 			   "Use a scope of a plain type such as uuid, bigint or text.");
@@ -361,6 +337,55 @@ trackable_check_scope(Relation rel, TrackOptions *o)
 		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
 			   "its scope is of a type whose equality is not PostgreSQL's own",
 			   "Use a scope of a plain type such as uuid, bigint or text.");
+}
+
+/* the column that a path leads to, as a copy */
+static Form_pg_attribute
+last_column(ScopePath *path)
+{
+	PathStep   *last = &path->steps[path->nsteps - 1];
+	HeapTuple	tuple = SearchSysCacheCopy2(ATTNUM, ObjectIdGetDatum(last->relid),
+											Int16GetDatum(last->reads[0]));
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for attribute %d of relation %u",
+			 last->reads[0], last->relid);
+	return (Form_pg_attribute) GETSTRUCT(tuple);
+}
+
+void
+trackable_check_scope(Relation rel, TrackOptions *o)
+{
+	if (o->shared && o->scope)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a table is either shared or has a scope"),
+				 errhint("Leave out one of the two.")));
+	if (!o->shared && o->scope == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("whose rows are those of \"%s\"?", RelationGetRelationName(rel)),
+				 errhint("Name the column that says so, scope => 'user_id', or make them everybody's, shared => true.")));
+	if (o->scope && trackable_column(rel, o->scope) == NULL && strchr(o->scope, '.'))
+	{
+		scope_track_settle(rel, o);
+		check_scope_type(rel, last_column(o->path));
+		return;
+	}
+	if (o->scope_column)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("scope_column is for a scope that follows foreign keys"),
+				 errhint("Leave it out, or give a path as scope: 'plan_id.user_id'.")));
+	if (o->shared)
+		return;
+	if (trackable_column(rel, o->scope) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("table \"%s\" has no column \"%s\" for scope",
+						RelationGetRelationName(rel), o->scope),
+				 errhint("Name the column that says whose row it is.")));
+	check_scope_type(rel, trackable_column(rel, o->scope));
 }
 
 static bool

@@ -17,7 +17,11 @@ typedef struct TrackOptions
 {
 	Oid			relid;
 	char	   *entity_type;
-	char	   *scope;
+	char	   *scope;			/* once settled, a column */
+	char	   *scope_path;		/* as it was given, if it follows foreign keys */
+	struct ScopePath *path;		/* the same, made out */
+	char	   *scope_column;	/* as it was given */
+	bool		scope_added;	/* the column is ours */
 	bool		shared;
 	char	   *modified_at;
 	char	   *client_id;
