@@ -93,8 +93,17 @@ SELECT throws_ok($$SELECT tide.push('{"changes": []}')$$, 'TD006', NULL, 'nor wr
 SELECT throws_ok($$SELECT tide.track('plan', shared => true)$$, '42501', NULL, 'only the owner tracks a table');
 RESET ROLE;
 
--- what is left to later versions says so
-SELECT throws_ok(q, '0A000', NULL, q || ' is not supported yet') FROM unnest(ARRAY[
+-- a scope by foreign keys
+SELECT throws_ok(q, '22023', NULL, q || ' is refused') FROM unnest(ARRAY[
 	$$SELECT tide.track('plan', scope => 'a.b.c')$$, $$SELECT tide.track('plan', scope => 'athleteId', scope_column => 's')$$]) q;
+CREATE TABLE step (id int PRIMARY KEY, "planId" text REFERENCES plan ON DELETE CASCADE);
+SELECT lives_ok($$SELECT tide.track('step', scope => 'planId.athleteId')$$, 'a scope by foreign keys');
+SELECT results_eq($$SELECT scope, scope_column FROM tide.tracked WHERE entity_type = 'step'$$, $$VALUES ('planId.athleteId', 'tide_scope'::name)$$, 'and the view says so');
+RESET request.jwt.claims;
+INSERT INTO plan (id, "athleteId") VALUES ('of ann', 'ann');
+INSERT INTO step VALUES (1, 'of ann');
+SELECT is(tide_scope, 'ann', 'the row has its parent''s') FROM step;
+UPDATE plan SET "athleteId" = 'bob' WHERE id = 'of ann';
+SELECT is(tide_scope, 'bob', 'and goes where the parent goes') FROM step;
 SELECT * FROM finish();
 ROLLBACK;
