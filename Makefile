@@ -38,7 +38,7 @@ installcheck:
 clean:
 	$(MAKE) -C extension clean
 	$(MAKE) -C gateway clean
-	$(RM) test/bench/load
+	$(RM) test/bench/load test/bench/slow
 	$(RM) -r test/fuzz/build
 
 deps:

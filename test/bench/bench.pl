@@ -10,6 +10,7 @@
 
 use strict;
 use warnings;
+use IPC::Open2 qw(open2);
 use POSIX qw(strftime);
 
 my ($port, $directory, $rounds) = @ARGV;
@@ -98,7 +99,7 @@ sub report
 	my $met = $at_least ? $ratio >= $mark : $ratio <= $mark;
 
 	printf "%-34s %10.*f %10.*f %-7s %6.2f  %s %.1f  %s\n", $what,
-		$unit eq 's' ? 2 : 0, median(@$ours), $unit eq 's' ? 2 : 0, median(@$theirs), $unit,
+		$unit =~ /s$/ && $unit !~ m{/} ? 2 : 0, median(@$ours), $unit =~ /s$/ && $unit !~ m{/} ? 2 : 0, median(@$theirs), $unit,
 		$ratio, $at_least ? '>=' : '<=', $mark, $met ? 'met' : 'MISSED';
 }
 
@@ -126,6 +127,26 @@ psql('VACUUM ANALYZE');
 my $all = $rounds * $pushed;
 my @pulled = in_turns(sub { rate_of($all, 'pull-http', @http) }, sub { rate_of($all, 'pull-sql', @sql) });
 
+# -- slow clients: what one honest user's requests take, without and with them
+
+my $slow_clients = 2000;
+my (@quiet, @loaded, $cuts);
+my $times = sub {
+	my ($median, $p99) = split ' ', output_of('test/bench/load', 'times-http', @http, 8000, stamp(500));
+	return $p99;
+};
+for my $round (1 .. $rounds) {
+	psql('CHECKPOINT');
+	push @quiet, $times->();
+	my $pid = open2(my $from, my $to, 'test/bench/slow', '127.0.0.1', $port,
+		"$directory/slow-tokens", $slow_clients);
+	die "no slow clients\n" if (readline $from // '') ne "ready\n";
+	push @loaded, $times->();
+	close $to;
+	$cuts += readline $from;
+	waitpid $pid, 0;
+}
+
 # -- bulk statements: 100,000 rows of 1,000 users into new tables
 
 my $bulk = sub {
@@ -152,3 +173,7 @@ report('push edits, 8 x 100 a request', 'rows/s', @edited, 0.5, 1);
 report('pull, 8 x pages of 500', 'rows/s', @pulled, 0.5, 1);
 report('bulk insert of 100,000 rows', 's', \@tracked_insert, \@plain_insert, 1.3, 0);
 report('bulk update of 100,000 rows', 's', \@tracked_update, \@plain_update, 1.5, 0);
+
+printf "%-34s %10s %10s\n", '', 'slow', 'quiet';
+report("a request's p99, $slow_clients slow clients", 'ms', \@loaded, \@quiet, 2.0, 0);
+print "slow clients that were cut meanwhile: $cuts\n";

@@ -8,13 +8,16 @@
  *	  load push-sql  CONNINFO  USERS  ROUND REQUESTS STAMP
  *	  load pull-http HOST PORT TOKENS
  *	  load pull-sql  CONNINFO  USERS
+ *	  load times-http HOST PORT TOKENS REQUESTS STAMP
  *
  * TOKENS and USERS are files with a line for each connection: a bearer token,
  * or the user it is for.  Every connection is a thread that sends its next
  * request when the reply is there.  A push is ROWS_A_REQUEST rows whose ids
  * follow from ROUND, connection, request and row, stamped STAMP; all bodies
  * are made before the clock starts.  A pull reads everything of a user, in
- * pages of PAGE.  Prints "rows seconds"; any error ends it.
+ * pages of PAGE.  Prints "rows seconds"; any error ends it.  "times" is the first
+ * user alone, who pushes one row and pulls ten, again and again; it prints the
+ * median and the 99th percentile of a request's milliseconds.
  *
  *-------------------------------------------------------------------------
  */
@@ -290,6 +293,51 @@ http_pull(Worker *worker)
 	free(request.data);
 }
 
+static int
+compare_times(const void *a, const void *b)
+{
+	double		difference = *(const double *) a - *(const double *) b;
+
+	return difference < 0 ? -1 : difference > 0;
+}
+
+/* One user's requests, by turns a push and a pull, and how long each took. */
+static void
+http_times(Worker *worker, const char *stamp)
+{
+	double	   *times = malloc(sizeof(double) * requests);
+	Buffer		request = {0};
+	Buffer		row = {0};
+
+	if (times == NULL)
+		die("out of memory");
+	for (int i = 0; i < requests; i++)
+	{
+		request.length = row.length = 0;
+		if (i % 2 == 0)
+		{
+			append(&row, "{\"changes\":{\"bench_tracked\":[" ROW_FORMAT "]}}",
+				   "ffffffff-0000-4000-8000-000000000000", "u0", i, i, 20, "true", stamp);
+			append(&request,
+				   "POST /api/v1/sync/push HTTP/1.1\r\nHost: %s\r\n"
+				   "Authorization: Bearer %s\r\nContent-Type: application/json\r\n"
+				   "Content-Length: %zu\r\n\r\n%s", host, worker->who, row.length, row.data);
+		}
+		else
+			append(&request, "GET /api/v1/sync/pull?limit=10 HTTP/1.1\r\nHost: %s\r\n"
+				   "Authorization: Bearer %s\r\n\r\n", host, worker->who);
+		times[i] = now();
+		http_send(worker, &request);
+		http_receive(worker);
+		times[i] = now() - times[i];
+	}
+	qsort(times, requests, sizeof(double), compare_times);
+	printf("%.3f %.3f\n", times[requests / 2] * 1000, times[requests * 99 / 100] * 1000);
+	free(times);
+	free(request.data);
+	free(row.data);
+}
+
 static PGresult *
 sql_checked(Worker *worker, PGresult *result)
 {
@@ -436,6 +484,16 @@ main(int argc, char **argv)
 
 	if (argc < 2)
 		die("which load?");
+	if (strcmp(argv[1], "times-http") == 0 && argc == 7)
+	{
+		host = argv[2];
+		port = argv[3];
+		read_workers(argv[4], workers);
+		requests = atoi(argv[5]);
+		http_connect(&workers[0]);
+		http_times(&workers[0], argv[6]);
+		return 0;
+	}
 	pushing = strncmp(argv[1], "push-", 5) == 0;
 	over_http = strcmp(argv[1] + 5, "http") == 0;
 	if (argc != 2 + (over_http ? 3 : 2) + (pushing ? 3 : 0))
