@@ -27,6 +27,7 @@
 
 #define FIRST_BACKOFF		(100 * CLOCK_MILLISECOND)
 #define LONGEST_BACKOFF		(2 * CLOCK_SECOND)
+#define IDLE_INTERVAL		(2 * CLOCK_SECOND)
 #define WAIT_INTERVAL		(500 * CLOCK_MILLISECOND)
 #define MAX_CONFLICT_RUNS	6	/* the first and five more */
 
@@ -274,9 +275,16 @@ worker_main(void *argument)
 			wait_unconnected(worker);
 		else
 		{
-			job = queue_take(QUEUE_FOREVER);
+			job = queue_take(clock_now() + IDLE_INTERVAL);
 			if (job != NULL)
 				handle(worker, job);
+
+			/*
+			 * A server that was started again is to be told so soon, also if
+			 * nobody has a request: see connection_open.
+			 */
+			else if (!connection_is_alive(worker->connection))
+				set_connected(worker, false);
 		}
 	}
 

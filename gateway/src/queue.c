@@ -215,13 +215,8 @@ queue_take(int64_t until)
 
 		if (!TAILQ_EMPTY(&later) && TAILQ_FIRST(&later)->run_at < wake)
 			wake = TAILQ_FIRST(&later)->run_at;
-		if (wake == QUEUE_FOREVER)
-			pthread_cond_wait(&jobs_changed, &lock);
-		else
-		{
-			moment = clock_timespec(wake);
-			pthread_cond_timedwait(&jobs_changed, &lock, &moment);
-		}
+		moment = clock_timespec(wake);
+		pthread_cond_timedwait(&jobs_changed, &lock, &moment);
 	}
 	/* this signal may have been for a job that another thread can take */
 	if (job != NULL &&

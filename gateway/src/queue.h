@@ -13,7 +13,6 @@
 
 #include "job.h"
 
-#define QUEUE_FOREVER	INT64_MAX
 #define QUEUE_UNBOUNDED	INT_MAX
 
 extern void queue_start(void);

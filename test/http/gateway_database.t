@@ -227,6 +227,17 @@ subtest 'the database restarts' => sub {
 	}
 };
 
+# Seen to fail with a thread that waits for a job for ever.
+subtest 'the database restarts, and nobody asks for anything' => sub {
+	my $registered = sub { return $cluster->sql($database, 'SELECT count(*) FROM tide.registered') };
+	is $gateway->pull($token)->{status}, 200;
+	my $before = $registered->();
+	$cluster->restart('fast');
+	ok wait_for('the start is noted by itself', 20, sub { return $registered->() > $before }),
+	  'the gateway comes back';
+	is $gateway->pull($token)->{status}, 200;
+};
+
 subtest 'the database is away' => sub {
 	$cluster->down;
 	my $fresh = TideTest::Gateway->start(cluster => $cluster,
