@@ -147,6 +147,14 @@ for my $round (1 .. $rounds) {
 	waitpid $pid, 0;
 }
 
+# -- logins: an unknown user, and a wrong password
+
+my $logins = sub {
+	my ($name) = @_;
+	return sub { seconds_of("SELECT count(tide_auth.login('$name', 'a wrong password')) FROM generate_series(1, 20)") };
+};
+my @logins = in_turns($logins->('unknown'), $logins->('known'));
+
 # -- bulk statements: 100,000 rows of 1,000 users into new tables
 
 my $bulk = sub {
@@ -177,3 +185,7 @@ report('bulk update of 100,000 rows', 's', \@tracked_update, \@plain_update, 1.5
 printf "%-34s %10s %10s\n", '', 'slow', 'quiet';
 report("a request's p99, $slow_clients slow clients", 'ms', \@loaded, \@quiet, 2.0, 0);
 print "slow clients that were cut meanwhile: $cuts\n";
+
+printf "%-34s %10s %10s\n", '', 'unknown', 'known';
+report('20 failed logins of a user', 's', @logins, 1.1, 0);
+report('', 's', @logins, 0.9, 1);

@@ -36,3 +36,7 @@ SELECT md5(n::text)::uuid AS id, 's' || n % 1000 AS user_id, 'Bench Press ' || n
        (n % 200)::numeric(6,2) AS weight_kg, n % 2 = 0 AS done
 FROM generate_series(1, 100000) AS n;
 VACUUM ANALYZE bench_source;
+
+-- whom a login is for must not be told by its time
+CREATE EXTENSION pg_tide_auth CASCADE;
+SELECT tide_auth.create_account('known', 'the right password');
