@@ -78,7 +78,7 @@ static const struct
 		"SELECT pg_catalog.set_config('statement_timeout', $1, true),"
 	" pg_catalog.set_config('idle_in_transaction_session_timeout', $1, true)"},
 	{"tide_1_pull",
-	"SELECT tide.pull($1::text, $2::text[], $3::text[], $4::integer, $5::text,"
+		"SELECT tide.pull($1::text, $2::text[], $3::text[], $4::integer, $5::text,"
 	" $6::text[])"},
 	{"tide_1_push", "SELECT tide.push($1::jsonb)"},
 	{"tide_1_keys", "SELECT tide.keys($1::text[], $2::text[])"},

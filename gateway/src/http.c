@@ -23,7 +23,6 @@
 
 #include <microhttpd.h>
 
-#include "clients.h"
 #include "clock.h"
 #include "cors.h"
 #include "database.h"
@@ -31,12 +30,9 @@
 #include "http.h"
 #include "linger.h"
 #include "log.h"
-#include "login.h"
-#include "media.h"
 #include "queue.h"
-#include "routes.h"
+#include "request.h"
 #include "settings.h"
-#include "sync.h"
 #include "token.h"
 
 #define HEADER_STRUCTS			16384	/* memory for what headers become */
@@ -52,38 +48,6 @@
 
 /* All bodies in memory together: so many times the longest that is allowed. */
 #define MAX_BODIES				32
-
-typedef struct Request
-{
-	struct MHD_Connection *connection;
-	Client	   *client;			/* the connection's; NULL: no memory for one */
-	const Settings *settings;	/* those it began with */
-	const Route *route;			/* NULL: no such path */
-	int			method;			/* METHOD_x or 0 */
-	bool		is_preflight;
-	bool		must_close;		/* where the next request begins is in doubt,
-								 * or too far off */
-
-	char		id[72];
-	char	   *method_name;
-	char	   *path;
-	int64_t		started;
-
-	Identity	identity;
-	Login	   *login;			/* of a path below /auth, else NULL */
-	SyncFields	fields;
-	Buffer		body;
-	size_t		max_body;
-	size_t		discarded;		/* bytes of the body that nobody wants */
-	Failure		failure;		/* decided before the whole body was there */
-
-	Job			job;
-	bool		job_done;		/* the job has its outcome and is ours again */
-
-	int			status;			/* of the reply; 0: none was sent */
-	size_t		reply_bytes;
-	long		rows;			/* that the reply is about; below 0: none */
-} Request;
 
 static struct MHD_Daemon *server;
 static atomic_bool refusing = false;
@@ -103,6 +67,13 @@ header(const Request *request, const char *name)
 {
 	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND,
 									   name);
+}
+
+/* The same for check.c. */
+const char *
+http_header(const Request *request, const char *name)
+{
+	return header(request, name);
 }
 
 /* Does libmicrohttpd leave lines as head.c says? */
@@ -356,14 +327,6 @@ respond_job(Request *request)
 
 /* ---------- checks of a request's head ---------- */
 
-static bool
-refuse(Request *request, int status, const char *code, const char *message,
-	   const char *hint)
-{
-	failure_set(&request->failure, status, code, message, hint);
-	return false;
-}
-
 static enum MHD_Result
 take_header(void *context, enum MHD_ValueKind kind, const char *name,
 			size_t name_length, const char *value, size_t value_length)
@@ -391,103 +354,11 @@ check_form(Request *request, const char *version, bool target_is_plain)
 		return true;
 	request->must_close = true;
 	if (problem != NULL)
-		return refuse(request, 400, "malformed_request", problem, NULL);
-	return refuse(request, 400, "malformed_request",
-				  "the request's target is not a plain path",
-				  "Send a path that begins with / and has no %-escapes; "
-				  "those in the query must be whole.");
-}
-
-/* Path and method. */
-static bool
-check_route(Request *request)
-{
-	const Route *route = request->route;
-
-	if (route == NULL)
-		return refuse(request, 404, "not_found", "there is nothing here", NULL);
-	if (request->method == METHOD_OPTIONS)
-	{
-		request->is_preflight = true;
-		return true;
-	}
-	if ((request->method & route->methods) == 0)
-		return refuse(request, 405, "method_not_allowed",
-					  "this path does not know this method", NULL);
-	if (refusing)
-		return refuse(request, 503, "try_again", "the server is stopping", NULL);
-	return true;
-}
-
-/* Who asks, and as which database role? */
-static bool
-check_token(Request *request)
-{
-	const char *value = header(request, "Authorization");
-	const Identity *identity = &request->identity;
-	const TokenRules rules = {
-		.issuer = request->settings->jwt_issuer,
-		.audiences = &request->settings->jwt_audiences
-	};
-	const KeySet *keys;
-	const char *problem;
-	const char *role;
-
-	if (value == NULL || strncasecmp(value, "Bearer ", 7) != 0)
-		return refuse(request, 401, "unauthorized", "a bearer token is needed",
-					  "Send the header \"Authorization: Bearer <token>\".");
-	value += 7;
-	value += strspn(value, " ");
-
-	keys = keys_acquire();
-	problem = token_check(value, keys, &rules, time(NULL), &request->identity);
-	keys_release(keys);
-	if (problem != NULL)
-		return refuse(request, 401, "unauthorized", problem, NULL);
-
-	/* to SET ROLE, "none" means the gateway's own role; auth-role is ours */
-	role = identity->role ? identity->role : request->settings->default_role;
-	if (strcmp(role, "none") == 0 ||
-		(request->settings->login_call != NULL &&
-		 strcmp(role, request->settings->auth_role) == 0))
-		return refuse(request, 403, "not_allowed",
-					  "the token's role may not be used here", NULL);
-	request->job.role = role;
-	request->job.claims = identity->claims;
-	return true;
-}
-
-static bool
-refuse_length(Request *request)
-{
-	char		hint[128];
-
-	snprintf(hint, sizeof(hint),
-			 "Send at most %zu bytes, in several requests.", request->max_body);
-	return refuse(request, 413, "too_large", "the body is too large", hint);
-}
-
-/* The length that the client declares; 0: none, or it will be chunked. */
-static unsigned long long
-declared_length(const Request *request)
-{
-	const char *length = header(request, "Content-Length");
-
-	return length == NULL ? 0 : strtoull(length, NULL, 10);
-}
-
-/* A body that holds but fields need not be long. */
-static void
-limit_body(Request *request)
-{
-	size_t		most = request->max_body;
-
-	if (request->route->endpoint == ENDPOINT_PULL)
-		most = SYNC_MAX_FIELDS_BYTES;
-	else if (route_is_login(request->route))
-		most = LOGIN_MAX_BODY_BYTES;
-	if (request->max_body > most)
-		request->max_body = most;
+		return check_refuse(request, 400, "malformed_request", problem, NULL);
+	return check_refuse(request, 400, "malformed_request",
+						"the request's target is not a plain path",
+						"Send a path that begins with / and has no %-escapes; "
+						"those in the query must be whole.");
 }
 
 static enum MHD_Result
@@ -519,48 +390,11 @@ check_length(Request *request)
 	MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND,
 								add_length, &headers);
 	if (headers < most / 2)
-		return refuse(request, 414, "uri_too_long",
-					  "path and parameters are too long",
-					  "A pull can also be sent by POST.");
-	return refuse(request, 431, "headers_too_large",
-				  "the headers are too long", NULL);
-}
-
-/* All that can be said before the body is there. */
-static bool
-check_head(Request *request)
-{
-	const char *problem;
-
-	if (!check_length(request) || !check_route(request))
-		return false;
-	if (request->is_preflight)
-		return true;
-	if (request->route->needs_token &&
-		!(check_token(request) &&
-		  client_begin_request(request->client, request->identity.user,
-							   request->settings, &request->failure)))
-		return false;
-	if (request->route->endpoint == ENDPOINT_PULL &&
-		media_wants_stream(header(request, "Accept")))
-		return refuse(request, 406, "not_supported",
-					  "streams of application/x-ndjson are not supported yet",
-					  NULL);
-	if (request->method != METHOD_POST)
-		return true;
-	if (route_is_login(request->route) &&
-		request->settings->login_call == NULL)
-		return refuse(request, 404, "login_not_configured",
-					  "nobody logs in here: tokens come from elsewhere", NULL);
-	limit_body(request);
-	problem = media_refusal(header(request, "Content-Type"),
-							header(request, "Content-Encoding"));
-	if (problem != NULL)
-		return refuse(request, 415, "unsupported_media_type", problem,
-					  "Send application/json, in UTF-8, not compressed.");
-	if (declared_length(request) > request->max_body)
-		return refuse_length(request);
-	return true;
+		return check_refuse(request, 414, "uri_too_long",
+							"path and parameters are too long",
+							"A pull can also be sent by POST.");
+	return check_refuse(request, 431, "headers_too_large",
+						"the headers are too long", NULL);
 }
 
 /* ---------- the steps of a request ---------- */
@@ -601,14 +435,14 @@ begin(Request *request, const char *version, bool target_is_plain)
 	if (!client_reads_body(request->client, request->settings))
 		return MHD_NO;
 	good = check_form(request, version, target_is_plain) &&
-		check_head(request);
+		check_length(request) && check_head(request, refusing);
 	if (request->method == METHOD_POST)
 		acknowledge(request);
 	if (good)
 		return MHD_YES;
 	if (request->failure.status != 413 && !request->must_close &&
 		header(request, "Expect") == NULL &&
-		declared_length(request) <= SMALL_BODY)
+		check_declared_length(request) <= SMALL_BODY)
 		return MHD_YES;
 
 	linger_adopt(connection_socket(request));
@@ -628,7 +462,7 @@ receive(Request *request, const char *data, size_t length)
 	if (request->failure.status == 0)
 	{
 		if (request->body.length + length > request->max_body)
-			refuse_length(request);
+			check_refuse_length(request);
 		else if (body_bytes + length >
 				 (size_t) request->settings->max_body_bytes * MAX_BODIES)
 			failure_try_again(&request->failure, "the server is too busy");
@@ -712,8 +546,8 @@ take_parameter(void *context, enum MHD_ValueKind kind, const char *name,
 	}
 	if (!text_is_utf8(name, name_length) || !text_is_utf8(value, value_length))
 	{
-		refuse(request, 400, "malformed_request",
-			   "a parameter is not UTF-8 text", NULL);
+		check_refuse(request, 400, "malformed_request",
+					 "a parameter is not UTF-8 text", NULL);
 		return MHD_NO;
 	}
 	sync_take_parameter(&request->fields, request->settings, name, value);
@@ -732,8 +566,8 @@ check_body(Request *request)
 		return false;
 	}
 	if (body->length == 0 && request->route->endpoint != ENDPOINT_PULL)
-		return refuse(request, 400, "malformed_request",
-					  "the body is empty", NULL);
+		return check_refuse(request, 400, "malformed_request",
+							"the body is empty", NULL);
 	return sync_check_body(body->data, body->length, request->settings,
 						   &request->failure);
 }

@@ -1,0 +1,71 @@
+/*-------------------------------------------------------------------------
+ *
+ * request.h
+ *	  One request, from its head to the end of its reply.
+ *
+ * Made, moved on and freed by http.c; check.c looks at its head.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef REQUEST_H
+#define REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buffer.h"
+#include "clients.h"
+#include "errors.h"
+#include "job.h"
+#include "login.h"
+#include "routes.h"
+#include "settings.h"
+#include "sync.h"
+#include "token.h"
+
+struct MHD_Connection;
+
+typedef struct Request
+{
+	struct MHD_Connection *connection;
+	Client	   *client;			/* the connection's; NULL: no memory for one */
+	const Settings *settings;	/* those it began with */
+	const Route *route;			/* NULL: no such path */
+	int			method;			/* METHOD_x or 0 */
+	bool		is_preflight;
+	bool		must_close;		/* where the next request begins is in doubt,
+								 * or too far off */
+
+	char		id[72];
+	char	   *method_name;
+	char	   *path;
+	int64_t		started;
+
+	Identity	identity;
+	Login	   *login;			/* of a path below /auth, else NULL */
+	SyncFields	fields;
+	Buffer		body;
+	size_t		max_body;
+	size_t		discarded;		/* bytes of the body that nobody wants */
+	Failure		failure;		/* decided before the whole body was there */
+
+	Job			job;
+	bool		job_done;		/* the job has its outcome and is ours again */
+
+	int			status;			/* of the reply; 0: none was sent */
+	size_t		reply_bytes;
+	long		rows;			/* that the reply is about; below 0: none */
+} Request;
+
+/* http.c: the value of a header, or NULL */
+extern const char *http_header(const Request *request, const char *name);
+
+/* check.c */
+extern bool check_refuse(Request *request, int status, const char *code,
+						 const char *message, const char *hint);
+extern bool check_refuse_length(Request *request);
+extern unsigned long long check_declared_length(const Request *request);
+extern bool check_head(Request *request, bool stopping);
+
+#endif							/* REQUEST_H */
