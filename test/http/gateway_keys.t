@@ -1,9 +1,6 @@
 # Keys of tokens: PEM files and JSON Web Key Sets, which keys are taken, how
-# they are changed, and that the key decides the algorithm.  Seen to fail: with
-# the algorithm's comparison taken out of may_have_signed (a public key used as
-# a secret), without the length in key_verifies, without check_purpose, with
-# the sizes in key_from_rsa, with keys_tick emptied, with a set that cannot be
-# read published all the same.
+# they are changed, and that the key decides the algorithm.  Seen to fail: see
+# test/mutation/tokens.mutations.
 use strict;
 use warnings;
 
@@ -97,6 +94,12 @@ subtest 'PEM' => sub {
 	is status($gateway, token_of($ec, header => { alg => 'RS256' })), 401, 'ES256 that says RS256';
 	is status($gateway, token_of($rsa, header => { alg => $_ })), 401, "alg $_"
 	  for 'HS256', 'none', 'RS384', 'PS256', 'RSA', '';
+	my %claims = (sub => 'u1', exp => $now + 600);
+	is status($gateway, TideToken::sign($rsa, { alg => $_->[0] }, \%claims, @$_[1 .. $#$_])), 401,
+	  "$_->[0], rightly signed"
+	  for [ 'RS384', '-sha384' ], [ 'RS512', '-sha512' ],
+	  [ 'PS256', '-sha256', '-sigopt', 'rsa_padding_mode:pss', '-sigopt', 'rsa_pss_saltlen:32' ];
+	is status($gateway, TideToken::sign($ec, { alg => 'ES384' }, \%claims, '-sha384')), 401, 'ES384 on P-256';
 	is status($gateway, token_of($_)), 401, 'a public key as the secret'
 	  for map { confusions($_) } $rsa, $ec;
 

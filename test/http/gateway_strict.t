@@ -1,9 +1,7 @@
 # HTTP as an attacker writes it: what two readers could take in two ways is
 # refused, and the connection closed where nobody knows where the next request
 # begins.  Every refusal is sent with a second request behind it, which must
-# get no reply.  Seen to fail: without check_form (nearly all), with HEAD_IN_PLACE
-# 0 on libmicrohttpd before 0.9.76 (folded, bare LF, NUL), without must_close, with
-# MHD_OPTION_STRICT_FOR_CLIENT 0 and without target_arrived (paths).
+# get no reply.  Seen to fail: see test/mutation/http.mutations.
 use strict;
 use warnings;
 

@@ -1,7 +1,5 @@
 # Bearer tokens, signed with a secret: who is let in, and as which role.  Seen
-# to fail: without json_check in parse_object (members that are there twice),
-# with one check after the other taken out of check_header and check_times, with
-# a 401 from after the body.
+# to fail: see test/mutation/tokens.mutations.
 use strict;
 use warnings;
 

@@ -58,12 +58,13 @@ sub ec_key
 
 sub secret_key { return { type => 'oct', secret => $_[0] }; }
 
-# The signature of a text, in the form that JWS wants.
+# The signature of a text, in the form that JWS wants; with options of openssl dgst.
 sub signature
 {
-	my ($key, $text) = @_;
+	my ($key, $text, @options) = @_;
 	return hmac_sha256($text, $key->{secret}) if $key->{type} eq 'oct';
-	my $signature = openssl($text, 'dgst', '-sha256', '-sign', $key->{file});
+	@options = '-sha256' unless @options;
+	my $signature = openssl($text, 'dgst', @options, '-sign', $key->{file});
 	return $signature if $key->{type} eq 'RSA';
 	# from DER: SEQUENCE of two INTEGERs
 	my ($r, $s) = unpack 'x2 x C/a x C/a', $signature;
@@ -73,10 +74,10 @@ sub signature
 # Header and claims are structures, or text that is taken as it is.
 sub sign
 {
-	my ($key, $header, $claims) = @_;
+	my ($key, $header, $claims, @options) = @_;
 	my $text = join '.', map { encode_base64url(ref $_ ? encode_json($_) : $_) }
 	  $header, $claims;
-	return "$text." . encode_base64url(signature($key, $text));
+	return "$text." . encode_base64url(signature($key, $text, @options));
 }
 
 # A public key as a JSON Web Key, with members added or replaced.
