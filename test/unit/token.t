@@ -1,0 +1,21 @@
+# Builds and runs token_test, whose TAP is this test's own.
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use File::Temp qw(tempdir);
+
+my $gateway = dirname(abs_path(__FILE__)) . '/../../gateway';
+my $program = tempdir(CLEANUP => 1) . '/token_test';
+
+my $log = `make -s -C "$gateway" TOKEN_TEST="$program" "$program" 2>&1`;
+if ($? != 0)
+{
+	print "1..1\nnot ok 1 - token_test builds\n";
+	$log =~ s/^/# /mg;
+	print $log;
+	exit 1;
+}
+exit(system($program) == 0 ? 0 : 1);
