@@ -413,11 +413,23 @@ sub pull_done
 
 # ---------- the scheduler ----------
 
+# what the server says of sessions that one waits for in vain
+sub describe
+{
+	my $pids = join ', ', map { $_->{session}->backend } @_;
+	return join('', map { "  $_->{name}: $_->{session}{sql}\n" } @_)
+	  . $control->query("SELECT a.pid, a.state, a.wait_event_type, a.wait_event, a.query, "
+		. "(SELECT string_agg(concat_ws(' ', l.locktype, l.mode, l.granted, l.relation::regclass, l.transactionid), '; ') "
+		. "FROM pg_locks l WHERE l.pid = a.pid) FROM pg_stat_activity a WHERE a.pid IN ($pids)");
+}
+
 # Until every session is idle, or waits for a lock that another one holds and
-# has waited long enough for a deadlock to be found.
+# has waited long enough for a deadlock to be found.  A machine that stands
+# still, or is given to others for a while, is nothing to die of: no round counts
+# for more than a second.
 sub settle
 {
-	my $deadline = Time::HiRes::time() + 60;
+	my ($last, $waited) = (Time::HiRes::time(), 0);
 	my %since;
 	while (1)
 	{
@@ -443,11 +455,12 @@ sub settle
 		if ($waiting == @busy)
 		{
 			$_->{seen_blocked} = 1 for @busy;
-			next if grep { $_->{session}->done } @busy;
-			return;
+			my @ended = grep { $_->{session}->done } @busy or return;
+			$_->{done}->($_) for @ended;
 		}
-		die "a session neither ends nor waits for a lock: " . $busy[0]{session}{sql} . "\n"
-		  if $now > $deadline;
+		$waited += $now - $last < 1 ? $now - $last : 1;
+		$last = $now;
+		die "a session neither ends nor waits for a lock:\n" . describe(@busy) . "\n" if $waited > 60;
 	}
 }
 
