@@ -126,6 +126,7 @@ sub open_database
 }
 
 my @databases = (open_database(), open_database());
+my @log;    # what became of each change, in the order of the replies
 
 # ---------- changes ----------
 
@@ -356,7 +357,7 @@ sub device_done
 		return;
 	}
 	die 'failed: ' . encode_json($reply->{failed}) . "\n" if @{ $reply->{failed} };
-	check_replays($device->{delivered}, $doing->{push}, $reply->{succeeded});
+	check_replays(@$device{ 'database', 'delivered' }, $doing->{push}, $reply->{succeeded});
 	# the reply is lost: these are still to be pushed
 	if ($device->{loses} && rand() < 0.25)
 	{
@@ -367,18 +368,23 @@ sub device_done
 	return;
 }
 
-# A change that was stored or judged before has no second effect.  Replies are in
-# the order of the request, within a type.
+# A change that was stored or judged before has no second effect.  (But it is
+# folded into a push that also brings something new of its row: what the device
+# edited last stands.)  Replies are in the order of the request, within a type.
 sub check_replays
 {
-	my ($delivered, $pushed, $verdicts) = @_;
-	my %of_type;
+	my ($database, $delivered, $pushed, $verdicts) = @_;
+	my (%of_type, %fresh);
 	push @{ $of_type{ $_->{type} } }, $_ for @$pushed;
+	$fresh{ $_->{name} } = 1 for grep { !$delivered->{ $_->{v} } } @$pushed;
 	for my $verdict (@$verdicts)
 	{
 		my $c = shift @{ $of_type{ $verdict->{entityType} } };
+		my $stamp = $verdict->{entity}{lastModifiedAt} // $verdict->{entity}{updatedAt} // '-';
+		push @log, "$database->{name}: $c->{name} #$c->{v} $verdict->{status}, now $stamp "
+		  . ($verdict->{entity}{clientId} // '-') . (defined $verdict->{entity}{deletedAt} ? ' deleted' : '');
 		die "a replay of #$c->{v} of $c->{name} was $verdict->{status}\n"
-		  if $delivered->{ $c->{v} } && $verdict->{status} !~ /^(?:unchanged|superseded)$/;
+		  if $delivered->{ $c->{v} } && !$fresh{ $c->{name} } && $verdict->{status} !~ /^(?:unchanged|superseded)$/;
 	}
 	$delivered->{ $_->{v} } = 1 for @$pushed;
 	return;
@@ -393,7 +399,7 @@ sub feed
 	$database->{control}->query(plain_sql(shift @edits)) while @edits && $edits[0]{create};
 	for my $device (@{ $database->{devices} })
 	{
-		@$device{qw(rows since more loses delivered)} = ({}, undef, 0, 1, \%delivered);
+		@$device{qw(rows since more loses database delivered)} = ({}, undef, 0, 1, $database, \%delivered);
 		$device->{queue} = [ shuffle(grep { $_->{device} eq $device->{name} } @changes) ];
 	}
 	while (1)
@@ -477,6 +483,7 @@ sub one_run
 	srand($seed);
 	my @changes = random_changes();
 	my @edits = plain_edits();
+	@log = ();
 	my %should = oracle(@changes, @edits);
 	my $good = eval {
 		for my $database (@databases)
@@ -507,6 +514,7 @@ sub one_run
 			sprintf '  %-4s %s %s #%d %s', $c->{device} // '-', $c->{stamp}, $c->{name}, $c->{v},
 			  $c->{delete} ? 'delete' : join ', ', map { "$_=$c->{values}{$_}" } sort keys %{ $c->{values} }
 		} sort { $a->{name} cmp $b->{name} || $a->{stamp} <=> $b->{stamp} } @changes, @edits);
+		diag("what became of them:\n  " . join "\n  ", grep { my ($row) = /: (.*) #/; index($reason, $row) >= 0 } @log);
 		return 0;
 	}
 	$_->{control}->query('DROP TABLE note, soft_note, pair, form, soft_form, ledger, latest, first') for @databases;
