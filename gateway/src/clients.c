@@ -26,6 +26,7 @@
 #include "clock.h"
 #include "linger.h"
 #include "log.h"
+#include "metrics.h"
 
 #define WATCH_INTERVAL	(CLOCK_SECOND / 4)
 #define NEVER			INT64_MAX
@@ -172,6 +173,8 @@ cut(Client *client)
 	struct linger reset = {.l_onoff = 1,.l_linger = 0};
 	Failure		failure;
 
+	if (!client->cut && client->phase != PHASE_IDLE)
+		metrics_count_cut();
 	client->cut = true;
 	client->deadline = NEVER;
 	if (client->phase == PHASE_HEADERS || client->phase == PHASE_BODY)
@@ -242,6 +245,18 @@ clients_stop(void)
 	pthread_join(watcher, NULL);
 	pthread_cond_destroy(&stop_requested);
 	running = false;
+}
+
+/* How many are connected? */
+int
+clients_count(void)
+{
+	int			result;
+
+	pthread_mutex_lock(&lock);
+	result = connections;
+	pthread_mutex_unlock(&lock);
+	return result;
 }
 
 /* ---------- connections ---------- */

@@ -20,6 +20,7 @@ typedef struct Client Client;
 
 extern bool clients_start(int most);
 extern void clients_stop(void);
+extern int	clients_count(void);
 
 extern Client *client_open(int socket, const Address *peer);
 extern void client_close(Client *client);

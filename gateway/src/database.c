@@ -363,3 +363,10 @@ database_free(Job *job)
 {
 	connection_free_result(job);
 }
+
+/* How many threads have a connection? */
+int
+database_connected(void)
+{
+	return connected_workers;
+}

@@ -30,14 +30,19 @@
 #include "http.h"
 #include "linger.h"
 #include "log.h"
+#include "metrics.h"
+#include "openapi.h"
 #include "queue.h"
 #include "request.h"
 #include "settings.h"
 #include "token.h"
+#include "version.h"
 
 #define HEADER_STRUCTS			16384	/* memory for what headers become */
 #define REFUSED_CONNECTIONS		100 /* beyond the limit, that get their 503 */
 #define SPARE_DESCRIPTORS		64
+#define METRICS_CONNECTIONS		32U
+#define METRICS_TIMEOUT			10U /* seconds */
 #define READY_TIMEOUT			(5 * CLOCK_SECOND)
 
 /* A refused body up to this length is read, so that the connection stays. */
@@ -50,6 +55,7 @@
 #define MAX_BODIES				32
 
 static struct MHD_Daemon *server;
+static struct MHD_Daemon *metrics_server = NULL;
 static atomic_bool refusing = false;
 static atomic_int with_database = 0;	/* suspended requests */
 static atomic_size_t body_bytes = 0;	/* of all requests */
@@ -690,6 +696,8 @@ dispatch(Request *request)
 	{
 		case ENDPOINT_HEALTH:
 			return respond_text(request, 200, "{\"status\":\"ok\"}");
+		case ENDPOINT_OPENAPI:
+			return respond_text(request, 200, openapi_text);
 		case ENDPOINT_READY:
 			request->job.kind = JOB_READY;
 			return enqueue(request);
@@ -764,6 +772,21 @@ handle(void *unused, struct MHD_Connection *connection, const char *url,
 }
 
 static void
+measure_request(const Request *request)
+{
+	Measured	measured = {
+		.path = request->route != NULL ? request->route->path : NULL,
+		.status = request->status,
+		.duration = clock_now() - request->started,
+		.received = request->body.length + request->discarded,
+		.sent = request->reply_bytes,
+		.rows = request->rows
+	};
+
+	metrics_count_request(&measured);
+}
+
+static void
 completed(void *unused, struct MHD_Connection *connection, void **context,
 		  enum MHD_RequestTerminationCode reason)
 {
@@ -777,10 +800,69 @@ completed(void *unused, struct MHD_Connection *connection, void **context,
 	if (request->status == 0 && client_was_cut(request->client))
 		request->status = 408;
 	log_request(request);
+	measure_request(request);
 	client_end_request(request->client);
 	client_is_idle(request->client);
 	request_free(request);
 	*context = NULL;
+}
+
+/* ---------- metrics ---------- */
+
+static enum MHD_Result
+handle_metrics(void *unused, struct MHD_Connection *connection, const char *url,
+			   const char *method, const char *version, const char *data,
+			   size_t *length, void **context)
+{
+	static const char none[] = "there is nothing but GET /metrics\n";
+	bool		good = strcmp(url, "/metrics") == 0 && strcmp(method, "GET") == 0;
+	struct MHD_Response *response;
+	Buffer		text = {0};
+	Gauges		gauges;
+	enum MHD_Result result = MHD_NO;
+
+	(void) unused;
+	(void) version;
+	(void) data;
+	(void) context;
+	*length = 0;
+	if (good)
+	{
+		gauges.connections = clients_count();
+		gauges.database_connections = database_connected();
+		queue_count(&gauges.queued, &gauges.waiting);
+		pthread_mutex_lock(&active_lock);
+		gauges.requests = active;
+		pthread_mutex_unlock(&active_lock);
+		metrics_write(&gauges, VERSION, &text);
+	}
+	else
+		buffer_append_text(&text, none);
+	if (!text.failed)
+	{
+		response = MHD_create_response_from_buffer(text.length, text.data,
+												   MHD_RESPMEM_MUST_COPY);
+		MHD_add_response_header(response, "Content-Type",
+								"text/plain; version=0.0.4; charset=utf-8");
+		result = MHD_queue_response(connection, good ? 200 : 404, response);
+		MHD_destroy_response(response);
+	}
+	buffer_free(&text);
+	return result;
+}
+
+/* For whoever may reach that address, which is not to be the world. */
+static bool
+start_metrics(int listen_socket)
+{
+	metrics_server = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, 0,
+									  NULL, NULL, handle_metrics, NULL,
+									  MHD_OPTION_LISTEN_SOCKET, listen_socket,
+									  MHD_OPTION_CONNECTION_LIMIT,
+									  METRICS_CONNECTIONS,
+									  MHD_OPTION_CONNECTION_TIMEOUT,
+									  METRICS_TIMEOUT, MHD_OPTION_END);
+	return metrics_server != NULL;
 }
 
 /* ---------- start and stop ---------- */
@@ -855,7 +937,7 @@ connection_changed(void *unused, struct MHD_Connection *connection,
  * they become.
  */
 bool
-http_start(int listen_socket)
+http_start(int listen_socket, int metrics_socket)
 {
 	pthread_condattr_t attributes;
 	const Settings *settings;
@@ -889,7 +971,8 @@ http_start(int listen_socket)
 							  MHD_OPTION_CONNECTION_TIMEOUT, 0U,
 							  MHD_OPTION_CONNECTION_MEMORY_LIMIT, memory,
 							  MHD_OPTION_END);
-	return server != NULL;
+	return server != NULL &&
+		(metrics_socket < 0 || start_metrics(metrics_socket));
 }
 
 /* Accept no more connections, and answer new requests with 503. */
@@ -929,6 +1012,8 @@ http_waiting_for_database(void)
 void
 http_stop(void)
 {
+	if (metrics_server != NULL)
+		MHD_stop_daemon(metrics_server);
 	MHD_stop_daemon(server);
 	clients_stop();
 	linger_stop();

@@ -85,11 +85,11 @@ describe(int fd, char *address, size_t address_size,
 }
 
 /*
- * Open the socket of the "listen" setting; -1: "problem" says why not.  The
+ * Open the socket of a setting of this name; -1: "problem" says why not.  The
  * first of the host's addresses that can be bound is taken.
  */
 int
-listener_open(const char *listen_setting, char *address, size_t address_size,
+listener_open(const char *name, const char *listen_setting, char *address, size_t address_size,
 			  char *port, size_t port_size, char *problem, size_t problem_size)
 {
 	struct addrinfo hints = {0};
@@ -104,7 +104,7 @@ listener_open(const char *listen_setting, char *address, size_t address_size,
 					   service, sizeof(service)))
 	{
 		snprintf(problem, problem_size,
-				 "listen must be host:port, not \"%s\"", listen_setting);
+				 "%s must be host:port, not \"%s\"", name, listen_setting);
 		return -1;
 	}
 

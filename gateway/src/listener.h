@@ -10,7 +10,7 @@
 
 #include <stddef.h>
 
-extern int	listener_open(const char *listen_setting, char *address,
+extern int	listener_open(const char *name, const char *listen_setting, char *address,
 						  size_t address_size, char *port, size_t port_size,
 						  char *problem, size_t problem_size);
 

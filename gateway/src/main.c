@@ -21,8 +21,8 @@
 #include "queue.h"
 #include "settings.h"
 #include "token.h"
+#include "version.h"
 
-#define VERSION			"0.1.0"
 #define GRACE_SECONDS	2		/* beyond shutdown-timeout, then we are gone */
 #define DEFAULT_TTL		3600
 #define MAX_TTL			INT64_C(3155760000) /* a century */
@@ -285,6 +285,9 @@ serve(int argc, char **argv)
 	Settings   *fresh = settings_read(argc, argv, problem, sizeof(problem));
 	KeySet	   *keys = fresh == NULL ? NULL : read_keys(fresh, problem, sizeof(problem));
 	int			listen_socket;
+	int			metrics_socket = -1;
+	char		metrics_address[128];
+	char		metrics_port[16];
 	bool		started;
 
 	if (keys == NULL)
@@ -294,18 +297,31 @@ serve(int argc, char **argv)
 	settings_publish(fresh);
 	settings = settings_acquire();
 
-	listen_socket = listener_open(settings->listen, address, sizeof(address),
+	listen_socket = listener_open("listen", settings->listen,
+								  address, sizeof(address),
 								  port, sizeof(port), problem, sizeof(problem));
 	if (listen_socket < 0)
 		return complain(problem);
+	if (settings->metrics_listen[0] != '\0')
+	{
+		metrics_socket = listener_open("metrics-listen", settings->metrics_listen,
+									   metrics_address, sizeof(metrics_address),
+									   metrics_port, sizeof(metrics_port),
+									   problem, sizeof(problem));
+		if (metrics_socket < 0)
+			return complain(problem);
+	}
 	queue_start();
 	started = database_start(settings->database_url, settings->db_connections,
 							 problem, sizeof(problem));
 	settings_release(settings);
 	if (!started)
 		return complain(problem);
-	if (!http_start(listen_socket))
+	if (!http_start(listen_socket, metrics_socket))
 		return complain("could not start the HTTP server");
+	if (metrics_socket >= 0)
+		log_event(LOG_ALWAYS, "metrics", "address", metrics_address,
+				  "port", metrics_port, NULL);
 	/* after port 0, the only way to learn the port */
 	log_event(LOG_ALWAYS, "listening", "address", address, "port", port,
 			  "version", VERSION, NULL);

@@ -22,6 +22,7 @@
 #include "database.h"
 #include "log.h"
 #include "maintenance.h"
+#include "metrics.h"
 #include "queue.h"
 #include "settings.h"
 
@@ -62,6 +63,8 @@ finished(Job *done)
 				  "message", failure->message, "hint",
 				  strcmp(failure->code, "not_allowed") == 0 ? GRANT_HINT : NULL,
 				  NULL);
+	if (!stopping)
+		metrics_count_maintenance(failure->status == 0);
 	database_free(done);
 	busy = false;
 }

@@ -226,6 +226,16 @@ queue_take(int64_t until)
 	return job;
 }
 
+/* How many jobs wait for a thread, and how many for their moment? */
+void
+queue_count(int *queued, int *waiting)
+{
+	pthread_mutex_lock(&lock);
+	*queued = ready_count + login_count;
+	*waiting = later_count;
+	pthread_mutex_unlock(&lock);
+}
+
 /* Wait until then, or until we stop, without taking jobs. */
 void
 queue_pause(int64_t until)

@@ -22,6 +22,7 @@ extern void queue_login_done(void);
 extern void queue_put_back(Job *job);
 extern bool queue_put_later(Job *job, int length);
 extern Job *queue_take(int64_t until);
+extern void queue_count(int *queued, int *waiting);
 extern void queue_pause(int64_t until);
 extern void queue_end_waits(void);
 extern bool queue_waits_ended(void);

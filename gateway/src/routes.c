@@ -12,6 +12,7 @@
 static const Route routes[] = {
 	{"/health", ENDPOINT_HEALTH, METHOD_GET, false, "GET, HEAD, OPTIONS"},
 	{"/ready", ENDPOINT_READY, METHOD_GET, false, "GET, HEAD, OPTIONS"},
+	{"/openapi.json", ENDPOINT_OPENAPI, METHOD_GET, false, "GET, HEAD, OPTIONS"},
 	{"/api/v1/sync/schema", ENDPOINT_SCHEMA, METHOD_GET, true,
 	"GET, HEAD, OPTIONS"},
 	{"/api/v1/sync/keys", ENDPOINT_KEYS, METHOD_GET, true,

@@ -83,6 +83,8 @@ static const Setting table[] = {
 	"parameters of a pull that name a scope"},
 	{"cors-origins", SETTING_TEXT, FIELD(cors_origins_text), "", 0, 0, true,
 	"origins whose pages may call, separated by commas, or *; empty: none"},
+	{"metrics-listen", SETTING_TEXT, FIELD(metrics_listen), "", 0, 0, false,
+	"address and port of /metrics, for Prometheus; empty: none"},
 	{"login-function", SETTING_TEXT, FIELD(login_function), "", 0, 0, true,
 	"schema.function that checks a password; tide_auth.login; empty: no login"},
 	{"auth-role", SETTING_TEXT, FIELD(auth_role), "tide_auth", 0, 0, true,
@@ -252,33 +254,15 @@ read_arguments(int argc, char **argv, Values *values,
 }
 
 /*
- * Settings of versions to come.  Somebody who sets one of these in the
- * environment counts on it.
- */
-static const char *const later_settings[] = {
-	"TIDE_METRICS_LISTEN", NULL
-};
-
-/*
  * What of the environment is named TIDE_* and is no setting.  The environment
  * is shared with others (container platforms set TIDE_SERVICE_HOST for a
  * service named tide), so there it is only worth a warning.
  */
-static bool
-check_environment(char *problem, size_t problem_size)
+static void
+check_environment(void)
 {
 	char	  **entry;
 	int			i;
-
-	for (i = 0; later_settings[i] != NULL; i++)
-	{
-		if (getenv(later_settings[i]) == NULL)
-			continue;
-		snprintf(problem, problem_size,
-				 "\"%s\" in the environment is not supported by this version",
-				 later_settings[i]);
-		return false;
-	}
 
 	for (entry = environ; entry != NULL && *entry != NULL; entry++)
 	{
@@ -297,19 +281,17 @@ check_environment(char *problem, size_t problem_size)
 		if (!known)
 			log_event(LOG_WARNING, "unknown-variable", "name", name, NULL);
 	}
-	return true;
 }
 
 /* An empty variable counts as absent, as container files often leave it. */
-static bool
-read_environment(Values *values, char *problem, size_t problem_size)
+static void
+read_environment(Values *values)
 {
 	char		variable[64];
 	const char *value;
 	int			i;
 
-	if (!check_environment(problem, problem_size))
-		return false;
+	check_environment();
 	for (i = 0; table[i].name != NULL; i++)
 	{
 		environment_name(table[i].name, variable);
@@ -320,7 +302,6 @@ read_environment(Values *values, char *problem, size_t problem_size)
 	value = getenv("TIDE_CONFIG");
 	if (value != NULL && *value != '\0')
 		keep_first(&values->config, value);
-	return true;
 }
 
 /* One "name = value" of the file; false: "problem" says what is wrong. */
@@ -573,8 +554,10 @@ settings_read(int argc, char **argv, char *problem, size_t problem_size)
 	if (settings == NULL)
 		abort();
 
-	good = read_arguments(argc, argv, &values, problem, problem_size) &&
-		read_environment(&values, problem, problem_size) &&
+	good = read_arguments(argc, argv, &values, problem, problem_size);
+	if (good)
+		read_environment(&values);
+	good = good &&
 		(values.config == NULL ||
 		 read_file(values.config, &values, problem, problem_size)) &&
 		assign(settings, &values, problem, problem_size) &&

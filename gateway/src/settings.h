@@ -24,6 +24,7 @@
 typedef struct Settings
 {
 	char	   *listen;
+	char	   *metrics_listen; /* empty: nowhere */
 	char	   *database_url;
 	char	   *jwt_secret_file;
 	char	   *jwt_public_key_files;

@@ -38,7 +38,7 @@ typedef enum Kind
 	SLOW_BODY,
 	SLOW_READING,
 	KINDS
-}			Kind;
+} Kind;
 
 static struct sockaddr_in server;
 static char *tokens[MAX_TOKENS];

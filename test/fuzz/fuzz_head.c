@@ -27,11 +27,11 @@ typedef struct Parser
 	char	   *end;
 	char	   *folded;			/* a name that was glued, to be freed */
 	int			count;			/* headers that were handed on */
-}			Parser;
+} Parser;
 
 /* The next line, its end replaced by NUL; NULL: there is no whole one. */
 static char *
-next_line(Parser * parser)
+next_line(Parser *parser)
 {
 	char	   *line = parser->at;
 	char	   *c;
@@ -56,7 +56,7 @@ next_line(Parser * parser)
 
 /* False: the library itself refuses this head. */
 static bool
-parse(Parser * parser, HeadCheck *check)
+parse(Parser *parser, HeadCheck *check)
 {
 	char	   *name = NULL;
 	char	   *value = NULL;

@@ -1,0 +1,62 @@
+# /openapi.json says what is there: each route with its methods, nothing else,
+# and every reference leads somewhere.
+#
+# Seen failing: with a path misspelled, a method left out, a schema renamed.
+use strict;
+use warnings;
+
+use FindBin ();
+use lib "$FindBin::Bin/../lib";
+use Test::More;
+use TideTest qw(decode_json);
+
+my $cluster = TideTest::Cluster->shared;
+my $gateway = TideTest::Gateway->start(cluster => $cluster,
+	database => $cluster->create_fake,
+	settings => { 'login-function' => 'tide_auth.login' })->wait_until_ready;
+my $reply = $gateway->get('/openapi.json');
+is $reply->{status}, 200, 'without a token';
+is $reply->{headers}{'content-type'}, 'application/json';
+my $document = $reply->{json} or die 'it is no JSON';
+like $document->{openapi}, qr/^3\.1\./, 'OpenAPI 3.1';
+
+# the table of routes, as it stands in the source
+open my $file, '<', TideTest::root_directory() . '/gateway/src/routes.c' or die $!;
+my $source = do { local $/; <$file> };
+my %routes = $source =~ /\{"(\/[^"]*)",[^}]*?"([A-Z, ]+)"\}/g;
+cmp_ok scalar(keys %routes), '>=', 10, 'routes are found';
+is_deeply [ sort keys %{ $document->{paths} } ], [ sort keys %routes ], 'the same paths';
+for my $path (sort keys %routes)
+{
+	my %methods = map { (lc $_ => 1) } grep { !/^(?:HEAD|OPTIONS)$/ } split /, /, $routes{$path};
+	is_deeply [ sort keys %{ $document->{paths}{$path} } ], [ sort keys %methods ],
+	  "methods of $path";
+	for my $method (keys %methods)
+	{
+		my $operation = $document->{paths}{$path}{$method};
+		my $open = $operation->{security} && !@{ $operation->{security} };
+		my $answer = $gateway->request(uc $method, $path, content => '');
+		is $answer->{status} == 401, !$open, "$method $path: a token is needed where it says so";
+		ok $operation->{responses}{ $answer->{status} }, "status $answer->{status} is named";
+	}
+}
+
+sub check_references
+{
+	my ($node, $where) = @_;
+	if (ref $node eq 'ARRAY') { check_references($_, $where) for @$node; return; }
+	return unless ref $node eq 'HASH';
+	if (defined $node->{'$ref'} && !ref $node->{'$ref'})
+	{
+		my $found = $document;
+		$found = ref $found eq 'HASH' ? $found->{$_} : undef
+		  for split m{/}, $node->{'$ref'} =~ s{^#/}{}r;
+		ok $found, "$where: $node->{'$ref'}";
+	}
+	check_references($node->{$_}, $where eq '' ? $_ : $where) for sort keys %$node;
+	return;
+}
+check_references($document, '');
+
+is $gateway->stop, 0, 'stops with status 0';
+done_testing;
