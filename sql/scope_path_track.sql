@@ -1,8 +1,8 @@
 -- Tracking by foreign keys: what is refused, what track puts on the tables of
 -- the path, what untrack takes away, and what is noticed when a path breaks.
 -- Seen to fail with: a change of a parent not invalidating its children's
--- settings; the owner of a path's tables not asked; a unique index counted that
--- is partial.
+-- settings; the owner of a path's tables not asked; row security forced on owners
+-- when scopes are looked up, moved and filled in.
 \set SHOW_CONTEXT never
 CREATE SCHEMA pt;
 SET search_path = pt;
@@ -189,7 +189,23 @@ DROP TRIGGER zz_tide_stamp ON spy;
 SELECT tide.track('spy', scope => 's.word');
 INSERT INTO spy VALUES (1, 1);
 SELECT tide_scope FROM spy;
+-- row security hides nothing from it, not even what it forces on the owner
+ALTER TABLE secret ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE spy ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY in_only ON spy FOR INSERT WITH CHECK (true);
+INSERT INTO spy VALUES (3, 1);
+SELECT count(*) FROM spy;
 RESET ROLE;
+UPDATE secret SET word = 'plugh';
+SELECT id, tide_scope FROM spy ORDER BY id;
+SET ROLE regress_tide_child;
+SELECT tide.untrack('spy');
+RESET ROLE;
+UPDATE spy SET tide_scope = NULL;
+SET ROLE regress_tide_child;
+SELECT tide.track('spy', scope => 's.word');
+RESET ROLE;
+SELECT id, tide_scope FROM spy ORDER BY id;
 -- the functions are triggers, and only where they belong
 SELECT tide.scope();
 CREATE TRIGGER wrong AFTER INSERT ON spy FOR EACH ROW EXECUTE FUNCTION tide.scope();

@@ -258,8 +258,7 @@ scope_stands(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
 	PathStep   *first = &t->path->steps[0];
 	int			i;
 
-	if (refreshing == t->relid || heap_attisnull(old, t->scope, desc) ||
-		!same_column(desc, t->scope, old, new))
+	if (refreshing == t->relid || !same_column(desc, t->scope, old, new))
 		return false;
 	for (i = 0; i < first->ncolumns; i++)
 	{
