@@ -41,6 +41,8 @@ BEGIN;
 INSERT INTO part_1 VALUES (1, 1, 'ann');
 SAVEPOINT s;
 INSERT INTO part_1 VALUES (2, 1, 'ann');
+RELEASE s;
+INSERT INTO part_1 VALUES (3, 1, 'ann');
 PREPARE TRANSACTION 'pg_tide_regress';
 SELECT count(*) FROM tide.changes(:'c4', entity_types => '{part}');
 COMMIT PREPARED 'pg_tide_regress';

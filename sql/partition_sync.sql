@@ -109,6 +109,8 @@ SELECT * FROM push('{"changes": {"m": [{"id": 1, "kind": "a", "title": "t5", "la
 SELECT tide_clocks FROM m;
 SELECT * FROM push('{"changes": {"m": [{"id": 1, "kind": "a", "title": "t3", "note": "n3", "beside": "b4", "lastModifiedAt": "2020-01-01T00:00:04Z"}]}}');
 SELECT title, note, beside, tide_clocks FROM m;
+SELECT * FROM push('{"changes": {"m": [{"id": 1, "kind": "a", "note": "n4.5", "lastModifiedAt": "2020-01-01T00:00:04.5Z"}]}}');
+SELECT title, note, beside, tide_clocks FROM m;
 SELECT * FROM push('{"changes": [{"entityType": "m", "action": "delete", "entityId": {"id": 1, "kind": "a"}, "lastModifiedAt": "2020-01-01T00:00:06Z"}]}');
 SELECT * FROM push('{"changes": {"m": [{"id": 1, "kind": "a", "note": "n7", "lastModifiedAt": "2020-01-01T00:00:07Z"}]}}');
 SELECT title, note, beside FROM m;

@@ -51,8 +51,20 @@ is($cluster->sql($to, 'SELECT relation, replicated FROM tide.tracked ORDER BY 1'
 is($cluster->sql($to, q{SELECT count(*) FROM tide.check() WHERE severity = 'error'}), 0,
 	'all triggers are set to fire');
 
+# what is new of a type, and the cursor to go on from
+my %since;
+sub news
+{
+	my ($type) = @_;
+	my $since = defined $since{$type} ? "'$since{$type}'" : 'NULL';
+	my $reply = decode_json($cluster->sql($to, "SELECT tide.pull($since, entity_types => '{$type}', max_rows => 100)"));
+	$since{$type} = $reply->{cursor};
+	return join ' ', (sort map { "$_->{id}$_->{place}=$_->{v}" } @{ $reply->{changesByType}{$type} // [] }),
+	  sort map { "-$_->{id}$_->{place}" } @{ $reply->{deletedByType}{$type} // [] };
+}
+
 my $replica = TideReplica->new->pull($cluster, $to);
-my $readings = '';
+news('reading');
 for my $publication ('notes', 'readings')
 {
 	# its own slot: one made by this very cluster would wait for this transaction
@@ -78,19 +90,6 @@ sub replicate
 	return;
 }
 
-# what is new of a type, and the cursor to go on from
-my %since;
-sub news
-{
-	my ($type) = @_;
-	my $since = defined $since{$type} ? "'$since{$type}'" : 'NULL';
-	my $reply = decode_json($cluster->sql($to, "SELECT tide.pull($since, entity_types => '{$type}', max_rows => 100)"));
-	$since{$type} = $reply->{cursor};
-	return join ' ', (sort map { "$_->{id}$_->{place}=$_->{v}" } @{ $reply->{changesByType}{$type} // [] }),
-	  sort map { "-$_->{id}$_->{place}" } @{ $reply->{deletedByType}{$type} // [] };
-}
-
-news('reading');
 replicate('first copy', 'SELECT');
 $replica->pull($cluster, $to);
 is($replica->as_text, '1=1 2=1', 'the first copy of a table is recorded');
@@ -105,6 +104,11 @@ is($cluster->sql($to, q{SELECT string_agg("clientId", ' ' ORDER BY id) FROM note
 	"the publisher's stamps stand, with their clients and versions");
 $replica->pull($cluster, $to);
 is($replica->{items}, 2, 'each is a change');
+
+$cluster->sql($to, 'UPDATE note SET v = v + 50 WHERE id = 6') for 1 .. 2;
+replicate('over a write of here', 'UPDATE note SET v = 6 WHERE id = 6');
+$replica->pull($cluster, $to);
+is($replica->{rows}{6}, 6, 'the publisher goes over what was written here, version and all');
 
 replicate('savepoints', q{BEGIN; UPDATE note SET v = 4 WHERE id = 3; SAVEPOINT s; DELETE FROM note WHERE id = 4; ROLLBACK TO s;
 	UPDATE note SET id = 99 WHERE id = 5; COMMIT});
