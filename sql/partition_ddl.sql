@@ -115,6 +115,14 @@ DROP TABLE t_2031;
 DROP ACCESS METHOD heap_too CASCADE;
 SELECT news();
 
+-- PostgreSQL makes no index of a partitioned table concurrently
+CREATE TABLE bare (id int PRIMARY KEY, user_id text) PARTITION BY HASH (id);
+SET client_min_messages = notice;
+SELECT tide.track('bare', scope => 'user_id');
+SET client_min_messages = warning;
+SELECT hint FROM tide.check() WHERE object = 'ddl.bare';
+DROP TABLE bare;
+
 -- refused
 CREATE UNLOGGED TABLE t_2040 PARTITION OF t FOR VALUES FROM (2040) TO (2041);
 CREATE TABLE single (LIKE t, PRIMARY KEY (year, id));

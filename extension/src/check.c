@@ -295,7 +295,8 @@ check_scope_index(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 	if (!t->shared && !registry_has_index_on(rel, t->scope))
 		report(rsinfo, "warning", t->sql_name,
 			   "no index serves its scope: a first pull reads the whole table",
-			   psprintf("CREATE INDEX CONCURRENTLY ON %s (%s, ...key...);", t->sql_name,
+			   psprintf("CREATE INDEX%s ON %s (%s, ...key...);",
+						t->partitioned ? "" : " CONCURRENTLY", t->sql_name,
 						quote_identifier(tracked_column(t, t->scope)->name)));
 }
 

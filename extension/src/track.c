@@ -279,7 +279,8 @@ notice_missing_index(Relation rel, TrackOptions *o, List *keys)
 	ereport(NOTICE,
 			(errmsg("no index serves the scope of \"%s\"; a first pull reads the whole table",
 					RelationGetRelationName(rel)),
-			 errhint("CREATE INDEX CONCURRENTLY ON %s (%s);",
+			 errhint("CREATE INDEX%s ON %s (%s);",
+					 rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? "" : " CONCURRENTLY",
 					 relation_sql(rel), columns.data)));
 }
 
