@@ -38,7 +38,7 @@ COMMENT ON COLUMN tide.log.xid IS 'top-level transaction that made the change';
 COMMENT ON COLUMN tide.log.reg IS 'registration of the table: tracked anew is another one';
 COMMENT ON COLUMN tide.log.scope IS 'whose rows; empty for tables that are everybody''s';
 COMMENT ON COLUMN tide.log.client_id IS 'the client that pushed just this change and has seen the result';
-COMMENT ON COLUMN tide.log.keys IS 'keys of the rows; none: the table was tracked, all its rows are new';
+COMMENT ON COLUMN tide.log.keys IS 'keys of the rows; none: the table was tracked, all its rows are new, or untracked';
 
 CREATE TABLE tide.tombstone (
 	relid		oid NOT NULL,

@@ -188,5 +188,6 @@ SELECT tide.untrack('plan');
 SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'zz_tide%' AND tgrelid::regclass::text LIKE 'plan%';
 UPDATE plan_us SET secret = 3;
 TRUNCATE plan CASCADE;
+-- what untrack leaves, and no more
 SELECT entries();
 DROP SCHEMA partitions CASCADE;

@@ -137,14 +137,9 @@ sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at)
 
 /* ---------- the log ---------- */
 
-/*
- * Keys of one scope that a statement changed.  No keys: the table was
- * tracked.  client_id: the client that pushed just this and sees the result
- * in its reply.
- */
-void
-changelog_append(TrackedTable *t, const char *scope, const char *client_id,
-				 char **keys, int nkeys)
+static void
+append_entry(Oid relid, int32 reg, const char *scope, const char *client_id,
+			 char **keys, int nkeys)
 {
 	static SPIPlanPtr plan = NULL;
 	static Oid	types[7] = {XID8OID, INT8OID, OIDOID, INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID};
@@ -154,8 +149,8 @@ changelog_append(TrackedTable *t, const char *scope, const char *client_id,
 	/* the top-level id: those of subtransactions are in no snapshot's list */
 	values[0] = FullTransactionIdGetDatum(GetTopFullTransactionId());
 	values[1] = Int64GetDatum(nextval_internal(owner_relation("log_seq"), false));
-	values[2] = ObjectIdGetDatum(t->relid);
-	values[3] = Int32GetDatum(t->reg);
+	values[2] = ObjectIdGetDatum(relid);
+	values[3] = Int32GetDatum(reg);
 	values[4] = CStringGetTextDatum(scope ? scope : "");
 	values[5] = client_id ? CStringGetTextDatum(client_id) : (Datum) 0;
 	values[6] = owner_text_array(keys, nkeys);
@@ -171,6 +166,27 @@ changelog_append(TrackedTable *t, const char *scope, const char *client_id,
 			  " VALUES ($1, $2, $3, $4, $5, $6, $7)",
 			  7, types, values, nulls, InvalidSnapshot, true);
 	SPI_finish();
+}
+
+/*
+ * Keys of one scope that a statement changed.  client_id: the client that
+ * pushed just this and sees the result in its reply.
+ */
+void
+changelog_append(TrackedTable *t, const char *scope, const char *client_id,
+				 char **keys, int nkeys)
+{
+	append_entry(t->relid, t->reg, scope, client_id, keys, nkeys);
+}
+
+/*
+ * The table is tracked under this number from now on, or no more: an entry
+ * without keys that everybody reads.
+ */
+void
+changelog_append_registration(Oid relid, int32 reg)
+{
+	append_entry(relid, reg, NULL, NULL, NULL, 0);
 }
 
 /* the columns of tide.log, as those of an ephemeral relation */

@@ -27,7 +27,7 @@ typedef struct LogEntry
 	int32		reg;
 	char	   *scope;			/* '' if the table is shared */
 	char	   *client_id;		/* NULL: not a push's own change */
-	int			nkeys;			/* 0: the table was tracked */
+	int			nkeys;			/* 0: the table was tracked or untracked */
 	char	  **keys;
 } LogEntry;
 
@@ -35,6 +35,7 @@ typedef struct LogEntry
 
 extern void changelog_append(TrackedTable *t, const char *scope,
 							 const char *client_id, char **keys, int nkeys);
+extern void changelog_append_registration(Oid relid, int32 reg);
 extern void changelog_append_many(TrackedTable *t, LogEntry *entries, int n);
 extern int32 changelog_next_reg(void);
 

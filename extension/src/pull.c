@@ -30,13 +30,11 @@
 
 #include "compat.h"
 #include "capture.h"
-#include "changelog.h"
 #include "records.h"
 #include "errors.h"
 #include "generation.h"
 #include "history.h"
 #include "partitions.h"
-#include "pg_tide.h"
 #include "pull.h"
 #include "retention.h"
 #include "wire.h"
@@ -401,8 +399,8 @@ read_tables_from_start(Pull *pull)
 }
 
 /* nothing is covered, nor is anything known of the client */
-static void
-start_over(Pull *pull)
+void
+pull_start_over(Pull *pull)
 {
 	Cursor	   *state = &pull->state;
 
@@ -429,7 +427,7 @@ continue_from(Pull *pull)
 	{
 		ScopeSet	known = pull->known;
 
-		start_over(pull);
+		pull_start_over(pull);
 		pull->known = known;
 	}
 	else if (state->phase == CURSOR_IN_TABLES &&
@@ -482,6 +480,20 @@ read_again(Pull *pull)
 	}
 }
 
+/* of all tracked tables, whoever may read them */
+TypeSet
+pull_registered_types(void)
+{
+	TypeSet		result = {0};
+	ListCell   *lc;
+
+	result.regs = palloc(sizeof(int32) * (list_length(registry_all()) + 1));
+	foreach(lc, registry_all())
+		result.regs[result.n++] = ((TrackedTable *) lfirst(lc))->reg;
+	types_normalise(&result);
+	return result;
+}
+
 /*
  * Was a table, it seems, untracked and tracked again since?  Then it will be
  * read in full, but nobody has recorded what went away meanwhile: only a client
@@ -491,16 +503,11 @@ read_again(Pull *pull)
 static bool
 is_tracked_anew(Pull *pull, const Cursor *cursor)
 {
-	TypeSet		all = {0};
-	ListCell   *lc;
+	TypeSet		all = pull_registered_types();
 	bool		gone = false;
 	bool		fresh = false;
 	int			i;
 
-	all.regs = palloc(sizeof(int32) * (list_length(registry_all()) + 1));
-	foreach(lc, registry_all())
-		all.regs[all.n++] = ((TrackedTable *) lfirst(lc))->reg;
-	types_normalise(&all);
 	for (i = 0; i < cursor->types.n; i++)
 		gone |= !types_contain(&all, cursor->types.regs[i]);
 	for (i = 0; i < pull->types.n; i++)
@@ -566,8 +573,8 @@ covers_all(Pull *pull)
 }
 
 /* the three parts, as far as the page goes; true: complete up to now */
-static bool
-read_parts(Pull *pull)
+bool
+pull_read_parts(Pull *pull)
 {
 	Cursor	   *state = &pull->state;
 
@@ -588,68 +595,6 @@ read_parts(Pull *pull)
 	state->scopes = pull->log_scopes;
 	state->types = pull->types;
 	return pull_read_log(pull, &pull->log_scopes, &pull->types);
-}
-
-static void
-too_many_rows(Pull *pull)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_TIDE_USE_CURSOR),
-			 errmsg("more than %d rows have changed since that time", pull->limit),
-			 errhint("Start without \"since\" and continue with the cursor of each reply.")));
-}
-
-/*
- * Everything since a time, in one page.  A time means the newest sample not
- * after it; types tracked since then are read in full.
- */
-static void
-read_since_time(Pull *pull, TimestampTz time)
-{
-	Cursor	   *state = &pull->state;
-	TypeSet		known = pull->types;
-	Horizon		horizon;
-	bool		pruned = horizon_read(pull->snapshot, &horizon);
-	TimestampTz at;
-	ListCell   *lc;
-	int			n = 0;
-
-	pull->limit = tide_max_time_rows;
-	pull->client_id = NULL;
-	memset(state, 0, sizeof(*state));
-	if (!sample_before(time, &state->seen, &at) ||
-		(pruned && snapshot_is_expired(&state->seen, &horizon)))
-	{
-		pull->reset_reason = pruned ? "expired" : "before_tracking";
-		start_over(pull);
-		if (!read_parts(pull))
-			too_many_rows(pull);
-		return;
-	}
-
-	state->scopes = pull->log_scopes;
-	state->types = pull->types;
-	if (!pull_read_log(pull, &pull->log_scopes, &pull->types))
-		too_many_rows(pull);
-
-	known.regs = palloc(sizeof(int32) * (pull->types.n + 1));
-	foreach(lc, pull->tables)
-	{
-		PullTable  *table = lfirst(lc);
-
-		if (!table->tracked_since && !types_contain(&pull->refresh, table->t->reg))
-			known.regs[n++] = table->t->reg;
-	}
-	known.n = n;
-	types_normalise(&known);
-	if (n == pull->types.n)
-		return;
-	state->types = known;
-	if (!pull_read_tables(pull, &pull->log_scopes, &known))
-		too_many_rows(pull);
-	state->phase = CURSOR_AT_REST;
-	state->seen = pull->now;
-	state->types = pull->types;
 }
 
 /*
@@ -717,7 +662,7 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 	history_stamp_cursor(&place);	/* a position after the snapshot */
 
 	if (by_time)
-		read_since_time(pull, time);
+		pull_since_time(pull, time);
 	else
 	{
 		if (cursor)
@@ -726,7 +671,7 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 			pull->reset_reason = reason_to_start_over(pull, cursor);
 		}
 		if (cursor == NULL || pull->reset_reason)
-			start_over(pull);
+			pull_start_over(pull);
 		else
 		{
 			pull->state = *cursor;
@@ -735,7 +680,7 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 				read_again(pull);
 		}
 		set_place(&pull->state, &place);
-		pull->has_more = !read_parts(pull);
+		pull->has_more = !pull_read_parts(pull);
 	}
 	set_place(&pull->state, &place);
 	pull_fetch_rows(pull);

@@ -54,6 +54,7 @@ typedef struct Pull
 	const char *client_id;		/* whose own changes to leave out; NULL:
 								 * nobody's */
 	bool		item_cursors;
+	const TypeSet *registered;	/* in time mode: all there are */
 
 	/* what it is read with */
 	MemoryContext context;
@@ -67,6 +68,8 @@ typedef struct Pull
 	List	   *items;			/* of PullItem */
 	int			nitems;
 	bool		has_more;
+	bool		saw_untracked;	/* in time mode: the log has types that are
+								 * none any more */
 	const char *reset_reason;	/* NULL: no reset */
 } Pull;
 
@@ -74,6 +77,9 @@ typedef struct Pull
 extern void pull_page(Pull *pull, const char *since, ArrayType *scopes,
 					  ArrayType *entity_types, int max_rows, ArrayType *refresh);
 extern void pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types);
+extern void pull_start_over(Pull *pull);
+extern bool pull_read_parts(Pull *pull);
+extern TypeSet pull_registered_types(void);
 extern void pull_at_rest(Pull *pull);
 extern void pull_finish(Pull *pull);
 extern PullTable *pull_table(Pull *pull, Oid relid, int32 reg);
@@ -85,6 +91,9 @@ extern void pull_item_done(Pull *pull, PullItem *item);
 extern void pull_note_revoked(Pull *pull, const Cursor *cursor);
 extern void pull_check_scopes(Pull *pull);
 extern char *pull_cursor(Pull *pull);
+
+/* pull_time.c: everything since a time, in one page */
+extern void pull_since_time(Pull *pull, TimestampTz time);
 
 /* pull_tables.c: from the tables themselves */
 extern bool pull_read_tables(Pull *pull, const ScopeSet *covered_scopes,

@@ -141,6 +141,8 @@ read_window(Pull *pull, const ScopeSet *scopes, const TypeSet *types)
 
 			xid = entry->xid;
 			seq = entry->seq;
+			if (pull->registered && !types_contain(pull->registered, entry->reg))
+				pull->saw_untracked = true;
 
 			/*
 			 * Up to now, everything that can be read belongs to it, also what

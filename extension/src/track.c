@@ -353,6 +353,7 @@ tide_track(PG_FUNCTION_ARGS)
 	TrackedTable *before;
 	List	   *left;
 	int32		reg;
+	int32		old_reg;		/* 0: none */
 	bool		fresh;
 	bool		partitioned;
 
@@ -377,6 +378,7 @@ tide_track(PG_FUNCTION_ARGS)
 	scope_track_notice_indexes(&o);
 
 	before = registry_lookup(o.relid);
+	old_reg = before->tracked ? before->reg : 0;
 	fresh = !before->tracked || !same_coverage(before, &o, keys);
 	left = scope_track_tables(before->path);
 	if (before->scope_added && !before->broken &&
@@ -387,14 +389,16 @@ tide_track(PG_FUNCTION_ARGS)
 	add_missing_columns(table, &o);
 	drop_triggers(o.relid, table);
 	fresh |= scope_track_prepare(&o, table);
-	reg = fresh ? unused_registration() : before->reg;
+	reg = fresh ? unused_registration() : old_reg;
 	scope_track_create(&o, table);
 	create_triggers(table, partitioned, &o, reg, keys);
 	scope_track_leave(left);
 	SPI_finish();
 
+	if (fresh && old_reg != 0)
+		changelog_append_registration(o.relid, old_reg);
 	if (fresh)
-		changelog_append(registry_require(o.relid), NULL, NULL, NULL, 0);
+		changelog_append_registration(o.relid, reg);
 	PG_RETURN_VOID();
 }
 
@@ -430,6 +434,7 @@ tide_untrack(PG_FUNCTION_ARGS)
 	table = relation_sql(rel);
 	relation_close(rel, NoLock);
 	left = scope_track_tables(t->path);
+	changelog_append_registration(relid, t->reg);
 
 	SPI_connect();
 	drop_triggers(relid, table);
