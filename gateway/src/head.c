@@ -8,7 +8,7 @@
  * otherwise than we do gets around it.  So what could be read in two ways is
  * refused, whatever libmicrohttpd makes of it.
  *
- * Up to version 0.9.76 that library takes lines that end with a bare LF, cuts
+ * Before version 1.0 that library takes lines that end with a bare LF, cuts
  * lines at a NUL, and glues a folded line to the *name* of its header, which
  * makes "Transfer: x" and " -Encoding" one, and takes a line that begins with a
  * colon for the end of the head.  None of these can be seen in names and values.

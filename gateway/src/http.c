@@ -57,6 +57,7 @@
 static struct MHD_Daemon *server;
 static struct MHD_Daemon *metrics_server = NULL;
 static atomic_bool refusing = false;
+static bool head_in_place;		/* lines are left as head.c says */
 static atomic_int with_database = 0;	/* suspended requests */
 static atomic_size_t body_bytes = 0;	/* of all requests */
 
@@ -81,9 +82,6 @@ http_header(const Request *request, const char *name)
 {
 	return header(request, name);
 }
-
-/* Does libmicrohttpd leave lines as head.c says? */
-#define HEAD_IN_PLACE	(MHD_VERSION < 0x00097600)
 
 /*
  * What target_arrived() hands to handle() in the place of a request: there is
@@ -352,7 +350,7 @@ check_form(Request *request, const char *version, bool target_is_plain)
 	HeadCheck	check;
 	const char *problem;
 
-	head_begin(&check, version, HEAD_IN_PLACE);
+	head_begin(&check, version, head_in_place);
 	MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND,
 								take_header, &check);
 	problem = head_finish(&check);
@@ -954,6 +952,9 @@ http_start(int listen_socket, int metrics_socket)
 	limit = connection_limit(settings);
 	memory = 2 * (size_t) settings->max_header_bytes + HEADER_STRUCTS;
 	settings_release(settings);
+	/* that of the library that we run with, not of its headers */
+	head_in_place = strncmp(MHD_get_version(), "0.", 2) == 0;
+
 	if (!linger_start() || !clients_start(limit))
 		return false;
 	server = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD |

@@ -5,7 +5,7 @@
  *	  libmicrohttpd's.
  *
  * The input is a head from the HTTP version on.  The parser cuts it up in place
- * as the library does up to 0.9.76, with all that it lets through; what the
+ * as the library does before 1.0, with all that it lets through; what the
  * checks then find good must be good to a reader that takes nothing but the
  * letter of RFC 9112, except for an LF alone at the very end, and a line of
  * nothing but a colon, which the library takes for the empty one.  (Without any

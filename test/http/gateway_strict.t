@@ -60,10 +60,14 @@ subtest 'how a body is framed' => sub {
 	  'a good one, and the next on the same connection';
 	is +(replies($post->($chunked) . "2\r\n{}\r\n0\r\n\r\n$second", until => qr/"ok"/))[1][0],
 	  200, 'chunked';
-	is +(replies($post->($chunked) . "1;x=y\r\n{\r\n01\r\n}\r\n0\r\nTrailer: x\r\n\r\n$second",
-		until => qr/"ok"/))[1][0], 200, 'with an extension and a trailer';
+	is +(replies($post->($chunked) . "1\r\n{\r\n01\r\n}\r\n0\r\nX-Trailer: x\r\n\r\n$second",
+		until => qr/"ok"/))[1][0], 200, 'in two chunks, with a trailer';
+	# libmicrohttpd 1.0 refuses them
+	my @extended = map { $_->[0] } replies($post->($chunked) . "2;x=y\r\n{}\r\n0\r\n\r\n$second", until => qr/"ok"/);
+	like "@extended", qr/^(?:200 200|400)$/, 'an extension is ignored, or closes';
 
-	my $both = qr/both there/;
+	# newer versions of libmicrohttpd say some of it themselves
+	my $both = qr/both there|both Transfer-Encoding/;
 	is_refused($post->($length, $chunked) . "2\r\n{}\r\n0\r\n\r\n", 'length and chunked', message => $both);
 	is_refused($post->($chunked, $length) . "2\r\n{}\r\n0\r\n\r\n", 'chunked and length', message => $both);
 	is_refused($post->($length, $length) . '{}', 'length twice', message => qr/Content-Length is there twice/);
@@ -74,7 +78,7 @@ subtest 'how a body is framed' => sub {
 	is_refused($post->("Content-Length: $_") . '{}', "Content-Length: $_")
 	  for '+2', '-2', '0x2', '2, 2', '2;', '2 2', '', 'two', '2.0';
 	is_refused($post->('Content-Length: ' . '9' x 30), 'a length beyond all numbers', status => 413);
-	is_refused($post->('Content-Length : 2') . '{}', 'blank before the colon', message => qr/malformed/i);
+	is_refused($post->('Content-Length : 2') . '{}', 'blank before the colon', message => qr/malformed|whitespace/i);
 	is_refused($post->("Transfer-Encoding\t: chunked") . "2\r\n{}\r\n0\r\n\r\n", 'tab before the colon');
 	is_refused($post->(' Content-Length: 2') . '{}', 'a blank first');
 	is_refused(head("POST $push HTTP/1.0", 'Host: x', $bearer, $chunked) . "2\r\n{}\r\n0\r\n\r\n",
