@@ -266,18 +266,20 @@ compare_hashes(const void *a, const void *b)
 
 /*
  * Until the end of the transaction, no other push creates or deletes these
- * keys.  The lock table is of a fixed size, so a large set takes one lock for
- * all keys of the table, which small ones share.
+ * keys.  The lock table is of a fixed size, so a push of many changes, in
+ * however small sets it is carried out once one of them fails, takes one lock
+ * for all keys of the table, which small ones share.
  */
 static void
-lock_keys(TrackedTable *t, List *changes)
+lock_keys(PushTable *table, List *changes)
 {
+	TrackedTable *t = table->t;
 	int			n = list_length(changes);
 	uint32	   *hashes;
 	ListCell   *lc;
 	int			i = 0;
 
-	if (n > MAX_KEY_LOCKS)
+	if (table->nchanges > MAX_KEY_LOCKS)
 	{
 		lock_one(t->relid, 0, ExclusiveLock);
 		return;
@@ -650,7 +652,7 @@ settle_absent(Push *push, PushTable *table, List *absent, bool is_delete)
 {
 	bool		look_again = is_delete || table->t->policy == POLICY_MERGE;
 
-	lock_keys(table->t, absent);
+	lock_keys(table, absent);
 	conflicts_load_known(push, table, absent);
 	look_again |= any_known(absent);
 	if (look_again && IsolationUsesXactSnapshot())
@@ -754,7 +756,7 @@ insert_unseen(Push *push, PushTable *table, List *changes)
 	List	   *pending = NIL;
 	ListCell   *lc;
 
-	lock_keys(table->t, changes);
+	lock_keys(table, changes);
 	conflicts_load_known(push, table, changes);
 	if (any_known(changes))
 		return changes;

@@ -407,6 +407,7 @@ announce(PushTable *table, List *changes, PushWrite *write)
 {
 	ListCell   *lc;
 
+	memset(write, 0, sizeof(*write));
 	write->relid = table->t->relid;
 	write->depth = trigger_depth();
 	write->stamps = keymap_new(CurrentMemoryContext, list_length(changes) * 2);
@@ -426,6 +427,23 @@ announce(PushTable *table, List *changes, PushWrite *write)
 	}
 }
 
+static Change *stopped_at = NULL;
+
+Change *
+batch_stopped_at(void)
+{
+	return stopped_at;
+}
+
+/* an INSERT takes the rows in their order, and checks each before the next */
+static void
+note_where_it_stopped(BatchStatement statement, List *changes, const PushWrite *write)
+{
+	if ((statement == BATCH_INSERT || statement == BATCH_INSERT_STRICT) &&
+		write->reached > 0 && write->reached < list_length(changes))
+		stopped_at = list_nth(changes, write->reached - 1);
+}
+
 /*
  * latest: read what is committed by now, whatever snapshot the transaction
  * keeps; for a probe only.
@@ -439,7 +457,7 @@ run_statement(PushTable *table, BatchStatement statement, List *changes, bool la
 	TupleDesc	desc = batch_desc(table->t, available);
 	EphemeralNamedRelation enr = palloc0(sizeof(EphemeralNamedRelationData));
 	PushWrite  *outer = push_write;
-	PushWrite	write;
+	PushWrite	write = {0};
 	Datum		scopes = (Datum) 0;
 	SPIPlanPtr	plan;
 	int			code;
@@ -457,6 +475,7 @@ run_statement(PushTable *table, BatchStatement statement, List *changes, bool la
 
 	if (takes_scopes(table, statement))
 		scopes = access_scope_array(table->t, &table->scopes);
+	stopped_at = NULL;
 	PG_TRY();
 	{
 		plan = statement_plan(table, statement, columns);
@@ -476,11 +495,14 @@ run_statement(PushTable *table, BatchStatement statement, List *changes, bool la
 			elog(ERROR, "could not run a statement of a push, %s",
 				 SPI_result_code_string(code));
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
 		push_write = outer;
+		note_where_it_stopped(statement, changes, &write);
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	push_write = outer;
 	(void) SPI_unregister_relation(BATCH_NAME);
 	tuplestore_end(enr->reldata);
 }

@@ -27,6 +27,13 @@ typedef enum BatchStatement
  */
 extern void batch_run(PushTable *table, BatchStatement statement, List *changes);
 
+/*
+ * The change at whose row the last statement stopped, if it was an INSERT that
+ * failed before its end; NULL if that is not known.  Rows before it went well,
+ * as far as they can tell by themselves.
+ */
+extern Change *batch_stopped_at(void);
+
 /* a probe of what is committed by now, whatever the transaction's snapshot */
 extern void batch_probe_latest(PushTable *table, List *changes);
 

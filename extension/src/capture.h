@@ -26,6 +26,8 @@ typedef struct PushWrite
 	int			depth;			/* of triggers, at the push itself */
 	KeyMap	   *stamps;			/* key text to Stamp, of the rows written */
 	Bitmapset  *columns;		/* attnums that the statement writes */
+	int			reached;		/* how many of its rows the stamp trigger has
+								 * seen */
 } PushWrite;
 
 extern PushWrite *push_write;	/* NULL: none */

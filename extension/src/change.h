@@ -21,6 +21,7 @@ typedef struct PushTable
 	TrackedTable *t;
 	TableScopes scopes;
 	int			order;			/* parents before children */
+	int			nchanges;		/* of the push */
 	bool		returns_rows;	/* its writes return the rows as they stand */
 } PushTable;
 

@@ -55,23 +55,33 @@ convertible(Push *push, bool converted)
 }
 
 /*
- * Do rows stand at the end as the statement that writes them returns them?
- * Where nothing else is set off, each row is written once and none is deleted,
- * they do, and need not be read again for the reply.
+ * What there is to know of each table before its changes are carried out: how
+ * many they are, and whether rows stand at the end as the statement that writes
+ * them returns them.  Where nothing else is set off, each row is written once
+ * and none is deleted, they do, and need not be read again for the reply.
  */
 static void
-settle_returning(Push *push)
+settle_tables(Push *push)
 {
 	bool		plain = true;
 	ListCell   *lc;
 	int			i;
 
 	foreach(lc, push->tables)
-		plain &= !((PushTable *) lfirst(lc))->t->has_side_effects;
+	{
+		PushTable  *table = lfirst(lc);
+
+		plain &= !table->t->has_side_effects;
+		table->nchanges = 0;
+	}
 	for (i = 0; i < push->nchanges; i++)
 	{
-		if (push->changes[i].converted &&
-			(push->changes[i].is_delete || push->changes[i].round > 0))
+		Change	   *c = &push->changes[i];
+
+		if (!c->converted)
+			continue;
+		c->table->nchanges++;
+		if (c->is_delete || c->round > 0)
 			plain = false;
 	}
 	foreach(lc, push->tables)
@@ -94,7 +104,7 @@ work_on_all(Push *push, void *arg)
 				change_convert(push, &push->changes[push->nconverted]);
 		wire_end(level);
 		assign_rounds(convertible(push, true));
-		settle_returning(push);
+		settle_tables(push);
 	}
 	check_deferred(push);
 	units = make_units(convertible(push, true));
@@ -168,7 +178,7 @@ find_culprits(Push *push, void *arg)
 	List	   *changes = convertible(push, true);
 
 	forget_verdicts(changes);
-	work_in_units(push, changes);
+	work_in_units(push, changes, arg);
 }
 
 static void
@@ -204,7 +214,7 @@ run_atomic(Push *push)
 		return;
 	check_deferred(push);
 	if (error)
-		(void) try_work(push, find_culprits, NULL, false);
+		(void) try_work(push, find_culprits, error, false);
 	if (!any_failed(push))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -249,7 +259,7 @@ run_push(Push *push)
 		/* a violation that was there before us raises, as it should */
 		forget_verdicts(convertible(push, true));
 		check_deferred(push);
-		work_in_units(push, convertible(push, true));
+		work_in_units(push, convertible(push, true), error);
 		break;
 	}
 	finish_push(push);

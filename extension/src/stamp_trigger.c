@@ -365,6 +365,7 @@ tide_stamp(PG_FUNCTION_ARGS)
 
 	if (push_write_is_direct(table_of_rows(t)))
 	{
+		push_write->reached++;
 		/* the push chose the stamp; only the counter is ours */
 		if (AttributeNumberIsValid(t->version))
 			set_column(&set, t->version, next_version(t, desc, old, new), false);

@@ -6,8 +6,8 @@
  *
  * A unit is what one set of statements carries out: changes of one table that
  * send the same columns.  Once something fails, each unit gets a
- * subtransaction of its own, and one that fails is halved until the change
- * that is to blame stands alone.
+ * subtransaction of its own, and one that fails is parted, where its statement
+ * stopped or in quarters, until the change that is to blame stands alone.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,6 +25,7 @@
 #include "utils/rel.h"
 #include "utils/resowner.h"
 
+#include "batch.h"
 #include "compat.h"
 #include "errors.h"
 #include "units.h"
@@ -277,14 +278,151 @@ forget_verdicts(List *changes)
 	}
 }
 
-/* a unit by itself; if it fails, its halves */
+/* ---------- parting a unit that failed ---------- */
+
+/* a unit that goes by guesses each time would be tried once a bad change */
+#define MAX_GUESSES 3
+
+/*
+ * The place of the change at which a unit stopped, -1: not known, or so near to
+ * its start that it is better quartered.  Else, where many changes are bad,
+ * each would have all the rest tried once more.
+ */
+static int
+place_of_stop(Unit *unit, Change *stopped_at)
+{
+	int			n = list_length(unit->changes);
+	int			i;
+
+	for (i = n / 8; stopped_at && i < n; i++)
+	{
+		if (list_nth(unit->changes, i) == stopped_at)
+			return i;
+	}
+	return -1;
+}
+
+/*
+ * Does the detail of a foreign key's error speak of this change's values?
+ * PostgreSQL checks foreign keys after the statement, and names the row by
+ * "(column, ...)=(value, ...)" in whatever language.  A guess, no more.
+ */
+static bool
+detail_names(const char *detail, ForeignKeyCacheInfo *fk, Change *c)
+{
+	TrackedTable *t = c->table->t;
+	StringInfoData names,
+				values;
+	int			i;
+
+	initStringInfo(&names);
+	initStringInfo(&values);
+	for (i = 0; i < fk->nkeys; i++)
+	{
+		TrackedColumn *column = tracked_column(t, fk->conkey[i]);
+
+		if (!bms_is_member(column->attnum, c->sent) || c->nulls[column->attnum - 1])
+			return false;
+		appendStringInfo(&names, "%s%s", i ? ", " : "", column->name);
+		appendStringInfo(&values, "%s%s", i ? ", " : "",
+						 OutputFunctionCall(&column->output, c->values[column->attnum - 1]));
+	}
+	return strstr(detail, psprintf("(%s)=(%s)", names.data, values.data)) != NULL;
+}
+
+/* the changes that a foreign key's error is about, as far as that can be told */
+static List *
+suspects_of(Unit *unit, ErrorData *error)
+{
+	List	   *suspects = NIL;
+	Relation	rel;
+	ListCell   *lc,
+			   *lk;
+
+	if (error->sqlerrcode != ERRCODE_FOREIGN_KEY_VIOLATION || unit->is_delete ||
+		error->detail == NULL || error->constraint_name == NULL)
+		return NIL;
+	rel = table_open(unit->table->t->relid, NoLock);
+	foreach(lk, RelationGetFKeyList(rel))
+	{
+		ForeignKeyCacheInfo *fk = lfirst(lk);
+		char	   *name = get_constraint_name(fk->conoid);
+
+		if (name == NULL || strcmp(name, error->constraint_name) != 0)
+			continue;
+		foreach(lc, unit->changes)
+		{
+			if (detail_names(error->detail, fk, lfirst(lc)))
+				suspects = lappend(suspects, lfirst(lc));
+		}
+		break;
+	}
+	table_close(rel, NoLock);
+	return suspects;
+}
+
+static void isolate(Push *push, Unit *unit);
+
+static void
+isolate_some(Push *push, Unit *unit, List *changes, int guesses)
+{
+	Unit		part = *unit;
+
+	if (changes == NIL)
+		return;
+	part.changes = changes;
+	part.guesses = guesses;
+	isolate(push, &part);
+}
+
+static void
+isolate_range(Push *push, Unit *unit, int from, int to)
+{
+	List	   *changes = list_truncate(list_copy(unit->changes), to);
+
+	isolate_some(push, unit, list_copy_tail(changes, from), 0);
+}
+
+/*
+ * The parts of a unit that failed: before and after the change at which it
+ * stopped; those that a foreign key's error is about, and the rest; else
+ * quarters, which take as many steps as halves to come down to one change, and
+ * try fewer rows again.
+ */
+static void
+isolate_parts(Push *push, Unit *unit, ErrorData *error)
+{
+	int			n = list_length(unit->changes);
+	int			stop = place_of_stop(unit, batch_stopped_at());
+	List	   *suspects = NIL;
+	int			i;
+
+	if (stop >= 0)
+	{
+		isolate_range(push, unit, 0, stop);
+		isolate_range(push, unit, stop, stop + 1);
+		isolate_range(push, unit, stop + 1, n);
+		return;
+	}
+	if (unit->guesses < MAX_GUESSES)
+		suspects = suspects_of(unit, error);
+	if (suspects != NIL && list_length(suspects) < n)
+	{
+		isolate_some(push, unit, list_difference_ptr(unit->changes, suspects),
+					 unit->guesses + 1);
+		isolate_some(push, unit, suspects, MAX_GUESSES);
+		return;
+	}
+	for (i = 0; i < 4; i++)
+		isolate_range(push, unit, n * i / 4, n * (i + 1) / 4);
+}
+
+/* a unit by itself; if it fails, its parts */
 static void
 isolate(Push *push, Unit *unit)
 {
 	ErrorData  *error;
-	int			n = list_length(unit->changes);
 	int			tries = 0;
-	Unit		half = *unit;
 
 	do
 	{
@@ -293,15 +431,10 @@ isolate(Push *push, Unit *unit)
 	} while (error && error->sqlerrcode == ERRCODE_TIDE_AGAIN && ++tries < 10);
 	if (error == NULL)
 		return;
-	if (n == 1)
-	{
+	if (list_length(unit->changes) == 1)
 		change_fail(linitial(unit->changes), error);
-		return;
-	}
-	half.changes = list_truncate(list_copy(unit->changes), n / 2);
-	isolate(push, &half);
-	half.changes = list_copy_tail(unit->changes, n / 2);
-	isolate(push, &half);
+	else
+		isolate_parts(push, unit, error);
 }
 
 static List *
@@ -451,18 +584,27 @@ try_tied(Push *push, List *failed)
 }
 
 /*
- * Unit by unit.  What failed is tried again after the rest, as long as that
- * helps any: children that came before their parents, in whatever depth.
+ * Unit by unit, after all of them at once failed with this error; if there is
+ * but one, it is known to fail.  What failed is tried again after the rest, as
+ * long as that helps any: children that came before their parents, in whatever
+ * depth.
  */
 void
-work_in_units(Push *push, List *changes)
+work_in_units(Push *push, List *changes, ErrorData *error)
 {
+	List	   *units = make_units(changes);
 	List	   *failed;
 	ListCell   *lc;
 	int			before;
 
-	foreach(lc, make_units(changes))
-		isolate(push, lfirst(lc));
+	if (list_length(units) == 1 && list_length(changes) > 1 &&
+		error->sqlerrcode != ERRCODE_TIDE_AGAIN)
+		isolate_parts(push, linitial(units), error);
+	else
+	{
+		foreach(lc, units)
+			isolate(push, lfirst(lc));
+	}
 	failed = failed_in_sql(changes);
 	do
 	{

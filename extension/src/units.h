@@ -18,6 +18,7 @@ typedef struct Unit
 	Bitmapset  *sent;
 	Bitmapset  *changed;
 	int			round;
+	int			guesses;		/* how often it was parted by one */
 	List	   *changes;
 } Unit;
 
@@ -33,6 +34,6 @@ extern void assign_rounds(List *changes);
 extern List *make_units(List *changes);
 extern void apply_unit(Push *push, void *unit);
 extern void forget_verdicts(List *changes);
-extern void work_in_units(Push *push, List *changes);
+extern void work_in_units(Push *push, List *changes, ErrorData *error);
 
 #endif							/* TIDE_UNITS_H */

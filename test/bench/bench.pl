@@ -175,6 +175,17 @@ my (@tracked_insert, @tracked_update, @plain_insert, @plain_update);
 in_turns($bulk->('bulk_tracked', 1, \@tracked_insert, \@tracked_update),
 	$bulk->('bulk_plain', 0, \@plain_insert, \@plain_update));
 
+# -- ten pushes of 1,000 changes: clean, and with seven bad ones
+
+psql("CREATE TABLE bench_bodies AS SELECT round, bad, bench_body(concat_ws('-', round, bad, n), bad) AS body"
+		. " FROM generate_series(1, $rounds) round, generate_series(1, 10) n, (VALUES (true), (false)) b (bad)");
+my $checked = sub {
+	my ($bad) = @_;
+	return sub { seconds_of("DO \$\$ DECLARE b jsonb; BEGIN FOR b IN SELECT body FROM bench_bodies WHERE round = $_[0] AND bad = $bad"
+				. " LOOP PERFORM tide.push(b); COMMIT; END LOOP; END \$\$") };
+};
+my @isolated = in_turns($checked->('true'), $checked->('false'));
+
 printf "%-34s %10s %10s %-7s %6s\n", '', 'pg_tide', 'by hand', '', 'ratio';
 report('push new rows, 8 x 100 a request', 'rows/s', @new, 0.5, 1);
 report('push edits, 8 x 100 a request', 'rows/s', @edited, 0.5, 1);
@@ -189,3 +200,5 @@ print "slow clients that were cut meanwhile: $cuts\n";
 printf "%-34s %10s %10s\n", '', 'unknown', 'known';
 report('20 failed logins of a user', 's', @logins, 1.1, 0);
 report('', 's', @logins, 0.9, 1);
+printf "%-34s %10s %10s %-7s %6s\n", '', '7 bad', 'clean', '', 'ratio';
+report('10 pushes of 1,000 changes', 's', @isolated, 5, 0);
