@@ -80,6 +80,20 @@ COPY day (id, user_id) FROM stdin;
 \.
 SELECT entries();
 
+-- MERGE, or where there is none (14) what comes of it
+DO $$ BEGIN
+	IF current_setting('server_version_num')::int >= 150000 THEN
+		EXECUTE 'MERGE INTO day d USING (VALUES (4, 1), (5, 2), (6, 3), (40, 4)) s(id, n) ON d.id = s.id
+			WHEN MATCHED AND s.n = 1 THEN DELETE WHEN MATCHED AND s.n = 2 THEN UPDATE SET user_id = ''hua'' WHEN MATCHED THEN DO NOTHING
+			WHEN NOT MATCHED THEN INSERT (id, user_id) VALUES (s.id, ''hua'')';
+	ELSE
+		INSERT INTO day (id, user_id) VALUES (40, 'hua');
+		UPDATE day SET user_id = 'hua' WHERE id = 5;
+		DELETE FROM day WHERE id = 4;
+	END IF;
+END $$;
+SELECT entries();
+
 -- rolled back: nothing; savepoints: what remains, under the top-level transaction
 BEGIN;
 INSERT INTO plan (id, user_id) VALUES (20, 'hal');

@@ -55,6 +55,7 @@ my $database = $cluster->create_database;
 my $control = TideSession->new($cluster->conninfo($database));
 $control->query('CREATE EXTENSION pg_tide');
 
+my $has_merge = $control->query('SHOW server_version_num') >= 150000;
 my $first_seed = $ENV{SEED} || int(rand(1_000_000));
 my (@sessions, @writers, @replicas, %prepared, $value, $run);
 
@@ -182,7 +183,7 @@ sub random_write
 		  . "SELECT tide.push('{\"changes\": {\"item\": [{\"id\": $id, \"owner\": \"$sub\", \"v\": $v}, "
 		  . "{\"id\": $other, \"deletedAt\": \"2040-01-01T00:00:00Z\"}, {\"id\": \"none\"}]}}'); "
 		  . "SELECT set_config('request.jwt.claims', '', true)",
-		"MERGE INTO item t USING generate_series($id, $id + 2) s(id) ON t.id = s.id "
+		!$has_merge ? "UPDATE item SET v = $v" : "MERGE INTO item t USING generate_series($id, $id + 2) s(id) ON t.id = s.id "
 		  . "WHEN MATCHED AND t.v % 2 = 0 THEN DELETE WHEN MATCHED THEN UPDATE SET v = $v "
 		  . "WHEN NOT MATCHED THEN INSERT VALUES (s.id, $owner, $v)",
 		"SELECT tide.touch('item', '[$id, $other]'), tide.touch('doc', '[{\"a\": $id, \"b\": \"x\"}]')",
