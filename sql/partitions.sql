@@ -178,6 +178,18 @@ INSERT INTO reading_1 VALUES ('2026-01-02 03:04:05+00', 'ann');
 COMMIT;
 SELECT keys FROM tide.log WHERE relid = 'reading'::regclass AND scope = 'ann';
 
+-- who may write to a partition alone need not know of the rest
+CREATE ROLE regress_tide_partition;
+GRANT USAGE ON SCHEMA partitions TO regress_tide_partition;
+GRANT SELECT, INSERT, DELETE ON plan_us TO regress_tide_partition;
+SET ROLE regress_tide_partition;
+INSERT INTO plan_us (id, region, user_id) VALUES (70, 'us', 'ann');
+DELETE FROM plan_us WHERE id = 70;
+RESET ROLE;
+SELECT entries();
+DROP OWNED BY regress_tide_partition;
+DROP ROLE regress_tide_partition;
+
 -- settings change, the table is untracked: partitions follow
 SELECT tide.track('plan', scope => 'user_id', version => 'v', exclude => '{}');
 UPDATE plan_us SET secret = 2 WHERE id = 60;

@@ -125,10 +125,15 @@ is($cluster->sql($to, 'SELECT count(*) FROM reading WHERE "lastModifiedAt" IS NU
 	'rows that came without a stamp have one of here');
 is($cluster->sql($to, q{SELECT n FROM reading WHERE id = 1 AND place = 'a'}), 2, 'and count their versions');
 
+# a partition that comes later
+$cluster->sql($_, q{CREATE TABLE reading_c PARTITION OF reading FOR VALUES IN ('c')}) for $from, $to;
+replicate('a new partition', q{INSERT INTO reading VALUES (5, 'c', 'u', 1)});
+is(news('reading'), '5c=1', 'a new partition is captured');
+
 replicate('truncate', 'TRUNCATE note, reading');
 $replica->pull($cluster, $to);
 is($replica->as_text, '', 'TRUNCATE, too');
-is(news('reading'), '-1a -2a -3b', 'of a partitioned table as well');
+is(news('reading'), '-1a -2a -3b -5c', 'of a partitioned table as well');
 
 # what is written here is recorded as ever
 $cluster->sql($to, q{INSERT INTO note (id, owner, v) VALUES (1000, 'u', 1); UPDATE note SET v = 2 WHERE id = 1000;
@@ -142,4 +147,9 @@ $cluster->sql($to, q{ALTER TABLE note ENABLE TRIGGER zz_tide_row});
 like($cluster->sql($to, q{SELECT problem FROM tide.check() WHERE object = 'public.note'}),
 	qr/zz_tide_row does not fire for logical replication/, 'a trigger that no longer fires is reported');
 $cluster->sql($to, "DROP SUBSCRIPTION $_") for 'notes', 'readings';
+
+$cluster->sql($to, q{BEGIN; INSERT INTO reading_b (id, place, owner, v) VALUES (1001, 'b', 'u', 1); DROP EXTENSION pg_tide CASCADE; COMMIT});
+is($cluster->sql($to, q{SELECT count(*) FROM reading WHERE id = 1001}), 1,
+	'what was collected does not keep the extension from being dropped');
+is($cluster->sql($to, q{SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'zz_tide%'}), 0, 'nothing of it is left');
 done_testing();
