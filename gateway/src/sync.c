@@ -81,7 +81,9 @@ sync_take_parameter(SyncFields *fields, const Settings *settings,
 
 	if (field != NULL)
 	{
-		if (*value != '\0')
+		if (*value != '\0' && *field != NULL)
+			fields->repeated = true;
+		else if (*value != '\0')
 			set_text(fields, field, value);
 	}
 	else if (types != NULL)
@@ -318,6 +320,9 @@ sync_fill_job(Job *job, const SyncFields *fields, const Settings *settings,
 	job->max_time_rows = settings->max_time_rows;
 	job->lock_timeout = settings->lock_timeout;
 
+	if (fields->repeated)
+		return malformed(failure, "a parameter that has one value is there twice",
+						 NULL);
 	if (!fill_times(job, fields, failure))
 		return false;
 	if (job->kind == JOB_PULL &&

@@ -27,6 +27,7 @@ typedef struct SyncFields
 	StringList	refresh;
 	StringList	scopes;
 	bool		failed;			/* memory ran out */
+	bool		repeated;		/* a parameter of the query with one value */
 } SyncFields;
 
 /* A pull's body is fields only; more than this is no honest request. */
