@@ -1,9 +1,7 @@
 # Logging in: /auth/login, /auth/refresh and /auth/logout with pg_tide_auth, on
 # a server of its own whose log is looked at.
 #
-# Seen failing: without address_of_client() in http.c (X-Forwarded-For), with
-# the proxies' header believed from everybody, with job->is_login never set
-# (passwords take all connections), without auth_role in check_token().
+# Seen failing: with the entries of test/mutation/login.mutations that name it.
 use strict;
 use warnings;
 
