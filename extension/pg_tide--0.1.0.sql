@@ -80,7 +80,7 @@ COMMENT ON SEQUENCE tide.conflict_id_seq IS 'numbers conflicts, for tide.restore
 CREATE INDEX conflict_key ON tide.conflict (relid, key);
 CREATE INDEX conflict_xid ON tide.conflict (xid);
 COMMENT ON TABLE tide.conflict IS 'versions that lost, and stamps that were not stored as they were sent';
-COMMENT ON COLUMN tide.conflict.kind IS 'superseded: a pushed version lost; overruled: a stored one did; merged: a pushed version stands in part; adjusted: none, but the stamp was brought back or raised';
+COMMENT ON COLUMN tide.conflict.kind IS 'superseded: a pushed version lost; overruled: a stored one did; merged: a pushed version stands in part; adjusted: none, but the stamp was brought back or raised; replaced: none, but the stamp would not be known again';
 
 CREATE TABLE tide.receipt (
 	role		name NOT NULL,
@@ -278,7 +278,7 @@ CREATE VIEW tide.conflicts WITH (security_barrier) AS
 SELECT c.id, c.at, CAST(c.relid AS pg_catalog.regclass) AS relation, c.key, c.scope, c.kind,
 	c.lost, c.lost_is_delete, c.lost_modified_at, c.lost_client_id,
 	c.stood, c.stood_modified_at, c.stood_client_id, c.role, c.subject
-FROM tide.conflict c WHERE c.kind OPERATOR(pg_catalog.<>) 'adjusted'
+FROM tide.conflict c WHERE c.kind OPERATOR(pg_catalog.<>) ALL ('{adjusted,replaced}')
 	AND tide.conflict_is_visible(c.relid, c.scope, c.subject);
 GRANT SELECT ON tide.conflicts TO PUBLIC;
 COMMENT ON VIEW tide.conflicts IS 'versions that lost, each with the one that stood, until they are pruned: those of the scopes that the caller may sync';

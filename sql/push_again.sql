@@ -45,5 +45,32 @@ SELECT * FROM push('{"entityId": 4, "data": {"body": "older"}, "lastModifiedAt":
 -- a create and a delete in one push, both once more
 SELECT i AS time, s->>'status' AS status FROM generate_series(1, 2) i, LATERAL (SELECT i AS this, tide.push('{"changes": [{"entityType": "lww", "entityId": 5, "data": {"body": "short"}, "lastModifiedAt": 1000},
 	{"entityType": "lww", "entityId": 5, "action": "delete", "lastModifiedAt": 2000}]}') AS p OFFSET 0) x, json_array_elements(p->'succeeded') s;
+-- a version that plain SQL replaced, and one whose base another change was, under a policy that lets older ones stand
+CREATE FUNCTION incoming(text, jsonb, jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT $3 $$;
+CREATE TABLE res (LIKE lww INCLUDING ALL);
+SELECT tide.track('res', shared => true, version => 'v', conflict => 'again.incoming');
+CREATE FUNCTION up(t regclass, id int, body text, seconds int, base int DEFAULT NULL) RETURNS TABLE (status text, body text) LANGUAGE sql AS $$
+	SELECT s->>'status', s->'entity'->>'body' FROM (SELECT tide.push(jsonb_build_object('clientId', 'phone', 'changes', jsonb_build_array(jsonb_strip_nulls(jsonb_build_object(
+		'entityType', t, 'entityId', id, 'data', jsonb_build_object('body', body), 'lastModifiedAt', '2020-01-01Z'::timestamptz + make_interval(secs => seconds),
+		'base', '2020-01-01Z'::timestamptz + make_interval(secs => base))))))->'succeeded'->0 AS s) x $$;
+SELECT (up(t, 7, 'phone', 1)).* FROM unnest('{cw,res}'::regclass[]) t;
+UPDATE cw SET body = 'backend' WHERE id = 7;
+UPDATE res SET body = 'backend' WHERE id = 7;
+SELECT (up(t, 7, 'phone', 1)).* FROM unnest('{cw,res}'::regclass[]) t;
+SELECT (up(t, 8, 'phone', 1)).* FROM unnest('{cw,res}'::regclass[]) t;
+SELECT (up(t, 8, 'tablet', 2, 1)).* FROM unnest('{cw,res}'::regclass[]) t;
+SELECT (up(t, 8, 'phone', 1)).* FROM unnest('{cw,res}'::regclass[]) t;
+SELECT (up(t, 8, 'newer', 9)).* FROM unnest('{cw,res}'::regclass[]) t;
+SELECT (up(t, 8, 'tablet', 2, 1)).* FROM unnest('{cw,res}'::regclass[]) t;
+-- and one that plain SQL deleted, also after another has come in its place
+SELECT (up(t, 9, 'phone', 1)).* FROM unnest('{cw,res}'::regclass[]) t;
+DELETE FROM cw WHERE id = 9;
+DELETE FROM res WHERE id = 9;
+SELECT (up(t, 9, 'phone', 1)).* FROM unnest('{cw,res}'::regclass[]) t;
+INSERT INTO cw VALUES (9, 'backend');
+INSERT INTO res VALUES (9, 'backend');
+SELECT (up(t, 9, 'phone', 1)).* FROM unnest('{cw,res}'::regclass[]) t;
+-- of all that only the versions that lost to another are shown
+SELECT kind, key, count(*) FROM tide.conflicts WHERE relation IN ('cw'::regclass, 'res'::regclass) AND key IN ('7', '8', '9') GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT * FROM rows WHERE id < 100 ORDER BY 1, 2;
 DROP SCHEMA again CASCADE;

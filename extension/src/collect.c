@@ -20,6 +20,7 @@
 #include "capture.h"
 #include "changelog.h"
 #include "collect.h"
+#include "decide.h"
 #include "merge.h"
 #include "pg_tide.h"
 #include "wire.h"
@@ -43,6 +44,8 @@ start(Collection *c)
 	c->order = NIL;
 	c->tombstones = NULL;
 	c->ntombstones = c->atombstones = 0;
+	c->replaced = NULL;
+	c->nreplaced = c->areplaced = 0;
 	c->dead = c->full ? keymap_new(c->context, 16) : NULL;
 	c->empty = true;
 }
@@ -103,6 +106,8 @@ collect_write(Collection *c)
 	pfree(entries);
 	if (c->ntombstones > 0)
 		tombstone_write(c->t, c->tombstones, c->ntombstones);
+	if (c->nreplaced > 0)
+		conflict_write_replaced(c->t, c->replaced, c->nreplaced);
 }
 
 static bool
@@ -284,6 +289,40 @@ add_tombstone(Collection *c, const char *key, char *scope, const Stamp *stamp,
 	MemoryContextSwitchTo(old);
 }
 
+/*
+ * A client's version goes that no push has judged: where an older one may stand
+ * against a newer, its stamp has to be known if it is sent again.
+ */
+static void
+add_replaced(Collection *c, const char *key, TupleTableSlot *old)
+{
+	MemoryContext context;
+	Tombstone  *replaced;
+	Stamp		stamp;
+
+	if (!policy_forgets(c->layout->policy) || old->tts_isnull[c->layout->client_id - 1])
+		return;
+	context = MemoryContextSwitchTo(c->context);
+	stamp = stamp_of_row(c->layout, old->tts_values, old->tts_isnull);
+	if (stamp.has_time)
+	{
+		if (c->nreplaced == c->areplaced)
+		{
+			c->areplaced = c->areplaced ? c->areplaced * 2 : 16;
+			c->replaced = c->replaced ?
+				repalloc_huge(c->replaced, sizeof(Tombstone) * c->areplaced) :
+				palloc(sizeof(Tombstone) * c->areplaced);
+		}
+		replaced = &c->replaced[c->nreplaced++];
+		memset(replaced, 0, sizeof(*replaced));
+		replaced->key = pstrdup(key);
+		replaced->scope = row_scope(c->layout, old);
+		replaced->stamp = stamp;
+		c->empty = false;
+	}
+	MemoryContextSwitchTo(context);
+}
+
 /* the stamp of a delete by plain SQL: the server's time, above the row's */
 static Stamp
 plain_delete_stamp(Collection *c, TupleTableSlot *old)
@@ -308,6 +347,8 @@ collect_delete(Collection *c, TupleTableSlot *old)
 
 	add_key(c, scope, key, pushed ? stamp.client_id : NULL);
 	add_tombstone(c, key, scope, &stamp, old);
+	if (pushed == NULL)
+		add_replaced(c, key, old);
 }
 
 static bool
@@ -362,6 +403,13 @@ collect_update(Collection *c, TupleTableSlot *old, TupleTableSlot *new)
 	if (!row_changed(c->layout, old, new))
 		return;
 	collect_insert(c, new);
+	if (policy_forgets(c->layout->policy))
+	{
+		char	   *old_key = row_key(c->layout, old);
+
+		if (pushed_stamp(c, old_key) == NULL)
+			add_replaced(c, old_key, old);
+	}
 	if (key_or_scope_changed(c->layout, old, new))
 	{
 		char	   *old_key = row_key(c->layout, old);

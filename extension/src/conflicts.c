@@ -254,6 +254,23 @@ settle_scope(Change *c, Conflict *conflict)
 		conflict->scope = NULL;
 }
 
+/* the stamp of the version that was there will not be known any more */
+static bool
+forgotten_by(Change *c, Conflict *conflict)
+{
+	if (!policy_forgets(c->table->t->policy) || c->overrules ||
+		(c->verdict != VERDICT_APPLIED && c->verdict != VERDICT_MERGED) ||
+		!c->row_stamp.has_time || c->row_stamp.client_id == NULL ||
+		stamp_compare(&c->row_stamp, &c->stored) == 0)
+		return false;
+	memset(conflict, 0, sizeof(*conflict));
+	conflict->key = c->key_text;
+	conflict->scope = c->row_scope;
+	conflict->kind = CONFLICT_REPLACED;
+	conflict->lost_stamp = c->row_stamp;
+	return true;
+}
+
 static void
 write_conflict(Push *push, Change *c, Conflict *conflict)
 {
@@ -275,7 +292,7 @@ conflicts_record(Push *push)
 
 		if (c->verdict == VERDICT_FAILED)
 			continue;
-		if (overruled_by(push, c, &conflict))
+		if (overruled_by(push, c, &conflict) || forgotten_by(c, &conflict))
 			write_conflict(push, c, &conflict);
 		if (conflict_of(push, c, &conflict) || adjustment_of(c, &conflict))
 			write_conflict(push, c, &conflict);

@@ -30,6 +30,13 @@ typedef enum ConflictPolicy
 	POLICY_RESOLVER				/* a function of the user's */
 } ConflictPolicy;
 
+/*
+ * May a version stand that is older than the one it replaced?  Then stamps do
+ * not tell what has been seen before: those that are replaced are remembered.
+ */
+#define policy_forgets(policy) \
+	((policy) == POLICY_CLIENT_WINS || (policy) == POLICY_RESOLVER)
+
 typedef struct Incoming
 {
 	bool		has_stamp;

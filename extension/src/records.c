@@ -52,20 +52,22 @@ put_stamp(Datum *values, char *nulls, int n, const Stamp *stamp)
 	put_text(values, nulls, n + 1, stamp->client_id);
 }
 
+static Datum
+current_role(void)
+{
+	return DirectFunctionCall1(namein,
+							   CStringGetDatum(GetUserNameFromId(GetUserId(), false)));
+}
+
 /* ---------- tombstones ---------- */
 
 /* in pieces, so that a huge DELETE does not make huge arrays */
 #define TOMBSTONES_PER_STATEMENT 5000
 
+/* key[], client_id[], scope[], modified_at[] of tombstones, as four values */
 static void
-write_some_tombstones(TrackedTable *t, Tombstone *tombstones, int n)
+put_tombstones(Datum *values, Tombstone *tombstones, int n)
 {
-	static SPIPlanPtr plan = NULL;
-	static Oid	types[8] = {OIDOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-	TIMESTAMPTZARRAYOID, XID8OID, TEXTARRAYOID, TEXTARRAYOID};
-	Datum		values[8];
-	char	  **images = palloc(sizeof(char *) * n);
-	char	  **clocks = palloc(sizeof(char *) * n);
 	char	  **keys = palloc(sizeof(char *) * n);
 	char	  **clients = palloc(sizeof(char *) * n);
 	char	  **scopes = palloc(sizeof(char *) * n);
@@ -79,18 +81,35 @@ write_some_tombstones(TrackedTable *t, Tombstone *tombstones, int n)
 		keys[i] = tombstones[i].key;
 		clients[i] = unconstify(char *, tombstones[i].stamp.client_id);
 		scopes[i] = tombstones[i].scope;
-		images[i] = tombstones[i].image;
-		clocks[i] = tombstones[i].clocks;
 		times[i] = TimestampTzGetDatum(tombstones[i].stamp.time);
 		no_time[i] = !tombstones[i].stamp.has_time;
 	}
-	values[0] = ObjectIdGetDatum(t->relid);
-	values[1] = owner_text_array(keys, n);
-	values[2] = owner_text_array(clients, n);
-	values[3] = owner_text_array(scopes, n);
-	values[4] = PointerGetDatum(construct_md_array(times, no_time, 1, &n, &lower_bound,
+	values[0] = owner_text_array(keys, n);
+	values[1] = owner_text_array(clients, n);
+	values[2] = owner_text_array(scopes, n);
+	values[3] = PointerGetDatum(construct_md_array(times, no_time, 1, &n, &lower_bound,
 												   TIMESTAMPTZOID, sizeof(TimestampTz),
 												   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+static void
+write_some_tombstones(TrackedTable *t, Tombstone *tombstones, int n)
+{
+	static SPIPlanPtr plan = NULL;
+	static Oid	types[8] = {OIDOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+	TIMESTAMPTZARRAYOID, XID8OID, TEXTARRAYOID, TEXTARRAYOID};
+	Datum		values[8];
+	char	  **images = palloc(sizeof(char *) * n);
+	char	  **clocks = palloc(sizeof(char *) * n);
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		images[i] = tombstones[i].image;
+		clocks[i] = tombstones[i].clocks;
+	}
+	values[0] = ObjectIdGetDatum(t->relid);
+	put_tombstones(values + 1, tombstones, n);
 	values[5] = FullTransactionIdGetDatum(GetTopFullTransactionId());
 	values[6] = owner_text_array(images, n);
 	values[7] = owner_text_array(clocks, n);
@@ -211,6 +230,32 @@ tombstone_read(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot)
 /* ---------- conflicts ---------- */
 
 void
+conflict_write_replaced(TrackedTable *t, Tombstone *replaced, int n)
+{
+	static SPIPlanPtr plan = NULL;
+	static Oid	types[9] = {OIDOID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+	TIMESTAMPTZARRAYOID, NAMEOID, TIMESTAMPTZOID, XID8OID};
+	Datum		values[9];
+
+	values[0] = ObjectIdGetDatum(t->relid);
+	values[1] = Int32GetDatum(t->reg);
+	put_tombstones(values + 2, replaced, n);
+	values[6] = current_role();
+	values[7] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[8] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+	SPI_connect();
+	owner_run(&plan,
+			  "INSERT INTO tide.conflict (relid, reg, key, scope, kind, lost_is_delete,"
+			  " lost_modified_at, lost_client_id, role, at, xid)"
+			  " SELECT $1, $2, n.key, n.scope, '" CONFLICT_REPLACED "', false,"
+			  "  n.modified_at, n.client_id, $7, $8, $9"
+			  " FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4),"
+			  "  pg_catalog.unnest($5), pg_catalog.unnest($6)) n(key, client_id, scope, modified_at)",
+			  9, types, values, NULL, InvalidSnapshot, true);
+	SPI_finish();
+}
+
+void
 conflict_write(TrackedTable *t, const Conflict *c, const char *subject)
 {
 	static SPIPlanPtr plan = NULL;
@@ -231,8 +276,7 @@ conflict_write(TrackedTable *t, const Conflict *c, const char *subject)
 	put_stamp(values, nulls, 7, &c->lost_stamp);
 	put_text(values, nulls, 9, c->stood);
 	put_stamp(values, nulls, 10, &c->stood_stamp);
-	values[12] = DirectFunctionCall1(namein,
-									 CStringGetDatum(GetUserNameFromId(GetUserId(), false)));
+	values[12] = current_role();
 	put_text(values, nulls, 13, subject);
 	values[14] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[15] = FullTransactionIdGetDatum(GetTopFullTransactionId());
@@ -304,7 +348,7 @@ conflict_by_id(int64 id)
 			  "SELECT c.relid, c.key, CAST(c.lost AS pg_catalog.text), c.lost_is_delete,"
 			  " c.scope, c.subject"
 			  " FROM tide.conflict c WHERE c.id OPERATOR(pg_catalog.=) $1"
-			  " AND c.kind OPERATOR(pg_catalog.<>) 'adjusted'",
+			  " AND c.kind OPERATOR(pg_catalog.<>) ALL ('{" CONFLICT_ADJUSTED "," CONFLICT_REPLACED "}')",
 			  1, types, values, NULL, InvalidSnapshot, true);
 	if (SPI_processed > 0)
 	{
@@ -333,8 +377,7 @@ conflict_by_id(int64 id)
 static void
 receipt_owner(Datum *values, const char *subject, const char *batch_id)
 {
-	values[0] = DirectFunctionCall1(namein,
-									CStringGetDatum(GetUserNameFromId(GetUserId(), false)));
+	values[0] = current_role();
 	values[1] = CStringGetTextDatum(subject ? subject : "");
 	values[2] = CStringGetTextDatum(batch_id);
 }

@@ -60,6 +60,14 @@ typedef struct Conflict
 #define CONFLICT_MERGED "merged"
 #define CONFLICT_ADJUSTED "adjusted"
 
+#define CONFLICT_REPLACED "replaced"
+
+/*
+ * Stamps of versions that were replaced, by whatever: when one comes again it
+ * is known.  Of the tombstones only key, scope and stamp count.
+ */
+extern void conflict_write_replaced(TrackedTable *t, Tombstone *replaced, int n);
+
 extern void conflict_write(TrackedTable *t, const Conflict *conflict, const char *subject);
 
 /* those of these keys: without the JSON */
