@@ -57,6 +57,27 @@ INSERT INTO g VALUES (3, 3);
 SELECT tide.push('{"changes": {"g": [{"id": 4, "v": 4}]}}')->'summary'->>'succeeded' AS succeeded, tide.register();
 SELECT tide.maintain() >= 0 AS maintained;
 SELECT count(*) FROM tide.generation;
+-- all others who may write do it, too
+DELETE FROM tide.generation;
+\c -
+SELECT tide.pull() IS NOT NULL AS pulled;
+SELECT count(*) FROM tide.generation;
+DELETE FROM tide.generation;
+\c -
+SELECT tide.cursor() IS NOT NULL AS given;
+SELECT count(*) FROM tide.generation;
+DELETE FROM tide.generation;
+\c -
+SELECT count(*) FROM tide.changes();
+SELECT count(*) FROM tide.generation;
+DELETE FROM tide.generation;
+\c -
+SELECT tide.push('{"changes": []}') IS NOT NULL AS pushed;
+SELECT count(*) FROM tide.generation;
+DELETE FROM tide.generation;
+\c -
+SELECT tide.maintain() >= 0 AS maintained;
+SELECT count(*) FROM tide.generation;
 -- anybody may have it noted, and nobody look
 CREATE ROLE regress_pg_tide_nobody;
 DELETE FROM tide.generation;

@@ -16,9 +16,9 @@
  * no change is recorded in a start of which nothing is known.  Two who do so at
  * once both write a row, with the same content: neither waits for the other.
  *
- * What is not found out: a copy that first ran without any of that, for longer
- * than what the cursor has seen of the lost history, and then was started
- * again.
+ * What is not found out: a copy, taken of the running server, that first ran
+ * without any of that, for longer than what the cursor has seen of the lost
+ * history, and then was started again.
  *
  *-------------------------------------------------------------------------
  */
@@ -51,19 +51,22 @@
 
 PG_FUNCTION_INFO_V1(tide_register);
 
+/*
+ * It outlives the library of this version, if another one is installed while
+ * the server runs: with another content, it needs another name.
+ */
+#define SHARED_NAME "pg_tide server start, 1"
+
 typedef struct ServerStart
 {
 	uint64		generation;		/* 0: not known yet */
 	XLogRecPtr	position;		/* no WAL of this start is before it */
 	uint64		first_xid;		/* cursors of earlier starts have seen no id
 								 * from this one on */
-}			ServerStart;
+} ServerStart;
 
 /* a copy of what is in shared memory, which does not change any more */
-static ServerStart server_start =
-{
-	0
-};
+static ServerStart server_start;
 
 /* the tide.generation that is known to have it, committed */
 static Oid	registered_in = InvalidOid;
@@ -105,7 +108,7 @@ is_shutdown_checkpoint(XLogRecPtr position)
  * began, which is what a promoted standby has anyhow.
  */
 static void
-find_start(ServerStart * start)
+find_start(ServerStart *start)
 {
 	ControlFileData *control;
 	TimeLineID	timeline = TideCurrentTimeLine();
@@ -140,7 +143,7 @@ shared_start(void)
 	bool		found;
 
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	shared = ShmemInitStruct("pg_tide", sizeof(ServerStart), &found);
+	shared = ShmemInitStruct(SHARED_NAME, sizeof(ServerStart), &found);
 	if (!found)
 		memset(shared, 0, sizeof(ServerStart));
 	server_start = *shared;
@@ -196,13 +199,15 @@ is_registered(Oid table)
 	static SPIPlanPtr plan = NULL;
 	static Oid	types[1] = {INT8OID};
 	Datum		values[1];
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	uint64		own;
 	uint64		i;
 	bool		found;
 
 	values[0] = Int64GetDatum((int64) server_start.generation);
 	owner_run(&plan, "SELECT g.xid FROM tide.generation g WHERE g.id OPERATOR(pg_catalog.=) $1",
-			  1, types, values, NULL, GetLatestSnapshot(), false);
+			  1, types, values, NULL, snapshot, false);
+	UnregisterSnapshot(snapshot);
 	own = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
 	found = (SPI_processed > 0);
 	for (i = 0; i < SPI_processed; i++)
@@ -268,12 +273,14 @@ generation_reached(uint64 generation, XLogRecPtr position, uint64 xmax)
 	static SPIPlanPtr plan = NULL;
 	static Oid	types[1] = {INT8OID};
 	Datum		values[1];
+	Snapshot	snapshot;
 	bool		reached = false;
 
 	if (generation == generation_current())
 		return true;
 
 	values[0] = Int64GetDatum((int64) generation);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	SPI_connect();
 	owner_run(&plan,
 			  "SELECT n.position, n.first_xid FROM tide.generation n"
@@ -281,7 +288,8 @@ generation_reached(uint64 generation, XLogRecPtr position, uint64 xmax)
 			  " SELECT FROM tide.generation g WHERE g.id OPERATOR(pg_catalog.=) $1"
 			  " AND g.xid OPERATOR(pg_catalog.<) n.xid)"
 			  " ORDER BY n.xid LIMIT 1",
-			  1, types, values, NULL, GetLatestSnapshot(), false);
+			  1, types, values, NULL, snapshot, false);
+	UnregisterSnapshot(snapshot);
 	if (SPI_processed > 0)
 	{
 		HeapTuple	next = SPI_tuptable->vals[0];

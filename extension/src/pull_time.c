@@ -84,8 +84,10 @@ is_any_tracked_since(Pull *pull)
 	ListCell   *lc;
 
 	foreach(lc, pull->tables)
+	{
 		if (((PullTable *) lfirst(lc))->tracked_since)
 			return true;
+	}
 	return false;
 }
 
