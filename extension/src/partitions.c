@@ -100,7 +100,8 @@ partitions_drop_triggers(Oid relid)
 {
 	ListCell   *lc;
 
-	foreach(lc, find_all_inheritors(relid, AccessExclusiveLock, NULL))
+	/* the lock is made stronger where there is something to drop */
+	foreach(lc, find_all_inheritors(relid, ShareRowExclusiveLock, NULL))
 	{
 		ObjectAddress trigger;
 
@@ -262,17 +263,20 @@ settle_all_new(void)
 
 /* ---------- partitions that go ---------- */
 
-/* all rows of this partition will be gone with it */
+/* all rows of this partition of that table will be gone with it */
 static void
-capture_dropped(Oid relid, TrackedTable *root)
+capture_dropped(Oid relid, Oid rootid)
 {
+	TrackedTable *root;
 	MemoryContext old;
 
 	/* in the order in which the command will lock them */
 	LockRelationOid(get_partition_parent(relid, true), AccessExclusiveLock);
 	LockRelationOid(relid, AccessExclusiveLock);
-	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)) ||
-		tracked_root(relid) != root)
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		return;
+	root = tracked_root(relid);
+	if (root == NULL || root->relid != rootid)
 		return;
 	capture_tree(root, relid, true);
 	old = MemoryContextSwitchTo(TopTransactionContext);
@@ -309,7 +313,7 @@ before_drop_table(DropStmt *stmt)
 			continue;
 		root = tracked_root(relid);
 		if (root && !list_member_oid(relids, root->relid))
-			capture_dropped(relid, root);
+			capture_dropped(relid, root->relid);
 	}
 }
 
@@ -330,7 +334,7 @@ capture_dropped_by(TrackedTable *t, List *schemas, List *owners)
 			!(list_member_oid(schemas, get_rel_namespace(relid)) ||
 			  list_member_oid(owners, owner_of_table(relid))))
 			continue;
-		capture_dropped(relid, t);
+		capture_dropped(relid, t->relid);
 	}
 }
 
