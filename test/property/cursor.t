@@ -138,7 +138,7 @@ sub partition_write
 		"DELETE FROM part WHERE id = $id",
 		("UPDATE part SET y = $other, v = $v WHERE y = $y AND id = $id") x 2,
 		"UPDATE part SET y = $other, owner = $owner WHERE y = $y",
-		"MERGE INTO part t USING generate_series($id, $id + 2) s(id) ON t.id = s.id AND t.y = $y "
+		!$has_merge ? "UPDATE part SET v = $v" : "MERGE INTO part t USING generate_series($id, $id + 2) s(id) ON t.id = s.id AND t.y = $y "
 		  . "WHEN MATCHED AND t.v % 2 = 0 THEN DELETE WHEN MATCHED THEN UPDATE SET y = $other, v = $v "
 		  . "WHEN NOT MATCHED THEN INSERT VALUES (s.id, $y, $owner, $v)",
 		"DO \$\$ BEGIN DELETE FROM part_$y WHERE id = $id; BEGIN UPDATE part_$y SET v = $v + 1000000, owner = $owner; "
