@@ -203,8 +203,9 @@ sub any_sql
 {
 	my $v = 2000 + int rand 1000;
 	my $id = 1 + int rand 3;
-	return pick("UPDATE first SET v = $v WHERE id = $id", "DELETE FROM first WHERE id = $id",
-		"INSERT INTO first (id, owner, v) VALUES ($id, 'u', $v) ON CONFLICT DO NOTHING");
+	my $table = pick('latest', 'first');
+	return pick("UPDATE $table SET v = $v WHERE id = $id", "DELETE FROM $table WHERE id = $id",
+		"INSERT INTO $table (id, owner, v) VALUES ($id, 'u', $v) ON CONFLICT DO NOTHING");
 }
 
 # is the stamp of the first above that of the second?  Plain SQL has no client.
@@ -257,9 +258,21 @@ sub iso
 	  @t[3, 2, 1, 0], $ms % 1000;
 }
 
+# What a change was made upon, if it says so: the version that was last heard of
+# when it was first pushed.
+sub base_of
+{
+	my ($database, $c) = @_;
+	return if $TYPES{ $c->{type} }{rule} ne 'any';
+	my $bases = $database->{bases};
+	$bases->{ $c->{v} } = rand() < 0.4 ? $database->{heard}{ $c->{name} } : undef
+	  unless exists $bases->{ $c->{v} };
+	return $bases->{ $c->{v} };
+}
+
 sub as_row
 {
-	my ($c) = @_;
+	my ($c, $base) = @_;
 	my $stamp = rand() < 0.5 ? iso($c->{stamp}) : $c->{stamp};
 	my $field = $c->{type} eq 'softNote' ? 'updatedAt' : 'lastModifiedAt';
 	my %row = (%{ $c->{key} }, $field => $stamp);
@@ -267,18 +280,20 @@ sub as_row
 	%row = (%row, %{ $c->{values} }) if !$c->{delete} || rand() < 0.5;
 	if ($c->{delete}) { $row{deletedAt} = iso($c->{stamp} + int rand 1000); }
 	elsif (rand() < 0.5) { $row{deletedAt} = undef; }
+	$row{_base} = $base if defined $base;
 	return \%row;
 }
 
 sub as_item
 {
-	my ($c) = @_;
+	my ($c, $base) = @_;
 	my $type = $TYPES{ $c->{type} };
 	my $id = keys %{ $c->{key} } > 1 ? $c->{key} : $c->{key}{id};
 	my %item = (
 		id => "q-$c->{v}", entityType => $c->{type}, entityId => $id,
 		action => $c->{delete} ? 'delete' : pick('create', 'update'),
 		lastModifiedAt => rand() < 0.5 ? iso($c->{stamp}) : $c->{stamp});
+	$item{base} = $base if defined $base;
 	$item{data} = { %{ $c->{key} }, %{ $c->{values} }, $type->{shared} ? () : (owner => 'u') }
 	  unless $c->{delete};
 	return \%item;
@@ -288,8 +303,9 @@ sub push_sql
 {
 	my ($device, @changes) = @_;
 	my %body = (clientId => $device->{name});
-	if (rand() < 0.5) { $body{changes} = [ map { as_item($_) } @changes ]; }
-	else { push @{ $body{changes}{ $_->{type} } }, as_row($_) for @changes; }
+	my @bases = map { scalar base_of($device->{database}, $_) } @changes;
+	if (rand() < 0.5) { $body{changes} = [ map { as_item($changes[$_], $bases[$_]) } 0 .. $#changes ]; }
+	else { push @{ $body{changes}{ $changes[$_]{type} } }, as_row($changes[$_], $bases[$_]) for 0 .. $#changes; }
 	my $json = encode_json(\%body);
 	utf8::decode($json);
 	$json =~ s/'/''/g;
@@ -381,6 +397,7 @@ sub check_replays
 	{
 		my $c = shift @{ $of_type{ $verdict->{entityType} } };
 		my $stamp = $verdict->{entity}{lastModifiedAt} // $verdict->{entity}{updatedAt} // '-';
+		$database->{heard}{ $c->{name} } = $verdict->{entity}{lastModifiedAt};
 		push @log, "$database->{name}: $c->{name} #$c->{v} $verdict->{status}, now $stamp "
 		  . ($verdict->{entity}{clientId} // '-') . (defined $verdict->{entity}{deletedAt} ? ' deleted' : '');
 		die "a replay of #$c->{v} of $c->{name} was $verdict->{status}\n"
@@ -396,6 +413,7 @@ sub feed
 	my $deadline = Time::HiRes::time() + 120;
 	my @edits = @$edits;
 	my %delivered;
+	@$database{ 'bases', 'heard' } = ({}, {});
 	$database->{control}->query(plain_sql(shift @edits)) while @edits && $edits[0]{create};
 	for my $device (@{ $database->{devices} })
 	{
