@@ -335,7 +335,7 @@ CREATE FUNCTION tide_auth.refresh(session uuid, token bytea, fresh bytea, addres
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	-- so many replies in a row may get lost
+	-- of replies that got lost in a row, so many are kept
 	most_live constant integer := 10;
 	family	tide_auth.session;
 	owner	tide_auth.account;
@@ -354,11 +354,11 @@ BEGIN
 		family.previous := token;
 		family.live := ARRAY[fresh];
 		family.rotated_at := now();
-	ELSIF token = family.previous AND cardinality(family.live) < most_live
+	ELSIF token = family.previous
 		AND family.rotated_at + make_interval(secs => grace_seconds) > now()
 	THEN
 		-- its reply may have been lost; whichever is used first ends the others
-		family.live := family.live || fresh;
+		family.live := family.live[greatest(1, cardinality(family.live) - most_live + 2):] || fresh;
 	ELSE
 		-- used twice: one of the two who have it is not who logged in
 		DELETE FROM tide_auth.session AS s WHERE s.id = family.id;

@@ -94,9 +94,14 @@ SELECT tide_auth.refresh(:s2, 'A', 'B', '10.0.0.2', 3600, 0);
 -- no grace
 SELECT tide_auth.refresh(:s2, 'A', 'C', '10.0.0.2', 3600, 0);
 SELECT tide_auth.refresh(:s2, 'B', 'C', '10.0.0.2', 3600, 0);
--- a replay does not make the grace longer, and has an end
+-- a phone may lose any number of replies; the last ten of them are good
 SELECT tide_auth.start_session('{"sub": "own"}', 'guest', '10.0.0.1', :s2, 'A', 3600);
 SELECT tide_auth.refresh(:s2, 'A', convert_to('B' || i, 'UTF8'), '10.0.0.2', 3600, 300)->>0 AS refused, count(*) FROM generate_series(1, 12) i GROUP BY 1 ORDER BY 1;
+SELECT tide_auth.refresh(:s2, 'B3', 'C', '10.0.0.2', 3600, 300);
+SELECT tide_auth.start_session('{"sub": "own"}', 'guest', '10.0.0.1', '00000000-0000-0000-0000-000000000003', 'A', 3600);
+SELECT tide_auth.refresh('00000000-0000-0000-0000-000000000003', 'A', convert_to('B' || i, 'UTF8'), '10.0.0.2', 3600, 300)->>0 AS refused, count(*) FROM generate_series(1, 12) i GROUP BY 1 ORDER BY 1;
+SELECT tide_auth.refresh('00000000-0000-0000-0000-000000000003', 'B2', 'C', '10.0.0.2', 3600, 300);
+SELECT tide_auth.logout(:s2);
 -- what is known of the account now goes first; what the login function added stays
 SELECT tide_auth.start_session(tide_auth.login('maja', 'long enough') || '{"tenant": "x", "role": "old"}', 'maja', '10.0.0.1', :s1, 'A', 3600)->>'role' AS role;
 RESET ROLE;
