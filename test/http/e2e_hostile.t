@@ -35,9 +35,18 @@ SELECT tide.track('note', scope => 'user_id', exclude => '{private}');
 CREATE TABLE part (a text, b integer, user_id text NOT NULL, x text, PRIMARY KEY (a, b));
 SELECT tide.track('part', scope => 'user_id');
 GRANT ALL ON note, part TO tide_user;
+
+CREATE EXTENSION pg_tide_auth CASCADE;
+DROP ROLE IF EXISTS tide_test_auth;
+CREATE ROLE tide_test_auth NOLOGIN;
+GRANT tide_test_auth TO tide_gateway;
+SELECT tide_auth.allow('tide_test_auth');
+SET pg_tide_auth.bcrypt_cost = 4;
+SELECT tide_auth.create_account('her-account', 'hers-too', 'u2');
 SQL
 my $gateway = TideTest::Gateway->start(cluster => $cluster, database => $database,
-	settings => { 'cors-origins' => 'https://app.example' })->wait_until_ready;
+	settings => { 'cors-origins' => 'https://app.example',
+		'login-function' => 'tide_auth.login', 'auth-role' => 'tide_test_auth' })->wait_until_ready;
 my $secret = TideToken::secret_key(TideTest::Gateway::secret());
 my ($push, $pull, $keys, $schema) = map { "/api/v1/sync/$_" } qw(push pull keys schema);
 my ($u1, $u2) = map { $gateway->token($_) } 'u1', 'u2';
@@ -69,7 +78,7 @@ my $inside = qr/her-thought|hers-|her-phone|of-the-office|7777|beef|tide_gateway
 sub problem_of
 {
 	my ($reply) = @_;
-	return "status $reply->{status}: $reply->{content}" if $reply->{status} !~ /^(?:200|400|401|403|404|405|409|410|413|415)$/;
+	return "status $reply->{status}: $reply->{content}" if $reply->{status} !~ /^(?:200|400|401|403|404|405|409|410|413|415|429)$/;
 	return "no JSON: $reply->{content}" unless defined $reply->{json};
 	return "inside: $&: $reply->{content}" if $reply->{content} =~ $inside;
 	return "no shape: $reply->{content}" if $reply->{status} != 200
@@ -225,6 +234,17 @@ subtest 'tokens' => sub {
 	everywhere('alg and kid', sub { $gateway->pull(TideToken::sign($secret, { alg => $_[0], kid => $_[0] }, { sub => 'u1', exp => time + 600 })) });
 };
 
+subtest 'logging in' => sub {
+	my $auth = '/api/v1/auth';
+	everywhere('username', sub { $gateway->post("$auth/login", json => { username => $_[0], password => 'x' }) });
+	everywhere('password', sub { $gateway->post("$auth/login", json => { username => "someone$_[0]", password => $_[0] }) });
+	everywhere('a field of a login', sub { $gateway->post("$auth/login", json => { username => 'x', password => 'y', $_[0] => $_[0] }) });
+	everywhere("refresh token, $_", sub { my $end = shift; sub { $gateway->post("$auth/$end", json => { refreshToken => $_[0] }) } }->($_))
+	  for qw(refresh logout);
+	everywhere('the whole body of a login', sub { my $text = $_[0]; utf8::encode($text); $gateway->post("$auth/login", content => $text) });
+	is $cluster->sql($database, q(SELECT count(*) FROM tide_auth.account)), '1', 'no account was made';
+};
+
 subtest 'headers and paths' => sub {
 	my @problems;
 	for my $text (some_of_it(5))
@@ -270,6 +290,7 @@ subtest 'afterwards' => sub {
 	unlike $log, qr/her-thought|of-the-office|limit=2/, 'no row, no query';
 	is $gateway->stop, 0, 'it stops with status 0';
 	unlike $gateway->log, qr/Sanitizer|runtime error/, 'with a clean log';
+	$cluster->sql($database, 'DROP EXTENSION pg_tide_auth; DROP OWNED BY tide_test_auth; DROP ROLE tide_test_auth');
 };
 
 done_testing;
