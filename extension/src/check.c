@@ -255,6 +255,22 @@ check_event_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, const char *name)
 			   psprintf("ALTER EVENT TRIGGER %s ENABLE; and track the table again.", name));
 }
 
+/* DETACH ... CONCURRENTLY that was interrupted: the table no longer shows the rows */
+static void
+check_detaching(ReturnSetInfo *rsinfo, TrackedTable *t, Oid parent)
+{
+	bool		pending = false;
+
+	(void) find_inheritance_children_extended(parent, true, NoLock, &pending, NULL);
+	if (pending)
+		report(rsinfo, "warning", t->sql_name,
+			   psprintf("a partition of \"%s\" is being detached, or that was interrupted: clients keep its rows until it is done",
+						get_rel_name(parent)),
+			   psprintf("ALTER TABLE %s DETACH PARTITION ... FINALIZE;",
+						quote_qualified_identifier(get_namespace_name(get_rel_namespace(parent)),
+												   get_rel_name(parent))));
+}
+
 static void
 check_partitions(ReturnSetInfo *rsinfo, TrackedTable *t)
 {
@@ -266,6 +282,8 @@ check_partitions(ReturnSetInfo *rsinfo, TrackedTable *t)
 	{
 		if (lfirst_oid(lc) != t->relid)
 			check_partition(rsinfo, t, lfirst_oid(lc));
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_PARTITIONED_TABLE)
+			check_detaching(rsinfo, t, lfirst_oid(lc));
 	}
 }
 
