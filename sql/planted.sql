@@ -48,11 +48,18 @@ CREATE TABLE victim (id planted.spykey PRIMARY KEY, user_id uuid, body planted.s
 CREATE INDEX ON victim (user_id);
 CREATE INDEX ON victim ((planted.note_user('index') IS NULL)) WHERE user_id IS NULL;
 SELECT tide.track('victim', scope => 'user_id');
+CREATE TABLE child (id int PRIMARY KEY, victim_id planted.spykey REFERENCES victim ON DELETE CASCADE, note text);
+CREATE INDEX ON child (victim_id);
+INSERT INTO victim VALUES (90, '00000000-0000-0000-0000-000000000001');
+INSERT INTO child VALUES (90, 90);
+SELECT tide.track('child', scope => 'victim_id.user_id');
+CREATE INDEX ON child (tide_scope);
+DELETE FROM victim;
 RESET ROLE;
 -- superuser and others, with the trapped search_path
 CREATE ROLE regress_tide_other;
 GRANT USAGE ON SCHEMA planted TO regress_tide_other;
-GRANT ALL ON planted.victim TO regress_tide_other;
+GRANT ALL ON planted.victim, planted.child TO regress_tide_other;
 SET search_path = planted, public, pg_catalog;
 SET ROLE regress_tide_other;
 -- the traps are set
@@ -69,13 +76,17 @@ SET search_path = planted, public, pg_catalog;
 SELECT tide.cursor() AS c \gset
 INSERT INTO victim (id, user_id, body) VALUES (4, '00000000-0000-0000-0000-000000000001', 'q');
 UPDATE victim SET body = 'qq';
+INSERT INTO child VALUES (1, 4), (2, NULL);
+UPDATE victim SET user_id = '00000000-0000-0000-0000-000000000002';
+UPDATE victim SET user_id = '00000000-0000-0000-0000-000000000001';
 DELETE FROM victim;
 SELECT tide.pull(:'c') AS p, tide.pull('2020-01-01T00:00:00Z') AS p2 \gset
 SELECT operation, key FROM tide.changes(:'c');
 SELECT status FROM tide.upsert('victim', '{"id": 5, "body": "upsert"}');
 SELECT status FROM tide.delete('victim', '5');
 RESET ROLE;
-TRUNCATE victim;
+TRUNCATE victim, child;
+SELECT tide.untrack('child', true);
 SELECT tide.untrack('victim');
 SELECT tide.track('victim', scope => 'user_id', entity_type => 'again');
 RESET search_path;

@@ -73,7 +73,7 @@ SET ROLE regress_tide_rls;
 SELECT * FROM result('{"changes": {"card": [{"id": 1, "face": "yy"}]}}');
 SELECT * FROM result('{"changes": [{"entityType": "card", "entityId": 1, "action": "delete"}]}');
 RESET ROLE;
--- a synced column that may not be read: an error, not a hole
+-- a synced column that may not be read: an error that names it, not a hole
 REVOKE SELECT (face) ON card FROM regress_tide_rls;
 SET ROLE regress_tide_rls;
 SELECT tide.pull(entity_types => '{card}');

@@ -327,3 +327,28 @@ access_may_select(Oid relid)
 	return pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
 		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
 }
+
+void
+access_check_columns(TrackedTable *t)
+{
+	int			i;
+
+	if (pg_class_aclcheck(t->relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+		return;
+	if (!access_may_select(t->relid))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(t->relid));
+	for (i = 0; i < t->ncolumns; i++)
+	{
+		TrackedColumn *c = &t->columns[i];
+
+		if (column_is_synced(c) &&
+			pg_attribute_aclcheck(t->relid, c->attnum, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied for column \"%s\" of table %s",
+							c->name, t->sql_name),
+					 errdetail("Clients get every column that is synced."),
+					 errhint("GRANT SELECT (%s) ON %s, or leave it out with exclude of tide.track.",
+							 quote_identifier(c->name), t->sql_name)));
+	}
+}

@@ -45,4 +45,7 @@ extern bool access_has_text(const TableScopes *scopes, const char *text);
 /* has the caller any right to read this table? */
 extern bool access_may_select(Oid relid);
 
+/* an error that names the column, unless the caller may read all that is synced */
+extern void access_check_columns(TrackedTable *t);
+
 #endif							/* TIDE_ACCESS_H */

@@ -16,6 +16,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/rls.h"
 
 #include "compat.h"
 #include "batch.h"
@@ -299,6 +300,9 @@ may_insert_first(PushTable *table, List *changes)
 	Bitmapset  *sent = ((Change *) linitial(changes))->sent;
 	int			i;
 
+	/* a policy for new rows has no say about a patch of one that is there */
+	if (check_enable_rls(t->relid, InvalidOid, true) == RLS_ENABLED)
+		return false;
 	/* a transaction that keeps its snapshot could not try again */
 	if (!t->mostly_new || t->has_side_effects || t->deferrable_key || IsolationUsesXactSnapshot() ||
 		t->policy != POLICY_LAST_WRITE_WINS)

@@ -639,6 +639,7 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 	TimestampTz time = 0;
 	bool		by_time = false;
 	Cursor		place;
+	ListCell   *lc;
 
 	if (max_rows < 1)
 		ereport(ERROR,
@@ -656,6 +657,8 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 	generation_register();
 	pull_open(pull, scopes, entity_types);
 	choose_refresh(pull, refresh);
+	foreach(lc, pull->tables)
+		access_check_columns(((PullTable *) lfirst(lc))->t);
 	pull->limit = max_rows;
 	pull_check_scopes(pull);
 	memset(&place, 0, sizeof(place));
