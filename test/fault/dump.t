@@ -34,6 +34,13 @@ ALTER TABLE part_2 DROP COLUMN gone;
 ALTER TABLE part ATTACH PARTITION part_2 FOR VALUES IN (2);
 SELECT tide.track('part', shared => true, replicated => true);
 INSERT INTO part VALUES (1, 1), (2, 2);
+CREATE TABLE house (id int PRIMARY KEY, owner text);
+CREATE TABLE room (id int PRIMARY KEY, house_id int REFERENCES house ON DELETE CASCADE);
+CREATE INDEX ON room (house_id);
+SELECT tide.track('room', scope => 'house_id.owner');
+CREATE INDEX ON room (tide_scope);
+INSERT INTO house VALUES (1, 'v');
+INSERT INTO room VALUES (1, 1);
 INSERT INTO note SELECT i, 'u', i FROM generate_series(1, 20) i;
 DELETE FROM note WHERE id > 15;
 INSERT INTO "Work Out" VALUES (1, 'x', 'u'), (2, 'y', 'v');
@@ -42,7 +49,7 @@ SQL
 my $replica = TideReplica->new->pull($cluster, $database);
 
 my $TRACKED = 'SELECT * FROM (SELECT relation::text, entity_type, scope, shared, conflict, modified_at, '
-  . 'client_id, version, deleted_at, naming, utc, exclude, replicated FROM tide.tracked) t ORDER BY 1';
+  . 'client_id, version, deleted_at, naming, utc, exclude, replicated, scope_column FROM tide.tracked) t ORDER BY 1';
 my $OWN = 'SELECT (SELECT count(*) FROM tide.log), (SELECT count(*) FROM tide.tombstone), '
   . '(SELECT count(*) FROM tide.sample)';
 my $STAMPS = 'SELECT string_agg("lastModifiedAt"::text, \' \' ORDER BY id) FROM note';
@@ -97,6 +104,12 @@ sub check_restored
 	is($old->as_text, $old->as_text($cluster, $new), "$what: the replica is what the table holds");
 	is($cluster->sql($new, q{SELECT tide.push('{"changes": {"note": [{"id": 31, "owner": "u", "v": 31}]}}')
 		->'summary'->>'succeeded'}), 1, "$what: pushes work");
+
+	# a scope by foreign keys: new rows, and those that were there
+	$cluster->sql($new, q{INSERT INTO house VALUES (2, 'v'); INSERT INTO room VALUES (2, 2);
+		UPDATE house SET owner = 'w'});
+	is($cluster->sql($new, q{SELECT string_agg(id || tide_scope, ' ' ORDER BY id) FROM room}),
+		$rows ? '1w 2w' : '2w', "$what: scopes by foreign keys are kept true");
 
 	# partitions: direct writes, TRUNCATE, and those that come or go
 	my $since = page($new)->{cursor};
