@@ -112,10 +112,14 @@ find_start(ServerStart *start)
 {
 	ControlFileData *control;
 	TimeLineID	timeline = TideCurrentTimeLine();
+	FullTransactionId own = GetTopFullTransactionIdIfAny();
 	bool		crc_is_good;
 
 	start->position = history_timeline_start();
-	start->first_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
+
+	/* our own transaction is one of this start, too */
+	start->first_xid = U64FromFullTransactionId(FullTransactionIdIsValid(own) ? own :
+												ReadNextFullTransactionId());
 
 	LWLockAcquire(ControlFileLock, LW_SHARED);
 	control = get_controlfile(DataDir, &crc_is_good);
