@@ -3,7 +3,7 @@
  * request.h
  *	  One request, from its head to the end of its reply.
  *
- * Made, moved on and freed by http.c; check.c looks at its head.
+ * Made, moved on and freed by request.c; check.c looks at its head.
  *
  *-------------------------------------------------------------------------
  */
@@ -58,7 +58,7 @@ typedef struct Request
 	long		rows;			/* that the reply is about; below 0: none */
 } Request;
 
-/* http.c: the value of a header, or NULL */
+/* request.c: the value of a header, or NULL */
 extern const char *http_header(const Request *request, const char *name);
 
 /* check.c */
