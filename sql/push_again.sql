@@ -70,6 +70,18 @@ SELECT (up(t, 9, 'phone', 1)).* FROM unnest('{cw,res}'::regclass[]) t;
 INSERT INTO cw VALUES (9, 'backend');
 INSERT INTO res VALUES (9, 'backend');
 SELECT (up(t, 9, 'phone', 1)).* FROM unnest('{cw,res}'::regclass[]) t;
+-- the same of a delete, also once another one has come
+CREATE FUNCTION del(t regclass, id int, seconds int) RETURNS text LANGUAGE sql AS $$
+	SELECT status FROM tide.delete(t, jsonb_build_object('id', id), '2020-01-01Z'::timestamptz + make_interval(secs => seconds), 'phone') $$;
+SELECT (up(t, 10, 'phone', 1)).status, del(t, 10, 2) FROM unnest('{cw,res}'::regclass[]) t;
+INSERT INTO cw VALUES (10, 'backend');
+INSERT INTO res VALUES (10, 'backend');
+SELECT del(t, 10, 2) FROM unnest('{cw,res}'::regclass[]) t;
+DELETE FROM cw WHERE id = 10;
+DELETE FROM res WHERE id = 10;
+INSERT INTO cw VALUES (10, 'backend again');
+INSERT INTO res VALUES (10, 'backend again');
+SELECT del(t, 10, 2) FROM unnest('{cw,res}'::regclass[]) t;
 -- of all that only the versions that lost to another are shown
 SELECT kind, key, count(*) FROM tide.conflicts WHERE relation IN ('cw'::regclass, 'res'::regclass) AND key IN ('7', '8', '9') GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT * FROM rows WHERE id < 100 ORDER BY 1, 2;

@@ -32,6 +32,26 @@
 
 PG_FUNCTION_INFO_V1(tide_conflict_is_visible);
 
+/*
+ * A delete whose row plain SQL has inserted again since: its stamp is that of
+ * the tombstone, which has nothing to say any more.
+ */
+static void
+load_known_deletes(PushTable *table, char **keys, int n, KeyMap *map, Snapshot snapshot)
+{
+	ListCell   *lc;
+
+	foreach(lc, tombstone_read(table->t, keys, n, snapshot))
+	{
+		Tombstone  *tombstone = lfirst(lc);
+		Change	   *c = keymap_get(map, tombstone->key);
+
+		if (c->row_exists && c->incoming.has_stamp &&
+			stamp_compare(&c->incoming.stamp, &tombstone->stamp) == 0)
+			c->incoming.is_known = true;
+	}
+}
+
 /* set for each of these changes whether it was judged before, as committed by now */
 void
 conflicts_load_known(Push *push, PushTable *table, List *changes)
@@ -54,9 +74,12 @@ conflicts_load_known(Push *push, PushTable *table, List *changes)
 		Change	   *c = lfirst(lc);
 
 		c->incoming.is_known = false;
+		memset(&c->incoming.known_stored, 0, sizeof(Stamp));
 		keys[n++] = c->key_text;
 		keymap_put(map, c->key_text, c);
 	}
+	if (policy_forgets(table->t->policy))
+		load_known_deletes(table, keys, n, map, snapshot);
 	foreach(lc, conflict_read(table->t, keys, n, snapshot))
 	{
 		Conflict   *conflict = lfirst(lc);

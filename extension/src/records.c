@@ -19,6 +19,7 @@
 #include "utils/xid8.h"
 
 #include "compat.h"
+#include "decide.h"
 #include "owner.h"
 #include "records.h"
 
@@ -131,6 +132,37 @@ write_some_tombstones(TrackedTable *t, Tombstone *tombstones, int n)
 			  8, types, values, NULL, InvalidSnapshot, true);
 }
 
+/*
+ * Tombstones of these keys are about to be replaced: the stamps of a client's
+ * deletes are to be known when they come again.
+ */
+static void
+remember_tombstones(TrackedTable *t, Tombstone *tombstones, int n)
+{
+	static SPIPlanPtr plan = NULL;
+	static Oid	types[6] = {OIDOID, INT4OID, TEXTARRAYOID, NAMEOID, TIMESTAMPTZOID, XID8OID};
+	Datum		values[6];
+	char	  **keys = palloc(sizeof(char *) * n);
+	int			i;
+
+	for (i = 0; i < n; i++)
+		keys[i] = tombstones[i].key;
+	values[0] = ObjectIdGetDatum(t->relid);
+	values[1] = Int32GetDatum(t->reg);
+	values[2] = owner_text_array(keys, n);
+	values[3] = current_role();
+	values[4] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[5] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+	owner_run(&plan,
+			  "INSERT INTO tide.conflict (relid, reg, key, scope, kind, lost_is_delete,"
+			  " lost_modified_at, lost_client_id, role, at, xid)"
+			  " SELECT $1, $2, o.key, o.scope, '" CONFLICT_REPLACED "', true,"
+			  "  o.modified_at, o.client_id, $4, $5, $6 FROM tide.tombstone o"
+			  " WHERE o.relid OPERATOR(pg_catalog.=) $1 AND o.key OPERATOR(pg_catalog.=) ANY ($3)"
+			  " AND o.client_id IS NOT NULL AND o.modified_at IS NOT NULL",
+			  6, types, values, NULL, InvalidSnapshot, true);
+}
+
 bool
 tombstone_set_image(TrackedTable *t, const Tombstone *tombstone)
 {
@@ -176,6 +208,8 @@ tombstone_write(TrackedTable *t, Tombstone *tombstones, int n)
 													ALLOCSET_DEFAULT_SIZES);
 		MemoryContext old = MemoryContextSwitchTo(piece);
 
+		if (policy_forgets(t->policy))
+			remember_tombstones(t, tombstones + i, Min(n - i, TOMBSTONES_PER_STATEMENT));
 		write_some_tombstones(t, tombstones + i, Min(n - i, TOMBSTONES_PER_STATEMENT));
 		MemoryContextSwitchTo(old);
 		MemoryContextDelete(piece);
