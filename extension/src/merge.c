@@ -95,6 +95,15 @@ merge_read_nothing(Push *push, Change *c)
 
 /* ---------- images ---------- */
 
+static void
+append_name(StringInfo buf, TrackedColumn *c)
+{
+	if (buf->len > 1)
+		appendStringInfoChar(buf, ',');
+	escape_json(buf, c->name);
+	appendStringInfoChar(buf, ':');
+}
+
 char *
 merge_image(TrackedTable *t, Datum *values, bool *nulls)
 {
@@ -110,10 +119,7 @@ merge_image(TrackedTable *t, Datum *values, bool *nulls)
 
 		if (!clocks_cover(t, c))
 			continue;
-		if (buf.len > 1)
-			appendStringInfoChar(&buf, ',');
-		escape_json(&buf, c->name);
-		appendStringInfoChar(&buf, ':');
+		append_name(&buf, c);
 		if (nulls[i])
 			appendStringInfoString(&buf, "null");
 		else
@@ -179,10 +185,7 @@ image_with(TrackedTable *t, const char *image, Bitmapset *columns,
 			v = getKeyJsonValueFromContainer(&json->root, c->name, strlen(c->name), &buffer);
 		if (!written && v == NULL)
 			continue;
-		if (buf.len > 1)
-			appendStringInfoChar(&buf, ',');
-		escape_json(&buf, c->name);
-		appendStringInfoChar(&buf, ':');
+		append_name(&buf, c);
 		if (v)
 			appendStringInfoString(&buf, json_text(v));
 		else if (nulls[i])
