@@ -205,7 +205,7 @@ sub any_sql
 	my $id = 1 + int rand 3;
 	my $table = pick('latest', 'first');
 	return pick("UPDATE $table SET v = $v WHERE id = $id", "DELETE FROM $table WHERE id = $id",
-		"INSERT INTO first (id, owner, v) VALUES ($id, 'u', $v) ON CONFLICT DO NOTHING");
+		"INSERT INTO $table (id, owner, v) VALUES ($id, 'u', $v) ON CONFLICT DO NOTHING");
 }
 
 # is the stamp of the first above that of the second?  Plain SQL has no client.
