@@ -181,6 +181,7 @@ sub pull_changes
 			%came = ();
 			print "     reset, $page->{resetReason}: from the beginning\n";
 		}
+		$self->forget_scope($_) for @{ $page->{revokedScopes} };
 		while (my ($type, $changed) = each %{ $page->{changesByType} }) {
 			for my $row (@$changed) {
 				$self->{rows}{$type}{ $row->{id} } = $row unless $self->{dirty}{$type}{ $row->{id} };
@@ -201,6 +202,17 @@ sub pull_changes
 	$self->save;
 	print "     $self->{name} got $rows rows and $deletions deletions in $pages page(s)\n";
 	return ($rows, $deletions, $pages);
+}
+
+# Rows of somebody whose rows this user may not sync any more.
+sub forget_scope
+{
+	my ($self, $scope) = @_;
+
+	print "     $scope is no longer this user's to see\n";
+	for my $rows (values %{ $self->{rows} }) {
+		delete @{$rows}{ grep { ($rows->{$_}{athleteId} // $_) eq $scope } keys %$rows };
+	}
 }
 
 sub drop_clean_but
@@ -381,7 +393,7 @@ holds('phone and tablet are equal, row for row and column for column',
 	$phone->state_ eq $tablet->state_);
 holds('and equal to what a new device gets', $phone->state_ eq $fresh->state_);
 
-chapter('10. And nobody else sees any of it');
+chapter('10. And nobody else sees any of it, but her coach');
 my $jonas = Device->new('jonas', $ENV{JONAS_TOKEN});
 $jonas->pull_changes;
 holds("Jonas has his own plans, none of Maja's",
@@ -394,8 +406,12 @@ $reply = $jonas->request(POST => '/api/v1/sync/push', { changes => { TrainingPla
 holds('and writing over it fails', $reply->{summary}{failed} == 1);
 my $ines = Device->new('ines', $ENV{INES_TOKEN});
 $ines->pull_changes;
-holds('Ines, a coach, has the catalogue and herself (coaches get their athletes in a later version)',
-	!$ines->{rows}{TrainingPlan} && keys %{ $ines->{rows}{Coach} } == 1);
+my %whose = map { ($_->{athleteId} => 1) } values %{ $ines->{rows}{TrainingPlan} };
+holds('Ines, their coach, has the plans of both, and of nobody else', keys %whose == 2 && $whose{$athlete});
+backend("UPDATE athletes SET coach_id = (SELECT id FROM coaches WHERE name = 'Tomas Horak') WHERE id = '$athlete'");
+$ines->pull_changes;
+holds('and none of Maja\'s when Maja has changed to another coach',
+	!grep { ($_->{athleteId} // $_->{id}) eq $athlete } map { values %$_ } values %{ $ines->{rows} });
 $phone->pull_changes;
 holds('Maja\'s plan is as it was', $phone->state_ eq $fresh->state_);
 

@@ -21,6 +21,20 @@ GRANT tide_user TO tide_gateway;
 -- the gateway's timer forgets what is older than pg_tide.retention
 GRANT EXECUTE ON FUNCTION tide.maintain() TO tide_gateway;
 
+-- Whose rows somebody may sync: their own, and a coach those of the athletes.
+CREATE OR REPLACE FUNCTION gym_scopes(claims jsonb) RETURNS text[]
+LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
+    SELECT array_agg(a.id::text) || (claims->>'sub')
+    FROM athletes AS a
+    WHERE a.coach_id::text = claims->>'sub' AND a.deleted_at IS NULL
+$$;
+DO $$
+BEGIN
+    EXECUTE format('ALTER DATABASE %I SET pg_tide.scopes_function = %L',
+        current_database(), 'public.gym_scopes');
+END
+$$;
+
 -- An athlete may not edit the catalogue or a coach, nor make athletes.
 GRANT SELECT ON coaches, exercises, variants TO tide_user;
 GRANT SELECT, UPDATE ON athletes TO tide_user;

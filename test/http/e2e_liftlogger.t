@@ -393,10 +393,14 @@ subtest 'another athlete' => sub {
 
 subtest 'a coach' => sub {
 	my $ines = $cluster->sql($database, "SELECT id FROM coaches WHERE name LIKE 'Ines%'");
-	my $reply = $gateway->pull($gateway->token($ines), limit => 500);
-	is_deeply [ sort keys %{ $reply->{json}{changesByType} } ],
-	  [ 'Coach', 'Exercise', 'Variant' ], 'own row and the catalogue';
-	is scalar @{ $reply->{json}{changesByType}{Coach} }, 1, 'one coach';
+	my (%coached, %copy);
+	$coached{$_} = 1 for split /\n/, $cluster->sql($database, "SELECT id FROM athletes WHERE coach_id = '$ines'");
+	apply_page(\%copy, $_) for $gateway->pull_pages($gateway->token($ines), limit => 500);
+	is_deeply [ keys %{ $copy{Coach} } ], [$ines], 'own row';
+	is scalar keys %{ $copy{Exercise} }, $cluster->sql($database, 'SELECT count(*) FROM exercises'), 'the catalogue';
+	is_deeply [ sort keys %{ $copy{Athlete} } ], [ sort keys %coached ], 'the athletes';
+	my %whose = map { $_->{athleteId} => 1 } values %{ $copy{TrainingPlan} };
+	is_deeply [ sort keys %whose ], [ sort keys %coached ], 'and their plans';
 };
 
 subtest 'which rows there are' => sub {
