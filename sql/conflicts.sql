@@ -82,7 +82,9 @@ SET ROLE regress_tide_conflicts;
 CREATE FUNCTION pg_temp.peek(text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS $$ BEGIN RAISE NOTICE 'peeked at %', $1; RETURN true; END $$;
 SET request.jwt.claims = '{"sub": "bob"}';
 SELECT count(*) FROM tide.conflicts WHERE pg_temp.peek(scope);
+\set VERBOSITY sqlstate
 SELECT tide.restore(:late);
+\set VERBOSITY default
 -- ... but who may sync the scope
 SET request.jwt.claims = '{"sub": "ann"}';
 SELECT bool_and(scope = 'ann') AS mine, count(*) FILTER (WHERE id = :late) AS late FROM tide.conflicts;
