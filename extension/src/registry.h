@@ -146,4 +146,7 @@ extern TrackedColumn *registry_column_by_wire(TrackedTable *t, const char *name)
 extern TrackedColumn *registry_column_by_name(TrackedTable *t, const char *name);
 extern char *registry_camel(const char *name);
 
+/* "OPERATOR(schema.=)": what search_path finds must not matter */
+extern char *registry_operator_text(Oid oper);
+
 #endif							/* TIDE_REGISTRY_H */

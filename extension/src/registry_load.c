@@ -127,23 +127,32 @@ load_columns(TrackedTable *t, TupleDesc desc)
 }
 
 /* "OPERATOR(schema.=)": what search_path finds must not matter */
-static char *
-operator_text(Oid opfamily, Oid type, int strategy)
+char *
+registry_operator_text(Oid oper)
 {
-	Oid			oper = get_opfamily_member(opfamily, type, type, strategy);
 	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(oper));
 	Form_pg_operator form;
 	char	   *result;
 
 	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "no operator of strategy %d for type %u in family %u",
-			 strategy, type, opfamily);
+		elog(ERROR, "cache lookup failed for operator %u", oper);
 	form = (Form_pg_operator) GETSTRUCT(tuple);
 	result = psprintf("OPERATOR(%s.%s)",
 					  quote_identifier(get_namespace_name(form->oprnamespace)),
 					  NameStr(form->oprname));
 	ReleaseSysCache(tuple);
 	return result;
+}
+
+static char *
+key_operator(Oid opfamily, Oid type, int strategy)
+{
+	Oid			oper = get_opfamily_member(opfamily, type, type, strategy);
+
+	if (!OidIsValid(oper))
+		elog(ERROR, "no operator of strategy %d for type %u in family %u",
+			 strategy, type, opfamily);
+	return registry_operator_text(oper);
 }
 
 /* false if there is no usable primary key */
@@ -177,9 +186,9 @@ load_keys(TrackedTable *t, Relation rel)
 
 				t->keys[i] = att;
 				tracked_column(t, att)->key = true;
-				t->key_equal[i] = operator_text(family, type, BTEqualStrategyNumber);
-				t->key_less[i] = operator_text(family, type, BTLessStrategyNumber);
-				t->key_greater[i] = operator_text(family, type, BTGreaterStrategyNumber);
+				t->key_equal[i] = key_operator(family, type, BTEqualStrategyNumber);
+				t->key_less[i] = key_operator(family, type, BTLessStrategyNumber);
+				t->key_greater[i] = key_operator(family, type, BTGreaterStrategyNumber);
 			}
 			found = true;
 		}

@@ -18,7 +18,6 @@
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
-#include "catalog/pg_operator.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -26,25 +25,8 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
+#include "registry.h"
 #include "scope_path.h"
-
-/* "OPERATOR(schema.=)": what search_path finds must not matter */
-static char *
-operator_text(Oid oper)
-{
-	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(oper));
-	Form_pg_operator form;
-	char	   *result;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for operator %u", oper);
-	form = (Form_pg_operator) GETSTRUCT(tuple);
-	result = psprintf("OPERATOR(%s.%s)",
-					  quote_identifier(get_namespace_name(form->oprnamespace)),
-					  NameStr(form->oprname));
-	ReleaseSysCache(tuple);
-	return result;
-}
 
 static char **
 column_names(Oid relid, const AttrNumber *columns, int n)
@@ -89,7 +71,7 @@ load_step(PathStep *step, HeapTuple tuple)
 		step->to[i] = to[i];
 		step->from_types[i] = get_atttype(con->conrelid, from[i]);
 		step->to_types[i] = getBaseType(get_atttype(con->confrelid, to[i]));
-		step->equal[i] = operator_text(equal[i]);
+		step->equal[i] = registry_operator_text(equal[i]);
 	}
 	step->from_names = column_names(con->conrelid, from, n);
 	step->to_names = column_names(con->confrelid, to, n);
