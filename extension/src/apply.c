@@ -48,12 +48,12 @@ remember_deletes(PushTable *table, List *changes)
 		Change	   *c = lfirst(lc);
 		Tombstone  *tombstone = &tombstones[n++];
 
-		tombstone->key = c->key_text;
-		tombstone->stamp = c->stored;
-		tombstone->scope = c->row_scope;
+		tombstone->key = c->typed.key_text;
+		tombstone->stamp = c->outcome.stored;
+		tombstone->scope = c->found.scope;
 		if (tombstone->scope == NULL && !table->scopes.any && table->scopes.n == 1)
 			tombstone->scope = table->scopes.texts[0];
-		if (c->merge)
+		if (c->found.merge)
 			merge_keep_image(c, tombstone);
 	}
 	tombstone_write(table->t, tombstones, n);
@@ -93,11 +93,11 @@ keep_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc, int first)
 	if (!c->table->returns_rows)
 		return;
 	old = MemoryContextSwitchTo(push->context);
-	c->entity = palloc0(sizeof(PullItem));
-	c->entity->table = palloc0(sizeof(PullTable));
-	c->entity->table->t = c->table->t;
-	c->entity->key = c->key_text;
-	pull_set_row(c->entity, tuple, desc, first);
+	c->outcome.entity = palloc0(sizeof(PullItem));
+	c->outcome.entity->table = palloc0(sizeof(PullTable));
+	c->outcome.entity->table->t = c->table->t;
+	c->outcome.entity->key = c->typed.key_text;
+	pull_set_row(c->outcome.entity, tuple, desc, first);
 	MemoryContextSwitchTo(old);
 }
 
@@ -119,9 +119,9 @@ write_rows(Push *push, PushTable *table, BatchStatement statement, List *changes
 	ListCell   *lc;
 	uint64		i;
 
-	batch_run(table, statement, changes);
+	batch_run(push, table, statement, changes);
 	foreach(lc, changes)
-		((Change *) lfirst(lc))->written = false;
+		((Change *) lfirst(lc))->outcome.written = false;
 	for (i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
@@ -129,7 +129,7 @@ write_rows(Push *push, PushTable *table, BatchStatement statement, List *changes
 		bool		isnull;
 		int			ord = DatumGetInt32(SPI_getbinval(tuple, desc, 1, &isnull));
 
-		((Change *) list_nth(changes, ord))->written = true;
+		((Change *) list_nth(changes, ord))->outcome.written = true;
 		if (statement != BATCH_DELETE)
 		{
 			check_written_scope(table, tuple, desc, 2);
@@ -139,7 +139,7 @@ write_rows(Push *push, PushTable *table, BatchStatement statement, List *changes
 	free_result(table);
 	foreach(lc, changes)
 	{
-		if (!((Change *) lfirst(lc))->written)
+		if (!((Change *) lfirst(lc))->outcome.written)
 			missed = lappend(missed, lfirst(lc));
 	}
 	return missed;
@@ -156,10 +156,10 @@ insert_rows(Push *push, PushTable *table, List *changes, bool strict)
 	ListCell   *lc;
 	uint64		i;
 
-	batch_run(table, strict || t->deferrable_key ? BATCH_INSERT_STRICT : BATCH_INSERT,
+	batch_run(push, table, strict || t->deferrable_key ? BATCH_INSERT_STRICT : BATCH_INSERT,
 			  changes);
 	foreach(lc, changes)
-		((Change *) lfirst(lc))->written = false;
+		((Change *) lfirst(lc))->outcome.written = false;
 	for (i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
@@ -175,7 +175,7 @@ insert_rows(Push *push, PushTable *table, List *changes, bool strict)
 		c = keymap_get(map, wire_key_text(t, key));
 		if (c)
 		{
-			c->written = true;
+			c->outcome.written = true;
 			keep_row(push, c, tuple, desc, 2 + t->nkeys);
 			inserted = lappend(inserted, c);
 		}
@@ -185,7 +185,7 @@ insert_rows(Push *push, PushTable *table, List *changes, bool strict)
 		judge_tombstones_again(push, table, inserted);
 	foreach(lc, changes)
 	{
-		if (!((Change *) lfirst(lc))->written)
+		if (!((Change *) lfirst(lc))->outcome.written)
 			missed = lappend(missed, lfirst(lc));
 	}
 	return missed;
@@ -208,7 +208,7 @@ by_columns(List *changes)
 
 		foreach(lg, groups)
 		{
-			if (bms_equal(((Change *) linitial((List *) lfirst(lg)))->writes, c->writes))
+			if (bms_equal(((Change *) linitial((List *) lfirst(lg)))->outcome.columns, c->outcome.columns))
 				break;
 		}
 		if (lg)
@@ -253,10 +253,14 @@ same_clocks(const Jsonb *a, const Jsonb *b)
 static bool
 is_as_before(Change *c)
 {
-	return c->row_exists == c->had_row &&
-		(!c->row_exists ||
-		 (stamp_compare(&c->row_stamp, &c->had_stamp) == 0 &&
-		  (c->merge == NULL || same_clocks(c->merge->stored_clocks, c->had_clocks))));
+	const Found *now = &c->found;
+	const Found *before = &c->found_before;
+
+	return now->exists == before->exists &&
+		(!now->exists ||
+		 (stamp_compare(&now->stamp, &before->stamp) == 0 &&
+		  (now->merge == NULL ||
+		   same_clocks(now->merge->stored_clocks, before->merge->stored_clocks))));
 }
 
 /*
@@ -278,9 +282,7 @@ to_be_judged_again(List *missed, int attempt)
 			change_fail_as(c, "not_stored", REFUSED);
 		else
 		{
-			c->had_row = c->row_exists;
-			c->had_stamp = c->row_stamp;
-			c->had_clocks = c->merge ? c->merge->stored_clocks : NULL;
+			c->found_before = c->found;
 			again = lappend(again, c);
 		}
 	}
@@ -297,7 +299,7 @@ static bool
 may_insert_first(PushTable *table, List *changes)
 {
 	TrackedTable *t = table->t;
-	Bitmapset  *sent = ((Change *) linitial(changes))->sent;
+	Bitmapset  *sent = ((Change *) linitial(changes))->typed.columns;
 	int			i;
 
 	/* a policy for new rows has no say about a patch of one that is there */

@@ -99,13 +99,13 @@ put_time(Datum *values, bool *nulls, int n, bool has_time, TimestampTz time)
 static void
 put_deleted_at(Datum *values, bool *nulls, int n, Change *c)
 {
-	if (!c->is_delete && c->verdict == VERDICT_MERGED && c->merge && c->merge->is_deleted)
+	if (!c->typed.is_delete && c->outcome.verdict == VERDICT_MERGED && c->found.merge && c->found.merge->is_deleted)
 	{
-		values[n] = c->merge->deleted_at;
+		values[n] = c->found.merge->deleted_at;
 		return;
 	}
-	put_time(values, nulls, n, c->is_delete,
-			 c->has_deleted_at ? c->deleted_at : c->stored.time);
+	put_time(values, nulls, n, c->typed.is_delete,
+			 c->typed.has_deleted_at ? c->typed.deleted_at : c->outcome.stored.time);
 }
 
 static void
@@ -138,21 +138,21 @@ batch_rows(TrackedTable *t, TupleDesc desc, Bitmapset *columns, List *changes)
 		memset(nulls, false, sizeof(bool) * desc->natts);
 		values[n++] = Int32GetDatum(ord++);
 		for (k = 0; k < t->nkeys; k++)
-			values[n++] = c->key[k];
-		put_time(values, nulls, n++, c->stored.has_time, c->stored.time);
-		put_text(values, nulls, n++, c->stored.client_id);
-		put_time(values, nulls, n++, c->row_stamp.has_time, c->row_stamp.time);
-		put_text(values, nulls, n++, c->row_stamp.client_id);
+			values[n++] = c->typed.key[k];
+		put_time(values, nulls, n++, c->outcome.stored.has_time, c->outcome.stored.time);
+		put_text(values, nulls, n++, c->outcome.stored.client_id);
+		put_time(values, nulls, n++, c->found.stamp.has_time, c->found.stamp.time);
+		put_text(values, nulls, n++, c->found.stamp.client_id);
 		put_deleted_at(values, nulls, n++, c);
 		if (t->policy == POLICY_MERGE)
 		{
-			put_clocks(values, nulls, n, c->merge);
+			put_clocks(values, nulls, n, c->found.merge);
 			n += 2;
 		}
 		while ((att = bms_next_member(columns, att)) >= 0)
 		{
-			values[n] = (c->new_values ? c->new_values : c->values)[att - 1];
-			nulls[n++] = (c->new_nulls ? c->new_nulls : c->nulls)[att - 1];
+			values[n] = (c->outcome.values ? c->outcome.values : c->typed.values)[att - 1];
+			nulls[n++] = (c->outcome.nulls ? c->outcome.nulls : c->typed.nulls)[att - 1];
 		}
 		tuplestore_putvalues(store, desc, values, nulls);
 	}
@@ -384,16 +384,16 @@ statement_plan(PushTable *table, BatchStatement statement, Bitmapset *sent)
 static Bitmapset *
 statement_columns(BatchStatement statement, Change *c)
 {
-	if (c->writes && statement != BATCH_PROBE && !c->is_delete)
-		return c->writes;
+	if (c->outcome.columns && statement != BATCH_PROBE && !c->typed.is_delete)
+		return c->outcome.columns;
 	switch (statement)
 	{
 		case BATCH_INSERT:
 		case BATCH_INSERT_STRICT:
-			return c->sent;
+			return c->typed.columns;
 		case BATCH_PROBE:
 		case BATCH_UPDATE:
-			return c->changed;
+			return c->typed.changed;
 		case BATCH_DELETE:
 		case BATCH_SOFT_DELETE:
 			break;
@@ -403,64 +403,98 @@ statement_columns(BatchStatement statement, Change *c)
 
 /* what the triggers of the statement have to know */
 static void
-announce(PushTable *table, List *changes, PushWrite *write)
+announce(Push *push, PushTable *table, Bitmapset *columns, List *changes)
 {
+	PushWrite  *write = &push->write;
 	ListCell   *lc;
 
-	memset(write, 0, sizeof(*write));
 	write->relid = table->t->relid;
 	write->depth = trigger_depth();
+	write->columns = columns;
 	write->stamps = keymap_new(CurrentMemoryContext, list_length(changes) * 2);
 	foreach(lc, changes)
 	{
 		Change	   *c = lfirst(lc);
-		Stamp	   *stamp = &c->stored;
+		Stamp	   *stamp = &c->outcome.stored;
 
 		/* what is merged is news to the client that pushed it, too */
-		if (c->verdict == VERDICT_MERGED)
+		if (c->outcome.verdict == VERDICT_MERGED)
 		{
 			stamp = palloc(sizeof(Stamp));
-			*stamp = c->stored;
+			*stamp = c->outcome.stored;
 			stamp->client_id = NULL;
 		}
-		keymap_put(write->stamps, c->key_text, stamp);
+		keymap_put(write->stamps, c->typed.key_text, stamp);
 	}
 }
 
-static Change *stopped_at = NULL;
-
-Change *
-batch_stopped_at(void)
-{
-	return stopped_at;
-}
-
 /* an INSERT takes the rows in their order, and checks each before the next */
-static void
-note_where_it_stopped(BatchStatement statement, List *changes, const PushWrite *write)
+static Change *
+stopped_at(BatchStatement statement, List *changes, const PushWrite *write)
 {
 	if ((statement == BATCH_INSERT || statement == BATCH_INSERT_STRICT) &&
 		write->reached > 0 && write->reached < list_length(changes))
-		stopped_at = list_nth(changes, write->reached - 1);
+		return list_nth(changes, write->reached - 1);
+	return NULL;
 }
 
 /*
+ * Plan the statement, if that is due, and run it; a push within this one, of a
+ * trigger, comes back to what ours announced.
+ *
  * latest: read what is committed by now, whatever snapshot the transaction
  * keeps; for a probe only.
  */
 static void
-run_statement(PushTable *table, BatchStatement statement, List *changes, bool latest)
+run_plan(Push *push, PushTable *table, BatchStatement statement, List *changes,
+		 Bitmapset *columns, bool latest)
+{
+	PushWrite  *outer = push_write;
+	Datum		scopes = takes_scopes(table, statement) ?
+	access_scope_array(table->t, &table->scopes) : (Datum) 0;
+	volatile bool done = false;
+
+	push->stopped_at = NULL;
+	memset(&push->write, 0, sizeof(push->write));
+	PG_TRY();
+	{
+		SPIPlanPtr	plan = statement_plan(table, statement, columns);
+		int			code;
+
+		plans_settle(plan);
+		if (statement != BATCH_PROBE)
+		{
+			announce(push, table, columns, changes);
+			push_write = &push->write;
+		}
+		if (latest)
+			code = SPI_execute_snapshot(plan, &scopes, NULL, GetLatestSnapshot(),
+										InvalidSnapshot, true, false, 0);
+		else
+			code = SPI_execute_plan(plan, &scopes, NULL, false, 0);
+		if (code < 0)
+			elog(ERROR, "could not run a statement of a push, %s",
+				 SPI_result_code_string(code));
+		done = true;
+	}
+	PG_FINALLY();
+	{
+		push_write = outer;
+		if (!done)
+			push->stopped_at = stopped_at(statement, changes, &push->write);
+	}
+	PG_END_TRY();
+}
+
+static void
+run_statement(Push *push, PushTable *table, BatchStatement statement, List *changes,
+			  bool latest)
 {
 	Change	   *first = linitial(changes);
-	Bitmapset  *columns = statement_columns(statement, first);
-	Bitmapset  *available = first->writes ? first->writes : first->sent;
+	Bitmapset  *available = first->outcome.columns ? first->outcome.columns :
+	first->typed.columns;
 	TupleDesc	desc = batch_desc(table->t, available);
 	EphemeralNamedRelation enr = palloc0(sizeof(EphemeralNamedRelationData));
-	PushWrite  *outer = push_write;
-	PushWrite	write = {0};
-	Datum		scopes = (Datum) 0;
-	SPIPlanPtr	plan;
-	int			code;
 
 	enr->md.name = BATCH_NAME;
 	enr->md.reliddesc = InvalidOid;
@@ -472,49 +506,19 @@ run_statement(PushTable *table, BatchStatement statement, List *changes, bool la
 	(void) SPI_unregister_relation(BATCH_NAME);
 	if (SPI_register_relation(enr) != SPI_OK_REL_REGISTER)
 		elog(ERROR, "could not register the batch");
-
-	if (takes_scopes(table, statement))
-		scopes = access_scope_array(table->t, &table->scopes);
-	stopped_at = NULL;
-	PG_TRY();
-	{
-		plan = statement_plan(table, statement, columns);
-		plans_settle(plan);
-		if (statement != BATCH_PROBE)
-		{
-			announce(table, changes, &write);
-			write.columns = columns;
-			push_write = &write;
-		}
-		if (latest)
-			code = SPI_execute_snapshot(plan, &scopes, NULL, GetLatestSnapshot(),
-										InvalidSnapshot, true, false, 0);
-		else
-			code = SPI_execute_plan(plan, &scopes, NULL, false, 0);
-		if (code < 0)
-			elog(ERROR, "could not run a statement of a push, %s",
-				 SPI_result_code_string(code));
-	}
-	PG_CATCH();
-	{
-		push_write = outer;
-		note_where_it_stopped(statement, changes, &write);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	push_write = outer;
+	run_plan(push, table, statement, changes, statement_columns(statement, first), latest);
 	(void) SPI_unregister_relation(BATCH_NAME);
 	tuplestore_end(enr->reldata);
 }
 
 void
-batch_run(PushTable *table, BatchStatement statement, List *changes)
+batch_run(Push *push, PushTable *table, BatchStatement statement, List *changes)
 {
-	run_statement(table, statement, changes, false);
+	run_statement(push, table, statement, changes, false);
 }
 
 void
-batch_probe_latest(PushTable *table, List *changes)
+batch_probe_latest(Push *push, PushTable *table, List *changes)
 {
-	run_statement(table, BATCH_PROBE, changes, true);
+	run_statement(push, table, BATCH_PROBE, changes, true);
 }

@@ -23,19 +23,14 @@ typedef enum BatchStatement
 
 /*
  * Run a statement for changes of one table that send the same columns.
- * Afterwards SPI_tuptable has its result.
+ * Afterwards SPI_tuptable has its result.  If it fails, push->stopped_at has
+ * the change at whose row it did, if that is known.
  */
-extern void batch_run(PushTable *table, BatchStatement statement, List *changes);
-
-/*
- * The change at whose row the last statement stopped, if it was an INSERT that
- * failed before its end; NULL if that is not known.  Rows before it went well,
- * as far as they can tell by themselves.
- */
-extern Change *batch_stopped_at(void);
+extern void batch_run(Push *push, PushTable *table, BatchStatement statement,
+					  List *changes);
 
 /* a probe of what is committed by now, whatever the transaction's snapshot */
-extern void batch_probe_latest(PushTable *table, List *changes);
+extern void batch_probe_latest(Push *push, PushTable *table, List *changes);
 
 /* columns of the results */
 #define PROBE_ORD 1				/* position in the list of changes */

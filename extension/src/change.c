@@ -60,28 +60,28 @@ change_fail(Change *c, ErrorData *error)
 {
 	const char *word = failure_word(error->sqlerrcode);
 
-	c->verdict = VERDICT_FAILED;
-	c->failure.code = word ? word : pstrdup(unpack_sql_state(error->sqlerrcode));
-	c->failure.message = error->message ? error->message : "unknown error";
-	c->failure.constraint = error->constraint_name;
-	c->failure.column = error->column_name;
+	c->outcome.verdict = VERDICT_FAILED;
+	c->outcome.failure.code = word ? word : pstrdup(unpack_sql_state(error->sqlerrcode));
+	c->outcome.failure.message = error->message ? error->message : "unknown error";
+	c->outcome.failure.constraint = error->constraint_name;
+	c->outcome.failure.column = error->column_name;
 	if (word == NULL && error->column_name && c->table)
 	{
 		/* clients know columns by their names on the wire */
 		TrackedColumn *column = registry_column_by_name(c->table->t, error->column_name);
 
 		if (column && column_is_synced(column))
-			c->failure.column = column->wire;
+			c->outcome.failure.column = column->wire;
 	}
 }
 
 void
 change_fail_as(Change *c, const char *code, const char *message)
 {
-	memset(&c->failure, 0, sizeof(c->failure));
-	c->verdict = VERDICT_FAILED;
-	c->failure.code = code;
-	c->failure.message = message;
+	memset(&c->outcome.failure, 0, sizeof(c->outcome.failure));
+	c->outcome.verdict = VERDICT_FAILED;
+	c->outcome.failure.code = code;
+	c->outcome.failure.message = message;
 }
 
 /* ---------- conversion ---------- */
@@ -231,9 +231,9 @@ read_marks(Push *push, Change *c, RowMarks *marks)
 	TrackedColumn *column;
 
 	memset(marks, 0, sizeof(*marks));
-	if (c->data == NULL)
+	if (c->sent.data == NULL)
 		return;
-	it = JsonbIteratorInit(c->data);
+	it = JsonbIteratorInit(c->sent.data);
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
 	{
 		if (token == WJB_KEY)
@@ -274,15 +274,15 @@ read_key_column(Push *push, Change *c, TrackedColumn *column)
 	Datum		value;
 	bool		isnull;
 
-	if (c->key_value && json_is_object(c->key_value))
-		v = json_member(c->key_value->val.binary.data, column->wire);
-	else if (c->key_value && t->nkeys == 1)
-		v = c->key_value;
-	if (c->data)
+	if (c->sent.key && json_is_object(c->sent.key))
+		v = json_member(c->sent.key->val.binary.data, column->wire);
+	else if (c->sent.key && t->nkeys == 1)
+		v = c->sent.key;
+	if (c->sent.data)
 	{
-		in_data = json_member(c->data, column->wire);
+		in_data = json_member(c->sent.data, column->wire);
 		if (in_data == NULL && push->sql_names)
-			in_data = json_member(c->data, column->name);
+			in_data = json_member(c->sent.data, column->name);
 	}
 	if (v == NULL)
 		v = in_data;
@@ -312,10 +312,10 @@ read_key(Push *push, Change *c)
 	TrackedTable *t = c->table->t;
 	int			k;
 
-	c->key = palloc(sizeof(Datum) * t->nkeys);
+	c->typed.key = palloc(sizeof(Datum) * t->nkeys);
 	for (k = 0; k < t->nkeys; k++)
-		c->key[k] = read_key_column(push, c, tracked_column(t, t->keys[k]));
-	c->key_text = wire_key_text(t, c->key);
+		c->typed.key[k] = read_key_column(push, c, tracked_column(t, t->keys[k]));
+	c->typed.key_text = wire_key_text(t, c->typed.key);
 }
 
 /*
@@ -372,8 +372,8 @@ add_changed(Push *push, Change *c, const char *name)
 				 errmsg("entity type \"%s\" has no column \"%s\"",
 						c->table->t->entity_type, name),
 				 err_generic_string(PG_DIAG_COLUMN_NAME, name)));
-	if (role == ROLE_COLUMN && bms_is_member(column->attnum, c->sent))
-		c->changed = bms_add_member(c->changed, column->attnum);
+	if (role == ROLE_COLUMN && bms_is_member(column->attnum, c->typed.columns))
+		c->typed.changed = bms_add_member(c->typed.changed, column->attnum);
 }
 
 /*
@@ -384,10 +384,10 @@ add_changed(Push *push, Change *c, const char *name)
 static void
 read_changed(Push *push, Change *c)
 {
-	JsonbValue *v = c->changed_value;
+	JsonbValue *v = c->sent.changed;
 	bool		named = false;
 
-	c->changed = NULL;
+	c->typed.changed = NULL;
 	if (v && v->type == jbvString)
 	{
 		char	   *save = NULL;
@@ -423,7 +423,7 @@ read_changed(Push *push, Change *c)
 				(errcode(ERRCODE_TIDE_MALFORMED_CHANGE),
 				 errmsg("\"changedFields\" must be an array of names")));
 	if (!named)
-		c->changed = bms_copy(c->sent);
+		c->typed.changed = bms_copy(c->typed.columns);
 }
 
 /*
@@ -443,22 +443,22 @@ settle_scope(Change *c)
 	if (scopes->any || t->path)
 		return;					/* or found by the row's foreign keys */
 	column = tracked_column(t, t->scope);
-	if (!column->key && !bms_is_member(t->scope, c->sent))
+	if (!column->key && !bms_is_member(t->scope, c->typed.columns))
 	{
 		if (scopes->n != 1 || column->generated)
 			return;				/* judged by the row that comes of it */
-		c->values[t->scope - 1] = scopes->values[0];
-		c->nulls[t->scope - 1] = false;
-		c->sent = bms_add_member(c->sent, t->scope);
-		c->changed = bms_add_member(c->changed, t->scope);
+		c->typed.values[t->scope - 1] = scopes->values[0];
+		c->typed.nulls[t->scope - 1] = false;
+		c->typed.columns = bms_add_member(c->typed.columns, t->scope);
+		c->typed.changed = bms_add_member(c->typed.changed, t->scope);
 		return;
 	}
-	value = c->values[t->scope - 1];
-	isnull = c->nulls[t->scope - 1];
+	value = c->typed.values[t->scope - 1];
+	isnull = c->typed.nulls[t->scope - 1];
 	for (k = 0; column->key && k < t->nkeys; k++)
 		if (t->keys[k] == t->scope)
 		{
-			value = c->key[k];
+			value = c->typed.key[k];
 			isnull = false;
 		}
 	if (isnull || !access_has_text(scopes, wire_scope_text(t, value)))
@@ -472,27 +472,27 @@ static void
 read_stamp(Push *push, Change *c, RowMarks *marks)
 {
 	TrackedTable *t = c->table->t;
-	JsonbValue *v = c->stamp_value ? c->stamp_value :
-	marks->stamp ? marks->stamp : c->created_value;
-	const char *client = c->client_id;
+	JsonbValue *v = c->sent.stamp ? c->sent.stamp :
+	marks->stamp ? marks->stamp : c->sent.created;
+	const char *client = c->sent.client_id;
 
-	c->incoming.stands = push->restoring;
+	c->typed.incoming.stands = push->restoring;
 	if (push->restoring)
 		client = push->client_id;
-	else if (v || c->has_given_stamp)
+	else if (v || c->sent.has_given_stamp)
 	{
-		TimestampTz time = c->has_given_stamp ? c->given_stamp :
+		TimestampTz time = c->sent.has_given_stamp ? c->sent.given_stamp :
 		wire_read_time(v, "lastModifiedAt");
 
-		c->incoming.has_stamp = true;
-		c->incoming.stamp.has_time = true;
-		c->incoming.stamp.time = stamp_round(t, time);
-		c->incoming.is_ahead = stamp_is_ahead(c->incoming.stamp.time);
+		c->typed.incoming.has_stamp = true;
+		c->typed.incoming.stamp.has_time = true;
+		c->typed.incoming.stamp.time = stamp_round(t, time);
+		c->typed.incoming.is_ahead = stamp_is_ahead(c->typed.incoming.stamp.time);
 	}
-	if (c->base_value)
+	if (c->sent.base)
 	{
-		c->incoming.has_base = true;
-		c->incoming.base = stamp_round(t, wire_read_time(c->base_value, "base"));
+		c->typed.incoming.has_base = true;
+		c->typed.incoming.base = stamp_round(t, wire_read_time(c->sent.base, "base"));
 	}
 	if (client == NULL && marks->client && !push->restoring)
 	{
@@ -504,7 +504,7 @@ read_stamp(Push *push, Change *c, RowMarks *marks)
 	}
 	if (client == NULL || client[0] == '\0')
 		client = push->client_id;
-	c->incoming.stamp.client_id = client;
+	c->typed.incoming.stamp.client_id = client;
 
 	/* too long for its column fails here, not in the statement of all */
 	if (client)
@@ -523,9 +523,9 @@ name_change(Change *c)
 	StringInfoData buf;
 	int			k;
 
-	if (c->key_value && (t->nkeys == 1 || !json_is_object(c->key_value)))
+	if (c->sent.key && (t->nkeys == 1 || !json_is_object(c->sent.key)))
 		return;
-	source = c->key_value ? c->key_value->val.binary.data : c->data;
+	source = c->sent.key ? c->sent.key->val.binary.data : c->sent.data;
 	if (source == NULL)
 		return;
 	initStringInfo(&buf);
@@ -538,7 +538,7 @@ name_change(Change *c)
 			continue;
 		if (t->nkeys == 1)
 		{
-			c->entity_id = json_id(v);
+			c->sent.entity_id = json_id(v);
 			return;
 		}
 		appendStringInfoChar(&buf, buf.len ? ',' : '{');
@@ -548,7 +548,7 @@ name_change(Change *c)
 	if (buf.len > 0)
 	{
 		appendStringInfoChar(&buf, '}');
-		c->entity_id = buf.data;
+		c->sent.entity_id = buf.data;
 	}
 }
 
@@ -568,18 +568,18 @@ push_find_tables(Push *push)
 		Change	   *c = &push->changes[i];
 		TrackedTable *t;
 
-		if (c->verdict == VERDICT_FAILED || c->table)
+		if (c->outcome.verdict == VERDICT_FAILED || c->table)
 			continue;
-		if (last_type && strcmp(c->entity_type, last_type) == 0)
+		if (last_type && strcmp(c->sent.entity_type, last_type) == 0)
 		{
 			c->table = last;
 			name_change(c);
 			continue;
 		}
-		t = registry_find(c->entity_type, true);
+		t = registry_find(c->sent.entity_type, true);
 		if (t == NULL)
 			change_fail_as(c, "unknown_entity_type",
-						   psprintf("unknown entity type \"%s\"", c->entity_type));
+						   psprintf("unknown entity type \"%s\"", c->sent.entity_type));
 		else if (t->broken)
 			change_fail_as(c, "not_supported",
 						   psprintf("entity type \"%s\" cannot be pushed until its table is tracked again",
@@ -587,7 +587,7 @@ push_find_tables(Push *push)
 		else
 		{
 			c->table = last = push_table(push, t->relid);
-			last_type = c->entity_type;
+			last_type = c->sent.entity_type;
 			name_change(c);
 		}
 	}
@@ -604,29 +604,29 @@ change_convert(Push *push, Change *c)
 	TrackedTable *t = c->table->t;
 	RowMarks	marks;
 
-	c->sent = c->changed = NULL;
-	c->values = palloc0(sizeof(Datum) * t->ncolumns);
-	c->nulls = palloc(sizeof(bool) * t->ncolumns);
-	memset(c->nulls, true, sizeof(bool) * t->ncolumns);
+	c->typed.columns = c->typed.changed = NULL;
+	c->typed.values = palloc0(sizeof(Datum) * t->ncolumns);
+	c->typed.nulls = palloc(sizeof(bool) * t->ncolumns);
+	memset(c->typed.nulls, true, sizeof(bool) * t->ncolumns);
 
 	push->converting = NULL;
 	read_marks(push, c, &marks);
 	read_key(push, c);
 	push->converting = NULL;
 	read_stamp(push, c, &marks);
-	c->is_delete = c->delete_action || marks.deleted != NULL;
+	c->typed.is_delete = c->sent.delete_action || marks.deleted != NULL;
 	if (marks.deleted)
 	{
-		c->has_deleted_at = true;
-		c->deleted_at = wire_read_time(marks.deleted, "deletedAt");
+		c->typed.has_deleted_at = true;
+		c->typed.deleted_at = wire_read_time(marks.deleted, "deletedAt");
 	}
-	if (!c->is_delete)
+	if (!c->typed.is_delete)
 	{
-		if (c->data)
-			c->sent = change_read_columns(push, t, c->data, c->values, c->nulls);
+		if (c->sent.data)
+			c->typed.columns = change_read_columns(push, t, c->sent.data, c->typed.values, c->typed.nulls);
 		push->converting = NULL;
 		read_changed(push, c);
 		settle_scope(c);
 	}
-	c->converted = true;
+	c->typed.done = true;
 }

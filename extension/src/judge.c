@@ -75,16 +75,16 @@ is_same(Change *c, HeapTuple tuple, TupleDesc desc, bool deleted)
 	int			n = PROBE_FIRST;
 	int			att = -1;
 
-	if (c->is_delete || deleted)
-		return c->is_delete && deleted;
-	while ((att = bms_next_member(c->changed, att)) >= 0)
+	if (c->typed.is_delete || deleted)
+		return c->typed.is_delete && deleted;
+	while ((att = bms_next_member(c->typed.changed, att)) >= 0)
 	{
 		Datum		value = SPI_getbinval(tuple, desc, n++, &isnull);
 
-		if (isnull != c->nulls[att - 1])
+		if (isnull != c->typed.nulls[att - 1])
 			return false;
 		if (!isnull && !same_datum(tracked_column(t, att), TupleDescAttr(t->tupdesc, att - 1),
-								   value, c->values[att - 1]))
+								   value, c->typed.values[att - 1]))
 			return false;
 	}
 	return true;
@@ -99,23 +99,23 @@ judge_change(Push *push, Change *c, bool exists, bool same, bool deleted)
 	Current		current = {0};
 	Decision	decision;
 
-	c->incoming.is_delete = c->is_delete;
-	c->incoming.columns = c->changed;
+	c->typed.incoming.is_delete = c->typed.is_delete;
+	c->typed.incoming.columns = c->typed.changed;
 	current.exists = exists;
-	current.stamp = c->row_stamp;
+	current.stamp = c->found.stamp;
 	current.same = same;
 	current.now = stamp_server_time(t, NULL);
-	current.server_time = stamp_server_time(t, exists ? &c->row_stamp : NULL);
-	if (exists && c->row_stamp.has_time)
-		current.just_above = stamp_just_above(t, c->row_stamp.time);
-	current.is_row = c->row_exists && !deleted;
-	current.clocks = c->merge ? c->merge->clocks : NULL;
-	decision = decide(t->policy, &c->incoming, &current);
-	c->verdict = decision.verdict;
-	c->overrules = decision.overrules;
-	c->asks = decision.asks;
-	c->stored = decision.stored;
-	c->note = decision.note;
+	current.server_time = stamp_server_time(t, exists ? &c->found.stamp : NULL);
+	if (exists && c->found.stamp.has_time)
+		current.just_above = stamp_just_above(t, c->found.stamp.time);
+	current.is_row = c->found.exists && !deleted;
+	current.clocks = c->found.merge ? c->found.merge->clocks : NULL;
+	decision = decide(t->policy, &c->typed.incoming, &current);
+	c->outcome.verdict = decision.verdict;
+	c->outcome.overrules = decision.overrules;
+	c->outcome.asks = decision.asks;
+	c->outcome.stored = decision.stored;
+	c->outcome.note = decision.note;
 	if (t->policy == POLICY_MERGE)
 		merge_settle(push, c, &decision);
 	MemoryContextSwitchTo(old);
@@ -132,7 +132,7 @@ static void
 fail_forbidden(Change *c)
 {
 	change_fail_as(c, "scope_not_allowed", FORBIDDEN);
-	c->failure.column = scope_member(c->table->t);
+	c->outcome.failure.column = scope_member(c->table->t);
 }
 
 List *
@@ -145,7 +145,7 @@ changes_with_verdict(List *changes, Verdict verdict, bool row_exists)
 	{
 		Change	   *c = lfirst(lc);
 
-		if (c->verdict == verdict && c->row_exists == row_exists)
+		if (c->outcome.verdict == verdict && c->found.exists == row_exists)
 			result = lappend(result, c);
 	}
 	return result;
@@ -160,33 +160,31 @@ read_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc)
 	Datum		value;
 	bool		isnull;
 
-	memset(&c->row_stamp, 0, sizeof(c->row_stamp));
-	c->row_exists = true;
-	c->row_scope = NULL;
+	c->found.exists = true;
 	value = SPI_getbinval(tuple, desc, PROBE_MODIFIED_AT, &isnull);
-	c->row_stamp.has_time = !isnull;
+	c->found.stamp.has_time = !isnull;
 	if (!isnull)
-		c->row_stamp.time = DatumGetTimestampTz(value);
+		c->found.stamp.time = DatumGetTimestampTz(value);
 	value = SPI_getbinval(tuple, desc, PROBE_CLIENT_ID, &isnull);
 	if (!isnull)
-		c->row_stamp.client_id = TextDatumGetCString(value);
+		c->found.stamp.client_id = TextDatumGetCString(value);
 	if (!t->shared)
 	{
 		value = SPI_getbinval(tuple, desc, PROBE_SCOPE, &isnull);
 		if (!isnull)
-			c->row_scope = wire_scope_text(t, value);
+			c->found.scope = wire_scope_text(t, value);
 	}
 	MemoryContextSwitchTo(old);
 
-	if (!access_has_text(&c->table->scopes, c->row_scope))
+	if (!access_has_text(&c->table->scopes, c->found.scope))
 	{
 		fail_forbidden(c);
 		return;
 	}
 	if (t->policy == POLICY_MERGE)
 		merge_read_row(push, c, tuple, desc);
-	c->row_is_deleted = is_deleted(t, tuple, desc);
-	c->row_is_same = is_same(c, tuple, desc, c->row_is_deleted);
+	c->found.deleted = is_deleted(t, tuple, desc);
+	c->found.same = is_same(c, tuple, desc, c->found.deleted);
 }
 
 /*
@@ -205,17 +203,16 @@ judge_rows(Push *push, PushTable *table, List *changes)
 	{
 		Change	   *c = lfirst(lc);
 
-		c->row_exists = false;
-		c->verdict = VERDICT_NONE;
-		c->entity = NULL;
-		c->asks = false;
-		c->merge = NULL;
-		c->writes = NULL;
-		c->new_values = NULL;
-		c->new_nulls = NULL;
-		memset(&c->row_stamp, 0, sizeof(c->row_stamp));
+		c->found = (Found)
+		{
+			0
+		};
+		c->outcome = (Outcome)
+		{
+			0
+		};
 	}
-	batch_run(table, BATCH_PROBE, changes);
+	batch_run(push, table, BATCH_PROBE, changes);
 	for (i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
@@ -233,7 +230,7 @@ judge_rows(Push *push, PushTable *table, List *changes)
 	{
 		Change	   *c = lfirst(lc);
 
-		judge_change(push, c, true, c->row_is_same, c->row_is_deleted);
+		judge_change(push, c, true, c->found.same, c->found.deleted);
 	}
 }
 
@@ -281,7 +278,7 @@ judge_lock_keys(PushTable *table, List *changes)
 	hashes = palloc(sizeof(uint32) * n);
 	foreach(lc, changes)
 	{
-		const char *key = ((Change *) lfirst(lc))->key_text;
+		const char *key = ((Change *) lfirst(lc))->typed.key_text;
 
 		/* 0 is the table's */
 		hashes[i++] = hash_bytes((const unsigned char *) key, strlen(key)) | 1;
@@ -300,7 +297,7 @@ keys_of(List *changes)
 	int			n = 0;
 
 	foreach(lc, changes)
-		keys[n++] = ((Change *) lfirst(lc))->key_text;
+		keys[n++] = ((Change *) lfirst(lc))->typed.key_text;
 	return keys;
 }
 
@@ -333,7 +330,7 @@ changes_by_key(List *changes)
 	{
 		Change	   *c = lfirst(lc);
 
-		keymap_put(map, c->key_text, c);
+		keymap_put(map, c->typed.key_text, c);
 	}
 	return map;
 }
@@ -353,7 +350,7 @@ judge_any_known(List *changes)
 
 	foreach(lc, changes)
 	{
-		if (((Change *) lfirst(lc))->incoming.is_known)
+		if (((Change *) lfirst(lc))->typed.incoming.is_known)
 			return true;
 	}
 	return false;
@@ -362,9 +359,14 @@ judge_any_known(List *changes)
 void
 judge_as_new(Push *push, Change *c)
 {
-	c->row_exists = false;
-	c->entity = NULL;
-	memset(&c->row_stamp, 0, sizeof(c->row_stamp));
+	c->found = (Found)
+	{
+		0
+	};
+	c->outcome = (Outcome)
+	{
+		0
+	};
 	judge_change(push, c, false, false, false);
 }
 
@@ -380,8 +382,8 @@ judge_by_tombstones(Push *push, PushTable *table, List *changes)
 		Tombstone  *tombstone = lfirst(lc);
 		Change	   *c = keymap_get(map, tombstone->key);
 
-		c->row_stamp = tombstone->stamp;
-		c->row_scope = tombstone->scope;
+		c->found.stamp = tombstone->stamp;
+		c->found.scope = tombstone->scope;
 		if (is_forbidden(table, tombstone))
 		{
 			fail_forbidden(c);
@@ -389,16 +391,16 @@ judge_by_tombstones(Push *push, PushTable *table, List *changes)
 		}
 		if (table->t->policy == POLICY_MERGE)
 			merge_read_tombstone(push, c, tombstone);
-		judge_change(push, c, true, c->is_delete, false);
+		judge_change(push, c, true, c->typed.is_delete, false);
 	}
 	foreach(lc, changes)
 	{
 		Change	   *c = lfirst(lc);
 
-		if (c->verdict != VERDICT_NONE)
+		if (c->outcome.verdict != VERDICT_NONE)
 			continue;
-		if (!c->is_delete && push->has_horizon && c->incoming.has_stamp &&
-			c->incoming.stamp.time < push->horizon)
+		if (!c->typed.is_delete && push->has_horizon && c->typed.incoming.has_stamp &&
+			c->typed.incoming.stamp.time < push->horizon)
 			change_fail_as(c, "resync_required",
 						   "the row may have been deleted before what this database remembers");
 		else
@@ -426,7 +428,7 @@ judge_tombstones_again(Push *push, PushTable *table, List *inserted)
 		Tombstone  *tombstone = lfirst(lc);
 		Change	   *c = keymap_get(map, tombstone->key);
 
-		if (stamp_compare(&tombstone->stamp, &c->stored) >= 0 ||
+		if (stamp_compare(&tombstone->stamp, &c->outcome.stored) >= 0 ||
 			is_forbidden(table, tombstone))
 			ereport(ERROR,
 					(errcode(IsolationUsesXactSnapshot() ?
@@ -451,7 +453,7 @@ judge_absent(Push *push, PushTable *table, List *absent, bool is_delete)
 	look_again |= judge_any_known(absent);
 	if (look_again && IsolationUsesXactSnapshot())
 	{
-		batch_probe_latest(table, absent);
+		batch_probe_latest(push, table, absent);
 		if (SPI_processed > 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),

@@ -48,8 +48,8 @@ convertible(Push *push, bool converted)
 	int			i;
 
 	for (i = 0; i < push->nchanges; i++)
-		if (push->changes[i].verdict != VERDICT_FAILED &&
-			push->changes[i].converted == converted)
+		if (push->changes[i].outcome.verdict != VERDICT_FAILED &&
+			push->changes[i].typed.done == converted)
 			result = lappend(result, &push->changes[i]);
 	return result;
 }
@@ -78,10 +78,10 @@ settle_tables(Push *push)
 	{
 		Change	   *c = &push->changes[i];
 
-		if (!c->converted)
+		if (!c->typed.done)
 			continue;
 		c->table->nchanges++;
-		if (c->is_delete || c->round > 0)
+		if (c->typed.is_delete || c->typed.round > 0)
 			plain = false;
 	}
 	foreach(lc, push->tables)
@@ -100,7 +100,7 @@ work_on_all(Push *push, void *arg)
 		int			level = wire_begin();
 
 		for (; push->nconverted < push->nchanges; push->nconverted++)
-			if (push->changes[push->nconverted].verdict == VERDICT_NONE)
+			if (push->changes[push->nconverted].outcome.verdict == VERDICT_NONE)
 				change_convert(push, &push->changes[push->nconverted]);
 		wire_end(level);
 		assign_rounds(convertible(push, true));
@@ -131,9 +131,9 @@ send_other_versions(Push *push)
 		{
 			Change	   *c = &push->changes[i];
 
-			if (c->table == table && (c->verdict == VERDICT_SUPERSEDED || c->verdict == VERDICT_MERGED) &&
-				(table->t->shared || c->row_scope))
-				changelog_append(table->t, c->row_scope, NULL, &c->key_text, 1);
+			if (c->table == table && (c->outcome.verdict == VERDICT_SUPERSEDED || c->outcome.verdict == VERDICT_MERGED) &&
+				(table->t->shared || c->found.scope))
+				changelog_append(table->t, c->found.scope, NULL, &c->typed.key_text, 1);
 		}
 	}
 }
@@ -155,7 +155,7 @@ any_failed(Push *push)
 
 	for (i = 0; i < push->nchanges; i++)
 	{
-		if (push->changes[i].verdict == VERDICT_FAILED)
+		if (push->changes[i].outcome.verdict == VERDICT_FAILED)
 			return true;
 	}
 	return false;
@@ -188,7 +188,7 @@ fail_others(Push *push)
 
 	for (i = 0; i < push->nchanges; i++)
 	{
-		if (push->changes[i].verdict != VERDICT_FAILED)
+		if (push->changes[i].outcome.verdict != VERDICT_FAILED)
 			change_fail_as(&push->changes[i], "not_applied",
 						   "another change of this atomic push failed");
 	}
@@ -441,7 +441,7 @@ verdict_datum(FunctionCallInfo fcinfo, Push *push, MemoryContext caller)
 	TupleDesc	desc;
 	Datum		values[7] = {0};
 	bool		nulls[7];
-	char	   *entity = c->verdict == VERDICT_FAILED ? NULL : push_entity(push, c);
+	char	   *entity = c->outcome.verdict == VERDICT_FAILED ? NULL : push_entity(push, c);
 	Datum		result;
 
 	MemoryContextSwitchTo(caller);
@@ -456,20 +456,20 @@ verdict_datum(FunctionCallInfo fcinfo, Push *push, MemoryContext caller)
 		values[n] = CStringGetTextDatum(string); \
 		nulls[n] = false; \
 	}
-	PUT(0, verdict_name(c->verdict));
+	PUT(0, verdict_name(c->outcome.verdict));
 	if (entity)
 	{
 		values[1] = JsonbPGetDatum(json_parse(entity));
 		nulls[1] = false;
 	}
-	if (c->verdict == VERDICT_FAILED)
+	if (c->outcome.verdict == VERDICT_FAILED)
 	{
-		PUT(2, c->failure.code);
-		PUT(3, c->failure.message);
-		PUT(4, c->failure.constraint);
-		PUT(5, c->failure.column);
+		PUT(2, c->outcome.failure.code);
+		PUT(3, c->outcome.failure.message);
+		PUT(4, c->outcome.failure.constraint);
+		PUT(5, c->outcome.failure.column);
 	}
-	PUT(6, c->note);
+	PUT(6, c->outcome.note);
 #undef PUT
 	result = HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
 	return result;
@@ -504,9 +504,9 @@ take_given_stamp(FunctionCallInfo fcinfo, int n, Change *c)
 {
 	if (PG_ARGISNULL(n))
 		return;
-	c->has_given_stamp = true;
-	c->given_stamp = PG_GETARG_TIMESTAMPTZ(n);
-	if (TIMESTAMP_NOT_FINITE(c->given_stamp))
+	c->sent.has_given_stamp = true;
+	c->sent.given_stamp = PG_GETARG_TIMESTAMPTZ(n);
+	if (TIMESTAMP_NOT_FINITE(c->sent.given_stamp))
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_BAD_TIME),
 				 errmsg("modified_at must be a finite time")));
@@ -531,13 +531,13 @@ one_change(FunctionCallInfo fcinfo, bool is_delete)
 	push.sql_names = true;
 	c = push_new_change(&push);
 	c->table = push_table(&push, PG_GETARG_OID(0));
-	c->entity_type = c->table->t->entity_type;
+	c->sent.entity_type = c->table->t->entity_type;
 	take_given_stamp(fcinfo, 2, c);
-	c->delete_action = is_delete;
+	c->sent.delete_action = is_delete;
 	if (data->type == jbvBinary && JsonContainerIsObject(data->val.binary.data))
-		c->data = data->val.binary.data;
+		c->sent.data = data->val.binary.data;
 	else if (is_delete)
-		c->key_value = data;
+		c->sent.key = data;
 	else
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_MALFORMED_CHANGE),
@@ -601,12 +601,12 @@ tide_restore(PG_FUNCTION_ARGS)
 				 errhint("The view tide.conflicts lists them, until they are pruned.")));
 	c = push_new_change(&push);
 	c->table = push_table(&push, conflict->relid);
-	c->entity_type = c->table->t->entity_type;
-	c->delete_action = conflict->lost_is_delete;
+	c->sent.entity_type = c->table->t->entity_type;
+	c->sent.delete_action = conflict->lost_is_delete;
 	if (conflict->lost == NULL)
 		conflict->lost = key_json(c->table->t, conflict->key);
 	lost = json_parse(conflict->lost);
-	c->data = &lost->root;
+	c->sent.data = &lost->root;
 	run_push(&push);
 	result = verdict_datum(fcinfo, &push, caller);
 	SPI_finish();

@@ -174,7 +174,7 @@ compare_units(const ListCell *a, const ListCell *b)
 static int
 compare_changes_by_key(const ListCell *a, const ListCell *b)
 {
-	return strcmp(((Change *) lfirst(a))->key_text, ((Change *) lfirst(b))->key_text);
+	return strcmp(((Change *) lfirst(a))->typed.key_text, ((Change *) lfirst(b))->typed.key_text);
 }
 
 /*
@@ -198,9 +198,9 @@ make_units(List *changes)
 		{
 			Unit	   *u = lfirst(lu);
 
-			if (u->table == c->table && u->is_delete == c->is_delete &&
-				u->round == c->round && bms_equal(u->sent, c->sent) &&
-				bms_equal(u->changed, c->changed))
+			if (u->table == c->table && u->is_delete == c->typed.is_delete &&
+				u->round == c->typed.round && bms_equal(u->sent, c->typed.columns) &&
+				bms_equal(u->changed, c->typed.changed))
 			{
 				unit = u;
 				break;
@@ -210,10 +210,10 @@ make_units(List *changes)
 		{
 			unit = palloc0(sizeof(Unit));
 			unit->table = c->table;
-			unit->is_delete = c->is_delete;
-			unit->sent = c->sent;
-			unit->changed = c->changed;
-			unit->round = c->round;
+			unit->is_delete = c->typed.is_delete;
+			unit->sent = c->typed.columns;
+			unit->changed = c->typed.changed;
+			unit->round = c->typed.round;
 			units = lappend(units, unit);
 		}
 		unit->changes = lappend(unit->changes, c);
@@ -231,11 +231,11 @@ compare_by_stamp(const ListCell *a, const ListCell *b)
 	const Change *y = lfirst(b);
 
 	/* without a stamp it is stamped on arrival: after all that have one */
-	if (x->incoming.has_stamp != y->incoming.has_stamp)
-		return x->incoming.has_stamp ? -1 : 1;
-	if (x->incoming.has_stamp)
+	if (x->typed.incoming.has_stamp != y->typed.incoming.has_stamp)
+		return x->typed.incoming.has_stamp ? -1 : 1;
+	if (x->typed.incoming.has_stamp)
 	{
-		int			order = stamp_compare(&x->incoming.stamp, &y->incoming.stamp);
+		int			order = stamp_compare(&x->typed.incoming.stamp, &y->typed.incoming.stamp);
 
 		if (order != 0)
 			return order;
@@ -255,10 +255,10 @@ assign_rounds(List *changes)
 	foreach(lc, sorted)
 	{
 		Change	   *c = lfirst(lc);
-		char	   *name = psprintf("%u %s", c->table->t->relid, c->key_text);
+		char	   *name = psprintf("%u %s", c->table->t->relid, c->typed.key_text);
 		intptr_t	before = (intptr_t) keymap_get(rounds, name);
 
-		c->round = (int) before;
+		c->typed.round = (int) before;
 		keymap_put(rounds, name, (void *) (before + 1));
 	}
 }
@@ -270,11 +270,10 @@ forget_verdicts(List *changes)
 
 	foreach(lc, changes)
 	{
-		Change	   *c = lfirst(lc);
-
-		c->verdict = VERDICT_NONE;
-		c->note = NULL;
-		c->entity = NULL;
+		((Change *) lfirst(lc))->outcome = (Outcome)
+		{
+			0
+		};
 	}
 }
 
@@ -321,11 +320,11 @@ detail_names(const char *detail, ForeignKeyCacheInfo *fk, Change *c)
 	{
 		TrackedColumn *column = tracked_column(t, fk->conkey[i]);
 
-		if (!bms_is_member(column->attnum, c->sent) || c->nulls[column->attnum - 1])
+		if (!bms_is_member(column->attnum, c->typed.columns) || c->typed.nulls[column->attnum - 1])
 			return false;
 		appendStringInfo(&names, "%s%s", i ? ", " : "", column->name);
 		appendStringInfo(&values, "%s%s", i ? ", " : "",
-						 OutputFunctionCall(&column->output, c->values[column->attnum - 1]));
+						 OutputFunctionCall(&column->output, c->typed.values[column->attnum - 1]));
 	}
 	return strstr(detail, psprintf("(%s)=(%s)", names.data, values.data)) != NULL;
 }
@@ -393,7 +392,7 @@ static void
 isolate_parts(Push *push, Unit *unit, ErrorData *error)
 {
 	int			n = list_length(unit->changes);
-	int			stop = place_of_stop(unit, batch_stopped_at());
+	int			stop = place_of_stop(unit, push->stopped_at);
 	List	   *suspects = NIL;
 	int			i;
 
@@ -448,7 +447,7 @@ failed_in_sql(List *changes)
 		Change	   *c = lfirst(lc);
 
 		/* 23...: a constraint, which another change may have satisfied since */
-		if (c->verdict == VERDICT_FAILED && strncmp(c->failure.code, "23", 2) == 0)
+		if (c->outcome.verdict == VERDICT_FAILED && strncmp(c->outcome.failure.code, "23", 2) == 0)
 			result = lappend(result, c);
 	}
 	return result;
@@ -474,12 +473,12 @@ referred_change(Change *c, ForeignKeyCacheInfo *fk, KeyMap *map)
 	{
 		for (i = 0; i < fk->nkeys && fk->confkey[i] != parent->keys[k]; i++)
 			 /* find the column that refers to it */ ;
-		if (i == fk->nkeys || !bms_is_member(fk->conkey[i], c->sent) ||
-			c->nulls[fk->conkey[i] - 1] ||
+		if (i == fk->nkeys || !bms_is_member(fk->conkey[i], c->typed.columns) ||
+			c->typed.nulls[fk->conkey[i] - 1] ||
 			tracked_column(c->table->t, fk->conkey[i])->type !=
 			tracked_column(parent, parent->keys[k])->type)
 			return NULL;
-		key[k] = c->values[fk->conkey[i] - 1];
+		key[k] = c->typed.values[fk->conkey[i] - 1];
 	}
 	return keymap_get(map, psprintf("%u %s", parent->relid, wire_key_text(parent, key)));
 }
@@ -510,7 +509,7 @@ tied_together(List *changes)
 
 		group[i] = i;
 		c->place = i;
-		keymap_put(map, psprintf("%u %s", c->table->t->relid, c->key_text), c);
+		keymap_put(map, psprintf("%u %s", c->table->t->relid, c->typed.key_text), c);
 	}
 	for (i = 0; i < n; i++)
 	{
@@ -570,15 +569,15 @@ try_tied(Push *push, List *failed)
 			continue;
 		failures = palloc(sizeof(Failure) * list_length(members));
 		foreach(lc, members)
-			failures[n++] = ((Change *) lfirst(lc))->failure;
+			failures[n++] = ((Change *) lfirst(lc))->outcome.failure;
 		forget_verdicts(members);
 		if (try_work(push, apply_together, members, true) == NULL)
 			continue;
 		n = 0;
 		foreach(lc, members)
 		{
-			((Change *) lfirst(lc))->verdict = VERDICT_FAILED;
-			((Change *) lfirst(lc))->failure = failures[n++];
+			((Change *) lfirst(lc))->outcome.verdict = VERDICT_FAILED;
+			((Change *) lfirst(lc))->outcome.failure = failures[n++];
 		}
 	}
 }
