@@ -72,14 +72,13 @@ is_same(Change *c, HeapTuple tuple, TupleDesc desc, bool deleted)
 {
 	TrackedTable *t = c->table->t;
 	bool		isnull;
-	int			n = PROBE_FIRST;
 	int			att = -1;
 
 	if (c->typed.is_delete || deleted)
 		return c->typed.is_delete && deleted;
 	while ((att = bms_next_member(c->typed.changed, att)) >= 0)
 	{
-		Datum		value = SPI_getbinval(tuple, desc, n++, &isnull);
+		Datum		value = SPI_getbinval(tuple, desc, probe_column(c->table, att), &isnull);
 
 		if (isnull != c->typed.nulls[att - 1])
 			return false;
