@@ -22,6 +22,7 @@
 #include "change.h"
 #include "errors.h"
 #include "pg_tide.h"
+#include "scope_path.h"
 #include "wire.h"
 
 /* ---------- failures ---------- */
@@ -169,6 +170,9 @@ change_fail_with(Change *c, Change *earlier)
 
 /* ---------- conversion ---------- */
 
+/* between tables there is room for others to be put */
+#define ORDER_STEP 100
+
 /* a table of this push; the first time it is locked as its writes will do */
 PushTable *
 push_table(Push *push, Oid relid)
@@ -192,7 +196,7 @@ push_table(Push *push, Oid relid)
 	{
 		if (((TrackedTable *) lfirst(lc))->relid == relid)
 			table->order = order;
-		order++;
+		order += ORDER_STEP;
 	}
 	push->tables = lappend(push->tables, table);
 	return table;
@@ -686,6 +690,43 @@ push_find_tables(Push *push)
 			c->table = last = push_table(push, t->relid);
 			last_type = c->sent.entity_type;
 			name_change(c);
+		}
+	}
+}
+
+/*
+ * In a cycle of foreign keys, no order has all parents first.  Those that a
+ * scope is found by count more: a row whose scope is not found is refused at
+ * once, while a foreign key in a cycle must be one that is checked later, or
+ * NULL at first.
+ */
+void
+push_order_tables(Push *push)
+{
+	int			n = list_length(push->tables);
+	bool		moved = true;
+	ListCell   *lc,
+			   *lp;
+
+	while (moved && n-- > 0)
+	{
+		moved = false;
+		foreach(lc, push->tables)
+		{
+			PushTable  *table = lfirst(lc);
+
+			if (table->t->path == NULL)
+				continue;
+			foreach(lp, push->tables)
+			{
+				PushTable  *parent = lfirst(lp);
+
+				if (parent->t->relid != table->t->path->steps[0].relid ||
+					parent == table || parent->order < table->order)
+					continue;
+				parent->order = table->order - 1;
+				moved = true;
+			}
 		}
 	}
 }

@@ -171,6 +171,7 @@ extern Jsonb *json_parse(const char *text);
 
 /* change.c */
 extern void push_find_tables(Push *push);
+extern void push_order_tables(Push *push);
 extern void change_convert(Push *push, Change *c);
 extern Bitmapset *change_read_columns(Push *push, TrackedTable *t, JsonbContainer *data,
 									  Datum *values, bool *nulls);

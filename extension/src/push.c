@@ -245,6 +245,7 @@ static void
 run_push(Push *push)
 {
 	push_find_tables(push);
+	push_order_tables(push);
 	convert_all(push);
 	assign_rounds(push);
 	settle_tables(push);
