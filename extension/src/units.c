@@ -19,6 +19,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
 
@@ -30,6 +31,40 @@
 #include "wire.h"
 
 /* ---------- subtransactions ---------- */
+
+static Size
+memory_in_use(MemoryContext context)
+{
+	MemoryContextCounters counters = {0};
+
+	context->methods->stats(context, NULL, NULL, &counters, false);
+	return counters.totalspace - counters.freespace;
+}
+
+/*
+ * PostgreSQL keeps the memory context of a subtransaction until the end of the
+ * transaction, unless nothing was ever allocated in it.  A statement trigger
+ * with transition tables does allocate, and frees all of it: so the context is
+ * made as new, or a transaction of 20,000 small pushes would hold as many of 8 kB.
+ */
+static void
+give_back_memory(void)
+{
+	static Size nothing = 0;
+
+	if (nothing == 0)
+	{
+		MemoryContext fresh = AllocSetContextCreate(CurrentMemoryContext, "pg_tide fresh",
+													ALLOCSET_DEFAULT_SIZES);
+
+		pfree(MemoryContextAlloc(fresh, 1));
+		nothing = memory_in_use(fresh);
+		MemoryContextDelete(fresh);
+	}
+	if (CurTransactionContext->firstchild == NULL &&
+		memory_in_use(CurTransactionContext) == nothing)
+		MemoryContextReset(CurTransactionContext);
+}
 
 /*
  * Run something in a subtransaction: NULL if it went well, else the error,
@@ -49,7 +84,10 @@ try_work(Push *push, Work work, void *arg, bool keep)
 	{
 		work(push, arg);
 		if (keep)
+		{
+			give_back_memory();
 			ReleaseCurrentSubTransaction();
+		}
 		else
 			RollbackAndReleaseCurrentSubTransaction();
 	}
