@@ -29,7 +29,7 @@
 #include "compat.h"
 #include "access.h"
 #include "errors.h"
-#include "pg_tide.h"
+#include "settings.h"
 #include "wire.h"
 
 /* the claims; NULL if there are none */

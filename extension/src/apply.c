@@ -14,6 +14,7 @@
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "executor/spi.h"
+#include "keymap.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/rls.h"
@@ -25,7 +26,7 @@
 #include "errors.h"
 #include "judge.h"
 #include "merge.h"
-#include "pull.h"
+#include "rows.h"
 #include "wire.h"
 
 /* how often a row may change under us before we call it contention */
@@ -94,10 +95,9 @@ keep_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc, int first)
 		return;
 	old = MemoryContextSwitchTo(push->context);
 	c->entity = palloc0(sizeof(PullItem));
-	c->entity->table = palloc0(sizeof(PullTable));
-	c->entity->table->t = c->table->t;
+	c->entity->table = c->table->rows;
 	c->entity->key = c->key_text;
-	pull_set_row(c->entity, tuple, desc, first);
+	rows_set(c->entity, tuple, desc, first);
 	MemoryContextSwitchTo(old);
 }
 

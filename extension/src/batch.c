@@ -19,6 +19,8 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "json.h"
+#include "keymap.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -31,8 +33,9 @@
 #include "batch.h"
 #include "capture.h"
 #include "merge.h"
+#include "plan.h"
 #include "plans.h"
-#include "pull.h"
+#include "rows.h"
 
 #define BATCH_NAME "tide_batch"
 
@@ -252,7 +255,7 @@ append_update(StringInfo sql, PushTable *table, Bitmapset *sent, bool soft_delet
 	append_guards(sql, table);
 	appendStringInfo(sql, " RETURNING b.ord, %s", scope_result(t));
 	if (table->returns_rows)
-		appendStringInfo(sql, ", %s", pull_columns(t));
+		appendStringInfo(sql, ", %s", rows_columns(t));
 }
 
 static void
@@ -306,7 +309,7 @@ append_insert(StringInfo sql, PushTable *table, Bitmapset *sent, bool strict)
 	for (k = 0; k < t->nkeys; k++)
 		appendStringInfo(sql, ", t.%s", column(t, t->keys[k]));
 	if (table->returns_rows)
-		appendStringInfo(sql, ", %s", pull_columns(t));
+		appendStringInfo(sql, ", %s", rows_columns(t));
 }
 
 static char *

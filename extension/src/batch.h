@@ -47,7 +47,7 @@ extern void batch_probe_latest(PushTable *table, List *changes);
 								 * "merge", their stamps */
 /*
  * UPDATE and DELETE: ord, scope; INSERT: scope, key columns; then, if the table
- * returns_rows, pull_columns()
+ * returns_rows, rows_columns()
  */
 
 #endif							/* TIDE_BATCH_H */

@@ -21,6 +21,7 @@
 #include "compat.h"
 #include "capture.h"
 #include "collect.h"
+#include "registry.h"
 #include "wire.h"
 
 PG_FUNCTION_INFO_V1(tide_capture);

@@ -34,7 +34,8 @@
 #include "compat.h"
 #include "capture.h"
 #include "collect.h"
-#include "pg_tide.h"
+#include "settings.h"
+#include "registry.h"
 #include "wire.h"
 
 PG_FUNCTION_INFO_V1(tide_capture_row);

@@ -21,7 +21,10 @@
 #include "compat.h"
 #include "change.h"
 #include "errors.h"
-#include "pg_tide.h"
+#include "json.h"
+#include "settings.h"
+#include "registry.h"
+#include "rows.h"
 #include "wire.h"
 
 /* ---------- failures ---------- */
@@ -68,7 +71,7 @@ change_fail(Change *c, ErrorData *error)
 	if (word == NULL && error->column_name && c->table)
 	{
 		/* clients know columns by their names on the wire */
-		TrackedColumn *column = registry_column_by_name(c->table->t, error->column_name);
+		TrackedColumn *column = tracked_column_by_name(c->table->t, error->column_name);
 
 		if (column && column_is_synced(column))
 			c->failure.column = column->wire;
@@ -105,6 +108,7 @@ push_table(Push *push, Oid relid)
 	table = palloc0(sizeof(PushTable));
 	table->t = t;
 	access_table_scopes(&push->access, t, &table->scopes);
+	table->rows = rows_table(t, &table->scopes);
 	foreach(lc, registry_all())
 	{
 		if (((TrackedTable *) lfirst(lc))->relid == relid)
@@ -153,11 +157,11 @@ is_ignored(const char *name)
 static TrackedColumn *
 find_column(Push *push, TrackedTable *t, const char *name)
 {
-	TrackedColumn *c = registry_column_by_wire(t, name);
+	TrackedColumn *c = tracked_column_by_wire(t, name);
 
 	if (c == NULL && push->sql_names)
 	{
-		c = registry_column_by_name(t, name);
+		c = tracked_column_by_name(t, name);
 		if (c && !column_is_synced(c))
 			c = NULL;
 	}

@@ -12,6 +12,7 @@
 #include "utils/jsonb.h"
 #include "access.h"
 #include "decide.h"
+#include "json.h"
 #include "keymap.h"
 #include "registry.h"
 
@@ -20,6 +21,7 @@ typedef struct PushTable
 {
 	TrackedTable *t;
 	TableScopes scopes;
+	struct PullTable *rows;		/* of those that its writes return */
 	int			order;			/* parents before children */
 	int			nchanges;		/* of the push */
 	bool		returns_rows;	/* its writes return the rows as they stand */
@@ -122,21 +124,6 @@ typedef struct Push
 /* push_body.c */
 extern void push_read_body(Push *push, Jsonb *body);
 extern Change *push_new_change(Push *push);
-
-/* NULL if there is none, or null */
-extern JsonbValue *json_member(JsonbContainer *object, const char *name);
-
-/* v may be NULL */
-extern bool json_is_object(JsonbValue *v);
-extern bool json_is_array(JsonbValue *v);
-
-/* of a string; of any value as JSON; of an id, whose number becomes a string */
-extern char *json_string(JsonbValue *v);
-extern char *json_text(JsonbValue *v);
-extern char *json_id(JsonbValue *v);
-
-/* text that is JSON for sure */
-extern Jsonb *json_parse(const char *text);
 
 /* change.c */
 extern void push_find_tables(Push *push);

@@ -18,6 +18,7 @@
 #include "catalog/pg_subscription_rel.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
+#include "catalog.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -30,7 +31,7 @@
 #include "compat.h"
 #include "changelog.h"
 #include "records.h"
-#include "pg_tide.h"
+#include "settings.h"
 #include "registry.h"
 #include "scope_path.h"
 #include "trackable.h"
@@ -176,7 +177,7 @@ check_step(ReturnSetInfo *rsinfo, TrackedTable *t, Relation before, PathStep *st
 							step->read_names[i], step->sql_name),
 				   "Call tide.track for the table again, which makes one.");
 	for (i = 0; i < step->ncolumns; i++)
-		indexed |= registry_has_index_on(before, step->from[i]);
+		indexed |= relation_has_index_on(before, step->from[i]);
 	if (!indexed)
 		report(rsinfo, "warning", t->sql_name,
 			   psprintf("no index serves column %s of \"%s\", by which its scope is found: when a row of %s moves, the whole table is read",
@@ -310,7 +311,7 @@ check_triggers(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 static void
 check_scope_index(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 {
-	if (!t->shared && !registry_has_index_on(rel, t->scope))
+	if (!t->shared && !relation_has_index_on(rel, t->scope))
 		report(rsinfo, "warning", t->sql_name,
 			   "no index serves its scope: a first pull reads the whole table",
 			   psprintf("CREATE INDEX%s ON %s (%s, ...key...);",

@@ -18,9 +18,6 @@
 #include "registry.h"
 #include "stamp.h"
 
-/* the column's name is fixed, for it has to be known without any setting */
-#define CLOCKS_COLUMN "tide_clocks"
-
 /* is it a column that is merged: synced, and neither key nor bookkeeping? */
 extern bool clocks_cover(TrackedTable *t, TrackedColumn *c);
 

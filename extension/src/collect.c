@@ -21,8 +21,10 @@
 #include "changelog.h"
 #include "collect.h"
 #include "decide.h"
+#include "image.h"
+#include "keymap.h"
 #include "merge.h"
-#include "pg_tide.h"
+#include "settings.h"
 #include "wire.h"
 
 /* keys of one scope that one client pushed, or (NULL) nobody in particular */
@@ -240,7 +242,7 @@ add_image(Collection *c, Tombstone *tombstone, TupleTableSlot *row)
 	stamp = stamp_of_row(t, row->tts_values, row->tts_isnull);
 	clocks = row->tts_isnull[t->clocks - 1] ? NULL :
 		DatumGetJsonbP(row->tts_values[t->clocks - 1]);
-	tombstone->image = merge_image(t, row->tts_values, row->tts_isnull);
+	tombstone->image = image_text(t, row->tts_values, row->tts_isnull);
 	tombstone->clocks = clocks_text(t, clocks_read(t, clocks, &stamp), &tombstone->stamp);
 }
 

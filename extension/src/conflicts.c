@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "executor/spi.h"
+#include "keymap.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -25,9 +26,10 @@
 #include "change.h"
 #include "changelog.h"
 #include "merge.h"
-#include "pg_tide.h"
+#include "settings.h"
 #include "records.h"
-#include "pull.h"
+#include "registry.h"
+#include "rows.h"
 #include "wire.h"
 
 PG_FUNCTION_INFO_V1(tide_conflict_is_visible);
@@ -106,28 +108,23 @@ void
 conflicts_keep_rows(Push *push, PushTable *table, List *changes)
 {
 	MemoryContext old = MemoryContextSwitchTo(push->context);
-	Pull		pull = {0};
-	PullTable  *read = palloc0(sizeof(PullTable));
+	PullTable  *read = rows_table(table->t, &table->scopes);
+	List	   *items = NIL;
 	ListCell   *lc;
 	int			level;
 
-	pull.context = push->context;
-	pull.tables = list_make1(read);
-	read->t = table->t;
-	read->scopes = table->scopes;
-	read->seen = keymap_new(push->context, 16);
 	foreach(lc, changes)
 	{
 		Change	   *c = lfirst(lc);
 
 		c->before = NULL;
 		if (c->overrules || c->asks)
-			(void) pull_add(&pull, read, c->key_text);
+			items = lappend(items, rows_ask(read, c->key_text));
 	}
-	if (pull.items != NIL)
+	if (items != NIL)
 	{
 		PushActiveSnapshot(GetTransactionSnapshot());
-		pull_fetch_rows(&pull);
+		rows_fetch(list_make1(read), items);
 		level = wire_begin_kept();
 		foreach(lc, changes)
 		{

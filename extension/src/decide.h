@@ -10,6 +10,7 @@
 
 #include "nodes/bitmapset.h"
 #include "stamp.h"
+#include "tracked.h"
 
 typedef enum Verdict
 {
@@ -20,22 +21,6 @@ typedef enum Verdict
 	VERDICT_SUPERSEDED,
 	VERDICT_FAILED
 } Verdict;
-
-typedef enum ConflictPolicy
-{
-	POLICY_LAST_WRITE_WINS,
-	POLICY_CLIENT_WINS,
-	POLICY_SERVER_WINS,
-	POLICY_MERGE,
-	POLICY_RESOLVER				/* a function of the user's */
-} ConflictPolicy;
-
-/*
- * May a version stand that is older than the one it replaced?  Then stamps do
- * not tell what has been seen before: those that are replaced are remembered.
- */
-#define policy_forgets(policy) \
-	((policy) == POLICY_CLIENT_WINS || (policy) == POLICY_RESOLVER)
 
 typedef struct Incoming
 {

@@ -47,6 +47,7 @@
 #include "errors.h"
 #include "generation.h"
 #include "history.h"
+#include "timeline.h"
 #include "owner.h"
 
 PG_FUNCTION_INFO_V1(tide_register);
@@ -115,7 +116,7 @@ find_start(ServerStart *start)
 	FullTransactionId own = GetTopFullTransactionIdIfAny();
 	bool		crc_is_good;
 
-	start->position = history_timeline_start();
+	start->position = timeline_start();
 
 	/* our own transaction is one of this start, too */
 	start->first_xid = U64FromFullTransactionId(FullTransactionIdIsValid(own) ? own :
@@ -168,7 +169,7 @@ generation_current(void)
 	if (server_start.generation != 0)
 		return server_start.generation;
 
-	history_require_primary();
+	timeline_require_primary();
 	shared = shared_start();
 	if (server_start.generation != 0)
 		return server_start.generation;
@@ -335,7 +336,7 @@ generation_forget(uint64 horizon)
 Datum
 tide_register(PG_FUNCTION_ARGS)
 {
-	history_require_primary();
+	timeline_require_primary();
 	generation_register();
 	PG_RETURN_VOID();
 }

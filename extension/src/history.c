@@ -30,22 +30,7 @@
 #include "compat.h"
 #include "generation.h"
 #include "history.h"
-
-/* the branches that led to timeline "cached_timeline"; it seldom changes */
-static TimeLineID cached_timeline = 0;
-static List *cached_branches = NIL;
-static MemoryContext branches_context = NULL;
-
-void
-history_require_primary(void)
-{
-	if (RecoveryInProgress())
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("pg_tide cannot work on a standby"),
-				 errdetail("The snapshots of a standby do not say which transactions are running."),
-				 errhint("Connect to the primary.")));
-}
+#include "timeline.h"
 
 /* The cluster and the database in it, not to be told apart from a number. */
 static uint64
@@ -88,37 +73,13 @@ insert_position(void)
 void
 history_stamp_cursor(Cursor *cursor)
 {
-	history_require_primary();
+	timeline_require_primary();
 
 	cursor->history = history_identity();
 	cursor->timeline = TideCurrentTimeLine();
 	cursor->position = insert_position();
 	cursor->generation = generation_current();
 	XLogFlush(cursor->position);
-}
-
-static List *
-timeline_branches(TimeLineID timeline)
-{
-	MemoryContext old;
-
-	if (cached_timeline == timeline)
-		return cached_branches;
-
-	cached_timeline = 0;
-	cached_branches = NIL;
-	if (branches_context == NULL)
-		branches_context = AllocSetContextCreate(CacheMemoryContext,
-												 "pg_tide timelines",
-												 ALLOCSET_SMALL_SIZES);
-	else
-		MemoryContextReset(branches_context);
-
-	old = MemoryContextSwitchTo(branches_context);
-	cached_branches = readTimeLineHistory(timeline);
-	MemoryContextSwitchTo(old);
-	cached_timeline = timeline;
-	return cached_branches;
 }
 
 /* Does this server's history contain that point of that timeline? */
@@ -141,26 +102,6 @@ position_is_ours(TimeLineID timeline, XLogRecPtr position)
 	return XLogRecPtrIsInvalid(end) || position <= end;
 }
 
-/*
- * Where the current timeline branched off; 0 if it is the first.  WAL that this
- * server writes is not before it.
- */
-XLogRecPtr
-history_timeline_start(void)
-{
-	TimeLineID	current = TideCurrentTimeLine();
-	ListCell   *lc;
-
-	foreach(lc, timeline_branches(current))
-	{
-		TimeLineHistoryEntry *entry = lfirst(lc);
-
-		if (entry->tli == current)
-			return entry->begin;
-	}
-	return InvalidXLogRecPtr;
-}
-
 bool
 history_is_other(const Cursor *cursor)
 {
@@ -176,7 +117,7 @@ history_is_lost(const Cursor *cursor)
 {
 	uint64		xmax = cursor->seen.xmax;
 
-	history_require_primary();
+	timeline_require_primary();
 
 	if (cursor->phase == CURSOR_IN_LOG)
 		xmax = Max(xmax, cursor->target.xmax);
@@ -223,7 +164,7 @@ history_snapshot(Snapshot snapshot, TideSnapshot *result)
 	if (snapshot->snapshot_type != SNAPSHOT_MVCC)
 		elog(ERROR, "not an MVCC snapshot");
 	if (snapshot->takenDuringRecovery)
-		history_require_primary();
+		timeline_require_primary();
 
 	result->xmin = widen(snapshot->xmin, next);
 	result->xmax = widen(snapshot->xmax, next);

@@ -21,11 +21,6 @@ extern bool history_is_other(const Cursor *cursor);
 /* is what it has seen beyond what this history of the database has? */
 extern bool history_is_lost(const Cursor *cursor);
 
-extern XLogRecPtr history_timeline_start(void);
-
-/* raises an error on a hot standby */
-extern void history_require_primary(void);
-
 /*
  * The active snapshot with 64-bit ids.  Adds the caller's own top-level
  * transaction id to the running list if it has one: no snapshot lists it, and

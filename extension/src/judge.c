@@ -17,6 +17,7 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
+#include "keymap.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "storage/lmgr.h"

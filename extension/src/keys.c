@@ -17,7 +17,7 @@
 
 #include "compat.h"
 #include "errors.h"
-#include "pg_tide.h"
+#include "settings.h"
 #include "pull.h"
 #include "wire.h"
 

@@ -18,6 +18,8 @@
 #include "utils/json.h"
 
 #include "batch.h"
+#include "image.h"
+#include "json.h"
 #include "merge.h"
 #include "wire.h"
 
@@ -95,41 +97,6 @@ merge_read_nothing(Push *push, Change *c)
 
 /* ---------- images ---------- */
 
-static void
-append_name(StringInfo buf, TrackedColumn *c)
-{
-	if (buf->len > 1)
-		appendStringInfoChar(buf, ',');
-	escape_json(buf, c->name);
-	appendStringInfoChar(buf, ':');
-}
-
-char *
-merge_image(TrackedTable *t, Datum *values, bool *nulls)
-{
-	StringInfoData buf;
-	int			level = wire_begin_kept();
-	int			i;
-
-	initStringInfo(&buf);
-	appendStringInfoChar(&buf, '{');
-	for (i = 0; i < t->ncolumns; i++)
-	{
-		TrackedColumn *c = &t->columns[i];
-
-		if (!clocks_cover(t, c))
-			continue;
-		append_name(&buf, c);
-		if (nulls[i])
-			appendStringInfoString(&buf, "null");
-		else
-			wire_append_value(&buf, t, c, values[i]);
-	}
-	appendStringInfoChar(&buf, '}');
-	wire_end(level);
-	return buf.data;
-}
-
 /*
  * The columns of an image, with the caller's rights; values and nulls by
  * attnum - 1.  Columns that the table has no more are left out.
@@ -185,7 +152,7 @@ image_with(TrackedTable *t, const char *image, Bitmapset *columns,
 			v = getKeyJsonValueFromContainer(&json->root, c->name, strlen(c->name), &buffer);
 		if (!written && v == NULL)
 			continue;
-		append_name(&buf, c);
+		image_append_name(&buf, c);
 		if (v)
 			appendStringInfoString(&buf, json_text(v));
 		else if (nulls[i])

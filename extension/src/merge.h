@@ -47,7 +47,4 @@ extern void merge_keep_image(Change *c, Tombstone *tombstone);
  */
 extern List *merge_into_tombstones(PushTable *table, List *changes);
 
-/* the image of a row that is deleted: its columns as JSON, by name in SQL */
-extern char *merge_image(TrackedTable *t, Datum *values, bool *nulls);
-
 #endif							/* TIDE_MERGE_H */

@@ -21,8 +21,8 @@
 
 #include "compat.h"
 #include "owner.h"
-#include "pg_tide.h"
-#include "plans.h"
+#include "settings.h"
+#include "plan.h"
 
 typedef struct Elevation
 {

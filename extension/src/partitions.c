@@ -46,7 +46,7 @@
 #include "compat.h"
 #include "capture.h"
 #include "partitions.h"
-#include "pg_tide.h"
+#include "settings.h"
 #include "registry.h"
 #include "trackable.h"
 
@@ -111,40 +111,6 @@ partitions_drop_triggers(Oid relid)
 			performDeletion(&trigger, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
 	}
 	CommandCounterIncrement();
-}
-
-/*
- * Planner and executor go by the partitions of now.  That a snapshot shows the
- * same ones is for who reads with an older one to see.
- */
-List *
-partitions_seen(Oid relid, Snapshot snapshot)
-{
-	List	   *result = list_make1_oid(relid);
-	Relation	rel = table_open(InheritsRelationId, AccessShareLock);
-	int			i;
-
-	/* the list grows as it is gone through */
-	for (i = 0; i < list_length(result); i++)
-	{
-		ScanKeyData key;
-		SysScanDesc scan;
-		HeapTuple	tuple;
-
-		ScanKeyInit(&key, Anum_pg_inherits_inhparent, BTEqualStrategyNumber, F_OIDEQ,
-					ObjectIdGetDatum(list_nth_oid(result, i)));
-		scan = systable_beginscan(rel, InheritsParentIndexId, true, snapshot, 1, &key);
-		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		{
-			Form_pg_inherits form = (Form_pg_inherits) GETSTRUCT(tuple);
-
-			if (!form->inhdetachpending)
-				result = lappend_oid(result, form->inhrelid);
-		}
-		systable_endscan(scan);
-	}
-	table_close(rel, AccessShareLock);
-	return result;
 }
 
 /* ---------- what is tracked ---------- */

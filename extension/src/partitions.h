@@ -19,9 +19,6 @@
 extern void partitions_create_triggers(Oid relid, bool always);
 extern void partitions_drop_triggers(Oid relid);
 
-/* the table and all below it, in no order, as a snapshot shows them */
-extern List *partitions_seen(Oid relid, Snapshot snapshot);
-
 extern void partitions_init(void);
 
 #endif							/* TIDE_PARTITIONS_H */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * plans.h
- *	  Saved plans that keep to an index.
+ *	  Saved plans that are kept with a tracked table.
  *
  *-------------------------------------------------------------------------
  */
@@ -9,19 +9,8 @@
 #define TIDE_PLANS_H
 
 #include "executor/spi.h"
+#include "plan.h"
 #include "registry.h"
-
-/*
- * A plan for statements that read rows by key or in the order of an index,
- * whatever the table's size was when it was made.  Not kept: the caller does.
- */
-extern SPIPlanPtr plans_prepare(const char *sql, int nargs, Oid *types);
-
-/*
- * Plan it, if it has no valid plan, under settings that leave it only the
- * index.  To be called before each execution.
- */
-extern void plans_settle(SPIPlanPtr plan);
 
 /* plans that are kept with a table, by name; NULL, false: see plans.c */
 extern SPIPlanPtr plans_find(TrackedTable *t, const char *name);

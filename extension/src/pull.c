@@ -20,6 +20,8 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "catalog.h"
+#include "keymap.h"
 #include "miscadmin.h"
 #include "storage/lockdefs.h"
 #include "utils/builtins.h"
@@ -34,61 +36,14 @@
 #include "errors.h"
 #include "generation.h"
 #include "history.h"
+#include "registry.h"
+#include "rows.h"
+#include "timeline.h"
 #include "partitions.h"
+#include "parts.h"
 #include "pull.h"
 #include "retention.h"
 #include "wire.h"
-
-/* ---------- what the parts of a page share ---------- */
-
-PullTable *
-pull_table(Pull *pull, Oid relid, int32 reg)
-{
-	ListCell   *lc;
-
-	foreach(lc, pull->tables)
-	{
-		PullTable  *table = lfirst(lc);
-
-		if (table->t->reg == reg && table->t->relid == relid)
-			return table;
-	}
-	return NULL;
-}
-
-bool
-pull_is_full(Pull *pull)
-{
-	return pull->nitems >= pull->limit;
-}
-
-PullItem *
-pull_add(Pull *pull, PullTable *table, const char *key)
-{
-	MemoryContext old = MemoryContextSwitchTo(pull->context);
-	PullItem   *item = palloc0(sizeof(PullItem));
-
-	item->table = table;
-	item->key = pstrdup(key);
-	keymap_put(table->seen, item->key, item);
-	pull->items = lappend(pull->items, item);
-	pull->nitems++;
-	MemoryContextSwitchTo(old);
-	return item;
-}
-
-/* the state now says "after this item" */
-void
-pull_item_done(Pull *pull, PullItem *item)
-{
-	MemoryContext old;
-
-	if (!pull->item_cursors)
-		return;
-	old = MemoryContextSwitchTo(pull->context);
-	item->cursor = pull_cursor(pull);
-	MemoryContextSwitchTo(old);
-}
 
 /* ---------- what is asked for ---------- */
 
@@ -209,33 +164,6 @@ choose_refresh(Pull *pull, ArrayType *refresh)
 	}
 	types_normalise(&pull->refresh);
 	check_refresh_is_asked_for(pull, refresh);
-}
-
-/* the scopes as the log has them, which is as each table's type writes them */
-static ScopeSet
-log_scopes_of(Pull *pull, const ScopeSet *scopes)
-{
-	ScopeSet	result = {0};
-	ListCell   *lc;
-	int			n = scopes->n;
-
-	result.all = scopes->all;
-	if (result.all)
-		return result;
-	foreach(lc, pull->tables)
-		n += ((PullTable *) lfirst(lc))->scopes.n;
-	result.scopes = palloc(sizeof(char *) * (n + 1));
-	foreach(lc, pull->tables)
-	{
-		PullTable  *table = lfirst(lc);
-		int			i;
-
-		for (i = 0; i < table->scopes.n; i++)
-			if (scopes_contain(scopes, table->scopes.texts[i]))
-				result.scopes[result.n++] = table->scopes.texts[i];
-	}
-	scopes_normalise(&result);
-	return result;
 }
 
 /*
@@ -384,32 +312,6 @@ subtract_types(const TypeSet *from, const TypeSet *these)
 	return result;
 }
 
-/* what is not covered of all that is asked for comes from the tables */
-static void
-read_tables_from_start(Pull *pull)
-{
-	Cursor	   *state = &pull->state;
-
-	state->phase = CURSOR_IN_TABLES;
-	state->wanted_scopes = pull->log_scopes;
-	state->wanted_types = pull->types;
-	state->done_types.n = 0;
-	state->reg = 0;
-	state->scope = state->key = NULL;
-}
-
-/* nothing is covered, nor is anything known of the client */
-void
-pull_start_over(Pull *pull)
-{
-	Cursor	   *state = &pull->state;
-
-	memset(state, 0, sizeof(*state));
-	state->seen = pull->now;
-	read_tables_from_start(pull);
-	pull->known.n = 0;
-}
-
 /*
  * The state is a client's cursor.  What it covers beyond what is asked for is
  * dropped.  A reading of tables that was for less begins anew, but "seen" stays:
@@ -433,7 +335,7 @@ continue_from(Pull *pull)
 	else if (state->phase == CURSOR_IN_TABLES &&
 			 (!scopes_equal(&state->wanted_scopes, &pull->log_scopes) ||
 			  !types_equal(&state->wanted_types, &pull->types)))
-		read_tables_from_start(pull);
+		pull_read_from_start(pull);
 }
 
 static TypeSet
@@ -469,7 +371,7 @@ read_again(Pull *pull)
 	state->types = subtract_types(&state->types, &again);
 	if (state->phase != CURSOR_IN_TABLES)
 	{
-		read_tables_from_start(pull);
+		pull_read_from_start(pull);
 		return;
 	}
 	state->done_types = subtract_types(&state->done_types, &again);
@@ -478,20 +380,6 @@ read_again(Pull *pull)
 		state->reg = 0;
 		state->scope = state->key = NULL;
 	}
-}
-
-/* of all tracked tables, whoever may read them */
-TypeSet
-pull_registered_types(void)
-{
-	TypeSet		result = {0};
-	ListCell   *lc;
-
-	result.regs = palloc(sizeof(int32) * (list_length(registry_all()) + 1));
-	foreach(lc, registry_all())
-		result.regs[result.n++] = ((TrackedTable *) lfirst(lc))->reg;
-	types_normalise(&result);
-	return result;
 }
 
 /*
@@ -565,38 +453,6 @@ reason_to_start_over(Pull *pull, const Cursor *cursor)
 
 /* ---------- the page ---------- */
 
-static bool
-covers_all(Pull *pull)
-{
-	return scopes_equal(&pull->state.scopes, &pull->log_scopes) &&
-		types_equal(&pull->state.types, &pull->types);
-}
-
-/* the three parts, as far as the page goes; true: complete up to now */
-bool
-pull_read_parts(Pull *pull)
-{
-	Cursor	   *state = &pull->state;
-
-	if (state->phase != CURSOR_IN_TABLES)
-	{
-		ScopeSet	scopes = log_scopes_of(pull, &state->scopes);
-
-		if (!pull_read_log(pull, &scopes, &state->types))
-			return false;
-		if (covers_all(pull))
-			return true;
-		read_tables_from_start(pull);
-	}
-
-	if (!pull_read_tables(pull, &state->scopes, &state->types))
-		return false;
-	state->phase = CURSOR_AT_REST;
-	state->scopes = pull->log_scopes;
-	state->types = pull->types;
-	return pull_read_log(pull, &pull->log_scopes, &pull->types);
-}
-
 /*
  * What every reply begins with: who asks, for what, and one snapshot.  Must be
  * followed by pull_finish.
@@ -604,7 +460,7 @@ pull_read_parts(Pull *pull)
 void
 pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types)
 {
-	history_require_primary();
+	timeline_require_primary();
 	SPI_connect();
 	pull->context = CurrentMemoryContext;
 	access_resolve(scopes, &pull->access);
@@ -686,7 +542,7 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 		pull->has_more = !pull_read_parts(pull);
 	}
 	set_place(&pull->state, &place);
-	pull_fetch_rows(pull);
+	rows_fetch(pull->tables, pull->items);
 }
 
 /*

@@ -15,10 +15,11 @@
  */
 #include "postgres.h"
 
+#include "keymap.h"
 #include "miscadmin.h"
 
 #include "changelog.h"
-#include "pull.h"
+#include "parts.h"
 
 #define MAX_ENTRIES 256
 

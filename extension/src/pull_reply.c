@@ -9,6 +9,7 @@
 
 #include "access/xact.h"
 #include "executor/spi.h"
+#include "keymap.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -21,7 +22,8 @@
 #include "changelog.h"
 #include "records.h"
 #include "history.h"
-#include "pg_tide.h"
+#include "json.h"
+#include "settings.h"
 #include "pull.h"
 #include "wire.h"
 
@@ -238,12 +240,6 @@ tide_pull(PG_FUNCTION_ARGS)
 	return result;
 }
 
-static Datum
-jsonb_of(const char *text)
-{
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
-}
-
 static void
 put_change(ReturnSetInfo *rsinfo, PullItem *item)
 {
@@ -266,13 +262,13 @@ put_change(ReturnSetInfo *rsinfo, PullItem *item)
 	}
 	values[0] = CStringGetTextDatum(t->entity_type);
 	values[1] = CStringGetTextDatum(item->have_row ? "upsert" : "delete");
-	values[2] = jsonb_of(buf.data);
+	values[2] = JsonbPGetDatum(json_parse(buf.data));
 	nulls[3] = !item->have_row;
 	if (item->have_row)
 	{
 		resetStringInfo(&buf);
 		wire_append_row(&buf, t, item->values, item->nulls);
-		values[3] = jsonb_of(buf.data);
+		values[3] = JsonbPGetDatum(json_parse(buf.data));
 	}
 	nulls[4] = !item->have_stamp;
 	values[4] = TimestampTzGetDatum(item->stamp.time);

@@ -15,7 +15,8 @@
 #include "postgres.h"
 
 #include "errors.h"
-#include "pull.h"
+#include "page.h"
+#include "registry.h"
 
 /* the members of a set are added to another that has room for them */
 static void

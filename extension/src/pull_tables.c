@@ -15,6 +15,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "keymap.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "utils/array.h"
@@ -23,69 +24,9 @@
 
 #include "compat.h"
 #include "plans.h"
-#include "pull.h"
+#include "parts.h"
+#include "rows.h"
 #include "wire.h"
-
-/* "t.a, t.b": the synced columns */
-char *
-pull_columns(TrackedTable *t)
-{
-	StringInfoData s;
-	int			i;
-
-	initStringInfo(&s);
-	for (i = 0; i < t->ncolumns; i++)
-		if (column_is_synced(&t->columns[i]))
-			appendStringInfo(&s, "%st.%s", s.len ? ", " : "",
-							 quote_identifier(t->columns[i].name));
-	return s.data;
-}
-
-void
-pull_set_row(PullItem *item, HeapTuple tuple, TupleDesc desc, int first)
-{
-	TrackedTable *t = item->table->t;
-	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
-	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
-	int			i,
-				n = first - 1;
-
-	item->values = palloc0(sizeof(Datum) * t->ncolumns);
-	item->nulls = palloc(sizeof(bool) * t->ncolumns);
-	memset(item->nulls, true, sizeof(bool) * t->ncolumns);
-	heap_deform_tuple(tuple, desc, values, nulls);
-	for (i = 0; i < t->ncolumns; i++)
-		if (column_is_synced(&t->columns[i]))
-		{
-			item->values[i] = values[n];
-			item->nulls[i] = nulls[n];
-			n++;
-		}
-	item->have_row = true;
-	pfree(values);
-	pfree(nulls);
-}
-
-/* the key of a tuple of pull_columns(), as text */
-static char *
-tuple_key(TrackedTable *t, HeapTuple tuple, TupleDesc desc)
-{
-	Datum		values[INDEX_MAX_KEYS];
-	int			i,
-				k;
-
-	for (k = 0; k < t->nkeys; k++)
-	{
-		int			n = 0;
-		bool		isnull;
-
-		for (i = 0; i < t->keys[k]; i++)
-			if (column_is_synced(&t->columns[i]))
-				n++;
-		values[k] = heap_getattr(tuple, n, desc, &isnull);
-	}
-	return wire_key_text(t, values);
-}
 
 static void
 execute(SPIPlanPtr plan, Datum *values)
@@ -95,148 +36,6 @@ execute(SPIPlanPtr plan, Datum *values)
 	if (code != SPI_OK_SELECT)
 		elog(ERROR, "unexpected result %s", SPI_result_code_string(code));
 }
-
-/* ---------- rows by key ---------- */
-
-/*
- * The keys of some items as one typed array for each key column, from
- * args[first] on.
- */
-static void
-key_arrays(TrackedTable *t, List *items, Datum *args)
-{
-	int			n = list_length(items);
-	Datum	  **columns = palloc(sizeof(Datum *) * t->nkeys);
-	Datum		values[INDEX_MAX_KEYS];
-	ListCell   *lc;
-	int			row = 0;
-	int			k;
-
-	for (k = 0; k < t->nkeys; k++)
-		columns[k] = palloc(sizeof(Datum) * n);
-	foreach(lc, items)
-	{
-		wire_key_values(t, ((PullItem *) lfirst(lc))->key, values);
-		for (k = 0; k < t->nkeys; k++)
-			columns[k][row] = values[k];
-		row++;
-	}
-	for (k = 0; k < t->nkeys; k++)
-	{
-		Oid			type = tracked_column(t, t->keys[k])->base_type;
-		int16		length;
-		bool		byval;
-		char		align;
-
-		get_typlenbyvalalign(type, &length, &byval, &align);
-		args[k] = PointerGetDatum(construct_array(columns[k], n, type, length,
-												  byval, align));
-	}
-}
-
-/*
- * SELECT the rows of these keys.  Whether they are in the caller's scopes is
- * for the caller to see: a condition on the scope would have the planner
- * consider its index, and read all of a scope for a few keys.
- */
-static void
-select_by_key(TrackedTable *t, List *items)
-{
-	Oid			types[INDEX_MAX_KEYS];
-	Datum		args[INDEX_MAX_KEYS];
-	SPIPlanPtr	plan = plans_find(t, "by key");
-	int			k;
-
-	key_arrays(t, items, args);
-	if (plan == NULL)
-	{
-		StringInfoData sql;
-
-		for (k = 0; k < t->nkeys; k++)
-			types[k] = get_array_type(tracked_column(t, t->keys[k])->base_type);
-		initStringInfo(&sql);
-		appendStringInfo(&sql, "SELECT %s FROM ", pull_columns(t));
-		if (t->nkeys == 1)
-			appendStringInfo(&sql, "%s t WHERE t.%s %s ANY ($1)", t->sql_name,
-							 quote_identifier(tracked_column(t, t->keys[0])->name),
-							 t->key_equal[0]);
-		else
-		{
-			appendStringInfoString(&sql, "ROWS FROM (");
-			for (k = 0; k < t->nkeys; k++)
-				appendStringInfo(&sql, "%spg_catalog.unnest($%d)", k ? ", " : "", k + 1);
-			appendStringInfoString(&sql, ") k(");
-			for (k = 0; k < t->nkeys; k++)
-				appendStringInfo(&sql, "%sk%d", k ? ", " : "", k);
-			appendStringInfo(&sql, ") JOIN %s t ON ", t->sql_name);
-			for (k = 0; k < t->nkeys; k++)
-				appendStringInfo(&sql, "%st.%s %s k.k%d", k ? " AND " : "",
-								 quote_identifier(tracked_column(t, t->keys[k])->name),
-								 t->key_equal[k], k);
-		}
-		plan = plans_of_table(t, "by key", sql.data, t->nkeys, types);
-	}
-	plans_settle(plan);
-	execute(plan, args);
-}
-
-/* is the item's row in the caller's scopes?  If not, it is none for them. */
-static bool
-row_is_allowed(PullTable *table, PullItem *item)
-{
-	TrackedTable *t = table->t;
-	int			i;
-
-	if (t->shared)
-		return true;
-	i = t->scope - 1;
-	return !item->nulls[i] &&
-		(table->scopes.any ||
-		 access_has_text(&table->scopes,
-						 wire_scope_text(t, item->values[i])));
-}
-
-/*
- * Give each item from the log its row as it stands now.  One that has none in
- * the caller's scopes stays a deletion.
- */
-void
-pull_fetch_rows(Pull *pull)
-{
-	ListCell   *lt,
-			   *li;
-
-	foreach(lt, pull->tables)
-	{
-		PullTable  *table = lfirst(lt);
-		List	   *items = NIL;
-		uint64		i;
-
-		foreach(li, pull->items)
-		{
-			PullItem   *item = lfirst(li);
-
-			if (item->table == table && !item->have_row)
-				items = lappend(items, item);
-		}
-		if (items == NIL || (!table->scopes.any && table->scopes.n == 0))
-			continue;
-		select_by_key(table->t, items);
-		for (i = 0; i < SPI_processed; i++)
-		{
-			HeapTuple	tuple = SPI_tuptable->vals[i];
-			PullItem   *item = keymap_get(table->seen,
-										  tuple_key(table->t, tuple, SPI_tuptable->tupdesc));
-
-			if (item == NULL)
-				continue;
-			pull_set_row(item, tuple, SPI_tuptable->tupdesc, 1);
-			item->have_row = row_is_allowed(table, item);
-		}
-	}
-}
-
-/* ---------- rows in key order ---------- */
 
 /* "after this key", of parameters from $first on */
 static void
@@ -313,7 +112,7 @@ select_in_order(PullTable *table, int scope, const char *after, int limit)
 		StringInfoData sql;
 
 		initStringInfo(&sql);
-		appendStringInfo(&sql, "SELECT %s FROM %s t WHERE true", pull_columns(t), t->sql_name);
+		appendStringInfo(&sql, "SELECT %s FROM %s t WHERE true", rows_columns(t), t->sql_name);
 		if (scope >= 0)
 			appendStringInfo(&sql, " AND t.%s OPERATOR(pg_catalog.=) $2",
 							 quote_identifier(tracked_column(t, t->scope)->name));
@@ -358,7 +157,7 @@ read_scope(Pull *pull, PullTable *table, int scope)
 		rows = SPI_tuptable;
 		for (i = 0; i < n; i++)
 		{
-			char	   *key = tuple_key(table->t, rows->vals[i], rows->tupdesc);
+			char	   *key = rows_tuple_key(table->t, rows->vals[i], rows->tupdesc);
 			PullItem   *item = NULL;
 
 			if (keymap_get(table->seen, key) == NULL)
@@ -366,7 +165,7 @@ read_scope(Pull *pull, PullTable *table, int scope)
 				if (pull_is_full(pull))
 					return false;
 				item = pull_add(pull, table, key);
-				pull_set_row(item, rows->vals[i], rows->tupdesc, 1);
+				rows_set(item, rows->vals[i], rows->tupdesc, 1);
 			}
 			state->key = MemoryContextStrdup(pull->context, key);
 			if (item)

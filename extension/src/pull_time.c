@@ -14,8 +14,9 @@
 
 #include "changelog.h"
 #include "errors.h"
-#include "pg_tide.h"
-#include "pull.h"
+#include "keymap.h"
+#include "settings.h"
+#include "parts.h"
 #include "records.h"
 #include "retention.h"
 

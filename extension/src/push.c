@@ -15,6 +15,7 @@
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "funcapi.h"
+#include "json.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "storage/lock.h"
@@ -29,7 +30,8 @@
 #include "errors.h"
 #include "generation.h"
 #include "history.h"
-#include "pg_tide.h"
+#include "timeline.h"
+#include "settings.h"
 #include "retention.h"
 #include "units.h"
 #include "wire.h"
@@ -268,7 +270,7 @@ run_push(Push *push)
 static void
 open_push(Push *push, ArrayType *scopes, char *client_id)
 {
-	history_require_primary();
+	timeline_require_primary();
 	SPI_connect();
 	push->context = CurrentMemoryContext;
 	access_resolve(scopes, &push->access);

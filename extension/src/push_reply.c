@@ -15,7 +15,8 @@
 
 #include "compat.h"
 #include "change.h"
-#include "pull.h"
+#include "keymap.h"
+#include "rows.h"
 #include "wire.h"
 
 const char *
@@ -47,20 +48,18 @@ verdict_name(Verdict verdict)
 void
 push_read_entities(Push *push)
 {
-	Pull		pull = {0};
+	MemoryContext old = MemoryContextSwitchTo(push->context);
+	List	   *tables = NIL;
+	List	   *items = NIL;
 	ListCell   *lc;
 
-	pull.context = push->context;
 	foreach(lc, push->tables)
 	{
 		PushTable  *table = lfirst(lc);
-		PullTable  *read = palloc0(sizeof(PullTable));
+		PullTable  *read = rows_table(table->t, &table->scopes);
 		int			i;
 
-		read->t = table->t;
-		read->scopes = table->scopes;
-		read->seen = keymap_new(push->context, 64);
-		pull.tables = lappend(pull.tables, read);
+		tables = lappend(tables, read);
 		for (i = 0; i < push->nchanges; i++)
 		{
 			Change	   *c = &push->changes[i];
@@ -70,15 +69,20 @@ push_read_entities(Push *push)
 				continue;
 			c->entity = keymap_get(read->seen, c->key_text);
 			if (c->entity == NULL)
-				c->entity = pull_add(&pull, read, c->key_text);
+			{
+				c->entity = rows_ask(read, c->key_text);
+				items = lappend(items, c->entity);
+			}
 		}
 	}
-	if (pull.items == NIL)
-		return;
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	pull_fetch_rows(&pull);
-	PopActiveSnapshot();
+	if (items != NIL)
+	{
+		CommandCounterIncrement();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		rows_fetch(tables, items);
+		PopActiveSnapshot();
+	}
+	MemoryContextSwitchTo(old);
 }
 
 /* of a row that is not there: its key, and when it was deleted */

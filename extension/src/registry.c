@@ -38,13 +38,12 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
-#include "decide.h"
 #include "errors.h"
-#include "pg_tide.h"
+#include "load.h"
+#include "settings.h"
 #include "plans.h"
 #include "registry.h"
 #include "scope_path.h"
-#include "wire.h"
 
 #define MAX_SUSPECTS 64
 

@@ -36,36 +36,12 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "clocks.h"
+#include "catalog.h"
 #include "compat.h"
-#include "decide.h"
-#include "pg_tide.h"
+#include "load.h"
+#include "settings.h"
 #include "registry.h"
 #include "scope_path.h"
-#include "wire.h"
-
-/* "athlete_id" is "athleteId"; leading and doubled underscores stay */
-char *
-registry_camel(const char *name)
-{
-	char	   *result = palloc(strlen(name) + 1);
-	char	   *to = result;
-	const char *p;
-
-	for (p = name; *p; p++)
-	{
-		if (*p == '_' && p > name && p[-1] != '_' &&
-			((p[1] >= 'a' && p[1] <= 'z') || (p[1] >= '0' && p[1] <= '9')))
-		{
-			p++;
-			*to++ = (*p >= 'a' && *p <= 'z') ? *p - 'a' + 'A' : *p;
-		}
-		else
-			*to++ = *p;
-	}
-	*to = '\0';
-	return result;
-}
 
 /* types whose text form no setting changes */
 static bool
@@ -90,6 +66,44 @@ is_plain_type(Oid type)
 	}
 }
 
+/* how values of a type are written, looking through domains */
+static WireKind
+wire_kind(Oid type)
+{
+	Oid			base = getBaseType(type);
+
+	switch (base)
+	{
+		case BOOLOID:
+			return WIRE_BOOL;
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+		case NUMERICOID:
+			return WIRE_NUMBER;
+		case TIMESTAMPTZOID:
+			return WIRE_TIMESTAMPTZ;
+		case TIMESTAMPOID:
+			return WIRE_TIMESTAMP;
+		case DATEOID:
+			return WIRE_DATE;
+		case JSONOID:
+		case JSONBOID:
+			return WIRE_JSON;
+		default:
+			if (OidIsValid(get_element_type(base)) || type_is_rowtype(base))
+				return WIRE_OTHER;
+
+			/*
+			 * Also where the type has a cast to json, as hstore does: there
+			 * is none back, and a cast is user code.
+			 */
+			return WIRE_TEXT;
+	}
+}
+
 static void
 load_columns(TrackedTable *t, TupleDesc desc)
 {
@@ -109,7 +123,7 @@ load_columns(TrackedTable *t, TupleDesc desc)
 		if (c->dropped)
 			continue;
 		c->name = pstrdup(NameStr(att->attname));
-		c->wire = t->camel ? registry_camel(c->name) : c->name;
+		c->wire = t->camel ? camel_case(c->name) : c->name;
 		c->type = att->atttypid;
 		c->typmod = att->atttypmod;
 		c->base_type = getBaseType(att->atttypid);
@@ -126,24 +140,6 @@ load_columns(TrackedTable *t, TupleDesc desc)
 	}
 }
 
-/* "OPERATOR(schema.=)": what search_path finds must not matter */
-char *
-registry_operator_text(Oid oper)
-{
-	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(oper));
-	Form_pg_operator form;
-	char	   *result;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for operator %u", oper);
-	form = (Form_pg_operator) GETSTRUCT(tuple);
-	result = psprintf("OPERATOR(%s.%s)",
-					  quote_identifier(get_namespace_name(form->oprnamespace)),
-					  NameStr(form->oprname));
-	ReleaseSysCache(tuple);
-	return result;
-}
-
 static char *
 key_operator(Oid opfamily, Oid type, int strategy)
 {
@@ -152,7 +148,7 @@ key_operator(Oid opfamily, Oid type, int strategy)
 	if (!OidIsValid(oper))
 		elog(ERROR, "no operator of strategy %d for type %u in family %u",
 			 strategy, type, opfamily);
-	return registry_operator_text(oper);
+	return operator_text(oper);
 }
 
 /* false if there is no usable primary key */
@@ -209,7 +205,7 @@ set_broken(TrackedTable *t, char *why)
 static AttrNumber
 named_column(TrackedTable *t, const char *setting, const char *name)
 {
-	TrackedColumn *c = registry_column_by_name(t, name);
+	TrackedColumn *c = tracked_column_by_name(t, name);
 
 	if (c)
 		return c->attnum;
@@ -254,7 +250,7 @@ load_policy(TrackedTable *t, const char *value)
 static void
 load_clocks(TrackedTable *t)
 {
-	TrackedColumn *c = registry_column_by_name(t, CLOCKS_COLUMN);
+	TrackedColumn *c = tracked_column_by_name(t, CLOCKS_COLUMN);
 
 	if (c && c->type == JSONBOID && !c->generated)
 	{
@@ -392,37 +388,6 @@ root_of_trigger(Oid trigger)
 	}
 }
 
-/* is there an index of all rows that begins with this column? */
-bool
-registry_has_index_on(Relation rel, AttrNumber attnum)
-{
-	ListCell   *lc;
-	bool		found = false;
-
-	foreach(lc, RelationGetIndexList(rel))
-	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-
-		if (index->rd_index->indkey.values[0] == attnum &&
-			index->rd_index->indisvalid && RelationGetIndexPredicate(index) == NIL)
-			found = true;
-		index_close(index, AccessShareLock);
-	}
-	return found;
-}
-
-/* does it inherit from a table, or another, not its partition, from it? */
-bool
-registry_is_inherited(Relation rel)
-{
-	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
-		return rel->rd_rel->relispartition;
-	/* relhassubclass stays when the last child is gone */
-	return has_superclass(RelationGetRelid(rel)) ||
-		(rel->rd_rel->relhassubclass &&
-		 find_inheritance_children(RelationGetRelid(rel), NoLock) != NIL);
-}
-
 static Trigger *
 find_stamp_trigger(Relation rel, Oid function)
 {
@@ -494,7 +459,7 @@ load_path(TrackedTable *t)
 static void
 check_fit(TrackedTable *t, Relation rel)
 {
-	if (rel->rd_rel->relispartition || registry_is_inherited(rel) ||
+	if (rel->rd_rel->relispartition || relation_is_inherited(rel) ||
 		rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
 		set_broken(t, pstrdup("it has become a partition, part of an inheritance tree, or unlogged"));
 	if (!t->broken && t->nkeys_tracked != t->nkeys)
@@ -602,27 +567,4 @@ registry_load_partition(Relation rel, Relation root, Oid stamp_function,
 {
 	return load(rel, find_stamp_trigger(root, stamp_function),
 				RelationGetRelid(root), parent);
-}
-
-TrackedColumn *
-registry_column_by_name(TrackedTable *t, const char *name)
-{
-	int			i;
-
-	for (i = 0; i < t->ncolumns; i++)
-		if (!t->columns[i].dropped && strcmp(t->columns[i].name, name) == 0)
-			return &t->columns[i];
-	return NULL;
-}
-
-TrackedColumn *
-registry_column_by_wire(TrackedTable *t, const char *name)
-{
-	int			i;
-
-	for (i = 0; i < t->ncolumns; i++)
-		if (column_is_synced(&t->columns[i]) &&
-			strcmp(t->columns[i].wire, name) == 0)
-			return &t->columns[i];
-	return NULL;
 }

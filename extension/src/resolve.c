@@ -20,6 +20,7 @@
 
 #include "change.h"
 #include "errors.h"
+#include "json.h"
 #include "plans.h"
 #include "wire.h"
 

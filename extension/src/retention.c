@@ -23,7 +23,8 @@
 #include "compat.h"
 #include "generation.h"
 #include "history.h"
-#include "pg_tide.h"
+#include "timeline.h"
+#include "settings.h"
 #include "retention.h"
 
 PG_FUNCTION_INFO_V1(tide_prune);
@@ -77,7 +78,7 @@ prune(TimestampTz time, TimestampTz now, int max_statements)
 	int64		removed = 0;
 	int			i;
 
-	history_require_primary();
+	timeline_require_primary();
 	if (!lock_pruning())
 	{
 		ereport(NOTICE, (errmsg("another session is pruning")));

@@ -18,7 +18,7 @@
 
 #include "compat.h"
 #include "access.h"
-#include "pg_tide.h"
+#include "settings.h"
 #include "registry.h"
 
 PG_FUNCTION_INFO_V1(tide_schema);

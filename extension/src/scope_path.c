@@ -24,8 +24,8 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "catalog.h"
 #include "compat.h"
-#include "registry.h"
 #include "scope_path.h"
 
 static char **
@@ -71,7 +71,7 @@ load_step(PathStep *step, HeapTuple tuple)
 		step->to[i] = to[i];
 		step->from_types[i] = get_atttype(con->conrelid, from[i]);
 		step->to_types[i] = getBaseType(get_atttype(con->confrelid, to[i]));
-		step->equal[i] = registry_operator_text(equal[i]);
+		step->equal[i] = operator_text(equal[i]);
 	}
 	step->from_names = column_names(con->conrelid, from, n);
 	step->to_names = column_names(con->confrelid, to, n);

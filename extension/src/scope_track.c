@@ -21,6 +21,7 @@
 #include "commands/defrem.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "catalog.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -29,7 +30,7 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
-#include "pg_tide.h"
+#include "settings.h"
 #include "registry.h"
 #include "scope_path.h"
 #include "scope_track.h"
@@ -144,7 +145,7 @@ scope_track_settle(Relation rel, TrackOptions *o)
 				 errhint("Name columns of foreign keys, from \"%s\" on, and at the end the column that says whose row it is: 'plan_id.user_id'.",
 						 RelationGetRelationName(rel))));
 	o->scope = o->scope_column ? o->scope_column : pstrdup(DEFAULT_SCOPE_COLUMN);
-	att = trackable_column(rel, o->scope);
+	att = relation_column(rel, o->scope);
 	if (att)
 		check_existing_column(rel, o, att);
 	else
@@ -174,7 +175,7 @@ scope_track_lock(TrackOptions *o)
 		if (!tide_owns_table(RelationGetRelid(rel)))
 			aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE,
 						   RelationGetRelationName(rel));
-		if (registry_is_inherited(rel))
+		if (relation_is_inherited(rel))
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("scope \"%s\" cannot go through \"%s\": it is part of an inheritance tree",
@@ -193,7 +194,7 @@ notice_index(Relation rel, AttrNumber *columns, int n)
 	initStringInfo(&names);
 	for (i = 0; i < n; i++)
 	{
-		if (registry_has_index_on(rel, columns[i]))
+		if (relation_has_index_on(rel, columns[i]))
 			return;
 		appendStringInfo(&names, "%s%s", i ? ", " : "",
 						 quote_identifier(get_attname(RelationGetRelid(rel), columns[i], false)));

@@ -38,7 +38,8 @@
 #include "utils/tuplestore.h"
 
 #include "compat.h"
-#include "pg_tide.h"
+#include "settings.h"
+#include "plan.h"
 #include "plans.h"
 #include "registry.h"
 #include "scope_path.h"

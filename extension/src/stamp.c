@@ -14,7 +14,7 @@
 #include "utils/builtins.h"
 
 #include "compat.h"
-#include "pg_tide.h"
+#include "settings.h"
 #include "stamp.h"
 
 /*

@@ -23,7 +23,8 @@
 #include "capture.h"
 #include "clocks.h"
 #include "decide.h"
-#include "pg_tide.h"
+#include "settings.h"
+#include "registry.h"
 #include "stamp.h"
 
 PushWrite  *push_write = NULL;
@@ -263,7 +264,7 @@ columns_here(TrackedTable *t, Bitmapset *columns)
 	root = registry_lookup(t->root);
 	while ((att = bms_next_member(columns, att)) >= 0)
 	{
-		TrackedColumn *c = registry_column_by_name(t, tracked_column(root, att)->name);
+		TrackedColumn *c = tracked_column_by_name(t, tracked_column(root, att)->name);
 
 		if (c)
 			result = bms_add_member(result, c->attnum);

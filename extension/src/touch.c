@@ -16,7 +16,10 @@
 #include "changelog.h"
 #include "errors.h"
 #include "history.h"
-#include "pull.h"
+#include "keymap.h"
+#include "timeline.h"
+#include "registry.h"
+#include "rows.h"
 #include "wire.h"
 
 PG_FUNCTION_INFO_V1(tide_touch);
@@ -59,9 +62,11 @@ read_key(TrackedTable *t, JsonbValue *v)
 	return wire_key_text(t, key);
 }
 
-static void
-add_keys(Pull *pull, PullTable *table, Jsonb *keys)
+/* ask for the rows of these keys */
+static List *
+ask_for_keys(PullTable *table, Jsonb *keys)
 {
+	List	   *items = NIL;
 	JsonbIterator *it = JsonbIteratorInit(&keys->root);
 	JsonbValue	v;
 	JsonbIteratorToken token;
@@ -73,14 +78,15 @@ add_keys(Pull *pull, PullTable *table, Jsonb *keys)
 			char	   *key = read_key(table->t, &v);
 
 			if (keymap_get(table->seen, key) == NULL)
-				pull_add(pull, table, key);
+				items = lappend(items, rows_ask(table, key));
 		}
 	wire_end(level);
+	return items;
 }
 
 /* entries for the rows that are there, scope by scope */
 static int64
-append_entries(Pull *pull, PullTable *table)
+append_entries(PullTable *table, List *items)
 {
 	TrackedTable *t = table->t;
 	KeyMap	   *scopes = keymap_new(CurrentMemoryContext, 16);
@@ -88,7 +94,7 @@ append_entries(Pull *pull, PullTable *table)
 	ListCell   *lc;
 	int64		n = 0;
 
-	foreach(lc, pull->items)
+	foreach(lc, items)
 	{
 		PullItem   *item = lfirst(lc);
 		char	   *scope;
@@ -131,25 +137,26 @@ Datum
 tide_touch(PG_FUNCTION_ARGS)
 {
 	Jsonb	   *keys = PG_GETARG_JSONB_P(1);
-	Pull		pull = {0};
-	PullTable  *table = palloc0(sizeof(PullTable));
+	Access		access;
+	TrackedTable *t;
+	TableScopes scopes;
+	PullTable  *table;
+	List	   *items;
 	int64		n;
 
-	history_require_primary();
+	timeline_require_primary();
 	if (!JB_ROOT_IS_ARRAY(keys) || JB_ROOT_IS_SCALAR(keys))
 		bad_keys();
 	SPI_connect();
-	pull.context = CurrentMemoryContext;
-	access_resolve(NULL, &pull.access);
-	table->t = registry_lock(PG_GETARG_OID(0), AccessShareLock);
-	table->seen = keymap_new(CurrentMemoryContext, 64);
-	access_table_scopes(&pull.access, table->t, &table->scopes);
-	pull.tables = list_make1(table);
-	add_keys(&pull, table, keys);
+	access_resolve(NULL, &access);
+	t = registry_lock(PG_GETARG_OID(0), AccessShareLock);
+	access_table_scopes(&access, t, &scopes);
+	table = rows_table(t, &scopes);
+	items = ask_for_keys(table, keys);
 	PushActiveSnapshot(GetTransactionSnapshot());
-	pull_fetch_rows(&pull);
+	rows_fetch(list_make1(table), items);
 	PopActiveSnapshot();
-	n = append_entries(&pull, table);
+	n = append_entries(table, items);
 	SPI_finish();
 	PG_RETURN_INT64(n);
 }

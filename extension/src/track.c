@@ -21,6 +21,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "catalog.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "parser/parse_func.h"
@@ -38,7 +39,7 @@
 #include "records.h"
 #include "decide.h"
 #include "partitions.h"
-#include "pg_tide.h"
+#include "settings.h"
 #include "registry.h"
 #include "scope_track.h"
 #include "trackable.h"
@@ -266,8 +267,8 @@ notice_missing_index(Relation rel, TrackOptions *o, List *keys)
 	ListCell   *lc;
 
 	if (o->shared ||
-		(trackable_column(rel, o->scope) &&
-		 registry_has_index_on(rel, trackable_column(rel, o->scope)->attnum)))
+		(relation_column(rel, o->scope) &&
+		 relation_has_index_on(rel, relation_column(rel, o->scope)->attnum)))
 		return;
 	initStringInfo(&columns);
 	appendStringInfoString(&columns, quote_identifier(o->scope));
@@ -366,6 +367,8 @@ tide_track(PG_FUNCTION_ARGS)
 	if (o.entity_type == NULL)
 		o.entity_type = pstrdup(RelationGetRelationName(rel));
 	keys = trackable_check_key(rel);
+	if (o.scope && !o.shared && strchr(o.scope, '.') && relation_column(rel, o.scope) == NULL)
+		scope_track_settle(rel, &o);
 	trackable_check_scope(rel, &o);
 	trackable_settle_columns(rel, &o);
 	trackable_check_settings(rel, &o, keys);

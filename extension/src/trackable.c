@@ -20,6 +20,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "catalog.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -32,18 +33,10 @@
 
 #include "clocks.h"
 #include "compat.h"
-#include "pg_tide.h"
+#include "settings.h"
 #include "registry.h"
-#include "scope_track.h"
+#include "scope_path.h"
 #include "trackable.h"
-
-/* qualified and quoted */
-char *
-relation_sql(Relation rel)
-{
-	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-									  RelationGetRelationName(rel));
-}
 
 /* ---------- the table ---------- */
 
@@ -125,7 +118,7 @@ trackable_check_relation(Relation rel)
 	if (strcmp(get_namespace_name(RelationGetNamespace(rel)), TIDE_SCHEMA) == 0)
 		refuse(rel, ERRCODE_WRONG_OBJECT_TYPE, "it is pg_tide's own",
 			   "Track a table of your own.");
-	if (registry_is_inherited(rel))
+	if (relation_is_inherited(rel))
 		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
 			   "it inherits from a table, or another inherits from it",
 			   "Rows of inheritance children would be missed; use a table without inheritance.");
@@ -200,22 +193,6 @@ trackable_check_key(Relation rel)
 
 /* ---------- columns ---------- */
 
-Form_pg_attribute
-trackable_column(Relation rel, const char *name)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-	int			i;
-
-	for (i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		if (!att->attisdropped && strcmp(NameStr(att->attname), name) == 0)
-			return att;
-	}
-	return NULL;
-}
-
 /*
  * The column of a setting: the one named, else the first of two usual names
  * that the table has, else one to add.
@@ -230,13 +207,13 @@ settle_column(Relation rel, TrackOptions *o, const char *setting, char *named,
 		return NULL;
 	if (named == NULL)
 	{
-		if (trackable_column(rel, camel))
+		if (relation_column(rel, camel))
 			return pstrdup(camel);
-		if (trackable_column(rel, snake))
+		if (relation_column(rel, snake))
 			return pstrdup(snake);
 		named = pstrdup(o->camel ? snake : camel);
 	}
-	if (trackable_column(rel, named))
+	if (relation_column(rel, named))
 		return named;
 
 	clause = psprintf("ADD COLUMN %s %s", quote_identifier(named), type);
@@ -259,7 +236,7 @@ check_column_type(Relation rel, const char *setting, const char *name,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("column \"%s\" of table \"%s\" cannot be its %s: it is of type %s",
 						name, RelationGetRelationName(rel), setting,
-						format_type_be(trackable_column(rel, name)->atttypid)),
+						format_type_be(relation_column(rel, name)->atttypid)),
 				 errhint("It has to be %s.", wanted)));
 }
 
@@ -281,29 +258,29 @@ trackable_settle_columns(Relation rel, TrackOptions *o)
 	{
 		(void) settle_column(rel, o, "the stamps of its columns", pstrdup(CLOCKS_COLUMN),
 							 NULL, NULL, "pg_catalog.jsonb");
-		if ((att = trackable_column(rel, CLOCKS_COLUMN)) != NULL)
+		if ((att = relation_column(rel, CLOCKS_COLUMN)) != NULL)
 			check_column_type(rel, "column of columns' stamps", CLOCKS_COLUMN,
 							  att->atttypid == JSONBOID && !att->attnotnull &&
 							  !att->attgenerated,
 							  "jsonb, nullable and not generated");
 	}
 
-	if ((att = trackable_column(rel, o->modified_at)) != NULL)
+	if ((att = relation_column(rel, o->modified_at)) != NULL)
 		check_column_type(rel, "modified_at", o->modified_at,
 						  (att->atttypid == TIMESTAMPTZOID || att->atttypid == TIMESTAMPOID) &&
 						  !att->attgenerated,
 						  "a timestamp with or without time zone that is not generated");
-	if ((att = trackable_column(rel, o->client_id)) != NULL)
+	if ((att = relation_column(rel, o->client_id)) != NULL)
 		check_column_type(rel, "client_id", o->client_id,
 						  (att->atttypid == TEXTOID || att->atttypid == VARCHAROID) &&
 						  !att->attnotnull && !att->attgenerated,
 						  "text or varchar, nullable (NULL is the server) and not generated");
-	if (o->version && (att = trackable_column(rel, o->version)) != NULL)
+	if (o->version && (att = relation_column(rel, o->version)) != NULL)
 		check_column_type(rel, "version", o->version,
 						  (att->atttypid == INT8OID || att->atttypid == INT4OID ||
 						   att->atttypid == INT2OID) && !att->attgenerated,
 						  "an integer that is not generated");
-	if (o->deleted_at && (att = trackable_column(rel, o->deleted_at)) != NULL)
+	if (o->deleted_at && (att = relation_column(rel, o->deleted_at)) != NULL)
 		check_column_type(rel, "deleted_at", o->deleted_at,
 						  (att->atttypid == TIMESTAMPTZOID || att->atttypid == TIMESTAMPOID) &&
 						  !att->attnotnull && !att->attgenerated,
@@ -366,9 +343,8 @@ trackable_check_scope(Relation rel, TrackOptions *o)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("whose rows are those of \"%s\"?", RelationGetRelationName(rel)),
 				 errhint("Name the column that says so, scope => 'user_id', or make them everybody's, shared => true.")));
-	if (o->scope && trackable_column(rel, o->scope) == NULL && strchr(o->scope, '.'))
+	if (o->path)
 	{
-		scope_track_settle(rel, o);
 		check_scope_type(rel, last_column(o->path));
 		return;
 	}
@@ -379,13 +355,13 @@ trackable_check_scope(Relation rel, TrackOptions *o)
 				 errhint("Leave it out, or give a path as scope: 'plan_id.user_id'.")));
 	if (o->shared)
 		return;
-	if (trackable_column(rel, o->scope) == NULL)
+	if (relation_column(rel, o->scope) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("table \"%s\" has no column \"%s\" for scope",
 						RelationGetRelationName(rel), o->scope),
 				 errhint("Name the column that says whose row it is.")));
-	check_scope_type(rel, trackable_column(rel, o->scope));
+	check_scope_type(rel, relation_column(rel, o->scope));
 }
 
 static bool
@@ -410,7 +386,7 @@ check_exclude(Relation rel, TrackOptions *o, List *keys)
 	{
 		char	   *name = lfirst(lc);
 
-		if (trackable_column(rel, name) == NULL)
+		if (relation_column(rel, name) == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
 					 errmsg("table \"%s\" has no column \"%s\" to exclude",
@@ -477,11 +453,11 @@ check_wire_names(Relation rel, TrackOptions *o)
 			char	   *b = NameStr(TupleDescAttr(desc, j)->attname);
 
 			if (!TupleDescAttr(desc, j)->attisdropped && !name_in_list(o->exclude, b) &&
-				strcmp(registry_camel(a), registry_camel(b)) == 0)
+				strcmp(camel_case(a), camel_case(b)) == 0)
 				ereport(ERROR,
 						(errcode(ERRCODE_DUPLICATE_COLUMN),
 						 errmsg("columns \"%s\" and \"%s\" are both \"%s\" on the wire",
-								b, a, registry_camel(a)),
+								b, a, camel_case(a)),
 						 errhint("Exclude one of them, or use naming => 'as_is'.")));
 		}
 	}

@@ -46,8 +46,4 @@ extern void trackable_check_scope(Relation rel, TrackOptions *o);
 extern void trackable_settle_columns(Relation rel, TrackOptions *o);
 extern void trackable_check_settings(Relation rel, TrackOptions *o, List *keys);
 
-/* a column by name, NULL; the relation's qualified and quoted name */
-extern Form_pg_attribute trackable_column(Relation rel, const char *name);
-extern char *relation_sql(Relation rel);
-
 #endif							/* TIDE_TRACKABLE_H */

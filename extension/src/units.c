@@ -28,6 +28,8 @@
 #include "batch.h"
 #include "compat.h"
 #include "errors.h"
+#include "keymap.h"
+#include "registry.h"
 #include "units.h"
 #include "wire.h"
 

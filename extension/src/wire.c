@@ -30,6 +30,7 @@
 #include "utils/memutils.h"
 #include "utils/uuid.h"
 
+#include "settings.h"
 #include "wire.h"
 #include "wire_time.h"
 
@@ -83,7 +84,7 @@ wire_begin_kept(void)
 {
 	int			level = wire_begin();
 
-	if (wire_times_in_ms)
+	if (tide_times_in_ms)
 		set_for_now("pg_tide.times", "iso");
 	return level;
 }
@@ -92,47 +93,6 @@ void
 wire_end(int level)
 {
 	AtEOXact_GUC(true, level);
-}
-
-/*
- * Kinds
- */
-
-WireKind
-wire_kind(Oid type)
-{
-	Oid			base = getBaseType(type);
-
-	switch (base)
-	{
-		case BOOLOID:
-			return WIRE_BOOL;
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-		case FLOAT4OID:
-		case FLOAT8OID:
-		case NUMERICOID:
-			return WIRE_NUMBER;
-		case TIMESTAMPTZOID:
-			return WIRE_TIMESTAMPTZ;
-		case TIMESTAMPOID:
-			return WIRE_TIMESTAMP;
-		case DATEOID:
-			return WIRE_DATE;
-		case JSONOID:
-		case JSONBOID:
-			return WIRE_JSON;
-		default:
-			if (OidIsValid(get_element_type(base)) || type_is_rowtype(base))
-				return WIRE_OTHER;
-
-			/*
-			 * Also where the type has a cast to json, as hstore does: there
-			 * is none back, and a cast is user code.
-			 */
-			return WIRE_TEXT;
-	}
 }
 
 /*

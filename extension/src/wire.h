@@ -25,12 +25,6 @@ extern int	wire_begin(void);
 extern int	wire_begin_kept(void);
 extern void wire_end(int level);
 
-/* "pg_tide.times": true when times go out as Unix milliseconds */
-extern bool wire_times_in_ms;
-
-/* which WireKind a type has, looking through domains */
-extern WireKind wire_kind(Oid type);
-
 /* a JSON object of the synced columns; values[] and nulls[] are by attnum - 1 */
 extern void wire_append_row(StringInfo buf, TrackedTable *t,
 							Datum *values, bool *nulls);
@@ -41,7 +35,7 @@ extern void wire_append_value(StringInfo buf, TrackedTable *t,
 extern void wire_append_key_members(StringInfo buf, TrackedTable *t,
 									Datum *values);
 
-/* as wire_times_in_ms says; the second one drops what is below a millisecond */
+/* as "pg_tide.times" says; the second one drops what is below a millisecond */
 extern void wire_append_time(StringInfo buf, TimestampTz time);
 extern void wire_append_time_ms_floor(StringInfo buf, TimestampTz time);
 

@@ -27,6 +27,7 @@
 #include "utils/typcache.h"
 
 #include "compat.h"
+#include "json.h"
 #include "wire.h"
 #include "wire_time.h"
 
@@ -34,18 +35,6 @@
 #define MIN_MS_DIGITS 9
 
 static char *value_text(JsonbValue *v, Oid type, bool utc);
-
-/*
- * JSON
- */
-
-static char *
-json_text(JsonbValue *v)
-{
-	Jsonb	   *jsonb = JsonbValueToJsonb(v);
-
-	return JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
-}
 
 static char *
 number_text(JsonbValue *v)

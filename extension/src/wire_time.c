@@ -21,6 +21,7 @@
 #include "utils/numeric.h"
 
 #include "errors.h"
+#include "settings.h"
 #include "wire.h"
 #include "wire_time.h"
 
@@ -28,8 +29,6 @@
 #define EPOCH_MS INT64CONST(946684800000)
 
 #define ERROR_TEXT_MAX 64
-
-bool		wire_times_in_ms = false;
 
 /*
  * Writing
@@ -104,7 +103,7 @@ wire_append_time(StringInfo buf, TimestampTz time)
 		appendStringInfoString(buf, "\"-infinity\"");
 	else if (TIMESTAMP_IS_NOEND(time))
 		appendStringInfoString(buf, "\"infinity\"");
-	else if (wire_times_in_ms)
+	else if (tide_times_in_ms)
 		buf->len += pg_lltoa(time_to_ms(time), buf->data + buf->len);
 	else
 	{

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
- * pg_tide.h
+ * settings.h
  *	  Settings, and the names that the install script and C share.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef PG_TIDE_H
-#define PG_TIDE_H
+#ifndef TIDE_SETTINGS_H
+#define TIDE_SETTINGS_H
 
 #include "postgres.h"
 #include "fmgr.h"
@@ -41,7 +41,13 @@ extern char *tide_scopes_function;
 /* "pg_tide.retention", in minutes */
 extern int	tide_retention;
 
+/* "pg_tide.times": times go out as Unix milliseconds */
+extern bool tide_times_in_ms;
+
+/* called once, when the library is loaded */
+extern void settings_define(void);
+
 /* an argument of type text, palloc'd; NULL for SQL's NULL */
 extern char *tide_text_argument(FunctionCallInfo fcinfo, int n);
 
-#endif							/* PG_TIDE_H */
+#endif							/* TIDE_SETTINGS_H */
