@@ -9,10 +9,10 @@
 
 #include "fmgr.h"
 
-#include "capture.h"
-#include "partitions.h"
-#include "registry.h"
-#include "settings.h"
+#include "capture/capture.h"
+#include "table/registry.h"
+#include "track/partitions.h"
+#include "util/settings.h"
 
 PG_MODULE_MAGIC;
 
