@@ -291,7 +291,7 @@ client_open(int socket, const Address *peer)
 	const Settings *settings = settings_acquire();
 	Client	   *client = calloc(1, sizeof(Client));
 	Address		site = address_site(*peer);
-	char		name[PEER_TEXT_SIZE];
+	char		name[ADDRESS_TEXT_SIZE];
 	Failure		failure;
 
 	if (client == NULL)

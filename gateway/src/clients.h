@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "errors.h"
-#include "peer.h"
+#include "failure.h"
+#include "address.h"
 #include "settings.h"
 
 /* One connection.  Its fields are clients.c's own. */

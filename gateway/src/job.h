@@ -16,8 +16,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "errors.h"
-#include "token.h"
+#include "failure.h"
 
 typedef enum JobKind
 {

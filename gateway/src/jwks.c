@@ -195,11 +195,11 @@ take_set(const KeyFile *file, const cJSON *set, KeySet *keys,
 					  "reason", reason, NULL);
 			continue;
 		}
-		if (!keys_add(keys, &key))
+		if (!keyset_add(keys, &key))
 		{
 			snprintf(problem, problem_size,
 					 "\"%s\" has too many keys; all together may be %d",
-					 file->path, KEYS_MOST);
+					 file->path, KEYSET_MOST);
 			return false;
 		}
 		good++;

@@ -106,7 +106,7 @@ keyfile_take_secret(const KeyFile *file, KeySet *keys,
 		return false;
 	}
 	reason = key_from_secret(&key, file->bytes, length);
-	if (reason == NULL && keys_add(keys, &key))
+	if (reason == NULL && keyset_add(keys, &key))
 		return true;
 	snprintf(problem, problem_size, "the secret in \"%s\": %s", file->path,
 			 reason ? reason : "there are too many keys");
@@ -213,7 +213,7 @@ keyfile_take_pem(const KeyFile *file, KeySet *keys,
 	{
 		count++;
 		reason = take_block(&key, name, data, length);
-		if (reason == NULL && !keys_add(keys, &key))
+		if (reason == NULL && !keyset_add(keys, &key))
 			reason = "there are too many keys";
 		OPENSSL_free(name);
 		OPENSSL_free(header);

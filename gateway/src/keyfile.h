@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "keys.h"
+#include "keyset.h"
 
 /* The bytes of a file; a NUL follows them. */
 typedef struct KeyFile

@@ -1,18 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * keys.c
- *	  The keys that tokens are checked with: the set in force, and its files.
+ *	  The files that keys are read from, and the set of keys in force.
  *
- * A set never changes once it is published; a check keeps the one it began
- * with.  keys_tick looks every second whether a file is another one or was
- * written, and reads all of them again.  What cannot be read leaves the old
- * set in force, with an error in the log: whoever replaces a key by a broken
- * file must not lock everybody out.
+ * A check of a token keeps the set it began with, whatever is published
+ * meanwhile.  keys_tick looks every second whether a file was replaced or
+ * written to, and then reads all of them again.  If one cannot be read, the
+ * old set stays in force and the log has an error: whoever replaces a key by
+ * a broken file must not lock everybody out.
  *
  *-------------------------------------------------------------------------
  */
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,10 +25,10 @@
 
 #define TICK	CLOCK_SECOND
 
-typedef bool (*TakeFile) (const KeyFile *file, KeySet *keys,
+typedef bool (*TakeFile) (const KeyFile *file, KeySet *set,
 						  char *problem, size_t problem_size);
 
-/* What tells that a file has changed; all zero: it cannot be had. */
+/* What shows that a file has changed; all zero: there is no such file. */
 typedef struct Stamp
 {
 	dev_t		device;
@@ -43,21 +42,18 @@ typedef struct Source
 {
 	char	   *path;
 	TakeFile	take;
-	Stamp		stamp;			/* from before it was read */
+	Stamp		stamp;			/* taken before the file was read */
 } Source;
 
-struct KeySet
+struct Keys
 {
-	Key			keys[KEYS_MOST];
-	int			count;
-	int			secret;			/* index of the secret file's key, or -1 */
+	KeySet	   *set;
 	Source	   *sources;
 	int			source_count;
-	atomic_int	references;
 };
 
 static pthread_mutex_t current_lock = PTHREAD_MUTEX_INITIALIZER;
-static KeySet *current = NULL;
+static Keys *current = NULL;
 
 /* ---------- reading ---------- */
 
@@ -90,21 +86,19 @@ is_same_stamp(const Stamp *a, const Stamp *b)
 		is_same_time(&a->changed, &b->changed);
 }
 
-/* Takes the key over; false: there are too many, and it is freed. */
-bool
-keys_add(KeySet *keys, Key *key)
+static Keys *
+create(void)
 {
-	if (keys->count == KEYS_MOST)
-	{
-		key_free(key);
-		return false;
-	}
-	keys->keys[keys->count++] = *key;
-	return true;
+	Keys	   *keys = calloc(1, sizeof(Keys));
+
+	if (keys == NULL)
+		abort();
+	keys->set = keyset_create();
+	return keys;
 }
 
 static bool
-add_source(KeySet *keys, const char *path, TakeFile take)
+add_source(Keys *keys, const char *path, TakeFile take)
 {
 	Source	   *sources = realloc(keys->sources, sizeof(Source) *
 								  (size_t) (keys->source_count + 1));
@@ -118,9 +112,9 @@ add_source(KeySet *keys, const char *path, TakeFile take)
 	return sources[keys->source_count++].path != NULL;
 }
 
-/* The set's sources; the secret is the first. */
+/* The secret's file comes first. */
 static bool
-add_sources(KeySet *keys, const KeyFiles *files)
+add_sources(Keys *keys, const KeyFiles *files)
 {
 	StringList	paths = {0};
 	bool		good = true;
@@ -138,23 +132,23 @@ add_sources(KeySet *keys, const KeyFiles *files)
 }
 
 static bool
-read_source(KeySet *keys, Source *source, char *problem, size_t problem_size)
+read_source(Keys *keys, Source *source, char *problem, size_t problem_size)
 {
 	KeyFile		file;
 	bool		good;
 
 	take_stamp(source->path, &source->stamp);
 	good = keyfile_load(&file, source->path, problem, problem_size) &&
-		source->take(&file, keys, problem, problem_size);
+		source->take(&file, keys->set, problem, problem_size);
 	keyfile_free(&file);
 	if (good && source->take == keyfile_take_secret)
-		keys->secret = keys->count - 1;
+		keyset_sign_with_last(keys->set);
 	return good;
 }
 
-/* Read all files again; false: "problem" says why the set is of no use. */
+/* Read all files; false: "problem" says why the set cannot be used. */
 static bool
-read_sources(KeySet *keys, char *problem, size_t problem_size)
+read_sources(Keys *keys, char *problem, size_t problem_size)
 {
 	int			i;
 
@@ -166,24 +160,11 @@ read_sources(KeySet *keys, char *problem, size_t problem_size)
 	return true;
 }
 
-/* A set without keys. */
-KeySet *
-keys_create(void)
-{
-	KeySet	   *keys = calloc(1, sizeof(KeySet));
-
-	if (keys == NULL)
-		abort();
-	keys->secret = -1;
-	keys->references = 1;
-	return keys;
-}
-
 /* The keys of these files.  NULL: "problem" says what is wrong with them. */
-KeySet *
+Keys *
 keys_read(const KeyFiles *files, char *problem, size_t problem_size)
 {
-	KeySet	   *keys = keys_create();
+	Keys	   *keys = create();
 
 	if (!add_sources(keys, files))
 		abort();
@@ -193,86 +174,72 @@ keys_read(const KeyFiles *files, char *problem, size_t problem_size)
 	return NULL;
 }
 
+/* The set lives as long as "keys" does. */
+const KeySet *
+keys_set(const Keys *keys)
+{
+	return keys->set;
+}
+
 void
-keys_free(KeySet *keys)
+keys_free(Keys *keys)
 {
 	int			i;
 
-	for (i = 0; i < keys->count; i++)
-		key_free(&keys->keys[i]);
+	keyset_release(keys->set);
 	for (i = 0; i < keys->source_count; i++)
 		free(keys->sources[i].path);
 	free(keys->sources);
 	free(keys);
 }
 
-/* ---------- looking up ---------- */
-
-int
-keys_count(const KeySet *keys)
-{
-	return keys->count;
-}
-
-const Key  *
-keys_get(const KeySet *keys, int index)
-{
-	return &keys->keys[index];
-}
-
-/* The key that tokens can be signed with; NULL: there is none. */
-const Key  *
-keys_secret(const KeySet *keys)
-{
-	return keys->secret < 0 ? NULL : &keys->keys[keys->secret];
-}
-
 /* ---------- the set in force ---------- */
 
-/* Checks that begin from now on use these keys; takes them over. */
+/*
+ * Use these keys in all checks that begin from now on.  "keys" belongs to
+ * this file afterwards.
+ */
 void
-keys_publish(KeySet *keys)
+keys_publish(Keys *keys)
 {
-	KeySet	   *old;
+	Keys	   *old;
 
 	pthread_mutex_lock(&current_lock);
 	old = current;
 	current = keys;
 	pthread_mutex_unlock(&current_lock);
 	if (old != NULL)
-		keys_release(old);
+		keys_free(old);
 }
 
-/* The keys in force; stay valid until keys_release. */
+/* The set in force; it stays valid until keys_release. */
 const KeySet *
 keys_acquire(void)
 {
-	KeySet	   *keys;
+	KeySet	   *set;
 
 	pthread_mutex_lock(&current_lock);
-	keys = current;
-	keys->references++;
+	set = current->set;
+	keyset_retain(set);
 	pthread_mutex_unlock(&current_lock);
-	return keys;
+	return set;
 }
 
 void
-keys_release(const KeySet *keys)
+keys_release(const KeySet *set)
 {
-	KeySet	   *own = (KeySet *) keys;
-
-	if (atomic_fetch_sub(&own->references, 1) == 1)
-		keys_free(own);
+	keyset_release((KeySet *) set);
 }
 
 /* ---------- files that change ---------- */
 
 /*
- * Has a file changed since it was read, or since we tried to?  Notes what is
- * there now, so that a broken file is complained of once.
+ * Has a file changed since it was last looked at?  The new stamps are kept
+ * also if the files turn out to be broken, so that the log has one error for
+ * each broken file and not one a second.
  */
 static bool
-have_changed(KeySet *keys)
+have_changed(Keys *keys)
 {
 	bool		changed = false;
 	Stamp		stamp;
@@ -290,9 +257,9 @@ have_changed(KeySet *keys)
 }
 
 static void
-read_again(const KeySet *old)
+read_again(const Keys *old)
 {
-	KeySet	   *fresh = keys_create();
+	Keys	   *fresh = create();
 	char		problem[512];
 	char		count[16];
 	int			i;
@@ -308,15 +275,15 @@ read_again(const KeySet *old)
 		log_event(LOG_ERROR, "keys-not-reloaded", "message", problem, NULL);
 		return;
 	}
-	snprintf(count, sizeof(count), "%d", fresh->count);
+	snprintf(count, sizeof(count), "%d", keyset_count(fresh->set));
 	log_event(LOG_INFO, "keys-reloaded", "keys", count, NULL);
 	keys_publish(fresh);
 }
 
 /*
- * Called by the one thread that also publishes: reads the files again if they
- * have changed, and returns when it wants to be called next.  Only that thread
- * looks at the stamps.
+ * Read the files again if they have changed.  Returns the moment at which
+ * this is to be called next.  Only the thread that publishes may call it: no
+ * other one looks at the files and their stamps.
  */
 int64_t
 keys_tick(void)

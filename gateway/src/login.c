@@ -21,12 +21,13 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
+#include "keys.h"
 #include "log.h"
 #include "login.h"
-#include "sync.h"
+#include "text.h"
+#include "token.h"
 
 #define TOKEN_BYTES		(LOGIN_SESSION_BYTES + LOGIN_SECRET_BYTES)
-#define MAX_NAME		63		/* of a PostgreSQL object */
 
 #define ADMIT_SQL \
 	"SELECT tide_auth.admit($1::text, $2::text, $3::integer, $4::integer," \
@@ -39,15 +40,13 @@
 static bool
 fail(Failure *failure, int status, const char *code, const char *message)
 {
-	failure_set(failure, status, code, message, NULL);
-	return false;
+	return failure_set(failure, status, code, message, NULL);
 }
 
 static bool
 no_memory(Failure *failure)
 {
-	failure_try_again(failure, "the server is short of memory");
-	return false;
+	return failure_try_again(failure, "the server is short of memory");
 }
 
 /* A string that may be secret. */
@@ -66,37 +65,6 @@ wipe_buffer(Buffer *buffer)
 	if (buffer->data != NULL)
 		OPENSSL_cleanse(buffer->data, buffer->length);
 	buffer_free(buffer);
-}
-
-/*
- * "schema.function", as in the catalogs, to be put into a statement.  False:
- * it is not of this form.
- */
-bool
-login_check_function(const char *name, Buffer *quoted)
-{
-	const char *dot = strchr(name, '.');
-	const char *c;
-
-	if (dot == NULL || dot == name || dot[1] == '\0' ||
-		dot - name > MAX_NAME || strlen(dot + 1) > MAX_NAME ||
-		strchr(dot + 1, '.') != NULL || strchr(dot + 1, '(') != NULL)
-		return false;
-
-	buffer_append_char(quoted, '"');
-	for (c = name; *c != '\0'; c++)
-	{
-		if (c == dot)
-		{
-			buffer_append_text(quoted, "\".\"");
-			continue;
-		}
-		if (*c == '"')
-			buffer_append_char(quoted, '"');
-		buffer_append_char(quoted, *c);
-	}
-	buffer_append_char(quoted, '"');
-	return !quoted->failed;
 }
 
 /* ---------- refresh tokens ---------- */

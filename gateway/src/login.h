@@ -11,7 +11,7 @@
 #include <stdbool.h>
 
 #include "job.h"
-#include "peer.h"
+#include "address.h"
 #include "settings.h"
 
 /* A body is a name and a password; more than this is no honest request. */
@@ -51,7 +51,7 @@ typedef struct Login
 	char	   *username;
 	char	   *password;
 	char	   *user;			/* sub, once it is known; for the log */
-	char		address[PEER_TEXT_SIZE];
+	char		address[ADDRESS_TEXT_SIZE];
 	char		session[2 * LOGIN_SESSION_BYTES + 1];	/* hexadecimal */
 	char		given[LOGIN_DIGEST_SIZE];	/* of the token that came */
 	char		fresh[LOGIN_DIGEST_SIZE];	/* of the one that goes */
@@ -61,7 +61,6 @@ typedef struct Login
 	Buffer		reply;
 } Login;
 
-extern bool login_check_function(const char *name, Buffer *quoted);
 extern bool login_begin(Login *login, LoginKind kind, const Settings *settings,
 						const char *body, size_t length,
 						const Address *address, Job *job, Failure *failure);

@@ -118,7 +118,7 @@ token_command(int argc, char **argv)
 		.ttl = DEFAULT_TTL
 	};
 	KeyFiles	files = {.public_keys = "",.jwks = ""};
-	KeySet	   *keys;
+	Keys	   *keys;
 	char		problem[512];
 	char	   *token;
 
@@ -136,7 +136,7 @@ token_command(int argc, char **argv)
 	if (keys == NULL)
 		return complain(problem);
 
-	token = token_create(keys, &claims);
+	token = token_create(keys_set(keys), &claims);
 	keys_free(keys);
 	if (token == NULL)
 		return complain("token: could not sign");
@@ -145,10 +145,14 @@ token_command(int argc, char **argv)
 	return 0;
 }
 
-static KeySet *
+static Keys *
 read_keys(const Settings *settings, char *problem, size_t problem_size)
 {
-	KeyFiles	files = settings_key_files(settings);
+	KeyFiles	files = {
+		.secret = settings->jwt_secret_file,
+		.public_keys = settings->jwt_public_key_files,
+		.jwks = settings->jwks_file
+	};
 
 	return keys_read(&files, problem, problem_size);
 }
@@ -162,7 +166,7 @@ reload(int argc, char **argv)
 {
 	char		problem[512];
 	Settings   *fresh = settings_read(argc, argv, problem, sizeof(problem));
-	KeySet	   *keys = fresh == NULL ? NULL : read_keys(fresh, problem, sizeof(problem));
+	Keys	   *keys = fresh == NULL ? NULL : read_keys(fresh, problem, sizeof(problem));
 	const Settings *running;
 
 	if (keys == NULL)
@@ -283,7 +287,7 @@ serve(int argc, char **argv)
 	sigset_t	signals;
 	const Settings *settings;
 	Settings   *fresh = settings_read(argc, argv, problem, sizeof(problem));
-	KeySet	   *keys = fresh == NULL ? NULL : read_keys(fresh, problem, sizeof(problem));
+	Keys	   *keys = fresh == NULL ? NULL : read_keys(fresh, problem, sizeof(problem));
 	int			listen_socket;
 	int			metrics_socket = -1;
 	char		metrics_address[128];

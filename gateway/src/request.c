@@ -20,10 +20,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "clock.h"
 #include "cors.h"
 #include "database.h"
 #include "head.h"
+#include "keys.h"
 #include "linger.h"
 #include "log.h"
 #include "mhd.h"
@@ -64,13 +66,6 @@ header(const Request *request, const char *name)
 {
 	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND,
 									   name);
-}
-
-/* The same for check.c. */
-const char *
-http_header(const Request *request, const char *name)
-{
-	return header(request, name);
 }
 
 /*
@@ -348,11 +343,11 @@ check_form(Request *request, const char *version, bool target_is_plain)
 		return true;
 	request->must_close = true;
 	if (problem != NULL)
-		return check_refuse(request, 400, "malformed_request", problem, NULL);
-	return check_refuse(request, 400, "malformed_request",
-						"the request's target is not a plain path",
-						"Send a path that begins with / and has no %-escapes; "
-						"those in the query must be whole.");
+		return failure_set(&request->failure, 400, "malformed_request", problem, NULL);
+	return failure_set(&request->failure, 400, "malformed_request",
+					   "the request's target is not a plain path",
+					   "Send a path that begins with / and has no %-escapes; "
+					   "those in the query must be whole.");
 }
 
 static enum MHD_Result
@@ -384,11 +379,56 @@ check_length(Request *request)
 	MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND,
 								add_length, &headers);
 	if (headers < most / 2)
-		return check_refuse(request, 414, "uri_too_long",
-							"path and parameters are too long",
-							"A pull can also be sent by POST.");
-	return check_refuse(request, 431, "headers_too_large",
-						"the headers are too long", NULL);
+		return failure_set(&request->failure, 414, "uri_too_long",
+						   "path and parameters are too long",
+						   "A pull can also be sent by POST.");
+	return failure_set(&request->failure, 431, "headers_too_large",
+					   "the headers are too long", NULL);
+}
+
+/* The token, and what its user has open already. */
+static bool
+authenticate(Request *request, const RequestHead *head)
+{
+	const KeySet *keys = keys_acquire();
+
+	request->job.role = check_token(head, request->settings, keys, time(NULL),
+									&request->identity, &request->failure);
+	keys_release(keys);
+	request->job.claims = request->identity.claims;
+	return request->job.role != NULL &&
+		client_begin_request(request->client, request->identity.user,
+							 request->settings, &request->failure);
+}
+
+static void
+read_head(const Request *request, RequestHead *head)
+{
+	const char *length = header(request, "Content-Length");
+
+	head->authorization = header(request, "Authorization");
+	head->content_type = header(request, "Content-Type");
+	head->encoding = header(request, "Content-Encoding");
+	head->accept = header(request, "Accept");
+	head->length = length == NULL ? 0 : strtoull(length, NULL, 10);
+}
+
+/* All that can be decided before the body is there. */
+static bool
+check_head(Request *request, const RequestHead *head)
+{
+	if (!check_route(request->route, request->method, refusing,
+					 &request->failure))
+		return false;
+	request->is_preflight = request->method == METHOD_OPTIONS;
+	if (request->is_preflight)
+		return true;
+	if (request->route->needs_token && !authenticate(request, head))
+		return false;
+	if (request->method == METHOD_POST)
+		request->max_body = check_body_limit(request->route, request->settings);
+	return check_content(head, request->route, request->method,
+						 request->settings, &request->failure);
 }
 
 /* ---------- the steps of a request ---------- */
@@ -424,19 +464,21 @@ acknowledge(const Request *request)
 static enum MHD_Result
 begin(Request *request, const char *version, bool target_is_plain)
 {
+	RequestHead head;
 	bool		good;
 
 	if (!client_reads_body(request->client, request->settings))
 		return MHD_NO;
+	read_head(request, &head);
 	good = check_form(request, version, target_is_plain) &&
-		check_length(request) && check_head(request, refusing);
+		check_length(request) && check_head(request, &head);
 	if (request->method == METHOD_POST)
 		acknowledge(request);
 	if (good)
 		return MHD_YES;
 	if (request->failure.status != 413 && !request->must_close &&
 		header(request, "Expect") == NULL &&
-		check_declared_length(request) <= SMALL_BODY)
+		head.length <= SMALL_BODY)
 		return MHD_YES;
 
 	linger_adopt(connection_socket(request));
@@ -456,7 +498,7 @@ receive(Request *request, const char *data, size_t length)
 	if (request->failure.status == 0)
 	{
 		if (request->body.length + length > request->max_body)
-			check_refuse_length(request);
+			check_refuse_length(request->max_body, &request->failure);
 		else if (body_bytes + length >
 				 (size_t) request->settings->max_body_bytes * MAX_BODIES)
 			failure_try_again(&request->failure, "the server is too busy");
@@ -540,8 +582,8 @@ take_parameter(void *context, enum MHD_ValueKind kind, const char *name,
 	}
 	if (!text_is_utf8(name, name_length) || !text_is_utf8(value, value_length))
 	{
-		check_refuse(request, 400, "malformed_request",
-					 "a parameter is not UTF-8 text", NULL);
+		failure_set(&request->failure, 400, "malformed_request",
+					"a parameter is not UTF-8 text", NULL);
 		return MHD_NO;
 	}
 	sync_take_parameter(&request->fields, request->settings, name, value);
@@ -560,8 +602,8 @@ check_body(Request *request)
 		return false;
 	}
 	if (body->length == 0 && request->route->endpoint != ENDPOINT_PULL)
-		return check_refuse(request, 400, "malformed_request",
-							"the body is empty", NULL);
+		return failure_set(&request->failure, 400, "malformed_request",
+						   "the body is empty", NULL);
 	return sync_check_body(body->data, body->length, request->settings,
 						   &request->failure);
 }

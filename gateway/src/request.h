@@ -3,8 +3,6 @@
  * request.h
  *	  One request, from its head to the end of its reply.
  *
- * Made, moved on and freed by request.c; check.c looks at its head.
- *
  *-------------------------------------------------------------------------
  */
 #ifndef REQUEST_H
@@ -16,7 +14,7 @@
 
 #include "buffer.h"
 #include "clients.h"
-#include "errors.h"
+#include "failure.h"
 #include "job.h"
 #include "login.h"
 #include "routes.h"
@@ -57,15 +55,5 @@ typedef struct Request
 	size_t		reply_bytes;
 	long		rows;			/* that the reply is about; below 0: none */
 } Request;
-
-/* request.c: the value of a header, or NULL */
-extern const char *http_header(const Request *request, const char *name);
-
-/* check.c */
-extern bool check_refuse(Request *request, int status, const char *code,
-						 const char *message, const char *hint);
-extern bool check_refuse_length(Request *request);
-extern unsigned long long check_declared_length(const Request *request);
-extern bool check_head(Request *request, bool stopping);
 
 #endif							/* REQUEST_H */

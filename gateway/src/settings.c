@@ -19,7 +19,6 @@
 
 #include "json.h"
 #include "log.h"
-#include "login.h"
 #include "settings.h"
 
 extern char **environ;
@@ -436,7 +435,7 @@ derive_login(Settings *settings, char *problem, size_t problem_size)
 				 "login-function needs jwt-secret-file: tokens are signed with it");
 		return false;
 	}
-	if (!login_check_function(settings->login_function, &call))
+	if (!text_quote_function(settings->login_function, &call))
 	{
 		buffer_free(&call);
 		snprintf(problem, problem_size,
@@ -505,19 +504,6 @@ derive(Settings *settings, char *problem, size_t problem_size)
 		return false;
 	}
 	return true;
-}
-
-/* Where the keys of tokens are. */
-KeyFiles
-settings_key_files(const Settings *settings)
-{
-	KeyFiles	files = {
-		.secret = settings->jwt_secret_file,
-		.public_keys = settings->jwt_public_key_files,
-		.jwks = settings->jwks_file
-	};
-
-	return files;
 }
 
 static void

@@ -13,8 +13,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "keys.h"
-#include "peer.h"
+#include "address.h"
 #include "text.h"
 
 /*
@@ -87,7 +86,6 @@ extern void settings_publish(Settings *settings);
 extern void settings_keep_fixed(Settings *fresh, const Settings *running);
 extern const Settings *settings_acquire(void);
 extern void settings_release(const Settings *settings);
-extern KeyFiles settings_key_files(const Settings *settings);
 extern void settings_print_help(FILE *out);
 
 #endif							/* SETTINGS_H */

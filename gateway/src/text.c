@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * text.c
- *	  Pure functions on text: UTF-8, base64url, numbers, lists of strings.
+ *	  Pure functions on text: UTF-8, base64url, numbers, names, lists of strings.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,6 +12,8 @@
 #include <openssl/evp.h>
 
 #include "text.h"
+
+#define MAX_NAME	63			/* bytes in the name of a PostgreSQL object */
 
 /*
  * How many bytes at the beginning are well-formed UTF-8 without NUL?
@@ -100,6 +102,37 @@ text_trim(char *text)
 		length--;
 	text[length] = '\0';
 	return text;
+}
+
+/*
+ * Append "schema.function", whose names are as in the catalogs, in the form in
+ * which a statement can name it.  False: "name" is not of this form.
+ */
+bool
+text_quote_function(const char *name, Buffer *quoted)
+{
+	const char *dot = strchr(name, '.');
+	const char *c;
+
+	if (dot == NULL || dot == name || dot[1] == '\0' ||
+		dot - name > MAX_NAME || strlen(dot + 1) > MAX_NAME ||
+		strchr(dot + 1, '.') != NULL || strchr(dot + 1, '(') != NULL)
+		return false;
+
+	buffer_append_char(quoted, '"');
+	for (c = name; *c != '\0'; c++)
+	{
+		if (c == dot)
+		{
+			buffer_append_text(quoted, "\".\"");
+			continue;
+		}
+		if (*c == '"')
+			buffer_append_char(quoted, '"');
+		buffer_append_char(quoted, *c);
+	}
+	buffer_append_char(quoted, '"');
+	return !quoted->failed;
 }
 
 /* Without padding, as JWT wants it.  The caller frees; NULL: no memory. */

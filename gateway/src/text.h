@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * text.h
- *	  Pure functions on text: UTF-8, base64url, numbers, lists of strings.
+ *	  Pure functions on text: UTF-8, base64url, numbers, names, lists of strings.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,6 +24,7 @@ extern size_t text_utf8_length(const char *data, size_t length);
 extern bool text_is_utf8(const char *data, size_t length);
 extern bool text_parse_integer(const char *text, int64_t *value);
 extern char *text_trim(char *text);
+extern bool text_quote_function(const char *name, Buffer *quoted);
 
 extern char *base64url_encode(const unsigned char *data, size_t length);
 extern unsigned char *base64url_decode(const char *text, size_t text_length,

@@ -149,9 +149,9 @@ has_key_with_id(const KeySet *keys, const char *id)
 {
 	int			i;
 
-	for (i = 0; i < keys_count(keys); i++)
+	for (i = 0; i < keyset_count(keys); i++)
 	{
-		const Key  *key = keys_get(keys, i);
+		const Key  *key = keyset_get(keys, i);
 
 		if (key->id != NULL && strcmp(key->id, id) == 0)
 			return true;
@@ -193,9 +193,9 @@ check_signature(const char *token, const Parts *parts, const cJSON *header,
 		return malformed;
 	free(signature);
 
-	for (i = 0; i < keys_count(keys); i++)
+	for (i = 0; i < keyset_count(keys); i++)
 	{
-		const Key  *key = keys_get(keys, i);
+		const Key  *key = keyset_get(keys, i);
 
 		if (!may_have_signed(key, alg, kid, known))
 			continue;
@@ -347,7 +347,7 @@ identity_free(Identity *identity)
 char *
 token_sign(const KeySet *keys, const char *payload)
 {
-	const Key  *key = keys_secret(keys);
+	const Key  *key = keyset_secret(keys);
 
 	return key == NULL ? NULL : key_sign(key, payload);
 }

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <time.h>
 
-#include "keys.h"
+#include "keyset.h"
 #include "text.h"
 
 #define TOKEN_MAX_LENGTH	16384

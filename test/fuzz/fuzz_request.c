@@ -15,7 +15,7 @@
 #include "fuzz.h"
 #include "log.h"
 #include "media.h"
-#include "peer.h"
+#include "address.h"
 #include "sync.h"
 
 static Settings settings;

@@ -1,18 +1,18 @@
 /*-------------------------------------------------------------------------
  *
- * peer.h
+ * address.h
  *	  Which address does a request come from?
  *
  *-------------------------------------------------------------------------
  */
-#ifndef PEER_H
-#define PEER_H
+#ifndef ADDRESS_H
+#define ADDRESS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
-#define PEER_TEXT_SIZE	64
+#define ADDRESS_TEXT_SIZE	64
 
 /* An address, IPv4 as ::ffff:a.b.c.d. */
 typedef struct Address
@@ -43,4 +43,4 @@ extern Address address_of_client(Address peer, const char *forwarded,
 extern Address address_site(Address address);
 extern void address_write(const Address *address, char *text);
 
-#endif							/* PEER_H */
+#endif							/* ADDRESS_H */

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * errors.c
+ * failure.c
  *	  What a request failed of, and the one table that maps SQLSTATEs to it.
  *
  * Messages of the server pass only where they are about the request itself.
@@ -15,7 +15,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "errors.h"
+#include "failure.h"
 #include "text.h"
 
 #define RETRY_AFTER_SECONDS 1
@@ -112,8 +112,11 @@ copy_text(char *target, size_t size, const char *source)
 		target[0] = '\0';
 }
 
-/* "message" may be a server's; "hint" may be NULL. */
-void
+/*
+ * "message" may be a server's; "hint" may be NULL.  Always false, so that a
+ * check can end with it.
+ */
+bool
 failure_set(Failure *failure, int status, const char *code,
 			const char *message, const char *hint)
 {
@@ -122,12 +125,14 @@ failure_set(Failure *failure, int status, const char *code,
 	failure->retry_after = status == 503 ? RETRY_AFTER_SECONDS : 0;
 	copy_text(failure->message, sizeof(failure->message), message);
 	copy_text(failure->hint, sizeof(failure->hint), hint);
+	return false;
 }
 
-void
+/* Likewise, of what may succeed when it is sent again. */
+bool
 failure_try_again(Failure *failure, const char *message)
 {
-	failure_set(failure, 503, "try_again", message, NULL);
+	return failure_set(failure, 503, "try_again", message, NULL);
 }
 
 /*

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
- * errors.h
+ * failure.h
  *	  What a request failed of, and the one table that maps SQLSTATEs to it.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef ERRORS_H
-#define ERRORS_H
+#ifndef FAILURE_H
+#define FAILURE_H
 
 #include <stdbool.h>
 
@@ -30,9 +30,9 @@ typedef enum FailedStep
 	STEP_COMMIT
 } FailedStep;
 
-extern void failure_set(Failure *failure, int status, const char *code,
+extern bool failure_set(Failure *failure, int status, const char *code,
 						const char *message, const char *hint);
-extern void failure_try_again(Failure *failure, const char *message);
+extern bool failure_try_again(Failure *failure, const char *message);
 extern void failure_from_sqlstate(Failure *failure, FailedStep step,
 								  bool is_push, const char *sqlstate,
 								  const char *message, const char *hint);
@@ -40,4 +40,4 @@ extern void failure_hide(Failure *failure, const char *sqlstate);
 extern bool failure_is_retryable_conflict(const char *sqlstate);
 extern void failure_write(const Failure *failure, Buffer *body);
 
-#endif							/* ERRORS_H */
+#endif							/* FAILURE_H */

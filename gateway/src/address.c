@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * peer.c
+ * address.c
  *	  Which address does a request come from?
  *
  * The socket says it, unless it is that of a proxy we trust: then the header
@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "peer.h"
+#include "address.h"
 #include "text.h"
 
 #define MAX_HOPS	32			/* addresses that are looked at */
@@ -206,12 +206,12 @@ address_site(Address address)
 	return address;
 }
 
-/* "text" holds PEER_TEXT_SIZE. */
+/* "text" holds ADDRESS_TEXT_SIZE. */
 void
 address_write(const Address *address, char *text)
 {
 	if (is_v4(address))
-		inet_ntop(AF_INET, address->bytes + sizeof(v4_prefix), text, PEER_TEXT_SIZE);
+		inet_ntop(AF_INET, address->bytes + sizeof(v4_prefix), text, ADDRESS_TEXT_SIZE);
 	else
-		inet_ntop(AF_INET6, address->bytes, text, PEER_TEXT_SIZE);
+		inet_ntop(AF_INET6, address->bytes, text, ADDRESS_TEXT_SIZE);
 }
