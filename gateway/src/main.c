@@ -11,17 +11,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "database.h"
-#include "http.h"
-#include "keys.h"
-#include "listener.h"
-#include "log.h"
-#include "maintenance.h"
-#include "queue.h"
-#include "settings.h"
-#include "token.h"
-#include "version.h"
+#include "auth/keys.h"
+#include "auth/token.h"
+#include "database/database.h"
+#include "database/maintenance.h"
+#include "database/queue.h"
+#include "http/http.h"
+#include "http/listener.h"
+#include "util/clock.h"
+#include "util/log.h"
+#include "util/settings.h"
+#include "util/version.h"
 
 #define GRACE_SECONDS	2		/* beyond shutdown-timeout, then we are gone */
 #define DEFAULT_TTL		3600

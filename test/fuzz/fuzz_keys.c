@@ -9,9 +9,9 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "auth/keyfile.h"
 #include "fuzz.h"
-#include "keyfile.h"
-#include "log.h"
+#include "util/log.h"
 
 int
 LLVMFuzzerInitialize(int *argc, char ***argv)

@@ -13,12 +13,12 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
-#include "buffer.h"
+#include "auth/keyfile.h"
+#include "auth/token.h"
 #include "fuzz.h"
-#include "json.h"
-#include "keyfile.h"
-#include "log.h"
-#include "token.h"
+#include "util/buffer.h"
+#include "util/json.h"
+#include "util/log.h"
 
 #define NOW		1700000000
 

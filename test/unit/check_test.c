@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "check.h"
-#include "login.h"
-#include "sync.h"
+#include "api/login.h"
+#include "api/sync.h"
+#include "http/check.h"
 
 #define NOW		((time_t) 1700000000)
 

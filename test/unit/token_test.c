@@ -18,10 +18,10 @@
 
 #include <openssl/crypto.h>
 
-#include "keys.h"
-#include "log.h"
-#include "text.h"
-#include "token.h"
+#include "auth/keys.h"
+#include "auth/token.h"
+#include "util/log.h"
+#include "util/text.h"
 
 #define NOW		((time_t) 1700000000)
 #define MASK	0x5A

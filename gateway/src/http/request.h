@@ -1,0 +1,59 @@
+/*-------------------------------------------------------------------------
+ *
+ * request.h
+ *	  One request, from its head to the end of its reply.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef REQUEST_H
+#define REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api/login.h"
+#include "api/sync.h"
+#include "auth/token.h"
+#include "database/job.h"
+#include "http/clients.h"
+#include "http/routes.h"
+#include "util/buffer.h"
+#include "util/failure.h"
+#include "util/settings.h"
+
+struct MHD_Connection;
+
+typedef struct Request
+{
+	struct MHD_Connection *connection;
+	Client	   *client;			/* the connection's; NULL: no memory for one */
+	const Settings *settings;	/* those it began with */
+	const Route *route;			/* NULL: no such path */
+	int			method;			/* METHOD_x or 0 */
+	bool		is_preflight;
+	bool		must_close;		/* where the next request begins is in doubt,
+								 * or too far off */
+
+	char		id[72];
+	char	   *method_name;
+	char	   *path;
+	int64_t		started;
+
+	Identity	identity;
+	Login	   *login;			/* of a path below /auth, else NULL */
+	SyncFields	fields;
+	Buffer		body;
+	size_t		max_body;
+	size_t		discarded;		/* bytes of the body that nobody wants */
+	Failure		failure;		/* decided before the whole body was there */
+
+	Job			job;
+	bool		job_done;		/* the job has its outcome and is ours again */
+
+	int			status;			/* of the reply; 0: none was sent */
+	size_t		reply_bytes;
+	long		rows;			/* that the reply is about; below 0: none */
+} Request;
+
+#endif							/* REQUEST_H */
