@@ -11,12 +11,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <microhttpd.h>
+
 #include "database/database.h"
 #include "database/queue.h"
 #include "http/clients.h"
+#include "http/dispatch.h"
+#include "http/head.h"
 #include "http/http.h"
 #include "http/linger.h"
-#include "http/mhd.h"
+#include "http/request.h"
+#include "http/underway.h"
 #include "util/log.h"
 #include "util/metrics.h"
 #include "util/settings.h"
@@ -55,7 +60,7 @@ handle_metrics(void *unused, struct MHD_Connection *connection, const char *url,
 		gauges.connections = clients_count();
 		gauges.database_connections = database_connected();
 		queue_count(&gauges.queued, &gauges.waiting);
-		gauges.requests = requests_active();
+		gauges.requests = underway_count();
 		metrics_write(&gauges, VERSION, &text);
 	}
 	else
@@ -85,6 +90,70 @@ start_metrics(int listen_socket)
 									  MHD_OPTION_CONNECTION_TIMEOUT,
 									  METRICS_TIMEOUT, MHD_OPTION_END);
 	return metrics_server != NULL;
+}
+
+/* ---------- requests ---------- */
+
+/*
+ * What target_arrived() hands to handle_request() in the place of a request:
+ * there is none yet, and its target is refused.
+ */
+static char refused_target;
+
+/*
+ * The first line of a request is there.  Only here its target can be seen as
+ * it was sent.
+ */
+static void *
+target_arrived(void *unused, const char *target,
+			   struct MHD_Connection *connection)
+{
+	(void) unused;
+	(void) connection;
+	return target != NULL && head_target_is_plain(target) ? NULL : &refused_target;
+}
+
+/*
+ * Called with the head of a request, with each piece of its body, at its end,
+ * and again after a suspension.
+ */
+static enum MHD_Result
+handle_request(void *unused, struct MHD_Connection *connection, const char *url,
+			   const char *method, const char *version, const char *data,
+			   size_t *length, void **context)
+{
+	bool		target_is_plain = *context == NULL;
+	Request    *request = *context;
+	bool		good;
+
+	(void) unused;
+	if (*context == NULL || *context == &refused_target)
+	{
+		request = request_create(connection, url, method);
+		*context = request;
+		good = request != NULL &&
+			request_begin(request, version, target_is_plain);
+	}
+	else if (*length > 0)
+	{
+		good = request_receive(request, data, *length);
+		*length = 0;
+	}
+	else
+		good = request_continue(request);
+	return good ? MHD_YES : MHD_NO;
+}
+
+static void
+request_completed(void *unused, struct MHD_Connection *connection, void **context,
+				  enum MHD_RequestTerminationCode reason)
+{
+	(void) unused;
+	(void) connection;
+	(void) reason;
+	if (*context != NULL && *context != &refused_target)
+		request_end(*context);
+	*context = NULL;
 }
 
 /* ---------- start and stop ---------- */
@@ -170,12 +239,12 @@ http_start(int listen_socket, int metrics_socket)
 	memory = 2 * (size_t) settings->max_header_bytes + HEADER_STRUCTS;
 	settings_release(settings);
 
-	requests_start();
+	underway_start();
 	if (!linger_start() || !clients_start(limit))
 		return false;
 	server = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD |
 							  MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
-							  0, NULL, NULL, request_handle, NULL,
+							  0, NULL, NULL, handle_request, NULL,
 							  MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
 							  MHD_OPTION_LISTEN_SOCKET, listen_socket,
 							  MHD_OPTION_NOTIFY_COMPLETED,
@@ -183,7 +252,7 @@ http_start(int listen_socket, int metrics_socket)
 							  MHD_OPTION_NOTIFY_CONNECTION,
 							  connection_changed, NULL,
 							  MHD_OPTION_URI_LOG_CALLBACK,
-							  request_target_arrived, NULL,
+							  target_arrived, NULL,
 							  MHD_OPTION_STRICT_FOR_CLIENT, 1,
 							  MHD_OPTION_CONNECTION_LIMIT,
 							  (unsigned int) limit + REFUSED_CONNECTIONS,
@@ -200,7 +269,7 @@ http_refuse_new(void)
 {
 	MHD_socket	listen_socket;
 
-	requests_refuse();
+	underway_refuse_new();
 	listen_socket = MHD_quiesce_daemon(server);
 	if (listen_socket != MHD_INVALID_SOCKET)
 		close(listen_socket);
@@ -210,14 +279,14 @@ http_refuse_new(void)
 bool
 http_wait_idle(int64_t until)
 {
-	return requests_wait_idle(until);
+	return underway_wait_idle(until);
 }
 
 /* Requests whose job the database still has: they forbid http_stop. */
 int
 http_waiting_for_database(void)
 {
-	return requests_with_database();
+	return dispatch_count_with_database();
 }
 
 void
@@ -228,5 +297,5 @@ http_stop(void)
 	MHD_stop_daemon(server);
 	clients_stop();
 	linger_stop();
-	requests_stop();
+	underway_stop();
 }

@@ -56,4 +56,17 @@ typedef struct Request
 	long		rows;			/* that the reply is about; below 0: none */
 } Request;
 
+/*
+ * The steps of a request; false: the connection must be closed.  The body
+ * comes in any number of pieces.
+ */
+extern Request *request_create(struct MHD_Connection *connection,
+							   const char *path, const char *method);
+extern bool request_begin(Request *request, const char *version,
+						  bool target_is_plain);
+extern bool request_receive(Request *request, const char *data,
+							size_t length);
+extern bool request_continue(Request *request);
+extern void request_end(Request *request);
+
 #endif							/* REQUEST_H */
