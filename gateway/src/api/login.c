@@ -5,9 +5,9 @@
  *
  * A login is two calls of pg_tide_auth, each a transaction: the first counts
  * the attempt, so that it counts whatever becomes of the second, which checks
- * the password.  A refresh token is made here and leaves in the reply alone:
- * the database gets the part that finds its family, and a digest.  Knows
- * neither HTTP nor libpq.
+ * the password.  A refresh token is made here, and only the reply has it: the
+ * database gets the part that finds the token's family, and a digest of the
+ * whole.  This file knows neither HTTP nor libpq.
  *
  *-------------------------------------------------------------------------
  */
@@ -49,7 +49,7 @@ no_memory(Failure *failure)
 	return failure_try_again(failure, "the server is short of memory");
 }
 
-/* A string that may be secret. */
+/* Free a string that may be secret. */
 static void
 wipe(char **text)
 {
@@ -93,10 +93,7 @@ digest_token(const unsigned char *bytes, char *digest)
 	return true;
 }
 
-/*
- * Make a refresh token: of the family that login->session names, or of a new
- * one.
- */
+/* Make a refresh token, of this family; NULL: of a new one. */
 static bool
 make_token(Login *login, const unsigned char *family, Failure *failure)
 {
@@ -114,8 +111,8 @@ make_token(Login *login, const unsigned char *family, Failure *failure)
 }
 
 /*
- * Take a refresh token apart.  One that is none gets the same answer as one
- * that is no longer good.
+ * Take a refresh token apart.  Text that is no refresh token gets the same
+ * answer as a token that is not valid any more.
  */
 static bool
 read_token(Login *login, const char *text, unsigned char *family,
@@ -135,7 +132,7 @@ read_token(Login *login, const char *text, unsigned char *family,
 		OPENSSL_cleanse(bytes, length);
 	free(bytes);
 	return good ? true :
-		fail(failure, 400, "invalid_grant", "the refresh token is not good");
+		fail(failure, 400, "invalid_grant", "the refresh token is not valid");
 }
 
 /* ---------- what is asked for ---------- */
@@ -268,8 +265,8 @@ call_logout(Login *login, Job *job)
 }
 
 /*
- * Read a request's body, which sync_check_body has found good, and give the
- * job its first call.  False: "failure" says why there is none.
+ * Read a request's body, which sync_check_body has accepted, and give the job
+ * its first call.  False: "failure" says what is wrong with the body.
  */
 bool
 login_begin(Login *login, LoginKind kind, const Settings *settings,
@@ -305,7 +302,7 @@ login_begin(Login *login, LoginKind kind, const Settings *settings,
 
 /* ---------- what comes back ---------- */
 
-/* Something is wrong with what the database's functions return. */
+/* The functions of the database have returned something that they must not. */
 static LoginOutcome
 bad_reply(Failure *failure, const char *problem)
 {
@@ -368,7 +365,7 @@ write_payload(const Settings *settings, const char *text, const cJSON *claims,
 	buffer_append_text(payload, text + 1);
 }
 
-/* Signed with the secret, which our own tokens are checked with. */
+/* The payload as a token that is signed with the secret. */
 static char *
 sign_payload(const char *payload)
 {
@@ -428,7 +425,7 @@ reply_with_token(Login *login, const Settings *settings, const Job *job,
 
 	if (sub == NULL || *sub == '\0' ||
 		(role != NULL && (!cJSON_IsString(role) || *role->valuestring == '\0')))
-		return bad_reply(failure, "the claims need a sub, and a role that is a name if there is one");
+		return bad_reply(failure, "the claims must have a sub that is not empty, and their role must be a name");
 	login->user = strdup(sub);
 	if (login->user == NULL ||
 		!write_reply(login, settings, job->reply, claims))
@@ -475,7 +472,7 @@ take_start(Login *login, const Settings *settings, const Job *job,
 	return outcome;
 }
 
-/* An object is the claims, an array says why there are none. */
+/* The reply is an object with the claims, or an array with a reason. */
 static LoginOutcome
 take_refresh(Login *login, const Settings *settings, const Job *job,
 			 Failure *failure)
@@ -492,15 +489,15 @@ take_refresh(Login *login, const Settings *settings, const Job *job,
 			log_event(LOG_WARNING, "refresh-token-reused",
 					  "user", cJSON_GetStringValue(cJSON_GetArrayItem(reply, 1)),
 					  "address", login->address, NULL);
-		fail(failure, 400, "invalid_grant", "the refresh token is not good");
+		fail(failure, 400, "invalid_grant", "the refresh token is not valid");
 	}
 	cJSON_Delete(reply);
 	return outcome;
 }
 
 /*
- * The job has brought something.  With LOGIN_CONTINUE it is to be run again,
- * with another call.
+ * The job has a reply.  LOGIN_CONTINUE means that the job has another call now,
+ * and must be run again.
  */
 LoginOutcome
 login_continue(Login *login, const Settings *settings, Job *job,

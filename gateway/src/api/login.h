@@ -14,11 +14,11 @@
 #include "util/address.h"
 #include "util/settings.h"
 
-/* A body is a name and a password; more than this is no honest request. */
+/* The longest body: it has only a name and a password, or a token. */
 #define LOGIN_MAX_BODY_BYTES	8192
 
-#define LOGIN_SESSION_BYTES		16	/* of a refresh token: finds its family */
-#define LOGIN_SECRET_BYTES		32	/* and: proves it */
+#define LOGIN_SESSION_BYTES		16	/* of a refresh token, to find its family */
+#define LOGIN_SECRET_BYTES		32	/* of a refresh token, to prove it */
 #define LOGIN_DIGEST_SIZE		(2 + 2 * 32 + 1)	/* \x, SHA-256, NUL */
 
 typedef enum LoginKind
@@ -39,11 +39,11 @@ typedef enum LoginStep
 typedef enum LoginOutcome
 {
 	LOGIN_CONTINUE,				/* the job has another call to run */
-	LOGIN_REPLY,				/* "reply" is to be sent */
-	LOGIN_FAILED				/* the failure is */
+	LOGIN_REPLY,				/* "reply" must be sent */
+	LOGIN_FAILED				/* the failure must be sent */
 } LoginOutcome;
 
-/* One of these requests; all zero before login_begin. */
+/* One request below /auth; all zero before login_begin. */
 typedef struct Login
 {
 	LoginKind	kind;
@@ -53,9 +53,9 @@ typedef struct Login
 	char	   *user;			/* sub, once it is known; for the log */
 	char		address[ADDRESS_TEXT_SIZE];
 	char		session[2 * LOGIN_SESSION_BYTES + 1];	/* hexadecimal */
-	char		given[LOGIN_DIGEST_SIZE];	/* of the token that came */
-	char		fresh[LOGIN_DIGEST_SIZE];	/* of the one that goes */
-	char	   *refresh_token;	/* the one that goes */
+	char		given[LOGIN_DIGEST_SIZE];	/* digest of the client's token */
+	char		fresh[LOGIN_DIGEST_SIZE];	/* digest of refresh_token */
+	char	   *refresh_token;	/* the new one, for the reply */
 	char		numbers[4][16];
 	Buffer		sql;
 	Buffer		reply;

@@ -3,9 +3,9 @@
  * sync.c
  *	  What a pull, a push or a schema request asks for.
  *
- * Turns parameters into a job's arguments.  Knows neither HTTP nor libpq.
- * What only the database can judge (cursors, times, scopes, entity types)
- * passes as text.
+ * Turns parameters into a job's arguments.  What only the database can judge
+ * (cursors, times, scopes, entity types) is passed on as text.  This file knows
+ * neither HTTP nor libpq.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,8 +26,7 @@
 static bool
 malformed(Failure *failure, const char *message, const char *hint)
 {
-	failure_set(failure, 400, "malformed_request", message, hint);
-	return false;
+	return failure_set(failure, 400, "malformed_request", message, hint);
 }
 
 static void
@@ -39,7 +38,7 @@ set_text(SyncFields *fields, char **field, const char *value)
 		fields->failed = true;
 }
 
-/* The field of a single value with this name; NULL: there is none. */
+/* The field with this name that takes one value; NULL: there is none. */
 static char **
 single_field(SyncFields *fields, const char *name)
 {
@@ -56,7 +55,7 @@ single_field(SyncFields *fields, const char *name)
 	return NULL;
 }
 
-/* The field of a list of entity types with this name; NULL: there is none. */
+/* The field with this name that takes entity types; NULL: there is none. */
 static StringList *
 types_field(SyncFields *fields, const char *name)
 {
@@ -99,8 +98,8 @@ sync_take_parameter(SyncFields *fields, const Settings *settings,
 }
 
 /*
- * A string or a number of the body as text; false: it is neither, or not to
- * be had exactly.  "text" holds 32 bytes.
+ * A string or a number of the body as text.  False: it is neither, or a number
+ * that a double may not hold exactly.  "text" has room for 32 bytes.
  */
 static bool
 scalar_text(const cJSON *item, char *text, const char **value)
@@ -175,8 +174,9 @@ take_member(SyncFields *fields, const Settings *settings, const cJSON *item)
 }
 
 /*
- * Is this body one JSON value that PostgreSQL will read as we do?  What is
- * not costs no connection to the database.  An empty one counts as good.
+ * Is this body one JSON value that PostgreSQL will read as we do?  If not, it is
+ * refused here and costs no connection to the database.  An empty body is
+ * accepted.
  */
 bool
 sync_check_body(const char *body, size_t length, const Settings *settings,
@@ -192,8 +192,7 @@ sync_check_body(const char *body, size_t length, const Settings *settings,
 		case JSON_GOOD:
 			return true;
 		case JSON_NO_MEMORY:
-			failure_try_again(failure, "the server is short of memory");
-			return false;
+			return failure_try_again(failure, "the server is short of memory");
 		case JSON_REFUSED:
 			break;
 	}
@@ -205,10 +204,9 @@ sync_check_body(const char *body, size_t length, const Settings *settings,
 }
 
 /*
- * The fields of a pull sent by POST; what the body has goes before what the
- * query has.  The body is NUL-terminated and was found good by
- * sync_check_body, so that no name is there twice and cJSON ends no string
- * early.
+ * The fields of a pull sent by POST; a field of the body replaces that of the
+ * query.  The body is NUL-terminated and sync_check_body has accepted it, so it
+ * has no name twice, and no NUL that would end a string early for cJSON.
  */
 bool
 sync_take_body(SyncFields *fields, const Settings *settings,
@@ -289,7 +287,7 @@ fill_times(Job *job, const SyncFields *fields, Failure *failure)
 	return true;
 }
 
-/* Hand a field over to the job, if it was given. */
+/* Copy a field, if it was given. */
 static bool
 copy_field(char **target, const char *source)
 {
@@ -321,7 +319,7 @@ sync_fill_job(Job *job, const SyncFields *fields, const Settings *settings,
 	job->lock_timeout = settings->lock_timeout;
 
 	if (fields->repeated)
-		return malformed(failure, "a parameter that has one value is there twice",
+		return malformed(failure, "a parameter that takes one value is given twice",
 						 NULL);
 	if (!fill_times(job, fields, failure))
 		return false;
@@ -336,16 +334,14 @@ sync_fill_job(Job *job, const SyncFields *fields, const Settings *settings,
 		!copy_list(&job->scopes, &fields->scopes) ||
 		!copy_list(&job->entity_types, &fields->entity_types) ||
 		!copy_list(&job->refresh, &fields->refresh))
-	{
-		failure_try_again(failure, "the server is short of memory");
-		return false;
-	}
+		return failure_try_again(failure, "the server is short of memory");
 	return true;
 }
 
 /*
- * Where the object begins that is the last member of this name; NULL: there is
- * none.  Whatever text the rows have, a quote within it is escaped.
+ * The beginning of the object that is the last member with this name; NULL:
+ * there is none.  Rows cannot be mistaken for it: within their texts a quote is
+ * escaped.
  */
 static const char *
 last_object(const char *reply, size_t length, const char *name)
@@ -373,8 +369,8 @@ last_object(const char *reply, size_t length, const char *name)
 }
 
 /*
- * How many rows a reply is about, for the log; below 0: it does not say.  A
- * push says so in its summary, a pull in its stats, both near the end.
+ * The number of rows in a reply, for the log; below 0: it is not known.  The
+ * summary of a push has it, and the stats of a pull, both near the end.
  */
 long
 sync_count_rows(JobKind kind, const char *reply, size_t length)

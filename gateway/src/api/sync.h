@@ -27,10 +27,11 @@ typedef struct SyncFields
 	StringList	refresh;
 	StringList	scopes;
 	bool		failed;			/* memory ran out */
-	bool		repeated;		/* a parameter of the query with one value */
+	bool		repeated;		/* the query has a parameter twice that takes
+								 * one value */
 } SyncFields;
 
-/* A pull's body is fields only; more than this is no honest request. */
+/* The longest body of a pull: it has only fields. */
 #define SYNC_MAX_FIELDS_BYTES	(1 << 20)
 
 extern void sync_take_parameter(SyncFields *fields, const Settings *settings,

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * jwks.c
- *	  JSON Web Key Sets (RFC 7517), as far as they are keys of ours.
+ *	  Keys from JSON Web Key Sets (RFC 7517).
  *
- * A set that a login service publishes has keys for other purposes too: those
- * are left out, and so are weak ones, with a line in the log.  What is left
- * out signs nothing.  But a file that is not a set, or has no key for us, is
- * an error.
+ * A set that a login service publishes has keys for other purposes, too.  Those
+ * are left out, and so are weak ones, with a line in the log; no token can be
+ * signed with them.  But a file that is not a set, or has no key that can be
+ * used, is an error.
  *
  *-------------------------------------------------------------------------
  */
@@ -53,7 +53,7 @@ free_number(KeyNumber *number)
 	free(number->bytes);
 }
 
-/* Do "use" and "key_ops", where they are there, say that it verifies? */
+/* "use" and "key_ops", if present, must say that the key verifies. */
 static const char *
 check_purpose(const cJSON *object)
 {
@@ -78,7 +78,7 @@ check_purpose(const cJSON *object)
 	return "its key_ops do not have verify";
 }
 
-/* "alg", where it is there, must be the algorithm that such a key is for. */
+/* "alg", if present, must be the algorithm that such a key is for. */
 static const char *
 check_algorithm(const cJSON *object, KeyAlgorithm algorithm)
 {
@@ -116,7 +116,7 @@ make_key(const cJSON *object, KeyAlgorithm algorithm, Key *key)
 	return reason;
 }
 
-/* A key from one of the set's; else why not. */
+/* Make a key from a member of the set; returns why it is left out, or NULL. */
 static const char *
 take_key(const cJSON *object, Key *key)
 {
@@ -157,7 +157,7 @@ take_key(const cJSON *object, Key *key)
 	return "out of memory";
 }
 
-/* cJSON frees what it read as it is; of that, only "k" is secret. */
+/* cJSON frees without wiping; of what it has read, only "k" is secret. */
 static void
 wipe_secrets(const cJSON *set)
 {
@@ -211,7 +211,7 @@ take_set(const KeyFile *file, const cJSON *set, KeySet *keys,
 	return good > 0;
 }
 
-/* {"keys": [...]}, with at least one key of ours. */
+/* A file with {"keys": [...]}, of which at least one key can be used. */
 bool
 keyfile_take_jwks(const KeyFile *file, KeySet *keys,
 				  char *problem, size_t problem_size)

@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * key.c
- *	  One key that signatures are checked with; all of libcjose.
+ *	  One key that signatures are checked with.
  *
- * A key is good for one algorithm, which follows from what kind of key it is.
- * Weak keys never get this far: libcjose takes RSA keys of any size, also with
- * the exponent 1 under which everybody can sign, and secrets of one byte.
+ * A key is for one algorithm, which follows from the kind of the key.  Weak keys
+ * are refused here, because libcjose accepts secrets of one byte, and RSA keys
+ * of any size, even with the exponent 1, with which everybody can sign.  No
+ * other file includes libcjose.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,8 +29,8 @@ const char *const key_algorithm_names[] = {"HS256", "RS256", "ES256"};
 static pthread_once_t prepare_once = PTHREAD_ONCE_INIT;
 
 /*
- * libcjose frees secrets as they are.  What it allocates is wiped instead,
- * and so is what jansson does for it.
+ * libcjose frees secrets without wiping them.  So all that it allocates is wiped
+ * before it is freed, and what jansson allocates for it, too.
  */
 static void
 wipe_and_free(void *pointer)
@@ -59,7 +60,10 @@ finish(Key *key, KeyAlgorithm algorithm, cjose_jwk_t *jwk,
 	return NULL;
 }
 
-/* These three: NULL if the key is good, else why it is not (a clause). */
+/*
+ * These three make a key.  They return why the key is refused, a clause; NULL:
+ * it is accepted.
+ */
 const char *
 key_from_secret(Key *key, const unsigned char *bytes, size_t length)
 {
@@ -76,7 +80,7 @@ count_bits(KeyNumber number)
 	size_t		bits = number.length * 8;
 	unsigned int first;
 
-	/* a zero in front is not canonical, and would count as bits elsewhere */
+	/* a leading zero is not canonical, and other readers count its bits */
 	if (number.length == 0 || number.bytes[0] == 0)
 		return 0;
 	for (first = number.bytes[0]; (first & 0x80) == 0; first <<= 1)
@@ -142,10 +146,10 @@ key_free(Key *key)
 }
 
 /*
- * Is this token, a JWS whose header names our algorithm and whose parts are
- * strict base64url, signed with this key?  The signature's length in bytes is
- * compared here, because libcjose reads as many as the hash has before it
- * looks at the length.
+ * Is this token signed with this key?  The token is a JWS whose header names the
+ * key's algorithm and whose parts are strict base64url.  The length of its
+ * signature is compared here, because libcjose reads as many bytes as the hash
+ * has before it looks at the length.
  */
 bool
 key_verifies(const Key *key, const char *token, size_t signature_length)

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define KEY_MIN_SECRET_LENGTH	32	/* bytes: as many as the hash has */
+#define KEY_MIN_SECRET_LENGTH	32	/* bytes, as many as the hash has */
 #define KEY_MIN_RSA_BITS		2048
 #define KEY_MAX_RSA_BITS		8192	/* beyond it a check takes too long */
 #define KEY_EC_LENGTH			32	/* bytes of a coordinate on P-256 */
@@ -25,7 +25,7 @@ typedef enum KeyAlgorithm
 
 typedef struct Key
 {
-	KeyAlgorithm algorithm;		/* the only one it is used with */
+	KeyAlgorithm algorithm;		/* the only one that it is used with */
 	char	   *id;				/* kid; NULL: it has none */
 	struct _cjose_jwk_int *jwk;
 	size_t		signature_length;

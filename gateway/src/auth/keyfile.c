@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * keyfile.c
- *	  Files of keys: a secret, and PEM; jwks.c has JSON Web Key Sets.
+ *	  Keys from files: a secret, and PEM; jwks.c reads JSON Web Key Sets.
  *
- * Strict about what is meant: a public key in the place of the secret would
- * let everybody who has it sign tokens.
+ * A file must be of the kind that its setting names: with a public key in the
+ * place of the secret, everybody who has that key could sign tokens.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,7 +25,7 @@
 #define MAX_FILE_LENGTH	((size_t) 1 << 20)
 #define PEM_BEGIN		"-----BEGIN "
 
-/* False: "problem" says why.  keyfile_free in any case. */
+/* Read a file.  False: "problem" says why not.  keyfile_free in any case. */
 bool
 keyfile_load(KeyFile *file, const char *path,
 			 char *problem, size_t problem_size)
@@ -69,7 +69,7 @@ keyfile_free(KeyFile *file)
 	file->bytes = NULL;
 }
 
-/* Is it a secret at all, or a file of public keys that was mistaken for one? */
+/* Is this a file of public keys that was mistaken for a secret? */
 static bool
 looks_public(const KeyFile *file)
 {
@@ -79,7 +79,7 @@ looks_public(const KeyFile *file)
 	return strncmp(text, PEM_BEGIN, strlen(PEM_BEGIN)) == 0 || *text == '{';
 }
 
-/* Newlines at its end are the editor's, not the secret's. */
+/* A file with a secret.  Newlines at its end do not belong to the secret. */
 bool
 keyfile_take_secret(const KeyFile *file, KeySet *keys,
 					char *problem, size_t problem_size)
@@ -135,7 +135,7 @@ get_number(const EVP_PKEY *public_key, const char *name, int least_length)
 	return result;
 }
 
-/* A key from one of OpenSSL's; else why not. */
+/* Make a key from one of OpenSSL's; returns why it is refused, or NULL. */
 static const char *
 take_public_key(Key *key, const EVP_PKEY *public_key)
 {
@@ -167,7 +167,7 @@ take_public_key(Key *key, const EVP_PKEY *public_key)
 	return reason;
 }
 
-/* One block between BEGIN and END; else why it is no key. */
+/* Make a key from one block of PEM; returns why it is refused, or NULL. */
 static const char *
 take_block(Key *key, const char *name, const unsigned char *data, long length)
 {
@@ -194,7 +194,7 @@ take_block(Key *key, const char *name, const unsigned char *data, long length)
 	return reason;
 }
 
-/* All blocks of a PEM file, at least one; each must be a good key. */
+/* A PEM file, which has at least one block; each must be an acceptable key. */
 bool
 keyfile_take_pem(const KeyFile *file, KeySet *keys,
 				 char *problem, size_t problem_size)
@@ -219,7 +219,7 @@ keyfile_take_pem(const KeyFile *file, KeySet *keys,
 		OPENSSL_free(header);
 		OPENSSL_clear_free(data, (size_t) length);
 	}
-	/* the end of the blocks, or a damaged one? */
+	/* did the blocks end, or is one damaged? */
 	if (reason == NULL &&
 		ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
 	{

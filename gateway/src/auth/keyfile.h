@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * keyfile.h
- *	  Files of keys: a secret, PEM, JSON Web Key Sets.
+ *	  Keys from files: a secret, PEM, JSON Web Key Sets.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,10 +3,10 @@
  * token.c
  *	  Bearer tokens: signed JSON Web Tokens.
  *
- * Each key is good for one algorithm.  The header of a token says which keys
- * may have made it, by algorithm and kid; it never says how they are used, and
- * it brings none along.  Nothing of the payload is looked at before the
- * signature has been found good.
+ * Each key is for one algorithm.  The header of a token says by algorithm and
+ * kid which keys may have signed it.  It cannot say how a key is used, and it
+ * cannot bring a key along.  The payload is not read before the signature has
+ * been verified.
  *
  *-------------------------------------------------------------------------
  */
@@ -63,8 +63,8 @@ split(const char *token, Parts *parts)
 }
 
 /*
- * A part as a JSON object that all readers take the same way; NULL: it is
- * none.  "json", if not NULL, gets its text, which the caller frees.
+ * A part as a JSON object that all readers take the same way; NULL: it is no
+ * such object.  "json", if not NULL, gets its text, which the caller frees.
  */
 static cJSON *
 parse_object(const char *part, size_t part_length, char **json)
@@ -103,7 +103,7 @@ is_text(const cJSON *item, const char *text)
 
 /* ---------- header and signature ---------- */
 
-/* Is this the type of a token that lets in, not of one for another purpose? */
+/* Is this the type of an access token, not of one for another purpose? */
 static bool
 is_known_type(const cJSON *type)
 {
@@ -120,8 +120,8 @@ is_known_type(const cJSON *type)
 }
 
 /*
- * No member that brings a key along or changes what is signed.  (RFC 7515
- * lets us ignore the first four; who sends them counts on more.)
+ * Refuse members that bring a key along or change what is signed.  (RFC 7515
+ * allows to ignore the first four, but whoever sends them expects more.)
  */
 static const char *
 check_header(const cJSON *header)
@@ -160,8 +160,8 @@ has_key_with_id(const KeySet *keys, const char *id)
 }
 
 /*
- * May this key have made a token with such a header?  If the token names a
- * key that we know, only that one, else those without a name.
+ * May this key have signed a token with such a header?  If the token names a
+ * known key, only that one may, else those without a name.
  */
 static bool
 may_have_signed(const Key *key, const cJSON *alg, const cJSON *kid,
@@ -208,7 +208,7 @@ check_signature(const char *token, const Parts *parts, const cJSON *header,
 
 /* ---------- claims ---------- */
 
-/* NULL: a claim that is not there, or a number that a date can be. */
+/* What is wrong with a date; NULL: it is a number, or it is absent. */
 static const char *
 check_date(const cJSON *date)
 {
@@ -243,7 +243,7 @@ check_times(const cJSON *claims, time_t now)
 	return NULL;
 }
 
-/* Is one of ours in "aud", which is text or an array of it? */
+/* Does "aud", which is text or an array of it, have one of our audiences? */
 static bool
 is_for_us(const cJSON *aud, const StringList *audiences)
 {
@@ -261,7 +261,7 @@ is_for_us(const cJSON *aud, const StringList *audiences)
 	return false;
 }
 
-/* The claims we act upon; what else there is passes to the database. */
+/* Check the claims that matter here; all of them reach the database. */
 static const char *
 check_claims(const cJSON *claims, const TokenRules *rules, time_t now,
 			 Identity *identity)
@@ -292,8 +292,8 @@ check_claims(const cJSON *claims, const TokenRules *rules, time_t now,
 }
 
 /*
- * Check a token and fill "identity" (identity_free it in any case).  NULL:
- * it is good; else what is wrong with it, in static storage.
+ * Check a token and fill "identity" (identity_free it in any case).  Returns
+ * what is wrong with the token, in static storage; NULL: nothing.
  */
 const char *
 token_check(const char *token, const KeySet *keys, const TokenRules *rules,

@@ -16,12 +16,12 @@
 
 #define TOKEN_MAX_LENGTH	16384
 
-/* What a token must say beside being signed. */
+/* What the claims of a token must be. */
 typedef struct TokenRules
 {
-	const char *issuer;			/* its iss; empty: whatever it is */
-	const StringList *audiences;	/* its aud has one of these; empty:
-									 * whatever */
+	const char *issuer;			/* iss must be this; empty: anything */
+	const StringList *audiences;	/* aud must have one of these; empty:
+									 * anything */
 } TokenRules;
 
 /* Whose request it is; all strings are the identity's own. */
@@ -37,7 +37,7 @@ typedef struct Identity
 typedef struct TokenClaims
 {
 	const char *user;
-	const char *role;			/* these three: NULL, or left out */
+	const char *role;			/* these three: NULL or empty: left out */
 	const char *issuer;
 	const char *audience;
 	time_t		issued_at;

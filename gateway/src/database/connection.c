@@ -3,9 +3,9 @@
  * connection.c
  *	  One connection to PostgreSQL, and a job's transaction on it.
  *
- * The only file that knows libpq.  A job is one round trip in pipeline mode:
- * begin, role and claims and settings, the call, commit.  All settings are
- * local to the transaction, so nothing of one user is left for the next, also
+ * The only file that includes libpq.  A job is one round trip in pipeline mode:
+ * BEGIN; role, claims and settings; the call; COMMIT.  All settings are local to
+ * the transaction, so that nothing of one user is left for the next, not even
  * behind a pooler in transaction mode.
  *
  *-------------------------------------------------------------------------
@@ -30,8 +30,9 @@
 #define MAX_STEPS			8
 
 /*
- * The server cancels by itself at the deadline.  If it has not done so a bit
- * later, it does not answer, and would not hear us cancel either: we leave.
+ * The server cancels by itself at the deadline.  If it has not done so some time
+ * later, it does not answer, and would not obey a request to cancel either: the
+ * connection is closed.
  */
 #define GRACE				(2 * CLOCK_SECOND)
 
@@ -89,7 +90,7 @@ static const struct
 	{"tide_1_commit", "COMMIT"}
 };
 
-/* One message of the pipeline that is to bring a result. */
+/* One message of the pipeline, which will have a result. */
 typedef struct Step
 {
 	Statement	statement;
@@ -101,13 +102,13 @@ struct Connection
 	char	   *conninfo;
 	PGconn	   *link;			/* NULL: not open */
 	bool		prepared[STATEMENT_COUNT];
-	bool		unregistered;	/* a job was told so, see take_error */
+	bool		unregistered;	/* a job failed with TD012, see take_error */
 
 	pthread_mutex_t cancel_lock;
 	PGcancel   *cancel;			/* of "link"; protected by cancel_lock */
 	bool		running;		/* a job's; protected by cancel_lock */
 
-	/* the run that goes on */
+	/* the current run */
 	bool		by_name;		/* use_prepared as it was when the run began */
 	Step		steps[MAX_STEPS];
 	int			step_count;
@@ -115,16 +116,15 @@ struct Connection
 };
 
 /*
- * Cleared for good when the server does not know a statement that we have
- * prepared: then a pooler in between hands our transactions to different
- * sessions.
+ * Cleared for good when the server does not know a statement that was prepared:
+ * then a pooler hands our transactions to different sessions.
  */
 static atomic_bool use_prepared = true;
 
 static void
 drop_notice(void *argument, const PGresult *result)
 {
-	/* notices are about users' tables and no business of the log */
+	/* notices are about users' tables, and do not belong into the log */
 	(void) argument;
 	(void) result;
 }
@@ -193,9 +193,9 @@ connection_free(Connection *connection)
 }
 
 /*
- * Is the link still there, as far as one can tell without asking?  A server
- * that was shut down has closed it, which makes the idle socket readable:
- * first its farewell message, then, and only then, the end.
+ * Is the link still open, as far as can be told without a round trip?  A server
+ * that was shut down has closed it, which makes the idle socket readable: first
+ * comes a last message, and only then the end.
  */
 bool
 connection_is_alive(Connection *connection)
@@ -332,10 +332,10 @@ send_call(Connection *connection, const Job *job)
 }
 
 /*
- * Role, claims and limits of the transaction.  All is sent in one go, so a
- * session is idle in a transaction only if we are gone in the middle of it:
- * then the server must not wait for the network to notice.  Maintenance runs as the role
- * that has logged in, for nobody.
+ * Role, claims and limits of the transaction.  All is sent in one go, so that a
+ * session is idle in a transaction only if the gateway dies in the middle of
+ * it; then the server must not wait for the network to notice.  Maintenance
+ * runs as the role that has logged in, and has no claims.
  */
 static bool
 send_identity(Connection *connection, const Job *job)
@@ -404,7 +404,7 @@ send_prepares(Connection *connection, const Job *job)
 		PQpipelineSync(connection->link) == 1;
 }
 
-/* The transaction of a job; false: libpq took it not. */
+/* Send the transaction of a job; false: libpq did not accept it. */
 static bool
 send_job(Connection *connection, const Job *job)
 {
@@ -423,7 +423,7 @@ send_job(Connection *connection, const Job *job)
 
 /*
  * Send what is left and wait until a result can be had without blocking.
- * False: the connection is lost, or it is "limit".
+ * False: the connection is lost, or "limit" has come.
  */
 static bool
 wait_for_result(Connection *connection, int64_t limit)
@@ -460,8 +460,8 @@ wait_for_result(Connection *connection, int64_t limit)
 }
 
 /*
- * The result of the next step; the NULL that libpq puts after each is taken
- * along.  NULL: the connection is lost or too slow.
+ * The result of the next step, without the NULL that libpq returns after each.
+ * NULL: the connection is lost or too slow.
  */
 static PGresult *
 next_result(Connection *connection, int64_t limit)
@@ -483,11 +483,11 @@ next_result(Connection *connection, int64_t limit)
 }
 
 /*
- * Have the database take note that its server was started, if nobody has done
- * that yet: our pulls are read-only, and cannot.  It writes then, so this goes
- * before the first of them, in a transaction of its own.  What comes of it does
- * not matter here: where pg_tide is missing, or not to be written to, each job
- * says so.  False: the connection is lost.
+ * Make the database take note that its server was started, if it has not yet.
+ * That is a write, which our pulls cannot do because they are read-only; so it
+ * comes before the first of them, in a transaction of its own.  An error does
+ * not matter here: if pg_tide is missing, or the database is read-only, each job
+ * will fail by itself.  False: the connection is lost.
  */
 static bool
 register_start(Connection *connection)
@@ -518,7 +518,7 @@ register_start(Connection *connection)
 bool
 connection_open(Connection *connection, char *problem, size_t problem_size)
 {
-	/* what is before dbname is a default that the conninfo may override */
+	/* what comes before dbname are defaults, which the conninfo may override */
 	const char *keywords[] = {
 		"connect_timeout", "fallback_application_name", "keepalives_idle",
 		"tcp_user_timeout", "dbname", "client_encoding", NULL
@@ -569,7 +569,7 @@ failed_step(const Step *step)
 	return STEP_CALL;
 }
 
-/* Set the job's failure from an error result, and say what is to be done. */
+/* Set the job's failure from an error result, and decide what happens next. */
 static RunResult
 take_error(Connection *connection, Job *job, const Step *step,
 		   const PGresult *result)
@@ -586,12 +586,12 @@ take_error(Connection *connection, Job *job, const Step *step,
 		failure_hide(&job->failure, sqlstate);
 	snprintf(job->sqlstate, sizeof(job->sqlstate), "%s",
 			 sqlstate == NULL ? "" : sqlstate);
-	/* of maintenance, its own line tells */
+	/* maintenance.c writes a line of its own */
 	if (job->failure.status >= 500 && job->kind != JOB_MAINTAIN)
 		log_event(LOG_WARNING, "database-error", "sqlstate", sqlstate,
 				  "statement", statements[step->statement].name, NULL);
 
-	/* unknown or already there: not our session, see use_prepared */
+	/* unknown or already prepared: another session, see use_prepared */
 	if (sqlstate != NULL && connection->by_name &&
 		(strcmp(sqlstate, "26000") == 0 || strcmp(sqlstate, "42P05") == 0))
 	{
@@ -600,7 +600,7 @@ take_error(Connection *connection, Job *job, const Step *step,
 		return RUN_AGAIN;
 	}
 
-	/* behind a pooler the server can be started again without our knowing */
+	/* behind a pooler, a restart of the server goes unnoticed */
 	if (sqlstate != NULL && strcmp(sqlstate, "TD012") == 0 &&
 		!connection->unregistered)
 	{
@@ -608,14 +608,14 @@ take_error(Connection *connection, Job *job, const Step *step,
 		return RUN_AGAIN;
 	}
 
-	/* FATAL is the session's farewell; libpq may not have seen the end yet */
+	/* after FATAL the session ends; libpq may not have seen the end yet */
 	if (PQstatus(connection->link) != CONNECTION_OK ||
 		(severity != NULL && strcmp(severity, "ERROR") != 0))
 		return RUN_LOST;
 	return failure_is_retryable_conflict(sqlstate) ? RUN_CONFLICT : RUN_DONE;
 }
 
-/* A step that went well. */
+/* A step that succeeded. */
 static void
 take_result(Connection *connection, Job *job, const Step *step,
 			PGresult *result)
@@ -627,7 +627,7 @@ take_result(Connection *connection, Job *job, const Step *step,
 			 PQntuples(result) == 1 &&
 			 (!PQgetisnull(result, 0, 0) || job->kind == JOB_AUTH))
 	{
-		/* NULL, which is an answer of pg_tide_auth, is the empty string */
+		/* pg_tide_auth may return NULL, which is the empty string here */
 		job->result = result;
 		job->reply = PQgetvalue(result, 0, 0);
 		job->reply_length = (size_t) PQgetlength(result, 0, 0);
@@ -679,7 +679,7 @@ read_results(Connection *connection, Job *job, int64_t limit)
 	return outcome;
 }
 
-/* End a transaction that an error has left open; false: could not. */
+/* End a transaction that an error has left open; false: that failed. */
 static bool
 roll_back(Connection *connection)
 {
@@ -702,7 +702,7 @@ roll_back(Connection *connection)
 		PQtransactionStatus(connection->link) == PQTRANS_IDLE;
 }
 
-/* What only JOB_READY asks: the extension must speak our protocol. */
+/* The end of JOB_READY: does the extension speak our protocol? */
 static void
 check_protocol(Job *job)
 {
@@ -715,8 +715,8 @@ check_protocol(Job *job)
 }
 
 /*
- * Prepare and run.  What goes wrong while preparing has no effect on any
- * row, so a connection lost then counts as lost before anything was sent.
+ * Prepare and run.  Preparing has no effect on any row, so a connection that is
+ * lost while preparing counts as lost before anything was sent.
  */
 static RunResult
 prepare_and_run(Connection *connection, Job *job, int64_t limit)
@@ -742,8 +742,8 @@ prepare_and_run(Connection *connection, Job *job, int64_t limit)
 
 /*
  * Run a job's transaction once.  With RUN_DONE the job has its reply or its
- * failure; with the others it has the failure to report if it is not run
- * again.
+ * failure.  With the other results it has the failure that counts if it is not
+ * run again.
  */
 RunResult
 connection_run(Connection *connection, Job *job)

@@ -17,9 +17,9 @@ typedef struct Connection Connection;
 typedef enum RunResult
 {
 	RUN_DONE,					/* a reply, or a failure that stays one */
-	RUN_CONFLICT,				/* rolled back, may succeed when run again */
-	RUN_AGAIN,					/* rolled back, will be run another way now */
-	RUN_LOST_BEFORE_SENT,		/* connection lost, nothing happened */
+	RUN_CONFLICT,				/* rolled back, may succeed if run again */
+	RUN_AGAIN,					/* rolled back, must be run again at once */
+	RUN_LOST_BEFORE_SENT,		/* connection lost, nothing was done */
 	RUN_LOST					/* connection lost, may have been committed */
 } RunResult;
 

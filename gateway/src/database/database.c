@@ -3,12 +3,12 @@
  * database.c
  *	  The threads that run jobs, each on a connection of its own.
  *
- * This file decides when to connect, when to run a job again and what its
- * requester is told; connection.c knows how to run one transaction.
+ * This file decides when to connect, when to run a job again and with which
+ * failure it ends; connection.c runs one transaction.
  *
- * A job whose transaction may have been committed is never run again here
- * if it writes: its requester gets 503 and sends it again, which has no
- * second effect.
+ * A job that writes is never run again here once its transaction may have been
+ * committed: the client gets 503 and sends it again, which has no second
+ * effect.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,8 +34,8 @@
 typedef struct Worker
 {
 	pthread_t	thread;
-	Connection *connection;		/* its database link may be down */
-	bool		connected;		/* is it counted in connected_workers? */
+	Connection *connection;		/* it may not be open */
+	bool		connected;		/* counted in connected_workers */
 	int64_t		next_attempt;	/* to connect; 0: at once */
 	int64_t		backoff;
 	unsigned int random;		/* state of rand_r */
@@ -109,9 +109,9 @@ is_empty_reply(const Job *job)
 }
 
 /*
- * An empty pull that may wait goes back into the queue, and the connection
- * on to other jobs.  False: the reply is to be sent as it is, because it is
- * time, or because too many wait already.
+ * Put an empty pull that may wait back into the queue, so that the connection
+ * can run other jobs.  False: the reply must be sent as it is, because the time
+ * is up or too many pulls wait already.
  */
 static bool
 wait_for_more(Job *job)
@@ -146,9 +146,9 @@ pause_after_conflict(Worker *worker, int run)
 }
 
 /*
- * A thread that cannot connect leaves its job to those that have a connection;
- * false: nobody has.  One that has lost its own without knowing it finds out
- * when it takes the job, so this comes to an end.
+ * A thread that cannot connect leaves its job to the threads that have a
+ * connection.  False: no thread has one.  A thread that has lost its connection
+ * without noticing finds out when it takes the job, so this comes to an end.
  */
 static bool
 leave_to_others(Job *job)
@@ -160,9 +160,9 @@ leave_to_others(Job *job)
 }
 
 /*
- * Run a job until there is an outcome; false: it was left to another thread.
- * Lost connections are opened again at once, and only once: a server that is
- * away for longer gets 503.
+ * Run a job until it has an outcome.  False: it was left to another thread.  A
+ * lost connection is opened again at once, and only once: if the server is away
+ * for longer, the job fails with 503.
  */
 static bool
 run(Worker *worker, Job *job)
@@ -207,19 +207,19 @@ run(Worker *worker, Job *job)
 	}
 }
 
-/* The whole of what a thread does with one job. */
+/* All that a thread does with one job. */
 static void
 handle(Worker *worker, Job *job)
 {
 	if (queue_waits_ended())
 	{
-		/* the wait is cut short; its last, empty reply is still there */
+		/* the pull waits no longer: it ends with its last, empty reply */
 		if (job->result != NULL)
 		{
 			finish(job);
 			return;
 		}
-		/* a stop waits for requests, not for what can be done later */
+		/* a stop waits for requests, not for maintenance */
 		if (job->kind == JOB_MAINTAIN)
 		{
 			failure_try_again(&job->failure, "the gateway is stopping");
@@ -240,8 +240,8 @@ handle(Worker *worker, Job *job)
 }
 
 /*
- * Without a connection a thread takes jobs only if no other has one either:
- * then somebody must tell the requesters.
+ * Without a connection a thread takes jobs only if no other thread has one:
+ * then the jobs must fail instead of waiting.
  */
 static void
 wait_unconnected(Worker *worker)
@@ -280,15 +280,15 @@ worker_main(void *argument)
 				handle(worker, job);
 
 			/*
-			 * A server that was started again is to be told so soon, also if
-			 * nobody has a request: see connection_open.
+			 * After a restart of the server it must soon take note of its
+			 * start, even if there are no requests: see connection_open.
 			 */
 			else if (!connection_is_alive(worker->connection))
 				set_connected(worker, false);
 		}
 	}
 
-	/* what was accepted is finished */
+	/* jobs that were accepted are run before the end */
 	while ((job = queue_take(0)) != NULL)
 		handle(worker, job);
 	connection_close(worker->connection);
@@ -296,8 +296,8 @@ worker_main(void *argument)
 }
 
 /*
- * Start the threads.  They connect by themselves; a server that is away is
- * no failure.
+ * Start the threads, which connect by themselves.  It is no failure if the
+ * server is away.
  */
 bool
 database_start(const char *conninfo, int connections,
@@ -331,7 +331,7 @@ database_start(const char *conninfo, int connections,
 	return true;
 }
 
-/* Ask the server to cancel what runs now; from another thread. */
+/* Ask the server to cancel all running jobs; from any thread. */
 void
 database_cancel(void)
 {

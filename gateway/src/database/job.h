@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * job.h
- *	  One call of pg_tide, which mostly a request waits for.
+ *	  One call of pg_tide in a transaction of its own.
  *
- * The request owns its job.  From queue_put until finished() is called it
- * belongs to the queue and the database thread that took it; the request
- * touches nothing of it meanwhile.
+ * The owner, mostly a request, hands the job over by queue_put.  From then
+ * until finished() is called, the job belongs to the queue and to the database
+ * thread that took it, and the owner must not touch it.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,13 +20,13 @@
 
 typedef enum JobKind
 {
-	JOB_READY,					/* is pg_tide there, in our version? */
+	JOB_READY,					/* does pg_tide speak our protocol? */
 	JOB_SCHEMA,
 	JOB_PULL,
 	JOB_KEYS,
 	JOB_PUSH,
 	JOB_AUTH,					/* a call of pg_tide_auth, see login.c */
-	JOB_MAINTAIN				/* nobody's request, see maintenance.c */
+	JOB_MAINTAIN				/* no request's, see maintenance.c */
 } JobKind;
 
 #define JOB_MAX_VALUES	7
@@ -37,7 +37,7 @@ typedef struct Job
 	bool		is_login;		/* a JOB_AUTH that checks a password: few run
 								 * at a time */
 
-	/* who asks; not used by JOB_READY and JOB_MAINTAIN */
+	/* whose call it is; not used by JOB_READY and JOB_MAINTAIN */
 	const char *claims;
 	const char *role;
 
@@ -60,17 +60,18 @@ typedef struct Job
 	int			value_count;
 
 	/* limits, on the monotonic clock */
-	int64_t		timeout;		/* how long one run may take, queue included */
-	int64_t		deadline;		/* until when this run must be done */
+	int64_t		timeout;		/* of one run, time in the queue included */
+	int64_t		deadline;		/* of this run */
 	int64_t		wait_until;		/* an empty pull is run again until then */
-	int64_t		run_at;			/* not before this moment; 0: never waited */
+	int64_t		run_at;			/* not before this moment; 0: it has not
+								 * waited */
 
 	/* the outcome: failure.status is 0 when there is a reply */
 	Failure		failure;
 	char		sqlstate[6];	/* of the server's last error, for the log */
 	const char *reply;			/* points into "result" */
 	size_t		reply_length;
-	void	   *result;			/* the database module's, see database_free */
+	void	   *result;			/* a PGresult; database_free frees it */
 
 	void		(*finished) (struct Job *job);
 	void	   *owner;

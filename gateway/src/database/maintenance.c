@@ -3,11 +3,10 @@
  * maintenance.c
  *	  tide.maintain() every maintain-interval.
  *
- * The main thread, which has nothing else to do, is the clock: it calls
- * maintenance_tick when the moment comes that the last call named, and after
- * each reload.  There is one job, so that there is never more than one run at
- * a time; one that takes longer than the interval makes the next one wait for
- * its next turn.
+ * The main thread, which has nothing else to do, calls maintenance_tick at the
+ * moment that the last call returned, and after each reload.  There is one job,
+ * so there is never more than one run at a time.  A run that takes longer than
+ * the interval makes the next one wait for its next turn.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,13 +29,13 @@
 #define GRANT_HINT		"GRANT EXECUTE ON FUNCTION tide.maintain() TO tide_gateway"
 
 static Job	job;
-static atomic_bool busy = false;	/* the job is the database's */
+static atomic_bool busy = false;	/* the job is queued or running */
 static atomic_bool stopping = false;
 static int64_t next_run = 0;	/* 0: none is planned */
 
 /*
- * A random moment soon after the start: gateways that are started together
- * are not to run together ever after.
+ * A random delay after the start, so that gateways which are started together
+ * do not run maintenance together.
  */
 static int64_t
 first_delay(int64_t interval)
@@ -87,8 +86,8 @@ start_run(const Settings *settings)
 }
 
 /*
- * Start a run if it is time.  Returns the moment of the next one: call again
- * then, and when the settings have changed.  By one thread only.
+ * Start a run if it is time.  Returns the moment at which this must be called
+ * again; call it also when the settings have changed.  By one thread only.
  */
 int64_t
 maintenance_tick(void)
@@ -107,12 +106,12 @@ maintenance_tick(void)
 		next_run = now + interval;
 	}
 	else if (next_run > now + interval)
-		next_run = now + interval;	/* it was longer until now */
+		next_run = now + interval;	/* the interval is shorter than before */
 	settings_release(settings);
 	return next_run == 0 ? MAINTENANCE_NEVER : next_run;
 }
 
-/* A run that is now cut short is no failure. */
+/* A run that is cut short from now on does not count as failed. */
 void
 maintenance_stop(void)
 {

@@ -4,10 +4,11 @@
  *	  The bounded queue between requests and database threads.
  *
  * Three lists under one lock: jobs to run now, in order of arrival; pulls that
- * found nothing and are to be run again at a certain moment; and passwords to
- * check.  The first go first, so that waiting pulls never slow down anybody,
- * unless one is overdue.  A password takes a tenth of a second of computing,
- * for whoever asks: only so many run at a time, the other threads stay free.
+ * found nothing and will be run again at a certain moment; and logins, which
+ * check a password.  Waiting pulls come after the jobs to run now, unless they
+ * are overdue, so that they slow nobody down.  To check a password takes a
+ * tenth of a second of computing: only some logins run at a time, and leave
+ * the other threads to the other jobs.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,17 +22,18 @@
 TAILQ_HEAD(JobList, Job);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t jobs_changed; /* a job came, or we stop */
-static pthread_cond_t stop_requested;	/* for threads that want no job */
+static pthread_cond_t jobs_changed; /* a job came, or the gateway stops */
+static pthread_cond_t stop_requested;	/* for threads that take no job now */
 static struct JobList ready = TAILQ_HEAD_INITIALIZER(ready);
 static struct JobList later = TAILQ_HEAD_INITIALIZER(later);	/* by run_at */
 static struct JobList logins = TAILQ_HEAD_INITIALIZER(logins);
-static int	ready_count = 0;	/* requests' jobs in it */
+static int	ready_count = 0;	/* jobs in it, maintenance not counted */
 static int	later_count = 0;
 static int	login_count = 0;
 static int	logins_running = 0;
-static int	most_logins = 1;	/* that run at a time */
-static bool login_went_last = false;	/* the next turn is another's */
+static int	most_logins = 1;	/* that may run at a time */
+static bool login_went_last = false;	/* now a job of another list goes
+										 * first */
 static bool waits_ended = false;
 static bool stopping = false;
 
@@ -48,14 +50,17 @@ queue_start(void)
 	pthread_condattr_destroy(&attributes);
 }
 
-/* What a job counts against the bounds: our own maintenance takes no place. */
+/* How many places a job takes: maintenance takes none. */
 static int
 weight(const Job *job)
 {
 	return job->kind == JOB_MAINTAIN ? 0 : 1;
 }
 
-/* False: "length" jobs wait already, or the gateway is stopping. */
+/*
+ * Queue a job to be run now.  False: "length" jobs wait already, or the gateway
+ * is stopping.
+ */
 bool
 queue_put(Job *job, int length)
 {
@@ -74,8 +79,8 @@ queue_put(Job *job, int length)
 }
 
 /*
- * Queue a job that checks a password; "most" may run at a time.  False as in
- * queue_put.
+ * Queue a job that checks a password.  At most "most" of them run at a time.
+ * False as in queue_put.
  */
 bool
 queue_put_login(Job *job, int length, int most)
@@ -95,7 +100,7 @@ queue_put_login(Job *job, int length, int most)
 	return accepted;
 }
 
-/* A job that checks a password has run: there is room for another. */
+/* A job that checks a password has been run: another one may. */
 void
 queue_login_done(void)
 {
@@ -106,7 +111,7 @@ queue_login_done(void)
 	pthread_mutex_unlock(&lock);
 }
 
-/* Put a job that was taken back to the front, whatever the bound. */
+/* Put a job back that was taken, to the front and even if there is no room. */
 void
 queue_put_back(Job *job)
 {
@@ -152,7 +157,7 @@ queue_put_later(Job *job, int length)
 	return accepted;
 }
 
-/* May the first of the logins run?  Under the lock. */
+/* May the first of the logins be run?  Under the lock. */
 static bool
 login_is_due(void)
 {
@@ -196,7 +201,7 @@ next_job(int64_t now)
 	return NULL;
 }
 
-/* Wait for the next job.  NULL: "until" has come, or we stop. */
+/* Wait for the next job.  NULL: "until" has come, or the gateway stops. */
 Job *
 queue_take(int64_t until)
 {
@@ -218,7 +223,7 @@ queue_take(int64_t until)
 		moment = clock_timespec(wake);
 		pthread_cond_timedwait(&jobs_changed, &lock, &moment);
 	}
-	/* this signal may have been for a job that another thread can take */
+	/* another thread may sleep although there is a job that it could take */
 	if (job != NULL &&
 		!(TAILQ_EMPTY(&ready) && TAILQ_EMPTY(&later) && !login_is_due()))
 		pthread_cond_signal(&jobs_changed);
@@ -236,7 +241,7 @@ queue_count(int *queued, int *waiting)
 	pthread_mutex_unlock(&lock);
 }
 
-/* Wait until then, or until we stop, without taking jobs. */
+/* Wait until then, or until the gateway stops, without taking jobs. */
 void
 queue_pause(int64_t until)
 {
@@ -248,7 +253,7 @@ queue_pause(int64_t until)
 	pthread_mutex_unlock(&lock);
 }
 
-/* From now on nobody waits for more: first step of a stop. */
+/* The first step of a stop: pulls no longer wait for something to come. */
 void
 queue_end_waits(void)
 {
@@ -269,7 +274,7 @@ queue_waits_ended(void)
 	return result;
 }
 
-/* Take no more jobs in; those inside still go out, without delay. */
+/* Accept no more jobs; those that wait are handed out without delay. */
 void
 queue_stop(void)
 {

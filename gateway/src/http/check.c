@@ -23,12 +23,12 @@ bool
 check_route(const Route *route, int method, bool stopping, Failure *failure)
 {
 	if (route == NULL)
-		return failure_set(failure, 404, "not_found", "there is nothing here", NULL);
+		return failure_set(failure, 404, "not_found", "no endpoint has this path", NULL);
 	if (method == METHOD_OPTIONS)
 		return true;
 	if ((method & route->methods) == 0)
 		return failure_set(failure, 405, "method_not_allowed",
-						   "this path does not know this method", NULL);
+						   "this path does not support this method", NULL);
 	if (stopping)
 		return failure_set(failure, 503, "try_again", "the server is stopping", NULL);
 	return true;
@@ -53,7 +53,7 @@ check_token(const RequestHead *head, const Settings *settings,
 
 	if (token == NULL || strncasecmp(token, "Bearer ", 7) != 0)
 	{
-		failure_set(failure, 401, "unauthorized", "a bearer token is needed",
+		failure_set(failure, 401, "unauthorized", "a bearer token is required",
 					"Send the header \"Authorization: Bearer <token>\".");
 		return NULL;
 	}
@@ -113,13 +113,13 @@ check_content(const RequestHead *head, const Route *route, int method,
 
 	if (route->endpoint == ENDPOINT_PULL && media_wants_stream(head->accept))
 		return failure_set(failure, 406, "not_supported",
-						   "streams of application/x-ndjson are not supported yet",
+						   "streams of application/x-ndjson are not supported",
 						   NULL);
 	if (method != METHOD_POST)
 		return true;
 	if (route_is_login(route) && settings->login_call == NULL)
 		return failure_set(failure, 404, "login_not_configured",
-						   "nobody logs in here: tokens come from elsewhere", NULL);
+						   "logging in is not configured on this gateway", NULL);
 	problem = media_refusal(head->content_type, head->encoding);
 	if (problem != NULL)
 		return failure_set(failure, 415, "unsupported_media_type", problem,

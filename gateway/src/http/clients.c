@@ -3,14 +3,13 @@
  * clients.c
  *	  Who is connected: how many, and for how long they may take.
  *
- * Whoever sends a byte now and then keeps a connection for as long as they
- * like, unless somebody looks at the clock.  So each connection has a moment
- * until which what it does now must be done, and one thread that cuts those
- * whose moment has passed: with a 408, if nothing has been sent on it yet for
- * this request, else without a word.
+ * A client that sends a byte now and then could keep a connection for ever.
+ * So each connection is in a phase, which has a deadline, and one thread cuts
+ * the connections whose deadline has passed.  The client gets a 408 if no reply
+ * to its request has begun, else nothing.
  *
- * The lock is held for a few assignments, and by the watching thread for one
- * look at each connection, four times a second.
+ * The lock is held for a few assignments, and by the watching thread while it
+ * looks at each connection once, four times a second.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,12 +30,12 @@
 #define WATCH_INTERVAL	(CLOCK_SECOND / 4)
 #define NEVER			INT64_MAX
 
-/* What a user, or an address, has open.  Gone when that is nothing. */
+/* What a user, or an address, has open.  Freed when that is nothing. */
 typedef struct Tally
 {
 	char	   *key;			/* "u" and the user, "a" and the address */
 	int			connections;
-	int			requests;		/* that are not answered yet */
+	int			requests;		/* those without a reply */
 } Tally;
 
 typedef enum Phase
@@ -45,7 +44,7 @@ typedef enum Phase
 	PHASE_IDLE,					/* between requests, headers of another, or
 								 * refused */
 	PHASE_BODY,
-	PHASE_OURS,					/* the next move is ours */
+	PHASE_WORK,					/* the request is there, its reply is not */
 	PHASE_REPLY
 } Phase;
 
@@ -54,11 +53,11 @@ struct Client
 	int			socket;
 	Phase		phase;
 	int64_t		deadline;		/* of the phase; NEVER: it has none */
-	int			min_rate;		/* bytes a second that a body must come with */
+	int			min_rate;		/* of a body, in bytes a second */
 	bool		cut;			/* the socket is shut down */
-	bool		counted;		/* in "connections" */
-	Tally	   *address;		/* NULL: a trusted proxy's, not counted */
-	Tally	   *user;			/* of the last request with a token, or NULL */
+	bool		counted;		/* it counts in "connections" */
+	Tally	   *address;		/* NULL: a trusted proxy, which is not counted */
+	Tally	   *user;			/* whose token the last request had, or NULL */
 	bool		in_request;		/* it counts in user->requests */
 				LIST_ENTRY(Client) link;
 };
@@ -101,7 +100,7 @@ find_tally(char kind, const char *name)
 	return found == NULL ? NULL : *found;
 }
 
-/* Forget a tally that counts nothing. */
+/* Free the tally if it counts nothing. */
 static void
 tidy_tally(Tally *tally)
 {
@@ -112,7 +111,7 @@ tidy_tally(Tally *tally)
 	free(tally);
 }
 
-/* The connection is another user's now; NULL: nobody's. */
+/* From now on the connection counts for this user; NULL: for nobody. */
 static void
 set_user(Client *client, Tally *user)
 {
@@ -132,7 +131,7 @@ set_user(Client *client, Tally *user)
 
 /* ---------- cutting ---------- */
 
-/* The whole reply to a request that we do not go on with. */
+/* Send a whole reply past libmicrohttpd; what follows it is not read. */
 static void
 send_failure(int socket, const Failure *failure)
 {
@@ -164,7 +163,7 @@ send_failure(int socket, const Failure *failure)
 }
 
 /*
- * End a connection; under the lock, so that its thread is not about to reply.
+ * End a connection.  Under the lock, so that nobody can begin a reply on it.
  * libmicrohttpd sees the end of the socket and closes it.
  */
 static void
@@ -187,7 +186,7 @@ cut(Client *client)
 	}
 	else if (client->phase == PHASE_REPLY)
 	{
-		/* what has not been read yet is not to stay in the kernel */
+		/* the kernel must not keep what the client has not read */
 		setsockopt(client->socket, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	}
 	shutdown(client->socket, SHUT_RDWR);
@@ -217,7 +216,7 @@ watch(void *unused)
 	return NULL;
 }
 
-/* "most" may be connected at a time. */
+/* At most so many clients can be connected at a time. */
 bool
 clients_start(int most)
 {
@@ -261,7 +260,7 @@ clients_count(void)
 
 /* ---------- connections ---------- */
 
-/* Is there room for one more?  Else "failure" says what there is too much of. */
+/* Is there room for one more connection?  If not, the failure is set. */
 static bool
 has_room(const Client *client, const Settings *settings, Failure *failure)
 {
@@ -282,8 +281,8 @@ has_room(const Client *client, const Settings *settings, Failure *failure)
 }
 
 /*
- * A new connection.  One too many gets its answer at once and is cut.  NULL:
- * no memory; nothing is watched then.
+ * A new connection.  If there are too many, it gets its reply at once and is
+ * cut.  NULL: there is no memory, and nobody watches the connection.
  */
 Client *
 client_open(int socket, const Address *peer)
@@ -333,7 +332,7 @@ client_open(int socket, const Address *peer)
 	return client;
 }
 
-/* Its socket is about to be closed. */
+/* The connection is about to be closed. */
 void
 client_close(Client *client)
 {
@@ -355,7 +354,7 @@ client_close(Client *client)
 	free(client);
 }
 
-/* Begin a phase that may take so long; false: it has been cut. */
+/* Begin a phase; false: the connection has been cut. */
 static bool
 enter(Client *client, Phase phase, int64_t deadline)
 {
@@ -375,7 +374,7 @@ enter(Client *client, Phase phase, int64_t deadline)
 }
 
 bool
-client_reads_body(Client *client, const Settings *settings)
+client_begin_body(Client *client, const Settings *settings)
 {
 	if (client != NULL)
 		client->min_rate = settings->min_rate;
@@ -383,9 +382,9 @@ client_reads_body(Client *client, const Settings *settings)
 				 clock_now() + settings->body_timeout * CLOCK_SECOND);
 }
 
-/* So much of its body has come: it gets the time that this may take. */
+/* So much of the body has come, which extends the time for the rest. */
 bool
-client_sent(Client *client, size_t length)
+client_add_body(Client *client, size_t length)
 {
 	bool		good;
 
@@ -400,13 +399,13 @@ client_sent(Client *client, size_t length)
 }
 
 bool
-client_waits_for_us(Client *client)
+client_begin_work(Client *client)
 {
-	return enter(client, PHASE_OURS, NEVER);
+	return enter(client, PHASE_WORK, NEVER);
 }
 
 bool
-client_reads_reply(Client *client, const Settings *settings, size_t length)
+client_begin_reply(Client *client, const Settings *settings, size_t length)
 {
 	return enter(client, PHASE_REPLY,
 				 clock_now() + settings->reply_timeout * CLOCK_SECOND +
@@ -414,7 +413,7 @@ client_reads_reply(Client *client, const Settings *settings, size_t length)
 }
 
 void
-client_is_idle(Client *client)
+client_begin_idle(Client *client)
 {
 	const Settings *settings = settings_acquire();
 
@@ -447,8 +446,8 @@ refuse(Failure *failure, const char *code, const char *message)
 }
 
 /*
- * A request whose token is good; client_end_request ends it.  False: the user
- * has too much open, or there is no memory.
+ * Count a request whose token is valid, until client_end_request.  False with
+ * the failure set: the user has too much open, or there is no memory.
  */
 bool
 client_begin_request(Client *client, const char *user,

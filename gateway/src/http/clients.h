@@ -26,15 +26,15 @@ extern Client *client_open(int socket, const Address *peer);
 extern void client_close(Client *client);
 
 /*
- * What a connection is about, by turns.  False: it has been cut, and nothing
- * may be sent on it any more.
+ * The phases of a connection.  False: it has been cut, and nothing may be sent
+ * on it any more.
  */
-extern bool client_reads_body(Client *client, const Settings *settings);
-extern bool client_sent(Client *client, size_t length);
-extern bool client_waits_for_us(Client *client);
-extern bool client_reads_reply(Client *client, const Settings *settings,
+extern bool client_begin_body(Client *client, const Settings *settings);
+extern bool client_add_body(Client *client, size_t length);
+extern bool client_begin_work(Client *client);
+extern bool client_begin_reply(Client *client, const Settings *settings,
 							   size_t length);
-extern void client_is_idle(Client *client);
+extern void client_begin_idle(Client *client);
 extern bool client_was_cut(Client *client);
 
 extern bool client_begin_request(Client *client, const char *user,

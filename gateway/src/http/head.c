@@ -3,19 +3,20 @@
  * head.c
  *	  Is a request's head one that all readers take the same way?
  *
- * A proxy in front of the gateway decides by path and headers what passes,
- * and where one request ends and the next begins.  Whoever makes it read them
- * otherwise than we do gets around it.  So what could be read in two ways is
- * refused, whatever libmicrohttpd makes of it.
+ * A proxy in front of the gateway decides by path and headers what may pass,
+ * and where one request ends and the next begins.  A client that makes the
+ * proxy read them otherwise than we do gets around the proxy.  So a head that
+ * could be read in two ways is refused, even if libmicrohttpd accepts it.
  *
- * Before version 1.0 that library takes lines that end with a bare LF, cuts
- * lines at a NUL, and glues a folded line to the *name* of its header, which
- * makes "Transfer: x" and " -Encoding" one, and takes a line that begins with a
- * colon for the end of the head.  None of these can be seen in names and values.
- * But it leaves both where they came in, so that they must follow each other at
- * the distance of ": " and CRLF, with an empty line behind the last: that is what
- * "in_place" asks to check.  (An LF alone at the very end goes unseen, and does
- * no harm; so does a line of a lone colon.  No proxy passes that one on.)
+ * Before version 1.0 that library accepts lines that end with a bare LF, and
+ * cuts lines at a NUL.  It glues a folded line to the *name* of its header, so
+ * that "Transfer: x" and " -Encoding" become one header, and takes a line that
+ * begins with a colon for the end of the head.  Names and values show none of
+ * this.  But the library leaves both where they came in, so that they must
+ * follow each other at the distance of ": " and CRLF, with an empty line behind
+ * the last one: with "in_place" that is checked.  (An LF alone at the very end
+ * is not noticed, nor is a line of a lone colon.  Neither does harm: no proxy
+ * passes the latter on.)
  *
  *-------------------------------------------------------------------------
  */
@@ -40,25 +41,28 @@ typedef enum Single
 	SINGLE_COUNT
 } Single;
 
-/* Headers that must not be there twice: readers take the first, or the last. */
+/*
+ * Headers that may be given once: of two, some readers take the first and
+ * others the last.
+ */
 static const struct
 {
 	const char *name;
 	const char *twice;
 }			singles[SINGLE_COUNT] = {
-	[SINGLE_HOST] = {"Host", "the header Host is there twice"},
+	[SINGLE_HOST] = {"Host", "the header Host is given twice"},
 	[SINGLE_CONTENT_LENGTH] = {"Content-Length",
-	"the header Content-Length is there twice"},
+	"the header Content-Length is given twice"},
 	[SINGLE_TRANSFER_ENCODING] = {"Transfer-Encoding",
-	"the header Transfer-Encoding is there twice"},
+	"the header Transfer-Encoding is given twice"},
 	[SINGLE_AUTHORIZATION] = {"Authorization",
-	"the header Authorization is there twice"},
+	"the header Authorization is given twice"},
 	[SINGLE_CONTENT_TYPE] = {"Content-Type",
-	"the header Content-Type is there twice"},
+	"the header Content-Type is given twice"},
 	[SINGLE_CONTENT_ENCODING] = {"Content-Encoding",
-	"the header Content-Encoding is there twice"},
-	[SINGLE_EXPECT] = {"Expect", "the header Expect is there twice"},
-	[SINGLE_ORIGIN] = {"Origin", "the header Origin is there twice"}
+	"the header Content-Encoding is given twice"},
+	[SINGLE_EXPECT] = {"Expect", "the header Expect is given twice"},
+	[SINGLE_ORIGIN] = {"Origin", "the header Origin is given twice"}
 };
 
 static bool
@@ -81,9 +85,9 @@ is_hexadecimal(char c)
 }
 
 /*
- * Is this request target a path and perhaps a query, not a whole URI, without
- * anything that could be decoded into another path?  No path of ours needs
- * an escape.  In the query they are whole.
+ * Is this request target a path, perhaps with a query, in which nothing could
+ * be decoded into another path?  None of our paths needs an escape; in the
+ * query, escapes must be whole.  A whole URI is no path.
  */
 bool
 head_target_is_plain(const char *target)
@@ -115,7 +119,7 @@ complain(HeadCheck *check, const char *problem)
 		check->problem = problem;
 }
 
-/* The version is where it came in, too. */
+/* Begin with the HTTP version, which is where it came in, too. */
 void
 head_begin(HeadCheck *check, const char *version, bool in_place)
 {
@@ -130,7 +134,7 @@ static bool
 is_whole_line(const HeadCheck *check, const char *name, size_t name_length,
 			  const char *value)
 {
-	/* not all of them need be pointers into one object */
+	/* numbers: these pointers may point into different objects */
 	uintptr_t	after_colon = (uintptr_t) (name + name_length + 1);
 	uintptr_t	space = (uintptr_t) value - after_colon;
 
@@ -152,7 +156,7 @@ is_name(const char *name, size_t length)
 	return length > 0;
 }
 
-/* Text, tabs and what is beyond ASCII. */
+/* Does it have no control character but tabs? */
 static bool
 is_value(const char *value, size_t length)
 {
@@ -177,7 +181,7 @@ is_number(const char *value, size_t length)
 		if (value[i] < '0' || value[i] > '9')
 			return false;
 	}
-	/* what has more digits overflows somewhere */
+	/* with more digits, some reader overflows */
 	return length > 0 && length <= 18;
 }
 
@@ -218,13 +222,13 @@ has(const HeadCheck *check, Single single)
 	return (check->seen & (1U << single)) != 0;
 }
 
-/* All headers were there; NULL: the head is good, else what is not. */
+/* After the last header.  What is wrong with the head; NULL: nothing. */
 const char *
 head_finish(HeadCheck *check)
 {
 	/*
-	 * The library has put NUL in the place of CR and LF.  If we are beyond
-	 * the head here, there still is memory of its own.
+	 * The library has replaced CR and LF by NUL.  Should next_line be beyond
+	 * the head here, it still points into the library's memory.
 	 */
 	if (check->in_place &&
 		(check->next_line[0] != '\0' || check->next_line[1] != '\0'))
@@ -232,16 +236,16 @@ head_finish(HeadCheck *check)
 	if (has(check, SINGLE_TRANSFER_ENCODING))
 	{
 		if (has(check, SINGLE_CONTENT_LENGTH))
-			complain(check, "Content-Length and Transfer-Encoding are both there");
+			complain(check, "Content-Length and Transfer-Encoding are both given");
 		if (check->is_http_1_0)
-			complain(check, "HTTP/1.0 knows no Transfer-Encoding");
+			complain(check, "HTTP/1.0 has no Transfer-Encoding");
 	}
 	if (!check->is_http_1_0 && !has(check, SINGLE_HOST))
 		complain(check, "the header Host is missing");
 	return check->problem;
 }
 
-/* A request id of somebody else's that can go into our log and reply. */
+/* Can this request id, which the client chose, go into our log and reply? */
 bool
 head_id_is_sane(const char *id)
 {

@@ -14,11 +14,12 @@
 
 typedef struct HeadCheck
 {
-	const char *problem;		/* the first that was found, static storage */
-	unsigned int seen;			/* bits: headers that may be there once only */
+	const char *problem;		/* the first one found, in static storage */
+	unsigned int seen;			/* bits: which of the headers that may be
+								 * given once */
 	bool		is_http_1_0;
 	bool		in_place;		/* lines are where they came in, see head.c */
-	const char *next_line;		/* there, the next one begins here */
+	const char *next_line;		/* with in_place: where the next line must be */
 } HeadCheck;
 
 extern bool head_target_is_plain(const char *target);

@@ -27,8 +27,8 @@
 #include "util/settings.h"
 #include "util/version.h"
 
-#define HEADER_STRUCTS			16384	/* memory for what headers become */
-#define REFUSED_CONNECTIONS		100 /* beyond the limit, that get their 503 */
+#define HEADER_STRUCTS			16384	/* bytes for the library's structs */
+#define REFUSED_CONNECTIONS		100 /* that are accepted to get their 503 */
 #define SPARE_DESCRIPTORS		64
 #define METRICS_CONNECTIONS		32U
 #define METRICS_TIMEOUT			10U /* seconds */
@@ -43,7 +43,7 @@ handle_metrics(void *unused, struct MHD_Connection *connection, const char *url,
 			   const char *method, const char *version, const char *data,
 			   size_t *length, void **context)
 {
-	static const char none[] = "there is nothing but GET /metrics\n";
+	static const char none[] = "only GET /metrics is served here\n";
 	bool		good = strcmp(url, "/metrics") == 0 && strcmp(method, "GET") == 0;
 	struct MHD_Response *response;
 	Buffer		text = {0};
@@ -78,7 +78,7 @@ handle_metrics(void *unused, struct MHD_Connection *connection, const char *url,
 	return result;
 }
 
-/* For whoever may reach that address, which is not to be the world. */
+/* Anybody who reaches this address may read them, without a token. */
 static bool
 start_metrics(int listen_socket)
 {
@@ -172,7 +172,7 @@ log_library(void *unused, const char *format, va_list arguments)
 	log_event(LOG_DEBUG, "libmicrohttpd", "message", message, NULL);
 }
 
-/* As many connections as are wanted and descriptors allow. */
+/* As many connections as the settings want and descriptors allow. */
 static int
 connection_limit(const Settings *settings)
 {
@@ -197,7 +197,7 @@ connection_limit(const Settings *settings)
 	return (int) wanted;
 }
 
-/* A connection has come, or goes. */
+/* A connection was opened, or is about to be closed. */
 static void
 connection_changed(void *unused, struct MHD_Connection *connection,
 				   void **context, enum MHD_ConnectionNotificationCode what)
@@ -223,9 +223,9 @@ connection_changed(void *unused, struct MHD_Connection *connection,
 }
 
 /*
- * libmicrohttpd's timeout is none of ours: it begins anew with each byte.  Half
- * of a connection's memory is where headers are read to, the rest is for what
- * they become.
+ * libmicrohttpd's own timeout is of no use: it begins anew with each byte.  Of a
+ * connection's memory, one half is for headers as they come, the other for what
+ * the library makes of them.
  */
 bool
 http_start(int listen_socket, int metrics_socket)
@@ -263,7 +263,7 @@ http_start(int listen_socket, int metrics_socket)
 		(metrics_socket < 0 || start_metrics(metrics_socket));
 }
 
-/* Accept no more connections, and answer new requests with 503. */
+/* Accept no more connections, and refuse new requests with 503. */
 void
 http_refuse_new(void)
 {
@@ -282,7 +282,7 @@ http_wait_idle(int64_t until)
 	return underway_wait_idle(until);
 }
 
-/* Requests whose job the database still has: they forbid http_stop. */
+/* How many requests have a job that is running?  Must be 0 for http_stop. */
 int
 http_waiting_for_database(void)
 {

@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * linger.c
- *	  Lets clients that still send read the reply that came early.
+ *	  Lets clients that are still sending read a reply that came early.
  *
  * A body that is refused by its declared length is answered before it has
- * been read.  Closing the socket then would make the kernel send a reset,
+ * been read.  If the socket were closed then, the kernel would send a reset,
  * and a client that is busy sending would see a broken connection in place
- * of "413".  So a duplicate of the socket goes to one thread that reads and
- * forgets what still comes, for a while.
+ * of "413".  So one thread gets a duplicate of the socket, and for a while it
+ * reads and drops what still comes.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,12 +26,13 @@
 
 static pthread_t thread;
 static bool running = false;
-static int	hand_over[2];		/* a pipe of descriptors; its end stops us */
+static int	hand_over[2];		/* a pipe of descriptors; the thread stops at
+								 * its end */
 
 static struct pollfd sockets[MAX_SOCKETS + 1];	/* the last is the pipe */
 static int64_t deadlines[MAX_SOCKETS];
 
-/* Read what is there; false: this socket is done. */
+/* Read and drop what is there; false: nothing more will come. */
 static bool
 discard(int fd)
 {
@@ -58,7 +59,7 @@ drop(int i)
 	sockets[i].fd = -1;
 }
 
-/* Take a socket in, in place of the oldest if there is no room. */
+/* Add a socket; if there is no room, it takes the place of the oldest. */
 static void
 take_in(int fd)
 {
@@ -83,7 +84,7 @@ take_in(int fd)
 	deadlines[place] = clock_now() + LONGEST;
 }
 
-/* One round over all sockets; false: the pipe has ended. */
+/* Wait, and look at all sockets once; false: the pipe has ended. */
 static bool
 serve(void)
 {

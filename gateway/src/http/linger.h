@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * linger.h
- *	  Lets clients that still send read the reply that came early.
+ *	  Lets clients that are still sending read a reply that came early.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * listener.c
- *	  The socket we serve on.
+ *	  The socket that the server listens on.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,7 +18,7 @@
 #define BACKLOG		512
 
 /*
- * Split "host:port", "[v6]:port" or ":port".  False: it is nothing of this.
+ * Split "host:port", "[v6]:port" or ":port".  False: it has none of these forms.
  */
 static bool
 split_address(const char *text, char *host, size_t host_size,
@@ -66,7 +66,7 @@ open_one(const struct addrinfo *info)
 	return -1;
 }
 
-/* Where we really are, after port 0. */
+/* The address and port that the socket has; with port 0 the system chose it. */
 static void
 describe(int fd, char *address, size_t address_size,
 		 char *port, size_t port_size)

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * media.c
- *	  Media types that we read and write: pure decisions.
+ *	  Which media types are read and written: pure decisions.
  *
- * A browser sends application/json to another origin only after a preflight,
- * so that insisting on it keeps foreign pages' forms out.
+ * A browser sends application/json to another origin only after a preflight.
+ * Forms of foreign pages cannot send it, and are refused.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,8 +13,10 @@
 
 #include "http/media.h"
 
-/* Does "text" begin with "word", whatever the case, and then end or go on
- * with one of "follows"? */
+/*
+ * Does "text" begin with "word", in whatever case, and then end or go on with
+ * one of the characters in "follows"?
+ */
 static bool
 begins_with(const char *text, const char *word, const char *follows)
 {
@@ -25,8 +27,8 @@ begins_with(const char *text, const char *word, const char *follows)
 }
 
 /*
- * Why a body of this type cannot be read; NULL: it can.  Both arguments may
- * be NULL: a client that says nothing means JSON.
+ * Why a body of this type is refused; NULL: it is not.  Both arguments can be
+ * NULL: a client that names no type sends JSON.
  */
 const char *
 media_refusal(const char *content_type, const char *content_encoding)
@@ -51,7 +53,7 @@ media_refusal(const char *content_type, const char *content_encoding)
 	return "the body is not UTF-8";
 }
 
-/* Does the client take nothing but a stream of lines? */
+/* Does the client accept only a stream of lines? */
 bool
 media_wants_stream(const char *accept)
 {

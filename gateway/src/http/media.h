@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * media.h
- *	  Media types that we read and write: pure decisions.
+ *	  Which media types are read and written: pure decisions.
  *
  *-------------------------------------------------------------------------
  */

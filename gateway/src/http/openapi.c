@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * openapi.c
- *	  The description of our endpoints, for machines.
+ *	  The OpenAPI description of our endpoints.
  *
  * The text is gateway/openapi.json, which the Makefile makes into a string.
  *

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * openapi.h
- *	  The description of our endpoints, for machines.
+ *	  The OpenAPI description of our endpoints.
  *
  *-------------------------------------------------------------------------
  */

@@ -92,7 +92,7 @@ send_body(Request *request, int status, const char *body, size_t length,
 	if (underway_refuses_new() || request->must_close)
 		add_header(response, "Connection", "close");
 
-	if (client_reads_reply(request->client, request->settings, length))
+	if (client_begin_reply(request->client, request->settings, length))
 		good = MHD_queue_response(request->connection, (unsigned int) status,
 								  response) == MHD_YES;
 	MHD_destroy_response(response);

@@ -196,7 +196,7 @@ request_begin(Request *request, const char *version, bool target_is_plain)
 	RequestHead head;
 	bool		good;
 
-	if (!client_reads_body(request->client, request->settings))
+	if (!client_begin_body(request->client, request->settings))
 		return false;
 	exchange_read_head(request->connection, &head);
 	good = check_form(request, version, target_is_plain) &&
@@ -221,7 +221,7 @@ request_begin(Request *request, const char *version, bool target_is_plain)
 bool
 request_receive(Request *request, const char *data, size_t length)
 {
-	if (!client_sent(request->client, length))
+	if (!client_add_body(request->client, length))
 		return false;
 	exchange_acknowledge(request->connection);
 	if (request->failure.status == 0)
@@ -252,7 +252,7 @@ request_receive(Request *request, const char *data, size_t length)
 bool
 request_continue(Request *request)
 {
-	if (!client_waits_for_us(request->client))
+	if (!client_begin_work(request->client))
 		return false;
 	return request->job_done ? dispatch_outcome(request) : dispatch_request(request);
 }
@@ -265,6 +265,6 @@ request_end(Request *request)
 		request->status = 408;
 	reply_record(request);
 	client_end_request(request->client);
-	client_is_idle(request->client);
+	client_begin_idle(request->client);
 	free_request(request);
 }

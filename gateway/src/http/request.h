@@ -28,12 +28,12 @@ typedef struct Request
 {
 	struct MHD_Connection *connection;
 	Client	   *client;			/* the connection's; NULL: no memory for one */
-	const Settings *settings;	/* those it began with */
+	const Settings *settings;	/* those in force when it began */
 	const Route *route;			/* NULL: no such path */
 	int			method;			/* METHOD_x or 0 */
 	bool		is_preflight;
-	bool		must_close;		/* where the next request begins is in doubt,
-								 * or too far off */
+	bool		must_close;		/* the beginning of the next request is in
+								 * doubt, or too far off */
 
 	char		id[72];
 	char	   *method_name;
@@ -45,15 +45,16 @@ typedef struct Request
 	SyncFields	fields;
 	Buffer		body;
 	size_t		max_body;
-	size_t		discarded;		/* bytes of the body that nobody wants */
-	Failure		failure;		/* decided before the whole body was there */
+	size_t		discarded;		/* bytes of the body that were dropped */
+	Failure		failure;		/* why it is refused; status 0: it is not */
 
 	Job			job;
-	bool		job_done;		/* the job has its outcome and is ours again */
+	bool		job_done;		/* the job has its outcome, and belongs to the
+								 * request again */
 
 	int			status;			/* of the reply; 0: none was sent */
 	size_t		reply_bytes;
-	long		rows;			/* that the reply is about; below 0: none */
+	long		rows;			/* in the reply, for the log; below 0: unknown */
 } Request;
 
 /*

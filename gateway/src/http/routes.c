@@ -41,7 +41,7 @@ route_find(const char *path)
 	return NULL;
 }
 
-/* The bit of a method; 0: one that no endpoint knows. */
+/* The bit of a method; 0: no endpoint supports it. */
 int
 route_method(const char *method)
 {
@@ -54,7 +54,7 @@ route_method(const char *method)
 	return 0;
 }
 
-/* Is this one of /auth, whose bodies and replies are secret? */
+/* Is this a path below /auth, whose bodies and replies are secret? */
 bool
 route_is_login(const Route *route)
 {

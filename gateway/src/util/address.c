@@ -1,12 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * address.c
- *	  Which address does a request come from?
+ *	  Addresses and networks; which address a request comes from.
  *
- * The socket says it, unless it is that of a proxy we trust: then the header
- * X-Forwarded-For does, read from its end, where the nearest proxy has
- * written what it saw.  What stands further left than the first address that
- * is no trusted proxy's is the client's own invention.
+ * A request comes from the address of its socket, unless that is a proxy which
+ * is trusted.  Then the header X-Forwarded-For is read from its end, where the
+ * nearest proxy has written the address that it saw.  The first address from
+ * there that is no trusted proxy is the client; what stands before it is the
+ * client's own invention.
  *
  *-------------------------------------------------------------------------
  */
@@ -38,7 +39,7 @@ set_v4(Address *address, const void *four)
 	memcpy(address->bytes + sizeof(v4_prefix), four, 4);
 }
 
-/* "text" up to "length": an address without port.  False: it is none. */
+/* An address without port.  False: the text is none. */
 static bool
 parse_address(const char *text, size_t length, Address *address)
 {
@@ -57,7 +58,7 @@ parse_address(const char *text, size_t length, Address *address)
 	return inet_pton(AF_INET6, copy, address->bytes) == 1;
 }
 
-/* An address as proxies write it: perhaps with a port, perhaps in []. */
+/* An address as proxies write it, perhaps with a port, perhaps in []. */
 static bool
 parse_hop(const char *text, size_t length, Address *address)
 {
@@ -69,7 +70,7 @@ parse_hop(const char *text, size_t length, Address *address)
 		return end != NULL &&
 			parse_address(text + 1, (size_t) (end - text) - 1, address);
 	}
-	/* one colon: an IPv4 address with a port */
+	/* with one colon it is an IPv4 address with a port */
 	end = memchr(text, ':', length);
 	if (end != NULL &&
 		memchr(end + 1, ':', length - (size_t) (end - text) - 1) == NULL)
@@ -97,7 +98,7 @@ parse_network(const char *text, Network *network)
 	return true;
 }
 
-/* Networks, separated by commas.  False: "problem" names what is none. */
+/* Networks, separated by commas.  False: "problem" names the one that is wrong. */
 bool
 networks_parse(NetworkList *list, const char *text,
 			   char *problem, size_t problem_size)
@@ -166,8 +167,8 @@ address_of_socket(const struct sockaddr *name)
 }
 
 /*
- * Who is behind the peer, by all its X-Forwarded-For headers in their order,
- * joined by commas; NULL: there are none.
+ * The client behind this peer.  "forwarded" has all X-Forwarded-For headers in
+ * their order, joined by commas; NULL: there are none.
  */
 Address
 address_of_client(Address peer, const char *forwarded,
@@ -197,7 +198,7 @@ address_of_client(Address peer, const char *forwarded,
 	return peer;
 }
 
-/* What one customer of a provider has: an IPv4 address, or an IPv6 /64. */
+/* The part that one customer of a provider has: an IPv4 address, an IPv6 /64. */
 Address
 address_site(Address address)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * address.h
- *	  Which address does a request come from?
+ *	  Addresses and networks; which address a request comes from.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,7 +23,7 @@ typedef struct Address
 typedef struct Network
 {
 	Address		address;
-	int			bits;			/* that count, of 128 */
+	int			bits;			/* of 128, those that are compared */
 } Network;
 
 typedef struct NetworkList

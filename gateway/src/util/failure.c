@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * failure.c
- *	  What a request failed of, and the one table that maps SQLSTATEs to it.
+ *	  Why a request failed, and the one table that maps SQLSTATEs to replies.
  *
- * Messages of the server pass only where they are about the request itself.
- * Everything else (permissions, internal errors, an absent database) gets
- * fixed text: the server's own could name tables, roles or another user's
- * values.
+ * The server's own messages are passed on only if they are about the request
+ * itself.  All others (permissions, internal errors, an absent database) are
+ * replaced by fixed texts: they could name tables, roles or values of other
+ * users.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,8 +22,8 @@
 
 typedef enum Policy
 {
-	POLICY_KEEP,				/* the server's message and hint */
-	POLICY_FIXED				/* our text */
+	POLICY_KEEP,				/* pass the server's message and hint on */
+	POLICY_FIXED				/* replace them by a text of ours */
 } Policy;
 
 typedef struct Rule
@@ -32,7 +32,7 @@ typedef struct Rule
 	int			status;
 	const char *code;
 	Policy		policy;
-	const char *message;		/* of POLICY_FIXED */
+	const char *message;		/* for POLICY_FIXED */
 } Rule;
 
 static const Rule rules[] = {
@@ -60,7 +60,7 @@ static const Rule rules[] = {
 	"the request conflicted with others, try again"},
 	{"53", 503, "try_again", POLICY_FIXED,
 	"the database is short of resources, try again"},
-	/* not its whole class: 55000 is a table that does not fit its settings */
+	/* not the whole class: 55000 is a table that does not fit its settings */
 	{"55P03", 503, "try_again", POLICY_FIXED,
 	"the database is busy, try again"},
 	{"57014", 503, "try_again", POLICY_FIXED,
@@ -93,7 +93,10 @@ is_one_of(const char *sqlstate, const char *const *list)
 	return false;
 }
 
-/* strlcpy that never leaves half a character at the end. */
+/*
+ * Copy what fits, without half a character at the end; nothing if the source is
+ * not UTF-8.
+ */
 static void
 copy_text(char *target, size_t size, const char *source)
 {
@@ -128,7 +131,7 @@ failure_set(Failure *failure, int status, const char *code,
 	return false;
 }
 
-/* Likewise, of what may succeed when it is sent again. */
+/* A failure of a request that may succeed when it is sent again. */
 bool
 failure_try_again(Failure *failure, const char *message)
 {
@@ -185,8 +188,9 @@ failure_from_sqlstate(Failure *failure, FailedStep step, bool is_push,
 }
 
 /*
- * Of logging in, a client learns nothing but whether to try again: the errors
- * of a login function may be about the password.  "sqlstate" may be NULL.
+ * Hide an error of a login: a client learns only whether to try again, because
+ * the errors of a login function may be about the password.  "sqlstate" may be
+ * NULL.
  */
 void
 failure_hide(Failure *failure, const char *sqlstate)

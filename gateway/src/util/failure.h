@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * failure.h
- *	  What a request failed of, and the one table that maps SQLSTATEs to it.
+ *	  Why a request failed, and the one table that maps SQLSTATEs to replies.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,7 +25,7 @@ typedef struct Failure
 typedef enum FailedStep
 {
 	STEP_PREPARE,				/* parsing our own statements */
-	STEP_IDENTITY,				/* role, claims and settings */
+	STEP_IDENTITY,				/* setting role, claims and limits */
 	STEP_CALL,					/* the function of pg_tide */
 	STEP_COMMIT
 } FailedStep;

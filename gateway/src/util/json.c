@@ -3,15 +3,15 @@
  * json.c
  *	  Is this text JSON that all readers take the same way?
  *
- * One scan from left to right that builds no tree and leaves the text as it
- * is: numbers pass untouched.  Beyond the grammar it refuses what readers
- * disagree about (a key twice in an object: cJSON takes the first, jsonb the
- * last) and what PostgreSQL cannot store (an escaped NUL, half of a surrogate
- * pair), so that such a body costs no database connection.
+ * One scan from left to right that builds no tree and does not change the text,
+ * so that numbers keep all their digits.  Beyond the grammar it refuses what
+ * readers disagree about (a key twice in an object: cJSON takes the first, jsonb
+ * the last) and what PostgreSQL cannot store (an escaped NUL, half of a
+ * surrogate pair), so that such a body costs no database connection.
  *
- * The keys of all open objects are in one hash table.  An object's keys are
- * taken out when it is closed, last in first out; that is why slots can just
- * be emptied, although the table is probed linearly.
+ * The keys of all open objects are in one hash table.  When an object is closed,
+ * its keys are removed, the last one first; that is why slots can simply be
+ * emptied, although the table is probed linearly.
  *
  *-------------------------------------------------------------------------
  */
@@ -73,8 +73,8 @@ typedef enum Next
 } Next;
 
 /*
- * Clients choose the keys: without a secret in the hash they could choose
- * thousands that fall upon each other.
+ * Clients choose the keys.  Without a secret in the hash they could choose
+ * thousands of keys that all have the same one.
  */
 static uint64_t secret = 0x5DEECE66;
 static pthread_once_t secret_once = PTHREAD_ONCE_INIT;
@@ -97,7 +97,7 @@ complain_at(Scanner *scanner, size_t offset, const char *what)
 	return false;
 }
 
-/* The byte where we are is not what "what" wants; or there is none any more. */
+/* The next byte is not what "what" asks for, or the text has ended. */
 static bool
 complain(Scanner *scanner, const char *what)
 {
@@ -105,7 +105,7 @@ complain(Scanner *scanner, const char *what)
 					   scanner->at < scanner->length ? what : "it ends too early");
 }
 
-/* The byte where we are; NUL, which the text has nowhere: the end. */
+/* The next byte; NUL, which the text does not have: the end. */
 static char
 peek(const Scanner *scanner)
 {
@@ -159,7 +159,7 @@ hex_unit(const char *digits)
 	return unit;
 }
 
-/* What an escape of a string that has been scanned stands for. */
+/* The character that an escape stands for, in a string that was scanned. */
 static uint32_t
 next_escaped(const char **p)
 {
@@ -282,7 +282,7 @@ make_room(Scanner *scanner)
 	scanner->slots = slots;
 	scanner->slot_mask = capacity * 2 - 1;
 	scanner->key_capacity = capacity;
-	/* in the order they came, so that they can leave in the reverse one */
+	/* in the order they came, because they leave in the reverse order */
 	for (index = 0; index < scanner->key_count; index++)
 		fill_slot(scanner, index);
 	return true;
@@ -396,7 +396,7 @@ scan_digits(Scanner *scanner)
 		complain(scanner, "a number lacks a digit");
 }
 
-/* What follows its end, such as the 1 of 01, is somebody else's problem. */
+/* What follows its end, such as the 1 of 01, is looked at by the caller. */
 static bool
 scan_number(Scanner *scanner)
 {
@@ -475,7 +475,7 @@ open_level(Scanner *scanner)
 	return true;
 }
 
-/* Close the innermost level if that is what comes. */
+/* Close the innermost level if the text does. */
 static bool
 close_level(Scanner *scanner)
 {
@@ -490,7 +490,7 @@ close_level(Scanner *scanner)
 	return true;
 }
 
-/* A value is complete: what now? */
+/* A value is complete: what comes next? */
 static Next
 after_value(Scanner *scanner)
 {
@@ -542,10 +542,10 @@ scan_text(Scanner *scanner)
 }
 
 /*
- * Is this one JSON value in UTF-8, nested at most max_depth (up to
- * JSON_MAX_DEPTH) levels, without escaped NULs, halves of surrogate pairs and
- * repeated keys?  The problem is set with JSON_REFUSED.  "text" is shorter
- * than 4 GB and needs no NUL at its end.
+ * Is this one JSON value in UTF-8, nested at most max_depth levels, without
+ * escaped NULs, halves of surrogate pairs and repeated keys?  JSON_REFUSED sets
+ * the problem.  max_depth is at most JSON_MAX_DEPTH.  The text is shorter than
+ * 4 GB and needs no NUL at its end.
  */
 JsonVerdict
 json_check(const char *text, size_t length, int max_depth,

@@ -3,8 +3,8 @@
  * log.c
  *	  Structured log lines, key=value, on standard error.
  *
- * One write per line, so that threads do not mix their lines.  Callers never
- * hand over a token, a password or a row.
+ * Each line is one write, so that the lines of threads do not mix.  Callers
+ * never pass a token, a password or a row.
  *
  *-------------------------------------------------------------------------
  */
@@ -47,8 +47,8 @@ append_time(Buffer *line)
 }
 
 /*
- * Quoted when it is not a plain word.  Control characters are escaped: a user
- * name with a newline must not forge a line.
+ * Append a value, in quotes if it is not a plain word.  Control characters are
+ * escaped: a user name with a newline must not forge a line.
  */
 static void
 append_value(Buffer *line, const char *value)

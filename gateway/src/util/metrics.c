@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * metrics.c
- *	  What has been counted, in the text format of Prometheus.
+ *	  Counters, and their report in the text format of Prometheus.
  *
- * Labels are paths of our own routes and statuses, never a name of a user's
- * or anything that a client has sent: their number stays small.
+ * Labels are statuses and paths of our own routes, never the name of a user or
+ * anything else that a client has sent, so that their number stays small.
  *
  *-------------------------------------------------------------------------
  */
@@ -44,7 +44,7 @@ static int	path_count = 0;
 static uint64_t cuts = 0;
 static uint64_t maintenances[2] = {0, 0};	/* failed, succeeded */
 
-/* The counters of a path; the last ones take in what is one too many. */
+/* The counters of a path; when the table is full, those of the last one. */
 static PathMetrics *
 find_path(const char *path)
 {
@@ -133,7 +133,7 @@ write_gauge(Buffer *text, const char *name, const char *help, int value)
 	append(text, "%s %d\n", name, value);
 }
 
-/* One counter of each path; "offset" is of its field. */
+/* One counter of each path, the field at this offset. */
 static void
 write_by_path(Buffer *text, const char *name, const char *help, size_t offset)
 {
@@ -154,7 +154,7 @@ write_statuses(Buffer *text)
 	int			status;
 
 	begin_family(text, name, "counter",
-				 "requests, by path and status; status 0: the client was gone");
+				 "requests, by path and status; status 0: no reply was sent");
 	for (i = 0; i < path_count; i++)
 	{
 		for (status = 0; status < MAX_STATUS; status++)
@@ -195,7 +195,7 @@ write_durations(Buffer *text)
 	}
 }
 
-/* All of it; text->failed when memory ran out. */
+/* Write the whole report; text->failed if memory ran out. */
 void
 metrics_write(const Gauges *gauges, const char *version, Buffer *text)
 {
@@ -223,7 +223,7 @@ metrics_write(const Gauges *gauges, const char *version, Buffer *text)
 
 	write_gauge(text, "tide_connections", "connections of clients",
 				gauges->connections);
-	write_gauge(text, "tide_requests", "requests that are not answered yet",
+	write_gauge(text, "tide_requests", "requests that have no reply yet",
 				gauges->requests);
 	write_gauge(text, "tide_queued_requests",
 				"requests that wait for a connection to the database",

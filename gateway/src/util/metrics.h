@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * metrics.h
- *	  What has been counted, in the text format of Prometheus.
+ *	  Counters, and their report in the text format of Prometheus.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,7 +14,7 @@
 
 #include "util/buffer.h"
 
-/* A request that is over. */
+/* A request that has ended. */
 typedef struct Measured
 {
 	const char *path;			/* of its route; NULL: there is none */
@@ -25,12 +25,12 @@ typedef struct Measured
 	long		rows;			/* below 0: none */
 } Measured;
 
-/* What is so at this moment. */
+/* The state at this moment. */
 typedef struct Gauges
 {
 	int			connections;
-	int			requests;		/* not answered yet */
-	int			queued;			/* of them, for a connection to the database */
+	int			requests;		/* without a reply */
+	int			queued;			/* those that wait for a database connection */
 	int			waiting;		/* pulls that wait for something to come */
 	int			database_connections;
 } Gauges;

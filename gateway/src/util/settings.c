@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * settings.c
- *	  The gateway's settings: one table, three ways in.
+ *	  The gateway's settings: one table, three sources.
  *
- * The command line goes before the environment (TIDE_LISTEN for --listen),
- * the environment before the file that --config names.  A name that is not
- * in the table is an error: a setting that is silently without effect could
- * be the one that was to keep somebody out.
+ * The command line goes before the environment (TIDE_LISTEN for --listen), and
+ * the environment before the file that --config names.  A name that is not in
+ * the table is an error: a misspelled setting that has no effect could be the
+ * one that was meant to keep somebody out.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,35 +37,35 @@ typedef struct Setting
 	const char *initial;		/* default value */
 	int			minimum;
 	int			maximum;
-	bool		reloads;		/* SIGHUP gives it its new value */
+	bool		reloads;		/* SIGHUP changes it */
 	const char *help;
 } Setting;
 
-/* a push with one change of one column is nested so deeply */
+/* the nesting of a push with one change of one column */
 #define LEAST_DEPTH		4
 
 #define FIELD(name) offsetof(Settings, name)
 
 static const Setting table[] = {
 	{"listen", SETTING_TEXT, FIELD(listen), "127.0.0.1:8080", 0, 0, false,
-	"address and port to serve on; port 0 picks a free one and logs it"},
+	"address and port to serve on; port 0: a free one, which the log names"},
 	{"database-url", SETTING_TEXT, FIELD(database_url), "", 0, 0, false,
-	"conninfo string or postgresql:// URI; what it leaves out comes from PG*"},
+	"conninfo string or postgresql:// URI; PG* variables give what it leaves out"},
 	{"jwt-secret-file", SETTING_TEXT, FIELD(jwt_secret_file), "", 0, 0, true,
 	"file with the secret of HS256 tokens, at least 32 bytes"},
 	{"jwt-public-key-file", SETTING_TEXT, FIELD(jwt_public_key_files), "",
 		0, 0, true,
 	"PEM files with public keys of RS256 and ES256 tokens, separated by commas"},
 	{"jwks-file", SETTING_TEXT, FIELD(jwks_file), "", 0, 0, true,
-	"file with a JSON Web Key Set; one of these three is required"},
+	"file with a JSON Web Key Set; at least one of these three is required"},
 	{"jwt-issuer", SETTING_TEXT, FIELD(jwt_issuer), "", 0, 0, true,
-	"the iss that tokens must have; empty: any"},
+	"issuer (iss) that tokens must have; empty: any"},
 	{"jwt-audience", SETTING_TEXT, FIELD(jwt_audience_text), "", 0, 0, true,
-	"the aud of which tokens must have one, separated by commas; empty: any"},
+	"audiences (aud), separated by commas, of which tokens must have one; empty: any"},
 	{"default-role", SETTING_TEXT, FIELD(default_role), "tide_user", 0, 0, true,
-	"database role of a token that has no role claim"},
+	"database role of tokens without a role claim"},
 	{"max-pull-rows", SETTING_INTEGER, FIELD(max_pull_rows), "500",
-	1, 100000, true, "most rows in one reply to a pull; limit is lowered to it"},
+	1, 100000, true, "most rows in one reply to a pull; a higher limit is lowered to it"},
 	{"max-push-changes", SETTING_INTEGER, FIELD(max_push_changes), "5000",
 	1, 1000000, true, "most changes in one push"},
 	{"max-body-bytes", SETTING_INTEGER, FIELD(max_body_bytes), "16777216",
@@ -85,64 +85,64 @@ static const Setting table[] = {
 	{"metrics-listen", SETTING_TEXT, FIELD(metrics_listen), "", 0, 0, false,
 	"address and port of /metrics, for Prometheus; empty: none"},
 	{"login-function", SETTING_TEXT, FIELD(login_function), "", 0, 0, true,
-	"schema.function that checks a password; tide_auth.login; empty: no login"},
+	"schema.function that checks a password, such as tide_auth.login; empty: no logins"},
 	{"auth-role", SETTING_TEXT, FIELD(auth_role), "tide_auth", 0, 0, true,
-	"database role that calls it and the functions of pg_tide_auth"},
+	"database role that calls login-function and the functions of pg_tide_auth"},
 	{"access-token-ttl", SETTING_INTEGER, FIELD(access_token_ttl), "900",
-	1, 86400, true, "seconds that a token of a login is good for"},
+	1, 86400, true, "seconds that the token of a login is valid"},
 	{"refresh-token-ttl", SETTING_INTEGER, FIELD(refresh_token_ttl), "2592000",
-	1, 315360000, true, "seconds that a refresh token is good for"},
+	1, 315360000, true, "seconds that a refresh token is valid"},
 	{"refresh-grace", SETTING_INTEGER, FIELD(refresh_grace), "300",
 		0, 86400, true,
-	"seconds that a used refresh token may be sent again, if its reply was lost"},
+	"seconds in which a used refresh token may be sent again, if the reply was lost"},
 	{"login-attempts", SETTING_INTEGER, FIELD(login_attempts), "10",
 		1, 1000000, true,
-	"failed logins of a username from one address, in a login-window; then 429"},
+	"failed logins of a username from one address within login-window; then 429"},
 	{"login-attempts-address", SETTING_INTEGER, FIELD(login_attempts_address),
-	"100", 1, 1000000, true, "failed logins from one address"},
+	"100", 1, 1000000, true, "failed logins from one address within login-window; then 429"},
 	{"login-attempts-username", SETTING_INTEGER, FIELD(login_attempts_username),
 		"50", 1, 1000000, true,
-	"failed logins of a username, for addresses where it is not logged in"},
+	"failed logins of a username, for addresses where it has not logged in; then 429"},
 	{"login-window", SETTING_INTEGER, FIELD(login_window), "900",
-	1, 86400, true, "seconds over which failed logins are counted"},
+	1, 86400, true, "seconds in which failed logins are counted"},
 	{"max-logins", SETTING_INTEGER, FIELD(max_logins), "2", 1, 1000, true,
-	"passwords that are checked at a time; others wait"},
+	"passwords that are checked at a time; other logins wait"},
 	{"trusted-proxies", SETTING_TEXT, FIELD(trusted_proxies_text), "", 0, 0, true,
 	"addresses and networks whose X-Forwarded-For is believed"},
 	{"db-connections", SETTING_INTEGER, FIELD(db_connections), "4",
-	1, 1000, false, "connections to the database, each with its own thread"},
+	1, 1000, false, "connections to the database, each with a thread of its own"},
 	{"queue-length", SETTING_INTEGER, FIELD(queue_length), "1000",
-	1, 1000000, true, "requests that may wait for a connection; above it 503"},
+	1, 1000000, true, "requests that may wait for a connection to the database; then 503"},
 	{"max-connections", SETTING_INTEGER, FIELD(max_connections), "10000",
-	1, 1000000, false, "connections of clients; above it 503"},
+	1, 1000000, false, "connections of clients; then 503"},
 	{"max-connections-address", SETTING_INTEGER,
 		FIELD(max_connections_address), "1000", 0, 1000000, true,
-	"connections from one address that is no trusted proxy; above it 429; 0: any"},
+	"connections from one address, trusted proxies excepted; then 429; 0: any number"},
 	{"max-user-connections", SETTING_INTEGER, FIELD(max_user_connections),
-	"100", 1, 1000000, true, "connections of one user; above it 429"},
+	"100", 1, 1000000, true, "connections of one user; then 429"},
 	{"max-user-requests", SETTING_INTEGER, FIELD(max_user_requests), "50",
 		1, 1000000, true,
-	"requests of one user that are not answered yet; above it 429"},
+	"requests of one user that have no reply yet; then 429"},
 	{"header-timeout", SETTING_INTEGER, FIELD(header_timeout), "15",
-	1, 3600, true, "seconds for a new connection's first headers; then 408"},
+	1, 3600, true, "seconds for the first headers of a new connection; then 408"},
 	{"body-timeout", SETTING_INTEGER, FIELD(body_timeout), "30",
-	1, 3600, true, "seconds for a body, beside what min-rate gives it; then 408"},
+	1, 3600, true, "seconds for a body, beside its time at min-rate; then 408"},
 	{"reply-timeout", SETTING_INTEGER, FIELD(reply_timeout), "30",
 		1, 3600, true,
-	"seconds for a client to read a reply, beside what min-rate gives it"},
+	"seconds for a client to read a reply, beside its time at min-rate"},
 	{"idle-timeout", SETTING_INTEGER, FIELD(idle_timeout), "60",
 		1, 3600, true,
 	"seconds from a reply to the headers of the next request"},
 	{"min-rate", SETTING_INTEGER, FIELD(min_rate), "2048", 1, 1 << 30, true,
 	"bytes a second that a client must send or read in the long run"},
 	{"lock-timeout", SETTING_INTEGER, FIELD(lock_timeout), "10", 0, 3600, true,
-	"seconds that a request waits for a lock in the database; then 503; 0: any"},
+	"seconds that a request waits for a lock in the database; then 503; 0: no limit"},
 	{"request-timeout", SETTING_INTEGER, FIELD(request_timeout), "30",
-	1, 3600, true, "seconds until a request is given up with 503"},
+	1, 3600, true, "seconds until a request fails with 503"},
 	{"shutdown-timeout", SETTING_INTEGER, FIELD(shutdown_timeout), "10",
-	1, 3600, true, "seconds that SIGTERM gives running requests"},
+	1, 3600, true, "seconds that SIGTERM gives to running requests"},
 	{"maintain-interval", SETTING_INTEGER, FIELD(maintain_interval), "300",
-	0, 86400, true, "seconds between runs of tide.maintain(); 0: none"},
+	0, 86400, true, "seconds between runs of tide.maintain(); 0: no runs"},
 	{"log-level", SETTING_TEXT, FIELD(log_level_text), "info", 0, 0, true,
 	"debug, info, warning or error"},
 	{.name = NULL}
@@ -178,13 +178,13 @@ duplicate(const char *text)
 {
 	char	   *copy = strdup(text);
 
-	/* while settings are read, there is nothing to go on with */
+	/* without its settings the gateway cannot go on */
 	if (copy == NULL)
 		abort();
 	return copy;
 }
 
-/* First come, first kept: the ways in are read by falling precedence. */
+/* Keep the first value: the sources are read by falling precedence. */
 static void
 keep_first(char **slot, const char *text)
 {
@@ -253,9 +253,9 @@ read_arguments(int argc, char **argv, Values *values,
 }
 
 /*
- * What of the environment is named TIDE_* and is no setting.  The environment
- * is shared with others (container platforms set TIDE_SERVICE_HOST for a
- * service named tide), so there it is only worth a warning.
+ * Warn of variables that are named TIDE_* and are no settings.  They are no
+ * errors because the environment is shared with others: container platforms set
+ * TIDE_SERVICE_HOST for a service named tide.
  */
 static void
 check_environment(void)
@@ -418,7 +418,7 @@ assign(Settings *settings, const Values *values,
 	return true;
 }
 
-/* Who may log in, and where from. */
+/* Check the settings of logging in, and work out what follows from them. */
 static bool
 derive_login(Settings *settings, char *problem, size_t problem_size)
 {
@@ -455,7 +455,7 @@ derive_login(Settings *settings, char *problem, size_t problem_size)
 	return true;
 }
 
-/* What follows from the values: lists, the level. */
+/* Check the values, and work out what follows from them. */
 static bool
 derive(Settings *settings, char *problem, size_t problem_size)
 {
@@ -492,11 +492,11 @@ derive(Settings *settings, char *problem, size_t problem_size)
 		settings->jwks_file[0] == '\0')
 	{
 		snprintf(problem, problem_size,
-				 "jwt-secret-file is required, or jwt-public-key-file or jwks-file: "
-				 "without a key no token could be checked");
+				 "one of jwt-secret-file, jwt-public-key-file and jwks-file is "
+				 "required: tokens are checked with their keys");
 		return false;
 	}
-	/* "," would have turned the check off without a word */
+	/* "," must not turn the check off */
 	if (settings->jwt_audience_text[0] != '\0' &&
 		settings->jwt_audiences.count == 0)
 	{
@@ -525,7 +525,7 @@ free_settings(Settings *settings)
 }
 
 /*
- * Read all three ways in.  NULL: "problem" says what is wrong.  argv[0] is
+ * Read all three sources.  NULL: "problem" says what is wrong.  argv[0] is
  * skipped.
  */
 Settings *
@@ -565,7 +565,10 @@ settings_discard(Settings *settings)
 	free_settings(settings);
 }
 
-/* Settings that only a restart changes keep the running value; say so. */
+/*
+ * Settings that only a restart changes keep their running value; the log warns
+ * of each whose new value differs.
+ */
 void
 settings_keep_fixed(Settings *fresh, const Settings *running)
 {
@@ -596,7 +599,10 @@ settings_keep_fixed(Settings *fresh, const Settings *running)
 	}
 }
 
-/* Make these the settings of requests from now on; takes them over. */
+/*
+ * Make these the settings of all requests that begin from now on.  They belong
+ * to this file afterwards.
+ */
 void
 settings_publish(Settings *settings)
 {
@@ -614,7 +620,7 @@ settings_publish(Settings *settings)
 		settings_release(old);
 }
 
-/* The settings in force; stay valid until settings_release. */
+/* The settings in force; they stay valid until settings_release. */
 const Settings *
 settings_acquire(void)
 {
@@ -650,9 +656,9 @@ settings_print_help(FILE *out)
 			"                     [--jwt-issuer ISSUER] [--jwt-audience AUDIENCE]\n"
 			"  tide-gateway --help | --version\n\n"
 			"Each setting can be given on the command line, in the environment, or in the\n"
-			"file named by --config (TIDE_CONFIG) as \"name = value\"; the first of these\n"
-			"that has it counts.  SIGHUP reads them again; * marks those that need a\n"
-			"restart.\n\n"
+			"file that --config (TIDE_CONFIG) names as \"name = value\"; the first of these\n"
+			"that has it counts.  SIGHUP reads all of them again; * marks the settings\n"
+			"that keep their value until a restart.\n\n"
 			"Settings:\n"
 			"  --config  (TIDE_CONFIG, default: none)\n"
 			"      file with further settings\n");

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * settings.h
- *	  The gateway's settings: one table, three ways in.
+ *	  The gateway's settings: one table, three sources.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,8 +17,8 @@
 #include "util/text.h"
 
 /*
- * One reading of all settings.  Never changed once published; a reload
- * publishes another one, and a request keeps the one it began with.
+ * All settings.  They never change once they are published: a reload publishes
+ * others, and a request keeps those that were in force when it began.
  */
 typedef struct Settings
 {

@@ -16,9 +16,9 @@
 #define MAX_NAME	63			/* bytes in the name of a PostgreSQL object */
 
 /*
- * How many bytes at the beginning are well-formed UTF-8 without NUL?
- * PostgreSQL would refuse the rest too, but with an error that depends on
- * where in the request it stands.
+ * How many bytes at the beginning are well-formed UTF-8 without NUL?  PostgreSQL
+ * would refuse other bytes too, but with an error that depends on where in the
+ * request they are.
  */
 size_t
 text_utf8_length(const char *data, size_t length)
@@ -173,9 +173,9 @@ base64url_value(char c)
 }
 
 /*
- * Strict: no padding, no white space, no stray bits at the end, so that one
- * token has one spelling.  NUL-terminated for convenience.  The caller frees;
- * NULL: not base64url, or no memory.
+ * Strict: no padding, no white space, no stray bits at the end, so that each
+ * token has one spelling.  A NUL follows the bytes.  The caller frees them;
+ * NULL: the text is not base64url, or there is no memory.
  */
 unsigned char *
 base64url_decode(const char *text, size_t text_length, size_t *length)
