@@ -8,7 +8,6 @@
 #ifndef TOKEN_H
 #define TOKEN_H
 
-#include <stdbool.h>
 #include <time.h>
 
 #include "auth/keyset.h"

@@ -8,8 +8,6 @@
 #ifndef CORS_H
 #define CORS_H
 
-#include <string.h>
-
 #include "util/settings.h"
 
 #define CORS_ALLOW_HEADERS	"authorization, content-type"
