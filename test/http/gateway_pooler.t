@@ -3,7 +3,7 @@
 # where pgbouncer is not installed (TIDE_TEST_PGBOUNCER names another one).
 #
 # Seen failing: with "false" for "true" in the set_config() of role, claims or
-# lock_timeout in gateway/src/connection.c.
+# lock_timeout in gateway/src/database/connection.c.
 use strict;
 use warnings;
 
