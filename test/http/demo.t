@@ -5,7 +5,8 @@
 # Seen failing: with trace() in demo-story.pl printing always; with its holds()
 # not dying; without the "-t" before the colours of demo or demo-story.pl;
 # without "trace" in DemoDevice's request(); with $work/token not written;
-# without the check of the address in demo.
+# without the check of the address in demo; without the trap in throwaway.sh's
+# start_cluster().
 use strict;
 use warnings;
 
@@ -151,4 +152,22 @@ my $port = $taken->sockport;
 is $status >> 8, 1, 'exit status 1 where the address is taken';
 like $said, qr/^demo: cannot listen on 127\.0\.0\.1:$port: Address already in use\ndemo: .*\n.*--listen/m,
   'and it says what to do';
+
+# ---------- ended while PostgreSQL starts ----------
+
+my $temporary = File::Temp->newdir;
+chmod 01777, "$temporary";
+$pid = fork // die $!;
+if ($pid == 0)
+{
+	open STDOUT, '>', '/dev/null' or POSIX::_exit(126);
+	open STDERR, '>&', \*STDOUT or POSIX::_exit(126);
+	$ENV{TMPDIR} = "$temporary";
+	exec "$root/scripts/demo", '--once', '--listen', '127.0.0.1:0' or POSIX::_exit(127);
+}
+wait_for('there is a cluster', 60, sub { scalar(() = glob "$temporary/pg_tide.*") });
+kill TERM => $pid;
+waitpid $pid, 0;
+undef $pid;
+is join(' ', glob "$temporary/*"), '', 'a signal then leaves no cluster behind';
 done_testing;
