@@ -361,8 +361,8 @@ same_value(TrackedTable *t, AttrNumber attnum, TupleTableSlot *a, TupleTableSlot
 
 	if (a->tts_isnull[i] || b->tts_isnull[i])
 		return a->tts_isnull[i] == b->tts_isnull[i];
-	return datum_image_eq(a->tts_values[i], b->tts_values[i],
-						  att->attbyval, att->attlen);
+	return tide_image_eq(a->tts_values[i], b->tts_values[i],
+						 att->attbyval, att->attlen);
 }
 
 /*

@@ -249,7 +249,7 @@ same_column(TupleDesc desc, AttrNumber attnum, HeapTuple a, HeapTuple b)
 
 	if (a_null || b_null)
 		return a_null == b_null;
-	return datum_image_eq(x, y, att->attbyval, att->attlen);
+	return tide_image_eq(x, y, att->attbyval, att->attlen);
 }
 
 /* has this update nothing to do with the scope? */
@@ -282,7 +282,7 @@ memo_fits(Memo *memo, TrackedTable *t, TupleDesc desc, const Datum *values)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, first->from[i] - 1);
 
-		if (!datum_image_eq(memo->from[i], values[i], att->attbyval, att->attlen))
+		if (!tide_image_eq(memo->from[i], values[i], att->attbyval, att->attlen))
 			return false;
 	}
 	return true;
@@ -678,8 +678,8 @@ any_changed(Transition *rows, const AttrNumber *columns, int n)
 
 		if (rows->old->tts_isnull[c] != rows->new->tts_isnull[c] ||
 			(!rows->old->tts_isnull[c] &&
-			 !datum_image_eq(rows->old->tts_values[c], rows->new->tts_values[c],
-							 att->attbyval, att->attlen)))
+			 !tide_image_eq(rows->old->tts_values[c], rows->new->tts_values[c],
+							att->attbyval, att->attlen)))
 			return true;
 	}
 	return false;

@@ -54,7 +54,7 @@ column_changed(TupleDesc desc, int i, HeapTuple old, HeapTuple new)
 	Datum		b = heap_getattr(new, i + 1, desc, &b_null);
 
 	return a_null != b_null ||
-		(!a_null && !datum_image_eq(a, b, att->attbyval, att->attlen));
+		(!a_null && !tide_image_eq(a, b, att->attbyval, att->attlen));
 }
 
 /*
@@ -326,7 +326,7 @@ version_came_along(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new
 	if (isnull || old == NULL)
 		return !isnull;
 	before = heap_getattr(old, t->version, desc, &old_null);
-	return old_null || !datum_image_eq(value, before, att->attbyval, att->attlen);
+	return old_null || !tide_image_eq(value, before, att->attbyval, att->attlen);
 }
 
 Datum

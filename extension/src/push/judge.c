@@ -49,7 +49,7 @@ static const char *const FORBIDDEN = "the row is in a scope that is not allowed"
 static bool
 same_datum(TrackedColumn *column, Form_pg_attribute att, Datum a, Datum b)
 {
-	if (datum_image_eq(a, b, att->attbyval, att->attlen))
+	if (tide_image_eq(a, b, att->attbyval, att->attlen))
 		return true;
 	/* 1.5 and 1.50 */
 	return column->base_type == NUMERICOID &&

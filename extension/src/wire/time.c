@@ -139,7 +139,7 @@ peek(const Scanner *s)
 }
 
 static bool
-accept(Scanner *s, char c)
+accept_char(Scanner *s, char c)
 {
 	if (s->at >= s->end || *s->at != c)
 		return false;
@@ -180,10 +180,10 @@ scan_digits(Scanner *s, int n, int *value)
 static bool
 scan_date(Scanner *s, struct pg_tm *tm, bool *is_signed)
 {
-	bool		negative = accept(s, '-');
+	bool		negative = accept_char(s, '-');
 	int			n;
 
-	*is_signed = negative || accept(s, '+');
+	*is_signed = negative || accept_char(s, '+');
 	n = count_digits(s);
 	if (n == 8 && !*is_signed && s->end - s->at > 8 &&
 		(s->at[8] == 'T' || s->at[8] == 't'))
@@ -194,8 +194,8 @@ scan_date(Scanner *s, struct pg_tm *tm, bool *is_signed)
 	if (n < 4 || n > 6)
 		return false;
 	if (!scan_digits(s, n, &tm->tm_year) ||
-		!accept(s, '-') || !scan_digits(s, 2, &tm->tm_mon) ||
-		!accept(s, '-') || !scan_digits(s, 2, &tm->tm_mday))
+		!accept_char(s, '-') || !scan_digits(s, 2, &tm->tm_mon) ||
+		!accept_char(s, '-') || !scan_digits(s, 2, &tm->tm_mday))
 		return false;
 	if (negative)
 		tm->tm_year = -tm->tm_year;
@@ -228,14 +228,14 @@ scan_time(Scanner *s, struct pg_tm *tm, fsec_t *fsec)
 
 	if (!scan_digits(s, 2, &tm->tm_hour))
 		return false;
-	colons = accept(s, ':');
+	colons = accept_char(s, ':');
 	if (!scan_digits(s, 2, &tm->tm_min))
 		return false;
-	if (colons ? accept(s, ':') : count_digits(s) > 0)
+	if (colons ? accept_char(s, ':') : count_digits(s) > 0)
 	{
 		if (!scan_digits(s, 2, &tm->tm_sec))
 			return false;
-		if ((accept(s, '.') || accept(s, ',')) && !scan_fraction(s, fsec))
+		if ((accept_char(s, '.') || accept_char(s, ',')) && !scan_fraction(s, fsec))
 			return false;
 	}
 	return true;
@@ -251,21 +251,21 @@ scan_zone(Scanner *s, int *zone)
 	int			minutes = 0;
 	int			seconds = 0;
 
-	if (accept(s, 'Z') || accept(s, 'z'))
+	if (accept_char(s, 'Z') || accept_char(s, 'z'))
 	{
 		*zone = 0;
 		return true;
 	}
-	if (!accept(s, '+') && !accept(s, '-'))
+	if (!accept_char(s, '+') && !accept_char(s, '-'))
 		return false;
 	if (!scan_digits(s, 2, &hours))
 		return false;
-	colons = accept(s, ':');
+	colons = accept_char(s, ':');
 	if (colons || count_digits(s) > 0)
 	{
 		if (!scan_digits(s, 2, &minutes))
 			return false;
-		if (colons && accept(s, ':') && !scan_digits(s, 2, &seconds))
+		if (colons && accept_char(s, ':') && !scan_digits(s, 2, &seconds))
 			return false;
 	}
 	if (hours > MAX_TZDISP_HOUR || minutes > 59 || seconds > 59)
@@ -306,14 +306,14 @@ time_scan(const char *text, size_t len, Timestamp *result,
 
 	if (!scan_date(&s, &tm, &is_signed))
 		return false;
-	if (accept(&s, 'T') || accept(&s, 't') ||
+	if (accept_char(&s, 'T') || accept_char(&s, 't') ||
 		(s.end - s.at > 1 && isdigit((unsigned char) s.at[1]) &&
-		 accept(&s, ' ')))
+		 accept_char(&s, ' ')))
 	{
 		if (!scan_time(&s, &tm, &fsec))
 			return false;
 		if (s.end - s.at > 1 && (s.at[1] == '+' || s.at[1] == '-'))
-			(void) accept(&s, ' ');
+			(void) accept_char(&s, ' ');
 		if (peek(&s) != '\0' && peek(&s) != ' ')
 		{
 			if (!scan_zone(&s, zone))
@@ -345,13 +345,13 @@ time_is_number(const char *text, size_t len, int min_digits)
 
 	s.at = text;
 	s.end = text + len;
-	if (!accept(&s, '-'))
-		(void) accept(&s, '+');
+	if (!accept_char(&s, '-'))
+		(void) accept_char(&s, '+');
 	n = count_digits(&s);
 	if (n < min_digits)
 		return false;
 	s.at += n;
-	if (accept(&s, '.'))
+	if (accept_char(&s, '.'))
 	{
 		n = count_digits(&s);
 		if (n == 0)
@@ -373,9 +373,9 @@ time_scan_ms(const char *text, size_t len, Timestamp *result)
 
 	s.at = text;
 	s.end = text + len;
-	negative = accept(&s, '-');
+	negative = accept_char(&s, '-');
 	if (!negative)
-		(void) accept(&s, '+');
+		(void) accept_char(&s, '+');
 	for (; s.at < s.end && *s.at != '.'; s.at++)
 	{
 		ms = ms * 10 + (*s.at - '0');
@@ -383,7 +383,7 @@ time_scan_ms(const char *text, size_t len, Timestamp *result)
 		if (ms > PG_INT64_MAX / 100)
 			return false;
 	}
-	if (accept(&s, '.'))
+	if (accept_char(&s, '.'))
 	{
 		for (i = 0; i < 3; i++)
 			fraction = fraction * 10 + (s.end - s.at > i ? s.at[i] - '0' : 0);
