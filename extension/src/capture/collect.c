@@ -19,11 +19,11 @@
 #include "capture/capture.h"
 #include "capture/collect.h"
 #include "log/changelog.h"
-#include "push/merge.h"
+#include "log/records.h"
 #include "util/compat.h"
 #include "util/keymap.h"
 #include "util/settings.h"
-#include "version/decide.h"
+#include "version/clocks.h"
 #include "version/image.h"
 #include "wire/wire.h"
 

@@ -39,7 +39,6 @@
 #include "read/rows.h"
 #include "table/catalog.h"
 #include "table/registry.h"
-#include "track/partitions.h"
 #include "util/compat.h"
 #include "util/errors.h"
 #include "util/keymap.h"
