@@ -243,7 +243,7 @@ sub begin
 	$self->sql('postgres', "DROP DATABASE \"$_\" WITH (FORCE)")
 	  for split /\n/, $self->sql('postgres', q{SELECT datname FROM pg_database
 		WHERE datname NOT IN ('postgres', 'template0', 'template1') AND datname NOT LIKE 'after %'});
-	$self->drop_roles($self->{after}{$from}{roles} // ['postgres']);
+	$self->restore_roles($self->{after}{$from}{roles} // {});
 	if ($from eq 'the demo')
 	{
 		$self->restore('examples/liftlogger/README.md');
@@ -285,7 +285,7 @@ sub keep
 	$self->{after}{ $document->{name} } = {
 		database => $database,
 		home => $home,
-		roles => [ split /\n/, $self->sql('postgres', q{SELECT rolname FROM pg_roles}) ],
+		roles => $self->roles,
 		gateways => [ grep { $_->{kind} eq 'shell' && $_->{text} =~ /^tide-gateway --listen/m }
 			  @{ $document->{blocks} } ] };
 	return;
@@ -308,19 +308,36 @@ sub restore
 	return;
 }
 
-sub drop_roles
+# Roles belong to the whole server: those that were made since go, unless
+# what is kept of another document refers to them. The others get the password
+# that they had, and no settings of their own.
+sub restore_roles
 {
-	my ($self, $keep) = @_;
-	my %keep = map { ($_ => 1) } @$keep;
-	my @roles = grep { !$keep{$_} && !/^pg_/ }
-	  split /\n/, $self->sql('postgres', 'SELECT rolname FROM pg_roles');
+	my ($self, $kept) = @_;
 
-	# what is kept of other documents may refer to them: then they stay
-	for my $role (@roles)
+	for my $role (split /\n/, $self->sql('postgres',
+		q{SELECT rolname FROM pg_roles WHERE rolname !~ '^pg_' AND rolname <> 'postgres'}))
 	{
-		eval { $self->sql('postgres', qq{DROP ROLE "$role"}) };
+		my $password = $kept->{$role};
+
+		if (defined $password)
+		{
+			$self->sql('postgres', qq{ALTER ROLE "$role" RESET ALL; ALTER ROLE "$role" PASSWORD }
+				  . ($password eq '' ? 'NULL' : "'$password'"));
+		}
+		else
+		{
+			eval { $self->sql('postgres', qq{DROP ROLE "$role"}) };
+		}
 	}
 	return;
+}
+
+sub roles
+{
+	my ($self) = @_;
+	return { map { my ($name, $password) = split /\t/; ($name => $password // '') }
+		split /\n/, $self->sql('postgres', q{SELECT rolname || E'\t' || coalesce(rolpassword, '') FROM pg_authid}) };
 }
 
 # What `make demo` has when it says "Things to try".
