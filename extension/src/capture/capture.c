@@ -21,6 +21,7 @@
 #include "capture/capture.h"
 #include "capture/collect.h"
 #include "capture/trigger.h"
+#include "log/packed.h"
 #include "table/registry.h"
 #include "util/compat.h"
 #include "wire/wire.h"
@@ -113,11 +114,15 @@ capture_whole_table(TrackedTable *t, TrackedTable *layout, Relation rel, bool de
 	capture_write_rows();
 	collect_begin(&c, t, CurrentMemoryContext, NULL);
 	c.layout = layout;
+	if (deleted)
+		collect_pack(&c);
 	if (!layout->plain_key)
 		level = wire_begin();
 	collect_table(&c, rel, deleted);
 	if (!layout->plain_key)
 		wire_end(level);
+	if (c.packing)
+		packed_end(c.packing);
 	collect_write(&c);
 	MemoryContextDelete(c.context);
 }
