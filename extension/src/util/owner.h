@@ -1,0 +1,48 @@
+/*-------------------------------------------------------------------------
+ *
+ * owner.h
+ *	  Statements on pg_tide's own tables, as their owner.
+ *
+ * For changelog.c, generation.c and records.c only: keys and scopes have to be
+ * text by then, converted with the rights of whom they come from.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TIDE_OWNER_H
+#define TIDE_OWNER_H
+
+#include "executor/spi.h"
+#include "utils/snapshot.h"
+
+/*
+ * Go on as another user, until user_restore(); an error restores the user with
+ * the (sub)transaction's abort.  flags are added to the security context:
+ * SECURITY_NOFORCE_RLS, SECURITY_RESTRICTED_OPERATION.
+ */
+typedef struct SavedUser
+{
+	Oid			user;
+	int			context;
+} SavedUser;
+
+extern void user_become(Oid user, int flags, SavedUser *saved);
+extern void user_restore(const SavedUser *saved);
+
+/* InvalidOid if there is no such table */
+extern Oid	owner_of_table(Oid relid);
+
+/* a relation of schema tide; an error if there is none */
+extern Oid	owner_relation(const char *name);
+
+/* in an SPI connection of the caller's; see owner.c */
+extern void owner_run(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
+					  Datum *values, const char *nulls, Snapshot snapshot,
+					  bool write);
+
+/* text[] of strings, NULL among them */
+extern Datum owner_text_array(char **strings, int n);
+
+/* a text column of a result, palloc'd; NULL */
+extern char *owner_column_text(HeapTuple tuple, TupleDesc desc, int n);
+
+#endif							/* TIDE_OWNER_H */
