@@ -31,6 +31,16 @@ extern bool wire_times_in_ms;
 /* which WireKind a type has, looking through domains */
 extern WireKind wire_kind(Oid type);
 
+/*
+ * The type of the elements of an array, invalid for what has no text form of
+ * an array's; and is a JSON array among such elements a dimension?
+ */
+extern Oid	wire_element_type(Oid base);
+extern bool wire_element_nests(Oid element);
+
+/* a column of json whose null on the wire is JSON's, as it cannot be NULL */
+extern bool wire_null_is_json(TrackedColumn *c);
+
 /* a JSON object of the synced columns; values[] and nulls[] are by attnum - 1 */
 extern void wire_append_row(StringInfo buf, TrackedTable *t,
 							Datum *values, bool *nulls);
@@ -55,7 +65,10 @@ extern char *wire_key_text(TrackedTable *t, Datum *values);
 extern char *wire_scope_text(TrackedTable *t, Datum value);
 extern void wire_key_values(TrackedTable *t, const char *text, Datum *values);
 
-/* the value of a column, from JSON; JSON null is NULL */
+/* has a number in it more digits than are written out but for numeric? */
+extern bool wire_has_long_number(JsonbValue *v);
+
+/* the value of a column, from JSON; null is NULL, unless wire_null_is_json() */
 extern Datum wire_read_value(TrackedTable *t, TrackedColumn *c,
 							 JsonbValue *v, bool *isnull);
 

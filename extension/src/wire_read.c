@@ -7,7 +7,11 @@
  * function, so that a client may send whatever the type understands: int8 and
  * numeric as strings, for one.  Times are read more strictly and more
  * generously at once (see wire_time.c), JSON stays JSON, and arrays and
- * composites are put into the text that their input functions take.
+ * composites are put into the text that their input functions take.  Whatever
+ * wire.c writes of a value is read as that value.
+ *
+ * Objects and arrays are refused for scalar types, as are other texts that an
+ * input function would take for something else.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,33 +21,101 @@
 
 #include "access/tupdesc.h"
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/typcache.h"
 
 #include "compat.h"
 #include "wire.h"
+#include "wire_json.h"
 #include "wire_time.h"
 
 /* shorter ones can be dates: 20261121 */
 #define MIN_MS_DIGITS 9
 
-static char *value_text(JsonbValue *v, Oid type, bool utc);
+/* what an error shows of a value */
+#define SHOWN_MAX 64
+
+static char *value_text(JsonbValue *v, Oid type, bool utc, bool inside);
 
 /*
  * JSON
  */
 
+/*
+ * 1e131071 is eight bytes, and 131072 when it is written out.  The limit is
+ * that of numeric's declared precision.
+ */
+static bool
+number_is_long(Numeric number)
+{
+	static Numeric limit = NULL;
+	Datum		size;
+
+	if (limit == NULL)
+	{
+		char	   *text = psprintf("1e%d", JSON_MAX_DIGITS);
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		limit = DatumGetNumeric(DirectFunctionCall3(numeric_in,
+													CStringGetDatum(text),
+													ObjectIdGetDatum(InvalidOid),
+													Int32GetDatum(-1)));
+		MemoryContextSwitchTo(old);
+	}
+	if (DatumGetInt32(DirectFunctionCall1(numeric_scale,
+										  NumericGetDatum(number))) > JSON_MAX_DIGITS)
+		return true;
+	size = DirectFunctionCall1(numeric_abs, NumericGetDatum(number));
+	return DatumGetBool(DirectFunctionCall2(numeric_ge, size,
+											NumericGetDatum(limit)));
+}
+
+bool
+wire_has_long_number(JsonbValue *v)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	part;
+
+	if (v->type == jbvNumeric)
+		return number_is_long(v->val.numeric);
+	if (v->type != jbvBinary)
+		return false;
+	it = JsonbIteratorInit(v->val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &part, false)) != WJB_DONE)
+	{
+		if ((token == WJB_ELEM || token == WJB_VALUE) &&
+			part.type == jbvNumeric && number_is_long(part.val.numeric))
+			return true;
+	}
+	return false;
+}
+
+static void
+refuse_long_number(JsonbValue *v)
+{
+	if (wire_has_long_number(v))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("a number has more than %d digits", JSON_MAX_DIGITS),
+				 errhint("Only a column of type numeric takes it; for others, send a string.")));
+}
+
 static char *
 json_text(JsonbValue *v)
 {
-	Jsonb	   *jsonb = JsonbValueToJsonb(v);
+	Jsonb	   *jsonb;
 
+	refuse_long_number(v);
+	jsonb = JsonbValueToJsonb(v);
 	return JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
 }
 
@@ -52,6 +124,38 @@ number_text(JsonbValue *v)
 {
 	return DatumGetCString(DirectFunctionCall1(numeric_out,
 											   NumericGetDatum(v->val.numeric)));
+}
+
+/* for an error: a string or number, cut short, or what else it is */
+static char *
+shown(JsonbValue *v)
+{
+	char	   *text;
+	int			len;
+	int			max;
+
+	switch (v->type)
+	{
+		case jbvString:
+			len = v->val.string.len;
+			max = pg_mbcliplen(v->val.string.val, len, SHOWN_MAX);
+			return psprintf("\"%.*s%s\"", max, v->val.string.val,
+							max < len ? "..." : "");
+		case jbvNumeric:
+			if (number_is_long(v->val.numeric))
+				return "a number";
+			text = number_text(v);
+			len = strlen(text);
+			return len <= SHOWN_MAX ? text :
+				psprintf("%.*s...", SHOWN_MAX, text);
+		case jbvBool:
+			return v->val.boolean ? "true" : "false";
+		case jbvBinary:
+			return JsonContainerIsArray(v->val.binary.data) ?
+				"a JSON array" : "a JSON object";
+		default:
+			return "null";
+	}
 }
 
 /* 3.0 is an integer to clients that know only doubles */
@@ -107,6 +211,26 @@ refuse_clock(const char *text, Oid type)
 				 errhint("Send the time itself.")));
 }
 
+static bool type_knows_clock(Oid base);
+
+static bool
+fields_know_clock(Oid type)
+{
+	TupleDesc	desc = lookup_rowtype_tupdesc(type, -1);
+	bool		result = false;
+	int			i;
+
+	for (i = 0; i < desc->natts && !result; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+
+		if (!attribute->attisdropped)
+			result = type_knows_clock(getBaseType(attribute->atttypid));
+	}
+	ReleaseTupleDesc(desc);
+	return result;
+}
+
 /* Would the type's input function take "now" for the server's time? */
 static bool
 type_knows_clock(Oid base)
@@ -136,7 +260,9 @@ type_knows_clock(Oid base)
 		default:
 			break;
 	}
-	part = get_element_type(base);
+	if (type_is_rowtype(base))
+		return fields_know_clock(base);
+	part = wire_element_type(base);
 	if (!OidIsValid(part))
 		part = get_multirange_range(base);
 	if (!OidIsValid(part))
@@ -150,7 +276,7 @@ invalid_time(JsonbValue *v, Oid base)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_DATETIME_FORMAT),
 			 errmsg("invalid input syntax for type %s: %s",
-					format_type_be(base), json_text(v)),
+					format_type_be(base), shown(v)),
 			 errhint("Send ISO 8601 or Unix milliseconds.")));
 }
 
@@ -301,7 +427,7 @@ append_array(StringInfo buf, JsonbContainer *array, Oid element, bool nests,
 			append_array(buf, v.val.binary.data, element, nests, delimiter,
 						 utc);
 		else
-			append_quoted(buf, value_text(&v, element, utc));
+			append_quoted(buf, value_text(&v, element, utc, true));
 	}
 	appendStringInfoChar(buf, '}');
 }
@@ -309,7 +435,6 @@ append_array(StringInfo buf, JsonbContainer *array, Oid element, bool nests,
 static char *
 array_text(JsonbContainer *array, Oid element, bool utc)
 {
-	Oid			base = getBaseType(element);
 	StringInfoData buf;
 	int16		typlen;
 	bool		typbyval;
@@ -321,9 +446,8 @@ array_text(JsonbContainer *array, Oid element, bool utc)
 	get_type_io_data(element, IOFunc_input, &typlen, &typbyval, &typalign,
 					 &delimiter, &ioparam, &function);
 	initStringInfo(&buf);
-	/* an array within one of json is a value, else it is a dimension */
-	append_array(&buf, array, element, base != JSONOID && base != JSONBOID,
-				 delimiter, utc);
+	append_array(&buf, array, element, wire_element_nests(element), delimiter,
+				 utc);
 	return buf.data;
 }
 
@@ -333,6 +457,7 @@ composite_text(JsonbContainer *object, Oid type, bool utc)
 	TupleDesc	desc = lookup_rowtype_tupdesc(type, -1);
 	StringInfoData buf;
 	bool		first = true;
+	int			nknown = 0;
 	int			i;
 
 	check_stack_depth();
@@ -349,15 +474,27 @@ composite_text(JsonbContainer *object, Oid type, bool utc)
 		if (!first)
 			appendStringInfoChar(&buf, ',');
 		first = false;
-		if (getKeyJsonValueFromContainer(object, name, strlen(name),
-										 &v) != NULL &&
-			v.type != jbvNull)
-			append_quoted(&buf, value_text(&v, attribute->atttypid, utc));
+		if (getKeyJsonValueFromContainer(object, name, strlen(name), &v) == NULL)
+			continue;
+		nknown++;
+		if (v.type != jbvNull)
+			append_quoted(&buf, value_text(&v, attribute->atttypid, utc, true));
 	}
 	appendStringInfoChar(&buf, ')');
 	ReleaseTupleDesc(desc);
+
+	/* misspelled, it would be lost without a word */
+	if (nknown < JsonContainerSize(object))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+				 errmsg("a value of type %s has a member that is none of its fields",
+						format_type_be(type))));
 	return buf.data;
 }
+
+/*
+ * Scalars
+ */
 
 /*
  * Text that some input function would take, but for something else: {} for an
@@ -369,28 +506,64 @@ refuse_value(JsonbValue *v, Oid type, const char *hint)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
 			 errmsg("invalid value for type %s: %s", format_type_be(type),
-					json_text(v)),
+					shown(v)),
 			 errhint("%s", hint)));
 }
 
 static char *
 container_text(JsonbValue *v, Oid base, bool utc)
 {
-	Oid			element = get_element_type(base);
+	Oid			element = wire_element_type(base);
+	char		category;
+	bool		preferred;
 
 	if (OidIsValid(element) && is_json_array(v))
 		return array_text(v->val.binary.data, element, utc);
 	if (OidIsValid(element))
 		refuse_value(v, base, "Send a JSON array.");
-	if (type_is_rowtype(base) && JsonContainerIsObject(v->val.binary.data))
-		return composite_text(v->val.binary.data, base, utc);
-	/* right for text, and an error that shows the value for most others */
+	if (type_is_rowtype(base))
+	{
+		if (JsonContainerIsObject(v->val.binary.data))
+			return composite_text(v->val.binary.data, base, utc);
+		refuse_value(v, base, "Send a JSON object.");
+	}
+	get_type_category_preferred(base, &category, &preferred);
+	if (category != TYPCATEGORY_STRING)
+		refuse_value(v, base, "Send a string of the form that PostgreSQL writes for this type.");
 	return json_text(v);
 }
 
-/* Any value but null, as text that the input function of the type takes. */
+/* base64, for one, would be stored as the bytes of its letters */
+static void
+require_hex(JsonbValue *v)
+{
+	if (v->type != jbvString ||
+		(v->val.string.len > 0 &&
+		 (v->val.string.len < 2 || strncmp(v->val.string.val, "\\x", 2) != 0)))
+		refuse_value(v, BYTEAOID, "Send a string of \\x and hexadecimal digits.");
+}
+
+/* {"$json": "text"}: the text, else NULL */
 static char *
-value_text(JsonbValue *v, Oid type, bool utc)
+text_form(JsonbValue *v)
+{
+	JsonbValue	text;
+
+	if (v->type != jbvBinary || !JsonContainerIsObject(v->val.binary.data) ||
+		JsonContainerSize(v->val.binary.data) != 1 ||
+		getKeyJsonValueFromContainer(v->val.binary.data, JSON_TEXT_FORM,
+									 strlen(JSON_TEXT_FORM), &text) == NULL ||
+		text.type != jbvString)
+		return NULL;
+	return pnstrdup(text.val.string.val, text.val.string.len);
+}
+
+/*
+ * Any value but null, as text that the input function of the type takes.
+ * inside: of an array or a composite, where json is its text.
+ */
+static char *
+value_text(JsonbValue *v, Oid type, bool utc, bool inside)
 {
 	Oid			base = getBaseType(type);
 	char	   *text;
@@ -404,10 +577,12 @@ value_text(JsonbValue *v, Oid type, bool utc)
 			return date_text(v);
 		case JSONOID:
 		case JSONBOID:
-			return json_text(v);
+			if (inside && v->type == jbvString)
+				return pnstrdup(v->val.string.val, v->val.string.len);
+			text = inside ? NULL : text_form(v);
+			return text ? text : json_text(v);
 		case BYTEAOID:
-			if (v->type != jbvString)
-				refuse_value(v, base, "Send a string of \\x and hexadecimal digits.");
+			require_hex(v);
 			break;
 		default:
 			break;
@@ -421,6 +596,8 @@ value_text(JsonbValue *v, Oid type, bool utc)
 				refuse_clock(text, base);
 			return text;
 		case jbvNumeric:
+			if (base != NUMERICOID)
+				refuse_long_number(v);
 			text = number_text(v);
 			if (base == INT2OID || base == INT4OID || base == INT8OID)
 				trim_zero_fraction(text);
@@ -467,7 +644,16 @@ read_directly(TrackedTable *t, TrackedColumn *c, JsonbValue *v, Datum *result)
 			TideAdjustTimestamp(&time, c->typmod);
 			*result = TimestampGetDatum(time);
 			return true;
+		case NUMERICOID:
+			if (v->type != jbvNumeric)
+				return false;
+			*result = DirectFunctionCall2(numeric, NumericGetDatum(v->val.numeric),
+										  Int32GetDatum(c->typmod));
+			return true;
 		case JSONBOID:
+			if (text_form(v) != NULL)
+				return false;
+			refuse_long_number(v);
 			*result = JsonbPGetDatum(JsonbValueToJsonb(v));
 			return true;
 		default:
@@ -487,6 +673,11 @@ wire_read_value(TrackedTable *t, TrackedColumn *c, JsonbValue *v, bool *isnull)
 	char	   *text;
 
 	*isnull = (v->type == jbvNull);
+	if (*isnull && wire_null_is_json(c))
+	{
+		*isnull = false;
+		return InputFunctionCall(&c->input, pstrdup("null"), c->ioparam, c->typmod);
+	}
 	if (*isnull)
 	{
 		/* a domain can be NOT NULL */
@@ -508,6 +699,6 @@ wire_read_value(TrackedTable *t, TrackedColumn *c, JsonbValue *v, bool *isnull)
 
 	if (read_directly(t, c, v, &result))
 		return result;
-	text = value_text(v, c->type, t->utc);
+	text = value_text(v, c->type, t->utc, false);
 	return InputFunctionCall(&c->input, text, c->ioparam, c->typmod);
 }
