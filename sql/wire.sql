@@ -49,3 +49,13 @@ SELECT x.sent, x.code FROM unnest(ARRAY['"m": "(now,x)"', '"ms": ["(tomorrow,x)"
 -- (seen failing: see C17)
 SELECT x.sent, x.code FROM unnest(ARRAY['"tz": "294277-01-01T00:00:00Z"', '"tz": "+300000-01-01T00:00:00Z"', '"tz": "294276-12-31T23:59:59.9999999Z"', '"tz0": "294276-12-31T23:59:59.6Z"', '"ts": "294276-12-31T23:59:59.9-14:00"', '"tz": 9224318016000000', '"d": 1e300', '"d": "5874898-01-01"', '"d": 99999999999999999999', '"tz": "4714-11-23T00:00:00Z BC"', '"ts": "999999-01-01"', '"tz": 1e131071', '"tz": "-004713-11-23T23:59:59Z"']) i, put(12, i) x;
 SELECT tz, ts, tz0, d FROM v WHERE id = 12;
+CREATE TABLE late (id int PRIMARY KEY, ts timestamp, "lastModifiedAt" timestamptz);
+INSERT INTO late VALUES (1, NULL, 'infinity'), (2, NULL, '294276-12-31 23:59:59.999999Z'), (3, NULL, '-infinity');
+SELECT tide.track('late', shared => true, conflict => 'client_wins', utc => false);
+UPDATE late SET ts = '2024-02-29';
+SELECT id, "lastModifiedAt" > '2024-02-29' AS late FROM late ORDER BY id;
+SELECT s->>'status' AS status FROM tide.push('{"changes": {"late": [{"id": 1, "ts": "2024-02-29T12:00:00+02:00", "lastModifiedAt": 1}, {"id": 2, "ts": null, "lastModifiedAt": 1}]}}') p, json_array_elements(p->'succeeded') s;
+SELECT id, ts, "lastModifiedAt" > '2024-02-29' AS late FROM late ORDER BY id;
+SELECT e->>'code' AS code, f->'errors'->0->>'column' AS "column" FROM tide.push('{"changes": {"late": [{"id": 4, "lastModifiedAt": "+300000-01-01T00:00:00Z"}, {"id": 5, "lastModifiedAt": 1e131071}, {"id": 6, "lastModifiedAt": "infinity"}, {"id": 7, "lastModifiedAt": "-infinity"},
+	{"id": 8, "deletedAt": "+294277-01-01T00:00:00Z"}, {"id": 9, "_base": 9e18}, {"id": 10, "ts": "294276-12-31T23:59:59-01:00"}, {"id": 11, "ts": "294276-12-31T23:00:00+23:00"}]}}') p, json_array_elements(p->'failed') f, json_array_elements(f->'errors') e;
+SELECT id, ts FROM late WHERE id > 3;

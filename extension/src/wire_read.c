@@ -21,6 +21,7 @@
 
 #include "access/tupdesc.h"
 #include "catalog/pg_type.h"
+#include "common/int.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -280,6 +281,14 @@ invalid_time(JsonbValue *v, Oid base)
 			 errhint("Send ISO 8601 or Unix milliseconds.")));
 }
 
+static void
+time_out_of_range(Oid base)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+			 errmsg("%s out of range", format_type_be(base))));
+}
+
 static Timestamp
 time_from_ms(const char *text, Oid base)
 {
@@ -287,10 +296,17 @@ time_from_ms(const char *text, Oid base)
 
 	if (!time_is_number(text, strlen(text), 1) ||
 		!time_scan_ms(text, strlen(text), &result))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("%s out of range", format_type_be(base))));
+		time_out_of_range(base);
 	return result;
+}
+
+/* the text of a number of milliseconds, which no time has many digits of */
+static char *
+ms_text(JsonbValue *v, Oid base)
+{
+	if (number_is_long(v->val.numeric))
+		time_out_of_range(base);
+	return number_text(v);
 }
 
 /* is it a string of nothing but a number of Unix milliseconds? */
@@ -315,13 +331,19 @@ read_timestamp(JsonbValue *v, Oid base, bool utc)
 	char	   *text;
 
 	if (v->type == jbvNumeric)
-		return time_from_ms(number_text(v), base);
+		return time_from_ms(ms_text(v, base), base);
 	if (v->type != jbvString)
 		invalid_time(v, base);
 
 	if (time_scan(v->val.string.val, v->val.string.len,
 				  &result, &has_zone, &zone))
-		return as_given ? result + zone * USECS_PER_SEC : result;
+	{
+		if (as_given &&
+			(pg_add_s64_overflow(result, zone * USECS_PER_SEC, &result) ||
+			 !IS_VALID_TIMESTAMP(result)))
+			time_out_of_range(base);
+		return result;
+	}
 
 	text = pnstrdup(v->val.string.val, v->val.string.len);
 	if (is_ms_string(v))
@@ -366,7 +388,7 @@ date_text(JsonbValue *v)
 		}
 	}
 	else if (v->type == jbvNumeric)
-		text = number_text(v);
+		text = ms_text(v, DATEOID);
 	else
 		invalid_time(v, DATEOID);
 
@@ -642,6 +664,9 @@ read_directly(TrackedTable *t, TrackedColumn *c, JsonbValue *v, Datum *result)
 		case TIMESTAMPOID:
 			time = read_timestamp(v, c->base_type, t->utc);
 			TideAdjustTimestamp(&time, c->typmod);
+			/* rounded up, it can lie beyond the last one */
+			if (!TIMESTAMP_NOT_FINITE(time) && !IS_VALID_TIMESTAMP(time))
+				time_out_of_range(c->base_type);
 			*result = TimestampGetDatum(time);
 			return true;
 		case NUMERICOID:
