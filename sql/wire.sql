@@ -59,3 +59,4 @@ SELECT id, ts, "lastModifiedAt" > '2024-02-29' AS late FROM late ORDER BY id;
 SELECT e->>'code' AS code, f->'errors'->0->>'column' AS "column" FROM tide.push('{"changes": {"late": [{"id": 4, "lastModifiedAt": "+300000-01-01T00:00:00Z"}, {"id": 5, "lastModifiedAt": 1e131071}, {"id": 6, "lastModifiedAt": "infinity"}, {"id": 7, "lastModifiedAt": "-infinity"},
 	{"id": 8, "deletedAt": "+294277-01-01T00:00:00Z"}, {"id": 9, "_base": 9e18}, {"id": 10, "ts": "294276-12-31T23:59:59-01:00"}, {"id": 11, "ts": "294276-12-31T23:00:00+23:00"}]}}') p, json_array_elements(p->'failed') f, json_array_elements(f->'errors') e;
 SELECT id, ts FROM late WHERE id > 3;
+DROP SCHEMA wire CASCADE;

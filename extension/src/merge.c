@@ -13,6 +13,8 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/datum.h"
 #include "utils/json.h"
@@ -20,6 +22,7 @@
 #include "batch.h"
 #include "merge.h"
 #include "wire.h"
+#include "wire_json.h"
 
 static Merge *
 new_merge(Push *push, Change *c)
@@ -95,6 +98,29 @@ merge_read_nothing(Push *push, Change *c)
 
 /* ---------- images ---------- */
 
+/*
+ * An image is an object of the columns by name, each as the text that its type
+ * writes and reads.  Output functions are all that runs for it: a plain DELETE
+ * makes it, whoever does that.  It is text, since jsonb has limits that a row
+ * need not keep: 256 MB a string, for one.
+ */
+
+/* beyond this a row has no image; a value of text can be 1 GB */
+#define IMAGE_MAX (512 * 1024 * 1024)
+
+/* what is written in hexadecimal doubles */
+#define IMAGE_VALUE_MAX (IMAGE_MAX / 2 - 1024)
+
+static size_t
+escaped_length(const char *text)
+{
+	size_t		len = 2;
+
+	for (; *text != '\0'; text++)
+		len += (unsigned char) *text < ' ' ? 6 : *text == '"' || *text == '\\' ? 2 : 1;
+	return len;
+}
+
 static void
 append_name(StringInfo buf, TrackedColumn *c)
 {
@@ -104,30 +130,82 @@ append_name(StringInfo buf, TrackedColumn *c)
 	appendStringInfoChar(buf, ':');
 }
 
+static bool
+is_long_string(TrackedColumn *c)
+{
+	return c->base_type == TEXTOID || c->base_type == VARCHAROID ||
+		c->base_type == BPCHAROID || c->base_type == JSONOID;
+}
+
+/* false: there is no room for it */
+static bool
+append_column(StringInfo buf, TrackedTable *t, TrackedColumn *c, Datum value,
+			  bool isnull)
+{
+	char	   *text;
+	bool		fits;
+
+	append_name(buf, c);
+	if (isnull)
+	{
+		appendStringInfoString(buf, "null");
+		return true;
+	}
+	if (TupleDescAttr(t->tupdesc, c->attnum - 1)->attlen == -1 &&
+		!is_long_string(c) && toast_raw_datum_size(value) > IMAGE_VALUE_MAX)
+		return false;
+	text = OutputFunctionCall(&c->output, value);
+	fits = buf->len + escaped_length(text) < IMAGE_MAX;
+	if (fits)
+		escape_json(buf, text);
+	pfree(text);
+	return fits;
+}
+
 char *
 merge_image(TrackedTable *t, Datum *values, bool *nulls)
 {
 	StringInfoData buf;
 	int			level = wire_begin_kept();
+	bool		fits = true;
 	int			i;
 
 	initStringInfo(&buf);
 	appendStringInfoChar(&buf, '{');
-	for (i = 0; i < t->ncolumns; i++)
+	for (i = 0; i < t->ncolumns && fits; i++)
 	{
-		TrackedColumn *c = &t->columns[i];
-
-		if (!clocks_cover(t, c))
-			continue;
-		append_name(&buf, c);
-		if (nulls[i])
-			appendStringInfoString(&buf, "null");
-		else
-			wire_append_value(&buf, t, c, values[i]);
+		if (clocks_cover(t, &t->columns[i]))
+			fits = append_column(&buf, t, &t->columns[i], values[i], nulls[i]);
 	}
 	appendStringInfoChar(&buf, '}');
 	wire_end(level);
+	if (!fits)
+	{
+		pfree(buf.data);
+		return NULL;
+	}
 	return buf.data;
+}
+
+/* what an image has of a column; false: nothing */
+static bool
+find_in_image(const char *image, TrackedColumn *c, JsonSpan *value)
+{
+	JsonSpan	whole = {image, strlen(image)};
+	JsonSpan	name;
+	JsonMembers members;
+
+	json_members(&members, whole);
+	while (json_next_member(&members, &name, value))
+	{
+		char	   *text = json_unescape(name);
+		bool		found = strcmp(text, c->name) == 0;
+
+		pfree(text);
+		if (found)
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -137,7 +215,6 @@ merge_image(TrackedTable *t, Datum *values, bool *nulls)
 static Bitmapset *
 read_image(TrackedTable *t, const char *image, Datum *values, bool *nulls)
 {
-	Jsonb	   *json = json_parse(image);
 	Bitmapset  *columns = NULL;
 	int			level = wire_begin_kept();
 	int			i;
@@ -145,56 +222,55 @@ read_image(TrackedTable *t, const char *image, Datum *values, bool *nulls)
 	for (i = 0; i < t->ncolumns; i++)
 	{
 		TrackedColumn *c = &t->columns[i];
-		JsonbValue	buffer;
-		JsonbValue *v;
+		JsonSpan	value;
 
-		if (!clocks_cover(t, c))
+		if (!clocks_cover(t, c) || !find_in_image(image, c, &value))
 			continue;
-		v = getKeyJsonValueFromContainer(&json->root, c->name, strlen(c->name), &buffer);
-		if (v == NULL)
-			continue;
-		values[i] = wire_read_value(t, c, v, &nulls[i]);
+		nulls[i] = (*value.at == 'n');
+		values[i] = InputFunctionCall(&c->input,
+									  nulls[i] ? NULL : json_unescape(value),
+									  c->ioparam, c->typmod);
 		columns = bms_add_member(columns, c->attnum);
 	}
 	wire_end(level);
 	return columns;
 }
 
-/* an image of some columns only: those of the JSON, and these */
+/* an image of some columns only: those of the other image, and these */
 static char *
 image_with(TrackedTable *t, const char *image, Bitmapset *columns,
 		   Datum *values, bool *nulls)
 {
-	Jsonb	   *json = image ? json_parse(image) : NULL;
 	StringInfoData buf;
 	int			level = wire_begin_kept();
+	bool		fits = true;
 	int			i;
 
 	initStringInfo(&buf);
 	appendStringInfoChar(&buf, '{');
-	for (i = 0; i < t->ncolumns; i++)
+	for (i = 0; i < t->ncolumns && fits; i++)
 	{
 		TrackedColumn *c = &t->columns[i];
-		bool		written = bms_is_member(c->attnum, columns);
-		JsonbValue	buffer;
-		JsonbValue *v = NULL;
+		JsonSpan	kept;
 
 		if (!clocks_cover(t, c))
 			continue;
-		if (!written && json)
-			v = getKeyJsonValueFromContainer(&json->root, c->name, strlen(c->name), &buffer);
-		if (!written && v == NULL)
-			continue;
-		append_name(&buf, c);
-		if (v)
-			appendStringInfoString(&buf, json_text(v));
-		else if (nulls[i])
-			appendStringInfoString(&buf, "null");
-		else
-			wire_append_value(&buf, t, c, values[i]);
+		if (bms_is_member(c->attnum, columns))
+			fits = append_column(&buf, t, c, values[i], nulls[i]);
+		else if (image && find_in_image(image, c, &kept))
+		{
+			append_name(&buf, c);
+			fits = buf.len + kept.len < IMAGE_MAX;
+			if (fits)
+				appendBinaryStringInfo(&buf, kept.at, kept.len);
+		}
 	}
 	appendStringInfoChar(&buf, '}');
 	wire_end(level);
+	if (!fits)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the deleted row is too large to be kept")));
 	return buf.data;
 }
 

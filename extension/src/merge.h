@@ -47,7 +47,10 @@ extern void merge_keep_image(Change *c, Tombstone *tombstone);
  */
 extern List *merge_into_tombstones(PushTable *table, List *changes);
 
-/* the image of a row that is deleted: its columns as JSON, by name in SQL */
+/*
+ * The image of a row that is deleted: its columns by name in SQL.  NULL for a
+ * row that is too large; changes that come late then meet a plain tombstone.
+ */
 extern char *merge_image(TrackedTable *t, Datum *values, bool *nulls);
 
 #endif							/* TIDE_MERGE_H */

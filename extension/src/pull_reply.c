@@ -28,6 +28,7 @@
 PG_FUNCTION_INFO_V1(tide_pull);
 PG_FUNCTION_INFO_V1(tide_changes);
 PG_FUNCTION_INFO_V1(tide_cursor);
+PG_FUNCTION_INFO_V1(tide_as_jsonb);
 
 static ArrayType *
 array_argument(FunctionCallInfo fcinfo, int n)
@@ -244,6 +245,18 @@ jsonb_of(const char *text)
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
 }
 
+/* for what is kept as json, and shown as jsonb */
+Datum
+tide_as_jsonb(PG_FUNCTION_ARGS)
+{
+	char	   *json = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Datum		result;
+
+	if (!wire_jsonb(json, strlen(json), &result))
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(result);
+}
+
 static void
 put_change(ReturnSetInfo *rsinfo, PullItem *item)
 {
@@ -272,7 +285,7 @@ put_change(ReturnSetInfo *rsinfo, PullItem *item)
 	{
 		resetStringInfo(&buf);
 		wire_append_row(&buf, t, item->values, item->nulls);
-		values[3] = jsonb_of(buf.data);
+		nulls[3] = !wire_jsonb(buf.data, buf.len, &values[3]);
 	}
 	nulls[4] = !item->have_stamp;
 	values[4] = TimestampTzGetDatum(item->stamp.time);

@@ -458,10 +458,7 @@ verdict_datum(FunctionCallInfo fcinfo, Push *push, MemoryContext caller)
 	}
 	PUT(0, verdict_name(c->verdict));
 	if (entity)
-	{
-		values[1] = JsonbPGetDatum(json_parse(entity));
-		nulls[1] = false;
-	}
+		nulls[1] = !wire_jsonb(entity, strlen(entity), &values[1]);
 	if (c->verdict == VERDICT_FAILED)
 	{
 		PUT(2, c->failure.code);

@@ -65,6 +65,12 @@ extern char *wire_key_text(TrackedTable *t, Datum *values);
 extern char *wire_scope_text(TrackedTable *t, Datum value);
 extern void wire_key_values(TrackedTable *t, const char *text, Datum *values);
 
+/*
+ * A row's JSON as jsonb.  False for one that jsonb has no room for, as a text
+ * above 256 MB.
+ */
+extern bool wire_jsonb(const char *json, size_t len, Datum *result);
+
 /* has a number in it more digits than are written out but for numeric? */
 extern bool wire_has_long_number(JsonbValue *v);
 

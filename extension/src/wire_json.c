@@ -416,6 +416,39 @@ json_name_is(JsonSpan name, const char *text)
 	return next_char(&s) == '"' && s.at + 1 == s.end;
 }
 
+char *
+json_unescape(JsonSpan string)
+{
+	static const char letters[] = "bfnrt";
+	static const char meanings[] = "\b\f\n\r\t";
+	char	   *result = palloc_extended(string.len + 1, MCXT_ALLOC_HUGE);
+	char	   *to = result;
+	Scanner		s;
+
+	scan_begin(&s, string.at, string.len);
+	(void) take_char(&s, '"');
+	while (!at_end(&s) && !take_char(&s, '"'))
+	{
+		char		c = *s.at++;
+		const char *letter;
+		uint32		unit;
+
+		if (c == '\\')
+		{
+			c = next_char(&s);
+			s.at++;
+			letter = strchr(letters, c);
+			if (c == 'u')
+				c = scan_hex4(&s, &unit) ? (char) unit : '?';
+			else if (c != '\0' && letter != NULL)
+				c = meanings[letter - letters];
+		}
+		*to++ = c;
+	}
+	*to = '\0';
+	return result;
+}
+
 /*
  * Would it be taken for the text form of another value?  Of members with one
  * name jsonb keeps the last.

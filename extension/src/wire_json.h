@@ -63,4 +63,10 @@ extern bool json_next_member(JsonMembers *members, JsonSpan *name,
 /* is this name, with its quotes and escapes, the ASCII text? */
 extern bool json_name_is(JsonSpan name, const char *text);
 
+/*
+ * The text of a string that escape_json() has written, palloc'd: it escapes
+ * nothing beyond ASCII.
+ */
+extern char *json_unescape(JsonSpan string);
+
 #endif							/* TIDE_WIRE_JSON_H */
