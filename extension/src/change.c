@@ -12,8 +12,10 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "storage/lockdefs.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/varlena.h"
@@ -54,6 +56,22 @@ failure_word(int sqlerrcode)
 	return NULL;
 }
 
+/*
+ * What was sent can be in a message, or be the name of a column that there is
+ * not.  All of it would come back, from each change that has it.
+ */
+#define SHOWN_MAX 400
+
+static const char *
+clipped(const char *text)
+{
+	int			len = text ? strlen(text) : 0;
+
+	if (len <= SHOWN_MAX)
+		return text;
+	return psprintf("%.*s...", pg_mbcliplen(text, len, SHOWN_MAX), text);
+}
+
 /* keep an error with the change; the error's strings must live as long */
 void
 change_fail(Change *c, ErrorData *error)
@@ -62,9 +80,9 @@ change_fail(Change *c, ErrorData *error)
 
 	c->verdict = VERDICT_FAILED;
 	c->failure.code = word ? word : pstrdup(unpack_sql_state(error->sqlerrcode));
-	c->failure.message = error->message ? error->message : "unknown error";
+	c->failure.message = error->message ? clipped(error->message) : "unknown error";
 	c->failure.constraint = error->constraint_name;
-	c->failure.column = error->column_name;
+	c->failure.column = clipped(error->column_name);
 	if (word == NULL && error->column_name && c->table)
 	{
 		/* clients know columns by their names on the wire */
@@ -81,7 +99,7 @@ change_fail_as(Change *c, const char *code, const char *message)
 	memset(&c->failure, 0, sizeof(c->failure));
 	c->verdict = VERDICT_FAILED;
 	c->failure.code = code;
-	c->failure.message = message;
+	c->failure.message = clipped(message);
 }
 
 /* ---------- conversion ---------- */
@@ -264,6 +282,28 @@ missing_key(TrackedTable *t, const char *column)
 			 err_generic_string(PG_DIAG_COLUMN_NAME, column)));
 }
 
+/*
+ * The value of a column, in the current context.  What it takes to get there is
+ * freed at once: a push has many values, and a short one can take much.
+ */
+static Datum
+read_value(Push *push, TrackedTable *t, TrackedColumn *column, JsonbValue *v,
+		   bool *isnull)
+{
+	Form_pg_attribute attribute = TupleDescAttr(t->tupdesc, column->attnum - 1);
+	MemoryContext old;
+	Datum		value;
+
+	push->converting = column->wire;
+	MemoryContextReset(push->scratch);
+	old = MemoryContextSwitchTo(push->scratch);
+	value = wire_read_value(t, column, v, isnull);
+	MemoryContextSwitchTo(old);
+	if (*isnull)
+		return (Datum) 0;
+	return datumCopy(value, attribute->attbyval, attribute->attlen);
+}
+
 /* one column of the key: from entityId, else from the data */
 static Datum
 read_key_column(Push *push, Change *c, TrackedColumn *column)
@@ -288,13 +328,12 @@ read_key_column(Push *push, Change *c, TrackedColumn *column)
 		v = in_data;
 	if (v == NULL)
 		missing_key(t, column->wire);
-	push->converting = column->wire;
-	value = wire_read_value(t, column, v, &isnull);
+	value = read_value(push, t, column, v, &isnull);
 	if (isnull)
 		missing_key(t, column->wire);
 	if (in_data && in_data != v)
 	{
-		Datum		other = wire_read_value(t, column, in_data, &isnull);
+		Datum		other = read_value(push, t, column, in_data, &isnull);
 
 		if (isnull || strcmp(OutputFunctionCall(&column->output, value),
 							 OutputFunctionCall(&column->output, other)) != 0)
@@ -352,8 +391,7 @@ change_read_columns(Push *push, TrackedTable *t, JsonbContainer *data,
 		{
 			int			i = column->attnum - 1;
 
-			push->converting = column->wire;
-			values[i] = wire_read_value(t, column, &v, &nulls[i]);
+			values[i] = read_value(push, t, column, &v, &nulls[i]);
 			result = bms_add_member(result, column->attnum);
 		}
 	}
@@ -534,7 +572,7 @@ name_change(Change *c)
 		const char *name = tracked_column(t, t->keys[k])->wire;
 		JsonbValue *v = json_member(source, name);
 
-		if (v == NULL)
+		if (v == NULL || wire_has_long_number(v))
 			continue;
 		if (t->nkeys == 1)
 		{

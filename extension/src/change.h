@@ -102,6 +102,7 @@ typedef struct Change
 typedef struct Push
 {
 	MemoryContext context;
+	MemoryContext scratch;		/* of the value being read */
 	Access		access;
 	const char *client_id;		/* of the body, or of the claims */
 	bool		restoring;		/* tide.restore: stamps in the data are old */

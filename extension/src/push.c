@@ -271,6 +271,8 @@ open_push(Push *push, ArrayType *scopes, char *client_id)
 	history_require_primary();
 	SPI_connect();
 	push->context = CurrentMemoryContext;
+	push->scratch = AllocSetContextCreate(push->context, "pg_tide value",
+										  ALLOCSET_DEFAULT_SIZES);
 	access_resolve(scopes, &push->access);
 	generation_register();
 	push->client_id = client_id && client_id[0] ? client_id : NULL;

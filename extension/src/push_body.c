@@ -17,6 +17,7 @@
 #include "change.h"
 #include "errors.h"
 #include "pg_tide.h"
+#include "wire.h"
 
 /* ---------- JSON values ---------- */
 
@@ -62,12 +63,18 @@ json_text(JsonbValue *v)
 	return JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
 }
 
-/* as json_of, but a number becomes a string: one-column ids are strings */
+/*
+ * Likewise, but a number becomes a string: one-column ids are strings.  NULL
+ * for a number of so many digits that writing it out is no way to name a change.
+ */
 char *
 json_id(JsonbValue *v)
 {
-	char	   *json = json_text(v);
+	char	   *json;
 
+	if (wire_has_long_number(v))
+		return NULL;
+	json = json_text(v);
 	return v->type == jbvNumeric ? psprintf("\"%s\"", json) : json;
 }
 
@@ -159,7 +166,7 @@ read_list_item(Change *c, JsonbContainer *item)
 {
 	JsonbValue *v;
 
-	if ((v = json_member(item, "id")) != NULL)
+	if ((v = json_member(item, "id")) != NULL && !wire_has_long_number(v))
 		c->change_id = json_text(v);
 	if ((v = json_member(item, "entityId")) != NULL)
 	{
