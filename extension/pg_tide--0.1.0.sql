@@ -267,6 +267,14 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.push(jsonb, text[], text, text, boolean)
 IS 'apply a batch of changes; what cannot be stored is named and harms no other change';
 
+CREATE FUNCTION tide.push_json(body bytea, scopes text[] DEFAULT NULL, client_id text DEFAULT NULL,
+	batch_id text DEFAULT NULL, atomic boolean DEFAULT NULL)
+RETURNS json
+AS 'MODULE_PATHNAME', 'tide_push_json'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.push_json(bytea, text[], text, text, boolean)
+IS 'tide.push of a body that is JSON text in UTF-8, as the gateway gets it: a change that jsonb or the encoding of the database does not take fails, and no other';
+
 CREATE FUNCTION tide.conflict_is_visible(relid oid, scope text, subject text)
 RETURNS boolean
 AS 'MODULE_PATHNAME', 'tide_conflict_is_visible'

@@ -604,9 +604,11 @@ push_find_tables(Push *push)
 	for (i = 0; i < push->nchanges; i++)
 	{
 		Change	   *c = &push->changes[i];
+		bool		failed = (c->verdict == VERDICT_FAILED);
 		TrackedTable *t;
 
-		if (c->verdict == VERDICT_FAILED || c->table)
+		/* of those that cannot be read some can be named */
+		if (c->table || c->entity_type == NULL || (failed && c->data == NULL))
 			continue;
 		if (last_type && strcmp(c->entity_type, last_type) == 0)
 		{
@@ -615,19 +617,21 @@ push_find_tables(Push *push)
 			continue;
 		}
 		t = registry_find(c->entity_type, true);
-		if (t == NULL)
-			change_fail_as(c, "unknown_entity_type",
-						   psprintf("unknown entity type \"%s\"", c->entity_type));
-		else if (t->broken)
-			change_fail_as(c, "not_supported",
-						   psprintf("entity type \"%s\" cannot be pushed until its table is tracked again",
-									t->entity_type));
-		else
+		if (t != NULL && !t->broken)
 		{
 			c->table = last = push_table(push, t->relid);
 			last_type = c->entity_type;
 			name_change(c);
 		}
+		else if (failed)
+			continue;
+		else if (t == NULL)
+			change_fail_as(c, "unknown_entity_type",
+						   psprintf("unknown entity type \"%s\"", c->entity_type));
+		else
+			change_fail_as(c, "not_supported",
+						   psprintf("entity type \"%s\" cannot be pushed until its table is tracked again",
+									t->entity_type));
 	}
 }
 

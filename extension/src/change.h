@@ -14,6 +14,7 @@
 #include "decide.h"
 #include "keymap.h"
 #include "registry.h"
+#include "wire_json.h"
 
 /* a table that a push writes to */
 typedef struct PushTable
@@ -38,6 +39,7 @@ typedef struct Change
 	int			index;			/* in the request */
 
 	/* as sent; JSON texts where it says so */
+	JsonSpan	text;			/* of all of it, while it is not read; at NULL */
 	const char *entity_type;
 	const char *change_id;		/* JSON, NULL: none */
 	const char *entity_id;		/* JSON */
@@ -113,6 +115,7 @@ typedef struct Push
 	int			nconverted;
 	const char *cursor;			/* of the body, NULL: none */
 	const char *batch_id;		/* NULL: none */
+	bytea	   *digest;			/* of what was sent; NULL: no batch id */
 	bool		atomic;
 	bool		has_horizon;	/* and no cursor says that the client is not
 								 * from before it */
@@ -122,6 +125,7 @@ typedef struct Push
 
 /* push_body.c */
 extern void push_read_body(Push *push, Jsonb *body);
+extern void push_read_text(Push *push, const char *body, size_t len);
 extern Change *push_new_change(Push *push);
 
 /* NULL if there is none, or null */

@@ -473,6 +473,16 @@ looks_like_text_form(const char *text, size_t len)
 }
 
 bool
+json_is_readable(const char *text, size_t len, bool utf8)
+{
+	Scanner		s;
+
+	scan_begin(&s, text, len);
+	return scan_value(&s) && !s.has_odd_escape && !s.has_long_number &&
+		!(s.has_wide_escape && !utf8);
+}
+
+bool
 json_needs_text_form(const char *text, size_t len, bool utf8)
 {
 	Scanner		s;

@@ -52,6 +52,9 @@ extern bool json_is_null(const char *text, size_t len);
  */
 extern bool json_needs_text_form(const char *text, size_t len, bool utf8);
 
+/* does jsonb take it, as far as that can be told by its escapes and numbers? */
+extern bool json_is_readable(const char *text, size_t len, bool utf8);
+
 /* the first byte of a value says what it is: { [ " t f n - or a digit */
 extern char json_first(JsonSpan value);
 extern void json_members(JsonMembers *members, JsonSpan value);

@@ -562,8 +562,8 @@ check_body(Request *request)
 	if (body->length == 0 && request->route->endpoint != ENDPOINT_PULL)
 		return check_refuse(request, 400, "malformed_request",
 							"the body is empty", NULL);
-	return sync_check_body(body->data, body->length, request->settings,
-						   &request->failure);
+	return sync_check_body(request->job.kind, body->data, body->length,
+						   request->settings, &request->failure);
 }
 
 /* Turn parameters and body into the job's arguments. */
