@@ -53,6 +53,11 @@ DELETE FROM t WHERE id = 33;
 SELECT s->>'status' AS status FROM tide.push('{"batchId": "b2", "changes": [{"entityType": "t", "data": {"s": "x"}, "entityId": 33}]}') p, json_array_elements(p->'succeeded') s;
 SELECT count(*) FROM t WHERE id = 33;
 
+-- of nothing, too
+SELECT refused('{"batchId": "b3", "changes": []}')::json->'summary' AS summary;
+SELECT refused('{"batchId": "b3", "changes": []}')::json->'summary' AS summary;
+SELECT refused('{"batchId": "b3", "changes": {"t": [{"id": 51}]}}');
+
 -- arguments go before the body's members
 SELECT p->'summary' AS summary FROM tide.push_json(convert_to('{"changes": {"t": [{"id": 41, "s": "a"}, {"id": 42, "n": "a"}]}}', 'UTF8'), client_id => 'phone', atomic => true) p;
 SELECT p->'succeeded'->0->'entity'->>'clientId' AS client FROM tide.push_json(convert_to('{"clientId": "tablet", "changes": {"t": [{"id": 41, "s": "a"}]}}', 'UTF8'), client_id => 'phone') p;

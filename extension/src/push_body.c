@@ -327,6 +327,8 @@ read_envelope(Push *push, Envelope *envelope)
 					  "Leave it out, or send an id that is new for each batch.");
 		push->batch_id = json_string(v);
 	}
+	/* of a push of nothing, too */
+	add_to_digest(push, "push", "", 0);
 	if ((v = envelope->atomic) != NULL)
 	{
 		if (v->type != jbvBool)
