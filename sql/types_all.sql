@@ -3,10 +3,8 @@
 -- arrays.  What a pull sends, a push stores again as it was.
 --
 -- Seen failing: with to_json() in wire.c in place of the code for arrays and
--- composites (the casts below raise); with get_element_type() in place of
--- wire_element_type() (int2vector); without begins_at_one(); with a comma for
--- the delimiter in array_text(); with nested arrays of json as dimensions
--- (wire_element_nests()).
+-- composites (the casts below raise); without begins_at_one(); with a comma for
+-- the delimiter in array_text().
 \set SHOW_CONTEXT never
 SET client_min_messages = warning;
 CREATE SCHEMA every;

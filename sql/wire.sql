@@ -7,7 +7,7 @@ SET timezone = 'UTC';
 CREATE DOMAIN filled AS jsonb NOT NULL;
 CREATE TYPE pair AS (a int, j jsonb);
 CREATE TABLE v (id int PRIMARY KEY, j json, b jsonb, must jsonb NOT NULL DEFAULT '0', dom filled DEFAULT '0', ba jsonb[], p pair, ps pair[], t text, iv interval, n numeric, i int, f float8, by bytea, bys bytea[],
-	pt point, r int4range, u uuid, ip inet, ia int[], nm name, vc varchar(20), tz timestamptz, ts timestamp, tz0 timestamptz(0), d date);
+	pt point, r int4range, u uuid, ip inet, ia int[], nm name, vc varchar(20), tz timestamptz, ts timestamp, tz0 timestamptz(0), d date, e int2vector);
 SELECT tide.track('v', shared => true);
 
 -- JSON's null is not SQL's.  In a column that cannot be NULL, null means JSON's;
@@ -30,14 +30,15 @@ SELECT id, left(was.j::text, 40) AS was, left(v.j::text, 40) AS j, was.b = v.b A
 
 -- objects and arrays are for json, text, arrays and composites; what else an
 -- input function would take for something else is refused, too
--- (seen failing: with json_text() at the end of container_text; without
--- require_hex; without the count of known members in composite_text; without
--- fields_know_clock)
+-- (seen failing: with get_element_type() for wire_element_type(), and with
+-- nested arrays of json as dimensions, see wire_element_nests(); with json_text()
+-- at the end of container_text; without require_hex; without the count of known
+-- members in composite_text; without fields_know_clock)
 CREATE FUNCTION put(id int, members text) RETURNS TABLE (sent text, code text, "column" text, message text) LANGUAGE sql AS $$
 	SELECT members, r->'failed'->0->'errors'->0->>'code', r->'failed'->0->'errors'->0->>'column', r->'failed'->0->'errors'->0->>'message'
 	FROM tide.push(format('{"changes": {"v": [{"id": %s, %s}]}}', id, members)::jsonb) r $$;
 SELECT x.* FROM unnest(ARRAY['"iv": {"hours": 1, "minutes": 30}', '"iv": [1]', '"by": "SGVsbG8="', '"by": "\\"', '"by": 5', '"by": true', '"by": {}', '"bys": ["\\x00", "AAAA"]', '"pt": [1, 2]', '"pt": {"x": 1, "y": 2}', '"r": [1, 5]', '"r": {"lower": 1}',
-	'"u": {}', '"ip": []', '"i": [1]', '"n": {}', '"f": [1.5]', '"tz": {}', '"ts": []', '"d": {}', '"ia": {}', '"ia": 5', '"ia": [{}]', '"p": [1, null]', '"p": {"a": 1, "B": 2}', '"p": {"a": {}}', '"ps": [{"a": 1, "x": null}]', '"ps": ["(1,"]', '"ba": ["{"]']) i, put(1, i) x;
+	'"u": {}', '"ip": []', '"i": [1]', '"n": {}', '"f": [1.5]', '"tz": {}', '"ts": []', '"d": {}', '"ia": {}', '"ia": 5', '"ia": [{}]', '"p": [1, null]', '"p": {"a": 1, "B": 2}', '"p": {"a": {}}', '"ps": [{"a": 1, "x": null}]', '"ps": ["(1,"]', '"ba": ["{"]', '"e": [1, 2]']) i, put(1, i) x;
 SELECT x.sent, x.code FROM unnest(ARRAY['"t": {"a": [1, null]}', '"vc": [1, 2]', '"nm": [true]', '"by": ""', '"by": "\\x0a"', '"ba": [{"a": 1}, [2], 3, true, null, "\"s\""]', '"p": {"j": {"a": 1}}', '"p": "(5,null)"', '"ia": "[5:6]={1,2}"', '"f": "1e-3"']) i, put(10, i) x;
 SELECT t, vc, nm, by, ba, p, ia, f FROM v WHERE id = 10;
 SET search_path = wire, pg_temp;
@@ -46,7 +47,8 @@ ALTER TABLE v ADD COLUMN m moment, ADD COLUMN ms moment[];
 SELECT x.sent, x.code FROM unnest(ARRAY['"m": "(now,x)"', '"ms": ["(tomorrow,x)"]', '"ms": "{\"(today,)\"}"', '"m": {"at": "now"}', '"m": "(2024-02-29 00:00:00Z,x)"']) i, put(11, i) x;
 
 -- times beyond those that there are
--- (seen failing: see C17)
+-- (seen failing: without the test of the rounded time in read_directly; without
+-- that in stamp_just_above)
 SELECT x.sent, x.code FROM unnest(ARRAY['"tz": "294277-01-01T00:00:00Z"', '"tz": "+300000-01-01T00:00:00Z"', '"tz": "294276-12-31T23:59:59.9999999Z"', '"tz0": "294276-12-31T23:59:59.6Z"', '"ts": "294276-12-31T23:59:59.9-14:00"', '"tz": 9224318016000000', '"d": 1e300', '"d": "5874898-01-01"', '"d": 99999999999999999999', '"tz": "4714-11-23T00:00:00Z BC"', '"ts": "999999-01-01"', '"tz": 1e131071', '"tz": "-004713-11-23T23:59:59Z"']) i, put(12, i) x;
 SELECT tz, ts, tz0, d FROM v WHERE id = 12;
 CREATE TABLE late (id int PRIMARY KEY, ts timestamp, "lastModifiedAt" timestamptz);
