@@ -288,6 +288,7 @@ prepare_push(Engine *e, int64_t now)
 		if (!batch_freeze(&e->store, &e->limits, e->phase == PHASE_RETRY, e->run, now,
 						  &e->batch))
 			return false;
+		e->tally.lost += e->batch.lost;
 		if (e->batch.id == 0)
 			e->phase = e->phase == PHASE_PUSH ? PHASE_RETRY : PHASE_FOLLOW;
 	}

@@ -23,6 +23,7 @@ typedef struct Freezing
 	int64_t		now;
 	int64_t		id;
 	int64_t		rows;
+	int64_t		lost;
 	size_t		bytes;
 	Buffer	   *parts;			/* a list of rows for each type */
 } Freezing;
@@ -302,6 +303,7 @@ restore_vanished(Freezing *f, EntityType *type, const Json *key)
 		failure_memory(&f->store->failure);
 	sqlite3_free(key_text);
 	buffer_free(&text);
+	f->lost++;
 	return good && row_run(f->store, type, STATEMENT_DROP_BASE, key, key->nodes) &&
 		row_run(f->store, type, STATEMENT_CLEAN, key, key->nodes);
 }
@@ -667,6 +669,7 @@ batch_freeze(Store *store, const FreezeLimits *limits, bool retries, int64_t run
 	if (good && f.rows > 0)
 		good = store_batch(&f, batch);
 	good = applying_end(&applying, good);
+	batch->lost = f.lost;
 	if (!good)
 		batch_free(batch);
 	for (i = 0; i < store->ntypes; i++)

@@ -12,6 +12,7 @@ typedef struct Batch
 {
 	int64_t		id;				/* 0: there is none */
 	int64_t		rows;
+	int64_t		lost;			/* edits that had no row any more */
 	char	   *body;			/* to be freed by batch_free() */
 } Batch;
 

@@ -452,9 +452,12 @@ tables_make_type(Store *store, EntityType *type, bool *grown)
 		create_indexes(store, type);
 }
 
-/* A key's column as its bare text; prefix is "key1" or a name. */
+/*
+ * A key's column as its bare text, or as JSON.  Not by json_quote() and its
+ * like, which a view may not call where trusted_schema is off.
+ */
 static void
-append_key_text(Buffer *sql, const EntityType *type, int k, bool of_dirty)
+append_key_text(Buffer *sql, const EntityType *type, int k, bool of_dirty, bool as_json)
 {
 	Buffer		name = {0};
 
@@ -465,7 +468,13 @@ append_key_text(Buffer *sql, const EntityType *type, int k, bool of_dirty)
 	if (name.failed)
 		sql->failed = true;
 	else if (type->columns[type->keys[k]].kind == VALUE_BLOB)
-		buffer_format(sql, "'\\x' || lower(hex(%s))", name.data);
+		buffer_format(sql, as_json ? "'\"\\\\x' || lower(hex(%s)) || '\"'" :
+					  "'\\x' || lower(hex(%s))", name.data);
+	else if (as_json)
+		buffer_format(sql, "CASE WHEN typeof(%s) IN ('integer', 'real') THEN %s ELSE '\"' ||"
+					  " replace(replace(replace(replace(%s, '\\', '\\\\'), '\"', '\\\"'),"
+					  " char(10), '\\n'), char(9), '\\t') || '\"' END",
+					  name.data, name.data, name.data);
 	else
 		buffer_text(sql, name.data);
 	buffer_free(&name);
@@ -480,19 +489,27 @@ append_key_expression(Buffer *sql, const EntityType *type, bool of_dirty)
 	if (type->nkeys == 1)
 	{
 		buffer_text(sql, "CAST(");
-		append_key_text(sql, type, 0, of_dirty);
+		append_key_text(sql, type, 0, of_dirty, false);
 		buffer_text(sql, " AS TEXT)");
 		return;
 	}
-	buffer_text(sql, "json_object(");
 	for (k = 0; k < type->nkeys; k++)
 	{
-		buffer_text(sql, k > 0 ? ", " : "");
-		buffer_literal(sql, type->columns[type->keys[k]].wire);
-		buffer_text(sql, ", ");
-		append_key_text(sql, type, k, of_dirty);
+		const char *wire = type->columns[type->keys[k]].wire;
+		Buffer		name = {0};
+
+		buffer_char(&name, k > 0 ? ',' : '{');
+		json_string(&name, wire, strlen(wire));
+		buffer_char(&name, ':');
+		if (name.failed)
+			sql->failed = true;
+		else
+			buffer_literal(sql, name.data);
+		buffer_free(&name);
+		buffer_text(sql, " || ");
+		append_key_text(sql, type, k, of_dirty, true);
+		buffer_text(sql, k + 1 < type->nkeys ? " || " : " || '}'");
 	}
-	buffer_char(sql, ')');
 }
 
 #define ISO_TIME "strftime('%%Y-%%m-%%dT%%H:%%M:%%fZ', %s / 1000.0, 'unixepoch')"
