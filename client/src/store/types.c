@@ -189,18 +189,40 @@ read_columns(Reading *r, EntityType *type, const JsonNode *object)
 	return true;
 }
 
-/* does a member of the column's object say so? */
-static bool
-column_says(Reading *r, const JsonNode *object, int column, const char *member)
+/* the object that describes a column */
+static const JsonNode *
+column_object(Reading *r, const JsonNode *object, int column)
 {
 	const JsonNode *columns = json_member(&r->json, object, "columns");
 	const JsonNode *at = json_first(&r->json, columns);
-	const JsonNode *value;
 
 	while (at && column-- > 0)
 		at = json_next(&r->json, columns, at);
-	value = json_member(&r->json, at, member);
+	return at;
+}
+
+static bool
+says(Reading *r, const JsonNode *object, const char *member)
+{
+	const JsonNode *value = json_member(&r->json, object, member);
+
 	return value && value->kind != JSON_FALSE && value->kind != JSON_NULL;
+}
+
+/*
+ * Who makes a key of one column: the server, where it numbers rows; the device,
+ * where it is a uuid that the server would make, or does not say.
+ */
+static void
+read_key_source(Reading *r, EntityType *type, const JsonNode *object)
+{
+	const JsonNode *column = column_object(r, object, type->keys[0]);
+	bool		is_default = says(r, column, "default");
+
+	type->numbered = type->columns[type->keys[0]].kind == VALUE_INTEGER &&
+		(is_default || says(r, column, "identity"));
+	type->key_default = json_is(&r->json, json_member(&r->json, column, "type"), "uuid") &&
+		(is_default || json_member(&r->json, column, "default") == NULL);
 }
 
 static bool
@@ -227,14 +249,7 @@ read_key(Reading *r, EntityType *type, const JsonNode *object)
 		return failure_set(&r->store->failure, TIDE_REFUSED, "bad_schema",
 						   "the server's schema has no key for \"%s\"", type->name);
 	if (type->nkeys == 1)
-	{
-		int			i = type->keys[0];
-		bool		is_default = column_says(r, object, i, "default");
-
-		type->numbered = type->columns[i].kind == VALUE_INTEGER &&
-			(is_default || column_says(r, object, i, "identity"));
-		type->key_default = type->columns[i].kind == VALUE_TEXT && is_default;
-	}
+		read_key_source(r, type, object);
 	return true;
 }
 

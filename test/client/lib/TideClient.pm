@@ -98,7 +98,7 @@ sub sync
 	my ($self, $status) = @_;
 	my $run = $self->tide('sync', '--json');
 	$status //= 0;
-	die "sync exited with $run->{status}, not $status: $run->{out}$run->{err}\n"
+	die "sync exited with $run->{status}, not $status: $run->{out}$run->{err}\n" . $self->tide("pending")->{out}
 	  if $run->{status} != $status;
 	return $run->{json};
 }
@@ -124,7 +124,7 @@ sub try_sql
 sub python
 {
 	my ($self, $text) = @_;
-	my $run = $self->run('/usr/bin/python3', '-c',
+	my $run = $self->run(-x '/usr/bin/python3' ? '/usr/bin/python3' : 'python3', '-c',
 		"import sqlite3\ndb = sqlite3.connect('$self->{file}', isolation_level=None)\n$text");
 	die "python failed: $run->{err}\n" if $run->{status} != 0;
 	chomp $run->{out};
