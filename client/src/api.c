@@ -40,6 +40,9 @@ need_file(tide *t)
 	else if (!t->set_up)
 		failure_set(&t->engine.store.failure, TIDE_LOCAL, "not_set_up",
 					"the file is not set up for sync");
+	else if (!sqlite3_get_autocommit(t->engine.store.db))
+		failure_set(&t->engine.store.failure, TIDE_LOCAL, "in_transaction",
+					"the connection is in a transaction");
 	return t->engine.store.failure.result;
 }
 
@@ -272,6 +275,8 @@ int
 tide_reply_end(tide *t, int64_t now)
 {
 	begin(t);
+	if (need_file(t) != TIDE_OK)
+		return result(t, false);
 	return result(t, engine_end_answer(&t->engine, now));
 }
 

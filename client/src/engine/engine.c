@@ -57,6 +57,7 @@ engine_phase_name(Phase phase)
 		case PHASE_PULL:
 		case PHASE_FOLLOW:
 			return "pull";
+		case PHASE_RESEND:
 		case PHASE_PUSH:
 		case PHASE_RETRY:
 			return "push";
@@ -273,9 +274,19 @@ begin_sync(Engine *e, int64_t now)
 	return true;
 }
 
+static bool
+is_push(const Engine *e)
+{
+	return e->phase == PHASE_RESEND || e->phase == PHASE_PUSH || e->phase == PHASE_RETRY;
+}
+
 /*
  * The batch to be sent next: the one that was never answered, or a new one.
  * Without any the phase moves on.
+ *
+ * What was never answered goes before a pull.  Its answer may be a first reply
+ * given again, older than what the pull would bring: taken after that, it would
+ * put the older version back, and no pull would bring the newer one again.
  */
 static bool
 prepare_push(Engine *e, int64_t now)
@@ -283,6 +294,8 @@ prepare_push(Engine *e, int64_t now)
 	batch_free(&e->batch);
 	if (!batch_load(&e->store, &e->batch))
 		return false;
+	if (e->phase == PHASE_RESEND && e->batch.id == 0)
+		e->phase = PHASE_PULL;
 	while (e->batch.id == 0 && (e->phase == PHASE_PUSH || e->phase == PHASE_RETRY))
 	{
 		if (!batch_freeze(&e->store, &e->limits, e->phase == PHASE_RETRY, e->run, now,
@@ -299,7 +312,7 @@ static bool
 prepare_request(Engine *e, int64_t now, bool *ready)
 {
 	*ready = true;
-	if (e->phase == PHASE_PUSH || e->phase == PHASE_RETRY)
+	if (is_push(e))
 	{
 		if (!prepare_push(e, now))
 			return false;
@@ -341,8 +354,9 @@ engine_next(Engine *e, int64_t now, bool *send, int *wait, int64_t *until)
 	*send = false;
 	*wait = TIDE_FOR_SYNC;
 	*until = INT64_MAX;
-	if (e->complete)
-		return engine_end_answer(e, now);
+	/* an answer that could not be taken when it came */
+	if (e->complete && !engine_end_answer(e, now))
+		return false;
 	for (;;)
 	{
 		if (e->phase == PHASE_IDLE)
@@ -557,7 +571,7 @@ take_schema(Engine *e)
 		!file_take_schema(&e->store, e->answer.data ? e->answer.data : "", e->answer.length,
 						  e->etag[0] ? e->etag : NULL))
 		return false;
-	e->phase = PHASE_PULL;
+	e->phase = PHASE_RESEND;
 	answer_taken(e);
 	return true;
 }
@@ -721,6 +735,7 @@ take_answer(Engine *e, int64_t now)
 		case PHASE_FOLLOW:
 			good = take_page(e, now);
 			break;
+		case PHASE_RESEND:
 		case PHASE_PUSH:
 		case PHASE_RETRY:
 			good = take_verdicts(e, now);
@@ -732,12 +747,6 @@ take_answer(Engine *e, int64_t now)
 	if (!good && e->store.failure.result == TIDE_REFUSED)
 		return give_up(e, now);
 	return good;
-}
-
-static bool
-is_push(const Engine *e)
-{
-	return e->phase == PHASE_PUSH || e->phase == PHASE_RETRY;
 }
 
 static bool

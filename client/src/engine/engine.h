@@ -18,6 +18,7 @@ typedef enum Phase
 {
 	PHASE_IDLE,
 	PHASE_SCHEMA,
+	PHASE_RESEND,				/* the batch that was never answered */
 	PHASE_PULL,
 	PHASE_PUSH,					/* edits never tried */
 	PHASE_RETRY,				/* refused ones whose time has come */
