@@ -140,8 +140,8 @@ deliver(Device *d, FakeAnswer *answer, bool whole, bool healed)
 	return code == TIDE_OK ? tide_reply_end(d->t, now) : code;
 }
 
-/* One request and what a bad network makes of it. */
-static void
+/* One request and what a bad network makes of it; false: there was none. */
+static bool
 step_device(Device *d, bool healed)
 {
 	tide_step	step;
@@ -152,11 +152,11 @@ step_device(Device *d, bool healed)
 	if (tide_next(d->t, now, &step) != TIDE_OK)
 		fail("tide_next failed", "", tide_error(d->t));
 	if (step.kind == TIDE_WAIT)
-		return;
+		return false;
 	if (chance == 0)
 	{
 		check(tide_no_answer(d->t, now, "dropped") == TIDE_OFFLINE);
-		return;
+		return true;
 	}
 	server.status = chance == 1 ? 503 : 0;
 	server.headers = NULL;
@@ -181,6 +181,7 @@ step_device(Device *d, bool healed)
 	}
 	server.status = 0;
 	buffer_free(&answer.body);
+	return true;
 }
 
 /* Until all devices have nothing left to do. */
@@ -188,8 +189,7 @@ static void
 heal(void)
 {
 	int			round,
-				i,
-				n;
+				i;
 
 	for (round = 0; round < 8; round++)
 	{
@@ -199,8 +199,8 @@ heal(void)
 			now += 3600000;
 			check(tide_network_is_back(devices[i].t) == TIDE_OK);
 			check(tide_sync(devices[i].t) == TIDE_OK);
-			for (n = 0; n < 400; n++)
-				step_device(&devices[i], true);
+			while (step_device(&devices[i], true))
+				;
 		}
 	}
 }
@@ -254,6 +254,7 @@ run(void)
 
 	state = seed * 2654435761u + 88172645463325252u;
 	now = 1000000000000;
+	values = 0;
 	fake_open(&server);
 	server.page = 1 + (int) dice(5);
 	for (i = 0; i < DEVICES; i++)
@@ -278,7 +279,7 @@ run(void)
 			check(tide_sync(d->t) == TIDE_OK);
 		if (!dice(40))
 			restart(d);
-		step_device(d, false);
+		(void) step_device(d, false);
 	}
 	heal();
 	for (i = 0; i < DEVICES; i++)

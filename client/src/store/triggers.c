@@ -359,7 +359,8 @@ append_update_trigger(Buffer *sql, const EntityType *type)
 
 /*
  * The row is gone from a key.  If nobody but this device ever saw it, there is
- * nothing to tell; else it is a delete.
+ * nothing to tell; else it is a delete.  So it is where a pull has brought a
+ * row of the same key meanwhile, which was kept aside.
  */
 static void
 append_gone(Buffer *sql, const EntityType *type)
@@ -371,7 +372,7 @@ append_gone(Buffer *sql, const EntityType *type)
 	buffer_identifier(sql, type->dirty_table);
 	buffer_text(sql, " WHERE ");
 	append_match(sql, type, SIDE_DIRTY, SIDE_OLD);
-	buffer_text(sql, " AND sent = 0 AND NOT ");
+	buffer_text(sql, " AND sent = 0 AND theirs IS NULL AND NOT ");
 	append_exists(sql, type, type->base_table, SIDE_OLD);
 	buffer_text(sql, ";\n");
 	buffer_char(&condition, '(');
