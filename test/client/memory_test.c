@@ -112,7 +112,11 @@ one_run(long at)
 	before = made;
 	code = sync_with_failure(&server, t, at, now);
 	failed = made - before >= at;
-	check(code == TIDE_OK || code == TIDE_LOCAL);
+	if (code != TIDE_OK && code != TIDE_LOCAL)
+	{
+		fprintf(stderr, "allocation %ld: %d, %s\n", at, code, tide_error(t));
+		exit(1);
+	}
 	check(sqlite3_get_autocommit(db));
 	/* the process goes on, or it starts anew */
 	if (at % 2)

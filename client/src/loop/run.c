@@ -154,7 +154,8 @@ tide_run(tide *t)
 	/* edits that were made meanwhile go, too */
 	for (round = 0; round < MOST_ROUNDS; round++)
 	{
-		code = tide_sync(t);
+		/* one that stopped halfway, for a token say, goes on */
+		code = t->engine.phase == PHASE_IDLE ? tide_sync(t) : TIDE_OK;
 		if (code == TIDE_OK)
 			code = run_once(t);
 		total.pulled += t->engine.tally.pulled;

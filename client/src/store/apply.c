@@ -499,6 +499,8 @@ apply_page(Store *store, const Json *json, bool from_start, bool take_unknown,
 	if (!applying_begin(&pull.applying, store, now))
 		return false;
 	good = take_page(&pull, json, from_start, result);
+	if (json->no_memory)
+		good = failure_memory(&store->failure);
 	result->changed = pull.applying.rows;
 	names_free(&pull.reset_types);
 	names_free(&pull.revoked);

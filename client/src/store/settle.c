@@ -452,9 +452,13 @@ batch_settle(Store *store, const Batch *batch, const Json *reply,
 	if (!json_parse(&s.body, batch->body, strlen(batch->body)))
 		good = failure_memory(&store->failure);
 	else if ((good = applying_begin(&s.applying, store, now)))
-		good = applying_end(&s.applying, settle_list(&s, "succeeded", true) &&
-							settle_list(&s, "failed", false) &&
-							settle_rest(&s) && keep_ack(&s));
+	{
+		good = settle_list(&s, "succeeded", true) && settle_list(&s, "failed", false) &&
+			settle_rest(&s) && keep_ack(&s);
+		if (reply->no_memory || s.body.no_memory)
+			good = failure_memory(&store->failure);
+		good = applying_end(&s.applying, good);
+	}
 	json_free(&s.body);
 	return good;
 }

@@ -537,6 +537,8 @@ types_read(Store *store, const char *schema, size_t length)
 		else
 			good = read_types(&r);
 	}
+	if (r.json.no_memory || r.wanted.no_memory)
+		good = failure_memory(&store->failure);
 	json_free(&r.wanted);
 	json_free(&r.json);
 	sqlite3_free(wanted);

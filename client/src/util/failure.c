@@ -36,14 +36,16 @@ failure_hint(Failure *failure, const char *format,...)
 	return false;
 }
 
-bool
-failure_memory(Failure *failure)
-{
-	return failure_set(failure, TIDE_LOCAL, "out_of_memory", "out of memory");
-}
-
 void
 failure_clear(Failure *failure)
 {
 	memset(failure, 0, sizeof(*failure));
+}
+
+bool
+failure_memory(Failure *failure)
+{
+	/* what failed before may be for want of memory, too, and say otherwise */
+	failure_clear(failure);
+	return failure_set(failure, TIDE_LOCAL, "out_of_memory", "out of memory");
 }

@@ -23,6 +23,7 @@ bool		failure_set(Failure *failure, int result, const char *code,
 			__attribute__((format(printf, 4, 5)));
 bool		failure_hint(Failure *failure, const char *format,...)
 			__attribute__((format(printf, 2, 3)));
+/* Memory ran out: that goes before any other failure. */
 bool		failure_memory(Failure *failure);
 void		failure_clear(Failure *failure);
 

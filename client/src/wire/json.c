@@ -363,6 +363,16 @@ json_next_name(const Json *json, const JsonNode *object, const JsonNode *name)
 	return node_before(json, json->nodes[name->next].next, object->next);
 }
 
+/*
+ * A look that failed for want of memory must not pass for "there is none": who
+ * has the document asks at the end.
+ */
+static void
+note_no_memory(const Json *json)
+{
+	((Json *) json)->no_memory = true;
+}
+
 bool
 json_is(const Json *json, const JsonNode *node, const char *text)
 {
@@ -376,6 +386,8 @@ json_is(const Json *json, const JsonNode *node, const char *text)
 		return node->end - node->start == length &&
 			memcmp(json->text + node->start, text, length) == 0;
 	json_decode(json, node, &plain);
+	if (plain.failed)
+		note_no_memory(json);
 	same = !plain.failed && plain.length == length &&
 		memcmp(plain.data ? plain.data : "", text, length) == 0;
 	buffer_free(&plain);
@@ -520,7 +532,10 @@ json_text(const Json *json, const JsonNode *node)
 	if (out.data == NULL)
 		buffer_text(&out, "");
 	if (out.failed)
+	{
+		note_no_memory(json);
 		buffer_free(&out);
+	}
 	return out.data;
 }
 

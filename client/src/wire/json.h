@@ -38,7 +38,7 @@ typedef struct Json
 	JsonNode   *nodes;			/* nodes[0] is the whole */
 	size_t		count;
 	size_t		capacity;
-	bool		no_memory;
+	bool		no_memory;		/* it ran out, in json_parse() or a look since */
 } Json;
 
 /*
