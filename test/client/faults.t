@@ -184,10 +184,17 @@ CREATE TABLE plan_new ("id" TEXT NOT NULL PRIMARY KEY, "user_id" TEXT, "name" TE
 INSERT INTO plan_new SELECT id, user_id, name, lastModifiedAt, clientId, 'local' FROM plan;
 DROP TABLE plan; ALTER TABLE plan_new RENAME TO plan;
 COMMIT;
+UPDATE plan SET name = 'unnoticed' WHERE id = 'p4';
+INSERT INTO plan (id, user_id, name) VALUES ('unnoticed', 'ann', 'new');
+DELETE FROM plan WHERE id = 'p5';
 SQL
 is($killed->sql("SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'"), 0, 'a 12-step ALTER drops the triggers');
 $killed->sync;
 isnt($killed->sql("SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'"), 0, '... the next sync makes them again');
+is(server("SELECT name FROM plan WHERE id = 'p4'"), 'unnoticed', '... and finds the edit that was made meanwhile');
+is(server("SELECT name FROM plan WHERE id = 'unnoticed'"), 'new', '... and the new row');
+is($killed->sql("SELECT count(*) FROM plan WHERE id = 'p5'"), 1, '... and makes no delete of what no trigger saw');
+is($killed->status->{pending}, 0, '... and nothing else is taken for an edit');
 $killed->sql("UPDATE plan SET name = 'after' WHERE id = 'p2'");
 $killed->sync;
 is(server("SELECT name FROM plan WHERE id = 'p2'"), 'after', '... and edits go');

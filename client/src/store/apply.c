@@ -12,6 +12,7 @@
 #include "store/apply.h"
 #include "store/applying.h"
 #include "store/parked.h"
+#include "store/recheck.h"
 #include "store/rows.h"
 #include "store/settings.h"
 #include "store/sql.h"
@@ -24,6 +25,7 @@ typedef struct Pull
 	bool		reset;
 	Names		reset_types;
 	Names		revoked;
+	Names		recheck;		/* types whose triggers were missing */
 } Pull;
 
 typedef bool (*RowAction) (Pull *pull, EntityType *type, const Json *json,
@@ -120,6 +122,13 @@ comes_anew(const Pull *pull, const EntityType *type)
 	return pull->reset || names_has(&pull->reset_types, type->name);
 }
 
+/* Do we want to know which keys came? */
+static bool
+is_counted(const Pull *pull, const EntityType *type)
+{
+	return comes_anew(pull, type) || names_has(&pull->recheck, type->name);
+}
+
 /* Is what came the version that the edit was made upon? */
 static bool
 is_base(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, bool *same)
@@ -175,14 +184,20 @@ static bool
 apply_row(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, bool deleted)
 {
 	Dirty		dirty = {0};
+	bool		edited = false;
 
-	if (!deleted && comes_anew(pull, type) &&
+	if (!deleted && is_counted(pull, type) &&
 		!row_run(pull->store, type, STATEMENT_CAME, json, row))
 		return false;
 	if (type->dirty_count > 0 && !row_dirty(pull->store, type, json, row, &dirty))
 		return false;
 	if (dirty.found)
 		return keep_theirs(pull, type, json, row, deleted);
+	if (!deleted && names_has(&pull->recheck, type->name) &&
+		!recheck_row(&pull->applying, type, json, row, &edited))
+		return false;
+	if (edited)
+		return true;
 	return deleted ? applying_remove(&pull->applying, type, json, row) :
 		applying_store(&pull->applying, type, json, row);
 }
@@ -230,7 +245,7 @@ prepare_came(Pull *pull)
 		Buffer		sql = {0};
 		Buffer		name = {0};
 
-		if (!comes_anew(pull, type))
+		if (!is_counted(pull, type))
 			continue;
 		buffer_format(&name, "tide_came_%s", type->table);
 		if (name.failed)
@@ -281,6 +296,12 @@ sweep_type(Pull *pull, EntityType *type)
 	buffer_format(&came, "tide_came_%s", type->table);
 	if (came.failed)
 		return failure_memory(&pull->store->failure);
+	if (names_has(&pull->recheck, type->name) &&
+		!recheck_rest(&pull->applying, type, came.data))
+	{
+		buffer_free(&came);
+		return false;
+	}
 	buffer_text(&sql, "DELETE FROM ");
 	buffer_identifier(&sql, type->table);
 	buffer_text(&sql, " AS t WHERE NOT ");
@@ -310,7 +331,7 @@ sweep(Pull *pull)
 	{
 		EntityType *type = &pull->store->types[i];
 
-		if (comes_anew(pull, type) && type->available && !sweep_type(pull, type))
+		if (is_counted(pull, type) && type->available && !sweep_type(pull, type))
 			return false;
 	}
 	return true;
@@ -359,6 +380,7 @@ load_pull(Pull *pull)
 {
 	pull->reset = setting_is(pull->store, "stage_reset", "1");
 	return pull->store->failure.result == TIDE_OK &&
+		names_load(pull->store, &pull->recheck, "recheck") &&
 		names_load(pull->store, &pull->reset_types, "stage_reset_types") &&
 		names_load(pull->store, &pull->revoked, "stage_revoked");
 }
@@ -435,7 +457,8 @@ apply_all(Pull *pull, const Json *json)
 	return good && set_cursor(pull, json, "cursor") &&
 		setting_set(pull->store, "stage_cursor", NULL) &&
 		setting_set(pull->store, "first_sync", "done") &&
-		setting_set(pull->store, "refresh", NULL);
+		setting_set(pull->store, "refresh", NULL) &&
+		setting_set(pull->store, "recheck", NULL);
 }
 
 static bool
@@ -504,6 +527,7 @@ apply_page(Store *store, const Json *json, bool from_start, bool take_unknown,
 	result->changed = pull.applying.rows;
 	names_free(&pull.reset_types);
 	names_free(&pull.revoked);
+	names_free(&pull.recheck);
 	return applying_end(&pull.applying, good);
 }
 
