@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "command/print.h"
+#include "loop/summary.h"
 #include "wire/value.h"
 
 static int
@@ -145,70 +146,22 @@ print_record(Session *s, const char *sql, bool json)
 	return finish(s, stmt, &out, rc);
 }
 
-static const char *
-result_word(int code)
-{
-	switch (code)
-	{
-		case TIDE_OK:
-			return "done";
-		case TIDE_SOME_FAILED:
-			return "some_failed";
-		case TIDE_USAGE:
-			return "usage";
-		case TIDE_OFFLINE:
-			return "offline";
-		case TIDE_SIGNED_OUT:
-			return "signed_out";
-		case TIDE_REFUSED:
-			return "refused";
-		default:
-			return "local";
-	}
-}
-
-static void
-print_sync_json(int code, const tide_summary *summary, const Failure *failure)
-{
-	Buffer		out = {0};
-
-	buffer_format(&out, "{\"result\":\"%s\",\"pulled\":%lld,\"pushed\":%lld,\"failed\":%lld,"
-				  "\"lost\":%lld,\"parked\":%lld,\"pending\":%lld,\"phase\":\"%s\",\"error\":",
-				  result_word(code), (long long) summary->pulled, (long long) summary->pushed,
-				  (long long) summary->failed, (long long) summary->lost,
-				  (long long) summary->parked, (long long) summary->pending,
-				  summary->phase ? summary->phase : "idle");
-	if (code == TIDE_OK || code == TIDE_SOME_FAILED)
-		buffer_text(&out, "null");
-	else
-	{
-		buffer_text(&out, "{\"code\":");
-		json_string(&out, failure->code, strlen(failure->code));
-		buffer_text(&out, ",\"message\":");
-		json_string(&out, failure->message, strlen(failure->message));
-		buffer_text(&out, ",\"hint\":");
-		if (failure->hint[0])
-			json_string(&out, failure->hint, strlen(failure->hint));
-		else
-			buffer_text(&out, "null");
-		buffer_char(&out, '}');
-	}
-	buffer_text(&out, "}\n");
-	if (!out.failed)
-		fputs(out.data, stdout);
-	buffer_free(&out);
-}
-
 int
 print_sync(Session *s, int code, bool json)
 {
 	Failure		failure = *session_failure(s);
 	tide_summary summary = {0};
+	Buffer		out = {0};
 
 	if (s->t && tide_is_set_up(s->t))
 		(void) tide_summarize(s->t, &summary);
 	if (json)
-		print_sync_json(code, &summary, &failure);
+	{
+		summary_append_json(&out, code, &summary, &failure);
+		if (!out.failed)
+			puts(out.data);
+		buffer_free(&out);
+	}
 	else if (code == TIDE_OK || code == TIDE_SOME_FAILED)
 	{
 		printf("pulled %lld, pushed %lld", (long long) summary.pulled,
