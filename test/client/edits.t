@@ -4,8 +4,8 @@
 #
 # Seen to fail with: INSERT OR IGNORE in the triggers' bodies instead of ON
 # CONFLICT DO NOTHING (an OR REPLACE of the user's overwrites the base); no
-# BEFORE INSERT trigger (a REPLACE has no base); "sent = 0" left out of the
-# delete of a note; max() left out of edited_at.
+# BEFORE INSERT trigger (a REPLACE has no base); the note of a row that was never
+# sent not deleted with it; max() left out of edited_at.
 use strict;
 use warnings;
 
@@ -88,7 +88,7 @@ $device->sql("UPDATE plan SET name = name");
 is(pending(), '', 'an UPDATE that changes nothing is none');
 $device->sql("UPDATE plan SET lastModifiedAt = '2020-01-01T00:00:00.000Z' WHERE id = 'p3'");
 is(pending(), '', 'a stamp alone is no edit');
-$device->sql("UPDATE plan SET name = 'based' WHERE id = 'p3'");
+$device->sql("UPDATE OR REPLACE plan SET name = 'based' WHERE id = 'p3'");
 is($device->sql("SELECT lastModifiedAt LIKE '2020%' FROM tide_base_plan WHERE id = 'p3'"), 0,
 	'... and the base has the stamp of the server, not that of the app');
 $device->sync;

@@ -1,8 +1,7 @@
 # The engine in virtual time against a server in memory, with sanitizers.
 #
-# Seen to fail with: the doublings of either schedule changed; a batch made anew
-# after a crash; parents not looked at when children are frozen; tries counted
-# for a 403.
+# Seen to fail with: an answer that had been kept taken for the end of the sync
+# (the host's transaction).
 use strict;
 use warnings;
 

@@ -1,8 +1,8 @@
 # tide login: tokens in a file that only its owner reads, refreshed by itself; and
 # without the server, against the hash of the last password.
 #
-# Seen to fail with: the new refresh token used before it is written down; the
-# hash not compared.
+# Seen to fail with: the hash not compared; a sync that stopped for a token begun
+# anew instead of gone on with.
 use strict;
 use warnings;
 

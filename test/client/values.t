@@ -1,8 +1,7 @@
 # Values of all kinds come to the device, stay what they are, and go back so.
 #
 # Seen to fail with: strtod() as numbers of kind numeric; "%.15g" alone for
-# doubles; a json column decoded instead of kept as it is; a declared type
-# "uuid" (which has NUMERIC affinity) instead of TEXT.
+# doubles; NUMERIC affinity for a column of texts.
 use strict;
 use warnings;
 
