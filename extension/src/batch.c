@@ -406,25 +406,33 @@ static void
 announce(Push *push, PushTable *table, Bitmapset *columns, List *changes)
 {
 	PushWrite  *write = &push->write;
+	PushedRow  *rows = MemoryContextAlloc(push->context,
+										  sizeof(PushedRow) * list_length(changes));
 	ListCell   *lc;
 
 	write->relid = table->t->relid;
 	write->depth = trigger_depth();
 	write->columns = columns;
-	write->stamps = keymap_new(CurrentMemoryContext, list_length(changes) * 2);
+	write->rows = keymap_new(CurrentMemoryContext, list_length(changes) * 2);
+	if (push->keeps_rows && push->rows == NULL)
+		push->rows = keymap_new(push->context, push->nchanges * 2);
+	write->stored = push->rows;
 	foreach(lc, changes)
 	{
 		Change	   *c = lfirst(lc);
-		Stamp	   *stamp = &c->outcome.stored;
+		PushedRow  *row = rows++;
 
-		/* what is merged is news to the client that pushed it, too */
-		if (c->outcome.verdict == VERDICT_MERGED)
+		row->stamp = c->outcome.stored;
+		row->is_news = (c->outcome.verdict == VERDICT_MERGED);
+		keymap_put(write->rows, c->typed.key_text, row);
+		if (write->stored)
 		{
-			stamp = palloc(sizeof(Stamp));
-			*stamp = c->outcome.stored;
-			stamp->client_id = NULL;
+			MemoryContext old = MemoryContextSwitchTo(push->context);
+
+			keymap_put(write->stored,
+					   pushed_row_name(table->t->relid, c->typed.key_text), row);
+			MemoryContextSwitchTo(old);
 		}
-		keymap_put(write->stamps, c->typed.key_text, stamp);
 	}
 }
 

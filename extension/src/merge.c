@@ -13,11 +13,13 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/datum.h"
 #include "utils/json.h"
 
 #include "batch.h"
+#include "json_text.h"
 #include "merge.h"
 #include "wire.h"
 
@@ -130,6 +132,24 @@ merge_image(TrackedTable *t, Datum *values, bool *nulls)
 	return buf.data;
 }
 
+/* a JSON text, which jsonb can hold, as one of its values */
+static JsonbValue *
+parsed_value(const char *text)
+{
+	Jsonb	   *json = json_parse(text);
+	JsonbValue *v = palloc0(sizeof(JsonbValue));
+
+	if (JB_ROOT_IS_SCALAR(json))
+	{
+		(void) JsonbExtractScalar(&json->root, v);
+		return v;
+	}
+	v->type = jbvBinary;
+	v->val.binary.data = &json->root;
+	v->val.binary.len = VARSIZE(json) - VARHDRSZ;
+	return v;
+}
+
 /*
  * The columns of an image, with the caller's rights; values and nulls by
  * attnum - 1.  Columns that the table has no more are left out.
@@ -137,7 +157,6 @@ merge_image(TrackedTable *t, Datum *values, bool *nulls)
 static Bitmapset *
 read_image(TrackedTable *t, const char *image, Datum *values, bool *nulls)
 {
-	Jsonb	   *json = json_parse(image);
 	Bitmapset  *columns = NULL;
 	int			level = wire_begin_kept();
 	int			i;
@@ -145,15 +164,22 @@ read_image(TrackedTable *t, const char *image, Datum *values, bool *nulls)
 	for (i = 0; i < t->ncolumns; i++)
 	{
 		TrackedColumn *c = &t->columns[i];
-		JsonbValue	buffer;
-		JsonbValue *v;
+		char	   *member;
 
 		if (!clocks_cover(t, c))
 			continue;
-		v = getKeyJsonValueFromContainer(&json->root, c->name, strlen(c->name), &buffer);
-		if (v == NULL)
+		member = json_text_member(image, c->name);
+		if (member == NULL)
 			continue;
-		values[i] = wire_read_value(t, c, v, &nulls[i]);
+		if (c->base_type == JSONOID)
+		{
+			/* it may hold what jsonb cannot */
+			nulls[i] = (strcmp(member, "null") == 0);
+			if (!nulls[i])
+				values[i] = InputFunctionCall(&c->input, member, c->ioparam, c->typmod);
+		}
+		else
+			values[i] = wire_read_value(t, c, parsed_value(member), &nulls[i]);
 		columns = bms_add_member(columns, c->attnum);
 	}
 	wire_end(level);
@@ -165,7 +191,6 @@ static char *
 image_with(TrackedTable *t, const char *image, Bitmapset *columns,
 		   Datum *values, bool *nulls)
 {
-	Jsonb	   *json = image ? json_parse(image) : NULL;
 	StringInfoData buf;
 	int			level = wire_begin_kept();
 	int			i;
@@ -176,18 +201,17 @@ image_with(TrackedTable *t, const char *image, Bitmapset *columns,
 	{
 		TrackedColumn *c = &t->columns[i];
 		bool		written = bms_is_member(c->attnum, columns);
-		JsonbValue	buffer;
-		JsonbValue *v = NULL;
+		char	   *kept = NULL;
 
 		if (!clocks_cover(t, c))
 			continue;
-		if (!written && json)
-			v = getKeyJsonValueFromContainer(&json->root, c->name, strlen(c->name), &buffer);
-		if (!written && v == NULL)
+		if (!written && image)
+			kept = json_text_member(image, c->name);
+		if (!written && kept == NULL)
 			continue;
 		append_name(&buf, c);
-		if (v)
-			appendStringInfoString(&buf, json_text(v));
+		if (kept)
+			appendStringInfoString(&buf, kept);
 		else if (nulls[i])
 			appendStringInfoString(&buf, "null");
 		else
@@ -301,6 +325,8 @@ merge_into_tombstones(PushTable *table, List *changes)
 
 		tombstone.key = c->typed.key_text;
 		tombstone.stamp = c->found.stamp;
+		tombstone.nbinds = c->found.tombstone->nbinds;
+		tombstone.binds = c->found.tombstone->binds;
 		tombstone.image = image_with(table->t, c->found.merge->image, c->found.merge->wins,
 									 c->typed.values, c->typed.nulls);
 		tombstone.clocks = c->found.merge->new_clocks;

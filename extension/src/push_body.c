@@ -28,6 +28,12 @@ json_member(JsonbContainer *object, const char *name)
 	return v && v->type == jbvNull ? NULL : v;
 }
 
+JsonbValue *
+json_member_or_null(JsonbContainer *object, const char *name)
+{
+	return getKeyJsonValueFromContainer(object, name, strlen(name), NULL);
+}
+
 bool
 json_is_object(JsonbValue *v)
 {
@@ -116,7 +122,7 @@ read_map_row(Push *push, const char *entity_type, JsonbValue *row)
 		return;
 	}
 	c->sent.data = row->val.binary.data;
-	c->sent.base = json_member(c->sent.data, "_base");
+	c->sent.base = json_member_or_null(c->sent.data, "_base");
 	c->sent.changed = json_member(c->sent.data, "_changed");
 
 	/* for a type that is not known; else it is named by its key */
@@ -189,7 +195,7 @@ read_list_item(Change *c, JsonbContainer *item)
 		return "a create or update needs \"data\"";
 	c->sent.stamp = json_member(item, "lastModifiedAt");
 	c->sent.created = json_member(item, "createdAt");
-	c->sent.base = json_member(item, "base");
+	c->sent.base = json_member_or_null(item, "base");
 	if ((v = json_member(item, "clientId")) != NULL)
 	{
 		if (v->type != jbvString)
