@@ -95,8 +95,9 @@ remember_deletes(PushTable *table, List *changes)
  * write.
  */
 static char *
-written_scope(PushTable *table, HeapTuple tuple, TupleDesc desc, int n)
+written_scope(Change *c, HeapTuple tuple, TupleDesc desc, int n)
 {
+	PushTable  *table = c->table;
 	TrackedTable *t = table->t;
 	char	   *scope = NULL;
 	Datum		value;
@@ -107,13 +108,40 @@ written_scope(PushTable *table, HeapTuple tuple, TupleDesc desc, int n)
 	value = SPI_getbinval(tuple, desc, n, &isnull);
 	if (!isnull)
 		scope = wire_scope_text(t, value);
-	if (!access_has_text(&table->scopes, scope))
+	if (access_has_text(&table->scopes, scope))
+		return scope;
+	if (isnull && !c->found.exists && change_may_lack_scope(c))
 		ereport(ERROR,
-				(errcode(ERRCODE_TIDE_SCOPE_NOT_ALLOWED),
-				 errmsg("the row would be in a scope that is not allowed"),
-				 err_generic_string(PG_DIAG_COLUMN_NAME,
-									scope_member(t))));
-	return scope;
+				(errcode(ERRCODE_TIDE_SCOPE_MISSING),
+				 errmsg("%s", change_scope_missing(c)),
+				 err_generic_string(PG_DIAG_COLUMN_NAME, scope_member(t))));
+	ereport(ERROR,
+			(errcode(ERRCODE_TIDE_SCOPE_NOT_ALLOWED),
+			 errmsg("the row would be in a scope that is not allowed"),
+			 err_generic_string(PG_DIAG_COLUMN_NAME, scope_member(t))));
+	return NULL;
+}
+
+/* the key of a row that was written, in columns of the result from n on */
+static char *
+written_key(TrackedTable *t, HeapTuple tuple, TupleDesc desc, int n)
+{
+	Datum		key[INDEX_MAX_KEYS];
+	bool		isnull;
+	int			k;
+
+	for (k = 0; k < t->nkeys; k++)
+		key[k] = SPI_getbinval(tuple, desc, n + k, &isnull);
+	return wire_key_text(t, key);
+}
+
+/* what is stored would be another row than the one that was pushed */
+static void
+refuse_other_key(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TIDE_NOT_STORED),
+			 errmsg("a trigger of the table gave the row another key")));
 }
 
 /*
@@ -165,12 +193,16 @@ write_rows(Push *push, PushTable *table, BatchStatement statement, List *changes
 		bool		isnull;
 		int			ord = DatumGetInt32(SPI_getbinval(tuple, desc, 1, &isnull));
 
-		((Change *) list_nth(changes, ord))->outcome.written = true;
-		if (statement != BATCH_DELETE)
-		{
-			(void) written_scope(table, tuple, desc, 2);
-			keep_row(push, list_nth(changes, ord), tuple, desc, 3);
-		}
+		Change	   *c = list_nth(changes, ord);
+
+		c->outcome.written = true;
+		if (statement == BATCH_DELETE)
+			continue;
+		(void) written_scope(c, tuple, desc, 2);
+		if (table->t->has_side_effects &&
+			strcmp(written_key(table->t, tuple, desc, 3), c->typed.key_text) != 0)
+			refuse_other_key();
+		keep_row(push, c, tuple, desc, 3 + table->t->nkeys);
 	}
 	free_result(table);
 	foreach(lc, changes)
@@ -200,22 +232,14 @@ insert_rows(Push *push, PushTable *table, List *changes, bool strict)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
-		Datum		key[INDEX_MAX_KEYS];
-		bool		isnull;
-		char	   *scope = written_scope(table, tuple, desc, 1);
-		Change	   *c;
-		int			k;
+		Change	   *c = keymap_get(map, written_key(t, tuple, desc, 2));
 
-		for (k = 0; k < t->nkeys; k++)
-			key[k] = SPI_getbinval(tuple, desc, 2 + k, &isnull);
-		c = keymap_get(map, wire_key_text(t, key));
-		if (c)
-		{
-			c->outcome.written = true;
-			c->outcome.scope = scope;
-			keep_row(push, c, tuple, desc, 2 + t->nkeys);
-			inserted = lappend(inserted, c);
-		}
+		if (c == NULL || c->outcome.written)
+			refuse_other_key();
+		c->outcome.scope = written_scope(c, tuple, desc, 1);
+		c->outcome.written = true;
+		keep_row(push, c, tuple, desc, 2 + t->nkeys);
+		inserted = lappend(inserted, c);
 	}
 	free_result(table);
 	if (inserted != NIL)
@@ -228,41 +252,13 @@ insert_rows(Push *push, PushTable *table, List *changes, bool strict)
 	return missed;
 }
 
-/*
- * As changes of the same columns: what a resolver gave, or a row that comes
- * back with more than was sent, is written with others of its kind.
- */
-static List *
-by_columns(List *changes)
-{
-	List	   *groups = NIL;
-	ListCell   *lc,
-			   *lg;
-
-	foreach(lc, changes)
-	{
-		Change	   *c = lfirst(lc);
-
-		foreach(lg, groups)
-		{
-			if (bms_equal(((Change *) linitial((List *) lfirst(lg)))->outcome.columns, c->outcome.columns))
-				break;
-		}
-		if (lg)
-			lfirst(lg) = lappend(lfirst(lg), c);
-		else
-			groups = lappend(groups, list_make1(c));
-	}
-	return groups;
-}
-
 static List *
 write_groups(Push *push, PushTable *table, BatchStatement statement, List *changes)
 {
 	List	   *missed = NIL;
 	ListCell   *lc;
 
-	foreach(lc, by_columns(changes))
+	foreach(lc, batch_groups(table, statement, changes))
 		missed = list_concat(missed, write_rows(push, table, statement, lfirst(lc)));
 	return missed;
 }
@@ -273,7 +269,7 @@ insert_groups(Push *push, PushTable *table, List *changes, bool strict)
 	List	   *missed = NIL;
 	ListCell   *lc;
 
-	foreach(lc, by_columns(changes))
+	foreach(lc, batch_groups(table, BATCH_INSERT, changes))
 		missed = list_concat(missed, insert_rows(push, table, lfirst(lc), strict));
 	return missed;
 }
@@ -326,6 +322,31 @@ to_be_judged_again(List *missed, int attempt)
 	return again;
 }
 
+/* do all of these changes send what a row of the table must have? */
+static bool
+needs_nothing_else(TrackedTable *t, List *changes)
+{
+	Bitmapset  *needed = NULL;
+	ListCell   *lc;
+	int			i;
+
+	for (i = 0; i < t->ncolumns; i++)
+	{
+		TrackedColumn *c = &t->columns[i];
+
+		if (!c->dropped && c->not_null && !c->has_default && !c->key &&
+			!c->generated && !c->identity && c->attnum != t->modified_at &&
+			c->attnum != t->version)
+			needed = bms_add_member(needed, c->attnum);
+	}
+	foreach(lc, changes)
+	{
+		if (!bms_is_subset(needed, ((Change *) lfirst(lc))->typed.inserted))
+			return false;
+	}
+	return true;
+}
+
 /*
  * Can these rows be inserted without looking first whether they are there?
  * Devices push new rows for most of the time, and then the look is a third of
@@ -336,8 +357,6 @@ static bool
 may_insert_first(PushTable *table, List *changes)
 {
 	TrackedTable *t = table->t;
-	Bitmapset  *sent = ((Change *) linitial(changes))->typed.columns;
-	int			i;
 
 	/* a policy for new rows has no say about a patch of one that is there */
 	if (check_enable_rls(t->relid, InvalidOid, true) == RLS_ENABLED)
@@ -346,16 +365,7 @@ may_insert_first(PushTable *table, List *changes)
 	if (!t->mostly_new || t->has_side_effects || t->deferrable_key || IsolationUsesXactSnapshot() ||
 		t->policy != POLICY_LAST_WRITE_WINS)
 		return false;
-	for (i = 0; i < t->ncolumns; i++)
-	{
-		TrackedColumn *c = &t->columns[i];
-
-		if (!c->dropped && c->not_null && !c->has_default && !c->key &&
-			!c->generated && !c->identity && c->attnum != t->modified_at &&
-			c->attnum != t->version && !bms_is_member(c->attnum, sent))
-			return false;
-	}
-	return true;
+	return needs_nothing_else(t, changes);
 }
 
 /*
@@ -383,8 +393,7 @@ insert_unseen(Push *push, PushTable *table, List *changes)
 }
 
 /*
- * Carry out changes of one table that send the same columns, none of them to
- * the same row as another.  Sets their verdicts; raises an error if a
+ * Carry out changes of one table, none of them to the same row as another. Sets their verdicts; raises an error if a
  * statement fails, and then nothing is said about which change is to blame.
  */
 void

@@ -25,6 +25,7 @@ typedef struct PushedRow
 	Stamp		stamp;			/* as it is stored */
 	bool		is_news;		/* to who pushed it, too: it is merged with
 								 * what was there */
+	Bitmapset  *columns;		/* attnums that the statement writes in it */
 } PushedRow;
 
 typedef struct PushWrite
@@ -34,7 +35,6 @@ typedef struct PushWrite
 	KeyMap	   *rows;			/* key text to PushedRow, of those written */
 	KeyMap	   *stored;			/* table and key to PushedRow, of all that the
 								 * push has written; NULL: not needed */
-	Bitmapset  *columns;		/* attnums that the statement writes */
 	int			reached;		/* how many of its rows the stamp trigger has
 								 * seen */
 } PushWrite;

@@ -23,6 +23,7 @@
 #include "change.h"
 #include "errors.h"
 #include "pg_tide.h"
+#include "scope_path.h"
 #include "wire.h"
 #include "wire_time.h"
 
@@ -40,6 +41,7 @@ failure_word(int sqlerrcode)
 		{ERRCODE_TIDE_UNKNOWN_ENTITY_TYPE, "unknown_entity_type"},
 		{ERRCODE_TIDE_AMBIGUOUS_TYPE, "ambiguous_entity_type"},
 		{ERRCODE_TIDE_SCOPE_NOT_ALLOWED, "scope_not_allowed"},
+		{ERRCODE_TIDE_SCOPE_MISSING, "scope_missing"},
 		{ERRCODE_TIDE_UNKNOWN_COLUMN, "unknown_column"},
 		{ERRCODE_TIDE_MISSING_KEY, "missing_key"},
 		{ERRCODE_TIDE_BAD_TIME, "bad_time"},
@@ -56,12 +58,81 @@ failure_word(int sqlerrcode)
 	return NULL;
 }
 
+/*
+ * Can a change be to blame for this error?  The list is closed: what a
+ * repetition would mend (a conflict with others, a lock, resources, a shutdown)
+ * and what is wrong with the database is said of the push as a whole, for the
+ * client must keep its changes then.
+ */
+bool
+change_is_to_blame(Push *push, const ErrorData *error)
+{
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_DATA_EXCEPTION:
+		case ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION:
+		case ERRCODE_PLPGSQL_ERROR:
+			return true;
+		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:	/* too large for an index, too
+												 * deep */
+			return true;
+		case ERRCODE_FEATURE_NOT_SUPPORTED:
+		case ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION:
+			/* a value that names what is not there: of type regclass, say */
+			return push->is_converting ||
+				error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
+	}
+	return error->sqlerrcode == ERRCODE_TIDE_AGAIN || failure_word(error->sqlerrcode) != NULL;
+}
+
+/* a new row without a scope, which NOT NULL refused, and which of several is its? */
+static bool
+lacks_scope(Change *c, const ErrorData *error)
+{
+	PushTable  *table = c->table;
+
+	return error->sqlerrcode == ERRCODE_NOT_NULL_VIOLATION && error->column_name &&
+		table && change_may_lack_scope(c) &&
+		strcmp(error->column_name, tracked_column(table->t, table->t->scope)->name) == 0;
+}
+
+const char *
+change_scope_missing(Change *c)
+{
+	TrackedTable *t = c->table->t;
+
+	return psprintf("a new row of \"%s\" needs \"%s\": its user may write in several scopes",
+					t->entity_type, tracked_column(t, t->scope)->wire);
+}
+
+/* does it name no scope, where the caller has several to choose from? */
+bool
+change_may_lack_scope(Change *c)
+{
+	TrackedTable *t = c->table->t;
+	TableScopes *scopes = &c->table->scopes;
+
+	return c->typed.done && !c->typed.is_delete && !scopes->any && scopes->n > 1 &&
+		t->path == NULL && !tracked_column(t, t->scope)->key &&
+		!bms_is_member(t->scope, c->typed.columns);
+}
+
 /* keep an error with the change; the error's strings must live as long */
 void
 change_fail(Change *c, ErrorData *error)
 {
 	const char *word = failure_word(error->sqlerrcode);
 
+	if (lacks_scope(c, error))
+	{
+		change_fail_as(c, "scope_missing", change_scope_missing(c));
+		c->outcome.failure.column = tracked_column(c->table->t, c->table->t->scope)->wire;
+		return;
+	}
+	c->outcome.failure = (Failure)
+	{
+		0
+	};
 	c->outcome.verdict = VERDICT_FAILED;
 	c->outcome.failure.code = word ? word : pstrdup(unpack_sql_state(error->sqlerrcode));
 	c->outcome.failure.message = error->message ? error->message : "unknown error";
@@ -86,7 +157,23 @@ change_fail_as(Change *c, const char *code, const char *message)
 	c->outcome.failure.message = message;
 }
 
+/* for the reason that an earlier change of the same row failed */
+void
+change_fail_with(Change *c, Change *earlier)
+{
+	static const char *const prefix = "an earlier change of this row failed: ";
+	const char *message = earlier->outcome.failure.message;
+
+	c->outcome.verdict = VERDICT_FAILED;
+	c->outcome.failure = earlier->outcome.failure;
+	if (strncmp(message, prefix, strlen(prefix)) != 0)
+		c->outcome.failure.message = psprintf("%s%s", prefix, message);
+}
+
 /* ---------- conversion ---------- */
+
+/* between tables there is room for others to be put */
+#define ORDER_STEP 100
 
 /* a table of this push; the first time it is locked as its writes will do */
 PushTable *
@@ -111,7 +198,7 @@ push_table(Push *push, Oid relid)
 	{
 		if (((TrackedTable *) lfirst(lc))->relid == relid)
 			table->order = order;
-		order++;
+		order += ORDER_STEP;
 	}
 	push->tables = lappend(push->tables, table);
 	return table;
@@ -386,8 +473,23 @@ add_changed(Push *push, Change *c, const char *name)
 				 errmsg("entity type \"%s\" has no column \"%s\"",
 						c->table->t->entity_type, name),
 				 err_generic_string(PG_DIAG_COLUMN_NAME, name)));
-	if (role == ROLE_COLUMN && bms_is_member(column->attnum, c->typed.columns))
+	if (role == ROLE_COLUMN && bms_is_member(column->attnum, c->typed.columns) &&
+		!column->always_identity)
 		c->typed.changed = bms_add_member(c->typed.changed, column->attnum);
+}
+
+/* a column that is always the sequence's may come back, as a generated one may */
+static Bitmapset *
+without_identity(Change *c)
+{
+	TrackedTable *t = c->table->t;
+	Bitmapset  *result = bms_copy(c->typed.columns);
+	int			i;
+
+	for (i = 0; i < t->ncolumns; i++)
+		if (t->columns[i].always_identity)
+			result = bms_del_member(result, i + 1);
+	return result;
 }
 
 /*
@@ -437,12 +539,12 @@ read_changed(Push *push, Change *c)
 				(errcode(ERRCODE_TIDE_MALFORMED_CHANGE),
 				 errmsg("\"changedFields\" must be an array of names")));
 	if (!named)
-		c->typed.changed = bms_copy(c->typed.columns);
+		c->typed.changed = without_identity(c);
 }
 
 /*
- * The scope as it will be: what is sent must be allowed; not sent, it is the
- * caller's, if the caller has just one.
+ * The scope as it will be: what is sent must be allowed; a new row for which
+ * none is sent gets the caller's, if the caller has just one.
  */
 static void
 settle_scope(Change *c)
@@ -463,8 +565,7 @@ settle_scope(Change *c)
 			return;				/* judged by the row that comes of it */
 		c->typed.values[t->scope - 1] = scopes->values[0];
 		c->typed.nulls[t->scope - 1] = false;
-		c->typed.columns = bms_add_member(c->typed.columns, t->scope);
-		c->typed.changed = bms_add_member(c->typed.changed, t->scope);
+		c->typed.inserted = bms_add_member(bms_copy(c->typed.columns), t->scope);
 		return;
 	}
 	value = c->typed.values[t->scope - 1];
@@ -652,6 +753,43 @@ push_find_tables(Push *push)
 }
 
 /*
+ * In a cycle of foreign keys, no order has all parents first.  Those that a
+ * scope is found by count more: a row whose scope is not found is refused at
+ * once, while a foreign key in a cycle must be one that is checked later, or
+ * NULL at first.
+ */
+void
+push_order_tables(Push *push)
+{
+	int			n = list_length(push->tables);
+	bool		moved = true;
+	ListCell   *lc,
+			   *lp;
+
+	while (moved && n-- > 0)
+	{
+		moved = false;
+		foreach(lc, push->tables)
+		{
+			PushTable  *table = lfirst(lc);
+
+			if (table->t->path == NULL)
+				continue;
+			foreach(lp, push->tables)
+			{
+				PushTable  *parent = lfirst(lp);
+
+				if (parent->t->relid != table->t->path->steps[0].relid ||
+					parent == table || parent->order < table->order)
+					continue;
+				parent->order = table->order - 1;
+				moved = true;
+			}
+		}
+	}
+}
+
+/*
  * Convert key, stamp and values, with the caller's rights.
  * Raises an error if something is wrong with the change.  Must run in
  * push->context and between wire_begin() and wire_end().
@@ -662,7 +800,7 @@ change_convert(Push *push, Change *c)
 	TrackedTable *t = c->table->t;
 	RowMarks	marks;
 
-	c->typed.columns = c->typed.changed = NULL;
+	c->typed.columns = c->typed.changed = c->typed.inserted = NULL;
 	c->typed.values = palloc0(sizeof(Datum) * t->ncolumns);
 	c->typed.nulls = palloc(sizeof(bool) * t->ncolumns);
 	memset(c->typed.nulls, true, sizeof(bool) * t->ncolumns);
@@ -672,6 +810,7 @@ change_convert(Push *push, Change *c)
 	read_key(push, c);
 	push->converting = NULL;
 	read_stamp(push, c, &marks);
+	c->typed.has_place = true;
 	c->typed.is_delete = c->sent.delete_action || marks.deleted != NULL;
 	if (marks.deleted)
 	{
@@ -684,6 +823,7 @@ change_convert(Push *push, Change *c)
 			c->typed.columns = change_read_columns(push, t, c->sent.data, c->typed.values, c->typed.nulls);
 		push->converting = NULL;
 		read_changed(push, c);
+		c->typed.inserted = c->typed.columns;
 		settle_scope(c);
 	}
 	c->typed.done = true;

@@ -24,6 +24,8 @@ typedef struct PushTable
 	int			order;			/* parents before children */
 	int			nchanges;		/* of the push */
 	bool		returns_rows;	/* its writes return the rows as they stand */
+	Bitmapset  *probed;			/* attnums that the last probe read */
+	struct AnyColumns *any_columns; /* see batch.c; NULL: not known yet */
 } PushTable;
 
 typedef struct Failure
@@ -62,14 +64,19 @@ typedef struct Typed
 	bool		is_delete;
 	Bitmapset  *columns;		/* attnums to write, key columns left out */
 	Bitmapset  *changed;		/* those of them that an update writes */
+	Bitmapset  *inserted;		/* those that a new row gets: where the caller
+								 * has just one scope, that, too */
 	Datum	   *values;			/* by attnum - 1 */
 	bool	   *nulls;
 	bool		has_deleted_at;
 	TimestampTz deleted_at;		/* if a delete names the time */
 	Incoming	incoming;
 	bool		in_seconds;		/* its stamp looks like a number of seconds */
+	bool		has_place;		/* its stamp could be read */
 	int			round;			/* how many earlier changes of this push are
 								 * to the same row */
+	struct Change *earlier;		/* the last one of these, or one that could
+								 * not be read; NULL: none */
 } Typed;
 
 /* what is there: the row, or its tombstone.  An attempt begins with {0}. */
@@ -140,12 +147,16 @@ typedef struct Push
 	bool		has_horizon;	/* and no cursor says that the client is not
 								 * from before it */
 	TimestampTz horizon;
+	bool		is_converting;	/* changes are being read, not carried out */
 	const char *converting;		/* the member being read, on the wire */
 	bool		keeps_rows;		/* triggers may change rows that it stored */
 	KeyMap	   *rows;			/* table and key to PushedRow, of those */
 	KeyMap	   *raised;			/* likewise to SentRecords with a raised stamp */
 	PushWrite	write;			/* what its running statement tells the
 								 * triggers */
+	bool		has_deferrable; /* the database has deferrable constraints */
+	List	   *pending_before; /* Oids of tables of which the caller's own
+								 * transaction has violations pending */
 	Change	   *stopped_at;		/* at whose row the last statement failed, if
 								 * it was an INSERT; NULL: not known.  Rows
 								 * before it went well, as far as they can
@@ -176,11 +187,16 @@ extern Jsonb *json_parse(const char *text);
 
 /* change.c */
 extern void push_find_tables(Push *push);
+extern void push_order_tables(Push *push);
 extern void change_convert(Push *push, Change *c);
 extern Bitmapset *change_read_columns(Push *push, TrackedTable *t, JsonbContainer *data,
 									  Datum *values, bool *nulls);
 extern PushTable *push_table(Push *push, Oid relid);
+extern bool change_may_lack_scope(Change *c);
+extern const char *change_scope_missing(Change *c);
+extern bool change_is_to_blame(Push *push, const ErrorData *error);
 extern void change_fail(Change *c, ErrorData *error);
+extern void change_fail_with(Change *c, Change *earlier);
 extern void change_fail_as(Change *c, const char *code, const char *message);
 
 /* apply.c */

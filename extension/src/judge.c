@@ -69,14 +69,13 @@ is_same(Change *c, HeapTuple tuple, TupleDesc desc, bool deleted)
 	TrackedTable *t = c->table->t;
 	bool		same = true;
 	bool		isnull;
-	int			n = PROBE_FIRST;
 	int			att = -1;
 
 	if (c->typed.is_delete || deleted)
 		return c->typed.is_delete && deleted;
 	while ((att = bms_next_member(c->typed.changed, att)) >= 0)
 	{
-		Datum		value = SPI_getbinval(tuple, desc, n++, &isnull);
+		Datum		value = SPI_getbinval(tuple, desc, probe_column(c->table, att), &isnull);
 
 		if (isnull == c->typed.nulls[att - 1] &&
 			(isnull || same_datum(tracked_column(t, att), TupleDescAttr(t->tupdesc, att - 1),
@@ -211,7 +210,7 @@ read_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc)
 		fail_forbidden(c);
 		return;
 	}
-	if (!rights_allow(c, true))
+	if (rights_refuse(c, true))
 		return;
 	old = MemoryContextSwitchTo(push->context);
 	if (t->policy == POLICY_MERGE)
@@ -384,7 +383,7 @@ scope_to_be(Change *c)
 {
 	TrackedTable *t = c->table->t;
 
-	if (c->scope_to_be || t->shared || t->path || !bms_is_member(t->scope, c->typed.columns) ||
+	if (c->scope_to_be || t->shared || t->path || !bms_is_member(t->scope, c->typed.inserted) ||
 		c->typed.nulls[t->scope - 1])
 		return c->scope_to_be;
 	return wire_scope_text(t, c->typed.values[t->scope - 1]);
@@ -445,7 +444,7 @@ judge_as_new(Push *push, Change *c)
 	{
 		0
 	};
-	if (!rights_allow(c, false))
+	if (rights_refuse(c, false))
 		return false;
 	judge_change(push, c, false, false, false);
 	return true;
@@ -490,7 +489,7 @@ may_be_made(Push *push, Change *c)
 		fail_forbidden(c);
 		return false;
 	}
-	return rights_allow(c, false);
+	return !rights_refuse(c, false);
 }
 
 /* judge changes to absent rows by their tombstones */

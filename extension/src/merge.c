@@ -43,7 +43,6 @@ merge_read_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc)
 	MemoryContext old = MemoryContextSwitchTo(push->context);
 	Datum		value;
 	bool		isnull;
-	int			n = PROBE_FIRST;
 	int			att = -1;
 
 	m->values = palloc0(sizeof(Datum) * t->ncolumns);
@@ -52,12 +51,12 @@ merge_read_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc)
 	{
 		Form_pg_attribute form = TupleDescAttr(t->tupdesc, att - 1);
 
-		value = SPI_getbinval(tuple, desc, n++, &isnull);
+		value = SPI_getbinval(tuple, desc, probe_column(c->table, att), &isnull);
 		m->nulls[att - 1] = isnull;
 		if (!isnull)
 			m->values[att - 1] = datumCopy(value, form->attbyval, form->attlen);
 	}
-	value = SPI_getbinval(tuple, desc, n, &isnull);
+	value = SPI_getbinval(tuple, desc, PROBE_CLOCKS, &isnull);
 	if (!isnull)
 		m->stored_clocks = DatumGetJsonbPCopy(value);
 	m->clocks = clocks_read(t, m->stored_clocks, &c->found.stamp);
@@ -291,7 +290,7 @@ merge_settle(Push *push, Change *c, const Decision *decision)
 	old = MemoryContextSwitchTo(push->context);
 	m->column_stamp = decision->column_stamp;
 	m->wins = c->outcome.verdict == VERDICT_MERGED ? decision->wins :
-		c->typed.is_delete ? NULL : c->found.exists ? c->typed.changed : c->typed.columns;
+		c->typed.is_delete ? NULL : c->found.exists ? c->typed.changed : c->typed.inserted;
 	clocks = palloc(sizeof(Stamp) * t->ncolumns);
 	memcpy(clocks, m->clocks, sizeof(Stamp) * t->ncolumns);
 	clocks_set(clocks, m->wins, &m->column_stamp);

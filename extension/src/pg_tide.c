@@ -15,7 +15,9 @@
 
 #include "capture.h"
 #include "partitions.h"
+#include "deferred.h"
 #include "pg_tide.h"
+#include "plans.h"
 #include "registry.h"
 #include "wire.h"
 
@@ -102,6 +104,8 @@ _PG_init(void)
 	EmitWarningsOnPlaceholders("pg_tide");
 #endif
 
+	plans_init();
+	deferred_init();
 	registry_init();
 	capture_rows_init();
 	partitions_init();

@@ -24,6 +24,7 @@
 
 #include "compat.h"
 #include "change.h"
+#include "deferred.h"
 #include "changelog.h"
 #include "records.h"
 #include "errors.h"
@@ -42,17 +43,54 @@ PG_FUNCTION_INFO_V1(tide_restore);
 
 /* ---------- the batch ---------- */
 
+/* the changes that can be carried out */
 static List *
-convertible(Push *push, bool converted)
+readable(Push *push)
 {
 	List	   *result = NIL;
 	int			i;
 
 	for (i = 0; i < push->nchanges; i++)
-		if (push->changes[i].outcome.verdict != VERDICT_FAILED &&
-			push->changes[i].typed.done == converted)
+		if (push->changes[i].typed.done)
 			result = lappend(result, &push->changes[i]);
 	return result;
+}
+
+/* from where it stopped the last time */
+static void
+convert_rest(Push *push, void *arg)
+{
+	int			level = wire_begin();
+
+	for (; push->nconverted < push->nchanges; push->nconverted++)
+		if (push->changes[push->nconverted].outcome.verdict == VERDICT_NONE)
+			change_convert(push, &push->changes[push->nconverted]);
+	wire_end(level);
+}
+
+/* conversion stopped at this one: it failed, go on with the next */
+static void
+fail_unreadable(Push *push, ErrorData *error)
+{
+	Change	   *c = &push->changes[push->nconverted];
+
+	if (error->column_name == NULL)
+		error->column_name = unconstify(char *, push->converting);
+	c->typed.done = false;
+	change_fail(c, error);
+	push->nconverted++;
+}
+
+/* all changes, before any is carried out: a bad one must not shadow others */
+static void
+convert_all(Push *push)
+{
+	ErrorData  *error;
+
+	push->is_converting = true;
+	while ((error = try_work(push, convert_rest, NULL, true)) != NULL)
+		fail_unreadable(push, error);
+	push->is_converting = false;
 }
 
 /*
@@ -90,39 +128,15 @@ settle_tables(Push *push)
 		((PushTable *) lfirst(lc))->returns_rows = plain;
 }
 
-/* everything at once; push->nconverted says how far conversion came */
+/* everything at once */
 static void
 work_on_all(Push *push, void *arg)
 {
-	List	   *units;
 	ListCell   *lc;
 
-	if (push->nconverted < push->nchanges)
-	{
-		int			level = wire_begin();
-
-		for (; push->nconverted < push->nchanges; push->nconverted++)
-			if (push->changes[push->nconverted].outcome.verdict == VERDICT_NONE)
-				change_convert(push, &push->changes[push->nconverted]);
-		wire_end(level);
-		assign_rounds(convertible(push, true));
-		settle_tables(push);
-	}
-	check_deferred(push);
-	units = make_units(convertible(push, true));
-	foreach(lc, units)
+	foreach(lc, make_units(readable(push)))
 		apply_unit(push, lfirst(lc));
-	check_deferred(push);
-}
-
-/* conversion stopped at this one: it failed, go on with the next */
-static void
-fail_unreadable(Push *push, ErrorData *error)
-{
-	if (error->column_name == NULL)
-		error->column_name = unconstify(char *, push->converting);
-	change_fail(&push->changes[push->nconverted], error);
-	push->nconverted++;
+	deferred_check(push);
 }
 
 static bool
@@ -150,12 +164,9 @@ work_on_all_or_none(Push *push, void *arg)
 }
 
 static void
-find_culprits(Push *push, void *arg)
+find_what_fails(Push *push, void *error)
 {
-	List	   *changes = convertible(push, true);
-
-	forget_verdicts(changes);
-	work_in_units(push, changes, arg);
+	work_in_units(push, readable(push), error);
 }
 
 static void
@@ -178,20 +189,15 @@ fail_others(Push *push)
 static void
 run_atomic(Push *push)
 {
-	bool		unreadable = any_failed(push);
-	ErrorData  *error;
+	ErrorData  *error = NULL;
 
-	while ((error = try_work(push, work_on_all_or_none, NULL, !unreadable)) != NULL &&
-		   push->nconverted < push->nchanges)
+	if (!any_failed(push))
 	{
-		fail_unreadable(push, error);
-		unreadable = true;
+		error = try_work(push, work_on_all_or_none, NULL, true);
+		if (error == NULL)
+			return;
 	}
-	if (error == NULL && !unreadable)
-		return;
-	check_deferred(push);
-	if (error)
-		(void) try_work(push, find_culprits, error, false);
+	(void) try_work(push, find_what_fails, error, false);
 	if (!any_failed(push))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -217,28 +223,19 @@ static void
 run_push(Push *push)
 {
 	push_find_tables(push);
+	push_order_tables(push);
+	convert_all(push);
+	assign_rounds(push);
+	settle_tables(push);
+	deferred_begin(push);
 	if (push->atomic)
-	{
 		run_atomic(push);
-		finish_push(push);
-		return;
-	}
-	for (;;)
+	else
 	{
 		ErrorData  *error = try_work(push, work_on_all, NULL, true);
 
-		if (error == NULL)
-			break;
-		if (push->nconverted < push->nchanges)
-		{
-			fail_unreadable(push, error);
-			continue;
-		}
-		/* a violation that was there before us raises, as it should */
-		forget_verdicts(convertible(push, true));
-		check_deferred(push);
-		work_in_units(push, convertible(push, true), error);
-		break;
+		if (error)
+			work_in_units(push, readable(push), error);
 	}
 	finish_push(push);
 }

@@ -68,7 +68,7 @@ call_resolver(Push *push, TrackedTable *t, Jsonb *current, Jsonb *incoming)
 	}
 	if (result && !JB_ROOT_IS_OBJECT(result))
 		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				(errcode(ERRCODE_TIDE_NOT_STORED),
 				 errmsg("the resolver of \"%s\" returned no object", t->entity_type),
 				 errhint("It returns the row to store, or NULL to keep the current one.")));
 	return result;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * rights.h
- *	  May the caller make a change at all?
+ *	  What a caller may write in a table.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,12 +10,25 @@
 
 #include "change.h"
 
+/* whatever the columns */
+extern bool rights_may_select_all(TrackedTable *t);
+extern bool rights_may_insert_all(TrackedTable *t);
+
 /*
- * Fails the change, and returns false, where the caller lacks the privilege for
- * what it would be: an update or a delete of the row that is there, else an
- * insert.  To be asked before any verdict: who may not write must learn nothing
- * from one, and leave nothing behind.
+ * A new row with these columns; these columns of a row that is there; a delete,
+ * or under soft deletes that.  The key, the stamp and what sync writes beside
+ * are counted in.  *missing (if not NULL) is the column that the caller may not
+ * write, NULL if it is the table.
  */
-extern bool rights_allow(Change *c, bool row_exists);
+extern bool rights_may_insert(TrackedTable *t, Bitmapset *columns, TrackedColumn **missing);
+extern bool rights_may_update(TrackedTable *t, Bitmapset *columns, TrackedColumn **missing);
+extern bool rights_may_delete(TrackedTable *t, TrackedColumn **missing);
+
+/*
+ * Fail the change if its caller has not the right to what it asks for: a row
+ * that exists is updated or deleted, one that does not is inserted.  True if it
+ * failed.  Costs a look at the cached privileges.
+ */
+extern bool rights_refuse(Change *c, bool exists);
 
 #endif							/* TIDE_RIGHTS_H */
