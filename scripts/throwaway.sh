@@ -25,11 +25,15 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/tide_work.XXXXXX")
 # start_cluster [setting=value ...]: PG* point to it from here on
 start_cluster()
 {
-	local environment
+	local environment ended=
 
+	# a signal for us alone must not end us before we know what to stop
+	trap 'ended=yes' TERM
 	environment=$(scripts/cluster start "$@")
 	eval "$environment"
 	cluster=$TIDE_CLUSTER
+	trap 'exit 143' TERM
+	[ -z "$ended" ] || exit 143
 }
 
 # start_gateway LISTEN DATABASE [option ...]: returns when it is ready

@@ -96,7 +96,14 @@ SELECT streams(:'c');
 SELECT tide.cursor() AS c \gset
 INSERT INTO day VALUES (11, 2, 'up') ON CONFLICT (id) DO UPDATE SET plan_id = excluded.plan_id;
 SELECT scopes(), streams(:'c');
-MERGE INTO day d USING (VALUES (11, 1)) v(id, plan) ON d.id = v.id WHEN MATCHED THEN UPDATE SET plan_id = v.plan;
+-- MERGE, or where there is none (14) what comes of it
+DO $$ BEGIN
+	IF current_setting('server_version_num')::int >= 150000 THEN
+		EXECUTE 'MERGE INTO day d USING (VALUES (11, 1)) v(id, plan) ON d.id = v.id WHEN MATCHED THEN UPDATE SET plan_id = v.plan';
+	ELSE
+		UPDATE day SET plan_id = 1 WHERE id = 11;
+	END IF;
+END $$;
 WITH moved AS (UPDATE plan SET athlete = 'bob' WHERE id = 1 RETURNING id) INSERT INTO exercise SELECT 130, 11, 'cte' FROM moved;
 SELECT scopes();
 UPDATE plan SET athlete = 'ann' WHERE id = 1;

@@ -1,25 +1,20 @@
 /*-------------------------------------------------------------------------
  *
  * pg_tide.c
- *	  Loading the library: its settings.
+ *	  Loading the library.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include <limits.h>
-
 #include "fmgr.h"
-#include "utils/builtins.h"
-#include "utils/guc.h"
 
-#include "capture.h"
-#include "partitions.h"
-#include "deferred.h"
-#include "pg_tide.h"
-#include "plans.h"
-#include "registry.h"
-#include "wire.h"
+#include "capture/capture.h"
+#include "push/deferred.h"
+#include "table/registry.h"
+#include "track/partitions.h"
+#include "util/plan.h"
+#include "util/settings.h"
 
 PG_MODULE_MAGIC;
 
@@ -27,92 +22,15 @@ PG_MODULE_MAGIC;
 #error "pg_tide is written for PostgreSQL 14 to 18"
 #endif
 
-char	   *tide_client_id = NULL;
-char	   *tide_ignored_fields = NULL;
-char	   *tide_scopes_function = NULL;
-int			tide_max_clock_skew = 60 * 1000;
-int			tide_max_time_rows = 50000;
-int			tide_max_push_changes = 5000;
-int			tide_retention = 30 * 24 * 60;
-
-enum
-{
-	TIMES_ISO, TIMES_MS
-};
-static int	times = TIMES_ISO;
-
-static const struct config_enum_entry times_options[] = {
-	{"iso", TIMES_ISO, false},
-	{"ms", TIMES_MS, false},
-	{NULL, 0, false}
-};
-
 void		_PG_init(void);
-
-static void
-assign_times(int newval, void *extra)
-{
-	wire_times_in_ms = (newval == TIMES_MS);
-}
 
 void
 _PG_init(void)
 {
-	DefineCustomStringVariable("pg_tide.client_id",
-							   "The client that plain SQL in this transaction is written for.",
-							   "Stored beside the time of each change; empty is the server.",
-							   &tide_client_id, "", PGC_USERSET, 0,
-							   NULL, NULL, NULL);
-	DefineCustomStringVariable("pg_tide.ignored_fields",
-							   "Names that pushed rows may carry and that are not columns.",
-							   "A comma-separated list. Names that begin with an underscore are always ignored.",
-							   &tide_ignored_fields, "isDirty,lastSyncedAt",
-							   PGC_USERSET, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("pg_tide.max_clock_skew",
-							"How far a client's clock may be ahead.",
-							"A later stamp is brought back to the server's time.",
-							&tide_max_clock_skew, 60 * 1000, 0, INT_MAX,
-							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
-	DefineCustomStringVariable("pg_tide.scopes_function",
-							   "The function, with its schema, that says which scopes a caller may sync.",
-							   "It takes the claims as jsonb and returns text[]; empty: the scope is the claims' \"sub\".",
-							   &tide_scopes_function, "", PGC_SUSET, 0,
-							   NULL, NULL, NULL);
-	DefineCustomEnumVariable("pg_tide.times",
-							 "How times are written in replies: ISO 8601 or Unix milliseconds.",
-							 NULL, &times, TIMES_ISO, times_options,
-							 PGC_USERSET, 0, NULL, assign_times, NULL);
-	DefineCustomIntVariable("pg_tide.max_time_rows",
-							"The most rows that a pull since a time may return.",
-							"Such a reply is not paged; beyond this the client has to use a cursor.",
-							&tide_max_time_rows, 50000, 1, INT_MAX,
-							PGC_USERSET, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("pg_tide.max_push_changes",
-							"The most changes in one push.",
-							NULL, &tide_max_push_changes, 5000, 1, 100000,
-							PGC_USERSET, 0, NULL, NULL, NULL);
-
-	DefineCustomIntVariable("pg_tide.retention",
-							"How long tide.maintain() keeps changes and tombstones.",
-							"A client that was away longer starts over.",
-							&tide_retention, 30 * 24 * 60, 1, INT_MAX / 60,
-							PGC_SUSET, GUC_UNIT_MIN, NULL, NULL, NULL);
-
-#if PG_VERSION_NUM >= 150000
-	MarkGUCPrefixReserved("pg_tide");
-#else
-	EmitWarningsOnPlaceholders("pg_tide");
-#endif
-
+	settings_define();
 	plans_init();
 	deferred_init();
 	registry_init();
 	capture_rows_init();
 	partitions_init();
-}
-
-char *
-tide_text_argument(FunctionCallInfo fcinfo, int n)
-{
-	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }

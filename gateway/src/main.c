@@ -11,17 +11,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "database.h"
-#include "http.h"
-#include "keys.h"
-#include "listener.h"
-#include "log.h"
-#include "maintenance.h"
-#include "queue.h"
-#include "settings.h"
-#include "token.h"
-#include "version.h"
+#include "auth/keys.h"
+#include "auth/token.h"
+#include "database/database.h"
+#include "database/maintenance.h"
+#include "database/queue.h"
+#include "http/http.h"
+#include "http/listener.h"
+#include "util/clock.h"
+#include "util/log.h"
+#include "util/settings.h"
+#include "util/version.h"
 
 #define GRACE_SECONDS	2		/* beyond shutdown-timeout, then we are gone */
 #define DEFAULT_TTL		3600
@@ -118,7 +118,7 @@ token_command(int argc, char **argv)
 		.ttl = DEFAULT_TTL
 	};
 	KeyFiles	files = {.public_keys = "",.jwks = ""};
-	KeySet	   *keys;
+	Keys	   *keys;
 	char		problem[512];
 	char	   *token;
 
@@ -127,16 +127,16 @@ token_command(int argc, char **argv)
 		return complain(problem);
 	if (secret_file == NULL || *secret_file == '\0' ||
 		claims.user == NULL || *claims.user == '\0')
-		return complain("token: --jwt-secret-file and --sub are needed");
+		return complain("token: --jwt-secret-file and --sub are required");
 	if (!is_text_or_absent(claims.user) || !is_text_or_absent(claims.role) ||
 		!is_text_or_absent(claims.issuer) || !is_text_or_absent(claims.audience))
-		return complain("token: what is to be in it must be UTF-8");
+		return complain("token: the claims must be UTF-8");
 	files.secret = secret_file;
 	keys = keys_read(&files, problem, sizeof(problem));
 	if (keys == NULL)
 		return complain(problem);
 
-	token = token_create(keys, &claims);
+	token = token_create(keys_set(keys), &claims);
 	keys_free(keys);
 	if (token == NULL)
 		return complain("token: could not sign");
@@ -145,24 +145,28 @@ token_command(int argc, char **argv)
 	return 0;
 }
 
-static KeySet *
+static Keys *
 read_keys(const Settings *settings, char *problem, size_t problem_size)
 {
-	KeyFiles	files = settings_key_files(settings);
+	KeyFiles	files = {
+		.secret = settings->jwt_secret_file,
+		.public_keys = settings->jwt_public_key_files,
+		.jwks = settings->jwks_file
+	};
 
 	return keys_read(&files, problem, problem_size);
 }
 
 /*
- * SIGHUP: read the settings and the keys again; what is wrong leaves all as
- * it was.
+ * SIGHUP: read the settings and the keys again.  If something is wrong, all
+ * stays as it was.
  */
 static void
 reload(int argc, char **argv)
 {
 	char		problem[512];
 	Settings   *fresh = settings_read(argc, argv, problem, sizeof(problem));
-	KeySet	   *keys = fresh == NULL ? NULL : read_keys(fresh, problem, sizeof(problem));
+	Keys	   *keys = fresh == NULL ? NULL : read_keys(fresh, problem, sizeof(problem));
 	const Settings *running;
 
 	if (keys == NULL)
@@ -180,7 +184,7 @@ reload(int argc, char **argv)
 	log_event(LOG_INFO, "reloaded", NULL);
 }
 
-/* The end came not in time: a server that does not answer holds a thread. */
+/* The time is up: a thread still waits for a server that does not answer. */
 static void
 give_up(int number)
 {
@@ -189,8 +193,8 @@ give_up(int number)
 }
 
 /*
- * Refuse what is new, finish what we have.  At the deadline what still runs
- * in the database is cancelled, which makes its requests fail with 503.
+ * Refuse new requests, and finish those that are under way.  At the deadline,
+ * what still runs in the database is cancelled, and its requests fail with 503.
  */
 static void
 stop(void)
@@ -216,18 +220,18 @@ stop(void)
 	queue_stop();
 	if (http_waiting_for_database() > 0)
 	{
-		/* a server that does not answer; there is nothing to be tidied up */
+		/* the server does not answer, so the threads cannot be ended */
 		log_event(LOG_ERROR, "stopped", "unfinished", "yes", NULL);
 		_exit(0);
 	}
-	/* no request is left: what may still run is maintenance */
+	/* no request is left; only maintenance may still run */
 	database_cancel();
 	database_stop();
 	http_stop();
 	log_event(LOG_INFO, "stopped", NULL);
 }
 
-/* Wait for a signal; 0: it is "until".  May return 0 early. */
+/* Wait for a signal; 0: "until" has come.  May return 0 too early. */
 static int
 wait_for_signal(const sigset_t *signals, int64_t until)
 {
@@ -242,8 +246,8 @@ wait_for_signal(const sigset_t *signals, int64_t until)
 }
 
 /*
- * Until we are told to stop; in between, it is time for maintenance, and for
- * a look at the files of keys.  The signals are blocked in all threads.
+ * Serve until a signal says to stop.  In between, start maintenance and look at
+ * the files of keys when it is time.  The signals are blocked in all threads.
  */
 static void
 serve_signals(const sigset_t *signals, int argc, char **argv)
@@ -283,7 +287,7 @@ serve(int argc, char **argv)
 	sigset_t	signals;
 	const Settings *settings;
 	Settings   *fresh = settings_read(argc, argv, problem, sizeof(problem));
-	KeySet	   *keys = fresh == NULL ? NULL : read_keys(fresh, problem, sizeof(problem));
+	Keys	   *keys = fresh == NULL ? NULL : read_keys(fresh, problem, sizeof(problem));
 	int			listen_socket;
 	int			metrics_socket = -1;
 	char		metrics_address[128];
@@ -322,7 +326,7 @@ serve(int argc, char **argv)
 	if (metrics_socket >= 0)
 		log_event(LOG_ALWAYS, "metrics", "address", metrics_address,
 				  "port", metrics_port, NULL);
-	/* after port 0, the only way to learn the port */
+	/* with port 0, the port can be learnt only here */
 	log_event(LOG_ALWAYS, "listening", "address", address, "port", port,
 			  "version", VERSION, NULL);
 

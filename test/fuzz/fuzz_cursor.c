@@ -11,8 +11,8 @@
  */
 #include "postgres.h"
 
-#include "cursor.h"
-#include "errors.h"
+#include "cursor/cursor.h"
+#include "util/errors.h"
 #include "fuzz.h"
 
 static const char digits[] =

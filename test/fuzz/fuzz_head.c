@@ -17,7 +17,7 @@
 #include <strings.h>
 
 #include "fuzz.h"
-#include "head.h"
+#include "http/head.h"
 
 /* ---------- the lenient parser ---------- */
 

@@ -13,7 +13,7 @@
 #include <cjson/cJSON.h>
 
 #include "fuzz.h"
-#include "json.h"
+#include "util/json.h"
 
 static JsonVerdict
 check(const char *text, size_t length, int depth, JsonProblem *problem)

@@ -9,9 +9,9 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "auth/keyfile.h"
 #include "fuzz.h"
-#include "keyfile.h"
-#include "log.h"
+#include "util/log.h"
 
 int
 LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -47,7 +47,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	KeyFile		file = {.path = "fuzz"};
-	KeySet	   *keys = keys_create();
+	KeySet	   *keys = keyset_create();
 	char		problem[512] = "";
 	bool		good;
 	int			i;
@@ -62,11 +62,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			good = keyfile_take_pem(&file, keys, problem, sizeof(problem));
 		else
 			good = keyfile_take_jwks(&file, keys, problem, sizeof(problem));
-		require(good ? keys_count(keys) > 0 : problem[0] != '\0');
-		for (i = 0; i < keys_count(keys); i++)
-			require_strong(keys_get(keys, i));
+		require(good ? keyset_count(keys) > 0 : problem[0] != '\0');
+		for (i = 0; i < keyset_count(keys); i++)
+			require_strong(keyset_get(keys, i));
 		keyfile_free(&file);
 	}
-	keys_free(keys);
+	keyset_release(keys);
 	return 0;
 }

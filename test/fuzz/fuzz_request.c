@@ -12,11 +12,11 @@
 #include <cjson/cJSON.h>
 #include <netinet/in.h>
 
+#include "api/sync.h"
 #include "fuzz.h"
-#include "log.h"
-#include "media.h"
-#include "peer.h"
-#include "sync.h"
+#include "http/media.h"
+#include "util/address.h"
+#include "util/log.h"
 
 static Settings settings;
 

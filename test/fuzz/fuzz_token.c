@@ -13,12 +13,12 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
-#include "buffer.h"
+#include "auth/keyfile.h"
+#include "auth/token.h"
 #include "fuzz.h"
-#include "json.h"
-#include "keyfile.h"
-#include "log.h"
-#include "token.h"
+#include "util/buffer.h"
+#include "util/json.h"
+#include "util/log.h"
 
 #define NOW		1700000000
 
@@ -49,10 +49,10 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void) argc;
 	(void) argv;
 	log_set_level(LOG_ALWAYS);
-	keys = keys_create();
+	keys = keyset_create();
 	require(key_from_secret(&key, (const unsigned char *) secret,
 							strlen(secret)) == NULL);
-	require(keys_add(keys, &key));
+	require(keyset_add(keys, &key));
 	require(keyfile_take_pem(&file, keys, problem, sizeof(problem)));
 	require(list_split(&audiences, "app, tablet"));
 	return 0;

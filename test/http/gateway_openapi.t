@@ -21,7 +21,7 @@ my $document = $reply->{json} or die 'it is no JSON';
 like $document->{openapi}, qr/^3\.1\./, 'OpenAPI 3.1';
 
 # the table of routes, as it stands in the source
-open my $file, '<', TideTest::root_directory() . '/gateway/src/routes.c' or die $!;
+open my $file, '<', TideTest::root_directory() . '/gateway/src/http/routes.c' or die $!;
 my $source = do { local $/; <$file> };
 my %routes = $source =~ /\{"(\/[^"]*)",[^}]*?"([A-Z, ]+)"\}/g;
 cmp_ok scalar(keys %routes), '>=', 10, 'routes are found';

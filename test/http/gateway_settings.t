@@ -1,4 +1,8 @@
-# Settings: three ways in, what is refused, what SIGHUP changes.
+# Settings: three sources, what is refused, what SIGHUP changes, and that the
+# documentation has them as they are.
+#
+# Seen to fail with another default, another text and one row less in
+# docs/gateway.md.
 use strict;
 use warnings;
 
@@ -48,7 +52,7 @@ my @secret = ('--jwt-secret-file', TideTest::Gateway::secret_file());
 
 subtest 'refused' => sub {
 	my @table = (
-		[ 'no secret', {}, [], qr/jwt-secret-file is required/ ],
+		[ 'no secret', {}, [], qr/one of jwt-secret-file.* is required/ ],
 		[ 'secret is not there', {}, [ '--jwt-secret-file', "$directory/no" ],
 			qr/could not open the key file/ ],
 		[ 'short secret', {}, [ '--jwt-secret-file',
@@ -131,7 +135,15 @@ sub read_file
 
 subtest 'documentation' => sub {
 	my ($status, $help) = outcome({}, '--help');
-	ok index(read_file('gateway/README.md'), $help) >= 0, 'README has --help as it is';
+	my @rows;
+	while ($help =~ /^  --(\S+)( \*)?  \(\S+ default: (.*)\)\n +(.*)$/mg)
+	{
+		my $default = $3 eq 'none' ? 'none' : "`$3`";
+		push @rows, "`$1`" . ($2 // '') . " | $default | $4";
+	}
+	my ($table) = read_file('docs/gateway.md') =~ /^## Settings$(.*)/ms;
+	my @documented = $table =~ /^\| (`[a-z-]+`(?: \*)? \| .* \| .*) \|$/mg;
+	is_deeply \@documented, \@rows, 'docs/gateway.md has a row of each setting, as --help says it';
 	my $sample = read_file('gateway/tide-gateway.conf.sample');
 	my @names = grep { $_ ne 'config' } $help =~ /^  --([a-z-]+) .*default/mg;
 	ok @names > 10, 'help lists settings';

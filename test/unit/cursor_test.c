@@ -13,8 +13,8 @@
 
 #include <time.h>
 
-#include "cursor.h"
-#include "errors.h"
+#include "cursor/cursor.h"
+#include "util/errors.h"
 
 #define LARGE_TEXT (128 * 1024)
 

@@ -18,7 +18,7 @@
 
 #include <time.h>
 
-#include "decide.h"
+#include "version/decide.h"
 
 #define SECOND INT64CONST(1000000)
 #define NOW (INT64CONST(800000000) * SECOND)

@@ -17,9 +17,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "buffer.h"
-#include "json.h"
-#include "text.h"
+#include "util/buffer.h"
+#include "util/json.h"
+#include "util/text.h"
 
 #define ROUNDS		200000
 #define DEPTH		8

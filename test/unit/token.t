@@ -8,9 +8,10 @@ use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
 
 my $gateway = dirname(abs_path(__FILE__)) . '/../../gateway';
-my $program = tempdir(CLEANUP => 1) . '/token_test';
+my $build   = tempdir(CLEANUP => 1);
+my $program = "$build/token_test";
 
-my $log = `make -s -C "$gateway" TOKEN_TEST="$program" "$program" 2>&1`;
+my $log = `make -s -C "$gateway" TEST_BUILD="$build" "$program" 2>&1`;
 if ($? != 0)
 {
 	print "1..1\nnot ok 1 - token_test builds\n";

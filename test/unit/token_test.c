@@ -18,10 +18,10 @@
 
 #include <openssl/crypto.h>
 
-#include "keys.h"
-#include "log.h"
-#include "text.h"
-#include "token.h"
+#include "auth/keys.h"
+#include "auth/token.h"
+#include "util/log.h"
+#include "util/text.h"
 
 #define NOW		((time_t) 1700000000)
 #define MASK	0x5A
@@ -61,7 +61,7 @@ allocate(size_t size)
 }
 
 /* A set with this secret, by way of a file as in real life. */
-static KeySet *
+static Keys *
 read_set(const char *text, bool is_jwks)
 {
 	char		path[] = "/tmp/token_test.XXXXXX";
@@ -69,7 +69,7 @@ read_set(const char *text, bool is_jwks)
 	KeyFiles	files = {.secret = is_jwks ? "" : path,.public_keys = "",
 	.jwks = is_jwks ? path : ""};
 	char		problem[256];
-	KeySet	   *keys;
+	Keys	   *keys;
 
 	if (file < 0 || write(file, text, strlen(text)) != (ssize_t) strlen(text))
 		abort();
@@ -260,7 +260,7 @@ test_memory(void)
 	char	   *text = allocate(256);
 	char	   *secret = allocate(LENGTH + 1);
 	char	   *encoded;
-	KeySet	   *keys;
+	Keys	   *keys;
 	int			round;
 
 	make_secret(masked, LENGTH);
@@ -277,7 +277,7 @@ test_memory(void)
 		OPENSSL_cleanse(secret, LENGTH);
 		OPENSSL_cleanse(encoded, strlen(encoded));
 		free(encoded);
-		free(key_sign(keys_get(keys, 0), "{}"));
+		free(key_sign(keyset_get(keys_set(keys), 0), "{}"));
 		ok(count_in_memory(masked + LENGTH - TAIL, TAIL) > 0, round == 0 ?
 		   "a secret is in memory while it is used" : "one of a JWKS, too");
 		keys_free(keys);
@@ -290,12 +290,12 @@ test_memory(void)
 int
 main(void)
 {
-	KeySet	   *keys = read_set("a secret that is used in this test only", false);
+	Keys	   *keys = read_set("a secret that is used in this test only", false);
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	log_set_level(LOG_ALWAYS);
-	test_times(keys);
-	test_changes(keys);
+	test_times(keys_set(keys));
+	test_changes(keys_set(keys));
 	keys_free(keys);
 	test_memory();
 	printf("1..%d\n", ntests);

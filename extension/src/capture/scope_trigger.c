@@ -1,0 +1,428 @@
+/*-------------------------------------------------------------------------
+ *
+ * scope_trigger.c
+ *	  The triggers that keep a scope by foreign keys true.
+ *
+ * Such a table has a column of its own for the scope.  A row's value is found
+ * by following the path, with FOR KEY SHARE on each row that it comes through.
+ * Whoever changes where one of these rows leads changes a column of a unique
+ * index, which waits for those locks; afterwards the change finds all rows
+ * below, whatever snapshot its transaction keeps, and has each find its scope
+ * anew.  So of a child that is written and an ancestor that moves, one always
+ * sees the other.  The joins that look for the rows below are not trusted with
+ * the value: a row that was waited for may be elsewhere by then.
+ *
+ * Rows of a table are read and written here as its owner, not hidden by row
+ * security, as foreign keys do: who writes a row need not be one who may read
+ * what it refers to.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/tuplestore.h"
+
+#include "capture/scope_trigger.h"
+#include "capture/trigger.h"
+#include "table/plans.h"
+#include "table/registry.h"
+#include "table/scope_path.h"
+#include "util/compat.h"
+#include "util/owner.h"
+#include "util/plan.h"
+#include "util/settings.h"
+
+PG_FUNCTION_INFO_V1(tide_scope);
+PG_FUNCTION_INFO_V1(tide_scope_late);
+
+/* rows of this table are being told to find their scope anew */
+static Oid	refreshing = InvalidOid;
+
+uint64		path_changes = 0;
+
+/* ---------- whose rights ---------- */
+
+/*
+ * Run a statement as the owner of a table.  latest: on what is committed by now
+ * even in a transaction that keeps an older snapshot, which must then fail if
+ * it would write a row that it cannot see.
+ */
+void
+scope_run(Oid relid, TrackedTable *t, const char *name, const char *sql,
+		  int nargs, Oid *types, Datum *values, bool latest)
+{
+	SavedUser	saved;
+	SPIPlanPtr	plan;
+	Snapshot	snapshot = InvalidSnapshot;
+	Snapshot	crosscheck = InvalidSnapshot;
+	int			code;
+
+	user_become(owner_of_table(relid), SECURITY_NOFORCE_RLS, &saved);
+	plan = plans_of_table(t, name, sql, nargs, types);
+	plans_settle(plan);
+	if (latest && IsolationUsesXactSnapshot())
+	{
+		CommandCounterIncrement();	/* our own changes, too */
+		snapshot = GetLatestSnapshot();
+		crosscheck = GetTransactionSnapshot();
+	}
+	code = SPI_execute_snapshot(plan, values, NULL, snapshot, crosscheck,
+								false, true, 0);
+	user_restore(&saved);
+	if (code < 0)
+		elog(ERROR, "could not follow a scope, %s: %s", SPI_result_code_string(code), name);
+}
+
+/* ---------- up the path: the scope of a row ---------- */
+
+static char *
+lookup_sql(PathStep *step)
+{
+	StringInfoData sql;
+	int			i;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT ");
+	for (i = 0; i < step->nreads; i++)
+		appendStringInfo(&sql, "%sp.%s", i ? ", " : "", step->read_names[i]);
+	appendStringInfo(&sql, " FROM ONLY %s p WHERE ", step->sql_name);
+	for (i = 0; i < step->ncolumns; i++)
+		appendStringInfo(&sql, "%sp.%s %s $%d", i ? " AND " : "", step->to_names[i],
+						 step->equal[i], i + 1);
+	appendStringInfoString(&sql, " FOR KEY SHARE OF p");
+	return sql.data;
+}
+
+/*
+ * One step: from the values of its from columns to those that lead on, in the
+ * same array.  False: there is no such row, or it leads nowhere.
+ *
+ * Each step is a statement of its own: a join would drop a row that was waited
+ * for and leads elsewhere since, instead of following it.
+ */
+static bool
+follow_step(TrackedTable *t, int n, Datum *values)
+{
+	PathStep   *step = &t->path->steps[n];
+	char		name[32];
+	int			i;
+
+	snprintf(name, sizeof(name), "scope up %d", n);
+	scope_run(step->relid, t, name, plans_find(t, name) ? NULL : lookup_sql(step),
+			  step->ncolumns, step->from_types, values, false);
+	if (SPI_processed == 0)
+		return false;
+	for (i = 0; i < step->nreads; i++)
+	{
+		bool		isnull;
+
+		values[i] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+								  i + 1, &isnull);
+		if (isnull)
+			return false;
+	}
+	return true;
+}
+
+/* the columns by which a row refers to the path's first table; false: a NULL */
+static bool
+first_values(TrackedTable *t, HeapTuple row, TupleDesc desc, Datum *values)
+{
+	PathStep   *first = &t->path->steps[0];
+	int			i;
+
+	for (i = 0; i < first->ncolumns; i++)
+	{
+		bool		isnull;
+
+		values[i] = heap_getattr(row, first->from[i], desc, &isnull);
+		if (isnull)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The scope of a row, palloc'd; false: it has none, since it refers to nothing,
+ * or to what is not there yet.
+ */
+static bool
+find_scope(TrackedTable *t, HeapTuple row, TupleDesc desc, Datum *scope)
+{
+	Datum		values[INDEX_MAX_KEYS];
+	MemoryContext caller = CurrentMemoryContext;
+	bool		found = true;
+	int			i;
+
+	if (!first_values(t, row, desc, values))
+		return false;
+	SPI_connect();
+	for (i = 0; found && i < t->path->nsteps; i++)
+		found = follow_step(t, i, values);
+	if (found)
+	{
+		TrackedColumn *c = tracked_column(t, t->scope);
+		MemoryContext old = MemoryContextSwitchTo(caller);
+		int16		length;
+		bool		byval;
+
+		get_typlenbyval(c->type, &length, &byval);
+		*scope = datumCopy(values[0], byval, length);
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	return found;
+}
+
+/* ---------- the row trigger ---------- */
+
+/*
+ * The last answer of a statement: rows of one parent often come together.  It
+ * stands as long as no ancestor has changed, for the locks are still held.
+ */
+typedef struct Memo
+{
+	bool		valid;
+	uint64		changes;		/* path_changes when it was found */
+	SubTransactionId subid;
+	Datum		from[INDEX_MAX_KEYS];
+	Datum		scope;
+	MemoryContext context;
+} Memo;
+
+static bool
+same_column(TupleDesc desc, AttrNumber attnum, HeapTuple a, HeapTuple b)
+{
+	Form_pg_attribute att = TupleDescAttr(desc, attnum - 1);
+	bool		a_null,
+				b_null;
+	Datum		x = heap_getattr(a, attnum, desc, &a_null);
+	Datum		y = heap_getattr(b, attnum, desc, &b_null);
+
+	if (a_null || b_null)
+		return a_null == b_null;
+	return tide_image_eq(x, y, att->attbyval, att->attlen);
+}
+
+/* has this update nothing to do with the scope? */
+static bool
+scope_stands(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+{
+	PathStep   *first = &t->path->steps[0];
+	int			i;
+
+	if (refreshing == t->relid || !same_column(desc, t->scope, old, new))
+		return false;
+	for (i = 0; i < first->ncolumns; i++)
+	{
+		if (!same_column(desc, first->from[i], old, new))
+			return false;
+	}
+	return true;
+}
+
+static bool
+memo_fits(Memo *memo, TrackedTable *t, TupleDesc desc, const Datum *values)
+{
+	PathStep   *first = &t->path->steps[0];
+	int			i;
+
+	if (!memo->valid || memo->changes != path_changes ||
+		memo->subid != GetCurrentSubTransactionId() || refreshing == t->relid)
+		return false;
+	for (i = 0; i < first->ncolumns; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, first->from[i] - 1);
+
+		if (!tide_image_eq(memo->from[i], values[i], att->attbyval, att->attlen))
+			return false;
+	}
+	return true;
+}
+
+static void
+memo_keep(Memo *memo, TrackedTable *t, TupleDesc desc, const Datum *values, Datum scope)
+{
+	PathStep   *first = &t->path->steps[0];
+	TrackedColumn *c = tracked_column(t, t->scope);
+	MemoryContext old;
+	int16		length;
+	bool		byval;
+	int			i;
+
+	MemoryContextReset(memo->context);
+	old = MemoryContextSwitchTo(memo->context);
+	for (i = 0; i < first->ncolumns; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, first->from[i] - 1);
+
+		memo->from[i] = datumCopy(values[i], att->attbyval, att->attlen);
+	}
+	get_typlenbyval(c->type, &length, &byval);
+	memo->scope = datumCopy(scope, byval, length);
+	memo->changes = path_changes;
+	memo->subid = GetCurrentSubTransactionId();
+	memo->valid = true;
+	MemoryContextSwitchTo(old);
+}
+
+static Memo *
+memo_of(FmgrInfo *flinfo)
+{
+	Memo	   *memo = flinfo->fn_extra;
+
+	if (memo == NULL)
+	{
+		memo = MemoryContextAllocZero(flinfo->fn_mcxt, sizeof(Memo));
+		memo->context = AllocSetContextCreate(flinfo->fn_mcxt, "pg_tide scope",
+											  ALLOCSET_SMALL_SIZES);
+		flinfo->fn_extra = memo;
+	}
+	return memo;
+}
+
+static HeapTuple
+set_scope(TrackedTable *t, TupleDesc desc, HeapTuple row, Datum scope, bool isnull)
+{
+	int			column = t->scope;
+
+	return heap_modify_tuple_by_cols(row, desc, 1, &column, &scope, &isnull);
+}
+
+/* a tracked table's entry, if its scope follows foreign keys; else NULL */
+static TrackedTable *
+table_of_trigger(Relation rel)
+{
+	TrackedTable *t = registry_lookup(RelationGetRelid(rel));
+
+	if (t == NULL || !t->tracked)
+		return NULL;
+	if (t->broken)
+		registry_require(t->relid);
+	return t->path ? t : NULL;
+}
+
+Datum
+tide_scope(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+	TrackedTable *t;
+	HeapTuple	new;
+	Datum		values[INDEX_MAX_KEYS];
+	Datum		scope = (Datum) 0;
+	Memo	   *memo;
+
+	trigger_check(fcinfo, "tide.scope() is a trigger of tracked tables, for each row, before insert or update",
+				  TRIGGER_TYPE_ROW | TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE);
+	desc = RelationGetDescr(trigdata->tg_relation);
+	new = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newtuple :
+		trigdata->tg_trigtuple;
+	t = table_of_trigger(trigdata->tg_relation);
+	if (t == NULL ||
+		(TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) &&
+		 scope_stands(t, desc, trigdata->tg_trigtuple, new)))
+		return PointerGetDatum(new);
+
+	if (!first_values(t, new, desc, values))
+		return PointerGetDatum(set_scope(t, desc, new, scope, true));
+	memo = memo_of(fcinfo->flinfo);
+	if (memo_fits(memo, t, desc, values))
+		return PointerGetDatum(set_scope(t, desc, new, memo->scope, false));
+	if (!find_scope(t, new, desc, &scope))
+		return PointerGetDatum(set_scope(t, desc, new, scope, true));
+	memo_keep(memo, t, desc, values, scope);
+	return PointerGetDatum(set_scope(t, desc, new, scope, false));
+}
+
+/* ---------- a parent that comes late ---------- */
+
+void
+scope_append_refresh(StringInfo sql, TrackedTable *t)
+{
+	const char *scope = quote_identifier(tracked_column(t, t->scope)->name);
+
+	appendStringInfo(sql, "UPDATE ONLY %s c SET %s = c.%s", t->sql_name, scope, scope);
+}
+
+void
+scope_refresh(TrackedTable *t, const char *name, const char *sql, int nargs, Oid *types,
+			  Datum *values)
+{
+	Oid			outer = refreshing;
+
+	PG_TRY();
+	{
+		refreshing = t->relid;
+		scope_run(t->relid, t, name, sql, nargs, types, values, true);
+	}
+	PG_FINALLY();
+	{
+		refreshing = outer;
+	}
+	PG_END_TRY();
+}
+
+/*
+ * Deferred to the end of the transaction: a row whose path led nowhere.  By now
+ * the foreign keys are satisfied, so where there was no parent there is one,
+ * perhaps of a transaction that did not see this row.
+ */
+Datum
+tide_scope_late(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+	HeapTuple	row;
+	TrackedTable *t;
+	StringInfoData sql;
+	Oid			types[INDEX_MAX_KEYS];
+	Datum		key[INDEX_MAX_KEYS];
+	Datum		scope;
+	int			k;
+
+	trigger_check(fcinfo, "tide.scope_late() is a trigger of tracked tables, for each row, after insert or update",
+				  TRIGGER_TYPE_ROW | TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE);
+	desc = RelationGetDescr(trigdata->tg_relation);
+	row = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newtuple :
+		trigdata->tg_trigtuple;
+	t = table_of_trigger(trigdata->tg_relation);
+
+	/* else the update below would come here again, and again */
+	if (t == NULL || !find_scope(t, row, desc, &scope))
+		PG_RETURN_POINTER(NULL);
+
+	initStringInfo(&sql);
+	scope_append_refresh(&sql, t);
+	appendStringInfo(&sql, " WHERE c.%s IS NULL",
+					 quote_identifier(tracked_column(t, t->scope)->name));
+	for (k = 0; k < t->nkeys; k++)
+	{
+		TrackedColumn *c = tracked_column(t, t->keys[k]);
+		bool		isnull;
+
+		types[k] = c->base_type;
+		key[k] = heap_getattr(row, c->attnum, desc, &isnull);
+		appendStringInfo(&sql, " AND c.%s %s $%d", quote_identifier(c->name),
+						 t->key_equal[k], k + 1);
+	}
+	SPI_connect();
+	scope_refresh(t, "scope late", sql.data, t->nkeys, types, key);
+	SPI_finish();
+	PG_RETURN_POINTER(NULL);
+}

@@ -1,0 +1,195 @@
+/*-------------------------------------------------------------------------
+ *
+ * history.c
+ *	  Which history of the database a cursor belongs to, and the snapshot
+ *	  that a cursor is made of.
+ *
+ * Transaction ids mean something only within one history.  After a failover
+ * with loss, a point-in-time restore or a crash that lost asynchronous
+ * commits, the same ids are given out again, to other transactions; a cursor
+ * that went on counting would skip them.  So a cursor carries the WAL position
+ * at which it was made, and that position is flushed before the cursor leaves:
+ * whatever history has this position on its timeline has the transactions the
+ * cursor speaks of.  That the timeline is the same one, and not that of a copy
+ * which ran on by itself, is told by the generation (generation.c).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/timeline.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "access/xlog_internal.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "cursor/generation.h"
+#include "cursor/history.h"
+#include "cursor/timeline.h"
+#include "util/compat.h"
+
+/* The cluster and the database in it, not to be told apart from a number. */
+static uint64
+history_identity(void)
+{
+	struct
+	{
+		uint64		system;
+		uint64		database;
+	}			identity;
+
+	identity.system = GetSystemIdentifier();
+	identity.database = MyDatabaseId;
+	return hash_bytes_extended((const unsigned char *) &identity,
+							   sizeof(identity), 0);
+}
+
+/*
+ * Where the next WAL record will begin.  If that is the first one of a page it
+ * points behind the page's header, which is not written before the record is:
+ * flushing up to there would be an error, "xlog flush request is not
+ * satisfied".
+ */
+static XLogRecPtr
+insert_position(void)
+{
+	XLogRecPtr	position = GetXLogInsertRecPtr();
+
+	if (XLogSegmentOffset(position, wal_segment_size) == SizeOfXLogLongPHD)
+		position -= SizeOfXLogLongPHD;
+	else if (position % XLOG_BLCKSZ == SizeOfXLogShortPHD)
+		position -= SizeOfXLogShortPHD;
+	return position;
+}
+
+/*
+ * To be called after the cursor's snapshot was taken: everything that the
+ * snapshot shows committed before the position.
+ */
+void
+history_stamp_cursor(Cursor *cursor)
+{
+	timeline_require_primary();
+
+	cursor->history = history_identity();
+	cursor->timeline = TideCurrentTimeLine();
+	cursor->position = insert_position();
+	cursor->generation = generation_current();
+	XLogFlush(cursor->position);
+}
+
+/* Does this server's history contain that point of that timeline? */
+static bool
+position_is_ours(TimeLineID timeline, XLogRecPtr position)
+{
+	TimeLineID	current = TideCurrentTimeLine();
+	List	   *branches;
+	XLogRecPtr	end;
+
+	if (timeline == current)
+		return position <= GetXLogInsertRecPtr();
+	if (timeline == 0 || timeline > current)
+		return false;
+
+	branches = timeline_branches(current);
+	if (!tliInHistory(timeline, branches))
+		return false;
+	end = tliSwitchPoint(timeline, branches, NULL);
+	return XLogRecPtrIsInvalid(end) || position <= end;
+}
+
+bool
+history_is_other(const Cursor *cursor)
+{
+	return cursor->history != history_identity();
+}
+
+/*
+ * To be called after generation_register.  A generation of 0 is that of a
+ * cursor which no server has made.
+ */
+bool
+history_is_lost(const Cursor *cursor)
+{
+	uint64		xmax = cursor->seen.xmax;
+
+	timeline_require_primary();
+
+	if (cursor->phase == CURSOR_IN_LOG)
+		xmax = Max(xmax, cursor->target.xmax);
+
+	/* ids from the future are of transactions that did not happen here */
+	return !position_is_ours(cursor->timeline, cursor->position) ||
+		!generation_reached(cursor->generation, cursor->position, xmax) ||
+		xmax > U64FromFullTransactionId(ReadNextFullTransactionId());
+}
+
+/*
+ * Every id in a snapshot was given out before "next", and less than one epoch
+ * ago.
+ */
+static uint64
+widen(TransactionId xid, FullTransactionId next)
+{
+	uint64		epoch = EpochFromFullTransactionId(next);
+
+	if (xid > XidFromFullTransactionId(next))
+		epoch--;
+	return epoch << 32 | xid;
+}
+
+static int
+compare_xids(const void *a, const void *b)
+{
+	uint64		x = *(const uint64 *) a;
+	uint64		y = *(const uint64 *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* The array is palloc'd in the current context. */
+void
+history_snapshot(Snapshot snapshot, TideSnapshot *result)
+{
+	FullTransactionId next = ReadNextFullTransactionId();
+	FullTransactionId own = GetTopFullTransactionIdIfAny();
+	uint64		previous = 0;
+	int			n = 0;
+	int			i;
+
+	if (snapshot->snapshot_type != SNAPSHOT_MVCC)
+		elog(ERROR, "not an MVCC snapshot");
+	if (snapshot->takenDuringRecovery)
+		timeline_require_primary();
+
+	result->xmin = widen(snapshot->xmin, next);
+	result->xmax = widen(snapshot->xmax, next);
+	result->xip = palloc(sizeof(uint64) * (snapshot->xcnt + 1));
+	for (i = 0; i < (int) snapshot->xcnt; i++)
+		result->xip[n++] = widen(snapshot->xip[i], next);
+
+	/*
+	 * At or beyond xmax it counts as running anyhow.  It is never below xmin
+	 * but in a snapshot that was imported.
+	 */
+	if (FullTransactionIdIsValid(own) &&
+		U64FromFullTransactionId(own) < result->xmax)
+	{
+		result->xip[n++] = U64FromFullTransactionId(own);
+		result->xmin = Min(result->xmin, U64FromFullTransactionId(own));
+	}
+
+	/* a transaction that is just being prepared can be listed twice */
+	qsort(result->xip, n, sizeof(uint64), compare_xids);
+	result->nxip = 0;
+	for (i = 0; i < n; i++)
+	{
+		if (i == 0 || result->xip[i] != previous)
+			result->xip[result->nxip++] = result->xip[i];
+		previous = result->xip[result->nxip - 1];
+	}
+}

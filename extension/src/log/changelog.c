@@ -1,0 +1,409 @@
+/*-------------------------------------------------------------------------
+ *
+ * changelog.c
+ *	  The change log, and samples of which transactions were visible when.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/queryenvironment.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
+#include "utils/xid8.h"
+
+#include "cursor/generation.h"
+#include "cursor/history.h"
+#include "log/changelog.h"
+#include "util/compat.h"
+#include "util/owner.h"
+
+#define SAMPLE_INTERVAL (60 * INT64CONST(1000000))
+
+/* when this backend last saw or wrote a sample */
+static TimestampTz last_sample = 0;
+
+/* ---------- samples ---------- */
+
+/*
+ * Remember which transactions are visible now, about once a minute.  The
+ * snapshot is taken before the time: whoever read the clock later has a later
+ * snapshot.  Each writer keeps its own minute: waiting for another one's
+ * sample to commit would stall it.
+ */
+static void
+sample_if_due(void)
+{
+	static SPIPlanPtr newest_plan = NULL;
+	static SPIPlanPtr insert_plan = NULL;
+	static Oid	types[2] = {TIMESTAMPTZOID, TEXTOID};
+	TimestampTz now = GetCurrentTimestamp();
+	TideSnapshot snapshot;
+	Datum		values[2];
+	StringInfoData text;
+	bool		isnull;
+	int			i;
+
+	if (last_sample != 0 && now - last_sample < SAMPLE_INTERVAL && now >= last_sample)
+		return;
+	last_sample = now;
+
+	owner_run(&newest_plan, "SELECT pg_catalog.max(at) FROM tide.sample", 0, NULL, NULL,
+			  NULL, InvalidSnapshot, true);
+	values[0] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (!isnull && now - DatumGetTimestampTz(values[0]) < SAMPLE_INTERVAL &&
+		now >= DatumGetTimestampTz(values[0]))
+	{
+		last_sample = DatumGetTimestampTz(values[0]);
+		return;
+	}
+
+	history_snapshot(GetLatestSnapshot(), &snapshot);
+	initStringInfo(&text);
+	appendStringInfo(&text, UINT64_FORMAT ":" UINT64_FORMAT ":",
+					 snapshot.xmin, snapshot.xmax);
+	for (i = 0; i < snapshot.nxip; i++)
+		appendStringInfo(&text, "%s" UINT64_FORMAT, i ? "," : "", snapshot.xip[i]);
+	values[0] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[1] = CStringGetTextDatum(text.data);
+	owner_run(&insert_plan,
+			  "INSERT INTO tide.sample (at, snapshot)"
+			  " VALUES ($1, CAST($2 AS pg_catalog.pg_snapshot))",
+			  2, types, values, NULL, InvalidSnapshot, true);
+}
+
+/* a sample even if nobody writes, for who comes with a time */
+void
+sample_now(void)
+{
+	SPI_connect();
+	sample_if_due();
+	SPI_finish();
+}
+
+/* xmin:xmax:xip,... */
+static void
+parse_snapshot(char *text, TideSnapshot *result)
+{
+	char	   *p = text;
+
+	memset(result, 0, sizeof(*result));
+	result->xmin = strtoull(p, &p, 10);
+	result->xmax = strtoull(p + 1, &p, 10);
+	result->xip = palloc(sizeof(uint64) * (strlen(p) + 1));
+	while (*p && p[1])
+		result->xip[result->nxip++] = strtoull(p + 1, &p, 10);
+}
+
+bool
+sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at)
+{
+	static SPIPlanPtr plan = NULL;
+	static Oid	types[1] = {TIMESTAMPTZOID};
+	Datum		values[1];
+	MemoryContext caller = CurrentMemoryContext;
+	bool		found;
+
+	values[0] = TimestampTzGetDatum(time);
+	SPI_connect();
+	owner_run(&plan,
+			  "SELECT CAST(s.snapshot AS pg_catalog.text), s.at FROM tide.sample s"
+			  " WHERE s.at OPERATOR(pg_catalog.<=) $1 ORDER BY s.at DESC LIMIT 1",
+			  1, types, values, NULL, GetActiveSnapshot(), false);
+	found = (SPI_processed > 0);
+	if (found)
+	{
+		MemoryContext old = MemoryContextSwitchTo(caller);
+
+		bool		isnull;
+
+		parse_snapshot(owner_column_text(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1),
+					   result);
+		*at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
+												SPI_tuptable->tupdesc, 2, &isnull));
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	return found;
+}
+
+/* ---------- the log ---------- */
+
+static void
+put_text(Datum *values, char *nulls, int n, const char *string)
+{
+	nulls[n] = string ? ' ' : 'n';
+	values[n] = string ? CStringGetTextDatum(string) : (Datum) 0;
+}
+
+/* for_subject, for_client: whom it is for, NULL: everybody */
+static void
+append_entry(Oid relid, int32 reg, const char *scope, const char *client_id,
+			 const char *for_subject, const char *for_client, char **keys, int nkeys)
+{
+	static SPIPlanPtr plan = NULL;
+	static Oid	types[9] = {XID8OID, INT8OID, OIDOID, INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID,
+	TEXTOID, TEXTOID};
+	Datum		values[9];
+	char		nulls[9];
+
+	/* the top-level id: those of subtransactions are in no snapshot's list */
+	memset(nulls, ' ', sizeof(nulls));
+	values[0] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+	values[1] = Int64GetDatum(nextval_internal(owner_relation("log_seq"), false));
+	values[2] = ObjectIdGetDatum(relid);
+	values[3] = Int32GetDatum(reg);
+	put_text(values, nulls, 4, scope ? scope : "");
+	put_text(values, nulls, 5, client_id);
+	values[6] = owner_text_array(keys, nkeys);
+	put_text(values, nulls, 7, for_subject);
+	put_text(values, nulls, 8, for_client);
+
+	generation_register();
+	SPI_connect();
+	sample_if_due();
+	owner_run(&plan,
+			  "INSERT INTO tide.log (xid, seq, relid, reg, scope, client_id, keys,"
+			  " for_subject, for_client) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+			  9, types, values, nulls, InvalidSnapshot, true);
+	SPI_finish();
+}
+
+/*
+ * Keys of one scope that a statement changed.  client_id: the client that
+ * pushed just this and sees the result in its reply.
+ */
+void
+changelog_append(TrackedTable *t, const char *scope, const char *client_id,
+				 char **keys, int nkeys)
+{
+	append_entry(t->relid, t->reg, scope, client_id, NULL, NULL, keys, nkeys);
+}
+
+void
+changelog_append_for(TrackedTable *t, const char *scope, const char *subject,
+					 const char *client_id, char **keys, int nkeys)
+{
+	append_entry(t->relid, t->reg, scope, NULL, subject, client_id, keys, nkeys);
+}
+
+/*
+ * The table is tracked under this number from now on, or no more: an entry
+ * without keys that everybody reads.
+ */
+void
+changelog_append_registration(Oid relid, int32 reg)
+{
+	append_entry(relid, reg, NULL, NULL, NULL, NULL, NULL, 0);
+}
+
+/* the columns of tide.log, as those of an ephemeral relation */
+static TupleDesc
+entries_desc(void)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(7);
+
+	TupleDescInitEntry(desc, 1, "xid", XID8OID, -1, 0);
+	TupleDescInitEntry(desc, 2, "seq", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, 3, "relid", OIDOID, -1, 0);
+	TupleDescInitEntry(desc, 4, "reg", INT4OID, -1, 0);
+	TupleDescInitEntry(desc, 5, "scope", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, 6, "client_id", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, 7, "keys", TEXTARRAYOID, -1, 0);
+	return desc;
+}
+
+/*
+ * Several entries at once: one statement for a bulk write of a thousand scopes.
+ * Of each, scope (NULL: shared), client_id and keys are used.
+ */
+void
+changelog_append_many(TrackedTable *t, LogEntry *entries, int n)
+{
+	static SPIPlanPtr plan = NULL;
+	EphemeralNamedRelation enr;
+	Tuplestorestate *store;
+	TupleDesc	desc;
+	Oid			sequence = owner_relation("log_seq");
+	int			i;
+
+	generation_register();
+	SPI_connect();
+	sample_if_due();
+	desc = entries_desc();
+	store = tuplestore_begin_heap(false, false, work_mem);
+	for (i = 0; i < n; i++)
+	{
+		Datum		values[7];
+		bool		nulls[7] = {false};
+
+		values[0] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+		values[1] = Int64GetDatum(nextval_internal(sequence, false));
+		values[2] = ObjectIdGetDatum(t->relid);
+		values[3] = Int32GetDatum(t->reg);
+		values[4] = CStringGetTextDatum(entries[i].scope ? entries[i].scope : "");
+		nulls[5] = (entries[i].client_id == NULL);
+		values[5] = nulls[5] ? (Datum) 0 : CStringGetTextDatum(entries[i].client_id);
+		values[6] = owner_text_array(entries[i].keys, entries[i].nkeys);
+		tuplestore_putvalues(store, desc, values, nulls);
+	}
+	enr = palloc0(sizeof(EphemeralNamedRelationData));
+	enr->md.name = "tide_entries";
+	enr->md.reliddesc = InvalidOid;
+	enr->md.tupdesc = desc;
+	enr->md.enrtype = ENR_NAMED_TUPLESTORE;
+	enr->md.enrtuples = n;
+	enr->reldata = store;
+	if (SPI_register_relation(enr) != SPI_OK_REL_REGISTER)
+		elog(ERROR, "could not register the entries");
+	owner_run(&plan,
+			  "INSERT INTO tide.log (xid, seq, relid, reg, scope, client_id, keys)"
+			  " SELECT e.xid, e.seq, e.relid, e.reg, e.scope, e.client_id, e.keys"
+			  " FROM tide_entries e",
+			  0, NULL, NULL, NULL, InvalidSnapshot, true);
+	tuplestore_end(store);
+	SPI_finish();
+}
+
+int32
+changelog_next_reg(void)
+{
+	return (int32) nextval_internal(owner_relation("reg_seq"), false);
+}
+
+/* rows of one of the statements below */
+static List *
+collect_entries(List *entries)
+{
+	uint64		i;
+
+	for (i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		LogEntry   *entry = palloc0(sizeof(LogEntry));
+		Datum	   *keys;
+		bool		isnull;
+		int			k;
+
+		entry->xid = U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(tuple, desc, 1, &isnull)));
+		entry->seq = DatumGetInt64(SPI_getbinval(tuple, desc, 2, &isnull));
+		entry->relid = DatumGetObjectId(SPI_getbinval(tuple, desc, 3, &isnull));
+		entry->reg = DatumGetInt32(SPI_getbinval(tuple, desc, 4, &isnull));
+		entry->scope = owner_column_text(tuple, desc, 5);
+		entry->client_id = owner_column_text(tuple, desc, 6);
+		deconstruct_array(DatumGetArrayTypeP(SPI_getbinval(tuple, desc, 7, &isnull)),
+						  TEXTOID, -1, false, TYPALIGN_INT,
+						  &keys, NULL, &entry->nkeys);
+		entry->keys = palloc(sizeof(char *) * Max(entry->nkeys, 1));
+		for (k = 0; k < entry->nkeys; k++)
+			entry->keys[k] = TextDatumGetCString(keys[k]);
+		entries = lappend(entries, entry);
+	}
+	return entries;
+}
+
+#define ENTRY_COLUMNS "l.xid, l.seq, l.relid, l.reg, l.scope, l.client_id, l.keys"
+#define AFTER "ROW(l.xid, l.seq) OPERATOR(pg_catalog.>) ROW($2, $3)"
+#define RUNNING "l.xid OPERATOR(pg_catalog.=) ANY ($5) AND " AFTER
+#define IN_ORDER " ORDER BY l.xid, l.seq LIMIT $4"
+
+/*
+ * Scope by scope, each with its own ORDER BY and LIMIT: with one condition
+ * for all of them the index gives no order, and the whole log of every scope
+ * would be read and sorted for each page.
+ */
+#define BY_SCOPE(condition) \
+	"SELECT " ENTRY_COLUMNS " FROM pg_catalog.unnest($1) s(scope) CROSS JOIN LATERAL (" \
+	" SELECT " ENTRY_COLUMNS " FROM tide.log l" \
+	" WHERE l.scope OPERATOR(pg_catalog.=) s.scope AND " condition IN_ORDER ") l" IN_ORDER
+#define ALL_SCOPES(condition) \
+	"SELECT " ENTRY_COLUMNS " FROM tide.log l" \
+	" WHERE ($1 IS NULL) AND l.reg OPERATOR(pg_catalog.>) 0 AND " condition IN_ORDER
+
+/* the scopes to look into: the caller's, and '', which has shared tables' */
+static Datum
+scopes_with_shared(const ScopeSet *scopes)
+{
+	char	  **all = palloc(sizeof(char *) * (scopes->n + 1));
+	int			n = 0;
+	int			i;
+
+	all[n++] = "";
+	for (i = 0; i < scopes->n; i++)
+		if (scopes->scopes[i][0] != '\0')
+			all[n++] = scopes->scopes[i];
+	return owner_text_array(all, n);
+}
+
+List *
+changelog_read(const TideSnapshot *seen, const ScopeSet *scopes,
+			   uint64 after_xid, int64 after_seq, int max_entries)
+{
+	static SPIPlanPtr plans[2][2] = {{NULL, NULL}, {NULL, NULL}};
+	static const char *const sql[2][2] = {
+		{BY_SCOPE(AFTER), BY_SCOPE(RUNNING)},
+		{ALL_SCOPES(AFTER), ALL_SCOPES(RUNNING)}
+	};
+	static Oid	types[5] = {TEXTARRAYOID, XID8OID, INT8OID, INT4OID, XID8ARRAYOID};
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext spi;
+	List	   *result = NIL;
+	Datum		values[5];
+	char		nulls[5] = {' ', ' ', ' ', ' ', ' '};
+	int			which = scopes->all ? 1 : 0;
+
+	values[0] = scopes_with_shared(scopes);
+	if (scopes->all)
+		nulls[0] = 'n';
+	values[3] = Int32GetDatum(max_entries);
+
+	SPI_connect();
+	spi = CurrentMemoryContext;
+
+	/* those that were running then: all of them before xmax */
+	if (seen->nxip > 0 && after_xid < seen->xmax)
+	{
+		Datum	   *running = palloc(sizeof(Datum) * seen->nxip);
+		int			i;
+
+		for (i = 0; i < seen->nxip; i++)
+			running[i] = FullTransactionIdGetDatum(FullTransactionIdFromU64(seen->xip[i]));
+		values[1] = FullTransactionIdGetDatum(FullTransactionIdFromU64(after_xid));
+		values[2] = Int64GetDatum(after_seq);
+		values[4] = PointerGetDatum(construct_array(running, seen->nxip, XID8OID,
+													sizeof(uint64), FLOAT8PASSBYVAL,
+													TYPALIGN_DOUBLE));
+		owner_run(&plans[which][1], sql[which][1], 5, types, values, nulls,
+				  GetActiveSnapshot(), false);
+		MemoryContextSwitchTo(caller);
+		result = collect_entries(result);
+		MemoryContextSwitchTo(spi);
+		SPI_freetuptable(SPI_tuptable);
+	}
+
+	/* and those that had not begun: never a scan from xmin */
+	if (list_length(result) < max_entries)
+	{
+		bool		beyond = (after_xid >= seen->xmax);
+
+		values[1] = FullTransactionIdGetDatum(FullTransactionIdFromU64(beyond ? after_xid : seen->xmax));
+		values[2] = Int64GetDatum(beyond ? after_seq : PG_INT64_MIN);
+		values[3] = Int32GetDatum(max_entries - list_length(result));
+		owner_run(&plans[which][0], sql[which][0], 4, types, values, nulls,
+				  GetActiveSnapshot(), false);
+		MemoryContextSwitchTo(caller);
+		result = collect_entries(result);
+		MemoryContextSwitchTo(spi);
+	}
+	SPI_finish();
+	return result;
+}

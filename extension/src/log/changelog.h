@@ -1,0 +1,61 @@
+/*-------------------------------------------------------------------------
+ *
+ * changelog.h
+ *	  The change log, and samples of which transactions were visible when.
+ *
+ * All access to them is here, and runs as their owner; callers hand over keys
+ * and scopes already converted to text with their own rights.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TIDE_CHANGELOG_H
+#define TIDE_CHANGELOG_H
+
+#include "nodes/pg_list.h"
+#include "utils/snapshot.h"
+#include "cursor/cursor.h"
+#include "table/registry.h"
+#include "version/stamp.h"
+
+#define MAX_KEYS_PER_ENTRY 1000
+
+typedef struct LogEntry
+{
+	uint64		xid;
+	int64		seq;
+	Oid			relid;
+	int32		reg;
+	char	   *scope;			/* '' if the table is shared */
+	char	   *client_id;		/* NULL: not a push's own change */
+	int			nkeys;			/* 0: the table was tracked or untracked */
+	char	  **keys;
+} LogEntry;
+
+/* an SPI connection is made and finished inside each of these */
+
+extern void changelog_append(TrackedTable *t, const char *scope,
+							 const char *client_id, char **keys, int nkeys);
+
+/* keys that only this client of this user is to be sent */
+extern void changelog_append_for(TrackedTable *t, const char *scope, const char *subject,
+								 const char *client_id, char **keys, int nkeys);
+extern void changelog_append_registration(Oid relid, int32 reg);
+extern void changelog_append_many(TrackedTable *t, LogEntry *entries, int n);
+extern int32 changelog_next_reg(void);
+
+/*
+ * Entries after (xid, seq) in that order, at most max_entries, as the active
+ * snapshot sees them: of the given transactions and of all from xmax on.
+ * scopes NULL: every scope.  Entries of shared tables are always among
+ * them.
+ */
+extern List *changelog_read(const TideSnapshot *seen, const ScopeSet *scopes,
+							uint64 after_xid, int64 after_seq,
+							int max_entries);
+
+/* the newest sample not after a time, as the active snapshot sees it */
+extern bool sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at);
+
+extern void sample_now(void);
+
+#endif							/* TIDE_CHANGELOG_H */

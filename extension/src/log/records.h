@@ -1,0 +1,143 @@
+/*-------------------------------------------------------------------------
+ *
+ * records.h
+ *	  What is remembered beside the log.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TIDE_RECORDS_H
+#define TIDE_RECORDS_H
+
+#include "nodes/pg_list.h"
+#include "utils/snapshot.h"
+#include "table/registry.h"
+#include "version/stamp.h"
+
+/*
+ * Every statement here runs in an SPI connection of its own.  A snapshot that
+ * is InvalidSnapshot stands for one that shows what this command wrote.
+ */
+
+/* ---------- tombstones ---------- */
+
+typedef struct Tombstone
+{
+	char	   *key;
+	Stamp		stamp;
+	char	   *scope;
+
+	/* JSON, under merge: the row's columns by name, and their stamps */
+	char	   *image;			/* NULL: the row was never seen */
+	char	   *clocks;			/* NULL: all have the tombstone's */
+
+	/*
+	 * Where nobody has seen the row, and its key does not say whose it would
+	 * be: the scopes of who deleted it, which alone it binds.
+	 */
+	int			nbinds;			/* 0: it binds everybody */
+	char	  **binds;
+} Tombstone;
+
+/*
+ * Keep the greater stamp of an existing tombstone and this one.  No key may be
+ * among them twice.
+ */
+extern void tombstone_write(TrackedTable *t, Tombstone *tombstones, int n);
+
+/*
+ * Replace the image of a row and its columns' stamps.  False if the tombstone
+ * has another stamp by now.
+ */
+extern bool tombstone_set_image(TrackedTable *t, const Tombstone *tombstone);
+
+/*
+ * A palloc'd list of those of these keys, in no order.  A key can have several:
+ * one that binds everybody, and others that do not.
+ */
+extern List *tombstone_read(TrackedTable *t, char **keys, int nkeys,
+							Snapshot snapshot);
+
+/* ---------- conflicts ---------- */
+
+/* a version that lost */
+typedef struct Conflict
+{
+	int64		id;
+	Oid			relid;
+	char	   *key;
+	char	   *scope;
+	char	   *subject;		/* who pushed; NULL: no user */
+	const char *kind;
+	char	   *lost;			/* JSON, NULL: none */
+	bool		lost_is_delete;
+	Stamp		lost_stamp;		/* as sent */
+	char	   *stood;			/* JSON */
+	Stamp		stood_stamp;
+} Conflict;
+
+#define CONFLICT_SUPERSEDED "superseded"
+#define CONFLICT_OVERRULED "overruled"
+#define CONFLICT_MERGED "merged"
+
+extern void conflict_write(TrackedTable *t, const Conflict *conflicts, int n,
+						   const char *subject);
+
+/* NULL: there is none of that number */
+extern Conflict *conflict_by_id(int64 id);
+
+/* ---------- what was sent ---------- */
+
+#define SENT_DIGEST_SIZE 16
+
+/* a change with a stamp, for when it comes again */
+typedef struct SentRecord
+{
+	int64		mark;			/* hash of key and stamp as sent: the index */
+	char	   *key;
+	Stamp		stamp;			/* as sent */
+	char	   *subject;		/* NULL: no user */
+	uint8		digest[SENT_DIGEST_SIZE];	/* of key, stamp, user and content */
+	char	   *image;			/* JSON of the row, where only that is known
+								 * of what was sent */
+	Stamp		stored;			/* the row's then; no time: it lost */
+	bool		in_part;		/* not all of it stands */
+	bool		is_raised;
+	TimestampTz raised_to;		/* the time that it has instead of its own */
+} SentRecord;
+
+extern void sent_write(TrackedTable *t, const SentRecord *records, int n);
+
+/* a palloc'd list of those with these marks */
+extern List *sent_read(TrackedTable *t, const int64 *marks, int n, Snapshot snapshot);
+
+/* of these keys, the newest that were stored with a later time than was sent */
+extern List *sent_read_raised(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot);
+
+/* ---------- receipts ---------- */
+
+/*
+ * The reply to a batch, NULL if there is none, and the hash of its body.
+ */
+extern char *receipt_read(const char *subject, const char *batch_id,
+						  Snapshot snapshot, bytea **body_hash);
+extern void receipt_write(const char *subject, const char *batch_id,
+						  bytea *body_hash, const char *reply);
+
+/* ---------- the horizon ---------- */
+
+/* what has been forgotten, and when that was done */
+typedef struct Horizon
+{
+	uint64		xid;			/* all transactions before this one */
+	TimestampTz at;				/* changes of before this time */
+	TimestampTz pruned_at;
+} Horizon;
+
+/* false: nothing was ever forgotten */
+extern bool horizon_read(Snapshot snapshot, Horizon *horizon);
+extern void horizon_set(const Horizon *horizon);
+
+/* forget up to max_rows of what the horizon allows; returns how many */
+extern int64 changelog_forget(uint64 horizon, int max_rows);
+
+#endif							/* TIDE_RECORDS_H */

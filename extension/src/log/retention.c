@@ -1,0 +1,135 @@
+/*-------------------------------------------------------------------------
+ *
+ * retention.c
+ *	  tide.prune, tide.maintain: forgetting what is old.
+ *
+ * What may go is told by transaction ids, never by the clock alone: a
+ * transaction that has been open for longer than the retention may still
+ * commit changes that nobody has seen.  Everything of transactions that a
+ * sample of that age saw finished may go; the first one that it did not is the
+ * horizon.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "cursor/generation.h"
+#include "cursor/history.h"
+#include "cursor/timeline.h"
+#include "log/retention.h"
+#include "util/compat.h"
+#include "util/settings.h"
+
+PG_FUNCTION_INFO_V1(tide_prune);
+PG_FUNCTION_INFO_V1(tide_maintain);
+
+#define ROWS_PER_STATEMENT 10000
+
+/* tide.maintain leaves the rest to its next call */
+#define STATEMENTS_PER_CALL 10
+
+/* an advisory lock class of our own, beside that of keys (apply.c) */
+#define PRUNE_LOCK_CLASS 8
+
+/* one at a time; a second one has nothing to do */
+static bool
+lock_pruning(void)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, PRUNE_LOCK_CLASS);
+	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+/* what is older than a time and finished; false: nothing is known that old */
+static bool
+horizon_of(TimestampTz time, TimestampTz now, Horizon *horizon)
+{
+	TideSnapshot snapshot;
+	TimestampTz at = now;
+	bool		found = true;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	if (time >= now)
+		history_snapshot(GetActiveSnapshot(), &snapshot);
+	else
+		found = sample_before(time, &snapshot, &at);
+	PopActiveSnapshot();
+	if (!found)
+		return false;
+	horizon->xid = snapshot.xmin;
+	horizon->at = at;
+	horizon->pruned_at = now;
+	return true;
+}
+
+static int64
+prune(TimestampTz time, TimestampTz now, int max_statements)
+{
+	Horizon		horizon;
+	Horizon		before;
+	int64		removed = 0;
+	int			i;
+
+	timeline_require_primary();
+	if (!lock_pruning())
+	{
+		ereport(NOTICE, (errmsg("another session is pruning")));
+		return 0;
+	}
+	generation_register();
+	sample_now();
+	if (!horizon_of(time, now, &horizon))
+		return 0;
+	if (horizon_read(InvalidSnapshot, &before) && before.xid > horizon.xid)
+	{
+		/* it never goes back */
+		horizon.xid = before.xid;
+		horizon.at = before.at;
+	}
+	horizon_set(&horizon);
+	for (i = 0; max_statements == 0 || i < max_statements; i++)
+	{
+		int64		n = changelog_forget(horizon.xid, ROWS_PER_STATEMENT);
+
+		CHECK_FOR_INTERRUPTS();
+		removed += n;
+		if (n == 0)
+			break;
+	}
+	return removed + generation_forget(horizon.xid);
+}
+
+Datum
+tide_prune(PG_FUNCTION_ARGS)
+{
+	Interval   *keep = PG_GETARG_INTERVAL_P(0);
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz time;
+
+	time = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_mi_interval,
+												   TimestampTzGetDatum(now),
+												   IntervalPGetDatum(keep)));
+	if (time > now)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("keep must not be negative"),
+				 errhint("'0 s' forgets everything that is finished.")));
+	PG_RETURN_INT64(prune(time, now, 0));
+}
+
+Datum
+tide_maintain(PG_FUNCTION_ARGS)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	PG_RETURN_INT64(prune(now - (int64) tide_retention * 60 * 1000000, now,
+						  STATEMENTS_PER_CALL));
+}

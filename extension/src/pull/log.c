@@ -1,0 +1,199 @@
+/*-------------------------------------------------------------------------
+ *
+ * log.c
+ *	  The part of a page that comes from the change log.
+ *
+ * A cursor holds the snapshot that its client has seen.  What was committed
+ * since is what is visible now and was not visible then: entries of
+ * transactions that were running then, and of later ones.  It is read in the
+ * order of (xid, seq), which says nothing about the order of commits; that is
+ * why pages of one window keep its target snapshot: an entry that becomes
+ * visible only after the first page, perhaps before the position already
+ * reached, is left to the next window.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+
+#include "log/changelog.h"
+#include "pull/parts.h"
+#include "util/keymap.h"
+
+#define MAX_ENTRIES 256
+
+static bool
+same_snapshot(const TideSnapshot *a, const TideSnapshot *b)
+{
+	return a->xmin == b->xmin && a->xmax == b->xmax && a->nxip == b->nxip &&
+		(a->nxip == 0 || memcmp(a->xip, b->xip, sizeof(uint64) * a->nxip) == 0);
+}
+
+/* the table of an entry, if the entry is one that this reading is after */
+static PullTable *
+wanted_table(Pull *pull, const LogEntry *entry, const ScopeSet *scopes, const TypeSet *types)
+{
+	PullTable  *table = pull_table(pull, entry->relid, entry->reg);
+
+	if (table == NULL || !types_contain(types, entry->reg))
+		return NULL;
+	if (table->t->shared || entry->nkeys == 0)
+		return table;
+	return access_has_text(&table->scopes, entry->scope) ? table : NULL;
+}
+
+/*
+ * Of each key in some entries, the last entry that has it.  A key is left out
+ * if that one is the client's own push: nothing came after what its reply
+ * showed.  Writers of one row wait for each other, so seq has their order.
+ */
+static KeyMap *
+last_entries(Pull *pull, List *entries)
+{
+	KeyMap	   *map;
+	ListCell   *lc;
+
+	if (pull->client_id == NULL)
+		return NULL;
+	map = keymap_new(CurrentMemoryContext, 256);
+	foreach(lc, entries)
+	{
+		LogEntry   *entry = lfirst(lc);
+		int			i;
+
+		for (i = 0; i < entry->nkeys; i++)
+		{
+			char	   *name = psprintf("%d %s", entry->reg, entry->keys[i]);
+			LogEntry   *other = keymap_get(map, name);
+
+			if (other == NULL || other->seq < entry->seq)
+				keymap_put(map, name, entry);
+		}
+	}
+	return map;
+}
+
+static bool
+is_own(Pull *pull, KeyMap *last, const LogEntry *entry, const char *key)
+{
+	LogEntry   *final;
+
+	if (pull->client_id == NULL)
+		return false;
+	if (entry->client_id && strcmp(entry->client_id, pull->client_id) == 0)
+		return true;
+	final = keymap_get(last, psprintf("%d %s", entry->reg, key));
+	return final && final->client_id &&
+		strcmp(final->client_id, pull->client_id) == 0;
+}
+
+/* false: the page is full and this entry has something more for it */
+static bool
+take_entry(Pull *pull, const LogEntry *entry, PullTable *table, KeyMap *last)
+{
+	Cursor	   *state = &pull->state;
+	int			i = 0;
+
+	if (entry->xid == state->xid && entry->seq == state->seq)
+		i = state->index + 1;
+	if (entry->nkeys == 0)
+		table->tracked_since = true;
+	for (; i < entry->nkeys; i++)
+	{
+		PullItem   *item = NULL;
+
+		if (!is_own(pull, last, entry, entry->keys[i]) &&
+			keymap_get(table->seen, entry->keys[i]) == NULL)
+		{
+			if (pull_is_full(pull))
+				return false;
+			item = pull_add(pull, table, entry->keys[i]);
+		}
+		state->xid = entry->xid;
+		state->seq = entry->seq;
+		state->index = i;
+		if (item)
+			pull_item_done(pull, item);
+	}
+	return true;
+}
+
+/* what lies between state.seen and state.target; false: the page is full */
+static bool
+read_window(Pull *pull, const ScopeSet *scopes, const TypeSet *types)
+{
+	Cursor	   *state = &pull->state;
+	bool		to_now = same_snapshot(&state->target, &pull->now);
+	uint64		xid = state->xid;
+	int64		seq = state->index >= 0 ? state->seq - 1 : PG_INT64_MIN;
+
+	for (;;)
+	{
+		List	   *entries = changelog_read(&state->seen, scopes, xid, seq, MAX_ENTRIES);
+		KeyMap	   *last = last_entries(pull, entries);
+		ListCell   *lc;
+
+		CHECK_FOR_INTERRUPTS();
+		foreach(lc, entries)
+		{
+			LogEntry   *entry = lfirst(lc);
+			PullTable  *table = wanted_table(pull, entry, scopes, types);
+
+			xid = entry->xid;
+			seq = entry->seq;
+			if (pull->registered && !types_contain(pull->registered, entry->reg))
+				pull->saw_untracked = true;
+
+			/*
+			 * Up to now, everything that can be read belongs to it, also what
+			 * this very transaction wrote (and a cursor will list as
+			 * running).
+			 */
+			if (!to_now && !snapshot_shows(&state->target, entry->xid))
+				continue;
+			if (table && !take_entry(pull, entry, table, last))
+				return false;
+		}
+		if (list_length(entries) < MAX_ENTRIES)
+			return true;
+	}
+}
+
+static void
+open_window(Pull *pull)
+{
+	pull->state.phase = CURSOR_IN_LOG;
+	pull->state.target = pull->now;
+	pull->state.xid = 0;
+	pull->state.seq = 0;
+	pull->state.index = -1;
+}
+
+/*
+ * From state.seen to now, for scopes and types that the cursor covers.  True:
+ * complete, and state.seen is now.  False: the page is full, and the state is
+ * where the next one goes on.
+ *
+ * A window whose target is older than now is followed by one up to now in the
+ * same page: rows are read as they stand now, so only a page that ends at its
+ * own snapshot shows a consistent state.
+ */
+bool
+pull_read_log(Pull *pull, const ScopeSet *scopes, const TypeSet *types)
+{
+	if (pull->state.phase != CURSOR_IN_LOG)
+		open_window(pull);
+	for (;;)
+	{
+		bool		to_now = same_snapshot(&pull->state.target, &pull->now);
+
+		if (!read_window(pull, scopes, types))
+			return false;
+		pull->state.seen = pull->state.target;
+		pull->state.phase = CURSOR_AT_REST;
+		if (to_now)
+			return true;
+		open_window(pull);
+	}
+}

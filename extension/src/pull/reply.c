@@ -1,0 +1,323 @@
+/*-------------------------------------------------------------------------
+ *
+ * reply.c
+ *	  tide.pull, tide.changes, tide.cursor: a page as JSON, as rows, and none.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
+
+#include "cursor/history.h"
+#include "log/changelog.h"
+#include "log/records.h"
+#include "pull/pull.h"
+#include "util/compat.h"
+#include "util/json.h"
+#include "util/keymap.h"
+#include "util/settings.h"
+#include "wire/wire.h"
+
+PG_FUNCTION_INFO_V1(tide_pull);
+PG_FUNCTION_INFO_V1(tide_changes);
+PG_FUNCTION_INFO_V1(tide_cursor);
+
+static ArrayType *
+array_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : PG_GETARG_ARRAYTYPE_P(n);
+}
+
+/* text from the SPI connection's memory, for after it */
+static Datum
+text_in(MemoryContext context, const char *string)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Datum		result = CStringGetTextDatum(string);
+
+	MemoryContextSwitchTo(old);
+	return result;
+}
+
+/*
+ * When each deleted row was deleted, as far as the caller may know: of rows
+ * that moved to another scope, or whose tombstone is another scope's, nothing
+ * is known.
+ */
+static void
+find_tombstones(Pull *pull)
+{
+	ListCell   *lt,
+			   *lc;
+
+	foreach(lt, pull->tables)
+	{
+		PullTable  *table = lfirst(lt);
+		char	  **keys = palloc(sizeof(char *) * (pull->nitems + 1));
+		int			n = 0;
+
+		foreach(lc, pull->items)
+		{
+			PullItem   *item = lfirst(lc);
+
+			if (item->table == table && !item->have_row)
+				keys[n++] = item->key;
+		}
+		foreach(lc, tombstone_read(table->t, keys, n, pull->snapshot))
+		{
+			Tombstone  *tombstone = lfirst(lc);
+			PullItem   *item = keymap_get(table->seen, tombstone->key);
+
+			/* a key can have several: that of a row nobody has seen, beside */
+			if (item && access_has_text(&table->scopes, tombstone->scope) &&
+				(!item->have_stamp ||
+				 stamp_compare(&tombstone->stamp, &item->stamp) > 0))
+			{
+				item->have_stamp = tombstone->stamp.has_time;
+				item->stamp = tombstone->stamp;
+			}
+		}
+	}
+}
+
+static void
+append_deletion(StringInfo buf, PullItem *item, TimestampTz now)
+{
+	TrackedTable *t = item->table->t;
+	Datum		key[INDEX_MAX_KEYS];
+
+	wire_key_values(t, item->key, key);
+	appendStringInfoChar(buf, '{');
+	wire_append_key_members(buf, t, key);
+	appendStringInfoString(buf, ",\"deletedAt\":");
+	wire_append_time(buf, item->have_stamp ? item->stamp.time : now);
+	appendStringInfoChar(buf, '}');
+}
+
+/* {"Type":[...],...}, parents first; returns the number of types in it */
+static int
+append_types(StringInfo buf, Pull *pull, bool deletions, TimestampTz now)
+{
+	ListCell   *lt,
+			   *lc;
+	int			ntypes = 0;
+
+	appendStringInfoChar(buf, '{');
+	foreach(lt, pull->tables)
+	{
+		PullTable  *table = lfirst(lt);
+		int			n = 0;
+
+		foreach(lc, pull->items)
+		{
+			PullItem   *item = lfirst(lc);
+
+			if (item->table != table || item->have_row == deletions)
+				continue;
+			if (n++ == 0)
+			{
+				if (ntypes++ > 0)
+					appendStringInfoChar(buf, ',');
+				escape_json(buf, table->t->entity_type);
+				appendStringInfoString(buf, ":[");
+			}
+			else
+				appendStringInfoChar(buf, ',');
+			if (deletions)
+				append_deletion(buf, item, now);
+			else
+				wire_append_row(buf, table->t, item->values, item->nulls);
+		}
+		if (n > 0)
+			appendStringInfoChar(buf, ']');
+	}
+	appendStringInfoChar(buf, '}');
+	return ntypes;
+}
+
+static void
+append_stats(StringInfo buf, Pull *pull)
+{
+	ListCell   *lt,
+			   *lc;
+	bool		first = true;
+
+	appendStringInfoChar(buf, '{');
+	foreach(lt, pull->tables)
+	{
+		PullTable  *table = lfirst(lt);
+		int			rows = 0;
+		int			items = 0;
+
+		foreach(lc, pull->items)
+		{
+			PullItem   *item = lfirst(lc);
+
+			items += (item->table == table);
+			rows += (item->table == table && item->have_row);
+		}
+		if (items == 0)
+			continue;
+		if (!first)
+			appendStringInfoChar(buf, ',');
+		first = false;
+		escape_json(buf, table->t->entity_type);
+		appendStringInfo(buf, ":{\"count\":%d,\"hasMore\":%s}", rows,
+						 pull->has_more ? "true" : "false");
+	}
+	appendStringInfoChar(buf, '}');
+}
+
+static void
+append_reply(StringInfo buf, Pull *pull, TimestampTz now)
+{
+	int			level = wire_begin();
+	int			i;
+
+	appendStringInfoString(buf, "{\"changesByType\":");
+	append_types(buf, pull, false, now);
+	appendStringInfoString(buf, ",\"deletedByType\":");
+	append_types(buf, pull, true, now);
+	appendStringInfo(buf, ",\"cursor\":\"%s\",\"syncTimestamp\":",
+					 pull_cursor(pull));
+	wire_append_time_ms_floor(buf, now);
+	appendStringInfoString(buf, ",\"serverTime\":");
+	wire_append_time_ms_floor(buf, now);
+	if (pull->reset_reason)
+		appendStringInfo(buf, ",\"resetReason\":\"%s\"", pull->reset_reason);
+	appendStringInfoString(buf, ",\"stats\":");
+	append_stats(buf, pull);
+	appendStringInfo(buf, ",\"hasMore\":%s,\"reset\":%s,\"revokedScopes\":[",
+					 pull->has_more ? "true" : "false",
+					 pull->reset_reason ? "true" : "false");
+	for (i = 0; i < pull->revoked.n; i++)
+	{
+		if (i > 0)
+			appendStringInfoChar(buf, ',');
+		escape_json(buf, pull->revoked.scopes[i]);
+	}
+	appendStringInfoString(buf, "]}");
+	wire_end(level);
+}
+
+/*
+ * The time that a client may come back with has to be one before the
+ * snapshot.  A transaction that keeps one snapshot took it after it started.
+ */
+static TimestampTz
+time_before_snapshot(void)
+{
+	return IsolationUsesXactSnapshot() ? GetCurrentTransactionStartTimestamp() :
+		GetCurrentTimestamp();
+}
+
+Datum
+tide_pull(PG_FUNCTION_ARGS)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	TimestampTz now = time_before_snapshot();
+	Pull		pull = {0};
+	StringInfoData buf;
+	Datum		result;
+
+	pull.client_id = tide_text_argument(fcinfo, 4);
+	if (pull.client_id && pull.client_id[0] == '\0')
+		pull.client_id = NULL;
+	pull_page(&pull, tide_text_argument(fcinfo, 0), array_argument(fcinfo, 1),
+			  array_argument(fcinfo, 2),
+			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3), array_argument(fcinfo, 5));
+	find_tombstones(&pull);
+	initStringInfo(&buf);
+	append_reply(&buf, &pull, now);
+	result = text_in(caller, buf.data);
+	pull_finish(&pull);
+	return result;
+}
+
+static void
+put_change(ReturnSetInfo *rsinfo, PullItem *item)
+{
+	TrackedTable *t = item->table->t;
+	Datum		key[INDEX_MAX_KEYS];
+	StringInfoData buf;
+	Datum		values[7] = {0};
+	bool		nulls[7] = {false};
+
+	wire_key_values(t, item->key, key);
+	initStringInfo(&buf);
+	appendStringInfoChar(&buf, '{');
+	wire_append_key_members(&buf, t, key);
+	appendStringInfoChar(&buf, '}');
+
+	if (item->have_row)
+	{
+		item->stamp = stamp_of_row(t, item->values, item->nulls);
+		item->have_stamp = item->stamp.has_time;
+	}
+	values[0] = CStringGetTextDatum(t->entity_type);
+	values[1] = CStringGetTextDatum(item->have_row ? "upsert" : "delete");
+	values[2] = JsonbPGetDatum(json_parse(buf.data));
+	nulls[3] = !item->have_row;
+	if (item->have_row)
+	{
+		resetStringInfo(&buf);
+		wire_append_row(&buf, t, item->values, item->nulls);
+		values[3] = JsonbPGetDatum(json_parse(buf.data));
+	}
+	nulls[4] = !item->have_stamp;
+	values[4] = TimestampTzGetDatum(item->stamp.time);
+	nulls[5] = item->stamp.client_id == NULL;
+	if (!nulls[5])
+		values[5] = CStringGetTextDatum(item->stamp.client_id);
+	values[6] = CStringGetTextDatum(item->cursor);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+Datum
+tide_changes(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Pull		pull = {0};
+	ListCell   *lc;
+	int			level;
+
+	tide_init_materialized_srf(fcinfo);
+	pull.item_cursors = true;
+	pull_page(&pull, tide_text_argument(fcinfo, 0), array_argument(fcinfo, 1),
+			  array_argument(fcinfo, 2),
+			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3), NULL);
+	find_tombstones(&pull);
+	if (!pull.has_more && pull.items != NIL)
+		((PullItem *) llast(pull.items))->cursor = pull_cursor(&pull);
+	level = wire_begin();
+	foreach(lc, pull.items)
+		put_change(rsinfo, lfirst(lc));
+	wire_end(level);
+	pull_finish(&pull);
+	return (Datum) 0;
+}
+
+/*
+ * A cursor at rest, at a snapshot of now, that covers all the caller may see.
+ */
+Datum
+tide_cursor(PG_FUNCTION_ARGS)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Pull		pull = {0};
+	Datum		result;
+
+	pull_at_rest(&pull);
+	result = text_in(caller, pull_cursor(&pull));
+	pull_finish(&pull);
+	return result;
+}

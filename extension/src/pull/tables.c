@@ -1,0 +1,274 @@
+/*-------------------------------------------------------------------------
+ *
+ * tables.c
+ *	  The part of a page that comes from the tracked tables.
+ *
+ * Rows are read with the caller's rights: grants, column privileges and row
+ * security apply.  Names come from the catalogs and are quoted; keys and
+ * scopes go in as parameters of the columns' own types, so that indexes
+ * serve.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "pull/parts.h"
+#include "read/rows.h"
+#include "table/plans.h"
+#include "util/compat.h"
+#include "util/keymap.h"
+#include "wire/wire.h"
+
+static void
+execute(SPIPlanPtr plan, Datum *values)
+{
+	int			code = SPI_execute_plan(plan, values, NULL, true, 0);
+
+	if (code != SPI_OK_SELECT)
+		elog(ERROR, "unexpected result %s", SPI_result_code_string(code));
+}
+
+/* "after this key", of parameters from $first on */
+static void
+append_key_above(StringInfo sql, TrackedTable *t, int first)
+{
+	bool		same = true;
+	int			k,
+				j;
+
+	for (k = 1; k < t->nkeys; k++)
+		if (strcmp(t->key_greater[k], t->key_greater[0]) != 0)
+			same = false;
+	appendStringInfoString(sql, " AND (");
+	if (same)
+	{
+		/* a row comparison is one that the index can begin at */
+		appendStringInfoString(sql, "ROW(");
+		for (k = 0; k < t->nkeys; k++)
+			appendStringInfo(sql, "%st.%s", k ? ", " : "",
+							 quote_identifier(tracked_column(t, t->keys[k])->name));
+		appendStringInfo(sql, ") %s ROW(", t->key_greater[0]);
+		for (k = 0; k < t->nkeys; k++)
+			appendStringInfo(sql, "%s$%d", k ? ", " : "", first + k);
+		appendStringInfoString(sql, ")");
+	}
+	else
+		for (k = 0; k < t->nkeys; k++)
+		{
+			appendStringInfoString(sql, k ? " OR (" : "(");
+			for (j = 0; j <= k; j++)
+				appendStringInfo(sql, "%st.%s %s $%d", j ? " AND " : "",
+								 quote_identifier(tracked_column(t, t->keys[j])->name),
+								 j < k ? t->key_equal[j] : t->key_greater[j],
+								 first + j);
+			appendStringInfoString(sql, ")");
+		}
+	appendStringInfoString(sql, ")");
+}
+
+/*
+ * SELECT up to limit rows of a scope (scope < 0: the table's any) after a key
+ * (NULL: from the start).
+ */
+static void
+select_in_order(PullTable *table, int scope, const char *after, int limit)
+{
+	TrackedTable *t = table->t;
+	Oid			types[INDEX_MAX_KEYS + 2];
+	Datum		args[INDEX_MAX_KEYS + 2];
+	int			nargs = 0;
+	char	   *name = psprintf("in order%s%s", scope < 0 ? "" : " of scope",
+								after ? " after" : "");
+	SPIPlanPtr	plan;
+	int			k;
+
+	types[nargs] = INT8OID;
+	args[nargs++] = Int64GetDatum(limit);
+	if (scope >= 0)
+	{
+		types[nargs] = tracked_column(t, t->scope)->base_type;
+		args[nargs++] = table->scopes.values[scope];
+	}
+	if (after)
+	{
+		for (k = 0; k < t->nkeys; k++)
+			types[nargs + k] = tracked_column(t, t->keys[k])->base_type;
+		wire_key_values(t, after, &args[nargs]);
+		nargs += t->nkeys;
+	}
+
+	plan = plans_find(t, name);
+	if (plan == NULL)
+	{
+		StringInfoData sql;
+
+		initStringInfo(&sql);
+		appendStringInfo(&sql, "SELECT %s FROM %s t WHERE true", rows_columns(t), t->sql_name);
+		if (scope >= 0)
+			appendStringInfo(&sql, " AND t.%s OPERATOR(pg_catalog.=) $2",
+							 quote_identifier(tracked_column(t, t->scope)->name));
+		else if (!t->shared)
+			appendStringInfo(&sql, " AND t.%s IS NOT NULL",
+							 quote_identifier(tracked_column(t, t->scope)->name));
+		if (after)
+			append_key_above(&sql, t, scope >= 0 ? 3 : 2);
+		appendStringInfoString(&sql, " ORDER BY ");
+		for (k = 0; k < t->nkeys; k++)
+			appendStringInfo(&sql, "%st.%s USING %s", k ? ", " : "",
+							 quote_identifier(tracked_column(t, t->keys[k])->name),
+							 t->key_less[k]);
+		appendStringInfoString(&sql, " LIMIT $1");
+
+		/* a generic plan would think that LIMIT $1 is a tenth of the table */
+		plan = SPI_prepare_cursor(sql.data, nargs, types, CURSOR_OPT_CUSTOM_PLAN);
+		if (plan == NULL)
+			elog(ERROR, "could not prepare, %s: %s",
+				 SPI_result_code_string(SPI_result), sql.data);
+		plans_keep(t, name, plan);
+	}
+	execute(plan, args);
+}
+
+/* the rest of one scope of a table; false: the page is full */
+static bool
+read_scope(Pull *pull, PullTable *table, int scope)
+{
+	Cursor	   *state = &pull->state;
+
+	for (;;)
+	{
+		int			limit = Min(pull->limit - pull->nitems, 10000) + 1;
+		uint64		n;
+		uint64		i;
+		SPITupleTable *rows;
+
+		CHECK_FOR_INTERRUPTS();
+		select_in_order(table, scope, state->key, limit);
+		n = SPI_processed;
+		rows = SPI_tuptable;
+		for (i = 0; i < n; i++)
+		{
+			char	   *key = rows_tuple_key(table->t, rows->vals[i], rows->tupdesc);
+			PullItem   *item = NULL;
+
+			if (keymap_get(table->seen, key) == NULL)
+			{
+				if (pull_is_full(pull))
+					return false;
+				item = pull_add(pull, table, key);
+				rows_set(item, rows->vals[i], rows->tupdesc, 1);
+			}
+			state->key = MemoryContextStrdup(pull->context, key);
+			if (item)
+				pull_item_done(pull, item);
+		}
+		if (n < limit)
+			return true;
+	}
+}
+
+static int
+compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+/*
+ * The rest of a table, scope by scope in the order of their texts.  covered:
+ * scopes that need not be read (NULL: none).
+ */
+static bool
+read_table(Pull *pull, PullTable *table, const ScopeSet *covered)
+{
+	Cursor	   *state = &pull->state;
+	char	  **order;
+	int			i,
+				s;
+
+	if (table->scopes.any)
+		return read_scope(pull, table, -1);
+
+	order = palloc(sizeof(char *) * Max(table->scopes.n, 1));
+	memcpy(order, table->scopes.texts, sizeof(char *) * table->scopes.n);
+	qsort(order, table->scopes.n, sizeof(char *), compare_texts);
+	for (i = 0; i < table->scopes.n; i++)
+	{
+		if (covered && scopes_contain(covered, order[i]))
+			continue;
+		if (state->scope && strcmp(order[i], state->scope) < 0)
+			continue;			/* read on an earlier page */
+		if (state->scope == NULL || strcmp(order[i], state->scope) != 0)
+			state->key = NULL;
+		state->scope = order[i];
+		for (s = 0; strcmp(table->scopes.texts[s], order[i]) != 0; s++)
+			 /* find its value */ ;
+		if (!read_scope(pull, table, s))
+			return false;
+	}
+	return true;
+}
+
+static void
+add_type(TypeSet *set, int32 reg)
+{
+	int32	   *regs = palloc(sizeof(int32) * (set->n + 1));
+
+	if (set->n > 0)
+		memcpy(regs, set->regs, sizeof(int32) * set->n);
+	regs[set->n++] = reg;
+	set->regs = regs;
+	types_normalise(set);
+}
+
+/*
+ * Everything asked for that is not covered.  The state's done_types are
+ * complete, and its reg, scope and key the position in the table being read.
+ * False: the page is full.
+ */
+bool
+pull_read_tables(Pull *pull, const ScopeSet *covered_scopes, const TypeSet *covered_types)
+{
+	Cursor	   *state = &pull->state;
+	List	   *order = NIL;
+	ListCell   *lc;
+
+	/* the table in which the last page ended comes first */
+	foreach(lc, pull->tables)
+	{
+		PullTable  *table = lfirst(lc);
+
+		if (table->t->reg == state->reg)
+			order = lcons(table, order);
+		else
+			order = lappend(order, table);
+	}
+	foreach(lc, order)
+	{
+		PullTable  *table = lfirst(lc);
+		int32		reg = table->t->reg;
+		bool		covered = types_contain(covered_types, reg);
+
+		if (types_contain(&state->done_types, reg) ||
+			(covered && (table->t->shared || covered_scopes->all)))
+			continue;
+		if (state->reg != reg)
+		{
+			state->reg = reg;
+			state->scope = NULL;
+			state->key = NULL;
+		}
+		if (!read_table(pull, table, covered ? covered_scopes : NULL))
+			return false;
+		add_type(&state->done_types, reg);
+	}
+	return true;
+}

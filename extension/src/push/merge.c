@@ -1,0 +1,303 @@
+/*-------------------------------------------------------------------------
+ *
+ * merge.c
+ *	  The policy "merge": column by column the later writer stands.
+ *
+ * A row is the set of its columns' latest writes, whatever the order in which
+ * they come, and it is there if the latest write of all is not a deletion.  So
+ * the stamps of single columns are kept, with the row (clocks.c) and with its
+ * tombstone, which also has the row's image: an older change that comes late
+ * goes into that, and a newer one revives the row from it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/datum.h"
+#include "utils/json.h"
+
+#include "push/batch.h"
+#include "push/merge.h"
+#include "util/json.h"
+#include "util/json_text.h"
+#include "version/image.h"
+#include "wire/wire.h"
+
+static Merge *
+new_merge(Push *push, Change *c)
+{
+	c->found.merge = MemoryContextAllocZero(push->context, sizeof(Merge));
+	c->outcome.columns = NULL;
+	c->outcome.values = NULL;
+	c->outcome.nulls = NULL;
+	return c->found.merge;
+}
+
+/* ---------- what is there ---------- */
+
+void
+merge_read_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc)
+{
+	TrackedTable *t = c->table->t;
+	Merge	   *m = new_merge(push, c);
+	MemoryContext old = MemoryContextSwitchTo(push->context);
+	Datum		value;
+	bool		isnull;
+	int			att = -1;
+
+	m->values = palloc0(sizeof(Datum) * t->ncolumns);
+	m->nulls = palloc0(sizeof(bool) * t->ncolumns);
+	while ((att = bms_next_member(c->typed.changed, att)) >= 0)
+	{
+		Form_pg_attribute form = TupleDescAttr(t->tupdesc, att - 1);
+
+		value = SPI_getbinval(tuple, desc, probe_column(c->table, att), &isnull);
+		m->nulls[att - 1] = isnull;
+		if (!isnull)
+			m->values[att - 1] = datumCopy(value, form->attbyval, form->attlen);
+	}
+	value = SPI_getbinval(tuple, desc, PROBE_CLOCKS, &isnull);
+	if (!isnull)
+		m->stored_clocks = DatumGetJsonbPCopy(value);
+	m->clocks = clocks_read(t, m->stored_clocks, &c->found.stamp);
+	if (t->deleted_at)
+	{
+		m->deleted_at = SPI_getbinval(tuple, desc, PROBE_DELETED_AT, &isnull);
+		m->is_deleted = !isnull;
+		if (m->is_deleted)
+			m->deleted_at = datumCopy(m->deleted_at, true, sizeof(Timestamp));
+	}
+	MemoryContextSwitchTo(old);
+}
+
+void
+merge_read_tombstone(Push *push, Change *c, const Tombstone *tombstone)
+{
+	TrackedTable *t = c->table->t;
+	Merge	   *m = new_merge(push, c);
+	MemoryContext old = MemoryContextSwitchTo(push->context);
+
+	m->image = tombstone->image;
+	m->clocks = m->image == NULL ? clocks_none(t) :
+		clocks_read(t, tombstone->clocks ? json_parse(tombstone->clocks) : NULL,
+					&tombstone->stamp);
+	MemoryContextSwitchTo(old);
+}
+
+void
+merge_read_nothing(Push *push, Change *c)
+{
+	Merge	   *m = new_merge(push, c);
+	MemoryContext old = MemoryContextSwitchTo(push->context);
+
+	m->clocks = clocks_none(c->table->t);
+	MemoryContextSwitchTo(old);
+}
+
+/* ---------- images ---------- */
+
+/* a JSON text, which jsonb can hold, as one of its values */
+static JsonbValue *
+parsed_value(const char *text)
+{
+	Jsonb	   *json = json_parse(text);
+	JsonbValue *v = palloc0(sizeof(JsonbValue));
+
+	if (JB_ROOT_IS_SCALAR(json))
+	{
+		(void) JsonbExtractScalar(&json->root, v);
+		return v;
+	}
+	v->type = jbvBinary;
+	v->val.binary.data = &json->root;
+	v->val.binary.len = VARSIZE(json) - VARHDRSZ;
+	return v;
+}
+
+/*
+ * The columns of an image, with the caller's rights; values and nulls by
+ * attnum - 1.  Columns that the table has no more are left out.
+ */
+static Bitmapset *
+read_image(TrackedTable *t, const char *image, Datum *values, bool *nulls)
+{
+	Bitmapset  *columns = NULL;
+	int			level = wire_begin_kept();
+	int			i;
+
+	for (i = 0; i < t->ncolumns; i++)
+	{
+		TrackedColumn *c = &t->columns[i];
+		char	   *member;
+
+		if (!clocks_cover(t, c))
+			continue;
+		member = json_text_member(image, c->name);
+		if (member == NULL)
+			continue;
+		if (c->base_type == JSONOID)
+		{
+			/* it may hold what jsonb cannot */
+			nulls[i] = (strcmp(member, "null") == 0);
+			if (!nulls[i])
+				values[i] = InputFunctionCall(&c->input, member, c->ioparam, c->typmod);
+		}
+		else
+			values[i] = wire_read_value(t, c, parsed_value(member), &nulls[i]);
+		columns = bms_add_member(columns, c->attnum);
+	}
+	wire_end(level);
+	return columns;
+}
+
+/* an image of some columns only: those of the JSON, and these */
+static char *
+image_with(TrackedTable *t, const char *image, Bitmapset *columns,
+		   Datum *values, bool *nulls)
+{
+	StringInfoData buf;
+	int			level = wire_begin_kept();
+	int			i;
+
+	initStringInfo(&buf);
+	appendStringInfoChar(&buf, '{');
+	for (i = 0; i < t->ncolumns; i++)
+	{
+		TrackedColumn *c = &t->columns[i];
+		bool		written = bms_is_member(c->attnum, columns);
+		char	   *kept = NULL;
+
+		if (!clocks_cover(t, c))
+			continue;
+		if (!written && image)
+			kept = json_text_member(image, c->name);
+		if (!written && kept == NULL)
+			continue;
+		image_append_name(&buf, c);
+		if (kept)
+			appendStringInfoString(&buf, kept);
+		else if (nulls[i])
+			appendStringInfoString(&buf, "null");
+		else
+			wire_append_value(&buf, t, c, values[i]);
+	}
+	appendStringInfoChar(&buf, '}');
+	wire_end(level);
+	return buf.data;
+}
+
+/* ---------- what is written ---------- */
+
+static void
+copy_values(Change *c)
+{
+	int			n = c->table->t->ncolumns;
+
+	c->outcome.values = palloc(sizeof(Datum) * n);
+	c->outcome.nulls = palloc(sizeof(bool) * n);
+	memcpy(c->outcome.values, c->typed.values, sizeof(Datum) * n);
+	memcpy(c->outcome.nulls, c->typed.nulls, sizeof(bool) * n);
+}
+
+/*
+ * The columns that lost are written as they are: a statement writes the same
+ * columns of all its rows, and it tests that the row is still this version.
+ */
+static void
+keep_lost_columns(Change *c, Merge *m)
+{
+	int			att = -1;
+
+	if (bms_equal(m->wins, c->typed.changed))
+		return;
+	copy_values(c);
+	while ((att = bms_next_member(c->typed.changed, att)) >= 0)
+	{
+		if (bms_is_member(att, m->wins))
+			continue;
+		c->outcome.values[att - 1] = m->values[att - 1];
+		c->outcome.nulls[att - 1] = m->nulls[att - 1];
+	}
+}
+
+/* a row that was deleted comes back with all that it had */
+static void
+revive(Change *c, Merge *m)
+{
+	TrackedTable *t = c->table->t;
+	Datum	   *values = palloc0(sizeof(Datum) * t->ncolumns);
+	bool	   *nulls = palloc0(sizeof(bool) * t->ncolumns);
+	Bitmapset  *columns = read_image(t, m->image, values, nulls);
+	int			att = -1;
+
+	copy_values(c);
+	c->outcome.columns = bms_copy(c->typed.columns);
+	while ((att = bms_next_member(columns, att)) >= 0)
+	{
+		if (bms_is_member(att, c->typed.columns))
+			continue;
+		c->outcome.values[att - 1] = values[att - 1];
+		c->outcome.nulls[att - 1] = nulls[att - 1];
+		c->outcome.columns = bms_add_member(c->outcome.columns, att);
+	}
+}
+
+void
+merge_settle(Push *push, Change *c, const Decision *decision)
+{
+	TrackedTable *t = c->table->t;
+	Merge	   *m = c->found.merge;
+	MemoryContext old;
+	Stamp	   *clocks;
+
+	if (c->outcome.verdict != VERDICT_APPLIED && c->outcome.verdict != VERDICT_MERGED)
+		return;
+	old = MemoryContextSwitchTo(push->context);
+	m->column_stamp = decision->column_stamp;
+	m->wins = c->outcome.verdict == VERDICT_MERGED ? decision->wins :
+		c->typed.is_delete ? NULL : c->found.exists ? c->typed.changed : c->typed.inserted;
+	clocks = palloc(sizeof(Stamp) * t->ncolumns);
+	memcpy(clocks, m->clocks, sizeof(Stamp) * t->ncolumns);
+	clocks_set(clocks, m->wins, &m->column_stamp);
+	m->new_clocks = clocks_text(t, clocks, &c->outcome.stored);
+	if (c->found.exists && c->outcome.verdict == VERDICT_MERGED)
+		keep_lost_columns(c, m);
+	else if (!c->found.exists && !c->typed.is_delete && c->outcome.verdict == VERDICT_APPLIED && m->image)
+		revive(c, m);
+	MemoryContextSwitchTo(old);
+}
+
+/* ---------- tombstones ---------- */
+
+void
+merge_keep_image(Change *c, Tombstone *tombstone)
+{
+	tombstone->image = c->found.merge->image;
+	tombstone->clocks = c->found.merge->image ? c->found.merge->new_clocks : NULL;
+}
+
+List *
+merge_into_tombstones(PushTable *table, List *changes)
+{
+	List	   *missed = NIL;
+	ListCell   *lc;
+
+	foreach(lc, changes)
+	{
+		Change	   *c = lfirst(lc);
+		Tombstone	tombstone = {0};
+
+		tombstone.key = c->typed.key_text;
+		tombstone.stamp = c->found.stamp;
+		tombstone.nbinds = c->found.tombstone->nbinds;
+		tombstone.binds = c->found.tombstone->binds;
+		tombstone.image = image_with(table->t, c->found.merge->image, c->found.merge->wins,
+									 c->typed.values, c->typed.nulls);
+		tombstone.clocks = c->found.merge->new_clocks;
+		if (!tombstone_set_image(table->t, &tombstone))
+			missed = lappend(missed, c);
+	}
+	return missed;
+}

@@ -1,0 +1,591 @@
+/*-------------------------------------------------------------------------
+ *
+ * push.c
+ *	  tide.push, tide.upsert, tide.delete: a batch of changes.
+ *
+ * As long as nothing fails, all of a batch is one subtransaction and a
+ * constant number of statements for each table and set of columns.  Once
+ * something fails, it is undone and done again in units, see units.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "storage/lock.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "cursor/generation.h"
+#include "cursor/history.h"
+#include "cursor/timeline.h"
+#include "log/changelog.h"
+#include "log/records.h"
+#include "log/retention.h"
+#include "push/change.h"
+#include "push/deferred.h"
+#include "push/known.h"
+#include "push/units.h"
+#include "util/compat.h"
+#include "util/errors.h"
+#include "util/json.h"
+#include "util/settings.h"
+#include "wire/wire.h"
+
+PG_FUNCTION_INFO_V1(tide_push);
+PG_FUNCTION_INFO_V1(tide_upsert);
+PG_FUNCTION_INFO_V1(tide_delete);
+PG_FUNCTION_INFO_V1(tide_restore);
+
+/* ---------- the batch ---------- */
+
+/* the changes that can be carried out */
+static List *
+readable(Push *push)
+{
+	List	   *result = NIL;
+	int			i;
+
+	for (i = 0; i < push->nchanges; i++)
+		if (push->changes[i].typed.done)
+			result = lappend(result, &push->changes[i]);
+	return result;
+}
+
+/* from where it stopped the last time */
+static void
+convert_rest(Push *push, void *arg)
+{
+	int			level = wire_begin();
+
+	for (; push->nconverted < push->nchanges; push->nconverted++)
+		if (push->changes[push->nconverted].outcome.verdict == VERDICT_NONE)
+			change_convert(push, &push->changes[push->nconverted]);
+	wire_end(level);
+}
+
+/* conversion stopped at this one: it failed, go on with the next */
+static void
+fail_unreadable(Push *push, ErrorData *error)
+{
+	Change	   *c = &push->changes[push->nconverted];
+
+	if (error->column_name == NULL)
+		error->column_name = unconstify(char *, push->converting);
+	c->typed.done = false;
+	change_fail(c, error);
+	push->nconverted++;
+}
+
+/* all changes, before any is carried out: a bad one must not shadow others */
+static void
+convert_all(Push *push)
+{
+	ErrorData  *error;
+
+	push->is_converting = true;
+	while ((error = try_work(push, convert_rest, NULL, true)) != NULL)
+		fail_unreadable(push, error);
+	push->is_converting = false;
+}
+
+/*
+ * What there is to know of each table before its changes are carried out: how
+ * many they are, and whether rows stand at the end as the statement that writes
+ * them returns them.  Where nothing else is set off, each row is written once
+ * and none is deleted, they do, and need not be read again for the reply.
+ */
+static void
+settle_tables(Push *push)
+{
+	bool		plain = true;
+	ListCell   *lc;
+	int			i;
+
+	foreach(lc, push->tables)
+	{
+		PushTable  *table = lfirst(lc);
+
+		plain &= !table->t->has_side_effects;
+		push->keeps_rows |= table->t->has_side_effects;
+		table->nchanges = 0;
+	}
+	for (i = 0; i < push->nchanges; i++)
+	{
+		Change	   *c = &push->changes[i];
+
+		if (!c->typed.done)
+			continue;
+		c->table->nchanges++;
+		if (c->typed.is_delete || c->typed.round > 0)
+			plain = false;
+	}
+	foreach(lc, push->tables)
+		((PushTable *) lfirst(lc))->returns_rows = plain;
+}
+
+/* everything at once */
+static void
+work_on_all(Push *push, void *arg)
+{
+	ListCell   *lc;
+
+	foreach(lc, make_units(readable(push)))
+		apply_unit(push, lfirst(lc));
+	deferred_check(push);
+}
+
+static bool
+any_failed(Push *push)
+{
+	int			i;
+
+	for (i = 0; i < push->nchanges; i++)
+	{
+		if (push->changes[i].outcome.verdict == VERDICT_FAILED)
+			return true;
+	}
+	return false;
+}
+
+/* as work_on_all, but an error also if a change failed without raising one */
+static void
+work_on_all_or_none(Push *push, void *arg)
+{
+	work_on_all(push, NULL);
+	if (any_failed(push))
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_NOT_STORED),
+				 errmsg("a change of an atomic push failed")));
+}
+
+static void
+find_what_fails(Push *push, void *error)
+{
+	work_in_units(push, readable(push), error);
+}
+
+static void
+fail_others(Push *push)
+{
+	int			i;
+
+	for (i = 0; i < push->nchanges; i++)
+	{
+		if (push->changes[i].outcome.verdict != VERDICT_FAILED)
+			change_fail_as(&push->changes[i], "not_applied",
+						   "another change of this atomic push failed");
+	}
+}
+
+/*
+ * All of the changes or none.  When one fails, the rest is carried out as in
+ * any push, so that all that is wrong can be named, and undone.
+ */
+static void
+run_atomic(Push *push)
+{
+	ErrorData  *error = NULL;
+
+	if (!any_failed(push))
+	{
+		error = try_work(push, work_on_all_or_none, NULL, true);
+		if (error == NULL)
+			return;
+	}
+	(void) try_work(push, find_what_fails, error, false);
+	if (!any_failed(push))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("the push conflicted with others"),
+				 errhint("Try again.")));
+	fail_others(push);
+}
+
+static void
+finish_push(Push *push)
+{
+	conflicts_send_winners(push);
+	push_read_entities(push);
+	conflicts_record(push);
+	known_record(push);
+}
+
+/*
+ * Convert and carry out push->changes.  Must run in push->context, connected
+ * to SPI.
+ */
+static void
+run_push(Push *push)
+{
+	push_find_tables(push);
+	push_order_tables(push);
+	convert_all(push);
+	assign_rounds(push);
+	settle_tables(push);
+	deferred_begin(push);
+	if (push->atomic)
+		run_atomic(push);
+	else
+	{
+		ErrorData  *error = try_work(push, work_on_all, NULL, true);
+
+		if (error)
+			work_in_units(push, readable(push), error);
+	}
+	finish_push(push);
+}
+
+static void
+open_push(Push *push, ArrayType *scopes, char *client_id)
+{
+	timeline_require_primary();
+	SPI_connect();
+	push->context = CurrentMemoryContext;
+	access_resolve(scopes, &push->access);
+	generation_register();
+	push->client_id = client_id && client_id[0] ? client_id : NULL;
+}
+
+/*
+ * A client that was away for longer than deletes are remembered must not bring
+ * deleted rows back.  Its cursor tells; without one, each change's stamp.
+ */
+static void
+check_horizon(Push *push)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Horizon		horizon;
+	bool		pruned = horizon_read(snapshot, &horizon);
+
+	UnregisterSnapshot(snapshot);
+	if (push->cursor == NULL)
+	{
+		push->has_horizon = pruned;
+		push->horizon = pruned ? horizon.at : 0;
+	}
+	else
+	{
+		Cursor	   *cursor = cursor_decode(push->cursor);
+
+		if (history_is_other(cursor) || history_is_lost(cursor) ||
+			(pruned && snapshot_is_expired(&cursor->seen, &horizon)))
+			ereport(ERROR,
+					(errcode(ERRCODE_TIDE_RESYNC_REQUIRED),
+					 errmsg("the cursor is from before what this database remembers"),
+					 errhint("Nothing was written. Pull with this cursor, which starts over, and push again what is still wanted.")));
+	}
+}
+
+/* the change's, else the body's, else the user's, else the transaction's */
+static void
+settle_client_id(Push *push)
+{
+	if (push->client_id == NULL || push->client_id[0] == '\0')
+		push->client_id = push->access.subject;
+	if (push->client_id == NULL && tide_client_id && tide_client_id[0])
+		push->client_id = pstrdup(tide_client_id);
+}
+
+/* ---------- receipts ---------- */
+
+#define MAX_BATCH_ID 255
+
+/* an advisory lock class of our own, beside those of keys and pruning */
+#define BATCH_LOCK_CLASS 9
+
+/* a twin that is under way waits until the first has committed */
+static void
+lock_batch(Push *push)
+{
+	char	   *name = psprintf("%u %s %s", GetUserId(),
+								push->access.subject ? push->access.subject : "",
+								push->batch_id);
+	uint64		hash = hash_bytes_extended((unsigned char *) name, strlen(name), 0);
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash,
+						 BATCH_LOCK_CLASS);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+static bytea *
+hash_body(Jsonb *body)
+{
+	/* the id may come in the body one time and as an argument the next */
+	Datum		rest = DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(body),
+										   CStringGetTextDatum("batchId"));
+
+	return DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, rest));
+}
+
+/*
+ * The reply that this batch got before, NULL if it is new.  Read as committed
+ * by now: the first one may have committed after our snapshot was taken.
+ */
+static char *
+find_receipt(Push *push, bytea *hash)
+{
+	Snapshot	snapshot;
+	bytea	   *stored;
+	char	   *reply;
+
+	if (strlen(push->batch_id) > MAX_BATCH_ID)
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
+				 errmsg("\"batchId\" is longer than %d bytes", MAX_BATCH_ID),
+				 errhint("A uuid is a good one.")));
+	lock_batch(push);
+	reply = receipt_read(push->access.subject, push->batch_id, InvalidSnapshot, &stored);
+	if (reply == NULL)
+	{
+		snapshot = RegisterSnapshot(GetLatestSnapshot());
+		reply = receipt_read(push->access.subject, push->batch_id, snapshot, &stored);
+		UnregisterSnapshot(snapshot);
+	}
+	if (reply &&
+		(VARSIZE_ANY_EXHDR(stored) != VARSIZE_ANY_EXHDR(hash) ||
+		 memcmp(VARDATA_ANY(stored), VARDATA_ANY(hash), VARSIZE_ANY_EXHDR(hash)) != 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_BATCH_ID_REUSED),
+				 errmsg("a push with this batchId and another body has been carried out"),
+				 errhint("Send each new batch under a new batchId.")));
+	return reply;
+}
+
+/* ---------- tide.push ---------- */
+
+static char *
+carry_out(Push *push, Jsonb *body)
+{
+	bytea	   *hash = NULL;
+	char	   *reply;
+
+	if (push->batch_id)
+	{
+		hash = hash_body(body);
+		reply = find_receipt(push, hash);
+		if (reply)
+			return reply;
+	}
+	check_horizon(push);
+	run_push(push);
+	reply = push_reply(push);
+	if (push->batch_id)
+		receipt_write(push->access.subject, push->batch_id, hash, reply);
+	return reply;
+}
+
+Datum
+tide_push(PG_FUNCTION_ARGS)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Push		push = {0};
+	char	   *reply;
+	text	   *result;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
+				 errmsg("the body of a push must not be null")));
+	open_push(&push, PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1),
+			  tide_text_argument(fcinfo, 2));
+	push.batch_id = tide_text_argument(fcinfo, 3);
+	push_read_body(&push, PG_GETARG_JSONB_P(0));
+	if (!PG_ARGISNULL(4))
+		push.atomic = PG_GETARG_BOOL(4);
+	settle_client_id(&push);
+	reply = carry_out(&push, PG_GETARG_JSONB_P(0));
+
+	MemoryContextSwitchTo(caller);
+	result = cstring_to_text(reply);
+	SPI_finish();
+	PG_RETURN_TEXT_P(result);
+}
+
+/* ---------- one change ---------- */
+
+static Datum
+verdict_datum(FunctionCallInfo fcinfo, Push *push, MemoryContext caller)
+{
+	Change	   *c = &push->changes[0];
+	TupleDesc	desc;
+	Datum		values[7] = {0};
+	bool		nulls[7];
+	char	   *entity = c->outcome.verdict == VERDICT_FAILED ? NULL : push_entity(push, c);
+	Datum		result;
+
+	MemoryContextSwitchTo(caller);
+	memset(nulls, true, sizeof(nulls));
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	BlessTupleDesc(desc);
+
+#define PUT(n, string) \
+	if ((string) != NULL) \
+	{ \
+		values[n] = CStringGetTextDatum(string); \
+		nulls[n] = false; \
+	}
+	PUT(0, verdict_name(c->outcome.verdict));
+	if (entity)
+	{
+		values[1] = JsonbPGetDatum(json_parse(entity));
+		nulls[1] = false;
+	}
+	if (c->outcome.verdict == VERDICT_FAILED)
+	{
+		PUT(2, c->outcome.failure.code);
+		PUT(3, c->outcome.failure.message);
+		PUT(4, c->outcome.failure.constraint);
+		PUT(5, c->outcome.failure.column);
+	}
+	PUT(6, c->outcome.note);
+#undef PUT
+	result = HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
+	return result;
+}
+
+static JsonbValue *
+object_argument(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	Jsonb	   *jsonb;
+	JsonbValue *v;
+
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", what)));
+	jsonb = PG_GETARG_JSONB_P(n);
+	v = palloc0(sizeof(JsonbValue));
+	if (JB_ROOT_IS_SCALAR(jsonb))
+	{
+		if (!JsonbExtractScalar(&jsonb->root, v))
+			elog(ERROR, "not a scalar");
+		return v;
+	}
+	v->type = jbvBinary;
+	v->val.binary.data = &jsonb->root;
+	v->val.binary.len = VARSIZE(jsonb) - VARHDRSZ;
+	return v;
+}
+
+static void
+take_given_stamp(FunctionCallInfo fcinfo, int n, Change *c)
+{
+	if (PG_ARGISNULL(n))
+		return;
+	c->sent.has_given_stamp = true;
+	c->sent.given_stamp = PG_GETARG_TIMESTAMPTZ(n);
+	if (TIMESTAMP_NOT_FINITE(c->sent.given_stamp))
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_BAD_TIME),
+				 errmsg("modified_at must be a finite time")));
+}
+
+/* tide.upsert and tide.delete: a push of one change */
+static Datum
+one_change(FunctionCallInfo fcinfo, bool is_delete)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Push		push = {0};
+	JsonbValue *data = object_argument(fcinfo, 1, is_delete ? "key" : "data");
+	Change	   *c;
+	Datum		result;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("relation must not be null")));
+	open_push(&push, NULL, tide_text_argument(fcinfo, 3));
+	settle_client_id(&push);
+	push.sql_names = true;
+	c = push_new_change(&push);
+	c->table = push_table(&push, PG_GETARG_OID(0));
+	c->sent.entity_type = c->table->t->entity_type;
+	take_given_stamp(fcinfo, 2, c);
+	c->sent.delete_action = is_delete;
+	if (data->type == jbvBinary && JsonContainerIsObject(data->val.binary.data))
+		c->sent.data = data->val.binary.data;
+	else if (is_delete)
+		c->sent.key = data;
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_MALFORMED_CHANGE),
+				 errmsg("data must be an object")));
+	run_push(&push);
+	result = verdict_datum(fcinfo, &push, caller);
+	SPI_finish();
+	return result;
+}
+
+/* of a lost delete only the key is kept */
+static char *
+key_json(TrackedTable *t, const char *key)
+{
+	Datum		values[INDEX_MAX_KEYS];
+	StringInfoData buf;
+	int			level = wire_begin();
+
+	wire_key_values(t, key, values);
+	initStringInfo(&buf);
+	appendStringInfoChar(&buf, '{');
+	wire_append_key_members(&buf, t, values);
+	appendStringInfoChar(&buf, '}');
+	wire_end(level);
+	return buf.data;
+}
+
+Datum
+tide_upsert(PG_FUNCTION_ARGS)
+{
+	return one_change(fcinfo, false);
+}
+
+Datum
+tide_delete(PG_FUNCTION_ARGS)
+{
+	return one_change(fcinfo, true);
+}
+
+Datum
+tide_restore(PG_FUNCTION_ARGS)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	int64		id = PG_GETARG_INT64(0);
+	Push		push = {0};
+	Conflict   *conflict;
+	Jsonb	   *lost;
+	Change	   *c;
+	Datum		result;
+
+	open_push(&push, NULL, NULL);
+	settle_client_id(&push);
+	push.restoring = true;
+	conflict = conflict_by_id(id);
+	if (conflict == NULL ||
+		!conflict_is_visible(&push.access, conflict->relid, conflict->scope,
+							 conflict->subject))
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("there is no conflict " INT64_FORMAT, id),
+				 errhint("The view tide.conflicts lists them, until they are pruned.")));
+	c = push_new_change(&push);
+	c->table = push_table(&push, conflict->relid);
+	c->sent.entity_type = c->table->t->entity_type;
+	c->sent.delete_action = conflict->lost_is_delete;
+	if (conflict->lost == NULL)
+		conflict->lost = key_json(c->table->t, conflict->key);
+	lost = json_parse(conflict->lost);
+	c->sent.data = &lost->root;
+	run_push(&push);
+	result = verdict_datum(fcinfo, &push, caller);
+	SPI_finish();
+	return result;
+}

@@ -1,0 +1,230 @@
+/*-------------------------------------------------------------------------
+ *
+ * reply.c
+ *	  What a push answers: each change's verdict, and the rows as they stand.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "push/change.h"
+#include "read/rows.h"
+#include "util/compat.h"
+#include "util/keymap.h"
+#include "wire/wire.h"
+
+const char *
+verdict_name(Verdict verdict)
+{
+	switch (verdict)
+	{
+		case VERDICT_APPLIED:
+			return "applied";
+		case VERDICT_MERGED:
+			return "merged";
+		case VERDICT_UNCHANGED:
+			return "unchanged";
+		case VERDICT_SUPERSEDED:
+			return "superseded";
+		case VERDICT_FAILED:
+		case VERDICT_NONE:
+			break;
+	}
+	return "failed";
+}
+
+/*
+ * Is the row to be read for the reply?  Of a change that failed, if its key is
+ * known and the caller may read all that clients get; it is no reason to fail
+ * the others if not.
+ */
+static bool
+wants_row(Change *c, PushTable *table, bool may_read)
+{
+	if (c->table != table || c->outcome.entity != NULL)
+		return false;
+	if (c->outcome.verdict == VERDICT_FAILED)
+		return may_read && c->typed.key_text != NULL;
+	return true;
+}
+
+/*
+ * Read the rows of all changes as they stand after everything the push caused,
+ * with the rights and within the scopes of the caller: one statement a table.
+ * Afterwards c->outcome.entity is the row, or an item without one.  Those that
+ * the write itself returned are there already.
+ */
+void
+push_read_entities(Push *push)
+{
+	MemoryContext old = MemoryContextSwitchTo(push->context);
+	List	   *tables = NIL;
+	List	   *items = NIL;
+	ListCell   *lc;
+
+	foreach(lc, push->tables)
+	{
+		PushTable  *table = lfirst(lc);
+		PullTable  *read = rows_table(table->t, &table->scopes);
+		bool		may_read = access_may_read(table->t);
+		int			i;
+
+		tables = lappend(tables, read);
+		for (i = 0; i < push->nchanges; i++)
+		{
+			Change	   *c = &push->changes[i];
+
+			if (!wants_row(c, table, may_read))
+				continue;
+			c->outcome.entity = keymap_get(read->seen, c->typed.key_text);
+			if (c->outcome.entity == NULL)
+			{
+				c->outcome.entity = rows_ask(read, c->typed.key_text);
+				items = lappend(items, c->outcome.entity);
+			}
+		}
+	}
+	if (items != NIL)
+	{
+		CommandCounterIncrement();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		rows_fetch(tables, items);
+		PopActiveSnapshot();
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* of a row that is not there: its key, and when it was deleted */
+static void
+append_absent(StringInfo buf, Change *c)
+{
+	const Stamp *stamp = c->typed.is_delete && c->outcome.verdict == VERDICT_APPLIED ? &c->outcome.stored :
+	&c->found.stamp;
+
+	appendStringInfoChar(buf, '{');
+	wire_append_key_members(buf, c->table->t, c->typed.key);
+	appendStringInfoString(buf, ",\"deletedAt\":");
+	if (stamp->has_time)
+		wire_append_time(buf, stamp->time);
+	else
+		appendStringInfoString(buf, "null");
+	appendStringInfoChar(buf, '}');
+}
+
+static void
+append_entity(StringInfo buf, Change *c)
+{
+	if (c->outcome.entity && c->outcome.entity->have_row)
+		wire_append_row(buf, c->table->t, c->outcome.entity->values, c->outcome.entity->nulls);
+	else
+		append_absent(buf, c);
+}
+
+char *
+push_entity(Push *push, Change *c)
+{
+	StringInfoData buf;
+	int			level = wire_begin();
+
+	initStringInfo(&buf);
+	append_entity(&buf, c);
+	wire_end(level);
+	return buf.data;
+}
+
+static void
+append_string_member(StringInfo buf, const char *name, const char *value)
+{
+	if (value == NULL)
+		return;
+	appendStringInfo(buf, ",\"%s\":", name);
+	escape_json(buf, value);
+}
+
+/* entityType, entityId, changeId: what a client knows its change by */
+static void
+append_identity(StringInfo buf, Change *c)
+{
+	appendStringInfoString(buf, "{\"entityType\":");
+	if (c->sent.entity_type)
+		escape_json(buf, c->sent.entity_type);
+	else
+		appendStringInfoString(buf, "null");
+	appendStringInfo(buf, ",\"entityId\":%s", c->sent.entity_id ? c->sent.entity_id : "null");
+	if (c->sent.change_id)
+		appendStringInfo(buf, ",\"changeId\":%s", c->sent.change_id);
+}
+
+static void
+append_succeeded(StringInfo buf, Change *c)
+{
+	append_identity(buf, c);
+	appendStringInfo(buf, ",\"status\":\"%s\",\"entity\":", verdict_name(c->outcome.verdict));
+	append_entity(buf, c);
+	append_string_member(buf, "note", c->outcome.note);
+	appendStringInfoChar(buf, '}');
+}
+
+static void
+append_failed(StringInfo buf, Change *c)
+{
+	append_identity(buf, c);
+	appendStringInfoString(buf, ",\"entity\":");
+	if (c->outcome.entity && c->outcome.entity->have_row)
+		wire_append_row(buf, c->table->t, c->outcome.entity->values, c->outcome.entity->nulls);
+	else
+		appendStringInfoString(buf, "null");
+	appendStringInfoString(buf, ",\"errors\":[{\"code\":");
+	escape_json(buf, c->outcome.failure.code);
+	append_string_member(buf, "message", c->outcome.failure.message);
+	append_string_member(buf, "constraint", c->outcome.failure.constraint);
+	append_string_member(buf, "column", c->outcome.failure.column);
+	appendStringInfoString(buf, "}]}");
+}
+
+/* the reply to a push, in request order */
+char *
+push_reply(Push *push)
+{
+	StringInfoData buf;
+	StringInfoData failed;
+	int			level = wire_begin();
+	int			nfailed = 0;
+	int			nsuperseded = 0;
+	int			i;
+
+	initStringInfo(&buf);
+	initStringInfo(&failed);
+	appendStringInfoString(&buf, "{\"succeeded\":[");
+	for (i = 0; i < push->nchanges; i++)
+	{
+		Change	   *c = &push->changes[i];
+
+		if (c->outcome.verdict == VERDICT_FAILED)
+		{
+			if (nfailed++ > 0)
+				appendStringInfoChar(&failed, ',');
+			append_failed(&failed, c);
+			continue;
+		}
+		if (i - nfailed > 0)
+			appendStringInfoChar(&buf, ',');
+		nsuperseded += (c->outcome.verdict == VERDICT_SUPERSEDED);
+		append_succeeded(&buf, c);
+	}
+	appendStringInfo(&buf,
+					 "],\"failed\":[%s],\"summary\":{\"total\":%d,\"succeeded\":%d,"
+					 "\"failed\":%d,\"superseded\":%d},\"serverTime\":",
+					 failed.data, push->nchanges, push->nchanges - nfailed,
+					 nfailed, nsuperseded);
+	wire_append_time_ms_floor(&buf, GetCurrentTimestamp());
+	appendStringInfoChar(&buf, '}');
+	wire_end(level);
+	return buf.data;
+}

@@ -1,0 +1,668 @@
+/*-------------------------------------------------------------------------
+ *
+ * units.c
+ *	  In which order the changes of a push are carried out, and how one that
+ *	  fails is kept from harming the others.
+ *
+ * A unit is what one set of statements carries out: changes of one table that
+ * send the same columns.  Once something fails, each unit gets a
+ * subtransaction of its own, and one that fails is parted, where its statement
+ * stopped or in quarters, until the change that is to blame stands alone.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
+
+#include "push/batch.h"
+#include "push/blame.h"
+#include "push/deferred.h"
+#include "push/units.h"
+#include "table/registry.h"
+#include "util/compat.h"
+#include "util/errors.h"
+#include "util/keymap.h"
+#include "wire/wire.h"
+
+/* ---------- subtransactions ---------- */
+
+/*
+ * Run something in a subtransaction: NULL if it went well, else the error,
+ * copied to push->context, and everything it did undone (without keep it is
+ * undone in any case).  What no change can be to blame for is raised again.
+ */
+ErrorData *
+try_work(Push *push, Work work, void *arg, bool keep)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		work(push, arg);
+		if (keep)
+			ReleaseCurrentSubTransaction();
+		else
+			RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(push->context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+
+	if (error && !change_is_to_blame(push, error))
+		ReThrowError(error);
+	return error;
+}
+
+/* ---------- units ---------- */
+
+/*
+ * The changes that may be carried out: one behind a failed change of the same
+ * row fails with it, or half of a row would be stored.
+ */
+static List *
+without_followers(List *changes)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, changes)
+	{
+		Change	   *c = lfirst(lc);
+
+		if (c->typed.earlier && c->typed.earlier->outcome.verdict == VERDICT_FAILED)
+			change_fail_with(c, c->typed.earlier);
+		else
+			result = lappend(result, c);
+	}
+	return result;
+}
+
+void
+apply_unit(Push *push, void *arg)
+{
+	Unit	   *unit = arg;
+	List	   *changes = unit->round > 0 ? without_followers(unit->changes) : unit->changes;
+
+	if (changes != NIL)
+		apply_group(push, unit->table, changes, unit->is_delete);
+}
+
+static int
+compare_units(const ListCell *a, const ListCell *b)
+{
+	const Unit *x = lfirst(a);
+	const Unit *y = lfirst(b);
+
+	if (x->round != y->round)
+		return x->round - y->round;
+	if (x->is_delete != y->is_delete)
+		return x->is_delete ? 1 : -1;
+	return x->is_delete ? y->table->order - x->table->order :
+		x->table->order - y->table->order;
+}
+
+static int
+compare_changes_by_key(const ListCell *a, const ListCell *b)
+{
+	return strcmp(((Change *) lfirst(a))->typed.key_text, ((Change *) lfirst(b))->typed.key_text);
+}
+
+/*
+ * Parents before children, then deletes the other way round; rounds for rows
+ * that are changed more than once.  Within a unit by key, so that two pushes
+ * lock rows in the same order.
+ */
+List *
+make_units(List *changes)
+{
+	KeyMap	   *map = keymap_new(CurrentMemoryContext, 32);
+	List	   *units = NIL;
+	ListCell   *lc;
+
+	foreach(lc, changes)
+	{
+		Change	   *c = lfirst(lc);
+		char		name[64];
+		Unit	   *unit;
+
+		snprintf(name, sizeof(name), "%u %d %d", c->table->t->relid,
+				 c->typed.is_delete, c->typed.round);
+		unit = keymap_get(map, name);
+		if (unit == NULL)
+		{
+			unit = palloc0(sizeof(Unit));
+			unit->table = c->table;
+			unit->is_delete = c->typed.is_delete;
+			unit->round = c->typed.round;
+			units = lappend(units, unit);
+			keymap_put(map, pstrdup(name), unit);
+		}
+		unit->changes = lappend(unit->changes, c);
+	}
+	list_sort(units, compare_units);
+	foreach(lc, units)
+		list_sort(((Unit *) lfirst(lc))->changes, compare_changes_by_key);
+	return units;
+}
+
+static int
+compare_by_stamp(const ListCell *a, const ListCell *b)
+{
+	const Change *x = lfirst(a);
+	const Change *y = lfirst(b);
+
+	/* without a stamp it is stamped on arrival: after all that have one */
+	if (x->typed.incoming.has_stamp != y->typed.incoming.has_stamp)
+		return x->typed.incoming.has_stamp ? -1 : 1;
+	if (x->typed.incoming.has_stamp)
+	{
+		int			order = stamp_compare(&x->typed.incoming.stamp, &y->typed.incoming.stamp);
+
+		if (order != 0)
+			return order;
+	}
+	return x->index - y->index;
+}
+
+static char *
+row_name(Change *c)
+{
+	return psprintf("%u %s", c->table->t->relid, c->typed.key_text);
+}
+
+/*
+ * Several changes to one row are folded in the order of their stamps.  One that
+ * could not be read has its place among them, as far as its row is known; where
+ * not even its stamp is, those that were sent after it are behind it.
+ */
+void
+assign_rounds(Push *push)
+{
+	KeyMap	   *last = keymap_new(CurrentMemoryContext, push->nchanges * 2);
+	KeyMap	   *unplaced = keymap_new(CurrentMemoryContext, 16);
+	List	   *sorted = NIL;
+	ListCell   *lc;
+	int			i;
+
+	for (i = 0; i < push->nchanges; i++)
+	{
+		Change	   *c = &push->changes[i];
+
+		if (c->typed.key_text == NULL)
+			continue;
+		if (c->typed.done || c->typed.has_place)
+			sorted = lappend(sorted, c);
+		else if (keymap_get(unplaced, row_name(c)) == NULL)
+			keymap_put(unplaced, row_name(c), c);
+	}
+	list_sort(sorted, compare_by_stamp);
+	foreach(lc, sorted)
+	{
+		Change	   *c = lfirst(lc);
+		char	   *name = row_name(c);
+		Change	   *bad = keymap_get(unplaced, name);
+
+		c->typed.earlier = keymap_get(last, name);
+		if (c->typed.earlier)
+			c->typed.round = c->typed.earlier->typed.round + 1;
+		if (bad && bad->index < c->index)
+		{
+			c->typed.earlier = bad;
+			c->typed.round = Max(c->typed.round, 1);
+		}
+		keymap_put(last, name, c);
+	}
+}
+
+void
+forget_verdicts(List *changes)
+{
+	ListCell   *lc;
+
+	foreach(lc, changes)
+	{
+		((Change *) lfirst(lc))->outcome = (Outcome)
+		{
+			0
+		};
+	}
+}
+
+/* ---------- parting a unit that failed ---------- */
+
+/*
+ * The place of the change at which a unit stopped, -1: not known, or so near to
+ * its start that it is better quartered.  Else, where many changes are bad,
+ * each would have all the rest tried once more.
+ */
+static int
+place_of_stop(Unit *unit, Change *stopped_at)
+{
+	int			n = list_length(unit->changes);
+	int			i;
+
+	for (i = n / 8; stopped_at && i < n; i++)
+	{
+		if (list_nth(unit->changes, i) == stopped_at)
+			return i;
+	}
+	return -1;
+}
+
+static void isolate(Push *push, Unit *unit);
+
+static void
+isolate_some(Push *push, Unit *unit, List *changes)
+{
+	Unit		part = *unit;
+
+	if (changes == NIL)
+		return;
+	part.changes = changes;
+	isolate(push, &part);
+}
+
+static void
+isolate_range(Push *push, Unit *unit, int from, int to)
+{
+	List	   *changes = list_truncate(list_copy(unit->changes), to);
+
+	isolate_some(push, unit, list_copy_tail(changes, from));
+}
+
+static void
+isolate_quarters(Push *push, Unit *unit)
+{
+	int			n = list_length(unit->changes);
+	int			i;
+
+	for (i = 0; i < 4; i++)
+		isolate_range(push, unit, n * i / 4, n * (i + 1) / 4);
+}
+
+static void
+fail_all(List *changes, ErrorData *error)
+{
+	ListCell   *lc;
+
+	foreach(lc, changes)
+		change_fail(lfirst(lc), error);
+}
+
+/*
+ * The parts of a unit that failed: those that the error is about, and the rest;
+ * before and after the change at which it stopped; else quarters, which take as
+ * many steps as halves to come down to one change, and try fewer rows again.
+ */
+static void
+isolate_parts(Push *push, Unit *unit, ErrorData *error)
+{
+	int			n = list_length(unit->changes);
+	int			stop = place_of_stop(unit, push->stopped_at);
+	List	   *blamed = NIL;
+
+	if (!unit->is_blamed)
+		blamed = blame_find(push, unit->table, unit->changes, unit->is_delete, error);
+	if (blamed != NIL)
+	{
+		isolate_some(push, unit, list_difference_ptr(unit->changes, blamed));
+		if (unit->table->t->has_side_effects)
+		{
+			/* a trigger may make something else of a value: see for ourselves */
+			Unit		part = *unit;
+
+			part.changes = blamed;
+			part.is_blamed = true;
+			isolate(push, &part);
+		}
+		else
+			fail_all(blamed, error);
+	}
+	else if (stop >= 0)
+	{
+		isolate_range(push, unit, 0, stop);
+		isolate_range(push, unit, stop, stop + 1);
+		isolate_range(push, unit, stop + 1, n);
+	}
+	else
+		isolate_quarters(push, unit);
+}
+
+static void
+apply_part(Push *push, void *arg)
+{
+	Unit	   *unit = arg;
+
+	apply_unit(push, unit);
+	if (unit->checks)
+		deferred_check(push);
+}
+
+/* a unit by itself; if it fails, its parts */
+static void
+isolate(Push *push, Unit *unit)
+{
+	ErrorData  *error;
+	int			tries = 0;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		forget_verdicts(unit->changes);
+		error = try_work(push, apply_part, unit, true);
+	} while (error && error->sqlerrcode == ERRCODE_TIDE_AGAIN && ++tries < 10);
+	if (error == NULL)
+		return;
+	if (list_length(unit->changes) > 1)
+		isolate_parts(push, unit, error);
+	else if (error->sqlerrcode == ERRCODE_TIDE_AGAIN)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("a row was deleted again and again while it was being pushed"),
+				 errhint("Try again.")));
+	else
+		change_fail(linitial(unit->changes), error);
+}
+
+/* a unit that is carried out in parts, and the error that is known of it */
+typedef struct UnitWork
+{
+	Unit	   *unit;
+	ErrorData  *error;
+} UnitWork;
+
+static void
+isolate_unit(Push *push, void *arg)
+{
+	UnitWork   *work = arg;
+	ErrorData  *error = work->error;
+
+	work->error = NULL;			/* another time it is not known */
+	if (error && list_length(work->unit->changes) > 1)
+		isolate_parts(push, work->unit, error);
+	else
+		isolate(push, work->unit);
+	deferred_check(push);
+}
+
+static List *
+not_failed(List *changes)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, changes)
+	{
+		if (((Change *) lfirst(lc))->outcome.verdict != VERDICT_FAILED)
+			result = lappend(result, lfirst(lc));
+	}
+	return result;
+}
+
+/*
+ * Carry out a unit, in parts where that is needed.  Deferred constraints are
+ * looked at once for all of it, since each look fires everything that is
+ * pending.  If one is violated and it can be told by what, the unit is done
+ * again without these changes; else each part is looked at.
+ */
+static void
+settle_unit(Push *push, Unit *unit, ErrorData *error)
+{
+	UnitWork	work = {unit, error};
+
+	for (;;)
+	{
+		List	   *rest;
+		List	   *blamed = NIL;
+
+		error = try_work(push, isolate_unit, &work, true);
+		if (error == NULL)
+			return;
+		rest = not_failed(unit->changes);
+		unit->changes = rest;
+		if (rest == NIL)
+			return;
+		if (unit->checks)
+		{
+			/* each part was in order, and all of them are not */
+			fail_all(rest, error);
+			return;
+		}
+		if (!unit->table->t->has_side_effects)
+			blamed = blame_find(push, unit->table, rest, unit->is_delete, error);
+		fail_all(blamed, error);
+		unit->changes = not_failed(rest);
+		if (unit->changes == NIL)
+			return;
+		if (blamed == NIL)
+			unit->checks = true;
+	}
+}
+
+/*
+ * Failed for a reason that another change may have taken away since: what a
+ * foreign key refers to, or a scope is found by, is there now, or what was in
+ * the way is gone.  A column that must not be NULL, or a check, has only the row
+ * to go by, unless it was a trigger that said so.
+ */
+static bool
+may_be_mended(Change *c)
+{
+	Failure    *failure = &c->outcome.failure;
+
+	if (strcmp(failure->code, "scope_not_allowed") == 0)
+		return c->table->t->path != NULL && c->typed.done;
+	if (strcmp(failure->code, "23502") == 0)
+		return failure->column == NULL;
+	if (strcmp(failure->code, "23514") == 0)
+		return failure->constraint == NULL;
+	return strncmp(failure->code, "23", 2) == 0;
+}
+
+/* those that are worth another try, with what failed behind them */
+static List *
+mendable(List *changes)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, changes)
+	{
+		Change	   *c = lfirst(lc);
+		Change	   *first = c;
+
+		if (c->outcome.verdict != VERDICT_FAILED)
+			continue;
+		while (first->typed.earlier &&
+			   first->typed.earlier->outcome.verdict == VERDICT_FAILED)
+			first = first->typed.earlier;
+		if (first->typed.done && may_be_mended(first))
+			result = lappend(result, c);
+	}
+	return result;
+}
+
+/* ---------- rows that refer to each other ---------- */
+
+/*
+ * The change, among those of the map, that a foreign key of this change's row
+ * refers to by the other's key; NULL if there is none.
+ */
+static Change *
+referred_change(Change *c, ForeignKeyCacheInfo *fk, KeyMap *map)
+{
+	TrackedTable *parent = registry_lookup(fk->confrelid);
+	Datum		key[INDEX_MAX_KEYS];
+	int			i,
+				k;
+
+	if (parent == NULL || !parent->tracked || parent->broken || parent->nkeys != fk->nkeys)
+		return NULL;
+	for (k = 0; k < parent->nkeys; k++)
+	{
+		for (i = 0; i < fk->nkeys && fk->confkey[i] != parent->keys[k]; i++)
+			 /* find the column that refers to it */ ;
+		if (i == fk->nkeys || !bms_is_member(fk->conkey[i], c->typed.columns) ||
+			c->typed.nulls[fk->conkey[i] - 1] ||
+			tracked_column(c->table->t, fk->conkey[i])->type !=
+			tracked_column(parent, parent->keys[k])->type)
+			return NULL;
+		key[k] = c->typed.values[fk->conkey[i] - 1];
+	}
+	return keymap_get(map, psprintf("%u %s", parent->relid, wire_key_text(parent, key)));
+}
+
+static int
+find_group(int *group, int i)
+{
+	while (group[i] != i)
+		i = group[i];
+	return i;
+}
+
+/* sets of changes that foreign keys tie together: a list of lists */
+static List *
+tied_together(List *changes)
+{
+	int			n = list_length(changes);
+	int		   *group = palloc(sizeof(int) * n);
+	List	  **members = palloc0(sizeof(List *) * n);
+	KeyMap	   *map = keymap_new(CurrentMemoryContext, n * 2);
+	List	   *result = NIL;
+	ListCell   *lc;
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		Change	   *c = list_nth(changes, i);
+
+		group[i] = i;
+		c->place = i;
+		keymap_put(map, row_name(c), c);
+	}
+	for (i = 0; i < n; i++)
+	{
+		Change	   *c = list_nth(changes, i);
+		Relation	rel = table_open(c->table->t->relid, NoLock);
+		List	   *keys = copyObject(RelationGetFKeyList(rel));
+
+		table_close(rel, NoLock);
+		foreach(lc, keys)
+		{
+			Change	   *other = referred_change(c, lfirst(lc), map);
+
+			if (other)
+				group[find_group(group, i)] = find_group(group, other->place);
+		}
+	}
+	for (i = 0; i < n; i++)
+	{
+		int			g = find_group(group, i);
+
+		members[g] = lappend(members[g], list_nth(changes, i));
+	}
+	for (i = 0; i < n; i++)
+	{
+		if (list_length(members[i]) > 1)
+			result = lappend(result, members[i]);
+	}
+	return result;
+}
+
+static void
+apply_together(Push *push, void *arg)
+{
+	List	   *changes = arg;
+	ListCell   *lc;
+
+	forget_verdicts(changes);
+	foreach(lc, make_units(changes))
+		apply_unit(push, lfirst(lc));
+	deferred_check(push);
+}
+
+/* all of these sets at once; if that fails, in quarters down to each one */
+static void
+try_sets(Push *push, List *sets)
+{
+	List	   *changes = NIL;
+	Failure    *failures;
+	ListCell   *lc;
+	int			n = list_length(sets);
+	int			i = 0;
+
+	if (sets == NIL)
+		return;
+	foreach(lc, sets)
+		changes = list_concat(changes, lfirst(lc));
+	failures = palloc(sizeof(Failure) * list_length(changes));
+	foreach(lc, changes)
+		failures[i++] = ((Change *) lfirst(lc))->outcome.failure;
+	if (try_work(push, apply_together, changes, true) == NULL)
+		return;
+	i = 0;
+	foreach(lc, changes)
+	{
+		Change	   *c = lfirst(lc);
+
+		c->outcome = (Outcome)
+		{
+			VERDICT_FAILED
+		};
+		c->outcome.failure = failures[i++];
+	}
+	for (i = 0; n > 1 && i < 4; i++)
+		try_sets(push, list_copy_tail(list_truncate(list_copy(sets), n * (i + 1) / 4),
+									  n * i / 4));
+}
+
+/*
+ * Unit by unit, after all of them at once failed with this error (NULL: not
+ * tried); if there is but one, it is known to fail.  What failed is tried again
+ * after the rest, as long as that helps any: children that came before their
+ * parents, in whatever depth.  Rows whose deferred constraints hold only for all
+ * of them, since each refers to another, fail one by one: at last they are tried
+ * as sets.
+ */
+void
+work_in_units(Push *push, List *changes, ErrorData *error)
+{
+	List	   *units = make_units(changes);
+	List	   *failed;
+	ListCell   *lc;
+	int			before;
+
+	forget_verdicts(changes);
+	if (list_length(units) != 1 || (error && error->sqlerrcode == ERRCODE_TIDE_AGAIN))
+		error = NULL;
+	foreach(lc, units)
+		settle_unit(push, lfirst(lc), error);
+	failed = mendable(changes);
+	do
+	{
+		before = list_length(failed);
+		foreach(lc, make_units(failed))
+			settle_unit(push, lfirst(lc), NULL);
+		failed = mendable(failed);
+	} while (failed != NIL && list_length(failed) < before);
+	try_sets(push, tied_together(failed));
+}

@@ -1,0 +1,373 @@
+/*-------------------------------------------------------------------------
+ *
+ * access.c
+ *	  Which scopes a caller may sync.
+ *
+ * With claims (request.jwt.claims, as the gateway and PostgREST set it) they
+ * are the claims' "sub", or what the function named by pg_tide.scopes_function
+ * makes of the claims.  Without, only who may execute tide.unrestricted() syncs
+ * anything, and then everything: no claims never means all by accident.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "nodes/value.h"
+#include "parser/parse_func.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/varlena.h"
+
+#include "read/access.h"
+#include "util/compat.h"
+#include "util/errors.h"
+#include "util/settings.h"
+#include "wire/wire.h"
+
+/* the claims; NULL if there are none */
+static Jsonb *
+read_claims(void)
+{
+	const char *claims = GetConfigOption("request.jwt.claims", true, false);
+
+	if (claims == NULL || claims[0] == '\0')
+		return NULL;
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(claims)));
+}
+
+/* "sub" of the claims */
+static char *
+claims_subject(Jsonb *claims)
+{
+	JsonbValue	buffer;
+	JsonbValue *sub = JB_ROOT_IS_OBJECT(claims) ?
+	getKeyJsonValueFromContainer(&claims->root, "sub", 3, &buffer) : NULL;
+
+	/* a user's number, as many login servers send it */
+	if (sub && sub->type == jbvNumeric)
+		return DatumGetCString(DirectFunctionCall1(numeric_out,
+												   NumericGetDatum(sub->val.numeric)));
+	if (sub == NULL || sub->type != jbvString || sub->val.string.len == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_NO_CLAIMS),
+				 errmsg("request.jwt.claims has no \"sub\""),
+				 errhint("The claims of a request name its user in \"sub\".")));
+	return pnstrdup(sub->val.string.val, sub->val.string.len);
+}
+
+/*
+ * The function that the setting names.  With its schema: a caller's search_path
+ * must not choose who may sync what.
+ */
+static Oid
+scopes_function(void)
+{
+	Oid			types[1] = {JSONBOID};
+	Oid			function = InvalidOid;
+	List	   *name;
+
+	if (SplitIdentifierString(pstrdup(tide_scopes_function), '.', &name) &&
+		list_length(name) == 2)
+		function = LookupFuncName(list_make2(makeString(linitial(name)),
+											 makeString(lsecond(name))),
+								  1, types, true);
+	if (!OidIsValid(function) || get_func_rettype(function) != TEXTARRAYOID ||
+		get_func_retset(function) || get_func_prokind(function) != PROKIND_FUNCTION)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("pg_tide.scopes_function names no function \"%s\" that makes text[] of jsonb",
+						tide_scopes_function),
+				 errhint("Name it with its schema: CREATE FUNCTION my_schema.my_scopes(claims jsonb) RETURNS text[] ..., SET pg_tide.scopes_function = 'my_schema.my_scopes'.")));
+	if (!tide_may_execute(function))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, tide_scopes_function);
+	return function;
+}
+
+/*
+ * What the function makes of the claims, run with the caller's rights.  Its
+ * NULL is an empty list, as array_agg() of no rows is; a NULL in the list is no
+ * scope, since a row without one is nobody's.
+ */
+static void
+call_scopes_function(Jsonb *claims, ScopeSet *set)
+{
+	LOCAL_FCINFO(fcinfo, 1);
+	FmgrInfo	flinfo;
+	Datum		result;
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n,
+				i;
+
+	fmgr_info(scopes_function(), &flinfo);
+	InitFunctionCallInfoData(*fcinfo, &flinfo, 1, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = JsonbPGetDatum(claims);
+	fcinfo->args[0].isnull = false;
+	result = FunctionCallInvoke(fcinfo);
+	if (fcinfo->isnull)
+		return;
+	deconstruct_array(DatumGetArrayTypeP(result), TEXTOID, -1, false, TYPALIGN_INT,
+					  &elements, &nulls, &n);
+	set->scopes = palloc(sizeof(char *) * Max(n, 1));
+	for (i = 0; i < n; i++)
+		if (!nulls[i])
+			set->scopes[set->n++] = TextDatumGetCString(elements[i]);
+	scopes_normalise(set);
+}
+
+static bool
+is_unrestricted(void)
+{
+	Oid			function = LookupFuncName(list_make2(makeString(TIDE_SCHEMA),
+													 makeString("unrestricted")),
+										  0, NULL, true);
+
+	return OidIsValid(function) && tide_may_execute(function);
+}
+
+static void
+read_asked(ArrayType *asked, ScopeSet *set)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n,
+				i;
+
+	deconstruct_array(asked, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
+	set->scopes = palloc(sizeof(char *) * Max(n, 1));
+	for (i = 0; i < n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
+					 errmsg("a scope must not be null"),
+					 errhint("Leave scopes out to ask for all that you may see.")));
+		set->scopes[set->n++] = TextDatumGetCString(elements[i]);
+	}
+	scopes_normalise(set);
+}
+
+/* all that the caller may */
+static void
+resolve_allowed(Access *access)
+{
+	Jsonb	   *claims = read_claims();
+
+	if (claims == NULL)
+	{
+		if (!is_unrestricted())
+			ereport(ERROR,
+					(errcode(ERRCODE_TIDE_NO_CLAIMS),
+					 errmsg("no claims are set, so no scope is allowed"),
+					 errhint("Set request.jwt.claims in this transaction, or grant EXECUTE on tide.unrestricted() to a role that may sync everything.")));
+		access->allowed.all = true;
+		return;
+	}
+	access->subject = claims_subject(claims);
+	if (tide_scopes_function[0] != '\0')
+		call_scopes_function(claims, &access->allowed);
+	else
+	{
+		access->allowed.n = 1;
+		access->allowed.scopes = palloc(sizeof(char *));
+		access->allowed.scopes[0] = access->subject;
+	}
+}
+
+void
+access_resolve(ArrayType *asked, Access *access)
+{
+	int			i;
+
+	memset(access, 0, sizeof(*access));
+	resolve_allowed(access);
+	if (asked == NULL)
+	{
+		access->scopes = access->allowed;
+		return;
+	}
+	read_asked(asked, &access->scopes);
+	for (i = 0; i < access->scopes.n; i++)
+		if (!scopes_contain(&access->allowed, access->scopes.scopes[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_TIDE_SCOPE_NOT_ALLOWED),
+					 errmsg("a scope that was asked for is not allowed"),
+					 errhint("Ask only for scopes of this user, or leave them out.")));
+}
+
+/*
+ * Is this text a value of the type?  For the usual types a look is enough; any
+ * other is tried, in a subtransaction, because input functions raise errors.
+ */
+static bool
+try_input(TrackedColumn *c, char *text, Datum *value)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool good = false;
+
+	if (c->type == TEXTOID ||
+		(c->type == UUIDOID && strlen(text) == 36 &&
+		 strspn(text, "0123456789abcdefABCDEF-") == 36 &&
+		 text[8] == '-' && text[13] == '-' && text[18] == '-' && text[23] == '-' &&
+		 strcspn(text + 9, "-") == 4 && strcspn(text + 14, "-") == 4 &&
+		 strcspn(text + 19, "-") == 4 && strcspn(text, "-") == 8 &&
+		 strchr(text + 24, '-') == NULL) ||
+		(c->type == INT8OID && strlen(text) > 0 && strlen(text) < 18 &&
+		 strspn(text, "0123456789") == strlen(text)) ||
+		(c->type == INT4OID && strlen(text) > 0 && strlen(text) < 10 &&
+		 strspn(text, "0123456789") == strlen(text)))
+	{
+		*value = InputFunctionCall(&c->input, text, c->ioparam, c->typmod);
+		return true;
+	}
+	if (c->type == UUIDOID || c->type == INT8OID || c->type == INT4OID)
+		return false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		*value = InputFunctionCall(&c->input, text, c->ioparam, c->typmod);
+		ReleaseCurrentSubTransaction();
+		good = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(caller);
+		CurrentResourceOwner = owner;
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
+			ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+			ReThrowError(error);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+	return good;
+}
+
+void
+access_table_scopes(const Access *access, TrackedTable *t, TableScopes *result)
+{
+	TrackedColumn *c;
+	int			level = 0;
+	int			i;
+
+	memset(result, 0, sizeof(*result));
+	if (t->shared || access->scopes.all)
+	{
+		result->any = true;
+		return;
+	}
+	c = tracked_column(t, t->scope);
+	result->values = palloc(sizeof(Datum) * Max(access->scopes.n, 1));
+	result->texts = palloc(sizeof(char *) * Max(access->scopes.n, 1));
+	if (!t->plain_key)
+		level = wire_begin();
+	for (i = 0; i < access->scopes.n; i++)
+	{
+		Datum		value;
+
+		if (!try_input(c, access->scopes.scopes[i], &value))
+			continue;
+		result->values[result->n] = value;
+		result->texts[result->n] = wire_scope_text(t, value);
+		result->n++;
+	}
+	if (!t->plain_key)
+		wire_end(level);
+}
+
+Oid
+access_scope_array_type(TrackedTable *t)
+{
+	return get_array_type(tracked_column(t, t->scope)->base_type);
+}
+
+Datum
+access_scope_array(TrackedTable *t, const TableScopes *scopes)
+{
+	Oid			type = tracked_column(t, t->scope)->base_type;
+	int16		length;
+	bool		byval;
+	char		align;
+
+	get_typlenbyvalalign(type, &length, &byval, &align);
+	return PointerGetDatum(construct_array(scopes->values, scopes->n, type,
+										   length, byval, align));
+}
+
+bool
+access_has_text(const TableScopes *scopes, const char *text)
+{
+	int			i;
+
+	if (scopes->any)
+		return true;
+	for (i = 0; text && i < scopes->n; i++)
+		if (strcmp(scopes->texts[i], text) == 0)
+			return true;
+	return false;
+}
+
+bool
+access_may_select(Oid relid)
+{
+	return pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
+		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
+}
+
+bool
+access_may_read(TrackedTable *t)
+{
+	int			i;
+
+	if (pg_class_aclcheck(t->relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+		return true;
+	for (i = 0; i < t->ncolumns; i++)
+		if (column_is_synced(&t->columns[i]) &&
+			pg_attribute_aclcheck(t->relid, t->columns[i].attnum, GetUserId(),
+								  ACL_SELECT) != ACLCHECK_OK)
+			return false;
+	return true;
+}
+
+void
+access_check_columns(TrackedTable *t)
+{
+	int			i;
+
+	if (pg_class_aclcheck(t->relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+		return;
+	if (!access_may_select(t->relid))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(t->relid));
+	for (i = 0; i < t->ncolumns; i++)
+	{
+		TrackedColumn *c = &t->columns[i];
+
+		if (column_is_synced(c) &&
+			pg_attribute_aclcheck(t->relid, c->attnum, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied for column \"%s\" of table %s",
+							c->name, t->sql_name),
+					 errdetail("Clients get every column that is synced."),
+					 errhint("GRANT SELECT (%s) ON %s, or leave it out with exclude of tide.track.",
+							 quote_identifier(c->name), t->sql_name)));
+	}
+}

@@ -1,0 +1,28 @@
+/*-------------------------------------------------------------------------
+ *
+ * registry.h
+ *	  What pg_tide knows of each tracked table.
+ *
+ * The configuration of a tracked table is the argument list of its stamp
+ * trigger: it is dumped with the table (also by --schema-only), vanishes with
+ * it, and costs nothing per row because the relation cache holds it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TIDE_REGISTRY_H
+#define TIDE_REGISTRY_H
+
+#include "nodes/pg_list.h"
+#include "utils/relcache.h"
+#include "table/tracked.h"
+
+extern void registry_init(void);
+extern TrackedTable *registry_lookup(Oid relid);
+extern TrackedTable *registry_require(Oid relid);
+extern TrackedTable *registry_lock(Oid relid, int lockmode);
+extern TrackedTable *registry_lookup_rows(Oid relid, TrackedTable **layout);
+extern TrackedTable *registry_partition(Relation rel, TrackedTable *root);
+extern TrackedTable *registry_find(const char *entity_type, bool missing_ok);
+extern List *registry_all(void);
+
+#endif							/* TIDE_REGISTRY_H */

@@ -1,0 +1,140 @@
+/*-------------------------------------------------------------------------
+ *
+ * tracked.h
+ *	  A tracked table as the rest of pg_tide knows it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TIDE_TRACKED_H
+#define TIDE_TRACKED_H
+
+#include "access/attnum.h"
+#include "access/transam.h"
+#include "access/tupdesc.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "nodes/bitmapset.h"
+#include "utils/relcache.h"
+
+#include "table/policy.h"
+
+/*
+ * The stamps of columns, under merge.  The column's name is fixed, for it has to
+ * be known without any setting.
+ */
+#define CLOCKS_COLUMN "tide_clocks"
+
+/* how a column's value is written as JSON, see wire.c */
+typedef enum WireKind
+{
+	WIRE_TEXT,					/* output function, quoted and escaped */
+	WIRE_NUMBER,				/* output function, bare unless NaN or
+								 * infinite */
+	WIRE_BOOL,
+	WIRE_TIMESTAMPTZ,			/* ISO 8601 with Z, or milliseconds */
+	WIRE_TIMESTAMP,				/* likewise where it holds UTC, else without Z */
+	WIRE_DATE,
+	WIRE_JSON,					/* json and jsonb: as they are */
+	WIRE_OTHER					/* arrays, composites, ...: to_json() */
+} WireKind;
+
+typedef struct TrackedColumn
+{
+	AttrNumber	attnum;
+	bool		dropped;		/* nothing below is set if so */
+	char	   *name;			/* in SQL */
+	char	   *wire;			/* on the wire */
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+	bool		key;			/* part of the primary key */
+	bool		excluded;		/* neither sent nor written by sync */
+	bool		generated;		/* stored generated: sent, never written */
+	bool		identity;
+	bool		always_identity;	/* written by inserts only */
+	bool		not_null;
+	bool		has_default;
+	WireKind	kind;
+	Oid			base_type;		/* domains looked through */
+	FmgrInfo	output;
+	FmgrInfo	input;
+	Oid			ioparam;
+} TrackedColumn;
+
+typedef struct TrackedTable
+{
+	Oid			relid;			/* hash key */
+	bool		valid;			/* set last; cleared by invalidation */
+	bool		tracked;		/* false: a known non-tracked table */
+	bool		broken;			/* names a column that is not there any more */
+	char	   *broken_why;		/* and which, for the error */
+	int32		reg;			/* registration: untracked and tracked again
+								 * is another one */
+	TransactionId trigger_xmin; /* who wrote the stamp trigger */
+	Oid			root;			/* of a partition: the tracked table whose
+								 * rows it holds.  Such an entry is not
+								 * tracked; it says what is where in its rows. */
+	bool		partitioned;
+	bool		replicated;		/* changes by logical replication count, too */
+	char	   *entity_type;
+	char	   *sql_name;		/* qualified and quoted */
+	bool		shared;
+	bool		camel;
+	bool		utc;
+	ConflictPolicy policy;
+	bool		mostly_new;		/* the last pushed rows were not there yet */
+	AttrNumber	scope;			/* invalid if shared */
+	char	   *scope_path;		/* the foreign keys that the scope is found
+								 * by, and that column is kept true to; NULL:
+								 * it is the user's */
+	bool		scope_added;	/* that column is not the user's */
+	struct ScopePath *path;		/* the same, made out; NULL: none, or broken */
+	AttrNumber	modified_at;
+	AttrNumber	client_id;
+	AttrNumber	version;		/* invalid if none */
+	AttrNumber	deleted_at;		/* invalid if none */
+	AttrNumber	clocks;			/* stamps of columns; invalid if none */
+	char	   *resolver;		/* qualified and quoted; NULL if none */
+	bool		has_synced_generated;
+	bool		has_side_effects;	/* a write may change rows that it does
+									 * not name: triggers, cascades, rules */
+	int			ncolumns;		/* == natts of the relation */
+	TrackedColumn *columns;		/* by attnum - 1 */
+	int			nkeys_tracked;	/* when it was tracked; for load_table */
+	int			nkeys;
+	AttrNumber *keys;			/* in index order */
+	char	  **key_equal;		/* "OPERATOR(schema.=)" of each key column */
+	char	  **key_less;		/* likewise, "<" */
+	char	  **key_greater;	/* likewise, ">" */
+	bool		deferrable_key; /* no INSERT ... ON CONFLICT goes by it */
+	bool		plain_key;		/* key and scope look the same under any
+								 * DateStyle, TimeZone, ... */
+	struct SavedPlan *plans;	/* list; freed with the entry */
+	int			nplans;
+	MemoryContext context;
+	TupleDesc	tupdesc;		/* copy */
+} TrackedTable;
+
+/* changes come from row triggers, not from those of statements */
+#define table_is_by_row(t) ((t)->partitioned || (t)->replicated)
+
+/* whose rows are in this table: its own, or those of the tracked one above */
+#define table_of_rows(t) (OidIsValid((t)->root) ? (t)->root : (t)->relid)
+
+#define tracked_column(t, attnum) (&(t)->columns[(attnum) - 1])
+
+/* every synced column: sent to clients */
+#define column_is_synced(c) (!(c)->dropped && !(c)->excluded)
+
+/* the scope column of a table whose scope follows foreign keys: ours to write */
+#define column_is_maintained(t, c) \
+	((t)->scope_path != NULL && (c)->attnum == (t)->scope)
+
+/* NULL if there is none; by wire: of the synced ones */
+extern TrackedColumn *tracked_column_by_name(TrackedTable *t, const char *name);
+extern TrackedColumn *tracked_column_by_wire(TrackedTable *t, const char *name);
+
+/* "athlete_id" is "athleteId"; leading and doubled underscores stay */
+extern char *camel_case(const char *name);
+
+#endif							/* TIDE_TRACKED_H */

@@ -1,0 +1,371 @@
+/*-------------------------------------------------------------------------
+ *
+ * check.c
+ *	  tide.check: what keeps sync from being right or fast here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_event_trigger.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_subscription_rel.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/tuplestore.h"
+
+#include "log/changelog.h"
+#include "log/records.h"
+#include "table/catalog.h"
+#include "table/registry.h"
+#include "table/scope_path.h"
+#include "track/trackable.h"
+#include "util/compat.h"
+#include "util/settings.h"
+
+PG_FUNCTION_INFO_V1(tide_check);
+
+/* a log above this wants pruning, or a shorter retention */
+#define LARGE_LOG (INT64CONST(1024) * 1024 * 1024)
+
+static void
+report(ReturnSetInfo *rsinfo, const char *severity, const char *object,
+	   const char *problem, const char *hint)
+{
+	Datum		values[4];
+	bool		nulls[4] = {false};
+
+	values[0] = CStringGetTextDatum(severity);
+	values[1] = CStringGetTextDatum(object);
+	values[2] = CStringGetTextDatum(problem);
+	nulls[3] = (hint == NULL);
+	values[3] = hint ? CStringGetTextDatum(hint) : (Datum) 0;
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+static Trigger *
+find_trigger(Relation rel, const char *name)
+{
+	int			i;
+
+	for (i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+	{
+		if (strcmp(rel->trigdesc->triggers[i].tgname, name) == 0)
+			return &rel->trigdesc->triggers[i];
+	}
+	return NULL;
+}
+
+static bool
+is_off(Trigger *trigger)
+{
+	return trigger->tgenabled == TRIGGER_DISABLED ||
+		trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA;
+}
+
+/* does it fire for what is to be captured? */
+static void
+check_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel, const char *name)
+{
+	Trigger    *trigger = find_trigger(rel, name);
+
+	if (trigger == NULL)
+		report(rsinfo, "error", t->sql_name,
+			   psprintf("trigger %s is missing: changes are lost", name),
+			   OidIsValid(t->root) ? "Call tide.track for the partitioned table again." :
+			   "Call tide.track for the table again.");
+	else if (trigger->tgenabled == TRIGGER_DISABLED ||
+			 trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA)
+		report(rsinfo, "error", t->sql_name,
+			   psprintf("trigger %s is disabled: changes are lost", name),
+			   psprintf("ALTER TABLE %s ENABLE TRIGGER %s; and send the rows that changed meanwhile with tide.touch.",
+						t->sql_name, name));
+	else if (t->replicated && trigger->tgenabled != TRIGGER_FIRES_ALWAYS &&
+			 strcmp(name, FLUSH_TRIGGER) != 0)
+		report(rsinfo, "error", t->sql_name,
+			   psprintf("trigger %s does not fire for logical replication: changes are lost", name),
+			   psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s; and send the rows that changed meanwhile with tide.touch.",
+						t->sql_name, name));
+}
+
+/* is it fed by a subscription, without our having been told? */
+static void
+check_subscription(ReturnSetInfo *rsinfo, TrackedTable *root, Relation rel)
+{
+	Relation	subscribed;
+	ScanKeyData key;
+	SysScanDesc scan;
+
+	if (root->replicated)
+		return;
+	subscribed = table_open(SubscriptionRelRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_subscription_rel_srrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(RelationGetRelid(rel)));
+	scan = systable_beginscan(subscribed, InvalidOid, false, NULL, 1, &key);
+	if (HeapTupleIsValid(systable_getnext(scan)))
+		report(rsinfo, "error", root->sql_name,
+			   psprintf("logical replication writes to \"%s\": such changes are lost",
+						RelationGetRelationName(rel)),
+			   "Call tide.track for it again, with replicated => true.");
+	systable_endscan(scan);
+	table_close(subscribed, AccessShareLock);
+}
+
+/* by name: one that sorts after ours changes the row we have judged */
+static void
+check_trigger_order(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
+{
+	int			i;
+
+	for (i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+	{
+		Trigger    *trigger = &rel->trigdesc->triggers[i];
+
+		if (TRIGGER_FOR_BEFORE(trigger->tgtype) && TRIGGER_FOR_ROW(trigger->tgtype) &&
+			(TRIGGER_FOR_INSERT(trigger->tgtype) || TRIGGER_FOR_UPDATE(trigger->tgtype)) &&
+			strcmp(trigger->tgname, STAMP_TRIGGER) > 0)
+			report(rsinfo, "warning", t->sql_name,
+				   psprintf("trigger \"%s\" runs after %s: what it changes is not stamped",
+							trigger->tgname, STAMP_TRIGGER),
+				   "Give it a name that sorts before.");
+	}
+}
+
+/* a trigger without which rows of t are in another scope than they should be */
+static void
+check_scope_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel, const char *name)
+{
+	Trigger    *trigger = find_trigger(rel, name);
+
+	if (trigger == NULL || is_off(trigger))
+		report(rsinfo, "error", t->sql_name,
+			   psprintf("trigger %s of table \"%s\" is %s: rows stay in scopes that they have left",
+						name, RelationGetRelationName(rel), trigger ? "disabled" : "missing"),
+			   trigger ? psprintf("Enable it, and call tide.track for %s again.", t->sql_name) :
+			   "Call tide.track for the table again.");
+}
+
+/* one table that the scope is found through, and the one before it */
+static void
+check_step(ReturnSetInfo *rsinfo, TrackedTable *t, Relation before, PathStep *step)
+{
+	Relation	rel = try_relation_open(step->relid, AccessShareLock);
+	bool		indexed = false;
+	int			i;
+
+	if (rel == NULL)
+		return;
+	check_scope_trigger(rsinfo, t, rel, PATH_UPDATE_TRIGGER);
+	check_scope_trigger(rsinfo, t, rel, PATH_DELETE_TRIGGER);
+	for (i = 0; i < step->nreads; i++)
+		if (!scope_path_is_guarded(rel, step->reads[i]))
+			report(rsinfo, "error", t->sql_name,
+				   psprintf("column %s of %s is in no unique index: a row that is written while it changes can stay in the old scope",
+							step->read_names[i], step->sql_name),
+				   "Call tide.track for the table again, which makes one.");
+	for (i = 0; i < step->ncolumns; i++)
+		indexed |= relation_has_index_on(before, step->from[i]);
+	if (!indexed)
+		report(rsinfo, "warning", t->sql_name,
+			   psprintf("no index serves column %s of \"%s\", by which its scope is found: when a row of %s moves, the whole table is read",
+						step->from_names[0], RelationGetRelationName(before), step->sql_name),
+			   psprintf("CREATE INDEX CONCURRENTLY ON %s (%s);", relation_sql(before), step->from_names[0]));
+	relation_close(rel, AccessShareLock);
+}
+
+/* a scope that follows foreign keys */
+static void
+check_path(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
+{
+	Oid			before = t->relid;
+	int			i;
+
+	if (t->path == NULL)
+		return;
+	check_scope_trigger(rsinfo, t, rel, SCOPE_TRIGGER);
+	check_scope_trigger(rsinfo, t, rel, SCOPE_LATE_TRIGGER);
+	for (i = 0; i < t->path->nsteps; i++)
+	{
+		Relation	table = try_relation_open(before, AccessShareLock);
+
+		if (table == NULL)
+			return;
+		check_step(rsinfo, t, table, &t->path->steps[i]);
+		relation_close(table, AccessShareLock);
+		before = t->path->steps[i].relid;
+	}
+}
+
+static void
+check_partition(ReturnSetInfo *rsinfo, TrackedTable *root, Oid relid)
+{
+	Relation	rel = try_relation_open(relid, AccessShareLock);
+	TrackedTable *t;
+
+	if (rel == NULL)
+		return;
+	t = registry_lookup(relid);
+	if (rel->rd_rel->relkind == RELKIND_RELATION && t->root == root->relid)
+	{
+		check_trigger(rsinfo, t, rel, STAMP_TRIGGER);
+		check_trigger(rsinfo, t, rel, ROW_TRIGGER);
+		check_trigger(rsinfo, t, rel, TRUNCATE_TRIGGER);
+		check_trigger_order(rsinfo, t, rel);
+		if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+			report(rsinfo, "error", t->sql_name,
+				   "the partition is unlogged: after a crash clients keep rows that it lost",
+				   psprintf("ALTER TABLE %s SET LOGGED;", t->sql_name));
+	}
+	else if (rel->rd_rel->relkind == RELKIND_RELATION)
+		report(rsinfo, "error", root->sql_name,
+			   psprintf("partition \"%s\" has no triggers: changes are lost",
+						RelationGetRelationName(rel)),
+			   "Call tide.track for the table again.");
+	check_subscription(rsinfo, root, rel);
+	relation_close(rel, AccessShareLock);
+}
+
+/* the event triggers see partitions come and go */
+static void
+check_event_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, const char *name)
+{
+	HeapTuple	tuple = SearchSysCache1(EVENTTRIGGERNAME, CStringGetDatum(name));
+	char		enabled = TRIGGER_DISABLED;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		enabled = ((Form_pg_event_trigger) GETSTRUCT(tuple))->evtenabled;
+		ReleaseSysCache(tuple);
+	}
+	if (enabled == TRIGGER_DISABLED || enabled == TRIGGER_FIRES_ON_REPLICA)
+		report(rsinfo, "error", t->sql_name,
+			   psprintf("event trigger %s is disabled: partitions come and go unseen", name),
+			   psprintf("ALTER EVENT TRIGGER %s ENABLE; and track the table again.", name));
+}
+
+/* DETACH ... CONCURRENTLY that was interrupted: the table no longer shows the rows */
+static void
+check_detaching(ReturnSetInfo *rsinfo, TrackedTable *t, Oid parent)
+{
+	bool		pending = false;
+
+	(void) find_inheritance_children_extended(parent, true, NoLock, &pending, NULL);
+	if (pending)
+		report(rsinfo, "warning", t->sql_name,
+			   psprintf("a partition of \"%s\" is being detached, or that was interrupted: clients keep its rows until it is done",
+						get_rel_name(parent)),
+			   psprintf("ALTER TABLE %s DETACH PARTITION ... FINALIZE;",
+						quote_qualified_identifier(get_namespace_name(get_rel_namespace(parent)),
+												   get_rel_name(parent))));
+}
+
+static void
+check_partitions(ReturnSetInfo *rsinfo, TrackedTable *t)
+{
+	ListCell   *lc;
+
+	check_event_trigger(rsinfo, t, "tide_before_partition_change");
+	check_event_trigger(rsinfo, t, "tide_after_partition_change");
+	foreach(lc, find_all_inheritors(t->relid, NoLock, NULL))
+	{
+		if (lfirst_oid(lc) != t->relid)
+			check_partition(rsinfo, t, lfirst_oid(lc));
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_PARTITIONED_TABLE)
+			check_detaching(rsinfo, t, lfirst_oid(lc));
+	}
+}
+
+static void
+check_triggers(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
+{
+	static const char *const by_statement[] = {STAMP_TRIGGER, INSERT_TRIGGER,
+	UPDATE_TRIGGER, DELETE_TRIGGER, TRUNCATE_TRIGGER};
+	static const char *const by_row[] = {STAMP_TRIGGER, ROW_TRIGGER, FLUSH_TRIGGER,
+	TRUNCATE_TRIGGER};
+	int			n = !table_is_by_row(t) ? lengthof(by_statement) :
+	t->partitioned ? lengthof(by_row) - 1 : lengthof(by_row);
+	int			i;
+
+	for (i = 0; i < n; i++)
+		check_trigger(rsinfo, t, rel,
+					  table_is_by_row(t) ? by_row[i] : by_statement[i]);
+	check_trigger_order(rsinfo, t, rel);
+	check_subscription(rsinfo, t, rel);
+	if (t->partitioned)
+		check_partitions(rsinfo, t);
+}
+
+static void
+check_scope_index(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
+{
+	if (!t->shared && !relation_has_index_on(rel, t->scope))
+		report(rsinfo, "warning", t->sql_name,
+			   "no index serves its scope: a first pull reads the whole table",
+			   psprintf("CREATE INDEX%s ON %s (%s, ...key...);",
+						t->partitioned ? "" : " CONCURRENTLY", t->sql_name,
+						quote_identifier(tracked_column(t, t->scope)->name)));
+}
+
+static void
+check_log(ReturnSetInfo *rsinfo)
+{
+	Oid			log = get_relname_relid("log", get_namespace_oid(TIDE_SCHEMA, false));
+	int64		size = DatumGetInt64(DirectFunctionCall1(pg_total_relation_size,
+														 ObjectIdGetDatum(log)));
+	Horizon		horizon;
+
+	report(rsinfo, size > LARGE_LOG ? "warning" : "info", "tide.log",
+		   psprintf("the change log takes " INT64_FORMAT " kB", size / 1024),
+		   size > LARGE_LOG ? "Prune more often, or keep less: pg_tide.retention." : NULL);
+	if (horizon_read(InvalidSnapshot, &horizon))
+		report(rsinfo, "info", "tide.log",
+			   psprintf("pruned at %s; what is from before %s is forgotten",
+						pstrdup(timestamptz_to_str(horizon.pruned_at)),
+						pstrdup(timestamptz_to_str(horizon.at))), NULL);
+	else
+		report(rsinfo, "info", "tide.log", "never pruned",
+			   "Have tide.maintain() called now and then: by the gateway, or by cron.");
+}
+
+Datum
+tide_check(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ListCell   *lc;
+
+	tide_init_materialized_srf(fcinfo);
+	foreach(lc, registry_all())
+	{
+		TrackedTable *t = lfirst(lc);
+		Relation	rel = try_relation_open(t->relid, AccessShareLock);
+
+		if (rel == NULL)
+			continue;
+		if (t->broken)
+			report(rsinfo, "error", t->sql_name,
+				   psprintf("the settings do not fit the table: %s", t->broken_why),
+				   "Call tide.track for it again.");
+		check_triggers(rsinfo, t, rel);
+		if (!t->broken)
+		{
+			check_scope_index(rsinfo, t, rel);
+			check_path(rsinfo, t, rel);
+		}
+		relation_close(rel, AccessShareLock);
+	}
+	check_log(rsinfo);
+	return (Datum) 0;
+}

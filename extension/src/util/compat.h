@@ -1,0 +1,113 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  What differs between PostgreSQL 14 and 18.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TIDE_COMPAT_H
+#define TIDE_COMPAT_H
+
+#include "postgres.h"
+
+#include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/datetime.h"
+#include "utils/datum.h"
+#include "utils/timestamp.h"
+
+#if PG_VERSION_NUM < 140000
+#error "pg_tide needs PostgreSQL 14 or later"
+#endif
+
+/* the timeline that WAL is written to; not during recovery */
+#if PG_VERSION_NUM >= 150000
+#define TideCurrentTimeLine() GetWALInsertionTimeLine()
+#else
+#define TideCurrentTimeLine() ThisTimeLineID
+#endif
+
+/* raises an error for a precision it does not know */
+#if PG_VERSION_NUM >= 160000
+#define TideAdjustTimestamp(time, typmod) \
+	((void) AdjustTimestampForTypmod(time, typmod, NULL))
+#else
+#define TideAdjustTimestamp(time, typmod) \
+	AdjustTimestampForTypmod(time, typmod)
+#endif
+
+/* one function for all kinds of objects */
+#if PG_VERSION_NUM >= 160000
+#define tide_owns_table(relid) \
+	object_ownercheck(RelationRelationId, relid, GetUserId())
+#define tide_owns_schema(nspid) \
+	object_ownercheck(NamespaceRelationId, nspid, GetUserId())
+#define tide_may_execute(funcid) \
+	(object_aclcheck(ProcedureRelationId, funcid, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
+#else
+#define tide_owns_table(relid) \
+	pg_class_ownercheck(relid, GetUserId())
+#define tide_owns_schema(nspid) \
+	pg_namespace_ownercheck(nspid, GetUserId())
+#define tide_may_execute(funcid) \
+	(pg_proc_aclcheck(funcid, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
+#endif
+
+/* the columns of a foreign key, and how they are compared */
+#if PG_VERSION_NUM >= 150000
+#define TideDeconstructForeignKey(tuple, n, from, to, pf, pp, ff) \
+	DeconstructFkConstraintRow(tuple, n, from, to, pf, pp, ff, NULL, NULL)
+#else
+#define TideDeconstructForeignKey(tuple, n, from, to, pf, pp, ff) \
+	DeconstructFkConstraintRow(tuple, n, from, to, pf, pp, ff)
+#endif
+
+/* one that is enforced, by equality of all its columns */
+#if PG_VERSION_NUM >= 180000
+#define TideForeignKeyIsPlain(con) ((con)->conenforced && !(con)->conperiod)
+#else
+#define TideForeignKeyIsPlain(con) true
+#endif
+
+/* a set-returning function that fills a tuplestore */
+#if PG_VERSION_NUM >= 150000
+#define tide_init_materialized_srf(fcinfo) InitMaterializedSRF(fcinfo, 0)
+#else
+#define tide_init_materialized_srf(fcinfo) \
+	do { \
+		ReturnSetInfo *tide_rsi = (ReturnSetInfo *) (fcinfo)->resultinfo; \
+		MemoryContext tide_old; \
+		TupleDesc	tide_desc; \
+		if (tide_rsi == NULL || !IsA(tide_rsi, ReturnSetInfo) || \
+			!(tide_rsi->allowedModes & SFRM_Materialize)) \
+			ereport(ERROR, \
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), \
+					 errmsg("set-valued function called in context that cannot accept a set"))); \
+		tide_old = MemoryContextSwitchTo(tide_rsi->econtext->ecxt_per_query_memory); \
+		if (get_call_result_type(fcinfo, NULL, &tide_desc) != TYPEFUNC_COMPOSITE) \
+			elog(ERROR, "return type must be a row type"); \
+		tide_rsi->returnMode = SFRM_Materialize; \
+		tide_rsi->setResult = tuplestore_begin_heap(true, false, work_mem); \
+		tide_rsi->setDesc = tide_desc; \
+		MemoryContextSwitchTo(tide_old); \
+	} while (0)
+#endif
+
+/*
+ * Minor releases before the middle of 2026 compare all of a Datum, also the
+ * half that a value of four bytes does not use, and there an oid above 2^31
+ * of a row's differs from the same oid that a function returned.
+ */
+static inline bool
+tide_image_eq(Datum a, Datum b, bool by_value, int length)
+{
+	if (by_value && length == sizeof(int32))
+		return DatumGetInt32(a) == DatumGetInt32(b);
+	return datum_image_eq(a, b, by_value, length);
+}
+
+#endif							/* TIDE_COMPAT_H */

@@ -1,0 +1,31 @@
+/*-------------------------------------------------------------------------
+ *
+ * json.h
+ *	  Looking at values of type jsonb.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TIDE_JSON_H
+#define TIDE_JSON_H
+
+#include "utils/jsonb.h"
+
+/* NULL if there is none, or null */
+extern JsonbValue *json_member(JsonbContainer *object, const char *name);
+
+/* NULL if there is none */
+extern JsonbValue *json_member_or_null(JsonbContainer *object, const char *name);
+
+/* v may be NULL */
+extern bool json_is_object(JsonbValue *v);
+extern bool json_is_array(JsonbValue *v);
+
+/* of a string; of any value as JSON; of an id, whose number becomes a string */
+extern char *json_string(JsonbValue *v);
+extern char *json_text(JsonbValue *v);
+extern char *json_id(JsonbValue *v);
+
+/* text that is JSON for sure */
+extern Jsonb *json_parse(const char *text);
+
+#endif							/* TIDE_JSON_H */

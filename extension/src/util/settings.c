@@ -1,0 +1,98 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.c
+ *	  The settings that an administrator or a session can change.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "utils/builtins.h"
+#include "utils/guc.h"
+
+#include "util/settings.h"
+
+char	   *tide_client_id = NULL;
+char	   *tide_ignored_fields = NULL;
+char	   *tide_scopes_function = NULL;
+int			tide_max_clock_skew = 60 * 1000;
+int			tide_max_time_rows = 50000;
+int			tide_max_push_changes = 5000;
+int			tide_retention = 30 * 24 * 60;
+
+enum
+{
+	TIMES_ISO, TIMES_MS
+};
+static int	times = TIMES_ISO;
+bool		tide_times_in_ms = false;
+
+static const struct config_enum_entry times_options[] = {
+	{"iso", TIMES_ISO, false},
+	{"ms", TIMES_MS, false},
+	{NULL, 0, false}
+};
+
+static void
+assign_times(int newval, void *extra)
+{
+	tide_times_in_ms = (newval == TIMES_MS);
+}
+
+void
+settings_define(void)
+{
+	DefineCustomStringVariable("pg_tide.client_id",
+							   "The client that plain SQL in this transaction is written for.",
+							   "Stored beside the time of each change; empty is the server.",
+							   &tide_client_id, "", PGC_USERSET, 0,
+							   NULL, NULL, NULL);
+	DefineCustomStringVariable("pg_tide.ignored_fields",
+							   "Names that pushed rows may carry and that are not columns.",
+							   "A comma-separated list. Names that begin with an underscore are always ignored.",
+							   &tide_ignored_fields, "isDirty,lastSyncedAt",
+							   PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_tide.max_clock_skew",
+							"How far a client's clock may be ahead.",
+							"A later stamp is brought back to the server's time.",
+							&tide_max_clock_skew, 60 * 1000, 0, INT_MAX,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomStringVariable("pg_tide.scopes_function",
+							   "The function, with its schema, that says which scopes a caller may sync.",
+							   "It takes the claims as jsonb and returns text[]; empty: the scope is the claims' \"sub\".",
+							   &tide_scopes_function, "", PGC_SUSET, 0,
+							   NULL, NULL, NULL);
+	DefineCustomEnumVariable("pg_tide.times",
+							 "How times are written in replies: ISO 8601 or Unix milliseconds.",
+							 NULL, &times, TIMES_ISO, times_options,
+							 PGC_USERSET, 0, NULL, assign_times, NULL);
+	DefineCustomIntVariable("pg_tide.max_time_rows",
+							"The most rows that a pull since a time may return.",
+							"Such a reply is not paged; beyond this the client has to use a cursor.",
+							&tide_max_time_rows, 50000, 1, INT_MAX,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pg_tide.max_push_changes",
+							"The most changes in one push.",
+							NULL, &tide_max_push_changes, 5000, 1, 100000,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("pg_tide.retention",
+							"How long tide.maintain() keeps changes and tombstones.",
+							"A client that was away longer starts over.",
+							&tide_retention, 30 * 24 * 60, 1, INT_MAX / 60,
+							PGC_SUSET, GUC_UNIT_MIN, NULL, NULL, NULL);
+
+#if PG_VERSION_NUM >= 150000
+	MarkGUCPrefixReserved("pg_tide");
+#else
+	EmitWarningsOnPlaceholders("pg_tide");
+#endif
+}
+
+char *
+tide_text_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}

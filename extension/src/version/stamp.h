@@ -1,0 +1,35 @@
+/*-------------------------------------------------------------------------
+ *
+ * stamp.h
+ *	  Stamps of a tracked table's rows: their precision, and the server's own.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TIDE_STAMP_H
+#define TIDE_STAMP_H
+
+#include "table/registry.h"
+#include "version/order.h"
+
+/* what the table's column makes of a time: its precision */
+extern TimestampTz stamp_round(TrackedTable *t, TimestampTz time);
+
+/* microseconds between two neighbouring values of the stamp column */
+extern int64 stamp_unit(TrackedTable *t);
+
+/*
+ * The server's time for a version that replaces one with this stamp (NULL:
+ * none): now, but always above it.  in_own: that version was written by this
+ * transaction, so nobody has seen it; else it lies in a later millisecond.
+ */
+extern TimestampTz stamp_server_time(TrackedTable *t, const Stamp *replaced, bool in_own);
+
+/* no time that pg_tide.max_clock_skew allows is beyond this one */
+extern TimestampTz stamp_limit(void);
+
+extern bool stamp_is_ahead(TimestampTz time);
+
+extern Stamp stamp_of_row(TrackedTable *t, Datum *values, bool *nulls);
+extern Datum stamp_client_datum(TrackedTable *t, const char *client_id);
+
+#endif							/* TIDE_STAMP_H */

@@ -1,0 +1,502 @@
+/*-------------------------------------------------------------------------
+ *
+ * read.c
+ *	  Values that come in: from JSON to a column's type.
+ *
+ * The usual way is the text of the JSON value and the type's own input
+ * function, so that a client may send whatever the type understands: int8 and
+ * numeric as strings, for one.  Times are read more strictly and more
+ * generously at once (see wire_time.c), JSON stays JSON, and arrays and
+ * composites are put into the text that their input functions take.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <ctype.h>
+
+#include "access/tupdesc.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/numeric.h"
+#include "utils/typcache.h"
+
+#include "util/compat.h"
+#include "util/json.h"
+#include "wire/time.h"
+#include "wire/wire.h"
+
+/* shorter ones can be dates: 20261121 */
+#define MIN_MS_DIGITS 9
+
+static char *value_text(JsonbValue *v, Oid type, bool utc);
+
+static char *
+number_text(JsonbValue *v)
+{
+	return DatumGetCString(DirectFunctionCall1(numeric_out,
+											   NumericGetDatum(v->val.numeric)));
+}
+
+/* 3.0 is an integer to clients that know only doubles */
+static void
+trim_zero_fraction(char *text)
+{
+	char	   *point = strchr(text, '.');
+
+	if (point != NULL && point[1 + strspn(point + 1, "0")] == '\0')
+		*point = '\0';
+}
+
+/*
+ * Times
+ */
+
+/* Is there a word in the text that means the server's clock? */
+static bool
+names_the_clock(const char *text)
+{
+	static const char *const words[] = {
+		"now", "today", "tomorrow", "yesterday", "epoch", "allballs"
+	};
+	const char *word = text;
+
+	while (*word != '\0')
+	{
+		size_t		len = 0;
+		int			i;
+
+		while (isalpha((unsigned char) word[len]))
+			len++;
+		for (i = 0; i < lengthof(words); i++)
+		{
+			if (strlen(words[i]) == len &&
+				pg_strncasecmp(word, words[i], len) == 0)
+				return true;
+		}
+		word += Max(len, 1);
+	}
+	return false;
+}
+
+static void
+refuse_clock(const char *text, Oid type)
+{
+	if (names_the_clock(text))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_DATETIME_FORMAT),
+				 errmsg("invalid input syntax for type %s: \"%s\"",
+						format_type_be(type), text),
+				 errdetail("Special date and time values are not accepted."),
+				 errhint("Send the time itself.")));
+}
+
+/* Would the type's input function take "now" for the server's time? */
+static bool
+type_knows_clock(Oid base)
+{
+	Oid			part;
+
+	switch (base)
+	{
+		case TIMESTAMPTZOID:
+		case TIMESTAMPOID:
+		case DATEOID:
+		case TIMEOID:
+		case TIMETZOID:
+			return true;
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case UUIDOID:
+		case BOOLOID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case NUMERICOID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+			return false;
+		default:
+			break;
+	}
+	part = get_element_type(base);
+	if (!OidIsValid(part))
+		part = get_multirange_range(base);
+	if (!OidIsValid(part))
+		part = get_range_subtype(base);
+	return OidIsValid(part) && type_knows_clock(getBaseType(part));
+}
+
+static void
+invalid_time(JsonbValue *v, Oid base)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_DATETIME_FORMAT),
+			 errmsg("invalid input syntax for type %s: %s",
+					format_type_be(base), json_text(v)),
+			 errhint("Send ISO 8601 or Unix milliseconds.")));
+}
+
+static Timestamp
+time_from_ms(const char *text, Oid base)
+{
+	Timestamp	result;
+
+	if (!time_is_number(text, strlen(text), 1) ||
+		!time_scan_ms(text, strlen(text), &result))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("%s out of range", format_type_be(base))));
+	return result;
+}
+
+/* is it a string of nothing but a number of Unix milliseconds? */
+static bool
+is_ms_string(JsonbValue *v)
+{
+	return time_is_number(v->val.string.val, v->val.string.len, MIN_MS_DIGITS);
+}
+
+/*
+ * "base" is timestamp with or without time zone.  The latter is UTC, and so a
+ * zone in the text must not be dropped, as PostgreSQL would do; unless utc is
+ * false: then the text's own clock is meant.
+ */
+static Timestamp
+read_timestamp(JsonbValue *v, Oid base, bool utc)
+{
+	bool		as_given = (base == TIMESTAMPOID && !utc);
+	Timestamp	result;
+	bool		has_zone;
+	int			zone;
+	char	   *text;
+
+	if (v->type == jbvNumeric)
+		return time_from_ms(number_text(v), base);
+	if (v->type != jbvString)
+		invalid_time(v, base);
+
+	if (time_scan(v->val.string.val, v->val.string.len,
+				  &result, &has_zone, &zone))
+		return as_given ? result + zone * USECS_PER_SEC : result;
+
+	text = pnstrdup(v->val.string.val, v->val.string.len);
+	if (is_ms_string(v))
+		return time_from_ms(text, base);
+	refuse_clock(text, base);
+	/* TimeZone is UTC here, so this also does for a UTC timestamp */
+	return DatumGetTimestamp(DirectFunctionCall3(as_given ? timestamp_in : timestamptz_in,
+												 CStringGetDatum(text),
+												 ObjectIdGetDatum(InvalidOid),
+												 Int32GetDatum(-1)));
+}
+
+static char *
+timestamp_text(Timestamp time, Oid base)
+{
+	char	   *text;
+
+	if (TIMESTAMP_IS_NOBEGIN(time))
+		return pstrdup("-infinity");
+	if (TIMESTAMP_IS_NOEND(time))
+		return pstrdup("infinity");
+	text = palloc(TIME_TEXT_MAX);
+	(void) time_format(text, time, base == TIMESTAMPTZOID);
+	return text;
+}
+
+/* A date's own input drops a time of day, so only milliseconds are special. */
+static char *
+date_text(JsonbValue *v)
+{
+	Timestamp	time;
+	int64		day;
+	char	   *text = NULL;
+
+	if (v->type == jbvString)
+	{
+		text = pnstrdup(v->val.string.val, v->val.string.len);
+		if (!is_ms_string(v))
+		{
+			refuse_clock(text, DATEOID);
+			return text;
+		}
+	}
+	else if (v->type == jbvNumeric)
+		text = number_text(v);
+	else
+		invalid_time(v, DATEOID);
+
+	time = time_from_ms(text, DATEOID);
+	day = time / USECS_PER_DAY;
+	if (time % USECS_PER_DAY < 0)
+		day--;
+	return DatumGetCString(DirectFunctionCall1(date_out,
+											   DateADTGetDatum((DateADT) day)));
+}
+
+/*
+ * Arrays and composites
+ */
+
+/* quoted always: that is right for both, and never wrong */
+static void
+append_quoted(StringInfo buf, const char *text)
+{
+	appendStringInfoChar(buf, '"');
+	for (; *text != '\0'; text++)
+	{
+		if (*text == '"' || *text == '\\')
+			appendStringInfoChar(buf, '\\');
+		appendStringInfoChar(buf, *text);
+	}
+	appendStringInfoChar(buf, '"');
+}
+
+static bool
+is_json_array(const JsonbValue *v)
+{
+	return v->type == jbvBinary && JsonContainerIsArray(v->val.binary.data) &&
+		!JsonContainerIsScalar(v->val.binary.data);
+}
+
+static void
+append_array(StringInfo buf, JsonbContainer *array, Oid element, bool nests,
+			 char delimiter, bool utc)
+{
+	JsonbIterator *it = JsonbIteratorInit(array);
+	JsonbIteratorToken token;
+	JsonbValue	v;
+	bool		first = true;
+
+	check_stack_depth();
+	appendStringInfoChar(buf, '{');
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		if (token != WJB_ELEM)
+			continue;
+		if (!first)
+			appendStringInfoChar(buf, delimiter);
+		first = false;
+		if (v.type == jbvNull)
+			appendStringInfoString(buf, "NULL");
+		else if (nests && is_json_array(&v))
+			append_array(buf, v.val.binary.data, element, nests, delimiter,
+						 utc);
+		else
+			append_quoted(buf, value_text(&v, element, utc));
+	}
+	appendStringInfoChar(buf, '}');
+}
+
+static char *
+array_text(JsonbContainer *array, Oid element, bool utc)
+{
+	Oid			base = getBaseType(element);
+	StringInfoData buf;
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+	char		delimiter;
+	Oid			ioparam;
+	Oid			function;
+
+	get_type_io_data(element, IOFunc_input, &typlen, &typbyval, &typalign,
+					 &delimiter, &ioparam, &function);
+	initStringInfo(&buf);
+	/* an array within one of json is a value, else it is a dimension */
+	append_array(&buf, array, element, base != JSONOID && base != JSONBOID,
+				 delimiter, utc);
+	return buf.data;
+}
+
+static char *
+composite_text(JsonbContainer *object, Oid type, bool utc)
+{
+	TupleDesc	desc = lookup_rowtype_tupdesc(type, -1);
+	StringInfoData buf;
+	bool		first = true;
+	int			i;
+
+	check_stack_depth();
+	initStringInfo(&buf);
+	appendStringInfoChar(&buf, '(');
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+		const char *name = NameStr(attribute->attname);
+		JsonbValue	v;
+
+		if (attribute->attisdropped)
+			continue;
+		if (!first)
+			appendStringInfoChar(&buf, ',');
+		first = false;
+		if (getKeyJsonValueFromContainer(object, name, strlen(name),
+										 &v) != NULL &&
+			v.type != jbvNull)
+			append_quoted(&buf, value_text(&v, attribute->atttypid, utc));
+	}
+	appendStringInfoChar(&buf, ')');
+	ReleaseTupleDesc(desc);
+	return buf.data;
+}
+
+/*
+ * Text that some input function would take, but for something else: {} for an
+ * empty array, any number for the bytes of its digits.
+ */
+static void
+refuse_value(JsonbValue *v, Oid type, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+			 errmsg("invalid value for type %s: %s", format_type_be(type),
+					json_text(v)),
+			 errhint("%s", hint)));
+}
+
+static char *
+container_text(JsonbValue *v, Oid base, bool utc)
+{
+	Oid			element = get_element_type(base);
+
+	if (OidIsValid(element) && is_json_array(v))
+		return array_text(v->val.binary.data, element, utc);
+	if (OidIsValid(element))
+		refuse_value(v, base, "Send a JSON array.");
+	if (type_is_rowtype(base) && JsonContainerIsObject(v->val.binary.data))
+		return composite_text(v->val.binary.data, base, utc);
+	/* right for text, and an error that shows the value for most others */
+	return json_text(v);
+}
+
+/* Any value but null, as text that the input function of the type takes. */
+static char *
+value_text(JsonbValue *v, Oid type, bool utc)
+{
+	Oid			base = getBaseType(type);
+	char	   *text;
+
+	switch (base)
+	{
+		case TIMESTAMPTZOID:
+		case TIMESTAMPOID:
+			return timestamp_text(read_timestamp(v, base, utc), base);
+		case DATEOID:
+			return date_text(v);
+		case JSONOID:
+		case JSONBOID:
+			return json_text(v);
+		case BYTEAOID:
+			if (v->type != jbvString)
+				refuse_value(v, base, "Send a string of \\x and hexadecimal digits.");
+			break;
+		default:
+			break;
+	}
+
+	switch (v->type)
+	{
+		case jbvString:
+			text = pnstrdup(v->val.string.val, v->val.string.len);
+			if (type_knows_clock(base))
+				refuse_clock(text, base);
+			return text;
+		case jbvNumeric:
+			text = number_text(v);
+			if (base == INT2OID || base == INT4OID || base == INT8OID)
+				trim_zero_fraction(text);
+			return text;
+		case jbvBool:
+			return pstrdup(v->val.boolean ? "true" : "false");
+		case jbvBinary:
+			return container_text(v, base, utc);
+		default:
+			elog(ERROR, "unexpected type of JSON value: %d", (int) v->type);
+	}
+	pg_unreachable();
+}
+
+/*
+ * Columns
+ */
+
+/* What can be had without text.  Domains go through their input function. */
+static bool
+read_directly(TrackedTable *t, TrackedColumn *c, JsonbValue *v, Datum *result)
+{
+	Timestamp	time;
+
+	if (c->type != c->base_type)
+		return false;
+
+	switch (c->base_type)
+	{
+		case TEXTOID:
+			if (v->type != jbvString)
+				return false;
+			*result = PointerGetDatum(cstring_to_text_with_len(v->val.string.val,
+															   v->val.string.len));
+			return true;
+		case BOOLOID:
+			if (v->type != jbvBool)
+				return false;
+			*result = BoolGetDatum(v->val.boolean);
+			return true;
+		case TIMESTAMPTZOID:
+		case TIMESTAMPOID:
+			time = read_timestamp(v, c->base_type, t->utc);
+			TideAdjustTimestamp(&time, c->typmod);
+			*result = TimestampGetDatum(time);
+			return true;
+		case JSONBOID:
+			*result = JsonbPGetDatum(JsonbValueToJsonb(v));
+			return true;
+		default:
+			return false;
+	}
+}
+
+/*
+ * Raises the errors of the type's input function.  To be called between
+ * wire_begin() and wire_end(): a text without a zone is UTC.
+ */
+Datum
+wire_read_value(TrackedTable *t, TrackedColumn *c, JsonbValue *v, bool *isnull)
+{
+	JsonbValue	container;
+	Datum		result;
+	char	   *text;
+
+	*isnull = (v->type == jbvNull);
+	if (*isnull)
+	{
+		/* a domain can be NOT NULL */
+		if (c->type != c->base_type)
+			(void) InputFunctionCall(&c->input, NULL, c->ioparam, c->typmod);
+		return (Datum) 0;
+	}
+
+	/* built in memory, not read from a jsonb */
+	if (v->type == jbvArray || v->type == jbvObject)
+	{
+		Jsonb	   *jsonb = JsonbValueToJsonb(v);
+
+		container.type = jbvBinary;
+		container.val.binary.data = &jsonb->root;
+		container.val.binary.len = VARSIZE(jsonb) - VARHDRSZ;
+		v = &container;
+	}
+
+	if (read_directly(t, c, v, &result))
+		return result;
+	text = value_text(v, c->type, t->utc);
+	return InputFunctionCall(&c->input, text, c->ioparam, c->typmod);
+}

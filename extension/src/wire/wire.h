@@ -1,0 +1,66 @@
+/*-------------------------------------------------------------------------
+ *
+ * wire.h
+ *	  Between values in PostgreSQL and values on the wire.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TIDE_WIRE_H
+#define TIDE_WIRE_H
+
+#include "lib/stringinfo.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+#include "table/registry.h"
+
+/*
+ * Text forms must not depend on DateStyle, TimeZone and the like.  Between
+ * these two calls they don't: the settings are those of this session again
+ * after wire_end(), or when the transaction or subtransaction aborts.  No user
+ * code but type input and output functions may run in between.
+ */
+extern int	wire_begin(void);
+
+/* likewise for JSON that is kept: times are ISO 8601, whatever the client wants */
+extern int	wire_begin_kept(void);
+extern void wire_end(int level);
+
+/* a JSON object of the synced columns; values[] and nulls[] are by attnum - 1 */
+extern void wire_append_row(StringInfo buf, TrackedTable *t,
+							Datum *values, bool *nulls);
+extern void wire_append_value(StringInfo buf, TrackedTable *t,
+							  TrackedColumn *c, Datum value);
+
+/* "name":value,... without braces; values[] by position in t->keys */
+extern void wire_append_key_members(StringInfo buf, TrackedTable *t,
+									Datum *values);
+
+/* as "pg_tide.times" says; the second one drops what is below a millisecond */
+extern void wire_append_time(StringInfo buf, TimestampTz time);
+extern void wire_append_time_ms_floor(StringInfo buf, TimestampTz time);
+
+/*
+ * A key as one text: of a one-column key the column's output, of others the
+ * text form of a text[] of them.  values[] here is by position in t->keys.
+ */
+extern char *wire_key_text(TrackedTable *t, Datum *values);
+
+/* the same under any settings of the session, like the two below */
+extern char *wire_scope_text(TrackedTable *t, Datum value);
+extern void wire_key_values(TrackedTable *t, const char *text, Datum *values);
+
+/* the value of a column, from JSON; JSON null is NULL */
+extern Datum wire_read_value(TrackedTable *t, TrackedColumn *c,
+							 JsonbValue *v, bool *isnull);
+
+/* a time, from a JSON string or number */
+extern TimestampTz wire_read_time(JsonbValue *v, const char *what);
+
+/*
+ * A time from text: ISO 8601 or Unix milliseconds.  zone_shift is added when
+ * the text has no zone (0: it is UTC).  What is no time raises sqlstate.
+ */
+extern TimestampTz wire_parse_time(const char *text, int64 zone_shift_usec,
+								   const char *what, int sqlstate);
+
+#endif							/* TIDE_WIRE_H */

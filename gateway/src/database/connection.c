@@ -1,0 +1,788 @@
+/*-------------------------------------------------------------------------
+ *
+ * connection.c
+ *	  One connection to PostgreSQL, and a job's transaction on it.
+ *
+ * The only file that includes libpq.  A job is one round trip in pipeline mode:
+ * BEGIN; role, claims and settings; the call; COMMIT.  All settings are local to
+ * the transaction, so that nothing of one user is left for the next, not even
+ * behind a pooler in transaction mode.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libpq-fe.h>
+
+#include "database/connection.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+#define CONNECT_TIMEOUT		"5"
+#define PROTOCOL_MAJOR		"1"
+#define MAX_PARAMETERS		9
+#define MAX_STEPS			8
+
+/*
+ * The server cancels by itself at the deadline.  If it has not done so some time
+ * later, it does not answer, and would not obey a request to cancel either: the
+ * connection is closed.
+ */
+#define GRACE				(2 * CLOCK_SECOND)
+
+#define REGISTER_TIMEOUT	(5 * CLOCK_SECOND)
+
+typedef enum Statement
+{
+	STATEMENT_BEGIN_READ,
+	STATEMENT_BEGIN_WRITE,
+	STATEMENT_IDENTITY,
+	STATEMENT_TIMEOUT,
+	STATEMENT_PULL,
+	STATEMENT_PUSH,
+	STATEMENT_KEYS,
+	STATEMENT_SCHEMA,
+	STATEMENT_PROTOCOL,
+	STATEMENT_MAINTAIN,
+	STATEMENT_AUTH,				/* the job's own text, never prepared */
+	STATEMENT_COMMIT,
+	STATEMENT_COUNT
+} Statement;
+
+static const struct
+{
+	const char *name;
+	const char *sql;
+}			statements[STATEMENT_COUNT] = {
+
+	{"tide_1_begin_read",
+	"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"},
+	{"tide_1_begin_write",
+	"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"},
+	{"tide_1_identity",
+		"SELECT pg_catalog.set_config('request.jwt.claims', $1, true),"
+		" pg_catalog.set_config('pg_tide.client_id', $2, true),"
+		" pg_catalog.set_config('pg_tide.times', $3, true),"
+		" pg_catalog.set_config('pg_tide.max_time_rows', $4, true),"
+		" pg_catalog.set_config('pg_tide.max_push_changes', $5, true),"
+		" pg_catalog.set_config('statement_timeout', $6, true),"
+		" pg_catalog.set_config('idle_in_transaction_session_timeout', $6, true),"
+		" pg_catalog.set_config('lock_timeout', $7, true),"
+	" pg_catalog.set_config('role', $8, true)"},
+	{"tide_1_timeout",
+		"SELECT pg_catalog.set_config('statement_timeout', $1, true),"
+	" pg_catalog.set_config('idle_in_transaction_session_timeout', $1, true)"},
+	{"tide_1_pull",
+		"SELECT tide.pull($1::text, $2::text[], $3::text[], $4::integer, $5::text,"
+	" $6::text[])"},
+	{"tide_1_push", "SELECT tide.push($1::jsonb)"},
+	{"tide_1_keys", "SELECT tide.keys($1::text[], $2::text[])"},
+	{"tide_1_schema", "SELECT tide.schema()"},
+	{"tide_1_protocol", "SELECT tide.protocol()"},
+	{"tide_1_maintain", "SELECT tide.maintain()"},
+	{"tide_auth", NULL},
+	{"tide_1_commit", "COMMIT"}
+};
+
+/* One message of the pipeline, which will have a result. */
+typedef struct Step
+{
+	Statement	statement;
+	bool		is_prepare;
+} Step;
+
+struct Connection
+{
+	char	   *conninfo;
+	PGconn	   *link;			/* NULL: not open */
+	bool		prepared[STATEMENT_COUNT];
+	bool		unregistered;	/* a job failed with TD012, see take_error */
+
+	pthread_mutex_t cancel_lock;
+	PGcancel   *cancel;			/* of "link"; protected by cancel_lock */
+	bool		running;		/* a job's; protected by cancel_lock */
+
+	/* the current run */
+	bool		by_name;		/* use_prepared as it was when the run began */
+	Step		steps[MAX_STEPS];
+	int			step_count;
+	bool		sent;			/* all of it has left this process */
+};
+
+/*
+ * Cleared for good when the server does not know a statement that was prepared:
+ * then a pooler hands our transactions to different sessions.
+ */
+static atomic_bool use_prepared = true;
+
+static void
+drop_notice(void *argument, const PGresult *result)
+{
+	/* notices are about users' tables, and do not belong into the log */
+	(void) argument;
+	(void) result;
+}
+
+/* The first line of a libpq message. */
+static void
+copy_first_line(char *target, size_t size, const char *message)
+{
+	snprintf(target, size, "%.*s", (int) strcspn(message, "\n"), message);
+}
+
+bool
+connection_check_conninfo(const char *conninfo, char *problem,
+						  size_t problem_size)
+{
+	char	   *message = NULL;
+	PQconninfoOption *options = PQconninfoParse(conninfo, &message);
+
+	if (options == NULL)
+	{
+		/* libpq's message may quote the string, password and all */
+		snprintf(problem, problem_size,
+				 "database-url is neither a conninfo string nor a URI");
+		PQfreemem(message);
+		return false;
+	}
+	PQconninfoFree(options);
+	return true;
+}
+
+Connection *
+connection_create(const char *conninfo)
+{
+	Connection *connection = calloc(1, sizeof(Connection));
+
+	if (connection == NULL)
+		return NULL;
+	connection->conninfo = strdup(conninfo);
+	if (connection->conninfo == NULL)
+	{
+		free(connection);
+		return NULL;
+	}
+	pthread_mutex_init(&connection->cancel_lock, NULL);
+	return connection;
+}
+
+void
+connection_close(Connection *connection)
+{
+	pthread_mutex_lock(&connection->cancel_lock);
+	PQfreeCancel(connection->cancel);
+	connection->cancel = NULL;
+	pthread_mutex_unlock(&connection->cancel_lock);
+	PQfinish(connection->link);
+	connection->link = NULL;
+}
+
+void
+connection_free(Connection *connection)
+{
+	connection_close(connection);
+	pthread_mutex_destroy(&connection->cancel_lock);
+	free(connection->conninfo);
+	free(connection);
+}
+
+/*
+ * Is the link still open, as far as can be told without a round trip?  A server
+ * that was shut down has closed it, which makes the idle socket readable: first
+ * comes a last message, and only then the end.
+ */
+bool
+connection_is_alive(Connection *connection)
+{
+	PGconn	   *link = connection->link;
+	struct pollfd socket;
+	int			tries;
+
+	if (link == NULL || PQstatus(link) != CONNECTION_OK)
+		return false;
+	socket.fd = PQsocket(link);
+	socket.events = POLLIN;
+	for (tries = 0; tries < 100; tries++)
+	{
+		socket.revents = 0;
+		if (poll(&socket, 1, 0) == 0)
+			return true;
+		if (PQconsumeInput(link) == 0 || PQstatus(link) != CONNECTION_OK)
+			return false;
+	}
+	return false;
+}
+
+/* Ask the server to cancel the running job, if there is one. */
+void
+connection_cancel(Connection *connection)
+{
+	char		problem[256];
+
+	pthread_mutex_lock(&connection->cancel_lock);
+	if (connection->running && connection->cancel != NULL)
+		PQcancel(connection->cancel, problem, sizeof(problem));
+	pthread_mutex_unlock(&connection->cancel_lock);
+}
+
+static void
+set_running(Connection *connection, bool running)
+{
+	pthread_mutex_lock(&connection->cancel_lock);
+	connection->running = running;
+	pthread_mutex_unlock(&connection->cancel_lock);
+}
+
+static void
+add_step(Connection *connection, Statement statement, bool is_prepare)
+{
+	Step	   *step = &connection->steps[connection->step_count++];
+
+	step->statement = statement;
+	step->is_prepare = is_prepare;
+}
+
+/* Put a statement into the pipeline. */
+static bool
+send_statement(Connection *connection, Statement statement, int count,
+			   const char *const *values)
+{
+	add_step(connection, statement, false);
+	if (connection->by_name)
+		return PQsendQueryPrepared(connection->link,
+								   statements[statement].name,
+								   count, values, NULL, NULL, 0) == 1;
+	return PQsendQueryParams(connection->link, statements[statement].sql,
+							 count, NULL, values, NULL, NULL, 0) == 1;
+}
+
+/* Put the preparation of what is not prepared yet into the pipeline. */
+static bool
+send_prepare(Connection *connection, Statement statement)
+{
+	if (!connection->by_name || connection->prepared[statement] ||
+		statement == STATEMENT_AUTH)
+		return true;
+	add_step(connection, statement, true);
+	return PQsendPrepare(connection->link, statements[statement].name,
+						 statements[statement].sql, 0, NULL) == 1;
+}
+
+static Statement
+call_statement(const Job *job)
+{
+	switch (job->kind)
+	{
+		case JOB_PULL:
+			return STATEMENT_PULL;
+		case JOB_PUSH:
+			return STATEMENT_PUSH;
+		case JOB_KEYS:
+			return STATEMENT_KEYS;
+		case JOB_SCHEMA:
+			return STATEMENT_SCHEMA;
+		case JOB_MAINTAIN:
+			return STATEMENT_MAINTAIN;
+		case JOB_AUTH:
+			return STATEMENT_AUTH;
+		case JOB_READY:
+			break;
+	}
+	return STATEMENT_PROTOCOL;
+}
+
+/* The call itself with its arguments. */
+static bool
+send_call(Connection *connection, const Job *job)
+{
+	const char *values[MAX_PARAMETERS] = {NULL};
+	char		max_rows[16];
+	int			count = 0;
+
+	if (job->kind == JOB_AUTH)
+	{
+		add_step(connection, STATEMENT_AUTH, false);
+		return PQsendQueryParams(connection->link, job->sql, job->value_count,
+								 NULL, job->values, NULL, NULL, 0) == 1;
+	}
+	if (job->kind == JOB_PULL)
+	{
+		snprintf(max_rows, sizeof(max_rows), "%d", job->max_rows);
+		values[count++] = job->since;
+		values[count++] = job->scopes;
+		values[count++] = job->entity_types;
+		values[count++] = max_rows;
+		values[count++] = job->client_id;
+		values[count++] = job->refresh;
+	}
+	else if (job->kind == JOB_KEYS)
+	{
+		values[count++] = job->scopes;
+		values[count++] = job->entity_types;
+	}
+	else if (job->kind == JOB_PUSH)
+		values[count++] = job->body;
+	return send_statement(connection, call_statement(job), count, values);
+}
+
+/*
+ * Role, claims and limits of the transaction.  All is sent in one go, so that a
+ * session is idle in a transaction only if the gateway dies in the middle of
+ * it; then the server must not wait for the network to notice.  Maintenance
+ * runs as the role that has logged in, and has no claims.
+ */
+static bool
+send_identity(Connection *connection, const Job *job)
+{
+	const char *values[MAX_PARAMETERS];
+	char		time_rows[16];
+	char		push_changes[16];
+	char		timeout[32];
+	char		lock_timeout[32];
+	int64_t		left = (job->deadline - clock_now()) / CLOCK_MILLISECOND;
+
+	/* 0 would mean: no timeout */
+	snprintf(timeout, sizeof(timeout), "%lld", (long long) (left > 1 ? left : 1));
+	if (job->kind == JOB_MAINTAIN)
+	{
+		values[0] = timeout;
+		return send_statement(connection, STATEMENT_TIMEOUT, 1, values);
+	}
+	snprintf(time_rows, sizeof(time_rows), "%d", job->max_time_rows);
+	snprintf(push_changes, sizeof(push_changes), "%d", job->max_push_changes);
+	snprintf(lock_timeout, sizeof(lock_timeout), "%ds", job->lock_timeout);
+	values[0] = job->claims;
+	values[1] = job->client_id == NULL ? "" : job->client_id;
+	values[2] = job->times;
+	values[3] = time_rows;
+	values[4] = push_changes;
+	values[5] = timeout;
+	values[6] = lock_timeout;
+	values[7] = job->role;
+	return send_statement(connection, STATEMENT_IDENTITY, 8, values);
+}
+
+static Statement
+begin_statement(const Job *job)
+{
+	return job->kind == JOB_PUSH || job->kind == JOB_MAINTAIN ||
+		job->kind == JOB_AUTH ? STATEMENT_BEGIN_WRITE : STATEMENT_BEGIN_READ;
+}
+
+static Statement
+identity_statement(const Job *job)
+{
+	return job->kind == JOB_MAINTAIN ? STATEMENT_TIMEOUT : STATEMENT_IDENTITY;
+}
+
+/*
+ * Send what a job needs prepared; step_count tells how much that was.  This
+ * is a round trip of its own, once per connection: parsing a SELECT takes a
+ * snapshot, and in the same pipeline BEGIN could not set the isolation level
+ * any more.
+ */
+static bool
+send_prepares(Connection *connection, const Job *job)
+{
+	connection->step_count = 0;
+	connection->sent = false;
+
+	if (!send_prepare(connection, call_statement(job)))
+		return false;
+	if (job->kind != JOB_READY &&
+		!(send_prepare(connection, begin_statement(job)) &&
+		  send_prepare(connection, identity_statement(job)) &&
+		  send_prepare(connection, STATEMENT_COMMIT)))
+		return false;
+	return connection->step_count == 0 ||
+		PQpipelineSync(connection->link) == 1;
+}
+
+/* Send the transaction of a job; false: libpq did not accept it. */
+static bool
+send_job(Connection *connection, const Job *job)
+{
+	connection->step_count = 0;
+	connection->sent = false;
+
+	if (job->kind == JOB_READY)
+		return send_call(connection, job) &&
+			PQpipelineSync(connection->link) == 1;
+	return send_statement(connection, begin_statement(job), 0, NULL) &&
+		send_identity(connection, job) &&
+		send_call(connection, job) &&
+		send_statement(connection, STATEMENT_COMMIT, 0, NULL) &&
+		PQpipelineSync(connection->link) == 1;
+}
+
+/*
+ * Send what is left and wait until a result can be had without blocking.
+ * False: the connection is lost, or "limit" has come.
+ */
+static bool
+wait_for_result(Connection *connection, int64_t limit)
+{
+	PGconn	   *link = connection->link;
+
+	for (;;)
+	{
+		struct pollfd socket;
+		int64_t		left = limit - clock_now();
+		int			unsent = PQflush(link);
+
+		if (unsent < 0)
+			return false;
+		if (unsent == 0)
+		{
+			connection->sent = true;
+			if (!PQisBusy(link))
+				return true;
+		}
+		if (left <= 0)
+			return false;
+
+		socket.fd = PQsocket(link);
+		socket.events = (short) (POLLIN | (unsent ? POLLOUT : 0));
+		socket.revents = 0;
+		if (poll(&socket, 1, (int) (left / CLOCK_MILLISECOND) + 1) < 0 &&
+			errno != EINTR)
+			return false;
+		if ((socket.revents & (POLLIN | POLLHUP | POLLERR)) != 0 &&
+			PQconsumeInput(link) == 0)
+			return false;
+	}
+}
+
+/*
+ * The result of the next step, without the NULL that libpq returns after each.
+ * NULL: the connection is lost or too slow.
+ */
+static PGresult *
+next_result(Connection *connection, int64_t limit)
+{
+	PGresult   *result;
+
+	if (!wait_for_result(connection, limit))
+		return NULL;
+	result = PQgetResult(connection->link);
+	if (result == NULL || PQresultStatus(result) == PGRES_PIPELINE_SYNC)
+		return result;
+	if (!wait_for_result(connection, limit))
+	{
+		PQclear(result);
+		return NULL;
+	}
+	PQclear(PQgetResult(connection->link));
+	return result;
+}
+
+/*
+ * Make the database take note that its server was started, if it has not yet.
+ * That is a write, which our pulls cannot do because they are read-only; so it
+ * comes before the first of them, in a transaction of its own.  An error does
+ * not matter here: if pg_tide is missing, or the database is read-only, each job
+ * will fail by itself.  False: the connection is lost.
+ */
+static bool
+register_start(Connection *connection)
+{
+	int64_t		limit = clock_now() + REGISTER_TIMEOUT;
+	PGresult   *result;
+	const char *sqlstate;
+
+	connection->step_count = 0;
+	connection->sent = false;
+	if (PQsendQueryParams(connection->link, "SELECT tide.register()", 0, NULL,
+						  NULL, NULL, NULL, 0) != 1 ||
+		PQpipelineSync(connection->link) != 1)
+		return false;
+
+	result = next_result(connection, limit);
+	if (result == NULL)
+		return false;
+	sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	if (sqlstate != NULL)
+		log_event(LOG_DEBUG, "register-failed", "sqlstate", sqlstate, NULL);
+	PQclear(result);
+	PQclear(next_result(connection, limit));
+	return PQstatus(connection->link) == CONNECTION_OK;
+}
+
+/* Open, or open again.  False: "problem" has the reason. */
+bool
+connection_open(Connection *connection, char *problem, size_t problem_size)
+{
+	/* what comes before dbname are defaults, which the conninfo may override */
+	const char *keywords[] = {
+		"connect_timeout", "fallback_application_name", "keepalives_idle",
+		"tcp_user_timeout", "dbname", "client_encoding", NULL
+	};
+	const char *values[] = {
+		CONNECT_TIMEOUT, "tide-gateway", "60", "10000",
+		connection->conninfo, "UTF8", NULL
+	};
+	PGconn	   *link;
+
+	connection_close(connection);
+	link = PQconnectdbParams(keywords, values, 1);
+	if (PQstatus(link) != CONNECTION_OK ||
+		PQsetnonblocking(link, 1) != 0 ||
+		PQenterPipelineMode(link) != 1)
+	{
+		copy_first_line(problem, problem_size, PQerrorMessage(link));
+		PQfinish(link);
+		return false;
+	}
+	PQsetNoticeReceiver(link, drop_notice, NULL);
+
+	connection->link = link;
+	memset(connection->prepared, 0, sizeof(connection->prepared));
+	pthread_mutex_lock(&connection->cancel_lock);
+	connection->cancel = PQgetCancel(link);
+	pthread_mutex_unlock(&connection->cancel_lock);
+
+	connection->unregistered = false;
+	if (!register_start(connection))
+	{
+		snprintf(problem, problem_size, "the connection was lost at once");
+		connection_close(connection);
+		return false;
+	}
+	return true;
+}
+
+static FailedStep
+failed_step(const Step *step)
+{
+	if (step->is_prepare)
+		return STEP_PREPARE;
+	if (step->statement == STATEMENT_IDENTITY)
+		return STEP_IDENTITY;
+	if (step->statement == STATEMENT_COMMIT)
+		return STEP_COMMIT;
+	return STEP_CALL;
+}
+
+/* Set the job's failure from an error result, and decide what happens next. */
+static RunResult
+take_error(Connection *connection, Job *job, const Step *step,
+		   const PGresult *result)
+{
+	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+	const char *severity = PQresultErrorField(result,
+											  PG_DIAG_SEVERITY_NONLOCALIZED);
+
+	failure_from_sqlstate(&job->failure, failed_step(step),
+						  job->kind == JOB_PUSH, sqlstate, message,
+						  PQresultErrorField(result, PG_DIAG_MESSAGE_HINT));
+	if (job->kind == JOB_AUTH)
+		failure_hide(&job->failure, sqlstate);
+	snprintf(job->sqlstate, sizeof(job->sqlstate), "%s",
+			 sqlstate == NULL ? "" : sqlstate);
+	/* maintenance.c writes a line of its own */
+	if (job->failure.status >= 500 && job->kind != JOB_MAINTAIN)
+		log_event(LOG_WARNING, "database-error", "sqlstate", sqlstate,
+				  "statement", statements[step->statement].name, NULL);
+
+	/* unknown or already prepared: another session, see use_prepared */
+	if (sqlstate != NULL && connection->by_name &&
+		(strcmp(sqlstate, "26000") == 0 || strcmp(sqlstate, "42P05") == 0))
+	{
+		if (atomic_exchange(&use_prepared, false))
+			log_event(LOG_INFO, "prepared-statements-off", NULL);
+		return RUN_AGAIN;
+	}
+
+	/* behind a pooler, a restart of the server goes unnoticed */
+	if (sqlstate != NULL && strcmp(sqlstate, "TD012") == 0 &&
+		!connection->unregistered)
+	{
+		connection->unregistered = true;
+		return RUN_AGAIN;
+	}
+
+	/* after FATAL the session ends; libpq may not have seen the end yet */
+	if (PQstatus(connection->link) != CONNECTION_OK ||
+		(severity != NULL && strcmp(severity, "ERROR") != 0))
+		return RUN_LOST;
+	return failure_is_retryable_conflict(sqlstate) ? RUN_CONFLICT : RUN_DONE;
+}
+
+/* A step that succeeded. */
+static void
+take_result(Connection *connection, Job *job, const Step *step,
+			PGresult *result)
+{
+	if (step->is_prepare)
+		connection->prepared[step->statement] = true;
+	else if (step->statement == call_statement(job) &&
+			 PQresultStatus(result) == PGRES_TUPLES_OK &&
+			 PQntuples(result) == 1 &&
+			 (!PQgetisnull(result, 0, 0) || job->kind == JOB_AUTH))
+	{
+		/* pg_tide_auth may return NULL, which is the empty string here */
+		job->result = result;
+		job->reply = PQgetvalue(result, 0, 0);
+		job->reply_length = (size_t) PQgetlength(result, 0, 0);
+		return;
+	}
+	else if (step->statement == STATEMENT_COMMIT &&
+			 strcmp(PQcmdStatus(result), "COMMIT") != 0)
+		failure_try_again(&job->failure, "the transaction was rolled back");
+	PQclear(result);
+}
+
+/*
+ * Read the results of all steps and the end of the pipeline.  After the first
+ * error the server skips the rest.
+ */
+static RunResult
+read_results(Connection *connection, Job *job, int64_t limit)
+{
+	RunResult	outcome = RUN_DONE;
+	PGresult   *result;
+	int			i;
+
+	for (i = 0; i < connection->step_count; i++)
+	{
+		result = next_result(connection, limit);
+		if (result == NULL)
+			return connection->sent ? RUN_LOST : RUN_LOST_BEFORE_SENT;
+
+		switch (PQresultStatus(result))
+		{
+			case PGRES_COMMAND_OK:
+			case PGRES_TUPLES_OK:
+				take_result(connection, job, &connection->steps[i], result);
+				break;
+			case PGRES_PIPELINE_ABORTED:
+				PQclear(result);
+				break;
+			default:
+				outcome = take_error(connection, job, &connection->steps[i],
+									 result);
+				PQclear(result);
+				if (outcome == RUN_LOST)
+					return outcome;
+		}
+	}
+
+	/* once COMMIT has been answered, a lost end changes nothing */
+	PQclear(next_result(connection, limit));
+	return outcome;
+}
+
+/* End a transaction that an error has left open; false: that failed. */
+static bool
+roll_back(Connection *connection)
+{
+	int64_t		limit = clock_now() + GRACE;
+	PGresult   *result;
+	bool		good;
+
+	if (PQtransactionStatus(connection->link) == PQTRANS_IDLE)
+		return true;
+	if (PQsendQueryParams(connection->link, "ROLLBACK", 0, NULL, NULL, NULL,
+						  NULL, 0) != 1 ||
+		PQpipelineSync(connection->link) != 1)
+		return false;
+
+	result = next_result(connection, limit);
+	good = result != NULL && PQresultStatus(result) == PGRES_COMMAND_OK;
+	PQclear(result);
+	PQclear(next_result(connection, limit));
+	return good &&
+		PQtransactionStatus(connection->link) == PQTRANS_IDLE;
+}
+
+/* The end of JOB_READY: does the extension speak our protocol? */
+static void
+check_protocol(Job *job)
+{
+	if (job->failure.status == 0 && strcmp(job->reply, PROTOCOL_MAJOR) != 0)
+		failure_set(&job->failure, 503, "not_ready",
+					"pg_tide speaks another version of the protocol", NULL);
+	else if (job->failure.status != 0)
+		failure_set(&job->failure, 503, "not_ready",
+					"pg_tide is not installed in this database", NULL);
+}
+
+/*
+ * Prepare and run.  Preparing has no effect on any row, so a connection that is
+ * lost while preparing counts as lost before anything was sent.
+ */
+static RunResult
+prepare_and_run(Connection *connection, Job *job, int64_t limit)
+{
+	RunResult	outcome = RUN_DONE;
+
+	if (connection->unregistered && !register_start(connection))
+		return RUN_LOST_BEFORE_SENT;
+	connection->by_name = use_prepared;
+	if (!send_prepares(connection, job))
+		return RUN_LOST_BEFORE_SENT;
+	if (connection->step_count > 0)
+		outcome = read_results(connection, job, limit);
+	if (outcome == RUN_LOST)
+		return RUN_LOST_BEFORE_SENT;
+	if (outcome != RUN_DONE || job->failure.status != 0)
+		return outcome;
+
+	if (!send_job(connection, job))
+		return RUN_LOST_BEFORE_SENT;
+	return read_results(connection, job, limit);
+}
+
+/*
+ * Run a job's transaction once.  With RUN_DONE the job has its reply or its
+ * failure.  With the other results it has the failure that counts if it is not
+ * run again.
+ */
+RunResult
+connection_run(Connection *connection, Job *job)
+{
+	int64_t		limit = job->deadline + GRACE;
+	RunResult	outcome;
+
+	set_running(connection, true);
+	outcome = prepare_and_run(connection, job, limit);
+	set_running(connection, false);
+
+	if (outcome == RUN_LOST || outcome == RUN_LOST_BEFORE_SENT)
+	{
+		failure_try_again(&job->failure,
+						  "the connection to the database was lost");
+		connection_free_result(job);
+		connection_close(connection);
+		return outcome;
+	}
+
+	if (!roll_back(connection))
+		connection_close(connection);
+	if (job->failure.status == 0)
+		connection->unregistered = false;
+	if (job->failure.status == 0 && job->reply == NULL)
+		failure_set(&job->failure, 500, "internal_error",
+					"the database gave no reply", NULL);
+	if (job->kind == JOB_READY)
+		check_protocol(job);
+	if (job->failure.status != 0)
+		connection_free_result(job);
+	return outcome;
+}
+
+void
+connection_free_result(Job *job)
+{
+	PQclear(job->result);
+	job->result = NULL;
+	job->reply = NULL;
+	job->reply_length = 0;
+}

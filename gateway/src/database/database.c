@@ -1,0 +1,372 @@
+/*-------------------------------------------------------------------------
+ *
+ * database.c
+ *	  The threads that run jobs, each on a connection of its own.
+ *
+ * This file decides when to connect, when to run a job again and with which
+ * failure it ends; connection.c runs one transaction.
+ *
+ * A job that writes is never run again here once its transaction may have been
+ * committed: the client gets 503 and sends it again, which has no second
+ * effect.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "database/connection.h"
+#include "database/database.h"
+#include "database/queue.h"
+#include "util/clock.h"
+#include "util/log.h"
+#include "util/settings.h"
+
+#define FIRST_BACKOFF		(100 * CLOCK_MILLISECOND)
+#define LONGEST_BACKOFF		(2 * CLOCK_SECOND)
+#define IDLE_INTERVAL		(2 * CLOCK_SECOND)
+#define WAIT_INTERVAL		(500 * CLOCK_MILLISECOND)
+#define MAX_CONFLICT_RUNS	6	/* the first and five more */
+
+typedef struct Worker
+{
+	pthread_t	thread;
+	Connection *connection;		/* it may not be open */
+	bool		connected;		/* counted in connected_workers */
+	int64_t		next_attempt;	/* to connect; 0: at once */
+	int64_t		backoff;
+	unsigned int random;		/* state of rand_r */
+} Worker;
+
+static Worker *workers;
+static int	worker_count;
+static atomic_int connected_workers;
+
+static void
+set_connected(Worker *worker, bool connected)
+{
+	if (worker->connected != connected)
+		connected_workers += connected ? 1 : -1;
+	worker->connected = connected;
+}
+
+/* A random time around "interval": threads must not march in step. */
+static int64_t
+jitter(Worker *worker, int64_t interval)
+{
+	return interval / 2 + rand_r(&worker->random) % interval;
+}
+
+/* Try to connect; false: next_attempt says when to try again. */
+static bool
+connect_worker(Worker *worker)
+{
+	char		problem[256];
+	char		pause[32];
+
+	if (connection_open(worker->connection, problem, sizeof(problem)))
+	{
+		worker->backoff = FIRST_BACKOFF;
+		worker->next_attempt = 0;
+		set_connected(worker, true);
+		log_event(LOG_INFO, "connected", NULL);
+		return true;
+	}
+
+	set_connected(worker, false);
+	worker->next_attempt = clock_now() + jitter(worker, worker->backoff);
+	snprintf(pause, sizeof(pause), "%lld",
+			 (long long) (worker->backoff / CLOCK_MILLISECOND));
+	log_event(LOG_WARNING, "connect-failed", "message", problem,
+			  "backoff_ms", pause, NULL);
+	worker->backoff *= 2;
+	if (worker->backoff > LONGEST_BACKOFF)
+		worker->backoff = LONGEST_BACKOFF;
+	return false;
+}
+
+static void
+finish(Job *job)
+{
+	if (job->is_login)
+		queue_login_done();
+	job->finished(job);
+}
+
+/* Does this reply of tide.pull bring nothing? */
+static bool
+is_empty_reply(const Job *job)
+{
+	static const char ending[] =
+	"\"stats\":{},\"hasMore\":false,\"reset\":false,\"revokedScopes\":[]}";
+	size_t		length = sizeof(ending) - 1;
+
+	return job->reply_length >= length &&
+		memcmp(job->reply + job->reply_length - length, ending, length) == 0;
+}
+
+/*
+ * Put an empty pull that may wait back into the queue, so that the connection
+ * can run other jobs.  False: the reply must be sent as it is, because the time
+ * is up or too many pulls wait already.
+ */
+static bool
+wait_for_more(Job *job)
+{
+	const Settings *settings;
+	int64_t		now = clock_now();
+	int			length;
+
+	if (job->kind != JOB_PULL || job->failure.status != 0 ||
+		now >= job->wait_until || !is_empty_reply(job))
+		return false;
+
+	settings = settings_acquire();
+	length = settings->queue_length;
+	settings_release(settings);
+
+	if (job->run_at == 0)
+		log_event(LOG_DEBUG, "waiting", NULL);
+	job->run_at = now + WAIT_INTERVAL;
+	if (job->run_at > job->wait_until)
+		job->run_at = job->wait_until;
+	job->deadline = job->run_at + job->timeout;
+	return queue_put_later(job, length);
+}
+
+/* Before a job is run again after a conflict: a short, growing pause. */
+static void
+pause_after_conflict(Worker *worker, int run)
+{
+	queue_pause(clock_now() +
+				jitter(worker, (5 * CLOCK_MILLISECOND) << run));
+}
+
+/*
+ * A thread that cannot connect leaves its job to the threads that have a
+ * connection.  False: no thread has one.  A thread that has lost its connection
+ * without noticing finds out when it takes the job, so this comes to an end.
+ */
+static bool
+leave_to_others(Job *job)
+{
+	if (connected_workers == 0 || queue_is_stopping())
+		return false;
+	queue_put_back(job);
+	return true;
+}
+
+/*
+ * Run a job until it has an outcome.  False: it was left to another thread.  A
+ * lost connection is opened again at once, and only once: if the server is away
+ * for longer, the job fails with 503.
+ */
+static bool
+run(Worker *worker, Job *job)
+{
+	int			conflicts = 0;
+	int			losses = 0;
+
+	for (;;)
+	{
+		if (!connection_is_alive(worker->connection) &&
+			!connect_worker(worker))
+		{
+			if (leave_to_others(job))
+				return false;
+			failure_try_again(&job->failure, "the database is not available");
+			return true;
+		}
+
+		switch (connection_run(worker->connection, job))
+		{
+			case RUN_DONE:
+				return true;
+			case RUN_CONFLICT:
+				if (++conflicts >= MAX_CONFLICT_RUNS)
+					return true;
+				pause_after_conflict(worker, conflicts);
+				break;
+			case RUN_LOST_BEFORE_SENT:
+				if (++losses > 1)
+					return true;
+				break;
+			case RUN_LOST:
+				if (job->kind == JOB_PUSH || job->kind == JOB_AUTH || ++losses > 1)
+					return true;
+				break;
+			case RUN_AGAIN:
+				break;
+		}
+		if (clock_now() >= job->deadline)
+			return true;
+		job->failure.status = 0;
+	}
+}
+
+/* All that a thread does with one job. */
+static void
+handle(Worker *worker, Job *job)
+{
+	if (queue_waits_ended())
+	{
+		/* the pull waits no longer: it ends with its last, empty reply */
+		if (job->result != NULL)
+		{
+			finish(job);
+			return;
+		}
+		/* a stop waits for requests, not for maintenance */
+		if (job->kind == JOB_MAINTAIN)
+		{
+			failure_try_again(&job->failure, "the gateway is stopping");
+			finish(job);
+			return;
+		}
+	}
+
+	database_free(job);
+	job->failure.status = 0;
+	if (clock_now() >= job->deadline)
+		failure_try_again(&job->failure, "the server is too busy");
+	else if (!run(worker, job))
+		return;
+
+	if (!wait_for_more(job))
+		finish(job);
+}
+
+/*
+ * Without a connection a thread takes jobs only if no other thread has one:
+ * then the jobs must fail instead of waiting.
+ */
+static void
+wait_unconnected(Worker *worker)
+{
+	Job		   *job;
+
+	if (connected_workers > 0)
+	{
+		queue_pause(worker->next_attempt);
+		return;
+	}
+	while ((job = queue_take(worker->next_attempt)) != NULL)
+	{
+		if (leave_to_others(job))
+			return;
+		failure_try_again(&job->failure, "the database is not available");
+		database_free(job);
+		finish(job);
+	}
+}
+
+static void *
+worker_main(void *argument)
+{
+	Worker	   *worker = argument;
+	Job		   *job;
+
+	while (!queue_is_stopping())
+	{
+		if (!worker->connected && !connect_worker(worker))
+			wait_unconnected(worker);
+		else
+		{
+			job = queue_take(clock_now() + IDLE_INTERVAL);
+			if (job != NULL)
+				handle(worker, job);
+
+			/*
+			 * After a restart of the server it must soon take note of its
+			 * start, even if there are no requests: see connection_open.
+			 */
+			else if (!connection_is_alive(worker->connection))
+				set_connected(worker, false);
+		}
+	}
+
+	/* jobs that were accepted are run before the end */
+	while ((job = queue_take(0)) != NULL)
+		handle(worker, job);
+	connection_close(worker->connection);
+	return NULL;
+}
+
+/*
+ * Start the threads, which connect by themselves.  It is no failure if the
+ * server is away.
+ */
+bool
+database_start(const char *conninfo, int connections,
+			   char *problem, size_t problem_size)
+{
+	int			i;
+
+	if (!connection_check_conninfo(conninfo, problem, problem_size))
+		return false;
+
+	workers = calloc((size_t) connections, sizeof(Worker));
+	if (workers == NULL)
+	{
+		snprintf(problem, problem_size, "out of memory");
+		return false;
+	}
+	for (i = 0; i < connections; i++)
+	{
+		workers[i].connection = connection_create(conninfo);
+		workers[i].backoff = FIRST_BACKOFF;
+		workers[i].random = (unsigned int) clock_now() + (unsigned int) i;
+		if (workers[i].connection == NULL ||
+			pthread_create(&workers[i].thread, NULL, worker_main,
+						   &workers[i]) != 0)
+		{
+			snprintf(problem, problem_size, "could not start thread %d", i + 1);
+			return false;
+		}
+		worker_count++;
+	}
+	return true;
+}
+
+/* Ask the server to cancel all running jobs; from any thread. */
+void
+database_cancel(void)
+{
+	int			i;
+
+	for (i = 0; i < worker_count; i++)
+		connection_cancel(workers[i].connection);
+}
+
+/* Wait for the threads to end; after queue_stop. */
+void
+database_stop(void)
+{
+	int			i;
+
+	for (i = 0; i < worker_count; i++)
+	{
+		pthread_join(workers[i].thread, NULL);
+		connection_free(workers[i].connection);
+	}
+	free(workers);
+	workers = NULL;
+	worker_count = 0;
+}
+
+/* Free the outcome of a job. */
+void
+database_free(Job *job)
+{
+	connection_free_result(job);
+}
+
+/* How many threads have a connection? */
+int
+database_connected(void)
+{
+	return connected_workers;
+}

@@ -1,0 +1,81 @@
+/*-------------------------------------------------------------------------
+ *
+ * job.h
+ *	  One call of pg_tide in a transaction of its own.
+ *
+ * The owner, mostly a request, hands the job over by queue_put.  From then
+ * until finished() is called, the job belongs to the queue and to the database
+ * thread that took it, and the owner must not touch it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef JOB_H
+#define JOB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "util/failure.h"
+
+typedef enum JobKind
+{
+	JOB_READY,					/* does pg_tide speak our protocol? */
+	JOB_SCHEMA,
+	JOB_PULL,
+	JOB_KEYS,
+	JOB_PUSH,
+	JOB_AUTH,					/* a call of pg_tide_auth, see login.c */
+	JOB_MAINTAIN				/* no request's, see maintenance.c */
+} JobKind;
+
+#define JOB_MAX_VALUES	7
+
+typedef struct Job
+{
+	JobKind		kind;
+	bool		is_login;		/* a JOB_AUTH that checks a password: few run
+								 * at a time */
+
+	/* whose call it is; not used by JOB_READY and JOB_MAINTAIN */
+	const char *claims;
+	const char *role;
+
+	/* arguments as text, NULL for SQL's NULL */
+	char	   *since;
+	char	   *scopes;			/* an array literal */
+	char	   *entity_types;	/* an array literal */
+	char	   *refresh;		/* an array literal */
+	char	   *client_id;
+	const char *body;			/* of a push */
+	const char *times;			/* "iso" or "ms" */
+	int			max_rows;
+	int			max_push_changes;
+	int			max_time_rows;
+	int			lock_timeout;	/* seconds; 0: none */
+
+	/* the statement of a JOB_AUTH */
+	const char *sql;
+	const char *values[JOB_MAX_VALUES];
+	int			value_count;
+
+	/* limits, on the monotonic clock */
+	int64_t		timeout;		/* of one run, time in the queue included */
+	int64_t		deadline;		/* of this run */
+	int64_t		wait_until;		/* an empty pull is run again until then */
+	int64_t		run_at;			/* not before this moment; 0: it has not
+								 * waited */
+
+	/* the outcome: failure.status is 0 when there is a reply */
+	Failure		failure;
+	char		sqlstate[6];	/* of the server's last error, for the log */
+	const char *reply;			/* points into "result" */
+	size_t		reply_length;
+	void	   *result;			/* a PGresult; database_free frees it */
+
+	void		(*finished) (struct Job *job);
+	void	   *owner;
+				TAILQ_ENTRY(Job) link;
+} Job;
+
+#endif							/* JOB_H */

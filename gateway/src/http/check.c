@@ -1,0 +1,130 @@
+/*-------------------------------------------------------------------------
+ *
+ * check.c
+ *	  Why a request is refused when only its head is there: path, method,
+ *	  token, media types, declared length.
+ *
+ * Pure decisions: they neither ask the database nor wait for the body.  Each
+ * returns false, or NULL, with the failure set if the request is refused.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "api/login.h"
+#include "api/sync.h"
+#include "http/check.h"
+#include "http/media.h"
+
+/* Path and method; "route" is NULL if no endpoint has the path. */
+bool
+check_route(const Route *route, int method, bool stopping, Failure *failure)
+{
+	if (route == NULL)
+		return failure_set(failure, 404, "not_found", "no endpoint has this path", NULL);
+	if (method == METHOD_OPTIONS)
+		return true;
+	if ((method & route->methods) == 0)
+		return failure_set(failure, 405, "method_not_allowed",
+						   "this path does not support this method", NULL);
+	if (stopping)
+		return failure_set(failure, 503, "try_again", "the server is stopping", NULL);
+	return true;
+}
+
+/*
+ * The database role of the user whose token this is.  The role lives as long
+ * as "identity" and "settings"; the caller frees the identity in any case.
+ */
+const char *
+check_token(const RequestHead *head, const Settings *settings,
+			const KeySet *keys, time_t now, Identity *identity,
+			Failure *failure)
+{
+	const TokenRules rules = {
+		.issuer = settings->jwt_issuer,
+		.audiences = &settings->jwt_audiences
+	};
+	const char *token = head->authorization;
+	const char *problem;
+	const char *role;
+
+	if (token == NULL || strncasecmp(token, "Bearer ", 7) != 0)
+	{
+		failure_set(failure, 401, "unauthorized", "a bearer token is required",
+					"Send the header \"Authorization: Bearer <token>\".");
+		return NULL;
+	}
+	token += 7;
+	token += strspn(token, " ");
+	problem = token_check(token, keys, &rules, now, identity);
+	if (problem != NULL)
+	{
+		failure_set(failure, 401, "unauthorized", problem, NULL);
+		return NULL;
+	}
+
+	/* for SET ROLE, "none" is the gateway's own role; auth-role is ours, too */
+	role = identity->role ? identity->role : settings->default_role;
+	if (strcmp(role, "none") == 0 ||
+		(settings->login_call != NULL &&
+		 strcmp(role, settings->auth_role) == 0))
+	{
+		failure_set(failure, 403, "not_allowed",
+					"the token's role may not be used here", NULL);
+		return NULL;
+	}
+	return role;
+}
+
+/* The longest body that this route takes, in bytes. */
+size_t
+check_body_limit(const Route *route, const Settings *settings)
+{
+	size_t		limit = (size_t) settings->max_body_bytes;
+	size_t		most = limit;
+
+	if (route->endpoint == ENDPOINT_PULL)
+		most = SYNC_MAX_FIELDS_BYTES;
+	else if (route_is_login(route))
+		most = LOGIN_MAX_BODY_BYTES;
+	return limit < most ? limit : most;
+}
+
+bool
+check_refuse_length(size_t limit, Failure *failure)
+{
+	char		hint[128];
+
+	snprintf(hint, sizeof(hint),
+			 "Send at most %zu bytes, in several requests.", limit);
+	return failure_set(failure, 413, "too_large", "the body is too large", hint);
+}
+
+/* What is to come: the reply that is asked for, and the body. */
+bool
+check_content(const RequestHead *head, const Route *route, int method,
+			  const Settings *settings, Failure *failure)
+{
+	size_t		limit = check_body_limit(route, settings);
+	const char *problem;
+
+	if (route->endpoint == ENDPOINT_PULL && media_wants_stream(head->accept))
+		return failure_set(failure, 406, "not_supported",
+						   "streams of application/x-ndjson are not supported",
+						   NULL);
+	if (method != METHOD_POST)
+		return true;
+	if (route_is_login(route) && settings->login_call == NULL)
+		return failure_set(failure, 404, "login_not_configured",
+						   "logging in is not configured on this gateway", NULL);
+	problem = media_refusal(head->content_type, head->encoding);
+	if (problem != NULL)
+		return failure_set(failure, 415, "unsupported_media_type", problem,
+						   "Send application/json, in UTF-8, not compressed.");
+	if (head->length > limit)
+		return check_refuse_length(limit, failure);
+	return true;
+}

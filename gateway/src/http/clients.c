@@ -1,0 +1,497 @@
+/*-------------------------------------------------------------------------
+ *
+ * clients.c
+ *	  Who is connected: how many, and for how long they may take.
+ *
+ * A client that sends a byte now and then could keep a connection for ever.
+ * So each connection is in a phase, which has a deadline, and one thread cuts
+ * the connections whose deadline has passed.  The client gets a 408 if no reply
+ * to its request has begun, else nothing.
+ *
+ * The lock is held for a few assignments, and by the watching thread while it
+ * looks at each connection once, four times a second.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <pthread.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+#include "http/clients.h"
+#include "http/linger.h"
+#include "util/clock.h"
+#include "util/log.h"
+#include "util/metrics.h"
+
+#define WATCH_INTERVAL	(CLOCK_SECOND / 4)
+#define NEVER			INT64_MAX
+
+/* What a user, or an address, has open.  Freed when that is nothing. */
+typedef struct Tally
+{
+	char	   *key;			/* "u" and the user, "a" and the address */
+	int			connections;
+	int			requests;		/* those without a reply */
+} Tally;
+
+typedef enum Phase
+{
+	PHASE_HEADERS,				/* of its first request */
+	PHASE_IDLE,					/* between requests, headers of another, or
+								 * refused */
+	PHASE_BODY,
+	PHASE_WORK,					/* the request is there, its reply is not */
+	PHASE_REPLY
+} Phase;
+
+struct Client
+{
+	int			socket;
+	Phase		phase;
+	int64_t		deadline;		/* of the phase; NEVER: it has none */
+	int			min_rate;		/* of a body, in bytes a second */
+	bool		cut;			/* the socket is shut down */
+	bool		counted;		/* it counts in "connections" */
+	Tally	   *address;		/* NULL: a trusted proxy, which is not counted */
+	Tally	   *user;			/* whose token the last request had, or NULL */
+	bool		in_request;		/* it counts in user->requests */
+				LIST_ENTRY(Client) link;
+};
+
+static LIST_HEAD(, Client) clients = LIST_HEAD_INITIALIZER(clients);
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t stop_requested;
+static pthread_t watcher;
+static bool running = false;
+static bool stopping = false;
+static void *tallies = NULL;	/* tsearch's tree */
+static int	connections = 0;
+static int	most_connections = 0;
+
+/* ---------- tallies ---------- */
+
+static int
+compare_tallies(const void *a, const void *b)
+{
+	return strcmp(((const Tally *) a)->key, ((const Tally *) b)->key);
+}
+
+/* The tally of a key, made if it is not there; NULL: no memory. */
+static Tally *
+find_tally(char kind, const char *name)
+{
+	Tally	   *made = calloc(1, sizeof(Tally));
+	Tally	  **found = NULL;
+
+	if (made != NULL &&
+		asprintf(&made->key, "%c%s", kind, name) >= 0)
+	{
+		found = tsearch(made, &tallies, compare_tallies);
+		if (found != NULL && *found == made)
+			return made;
+		free(made->key);
+	}
+	free(made);
+	return found == NULL ? NULL : *found;
+}
+
+/* Free the tally if it counts nothing. */
+static void
+tidy_tally(Tally *tally)
+{
+	if (tally->connections > 0 || tally->requests > 0)
+		return;
+	tdelete(tally, &tallies, compare_tallies);
+	free(tally->key);
+	free(tally);
+}
+
+/* From now on the connection counts for this user; NULL: for nobody. */
+static void
+set_user(Client *client, Tally *user)
+{
+	Tally	   *old = client->user;
+
+	if (old == user)
+		return;
+	client->user = user;
+	if (user != NULL)
+		user->connections++;
+	if (old != NULL)
+	{
+		old->connections--;
+		tidy_tally(old);
+	}
+}
+
+/* ---------- cutting ---------- */
+
+/* Send a whole reply past libmicrohttpd; what follows it is not read. */
+static void
+send_failure(int socket, const Failure *failure)
+{
+	Buffer		body = {0};
+	Buffer		reply = {0};
+	char		head[256];
+
+	failure_write(failure, &body);
+	snprintf(head, sizeof(head),
+			 "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n"
+			 "Cache-Control: no-store\r\nConnection: close\r\n"
+			 "Content-Length: %zu\r\n", failure->status,
+			 failure->status == 408 ? "Request Timeout" :
+			 failure->status == 429 ? "Too Many Requests" : "Service Unavailable",
+			 body.length);
+	buffer_append_text(&reply, head);
+	if (failure->retry_after > 0)
+	{
+		snprintf(head, sizeof(head), "Retry-After: %d\r\n", failure->retry_after);
+		buffer_append_text(&reply, head);
+	}
+	buffer_append_text(&reply, "\r\n");
+	if (body.data != NULL)
+		buffer_append_text(&reply, body.data);
+	if (!body.failed && !reply.failed)
+		send(socket, reply.data, reply.length, MSG_NOSIGNAL | MSG_DONTWAIT);
+	buffer_free(&body);
+	buffer_free(&reply);
+}
+
+/*
+ * End a connection.  Under the lock, so that nobody can begin a reply on it.
+ * libmicrohttpd sees the end of the socket and closes it.
+ */
+static void
+cut(Client *client)
+{
+	struct linger reset = {.l_onoff = 1,.l_linger = 0};
+	Failure		failure;
+
+	if (!client->cut && client->phase != PHASE_IDLE)
+		metrics_count_cut();
+	client->cut = true;
+	client->deadline = NEVER;
+	if (client->phase == PHASE_HEADERS || client->phase == PHASE_BODY)
+	{
+		failure_set(&failure, 408, "too_slow",
+					client->phase == PHASE_BODY ?
+					"the body did not come in time" :
+					"the request did not come in time", NULL);
+		send_failure(client->socket, &failure);
+	}
+	else if (client->phase == PHASE_REPLY)
+	{
+		/* the kernel must not keep what the client has not read */
+		setsockopt(client->socket, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	}
+	shutdown(client->socket, SHUT_RDWR);
+}
+
+static void *
+watch(void *unused)
+{
+	struct timespec moment;
+	Client	   *client;
+	int64_t		now;
+
+	(void) unused;
+	pthread_mutex_lock(&lock);
+	while (!stopping)
+	{
+		now = clock_now();
+		LIST_FOREACH(client, &clients, link)
+		{
+			if (client->deadline <= now)
+				cut(client);
+		}
+		moment = clock_timespec(now + WATCH_INTERVAL);
+		pthread_cond_timedwait(&stop_requested, &lock, &moment);
+	}
+	pthread_mutex_unlock(&lock);
+	return NULL;
+}
+
+/* At most so many clients can be connected at a time. */
+bool
+clients_start(int most)
+{
+	pthread_condattr_t attributes;
+
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&stop_requested, &attributes);
+	pthread_condattr_destroy(&attributes);
+	most_connections = most;
+	running = pthread_create(&watcher, NULL, watch, NULL) == 0;
+	return running;
+}
+
+/* After the last connection was closed. */
+void
+clients_stop(void)
+{
+	if (!running)
+		return;
+	pthread_mutex_lock(&lock);
+	stopping = true;
+	pthread_cond_signal(&stop_requested);
+	pthread_mutex_unlock(&lock);
+	pthread_join(watcher, NULL);
+	pthread_cond_destroy(&stop_requested);
+	running = false;
+}
+
+/* How many are connected? */
+int
+clients_count(void)
+{
+	int			result;
+
+	pthread_mutex_lock(&lock);
+	result = connections;
+	pthread_mutex_unlock(&lock);
+	return result;
+}
+
+/* ---------- connections ---------- */
+
+/* Is there room for one more connection?  If not, the failure is set. */
+static bool
+has_room(const Client *client, const Settings *settings, Failure *failure)
+{
+	if (connections >= most_connections)
+	{
+		failure_try_again(failure, "there are too many connections");
+		return false;
+	}
+	if (client->address != NULL && settings->max_connections_address > 0 &&
+		client->address->connections >= settings->max_connections_address)
+	{
+		failure_set(failure, 429, "too_many_connections",
+					"there are too many connections from this address", NULL);
+		failure->retry_after = 1;
+		return false;
+	}
+	return true;
+}
+
+/*
+ * A new connection.  If there are too many, it gets its reply at once and is
+ * cut.  NULL: there is no memory, and nobody watches the connection.
+ */
+Client *
+client_open(int socket, const Address *peer)
+{
+	const Settings *settings = settings_acquire();
+	Client	   *client = calloc(1, sizeof(Client));
+	Address		site = address_site(*peer);
+	char		name[ADDRESS_TEXT_SIZE];
+	Failure		failure;
+
+	if (client == NULL)
+	{
+		settings_release(settings);
+		return NULL;
+	}
+	client->socket = socket;
+	client->phase = PHASE_HEADERS;
+	client->deadline = clock_now() + settings->header_timeout * CLOCK_SECOND;
+	address_write(&site, name);
+
+	pthread_mutex_lock(&lock);
+	if (!networks_contain(&settings->trusted_proxies, peer))
+		client->address = find_tally('a', name);
+	if (has_room(client, settings, &failure))
+	{
+		client->counted = true;
+		connections++;
+	}
+	else
+	{
+		client->cut = true;
+		client->phase = PHASE_IDLE;
+		client->deadline = clock_now() + CLOCK_SECOND;
+		linger_adopt(socket);
+		send_failure(socket, &failure);
+		shutdown(socket, SHUT_WR);
+	}
+	if (client->address != NULL)
+		client->address->connections++;
+	LIST_INSERT_HEAD(&clients, client, link);
+	pthread_mutex_unlock(&lock);
+
+	if (!client->counted)
+		log_event(LOG_DEBUG, "connection-refused", "address", name,
+				  "code", failure.code, NULL);
+	settings_release(settings);
+	return client;
+}
+
+/* The connection is about to be closed. */
+void
+client_close(Client *client)
+{
+	if (client == NULL)
+		return;
+	pthread_mutex_lock(&lock);
+	LIST_REMOVE(client, link);
+	if (client->counted)
+		connections--;
+	if (client->in_request)
+		client->user->requests--;
+	set_user(client, NULL);
+	if (client->address != NULL)
+	{
+		client->address->connections--;
+		tidy_tally(client->address);
+	}
+	pthread_mutex_unlock(&lock);
+	free(client);
+}
+
+/* Begin a phase; false: the connection has been cut. */
+static bool
+enter(Client *client, Phase phase, int64_t deadline)
+{
+	bool		good;
+
+	if (client == NULL)
+		return true;
+	pthread_mutex_lock(&lock);
+	good = !client->cut;
+	if (good)
+	{
+		client->phase = phase;
+		client->deadline = deadline;
+	}
+	pthread_mutex_unlock(&lock);
+	return good;
+}
+
+bool
+client_begin_body(Client *client, const Settings *settings)
+{
+	if (client != NULL)
+		client->min_rate = settings->min_rate;
+	return enter(client, PHASE_BODY,
+				 clock_now() + settings->body_timeout * CLOCK_SECOND);
+}
+
+/* So much of the body has come, which extends the time for the rest. */
+bool
+client_add_body(Client *client, size_t length)
+{
+	bool		good;
+
+	if (client == NULL)
+		return true;
+	pthread_mutex_lock(&lock);
+	good = !client->cut;
+	if (good && client->phase == PHASE_BODY)
+		client->deadline += (int64_t) length * CLOCK_SECOND / client->min_rate;
+	pthread_mutex_unlock(&lock);
+	return good;
+}
+
+bool
+client_begin_work(Client *client)
+{
+	return enter(client, PHASE_WORK, NEVER);
+}
+
+bool
+client_begin_reply(Client *client, const Settings *settings, size_t length)
+{
+	return enter(client, PHASE_REPLY,
+				 clock_now() + settings->reply_timeout * CLOCK_SECOND +
+				 (int64_t) length * CLOCK_SECOND / settings->min_rate);
+}
+
+void
+client_begin_idle(Client *client)
+{
+	const Settings *settings = settings_acquire();
+
+	enter(client, PHASE_IDLE,
+		  clock_now() + settings->idle_timeout * CLOCK_SECOND);
+	settings_release(settings);
+}
+
+bool
+client_was_cut(Client *client)
+{
+	bool		result;
+
+	if (client == NULL)
+		return false;
+	pthread_mutex_lock(&lock);
+	result = client->cut;
+	pthread_mutex_unlock(&lock);
+	return result;
+}
+
+/* ---------- requests of a user ---------- */
+
+static bool
+refuse(Failure *failure, const char *code, const char *message)
+{
+	failure_set(failure, 429, code, message, NULL);
+	failure->retry_after = 1;
+	return false;
+}
+
+/*
+ * Count a request whose token is valid, until client_end_request.  False with
+ * the failure set: the user has too much open, or there is no memory.
+ */
+bool
+client_begin_request(Client *client, const char *user,
+					 const Settings *settings, Failure *failure)
+{
+	Tally	   *tally;
+	bool		good = true;
+
+	if (client == NULL)
+		return true;
+	pthread_mutex_lock(&lock);
+	tally = find_tally('u', user);
+	if (tally == NULL)
+	{
+		failure_try_again(failure, "the server is short of memory");
+		good = false;
+	}
+	else if (tally->requests >= settings->max_user_requests)
+		good = refuse(failure, "too_many_requests",
+					  "this user has too many requests under way");
+	else if (client->user != tally &&
+			 tally->connections >= settings->max_user_connections)
+		good = refuse(failure, "too_many_connections",
+					  "this user has too many connections");
+	if (good)
+	{
+		set_user(client, tally);
+		client->in_request = true;
+		tally->requests++;
+	}
+	else if (tally != NULL)
+		tidy_tally(tally);
+	pthread_mutex_unlock(&lock);
+	return good;
+}
+
+void
+client_end_request(Client *client)
+{
+	if (client == NULL)
+		return;
+	pthread_mutex_lock(&lock);
+	if (client->in_request)
+		client->user->requests--;
+	client->in_request = false;
+	pthread_mutex_unlock(&lock);
+}

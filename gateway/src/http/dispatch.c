@@ -1,0 +1,226 @@
+/*-------------------------------------------------------------------------
+ *
+ * dispatch.c
+ *	  From a whole request to its job, and from the job's outcome to the reply.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "database/queue.h"
+#include "http/dispatch.h"
+#include "http/exchange.h"
+#include "http/openapi.h"
+#include "http/reply.h"
+#include "util/clock.h"
+
+#define READY_TIMEOUT	(5 * CLOCK_SECOND)
+
+static atomic_int with_database = 0;	/* requests whose job has no outcome */
+
+/* ---------- the job and the queue ---------- */
+
+/* Called by a database thread: the job has its outcome. */
+static void
+job_finished(Job *job)
+{
+	Request    *request = job->owner;
+
+	request->job_done = true;
+	with_database--;
+	exchange_resume(request->connection);
+}
+
+/* Passwords leave at least one connection to the others, if there are two. */
+static bool
+put_job(Request *request)
+{
+	const Settings *settings = request->settings;
+	int			most = settings->max_logins;
+
+	if (!request->job.is_login)
+		return queue_put(&request->job, settings->queue_length);
+	if (most > settings->db_connections - 1)
+		most = settings->db_connections - 1;
+	return queue_put_login(&request->job, settings->queue_length,
+						   most < 1 ? 1 : most);
+}
+
+/* Hand the job over and suspend the connection until it is done. */
+static bool
+enqueue(Request *request)
+{
+	Job		   *job = &request->job;
+
+	job->finished = job_finished;
+	job->owner = request;
+	job->timeout = job->kind == JOB_READY ? READY_TIMEOUT :
+		request->settings->request_timeout * CLOCK_SECOND;
+	job->deadline = clock_now() + job->timeout;
+
+	/* suspended first: the job may be done before queue_put returns */
+	request->job_done = false;
+	exchange_suspend(request->connection);
+	with_database++;
+	if (put_job(request))
+		return true;
+
+	failure_try_again(&job->failure, "the server is too busy");
+	job_finished(job);
+	return true;
+}
+
+/* ---------- from a request to its job ---------- */
+
+/* The body of a POST: is it there, and JSON? */
+static bool
+check_body(Request *request)
+{
+	const Buffer *body = &request->body;
+
+	if (body->failed)
+		return failure_try_again(&request->failure,
+								 "the server is short of memory");
+	if (body->length == 0 && request->route->endpoint != ENDPOINT_PULL)
+		return failure_set(&request->failure, 400, "malformed_request",
+						   "the body is empty", NULL);
+	return sync_check_body(body->data, body->length, request->settings,
+						   &request->failure);
+}
+
+/* Turn parameters and body into the job's arguments. */
+static bool
+prepare_job(Request *request)
+{
+	Job		   *job = &request->job;
+
+	if (!exchange_read_parameters(request->connection, request->settings,
+								  &request->fields, &request->failure))
+		return false;
+	if (request->method == METHOD_POST && !check_body(request))
+		return false;
+	if (request->method == METHOD_POST && job->kind == JOB_PULL &&
+		!sync_take_body(&request->fields, request->settings,
+						request->body.data, request->body.length,
+						&request->failure))
+		return false;
+	job->body = request->body.data;
+	return sync_fill_job(job, &request->fields, request->settings,
+						 &request->failure);
+}
+
+/* A request that asks for a job of this kind. */
+static bool
+start_job(Request *request, JobKind kind)
+{
+	request->job.kind = kind;
+	return prepare_job(request) ? enqueue(request) : reply_failure(request);
+}
+
+/* A request below /auth. */
+static bool
+start_login(Request *request, LoginKind kind)
+{
+	Address		address = exchange_address(request->connection,
+										   &request->settings->trusted_proxies);
+
+	if (!check_body(request))
+		return reply_failure(request);
+	request->job.kind = JOB_AUTH;
+	request->login = calloc(1, sizeof(Login));
+	if (request->login == NULL)
+	{
+		failure_try_again(&request->failure, "the server is short of memory");
+		return reply_failure(request);
+	}
+	if (!login_begin(request->login, kind, request->settings,
+					 request->body.data, request->body.length, &address,
+					 &request->job, &request->failure))
+		return reply_failure(request);
+	return enqueue(request);
+}
+
+/* The whole request is there. */
+bool
+dispatch_request(Request *request)
+{
+	if (request->failure.status != 0)
+		return reply_failure(request);
+	if (request->is_preflight)
+		return reply_text(request, 204, "");
+
+	switch (request->route->endpoint)
+	{
+		case ENDPOINT_HEALTH:
+			return reply_text(request, 200, "{\"status\":\"ok\"}");
+		case ENDPOINT_OPENAPI:
+			return reply_text(request, 200, openapi_text);
+		case ENDPOINT_READY:
+			request->job.kind = JOB_READY;
+			return enqueue(request);
+		case ENDPOINT_SCHEMA:
+			return start_job(request, JOB_SCHEMA);
+		case ENDPOINT_KEYS:
+			return start_job(request, JOB_KEYS);
+		case ENDPOINT_PULL:
+			return start_job(request, JOB_PULL);
+		case ENDPOINT_PUSH:
+			return start_job(request, JOB_PUSH);
+		case ENDPOINT_LOGIN:
+			return start_login(request, LOGIN_PASSWORD);
+		case ENDPOINT_REFRESH:
+			return start_login(request, LOGIN_REFRESH);
+		case ENDPOINT_LOGOUT:
+			return start_login(request, LOGIN_LOGOUT);
+	}
+	return false;
+}
+
+/* ---------- from the outcome to the reply ---------- */
+
+/* The job of a login is done; it may have another call to make. */
+static bool
+continue_login(Request *request)
+{
+	Login	   *login = request->login;
+
+	switch (login_continue(login, request->settings, &request->job,
+						   &request->failure))
+	{
+		case LOGIN_CONTINUE:
+			return enqueue(request);
+		case LOGIN_REPLY:
+			return reply_send(request, 200, login->reply.data,
+							  login->reply.length);
+		case LOGIN_FAILED:
+			break;
+	}
+	return reply_failure(request);
+}
+
+/* The job has its outcome. */
+bool
+dispatch_outcome(Request *request)
+{
+	const Job  *job = &request->job;
+
+	if (job->failure.status != 0)
+	{
+		request->failure = job->failure;
+		return reply_failure(request);
+	}
+	if (request->login != NULL)
+		return continue_login(request);
+	if (job->kind == JOB_READY)
+		return reply_text(request, 200, "{\"status\":\"ready\"}");
+	request->rows = sync_count_rows(job->kind, job->reply, job->reply_length);
+	return reply_send(request, 200, job->reply, job->reply_length);
+}
+
+/* How many requests have a job without outcome? */
+int
+dispatch_count_with_database(void)
+{
+	return with_database;
+}

@@ -1,0 +1,64 @@
+/*-------------------------------------------------------------------------
+ *
+ * media.c
+ *	  Which media types are read and written: pure decisions.
+ *
+ * A browser sends application/json to another origin only after a preflight.
+ * Forms of foreign pages cannot send it, and are refused.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <string.h>
+#include <strings.h>
+
+#include "http/media.h"
+
+/*
+ * Does "text" begin with "word", in whatever case, and then end or go on with
+ * one of the characters in "follows"?
+ */
+static bool
+begins_with(const char *text, const char *word, const char *follows)
+{
+	size_t		length = strlen(word);
+
+	return strncasecmp(text, word, length) == 0 &&
+		(text[length] == '\0' || strchr(follows, text[length]) != NULL);
+}
+
+/*
+ * Why a body of this type is refused; NULL: it is not.  Both arguments can be
+ * NULL: a client that names no type sends JSON.
+ */
+const char *
+media_refusal(const char *content_type, const char *content_encoding)
+{
+	const char *charset;
+
+	if (content_encoding != NULL &&
+		strcasecmp(content_encoding, "identity") != 0)
+		return "the body has a content encoding";
+	if (content_type == NULL)
+		return NULL;
+	if (!begins_with(content_type, "application/json", "; \t"))
+		return "the body is not application/json";
+
+	charset = strcasestr(content_type, "charset=");
+	if (charset == NULL)
+		return NULL;
+	charset += strlen("charset=");
+	if (begins_with(charset, "utf-8", "; \t") ||
+		begins_with(charset, "\"utf-8\"", "; \t"))
+		return NULL;
+	return "the body is not UTF-8";
+}
+
+/* Does the client accept only a stream of lines? */
+bool
+media_wants_stream(const char *accept)
+{
+	return accept != NULL &&
+		strstr(accept, "application/x-ndjson") != NULL &&
+		strstr(accept, "application/json") == NULL &&
+		strstr(accept, "*/*") == NULL;
+}

@@ -1,0 +1,17 @@
+/*-------------------------------------------------------------------------
+ *
+ * media.h
+ *	  Which media types are read and written: pure decisions.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MEDIA_H
+#define MEDIA_H
+
+#include <stdbool.h>
+
+extern const char *media_refusal(const char *content_type,
+								 const char *content_encoding);
+extern bool media_wants_stream(const char *accept);
+
+#endif							/* MEDIA_H */

@@ -1,0 +1,180 @@
+/*-------------------------------------------------------------------------
+ *
+ * reply.c
+ *	  The reply to a request, and what is written down about it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include <microhttpd.h>
+
+#include "http/cors.h"
+#include "http/exchange.h"
+#include "http/reply.h"
+#include "http/underway.h"
+#include "util/clock.h"
+#include "util/log.h"
+#include "util/metrics.h"
+
+/* ---------- headers ---------- */
+
+static void
+add_header(struct MHD_Response *response, const char *name, const char *value)
+{
+	if (value != NULL)
+		MHD_add_response_header(response, name, value);
+}
+
+static void
+add_cors_headers(const Request *request, struct MHD_Response *response)
+{
+	const char *origin = cors_allow_origin(request->settings,
+										   exchange_header(request->connection,
+														   "Origin"));
+
+	if (cors_varies(request->settings))
+		add_header(response, "Vary", "Origin");
+	if (origin == NULL)
+		return;
+	add_header(response, "Access-Control-Allow-Origin", origin);
+	add_header(response, "Access-Control-Expose-Headers", CORS_EXPOSE_HEADERS);
+	if (!request->is_preflight)
+		return;
+	add_header(response, "Access-Control-Allow-Methods", request->route->allow);
+	add_header(response, "Access-Control-Allow-Headers", CORS_ALLOW_HEADERS);
+	add_header(response, "Access-Control-Max-Age", CORS_MAX_AGE);
+}
+
+/* The headers that go with a certain failure. */
+static void
+add_failure_headers(const Request *request, struct MHD_Response *response)
+{
+	const Failure *failure = &request->failure;
+	char		seconds[16];
+
+	if (failure->status == 401)
+		add_header(response, "WWW-Authenticate",
+				   exchange_header(request->connection, "Authorization") == NULL ?
+				   "Bearer" : "Bearer error=\"invalid_token\"");
+	if (failure->status == 405)
+		add_header(response, "Allow", request->route->allow);
+	if (failure->retry_after > 0)
+	{
+		snprintf(seconds, sizeof(seconds), "%d", failure->retry_after);
+		add_header(response, "Retry-After", seconds);
+	}
+}
+
+/* ---------- sending ---------- */
+
+static bool
+send_body(Request *request, int status, const char *body, size_t length,
+		  enum MHD_ResponseMemoryMode mode)
+{
+	struct MHD_Response *response;
+	bool		good = false;
+
+	response = MHD_create_response_from_buffer(length, (void *) body, mode);
+	if (response == NULL)
+		return false;
+
+	request->status = status;
+	request->reply_bytes = length;
+	if (status != 204)
+		add_header(response, "Content-Type", "application/json");
+	add_header(response, "Cache-Control", "no-store");
+	add_header(response, "X-Content-Type-Options", "nosniff");
+	add_header(response, "X-Request-Id", request->id);
+	add_cors_headers(request, response);
+	add_failure_headers(request, response);
+	if (underway_refuses_new() || request->must_close)
+		add_header(response, "Connection", "close");
+
+	if (client_begin_reply(request->client, request->settings, length))
+		good = MHD_queue_response(request->connection, (unsigned int) status,
+								  response) == MHD_YES;
+	MHD_destroy_response(response);
+	return good;
+}
+
+/* Send a reply whose body lives as long as the request. */
+bool
+reply_send(Request *request, int status, const char *body, size_t length)
+{
+	return send_body(request, status, body, length, MHD_RESPMEM_PERSISTENT);
+}
+
+/* Likewise, with a text. */
+bool
+reply_text(Request *request, int status, const char *text)
+{
+	return reply_send(request, status, text, strlen(text));
+}
+
+/* Send the request's failure. */
+bool
+reply_failure(Request *request)
+{
+	Buffer		body = {0};
+	bool		good = false;
+
+	failure_write(&request->failure, &body);
+	if (!body.failed)
+		good = send_body(request, request->failure.status, body.data,
+						 body.length, MHD_RESPMEM_MUST_COPY);
+	buffer_free(&body);
+	return good;
+}
+
+/* ---------- writing down ---------- */
+
+static void
+log_request(const Request *request)
+{
+	char		status[16];
+	char		milliseconds[32];
+	char		bytes[32];
+	char		received[32];
+	char		rows[32];
+
+	snprintf(status, sizeof(status), "%d", request->status);
+	snprintf(milliseconds, sizeof(milliseconds), "%.1f",
+			 (double) (clock_now() - request->started) / CLOCK_MILLISECOND);
+	snprintf(bytes, sizeof(bytes), "%zu", request->reply_bytes);
+	snprintf(received, sizeof(received), "%zu",
+			 request->body.length + request->discarded);
+	snprintf(rows, sizeof(rows), "%ld", request->rows);
+	log_event(LOG_INFO, "request", "id", request->id,
+			  "method", request->method_name, "path", request->path,
+			  "status", status, "ms", milliseconds,
+			  "user", request->login != NULL ? request->login->user :
+			  request->identity.user,
+			  "rows", request->rows < 0 ? NULL : rows,
+			  "code", request->failure.status ? request->failure.code : NULL,
+			  "received", received, "bytes", bytes, NULL);
+}
+
+static void
+measure_request(const Request *request)
+{
+	Measured	measured = {
+		.path = request->route != NULL ? request->route->path : NULL,
+		.status = request->status,
+		.duration = clock_now() - request->started,
+		.received = request->body.length + request->discarded,
+		.sent = request->reply_bytes,
+		.rows = request->rows
+	};
+
+	metrics_count_request(&measured);
+}
+
+/* A request has ended: its line in the log, and its share of the metrics. */
+void
+reply_record(const Request *request)
+{
+	log_request(request);
+	measure_request(request);
+}

@@ -1,0 +1,270 @@
+/*-------------------------------------------------------------------------
+ *
+ * request.c
+ *	  The life of a request, step by step.
+ *
+ * A request is one struct, made when its head is there and freed in
+ * request_end().  While its job is with the database, its connection is
+ * suspended and costs no thread.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "auth/keys.h"
+#include "database/database.h"
+#include "http/check.h"
+#include "http/dispatch.h"
+#include "http/exchange.h"
+#include "http/head.h"
+#include "http/linger.h"
+#include "http/reply.h"
+#include "http/request.h"
+#include "http/underway.h"
+#include "util/clock.h"
+
+/* A refused body up to this length is read, so that the connection stays. */
+#define SMALL_BODY				65536
+
+/* A refused body of unknown length is read so far beyond the limit. */
+#define MAX_DISCARDED			((size_t) 64 << 20)
+
+/* All bodies in memory together: so many times the longest that is allowed. */
+#define MAX_BODIES				32
+
+static atomic_size_t body_bytes = 0;	/* of all requests */
+
+/* ---------- the struct ---------- */
+
+static void
+drop_body(Request *request)
+{
+	if (request->route != NULL && route_is_login(request->route) &&
+		request->body.data != NULL)
+		explicit_bzero(request->body.data, request->body.length);
+	body_bytes -= request->body.length;
+	buffer_free(&request->body);
+}
+
+/* A proxy's own id is kept, so that its log and ours can be put together. */
+static void
+set_id(Request *request)
+{
+	const char *id = exchange_header(request->connection, "X-Request-Id");
+
+	if (id != NULL && head_id_is_sane(id))
+		snprintf(request->id, sizeof(request->id), "%s", id);
+	else
+		underway_make_id(request->id, sizeof(request->id));
+}
+
+/* NULL: no memory. */
+Request *
+request_create(struct MHD_Connection *connection, const char *path,
+			   const char *method)
+{
+	Request    *request = calloc(1, sizeof(Request));
+
+	if (request == NULL)
+		return NULL;
+	request->path = strndup(path, 256);
+	request->method_name = strndup(method, 16);
+	if (request->path == NULL || request->method_name == NULL)
+	{
+		free(request->path);
+		free(request->method_name);
+		free(request);
+		return NULL;
+	}
+	request->connection = connection;
+	request->rows = -1;
+	request->client = exchange_client(connection);
+	request->settings = settings_acquire();
+	request->route = route_find(path);
+	request->method = route_method(method);
+	request->max_body = (size_t) request->settings->max_body_bytes;
+	request->started = clock_now();
+	set_id(request);
+	underway_add();
+	return request;
+}
+
+static void
+free_request(Request *request)
+{
+	database_free(&request->job);
+	sync_free_job(&request->job);
+	if (request->login != NULL)
+		login_free(request->login);
+	free(request->login);
+	sync_free_fields(&request->fields);
+	identity_free(&request->identity);
+	drop_body(request);
+	settings_release(request->settings);
+	free(request->path);
+	free(request->method_name);
+	free(request);
+	underway_remove();
+}
+
+/* ---------- checks of a request's head ---------- */
+
+/*
+ * Whatever is asked for: can the head be read in one way only?  If not, nobody
+ * knows where the next request begins.
+ */
+static bool
+check_form(Request *request, const char *version, bool target_is_plain)
+{
+	Failure    *failure = &request->failure;
+	const char *problem = exchange_form_problem(request->connection, version);
+
+	if (problem == NULL && target_is_plain)
+		return true;
+	request->must_close = true;
+	if (problem != NULL)
+		return failure_set(failure, 400, "malformed_request", problem, NULL);
+	return failure_set(failure, 400, "malformed_request",
+					   "the request's target is not a plain path",
+					   "Send a path that begins with / and has no %-escapes; "
+					   "those in the query must be whole.");
+}
+
+/* The request line and the headers together, and which of them is too long. */
+static bool
+check_length(Request *request)
+{
+	size_t		most = (size_t) request->settings->max_header_bytes;
+
+	if (exchange_head_size(request->connection) <= most)
+		return true;
+	request->must_close = true;
+	if (exchange_fields_size(request->connection) < most / 2)
+		return failure_set(&request->failure, 414, "uri_too_long",
+						   "path and parameters are too long",
+						   "A pull can also be sent by POST.");
+	return failure_set(&request->failure, 431, "headers_too_large",
+					   "the headers are too long", NULL);
+}
+
+/* The token, and how much its user has open already. */
+static bool
+authenticate(Request *request, const RequestHead *head)
+{
+	const KeySet *keys = keys_acquire();
+
+	request->job.role = check_token(head, request->settings, keys, time(NULL),
+									&request->identity, &request->failure);
+	keys_release(keys);
+	request->job.claims = request->identity.claims;
+	return request->job.role != NULL &&
+		client_begin_request(request->client, request->identity.user,
+							 request->settings, &request->failure);
+}
+
+/* All that can be decided before the body is there. */
+static bool
+check_head(Request *request, const RequestHead *head)
+{
+	if (!check_route(request->route, request->method, underway_refuses_new(),
+					 &request->failure))
+		return false;
+	request->is_preflight = request->method == METHOD_OPTIONS;
+	if (request->is_preflight)
+		return true;
+	if (request->route->needs_token && !authenticate(request, head))
+		return false;
+	if (request->method == METHOD_POST)
+		request->max_body = check_body_limit(request->route, request->settings);
+	return check_content(head, request->route, request->method,
+						 request->settings, &request->failure);
+}
+
+/* ---------- head and body ---------- */
+
+/*
+ * The head is there.  A refusal is sent at once if the body would be long, or
+ * waits for "100 Continue", which costs the connection; else after the body.
+ */
+bool
+request_begin(Request *request, const char *version, bool target_is_plain)
+{
+	RequestHead head;
+	bool		good;
+
+	if (!client_begin_body(request->client, request->settings))
+		return false;
+	exchange_read_head(request->connection, &head);
+	good = check_form(request, version, target_is_plain) &&
+		check_length(request) && check_head(request, &head);
+	if (request->method == METHOD_POST)
+		exchange_acknowledge(request->connection);
+	if (good)
+		return true;
+	if (request->failure.status != 413 && !request->must_close &&
+		exchange_header(request->connection, "Expect") == NULL &&
+		head.length <= SMALL_BODY)
+		return true;
+
+	linger_adopt(exchange_socket(request->connection));
+	return reply_failure(request);
+}
+
+/*
+ * A piece of the body.  No reply can be sent here: a body that is too long is
+ * read and forgotten, within reason, and refused at its end.
+ */
+bool
+request_receive(Request *request, const char *data, size_t length)
+{
+	if (!client_add_body(request->client, length))
+		return false;
+	exchange_acknowledge(request->connection);
+	if (request->failure.status == 0)
+	{
+		if (request->body.length + length > request->max_body)
+			check_refuse_length(request->max_body, &request->failure);
+		else if (body_bytes + length >
+				 (size_t) request->settings->max_body_bytes * MAX_BODIES)
+			failure_try_again(&request->failure, "the server is too busy");
+		else
+		{
+			size_t		before = request->body.length;
+
+			buffer_append(&request->body, data, length);
+			body_bytes += request->body.length - before;
+			return true;
+		}
+		request->discarded = request->body.length;
+		drop_body(request);
+	}
+	request->discarded += length;
+	return request->discarded <= request->max_body + MAX_DISCARDED;
+}
+
+/* ---------- its end ---------- */
+
+/* The end of the request is there, or its job is done. */
+bool
+request_continue(Request *request)
+{
+	if (!client_begin_work(request->client))
+		return false;
+	return request->job_done ? dispatch_outcome(request) : dispatch_request(request);
+}
+
+/* The reply has been sent, or the connection is gone. */
+void
+request_end(Request *request)
+{
+	if (request->status == 0 && client_was_cut(request->client))
+		request->status = 408;
+	reply_record(request);
+	client_end_request(request->client);
+	client_begin_idle(request->client);
+	free_request(request);
+}

@@ -1,0 +1,73 @@
+/*-------------------------------------------------------------------------
+ *
+ * request.h
+ *	  One request, from its head to the end of its reply.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef REQUEST_H
+#define REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api/login.h"
+#include "api/sync.h"
+#include "auth/token.h"
+#include "database/job.h"
+#include "http/clients.h"
+#include "http/routes.h"
+#include "util/buffer.h"
+#include "util/failure.h"
+#include "util/settings.h"
+
+struct MHD_Connection;
+
+typedef struct Request
+{
+	struct MHD_Connection *connection;
+	Client	   *client;			/* the connection's; NULL: no memory for one */
+	const Settings *settings;	/* those in force when it began */
+	const Route *route;			/* NULL: no such path */
+	int			method;			/* METHOD_x or 0 */
+	bool		is_preflight;
+	bool		must_close;		/* the beginning of the next request is in
+								 * doubt, or too far off */
+
+	char		id[72];
+	char	   *method_name;
+	char	   *path;
+	int64_t		started;
+
+	Identity	identity;
+	Login	   *login;			/* of a path below /auth, else NULL */
+	SyncFields	fields;
+	Buffer		body;
+	size_t		max_body;
+	size_t		discarded;		/* bytes of the body that were dropped */
+	Failure		failure;		/* why it is refused; status 0: it is not */
+
+	Job			job;
+	bool		job_done;		/* the job has its outcome, and belongs to the
+								 * request again */
+
+	int			status;			/* of the reply; 0: none was sent */
+	size_t		reply_bytes;
+	long		rows;			/* in the reply, for the log; below 0: unknown */
+} Request;
+
+/*
+ * The steps of a request; false: the connection must be closed.  The body
+ * comes in any number of pieces.
+ */
+extern Request *request_create(struct MHD_Connection *connection,
+							   const char *path, const char *method);
+extern bool request_begin(Request *request, const char *version,
+						  bool target_is_plain);
+extern bool request_receive(Request *request, const char *data,
+							size_t length);
+extern bool request_continue(Request *request);
+extern void request_end(Request *request);
+
+#endif							/* REQUEST_H */
