@@ -123,6 +123,7 @@ CREATE TABLE tide.sent (
 	stored_client_id text COLLATE "C",
 	in_part		boolean NOT NULL,
 	raised_to	timestamptz,
+	known_as	timestamptz,
 	xid			pg_catalog.xid8 NOT NULL
 );
 -- no unique key to name rows by where the database is published: none is needed
@@ -138,6 +139,7 @@ COMMENT ON COLUMN tide.sent.image IS 'the row, as JSON, where only that is known
 COMMENT ON COLUMN tide.sent.stored_at IS 'the row''s stamp once it was stored; NULL: it lost';
 COMMENT ON COLUMN tide.sent.in_part IS 'stored, but not all of it, because it was merged';
 COMMENT ON COLUMN tide.sent.raised_to IS 'the time that it was stored with instead of its own, if that is a later one';
+COMMENT ON COLUMN tide.sent.known_as IS 'the time that such a version counts by for who sent it';
 
 CREATE TABLE tide.receipt (
 	id			bytea PRIMARY KEY,

@@ -112,13 +112,19 @@ SELECT (go('t', 10, '{"s": "a"}', 5, 'phone')).*;
 SELECT id, s, n, "clientId", "lastModifiedAt" > now() - interval '1 minute' AS "the server's" FROM t WHERE id IN (8, 10) ORDER BY id;
 DROP TRIGGER once_more ON t;
 -- a row that a failed push did not store is none of its rows
-CREATE TRIGGER once_more AFTER INSERT OR UPDATE OF s ON t FOR EACH ROW WHEN (NEW.id = 80) EXECUTE FUNCTION once_more();
+CREATE TRIGGER once_more AFTER INSERT OR UPDATE OF s ON t FOR EACH ROW WHEN (NEW.id IN (80, 81)) EXECUTE FUNCTION once_more();
 ALTER TABLE t ADD CHECK (s <> 'bad');
 SET session_replication_role = replica;
 UPDATE t SET "lastModifiedAt" = NULL WHERE id = 8;
 RESET session_replication_role;
 SELECT tide.push('{"changes": {"t": [{"id": 8, "s": "bad", "lastModifiedAt": "2020-01-01T00:00:05Z"}, {"id": 80, "s": "good", "lastModifiedAt": "2020-01-01T00:00:05Z"}]}}')->'summary'->>'total' AS changes;
 SELECT s, n, "clientId", "lastModifiedAt" > now() - interval '1 minute' AS "the server's" FROM t WHERE id = 8;
+-- ... also where the caller's transaction has written it before
+BEGIN;
+UPDATE t SET n = 0 WHERE id = 8;
+SELECT tide.push('{"changes": {"t": [{"id": 8, "s": "bad"}, {"id": 81, "s": "good"}]}}')->'failed'->0->>'entityId' AS failed;
+SELECT s, n, "clientId" FROM t WHERE id = 8;
+COMMIT;
 
 -- stamps of clocks that were years ahead, from before tide.track, refuse nothing
 SET session_replication_role = replica;

@@ -243,6 +243,21 @@ test_twins(void)
 	ok(verdict_is(POLICY_LAST_WRITE_WINS, &in, &current, VERDICT_SUPERSEDED), "not to an earlier one");
 	in = pushed(5500, "a");
 	ok(verdict_is(POLICY_LAST_WRITE_WINS, &in, &current, VERDICT_SUPERSEDED), "nor to another client's");
+	/* a clock that was set back: base lets the later edit stand, with the earlier stamp */
+	in = pushed(4000, "b");
+	in.has_base = true;
+	in.base = 5000;
+	current = row(5000, "b");
+	d = decide(POLICY_LAST_WRITE_WINS, &in, &current);
+	current = row(6000, "b");
+	raised.known_as = d.known_as;
+	current.raised = &raised;
+	current.nraised = 1;
+	in = pushed(5000, "b");
+	ok(verdict_is(POLICY_LAST_WRITE_WINS, &in, &current, VERDICT_SUPERSEDED), "not to one that it has itself replaced");
+	in = pushed(5001, "b");
+	ok(stored_at(POLICY_LAST_WRITE_WINS, &in, &current, 7000), "but to one later than that");
+	raised.known_as = 5000;
 	in = pushed(5000, "b");
 	current.same = true;
 	ok(verdict_is(POLICY_LAST_WRITE_WINS, &in, &current, VERDICT_UNCHANGED), "with the values of the raised one it is unchanged");

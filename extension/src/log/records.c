@@ -450,7 +450,7 @@ conflict_by_id(int64 id)
 enum
 {
 	SENT_MARK, SENT_KEY, SENT_TIME, SENT_CLIENT, SENT_SUBJECT, SENT_DIGEST, SENT_IMAGE,
-	SENT_STORED_TIME, SENT_STORED_CLIENT, SENT_IN_PART, SENT_RAISED, SENT_COLUMNS
+	SENT_STORED_TIME, SENT_STORED_CLIENT, SENT_IN_PART, SENT_RAISED, SENT_KNOWN_AS, SENT_COLUMNS
 };
 
 static Datum
@@ -464,10 +464,10 @@ sent_write(TrackedTable *t, const SentRecord *records, int n)
 {
 	static SPIPlanPtr plan = NULL;
 	static const Oid column_types[SENT_COLUMNS] = {INT8OID, TEXTOID, TIMESTAMPTZOID, TEXTOID,
-	TEXTOID, BYTEAOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, BOOLOID, TIMESTAMPTZOID};
+	TEXTOID, BYTEAOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
 	static Oid	types[SENT_COLUMNS + 2] = {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
 		TEXTARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
-	TEXTARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, OIDOID, XID8OID};
+	TEXTARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, OIDOID, XID8OID};
 	Datum		values[SENT_COLUMNS + 2];
 	Columns		columns;
 	int			i;
@@ -490,6 +490,7 @@ sent_write(TrackedTable *t, const SentRecord *records, int n)
 		column_put_text(&columns, SENT_STORED_CLIENT, i, r->stored.client_id);
 		column_put(&columns, SENT_IN_PART, i, BoolGetDatum(r->in_part));
 		column_put_time(&columns, SENT_RAISED, i, r->is_raised, r->raised_to);
+		column_put_time(&columns, SENT_KNOWN_AS, i, r->is_raised, r->known_as);
 	}
 	for (i = 0; i < SENT_COLUMNS; i++)
 		values[i] = column_array(&columns, i, column_types[i]);
@@ -497,21 +498,22 @@ sent_write(TrackedTable *t, const SentRecord *records, int n)
 	values[i++] = top_xid();
 	owner_execute(&plan,
 				  "INSERT INTO tide.sent (relid, mark, key, sent_at, client_id, subject, digest,"
-				  " image, stored_at, stored_client_id, in_part, raised_to, xid)"
-				  " SELECT $12, n.mark, n.key, n.sent_at, n.client_id, n.subject, n.digest,"
-				  "  n.image, n.stored_at, n.stored_client_id, n.in_part, n.raised_to, $13"
+				  " image, stored_at, stored_client_id, in_part, raised_to, known_as, xid)"
+				  " SELECT $13, n.mark, n.key, n.sent_at, n.client_id, n.subject, n.digest,"
+				  "  n.image, n.stored_at, n.stored_client_id, n.in_part, n.raised_to, n.known_as, $14"
 				  " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
 				  "  pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
 				  "  pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8),"
-				  "  pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11))"
+				  "  pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11),"
+				  "  pg_catalog.unnest($12))"
 				  "  n(mark, key, sent_at, client_id, subject, digest, image, stored_at,"
-				  "   stored_client_id, in_part, raised_to)",
+				  "   stored_client_id, in_part, raised_to, known_as)",
 				  lengthof(types), types, values, NULL);
 }
 
 #define SENT_RESULT \
 	"s.mark, s.key, s.sent_at, s.client_id, s.subject, s.digest, s.image," \
-	" s.stored_at, s.stored_client_id, s.in_part, s.raised_to"
+	" s.stored_at, s.stored_client_id, s.in_part, s.raised_to, s.known_as"
 
 static void
 take_sent(HeapTuple tuple, TupleDesc desc, void *arg)
@@ -535,7 +537,10 @@ take_sent(HeapTuple tuple, TupleDesc desc, void *arg)
 	value = SPI_getbinval(tuple, desc, 11, &isnull);
 	r->is_raised = !isnull;
 	if (r->is_raised)
+	{
 		r->raised_to = DatumGetTimestampTz(value);
+		r->known_as = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 12, &isnull));
+	}
 	reading->result = lappend(reading->result, r);
 }
 

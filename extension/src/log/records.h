@@ -103,6 +103,7 @@ typedef struct SentRecord
 	bool		in_part;		/* not all of it stands */
 	bool		is_raised;
 	TimestampTz raised_to;		/* the time that it has instead of its own */
+	TimestampTz known_as;		/* and that its sender knows it by */
 } SentRecord;
 
 extern void sent_write(TrackedTable *t, const SentRecord *records, int n);

@@ -107,6 +107,7 @@ typedef struct Outcome
 	const char *note;
 	bool		overrules;		/* it stands against what is there */
 	bool		asks;			/* the resolver decides */
+	TimestampTz known_as;		/* the time that its sender knows it by */
 	bool		replaces_twin;	/* what it replaces was sent with its stamp */
 	Bitmapset  *columns;		/* what is written, where that is not just
 								 * what was sent: NULL if it is */

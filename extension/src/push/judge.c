@@ -120,6 +120,7 @@ judge_change(Push *push, Change *c, bool exists, bool same, bool deleted)
 	c->outcome.asks = decision.asks;
 	c->outcome.replaces_twin = decision.replaces_twin;
 	c->outcome.stored = decision.stored;
+	c->outcome.known_as = decision.known_as;
 	c->outcome.note = decision.note == NULL && c->typed.in_seconds ? IN_SECONDS :
 		decision.note;
 	known_note_raised(push, c, &decision);

@@ -257,13 +257,13 @@ same_string(const char *a, const char *b)
 }
 
 static void
-add_raised(Change *c, TimestampTz sent, TimestampTz stored)
+add_raised(Change *c, TimestampTz known_as, TimestampTz stored)
 {
 	Found	   *found = &c->found;
 
 	found->raised = found->nraised == 0 ? palloc(sizeof(RaisedStamp)) :
 		repalloc(found->raised, sizeof(RaisedStamp) * (found->nraised + 1));
-	found->raised[found->nraised].sent = sent;
+	found->raised[found->nraised].known_as = known_as;
 	found->raised[found->nraised].stored = stored;
 	found->nraised++;
 }
@@ -324,7 +324,7 @@ known_load_raised(Push *push, PushTable *table, List *changes)
 			SentRecord *r = lfirst(lr);
 
 			if (same_string(r->stamp.client_id, c->typed.incoming.stamp.client_id))
-				add_raised(c, r->stamp.time, r->raised_to);
+				add_raised(c, r->known_as, r->raised_to);
 		}
 	}
 	if (n > 0)
@@ -341,7 +341,7 @@ known_load_raised(Push *push, PushTable *table, List *changes)
 
 			if (c && same_string(r->stamp.client_id, c->typed.incoming.stamp.client_id) &&
 				same_string(r->subject, push->access.subject))
-				add_raised(c, r->stamp.time, r->raised_to);
+				add_raised(c, r->known_as, r->raised_to);
 		}
 		UnregisterSnapshot(snapshot);
 	}
@@ -381,6 +381,7 @@ known_note_raised(Push *push, Change *c, const Decision *decision)
 	r = palloc0(sizeof(SentRecord));
 	r->stamp = c->typed.incoming.stamp;
 	r->raised_to = raised_to;
+	r->known_as = decision->known_as;
 	name = raised_name(c);
 	keymap_put(push->raised, name, lcons(r, keymap_get(push->raised, name)));
 }
@@ -459,6 +460,7 @@ record_of(Push *push, Change *c, SentRecord *r)
 	r->is_raised = was_raised(in, verdict, &c->outcome.stored,
 							  c->found.merge ? &c->found.merge->column_stamp : &c->outcome.stored,
 							  &r->raised_to);
+	r->known_as = c->outcome.known_as;
 	return true;
 }
 

@@ -51,7 +51,7 @@ as_known(const Incoming *in, const Current *current, const Stamp *stamp)
 	{
 		if (current->raised[i].stored != stamp->time)
 			continue;
-		result.time = current->raised[i].sent;
+		result.time = current->raised[i].known_as;
 		break;
 	}
 	return result;
@@ -169,9 +169,17 @@ decide_by_policy(Decision *d, ConflictPolicy policy, const Incoming *in,
 
 /* a change that stands as a whole, in place of a version that is there */
 static void
-settle_stored(Decision *d, const Incoming *in, const Current *current)
+settle_stored(Decision *d, ConflictPolicy policy, const Incoming *in, const Current *current)
 {
 	Stamp		known = as_known(in, current, &current->stamp);
+
+	/*
+	 * What this client has stored before must not come again as newer, should
+	 * its clock have been set back; unless all that is stored is remembered.
+	 */
+	if (in->has_stamp && !policy_forgets(policy) && known.has_time && same_client(&current->stamp, &in->stamp) &&
+		stamp_compare(&in->stamp, &known) < 0)
+		d->known_as = known.time + 1;
 
 	/* the server's own time lies in a later millisecond */
 	if (in->is_ahead && stamp_counts(&current->stamp, current->limit))
@@ -200,6 +208,7 @@ decide(ConflictPolicy policy, const Incoming *in, const Current *current)
 	memset(&d, 0, sizeof(d));
 	d.verdict = VERDICT_APPLIED;
 	d.stored = in->stamp;
+	d.known_as = in->stamp.time;
 	if (known && in->known == KNOWN_STORED)
 	{
 		d.verdict = verdict_of_replay(in, current);
@@ -228,7 +237,7 @@ decide(ConflictPolicy policy, const Incoming *in, const Current *current)
 	}
 	d.column_stamp = d.stored;
 	if (current->exists && (in->stands || base_stands(in, current)))
-		settle_stored(&d, in, current);
+		settle_stored(&d, policy, in, current);
 	else if (known)
 	{
 		d.verdict = verdict_of_replay(in, current);
@@ -238,7 +247,7 @@ decide(ConflictPolicy policy, const Incoming *in, const Current *current)
 	{
 		decide_by_policy(&d, policy, in, current);
 		if (d.verdict == VERDICT_APPLIED)
-			settle_stored(&d, in, current);
+			settle_stored(&d, policy, in, current);
 	}
 	return d;
 }
