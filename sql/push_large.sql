@@ -21,7 +21,8 @@ SELECT c.name, x.* FROM unnest('{t,vc,c,nm,b,j,i,i8,i2,f,f4,nd,bo,tz,ts,d,iv,oi,
 SELECT c.value, x.code, x."column", x.reply FROM unnest(ARRAY['"t": -1e131071', '"t": 1e-16000', '"f": 1e-16000', '"i": 1e-16000', '"t": {"a": [1e131071]}', '"b": {"a": [1, {"b": 1e131071}]}', '"j": [1e1000]', '"ta": [1e131071]', '"na": [1e5]', '"p": {"a": 1e131071}', '"p": {"j": 1e131071}', '"ba": [1e131071]', '"b": 1e999', '"t": 1e999', '"n": 1e5000']) c(value), put(format('{"v": [{"id": "a", %s}]}', c.value)) x;
 -- what names the change
 SELECT x.code, x.id, x.reply FROM unnest(ARRAY['{"v": [{"id": 1e131071}]}', '{"two": [{"a": 1e131071, "b": 1}]}', '[{"id": 1e131071, "entityType": "v", "entityId": "x", "data": {}}]', '[{"id": [1e131071], "entityType": "v", "entityId": {"id": 1e131071}, "data": {}}]', '[{"entityType": "two", "entityId": {"a": 1e131071, "b": 2}, "data": {}}]', '[{"entityType": "nothing", "entityId": 1e131071, "data": {}}]']) i, put(i) x;
--- messages
+-- messages; the row is small again, since it is in the reply to a change that fails
+DELETE FROM v;
 SELECT x.code, length(x.message) < 500 AS short, length(x."column") < 500 AS column_short, x.reply < 3 AS reply_small FROM unnest(ARRAY[format('{"v": [{"id": "a", "i": "%s"}]}', repeat('x', 9000)), format('{"v": [{"id": "a", "i": "%s"}]}', repeat('é', 9000)), format('{"v": [{"id": "a", "%s": 1}]}', repeat('x', 9000)),
 	format('{"%s": [{"id": "a"}]}', repeat('x', 9000)), format('{"v": [{"id": "a", "tz": "%s"}]}', repeat('1', 9000)), format('{"v": [{"id": "a", "lastModifiedAt": "%s"}]}', repeat('x', 9000)), format('{"v": [{"id": "a", "by": "%s"}]}', repeat('x', 9000)), format('{"v": [{"id": "a", "_changed": "%s"}]}', repeat('x', 9000))]) i, put(i) x;
 -- memory: 200 numeric values that are written out as 131 kB each are 26 MB of text

@@ -78,7 +78,10 @@ find_tombstones(Pull *pull)
 			Tombstone  *tombstone = lfirst(lc);
 			PullItem   *item = keymap_get(table->seen, tombstone->key);
 
-			if (item && access_has_text(&table->scopes, tombstone->scope))
+			/* a key can have several: that of a row nobody has seen, beside */
+			if (item && access_has_text(&table->scopes, tombstone->scope) &&
+				(!item->have_stamp ||
+				 stamp_compare(&tombstone->stamp, &item->stamp) > 0))
 			{
 				item->have_stamp = tombstone->stamp.has_time;
 				item->stamp = tombstone->stamp;

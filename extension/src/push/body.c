@@ -108,7 +108,7 @@ read_row(Change *c, JsonbValue *row)
 	if (!json_is_object(row))
 		return "a row must be an object";
 	c->sent.data = row->val.binary.data;
-	c->sent.base = json_member(c->sent.data, "_base");
+	c->sent.base = json_member_or_null(c->sent.data, "_base");
 	c->sent.changed = json_member(c->sent.data, "_changed");
 
 	/* for a type that is not known; else it is named by its key */
@@ -152,7 +152,7 @@ read_list_item(Change *c, JsonbContainer *item)
 		return "a create or update needs \"data\"";
 	c->sent.stamp = json_member(item, "lastModifiedAt");
 	c->sent.created = json_member(item, "createdAt");
-	c->sent.base = json_member(item, "base");
+	c->sent.base = json_member_or_null(item, "base");
 	if ((v = json_member(item, "clientId")) != NULL)
 	{
 		if (v->type != jbvString)

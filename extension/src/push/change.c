@@ -16,6 +16,7 @@
 #include "storage/lockdefs.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/varlena.h"
@@ -28,6 +29,7 @@
 #include "util/errors.h"
 #include "util/json.h"
 #include "util/settings.h"
+#include "wire/time.h"
 #include "wire/wire.h"
 
 /* ---------- failures ---------- */
@@ -328,6 +330,14 @@ copy_value(JsonbValue *v)
 	return copy;
 }
 
+static bool
+is_zero(JsonbValue *v)
+{
+	return v->type == jbvNumeric &&
+		DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(v->val.numeric),
+										 DirectFunctionCall1(int4_numeric, Int32GetDatum(0))));
+}
+
 static void
 read_marks(Push *push, Change *c, RowMarks *marks)
 {
@@ -359,7 +369,11 @@ read_marks(Push *push, Change *c, RowMarks *marks)
 			else if (role == ROLE_CLIENT)
 				marks->client = copy_value(&v);
 			else if (role == ROLE_DELETED)
-				marks->deleted = copy_value(&v);
+				{
+				/* 0 is how some clients say that it is not deleted */
+				if (!is_zero(&v))
+					marks->deleted = copy_value(&v);
+			}
 		}
 	}
 }
@@ -611,6 +625,53 @@ settle_scope(Change *c)
 				 err_generic_string(PG_DIAG_COLUMN_NAME, column->wire)));
 }
 
+/*
+ * The precision that a base was given in, in microseconds: milliseconds, which
+ * name one version, for who keeps no more of a time; or all of it.
+ */
+static int64
+given_unit(JsonbValue *v)
+{
+	char	   *text = v->type == jbvString ? json_string(v) :
+	DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(v->val.numeric)));
+	bool		is_number = v->type == jbvNumeric ||
+		(time_is_number(text, strlen(text), 1) && strlen(text) != 4);
+	const char *fraction = strchr(text, '.');
+	int			digits = fraction ? strspn(fraction + 1, "0123456789") : 0;
+
+	return digits > (is_number ? 0 : 3) ? 1 : 1000;
+}
+
+static void
+read_base(Change *c)
+{
+	Incoming   *in = &c->typed.incoming;
+	JsonbValue *v = c->sent.base;
+
+	if (v == NULL)
+		return;
+	in->has_base = true;
+	in->base_is_null = (v->type == jbvNull);
+	if (in->base_is_null)
+		return;
+	in->base = stamp_round(c->table->t, wire_read_time(v, "base"));
+	in->base_unit = given_unit(v);
+}
+
+/*
+ * A number that would be a time of today in seconds.  Numbers are milliseconds:
+ * this one is a day in January 1970.
+ */
+static bool
+is_in_seconds(JsonbValue *v)
+{
+	return v && v->type == jbvNumeric &&
+		DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
+										   NumericGetDatum(v->val.numeric))) > 1e9 &&
+		DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
+										   NumericGetDatum(v->val.numeric))) < 1e10;
+}
+
 static void
 read_stamp(Push *push, Change *c, RowMarks *marks)
 {
@@ -631,12 +692,9 @@ read_stamp(Push *push, Change *c, RowMarks *marks)
 		c->typed.incoming.stamp.has_time = true;
 		c->typed.incoming.stamp.time = stamp_round(t, time);
 		c->typed.incoming.is_ahead = stamp_is_ahead(c->typed.incoming.stamp.time);
+		c->typed.in_seconds = is_in_seconds(v);
 	}
-	if (c->sent.base)
-	{
-		c->typed.incoming.has_base = true;
-		c->typed.incoming.base = stamp_round(t, wire_read_time(c->sent.base, "base"));
-	}
+	read_base(c);
 	if (client == NULL && marks->client && !push->restoring)
 	{
 		if (marks->client->type != jbvString)

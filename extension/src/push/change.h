@@ -55,7 +55,7 @@ typedef struct Sent
 	bool		has_given_stamp;	/* tide.upsert: the argument's */
 	TimestampTz given_stamp;
 	JsonbValue *created;		/* the envelope's createdAt */
-	JsonbValue *base;
+	JsonbValue *base;			/* null: it names the version without stamp */
 	JsonbValue *changed;		/* changedFields, or _changed of a row */
 	const char *client_id;		/* the item's, NULL: none */
 } Sent;
@@ -76,6 +76,7 @@ typedef struct Typed
 	bool		has_deleted_at;
 	TimestampTz deleted_at;		/* if a delete names the time */
 	Incoming	incoming;
+	bool		in_seconds;		/* its stamp looks like a number of seconds */
 	bool		has_place;		/* its stamp could be read */
 	int			round;			/* how many earlier changes of this push are
 								 * to the same row */
@@ -94,6 +95,11 @@ typedef struct Found
 	char	   *before;			/* JSON of the row, where the change stands
 								 * against it or the resolver is asked */
 	struct Merge *merge;		/* under the policy "merge" */
+	Bitmapset  *differs;		/* under the policy "merge": changed columns
+								 * that have another value */
+	RaisedStamp *raised;		/* versions of the change's own client */
+	int			nraised;
+	struct Tombstone *tombstone;	/* of an absent row: the one that counts */
 } Found;
 
 /* what becomes of the change.  An attempt begins with {0}. */
@@ -104,11 +110,14 @@ typedef struct Outcome
 	const char *note;
 	bool		overrules;		/* it stands against what is there */
 	bool		asks;			/* the resolver decides */
+	TimestampTz known_as;		/* the time that its sender knows it by */
+	bool		replaces_twin;	/* what it replaces was sent with its stamp */
 	Bitmapset  *columns;		/* what is written, where that is not just
 								 * what was sent: NULL if it is */
 	Datum	   *values;			/* likewise, by attnum - 1; NULL */
 	bool	   *nulls;
 	bool		written;		/* by the last statement */
+	char	   *scope;			/* of a row that it inserted */
 	Failure		failure;
 	struct PullItem *entity;	/* the row as it now stands; NULL if failed */
 } Outcome;
@@ -121,6 +130,8 @@ typedef struct Change
 	Typed		typed;
 	Found		found;
 	Found		found_before;	/* by the attempt before */
+	char	   *scope_to_be;	/* of an insert, as an attempt before found out;
+								 * NULL: not known */
 	Outcome		outcome;
 	int			place;			/* in the list that is being sorted out */
 } Change;
@@ -146,6 +157,9 @@ typedef struct Push
 	TimestampTz horizon;
 	bool		is_converting;	/* changes are being read, not carried out */
 	const char *converting;		/* the member being read, on the wire */
+	bool		keeps_rows;		/* triggers may change rows that it stored */
+	KeyMap	   *rows;			/* table and key to PushedRow, of those */
+	KeyMap	   *raised;			/* likewise to SentRecords with a raised stamp */
 	PushWrite	write;			/* what its running statement tells the
 								 * triggers */
 	bool		has_deferrable; /* the database has deferrable constraints */
@@ -180,9 +194,9 @@ extern void change_fail_as(Change *c, const char *code, const char *message);
 extern void apply_group(Push *push, PushTable *table, List *changes, bool is_delete);
 
 /* conflicts.c */
-extern void conflicts_load_known(Push *push, PushTable *table, List *changes);
 extern void conflicts_keep_rows(Push *push, PushTable *table, List *changes);
 extern void conflicts_record(Push *push);
+extern void conflicts_send_winners(Push *push);
 extern bool conflict_is_visible(const Access *access, Oid relid, const char *scope,
 								const char *subject);
 extern char *change_json(Change *c, Bitmapset *columns, bool with_stamp);

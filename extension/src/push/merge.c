@@ -13,7 +13,6 @@
  */
 #include "postgres.h"
 
-#include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/datum.h"
@@ -267,6 +266,8 @@ merge_into_tombstones(PushTable *table, List *changes)
 
 		tombstone.key = c->typed.key_text;
 		tombstone.stamp = c->found.stamp;
+		tombstone.nbinds = c->found.tombstone->nbinds;
+		tombstone.binds = c->found.tombstone->binds;
 		tombstone.image = image_with(table->t, c->found.merge->image, c->found.merge->wins,
 									 c->typed.values, c->typed.nulls);
 		tombstone.clocks = c->found.merge->new_clocks;

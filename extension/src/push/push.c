@@ -30,6 +30,7 @@
 #include "log/retention.h"
 #include "push/change.h"
 #include "push/deferred.h"
+#include "push/known.h"
 #include "push/units.h"
 #include "util/compat.h"
 #include "util/errors.h"
@@ -113,6 +114,7 @@ settle_tables(Push *push)
 		PushTable  *table = lfirst(lc);
 
 		plain &= !table->t->has_side_effects;
+		push->keeps_rows |= table->t->has_side_effects;
 		table->nchanges = 0;
 	}
 	for (i = 0; i < push->nchanges; i++)
@@ -138,31 +140,6 @@ work_on_all(Push *push, void *arg)
 	foreach(lc, make_units(readable(push)))
 		apply_unit(push, lfirst(lc));
 	deferred_check(push);
-}
-
-/*
- * Rows that do not stand as they were pushed are sent again with the next pull, even
- * if the client ignores the reply.
- */
-static void
-send_other_versions(Push *push)
-{
-	ListCell   *lc;
-
-	foreach(lc, push->tables)
-	{
-		PushTable  *table = lfirst(lc);
-		int			i;
-
-		for (i = 0; i < push->nchanges; i++)
-		{
-			Change	   *c = &push->changes[i];
-
-			if (c->table == table && (c->outcome.verdict == VERDICT_SUPERSEDED || c->outcome.verdict == VERDICT_MERGED) &&
-				(table->t->shared || c->found.scope))
-				changelog_append(table->t, c->found.scope, NULL, &c->typed.key_text, 1);
-		}
-	}
 }
 
 static bool
@@ -235,9 +212,10 @@ run_atomic(Push *push)
 static void
 finish_push(Push *push)
 {
-	send_other_versions(push);
+	conflicts_send_winners(push);
 	push_read_entities(push);
 	conflicts_record(push);
+	known_record(push);
 }
 
 /*

@@ -23,6 +23,7 @@
 #include "utils/rel.h"
 #include "utils/resowner.h"
 
+#include "push/batch.h"
 #include "push/blame.h"
 #include "push/deferred.h"
 #include "push/units.h"

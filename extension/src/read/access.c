@@ -53,6 +53,10 @@ claims_subject(Jsonb *claims)
 	JsonbValue *sub = JB_ROOT_IS_OBJECT(claims) ?
 	getKeyJsonValueFromContainer(&claims->root, "sub", 3, &buffer) : NULL;
 
+	/* a user's number, as many login servers send it */
+	if (sub && sub->type == jbvNumeric)
+		return DatumGetCString(DirectFunctionCall1(numeric_out,
+												   NumericGetDatum(sub->val.numeric)));
 	if (sub == NULL || sub->type != jbvString || sub->val.string.len == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_NO_CLAIMS),
@@ -388,6 +392,21 @@ access_may_select(Oid relid)
 {
 	return pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
 		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
+}
+
+bool
+access_may_read(TrackedTable *t)
+{
+	int			i;
+
+	if (pg_class_aclcheck(t->relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+		return true;
+	for (i = 0; i < t->ncolumns; i++)
+		if (column_is_synced(&t->columns[i]) &&
+			pg_attribute_aclcheck(t->relid, t->columns[i].attnum, GetUserId(),
+								  ACL_SELECT) != ACLCHECK_OK)
+			return false;
+	return true;
 }
 
 void

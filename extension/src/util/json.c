@@ -23,6 +23,12 @@ json_member(JsonbContainer *object, const char *name)
 	return v && v->type == jbvNull ? NULL : v;
 }
 
+JsonbValue *
+json_member_or_null(JsonbContainer *object, const char *name)
+{
+	return getKeyJsonValueFromContainer(object, name, strlen(name), NULL);
+}
+
 bool
 json_is_object(JsonbValue *v)
 {

@@ -14,6 +14,9 @@
 /* NULL if there is none, or null */
 extern JsonbValue *json_member(JsonbContainer *object, const char *name);
 
+/* NULL if there is none */
+extern JsonbValue *json_member_or_null(JsonbContainer *object, const char *name);
+
 /* v may be NULL */
 extern bool json_is_object(JsonbValue *v);
 extern bool json_is_array(JsonbValue *v);

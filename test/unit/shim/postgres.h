@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * postgres.h
- *	  Just enough of PostgreSQL to build cursor.c and json_scan.c alone.
+ *	  Just enough of PostgreSQL to build cursor.c, decide.c or json_scan.c alone.
  *
  * Allocations come from malloc() one by one, so that the sanitizers see each
  * bound, and are freed together by shim_reset().  ereport(ERROR) notes the
