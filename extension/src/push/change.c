@@ -172,8 +172,10 @@ change_fail(Change *c, ErrorData *error)
 void
 change_fail_as(Change *c, const char *code, const char *message)
 {
-	memset(&c->outcome.failure, 0, sizeof(c->outcome.failure));
-	c->outcome.verdict = VERDICT_FAILED;
+	c->outcome = (Outcome)
+	{
+		VERDICT_FAILED
+	};
 	c->outcome.failure.code = code;
 	c->outcome.failure.message = clipped(message);
 }
@@ -185,7 +187,10 @@ change_fail_with(Change *c, Change *earlier)
 	static const char *const prefix = "an earlier change of this row failed: ";
 	const char *message = earlier->outcome.failure.message;
 
-	c->outcome.verdict = VERDICT_FAILED;
+	c->outcome = (Outcome)
+	{
+		VERDICT_FAILED
+	};
 	c->outcome.failure = earlier->outcome.failure;
 	if (strncmp(message, prefix, strlen(prefix)) != 0)
 		c->outcome.failure.message = clipped(psprintf("%s%s", prefix, message));

@@ -163,6 +163,7 @@ typedef struct Push
 	PushWrite	write;			/* what its running statement tells the
 								 * triggers */
 	bool		has_deferrable; /* the database has deferrable constraints */
+	int			nfollowers;		/* so many were tried, see units.c */
 	List	   *pending_before; /* Oids of tables of which the caller's own
 								 * transaction has violations pending */
 	Change	   *stopped_at;		/* at whose row the last statement failed, if
