@@ -223,5 +223,31 @@ SELECT short(tide.pull(cursor, entity_types => '{s}')) FROM client WHERE name = 
 -- who drops only what it asked for is told to drop the rest later
 SELECT p->>'cursor' AS c FROM client, tide.pull(cursor, entity_types => '{s}') p WHERE name = 'x' \gset
 SELECT (tide.pull(:'c', max_rows => 1000)->'resetTypes')::jsonb @> '["a", "b"]' AS later;
+-- nothing new, whatever others do: the cursor comes back as it was; what does not
+-- concern the client but stands in its way is passed once
+SET request.jwt.claims = '{"sub": "ann"}';
+RESET pg_tide.scopes_function;
+SELECT tide.pull(entity_types => '{a}', max_rows => 1000)->>'cursor' AS c \gset
+INSERT INTO a VALUES (30, 'bob');
+SELECT tide.pull(:'c', entity_types => '{a}')->>'cursor' = :'c' AS same;
+INSERT INTO b VALUES (30, 'ann');
+SELECT p->>'cursor' = :'c' AS same, p->>'cursor' AS c FROM tide.pull(:'c', entity_types => '{a}') p \gset
+\echo :same
+SELECT tide.pull(:'c', entity_types => '{a}')->>'cursor' = :'c' AS same;
+
+-- a cursor that lists more running transactions than a server can have is refused before it costs anything
+CREATE FUNCTION forge(cursor text, tail bytea) RETURNS text LANGUAGE sql AS $$
+	SELECT translate(rtrim(encode(substr(b, 1, length(b) - 2) || tail, 'base64'), '='), E'+/\n', '-_')
+	FROM decode(rpad(translate(cursor, '-_', '+/'), (length(cursor) + 3) / 4 * 4, '='), 'base64') b
+$$;
+SELECT forge(:'c', '\x0000') = :'c' AS unchanged;
+SELECT tide.pull(forge(:'c', '\xa08d0690bf05' || decode(repeat('00', 90000), 'hex')));
+\echo :LAST_ERROR_SQLSTATE
+SELECT tide.push(jsonb_build_object('changes', '{}'::jsonb, 'cursor', forge(:'c', '\xa08d0690bf05' || decode(repeat('00', 90000), 'hex'))));
+\echo :LAST_ERROR_SQLSTATE
+-- and one from beyond all that the server has given out is none of this history
+SELECT tide.pull(forge(:'c', '\xa08d060a' || decode(repeat('00', 10), 'hex')))->>'resetReason' AS reason;
+
+DELETE FROM tide.horizon;	-- for the other tests' sake
 DROP SCHEMA places CASCADE;
 DROP ROLE regress_places;

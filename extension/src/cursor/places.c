@@ -9,8 +9,11 @@
  * begins with the tables.  When a pull has come to its end, all that it asked
  * for is at the same snapshot, and so is one place again.
  *
- * A client that is told to drop its rows of a type drops all of them, whatever
- * their scopes: with such a type, every place of it goes.
+ * A client that is told to drop its rows of a type, those that do not come again,
+ * drops all of them, whatever their scopes: with such a type, every place of it
+ * goes.  It does so once the type is complete, and cannot be told to begin with
+ * that again while it has not come to an end: then only a reset of everything
+ * ends right.
  *
  *-------------------------------------------------------------------------
  */
@@ -145,6 +148,8 @@ registered_places(const Cursor *cursor, const Asked *asked, Begin *begin)
 		Place		known = narrow(place, &place->scopes, &types);
 
 		begin->gone |= types.n < place->types.n;
+		if (known.resets.n < place->resets.n)
+			begin->starts_over = true;
 		add_place(&result, &known);
 	}
 	return result;
@@ -210,13 +215,13 @@ types_to_reset(const PlaceList *places, const Asked *asked, const Begin *begin)
 
 /*
  * A place into what is asked for and up to two of what is not.  A type that is
- * shared is not taken apart by scopes.  One that the client has been told to
- * drop is not either: it would be told so twice, and drop in vain; what is left
- * out of it is lost.
+ * shared is not taken apart by scopes.  Of one that the client has been told to
+ * drop, both parts go on, but nothing says so any more: the client drops what
+ * has not come so far, and gets what it should not have dropped.  Each part
+ * saying it would have it drop what the other one has sent.
  */
 static void
-take_apart(const Place *place, const Asked *asked, PlaceList *inside, Begin *begin,
-		   PlaceList *others)
+take_apart(const Place *place, const Asked *asked, PlaceList *inside, PlaceList *others)
 {
 	TypeSet		types = types_intersect(&place->types, &asked->types);
 	TypeSet		left = types_subtract(&place->types, &asked->types);
@@ -243,10 +248,10 @@ take_apart(const Place *place, const Asked *asked, PlaceList *inside, Begin *beg
 		return;
 	}
 	part = narrow(place, &scopes, &types);
+	part.resets = types_subtract(&part.resets, &scoped);
 	add_place(inside, &part);
 	part = narrow(place, &left_scopes, &scoped);
-	begin->lost_types = types_union(&begin->lost_types, &part.resets);
-	part = without_types(&part, &part.resets);
+	part.resets.n = 0;
 	add_place(others, &part);
 }
 
@@ -358,9 +363,13 @@ places_continue(const Cursor *cursor, const Asked *asked, Begin *begin)
 	{
 		Place		place = without_types(&places.places[i], &resets);
 
+		if (place.resets.n < places.places[i].resets.n)
+			begin->starts_over = true;
 		if (place.types.n > 0)
-			take_apart(&place, asked, &inside, begin, &others);
+			take_apart(&place, asked, &inside, &others);
 	}
+	if (begin->starts_over)
+		return;
 	if (asked->refresh.n > 0)
 	{
 		TypeSet		again = types_subtract(&asked->refresh, &begin->refreshed);

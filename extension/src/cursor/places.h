@@ -32,6 +32,8 @@ typedef struct Begin
 								 * they are all of it */
 	int			nothers;
 	Place	   *others;			/* of what was left out */
+	bool		starts_over;	/* the cursor is of no use, and nothing but the
+								 * lost types is set */
 	TypeSet		lost_types;		/* as in Cursor */
 	bool		gone;
 	TypeSet		refreshed;

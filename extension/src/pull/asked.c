@@ -221,12 +221,11 @@ static TrackedTable *
 lock_table(TrackedTable *t)
 {
 	Oid			relid = t->relid;
-	int32		reg = t->reg;
 	char	   *name = pstrdup(t->entity_type);
 
 	LockRelationOid(relid, AccessShareLock);
 	t = registry_lookup(relid);
-	if (t == NULL || !t->tracked || t->reg != reg || strcmp(t->entity_type, name) != 0)
+	if (t == NULL || !t->tracked || strcmp(t->entity_type, name) != 0)
 		return NULL;
 	return t;
 }
@@ -286,6 +285,29 @@ choose_table(Pull *pull, Named *named, bool by_name)
 	add_table(pull, t, named->is_refreshed);
 }
 
+/* what there is, once what is asked for is locked: it may be tracked anew by now */
+static void
+note_registered(Pull *pull)
+{
+	Asked	   *asked = &pull->asked;
+	List	   *all = registry_all();
+	size_t		size = sizeof(int32) * (list_length(all) + 1);
+	ListCell   *lc;
+
+	asked->shared.regs = palloc(size);
+	asked->registered.regs = palloc(size);
+	foreach(lc, all)
+	{
+		TrackedTable *t = lfirst(lc);
+
+		asked->registered.regs[asked->registered.n++] = t->reg;
+		if (t->shared)
+			asked->shared.regs[asked->shared.n++] = t->reg;
+	}
+	types_normalise(&asked->registered);
+	types_normalise(&asked->shared);
+}
+
 /*
  * The tables: those asked for, else all that the caller has any right to read.
  */
@@ -300,21 +322,8 @@ pull_choose_tables(Pull *pull, ArrayType *entity_types, ArrayType *refresh)
 
 	asked->types.regs = palloc(size);
 	asked->refresh.regs = palloc(size);
-	asked->shared.regs = palloc(size);
-	asked->registered.regs = palloc(size);
-	foreach(lc, all)
-	{
-		TrackedTable *t = lfirst(lc);
-
-		asked->registered.regs[asked->registered.n++] = t->reg;
-		if (t->shared)
-			asked->shared.regs[asked->shared.n++] = t->reg;
-		if (entity_types == NULL)
-			((Named *) keymap_get(names, t->entity_type))->is_asked_for = true;
-	}
-	types_normalise(&asked->registered);
-	types_normalise(&asked->shared);
-
+	foreach(lc, entity_types ? NIL : all)
+		((Named *) keymap_get(names, ((TrackedTable *) lfirst(lc))->entity_type))->is_asked_for = true;
 	if (entity_types)
 		mark_asked_for(pull, names, entity_types);
 	if (refresh)
@@ -331,6 +340,7 @@ pull_choose_tables(Pull *pull, ArrayType *entity_types, ArrayType *refresh)
 	}
 	types_normalise(&asked->types);
 	types_normalise(&asked->refresh);
+	note_registered(pull);
 }
 
 /*

@@ -39,6 +39,7 @@ typedef struct Pull
 
 	/* what the client may hold rows of */
 	const char *since;			/* the cursor that it came with, NULL: none */
+	bool		may_come_back;	/* if there is nothing new */
 	ScopeSet	known;			/* the scopes of those that it may sync */
 	ScopeSet	revoked;		/* and of those that it may not any more */
 

@@ -168,17 +168,48 @@ note_resets(Pull *pull)
 	}
 }
 
+/*
+ * May the cursor be given back as it came, if nothing comes of it?  Not once it
+ * is so old that what it has seen might be forgotten before the client, which
+ * pulls all the time, comes again.
+ */
+#define OLD (10 * INT64CONST(60000000))
+
+static bool
+may_come_back(Pull *pull, const Cursor *cursor)
+{
+	int			i;
+
+	if (cursor->timeline != pull->head.timeline ||
+		cursor->generation != pull->head.generation ||
+		pull->revoked.n > 0 || pull->resets.n > 0 || pull->asked.refresh.n > 0)
+		return false;
+	for (i = 0; i < pull->begin.nasked; i++)
+	{
+		Place	   *place = &pull->begin.asked[i];
+
+		if (place->phase != CURSOR_AT_REST || place->seen.xmax < samples_xmax_before(OLD))
+			return false;
+	}
+	return true;
+}
+
 static void
 begin_at_cursor(Pull *pull, Cursor *cursor)
 {
-	history_check_cursor(cursor);
 	pull->asked.horizon = read_horizon(pull);
 	pull_note_revoked(pull, cursor);
 	pull->reset_reason = reason_to_start_over(pull, cursor);
 	if (pull->reset_reason == NULL)
 	{
 		places_continue(cursor, &pull->asked, &pull->begin);
+		if (pull->begin.starts_over)
+			pull->reset_reason = "asked_anew";
+	}
+	if (pull->reset_reason == NULL)
+	{
 		note_resets(pull);
+		pull->may_come_back = may_come_back(pull, cursor);
 	}
 	else
 	{
@@ -245,7 +276,10 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 	if (from_now)
 		 /* no cursor, although it begins with a letter */ ;
 	else if (since && cursor_is_cursor(since))
+	{
 		cursor = cursor_decode(since);
+		history_check_cursor(cursor);
+	}
 	else if (since && since[0])
 	{
 		time = wire_parse_time(since, EARLIEST_ZONE, "since",
@@ -268,13 +302,29 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 	else
 	{
 		if (cursor)
+		{
+			pull->since = since;
 			begin_at_cursor(pull, cursor);
+		}
 		else
 			places_begin(&pull->asked, &pull->begin);
 		pull_note_held(pull);
 		pull->has_more = !pull_read_parts(pull);
 	}
 	rows_fetch(pull->tables, pull->items);
+}
+
+/*
+ * The cursor of the reply: where nothing has come of a pull, the one that it came
+ * with, so that who asks all the time does not have WAL flushed each time.
+ */
+const char *
+pull_last_cursor(Pull *pull)
+{
+	if (pull->may_come_back && pull->nitems == 0 && !pull->has_more && !pull->saw_entries)
+		return pull->since;
+	history_flush(&pull->head);
+	return pull_cursor(pull);
 }
 
 /*

@@ -222,7 +222,7 @@ append_reply(StringInfo buf, Pull *pull, TimestampTz now)
 	appendStringInfoString(buf, ",\"deletedByType\":");
 	append_types(buf, pull, true, now);
 	appendStringInfo(buf, ",\"cursor\":\"%s\",\"syncTimestamp\":",
-					 pull_cursor(pull));
+					 pull_last_cursor(pull));
 	wire_append_time_ms_floor(buf, now);
 	appendStringInfoString(buf, ",\"serverTime\":");
 	wire_append_time_ms_floor(buf, now);
@@ -276,7 +276,6 @@ tide_pull(PG_FUNCTION_ARGS)
 	find_tombstones(&pull);
 	initStringInfo(&buf);
 	append_reply(&buf, &pull, now);
-	history_flush(&pull.head);
 	result = text_in(caller, buf.data);
 	pull_finish(&pull);
 	return result;
