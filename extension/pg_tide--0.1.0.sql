@@ -57,6 +57,26 @@ COMMENT ON COLUMN tide.tombstone.clocks IS 'where conflicts are merged: stamps o
 
 CREATE INDEX tombstone_xid ON tide.tombstone (xid);
 
+CREATE TABLE tide.tombstone_pack (
+	id			bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	relid		oid NOT NULL,
+	span		pg_catalog.int8range NOT NULL,
+	hashes		bigint[] NOT NULL,
+	scopes		text[] COLLATE "C" NOT NULL,
+	modified_at	timestamptz NOT NULL,
+	client_id	text COLLATE "C",
+	xid			pg_catalog.xid8 NOT NULL
+);
+COMMENT ON SEQUENCE tide.tombstone_pack_id_seq IS 'numbers packs of tombstones';
+COMMENT ON TABLE tide.tombstone_pack IS 'rows that one TRUNCATE deleted, up to a thousand in each of these';
+COMMENT ON COLUMN tide.tombstone_pack.span IS 'from the least to the greatest of the hashes';
+COMMENT ON COLUMN tide.tombstone_pack.hashes IS 'hashes of the keys, ascending';
+COMMENT ON COLUMN tide.tombstone_pack.scopes IS 'the scope of each, or one for all';
+
+-- A key is looked up in few of them: those of one statement do not overlap.
+CREATE INDEX tombstone_pack_span ON tide.tombstone_pack USING gist (span);
+CREATE INDEX tombstone_pack_xid ON tide.tombstone_pack (xid);
+
 CREATE TABLE tide.conflict (
 	id			bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	relid		oid NOT NULL,

@@ -19,6 +19,7 @@
 #include "capture/capture.h"
 #include "capture/collect.h"
 #include "log/changelog.h"
+#include "log/packed.h"
 #include "log/records.h"
 #include "util/compat.h"
 #include "util/keymap.h"
@@ -26,6 +27,9 @@
 #include "version/clocks.h"
 #include "version/image.h"
 #include "wire/wire.h"
+
+/* of a statement that deletes very many rows, so many have one of their own */
+#define UNPACKED_TOMBSTONES 1000
 
 /* keys of one scope that one client pushed, or (NULL) nobody in particular */
 typedef struct Bucket
@@ -339,6 +343,34 @@ plain_delete_stamp(Collection *c, TupleTableSlot *old)
 	return stamp;
 }
 
+/*
+ * From here on tombstones are packed, but for those of the first rows: a small
+ * table is not worth it.  Not under "merge", where each keeps its row's image.
+ */
+void
+collect_pack(Collection *c)
+{
+	if (c->t->policy == POLICY_MERGE)
+		return;
+	c->packed_stamp.has_time = true;
+	c->packed_stamp.time = stamp_server_time(c->t, NULL);
+	if (tide_client_id && tide_client_id[0])
+		c->packed_stamp.client_id = tide_client_id;
+	c->packing = packed_begin(c->t, &c->packed_stamp, CurrentMemoryContext);
+}
+
+/* has the row a stamp below that of the pack? */
+static bool
+can_be_packed(Collection *c, TupleTableSlot *old)
+{
+	Stamp		stamp;
+
+	if (c->packing == NULL || ++c->ndeleted <= UNPACKED_TOMBSTONES)
+		return false;
+	stamp = stamp_of_row(c->layout, old->tts_values, old->tts_isnull);
+	return stamp_compare(&stamp, &c->packed_stamp) < 0;
+}
+
 void
 collect_delete(Collection *c, TupleTableSlot *old)
 {
@@ -348,7 +380,10 @@ collect_delete(Collection *c, TupleTableSlot *old)
 	Stamp		stamp = pushed ? *pushed : plain_delete_stamp(c, old);
 
 	add_key(c, scope, key, pushed ? stamp.client_id : NULL);
-	add_tombstone(c, key, scope, &stamp, old);
+	if (can_be_packed(c, old))
+		packed_add(c->packing, key, scope);
+	else
+		add_tombstone(c, key, scope, &stamp, old);
 	if (pushed == NULL)
 		add_replaced(c, key, old);
 }

@@ -20,6 +20,7 @@
 #include "utils/rel.h"
 
 #include "capture/capture.h"
+#include "capture/trigger.h"
 #include "table/registry.h"
 #include "util/compat.h"
 #include "util/settings.h"
@@ -340,15 +341,8 @@ tide_stamp(PG_FUNCTION_ARGS)
 	HeapTuple	new;
 	Settings	set = {0};
 
-	if (!CALLED_AS_TRIGGER(fcinfo) ||
-		!TRIGGER_FIRED_BEFORE(trigdata->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
-		TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("tide.stamp() is a trigger of tracked tables, for each row, before insert or update"),
-				 errhint("tide.track() creates it.")));
-
+	trigger_check(fcinfo, "tide.stamp() is a trigger of tracked tables, for each row, before insert or update",
+				  TRIGGER_TYPE_ROW | TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE);
 	rel = trigdata->tg_relation;
 	desc = RelationGetDescr(rel);
 	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))

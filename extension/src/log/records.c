@@ -18,8 +18,10 @@
 #include "utils/fmgrprotos.h"
 #include "utils/xid8.h"
 
+#include "log/packed.h"
 #include "log/records.h"
 #include "util/compat.h"
+#include "util/keymap.h"
 #include "util/owner.h"
 #include "version/decide.h"
 
@@ -221,6 +223,34 @@ tombstone_write(TrackedTable *t, Tombstone *tombstones, int n)
  * A palloc'd list of Tombstone, in no order.  snapshot: InvalidSnapshot for
  * one of this command.
  */
+/*
+ * Of each key the tombstone with the greatest stamp: one of its own, or one in
+ * a pack.
+ */
+static List *
+greatest_of_each(List *own, List *packed)
+{
+	KeyMap	   *map;
+	ListCell   *lc;
+
+	if (packed == NIL)
+		return own;
+	map = keymap_new(CurrentMemoryContext, list_length(own) * 2 + 1);
+	foreach(lc, own)
+		keymap_put(map, ((Tombstone *) lfirst(lc))->key, lfirst(lc));
+	foreach(lc, packed)
+	{
+		Tombstone  *tombstone = lfirst(lc);
+		Tombstone  *other = keymap_get(map, tombstone->key);
+
+		if (other == NULL)
+			own = lappend(own, tombstone);
+		else if (stamp_compare(&tombstone->stamp, &other->stamp) > 0)
+			*other = *tombstone;
+	}
+	return own;
+}
+
 List *
 tombstone_read(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot)
 {
@@ -258,7 +288,7 @@ tombstone_read(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot)
 	}
 	MemoryContextSwitchTo(spi);
 	SPI_finish();
-	return result;
+	return greatest_of_each(result, packed_read(t, keys, nkeys, snapshot));
 }
 
 /* ---------- conflicts ---------- */
@@ -522,14 +552,17 @@ horizon_set(const Horizon *horizon)
 int64
 changelog_forget(uint64 horizon, int max_rows)
 {
-	static SPIPlanPtr plans[5] = {NULL, NULL, NULL, NULL, NULL};
-	static const char *const sql[5] = {
+	static SPIPlanPtr plans[6] = {NULL, NULL, NULL, NULL, NULL, NULL};
+	static const char *const sql[6] = {
 		"DELETE FROM tide.log WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 		" SELECT l.ctid FROM tide.log l WHERE l.reg OPERATOR(pg_catalog.>) 0"
 		" AND l.xid OPERATOR(pg_catalog.<) $1 ORDER BY l.xid, l.seq LIMIT $2))",
 		"DELETE FROM tide.tombstone WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 		" SELECT o.ctid FROM tide.tombstone o WHERE o.xid OPERATOR(pg_catalog.<) $1"
 		" ORDER BY o.xid LIMIT $2))",
+		"DELETE FROM tide.tombstone_pack WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+		" SELECT p.ctid FROM tide.tombstone_pack p WHERE p.xid OPERATOR(pg_catalog.<) $1"
+		" ORDER BY p.xid LIMIT $2))",
 		"DELETE FROM tide.receipt WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 		" SELECT r.ctid FROM tide.receipt r WHERE r.xid OPERATOR(pg_catalog.<) $1"
 		" ORDER BY r.xid LIMIT $2))",

@@ -13,91 +13,22 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "access/transam.h"
-#include "access/xact.h"
-#include "catalog/pg_attribute.h"
-#include "catalog/pg_inherits.h"
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "miscadmin.h"
-#include "storage/lockdefs.h"
-#include "utils/builtins.h"
-#include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
 #include "capture/capture.h"
 #include "cursor/generation.h"
 #include "cursor/history.h"
 #include "cursor/timeline.h"
+#include "log/changelog.h"
 #include "log/records.h"
-#include "log/retention.h"
 #include "pull/parts.h"
 #include "pull/pull.h"
 #include "read/rows.h"
-#include "table/catalog.h"
-#include "table/registry.h"
-#include "util/compat.h"
 #include "util/errors.h"
-#include "util/keymap.h"
 #include "wire/wire.h"
 
 /* ---------- one snapshot ---------- */
-
-static void
-changed_since(TrackedTable *t)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("table %s was changed after this transaction's snapshot was taken",
-					t->sql_name),
-			 errhint("Try the transaction again.")));
-}
-
-/*
- * A snapshot older than a rewriting ALTER TABLE or a TRUNCATE sees an empty
- * table, one older than tide.track misses what was written before it, and one
- * from before partitions came or went does not have the same rows as they:
- * each time the pull has to be tried again with a newer one.
- */
-static void
-check_snapshot_is_newer(PullTable *table, Snapshot snapshot)
-{
-	TrackedTable *t = table->t;
-	List	   *writers = list_make1_oid(t->trigger_xmin);
-	ListCell   *lc;
-
-	foreach(lc, table->relids)
-	{
-		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(lfirst_oid(lc)));
-
-		/* dropped before we had the lock on it */
-		if (!HeapTupleIsValid(tuple))
-			changed_since(t);
-		writers = lappend_oid(writers, HeapTupleHeaderGetXmin(tuple->t_data));
-		ReleaseSysCache(tuple);
-	}
-	foreach(lc, writers)
-	{
-		TransactionId writer = lfirst_oid(lc);
-
-		if (TransactionIdIsNormal(writer) &&
-			!TransactionIdIsCurrentTransactionId(writer) &&
-			XidInMVCCSnapshot(writer, snapshot))
-			changed_since(t);
-	}
-	if (t->partitioned)
-	{
-		List	   *seen = partitions_seen(t->relid, snapshot);
-
-		if (list_length(seen) != list_length(table->relids) ||
-			list_difference_oid(seen, table->relids) != NIL)
-			changed_since(t);
-	}
-	list_free(writers);
-}
 
 /*
  * The tables are locked by now, so nobody rewrites them while we read; in READ
@@ -111,7 +42,11 @@ take_snapshot(Pull *pull)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pull->snapshot = GetActiveSnapshot();
 	foreach(lc, pull->tables)
-		check_snapshot_is_newer(lfirst(lc), pull->snapshot);
+	{
+		PullTable  *table = lfirst(lc);
+
+		rows_check_snapshot(table->t, table->relids, pull->snapshot);
+	}
 	history_snapshot(pull->snapshot, &pull->asked.now);
 }
 

@@ -480,7 +480,8 @@ load_settings(TrackedTable *t, Relation rel, Trigger *trigger)
 		t->entity_type = pstrdup(RelationGetRelationName(rel));
 	t->sql_name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
 											 RelationGetRelationName(rel));
-	t->tupdesc = CreateTupleDescCopy(RelationGetDescr(rel));
+	/* with the values that rows from before ADD COLUMN ... DEFAULT lack */
+	t->tupdesc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
 	load_columns(t, RelationGetDescr(rel));
 	if (OidIsValid(t->root))
 		t->keys = palloc(sizeof(AttrNumber) * INDEX_MAX_KEYS);
