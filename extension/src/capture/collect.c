@@ -213,20 +213,26 @@ row_scope(TrackedTable *t, TupleTableSlot *slot)
 	return wire_scope_text(t, slot->tts_values[t->scope - 1]);
 }
 
-/* the stamp that a push gave this row, NULL if it is not one of the push's */
-static const Stamp *
-pushed_stamp(Collection *c, const char *key)
+/* this row as a push wrote it, NULL if it is not one of the push's */
+static const PushedRow *
+pushed_row(Collection *c, const char *key)
 {
-	return c->direct ? keymap_get(push_write->stamps, key) : NULL;
+	return c->direct ? keymap_get(push_write->rows, key) : NULL;
+}
+
+/* the client that has nothing to learn of this change */
+static const char *
+knowing_client(const PushedRow *pushed)
+{
+	return pushed && !pushed->is_news ? pushed->stamp.client_id : NULL;
 }
 
 void
 collect_insert(Collection *c, TupleTableSlot *new)
 {
 	char	   *key = row_key(c->layout, new);
-	const Stamp *stamp = pushed_stamp(c, key);
 
-	add_key(c, row_scope(c->layout, new), key, stamp ? stamp->client_id : NULL);
+	add_key(c, row_scope(c->layout, new), key, knowing_client(pushed_row(c, key)));
 }
 
 /*
@@ -376,10 +382,10 @@ collect_delete(Collection *c, TupleTableSlot *old)
 {
 	char	   *key = row_key(c->layout, old);
 	char	   *scope = row_scope(c->layout, old);
-	const Stamp *pushed = pushed_stamp(c, key);
-	Stamp		stamp = pushed ? *pushed : plain_delete_stamp(c, old);
+	const PushedRow *pushed = pushed_row(c, key);
+	Stamp		stamp = pushed ? pushed->stamp : plain_delete_stamp(c, old);
 
-	add_key(c, scope, key, pushed ? stamp.client_id : NULL);
+	add_key(c, scope, key, knowing_client(pushed));
 	if (can_be_packed(c, old))
 		packed_add(c->packing, key, scope);
 	else
@@ -444,7 +450,7 @@ collect_update(Collection *c, TupleTableSlot *old, TupleTableSlot *new)
 	{
 		char	   *old_key = row_key(c->layout, old);
 
-		if (pushed_stamp(c, old_key) == NULL)
+		if (pushed_row(c, old_key) == NULL)
 			add_replaced(c, old_key, old);
 	}
 	if (key_or_scope_changed(c->layout, old, new))
@@ -452,9 +458,8 @@ collect_update(Collection *c, TupleTableSlot *old, TupleTableSlot *new)
 		char	   *old_key = row_key(c->layout, old);
 		char	   *old_scope = row_scope(c->layout, old);
 		char	   *new_key = row_key(c->layout, new);
-		const Stamp *pushed = pushed_stamp(c, new_key);
 
-		add_key(c, old_scope, old_key, pushed ? pushed->client_id : NULL);
+		add_key(c, old_scope, old_key, knowing_client(pushed_row(c, new_key)));
 		if (strcmp(old_key, new_key) != 0)
 		{
 			Stamp		stamp = plain_delete_stamp(c, old);

@@ -56,20 +56,20 @@ read_map_row(Push *push, const char *entity_type, JsonbValue *row)
 	Change	   *c = push_new_change(push);
 	JsonbValue *id;
 
-	c->entity_type = entity_type;
-	c->is_map_form = true;
+	c->sent.entity_type = entity_type;
+	c->sent.is_map_form = true;
 	if (!json_is_object(row))
 	{
 		change_fail_as(c, "malformed_change", "a row must be an object");
 		return;
 	}
-	c->data = row->val.binary.data;
-	c->base_value = json_member(c->data, "_base");
-	c->changed_value = json_member(c->data, "_changed");
+	c->sent.data = row->val.binary.data;
+	c->sent.base = json_member(c->sent.data, "_base");
+	c->sent.changed = json_member(c->sent.data, "_changed");
 
 	/* for a type that is not known; else it is named by its key */
-	if ((id = json_member(c->data, "id")) != NULL)
-		c->entity_id = json_id(id);
+	if ((id = json_member(c->sent.data, "id")) != NULL)
+		c->sent.entity_id = json_id(id);
 }
 
 /* {"Type": [row, ...], ...} */
@@ -108,21 +108,21 @@ read_list_item(Change *c, JsonbContainer *item)
 	JsonbValue *v;
 
 	if ((v = json_member(item, "id")) != NULL)
-		c->change_id = json_text(v);
+		c->sent.change_id = json_text(v);
 	if ((v = json_member(item, "entityId")) != NULL)
 	{
-		c->key_value = v;
-		c->entity_id = json_id(v);
+		c->sent.key = v;
+		c->sent.entity_id = json_id(v);
 	}
 	v = json_member(item, "entityType");
 	if (v == NULL || v->type != jbvString)
 		return "a change needs an \"entityType\", a string";
-	c->entity_type = json_string(v);
+	c->sent.entity_type = json_string(v);
 
 	v = json_member(item, "action");
 	if (v && v->type == jbvString &&
 		v->val.string.len == 6 && strncmp(v->val.string.val, "delete", 6) == 0)
-		c->delete_action = true;
+		c->sent.delete_action = true;
 	else if (v && !(v->type == jbvString && v->val.string.len == 6 &&
 					(strncmp(v->val.string.val, "create", 6) == 0 ||
 					 strncmp(v->val.string.val, "update", 6) == 0)))
@@ -132,19 +132,19 @@ read_list_item(Change *c, JsonbContainer *item)
 	if (v && !json_is_object(v))
 		return "the \"data\" of a change must be an object";
 	if (v)
-		c->data = v->val.binary.data;
-	else if (!c->delete_action)
+		c->sent.data = v->val.binary.data;
+	else if (!c->sent.delete_action)
 		return "a create or update needs \"data\"";
-	c->stamp_value = json_member(item, "lastModifiedAt");
-	c->created_value = json_member(item, "createdAt");
-	c->base_value = json_member(item, "base");
+	c->sent.stamp = json_member(item, "lastModifiedAt");
+	c->sent.created = json_member(item, "createdAt");
+	c->sent.base = json_member(item, "base");
 	if ((v = json_member(item, "clientId")) != NULL)
 	{
 		if (v->type != jbvString)
 			return "the \"clientId\" of a change must be a string";
-		c->client_id = json_string(v);
+		c->sent.client_id = json_string(v);
 	}
-	c->changed_value = json_member(item, "changedFields");
+	c->sent.changed = json_member(item, "changedFields");
 	return NULL;
 }
 

@@ -130,6 +130,7 @@ load_columns(TrackedTable *t, TupleDesc desc)
 		c->collation = att->attcollation;
 		c->generated = (att->attgenerated != '\0');
 		c->identity = (att->attidentity != '\0');
+		c->always_identity = (att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS);
 		c->not_null = att->attnotnull;
 		c->has_default = att->atthasdef;
 		c->kind = wire_kind(att->atttypid);

@@ -65,6 +65,7 @@ typedef struct TrackedColumn
 	bool		excluded;		/* neither sent nor written by sync */
 	bool		generated;		/* stored generated: sent, never written */
 	bool		identity;
+	bool		always_identity;	/* written by inserts only */
 	bool		not_null;
 	bool		has_default;
 	WireKind	kind;
