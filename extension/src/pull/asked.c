@@ -44,6 +44,13 @@ typedef struct Named
 	bool		is_refreshed;
 } Named;
 
+/* why a tracked table cannot be synced; NULL if it can */
+static const char *
+problem_of(TrackedTable *t)
+{
+	return t->broken ? t->broken_why : NULL;
+}
+
 /* the caller's scopes as the values of one type of scope columns */
 typedef struct TypedScopes
 {
@@ -162,7 +169,7 @@ name_tables(List *tables)
 			named->t = t;
 			keymap_put(names, t->entity_type, named);
 		}
-		if (!t->broken && named->nfit++ == 0)
+		if (problem_of(t) == NULL && named->nfit++ == 0)
 			named->t = t;
 	}
 	return names;
@@ -275,9 +282,9 @@ choose_table(Pull *pull, Named *named, bool by_name)
 			return;
 		}
 	}
-	if (t->broken)
+	if (problem_of(t) != NULL)
 	{
-		tell_log(t, t->broken_why);
+		tell_log(t, problem_of(t));
 		set_unavailable(pull, t->entity_type, by_name);
 		return;
 	}
@@ -364,7 +371,7 @@ pull_settle_scopes(Pull *pull)
 	{
 		TrackedTable *t = lfirst(lc);
 
-		if (!t->broken)
+		if (problem_of(t) == NULL)
 			(void) typed_scopes(pull, t);
 	}
 	foreach(lc, pull->typed_scopes)
