@@ -287,7 +287,7 @@ is_expired_for(Push *push, const Cursor *cursor, uint64 horizon)
 		return true;
 	for (i = 0; i < push->nchanges; i++)
 	{
-		const char *type = push->changes[i].entity_type;
+		const char *type = push->changes[i].sent.entity_type;
 		TrackedTable *t;
 
 		if (type == NULL || (last && strcmp(type, last) == 0))
