@@ -359,7 +359,7 @@ pull_settle_scopes(Pull *pull)
 {
 	ScopeSet	all = {0};
 	ListCell   *lc;
-	int			n = pull->access.scopes.n;
+	int			n = 0;
 	int			i;
 
 	if (pull->access.scopes.all)
@@ -377,8 +377,6 @@ pull_settle_scopes(Pull *pull)
 	foreach(lc, pull->typed_scopes)
 		n += ((TypedScopes *) lfirst(lc))->scopes.n;
 	all.scopes = palloc(sizeof(char *) * (n + 1));
-	for (i = 0; i < pull->access.scopes.n; i++)
-		all.scopes[all.n++] = pull->access.scopes.scopes[i];
 	foreach(lc, pull->typed_scopes)
 	{
 		TableScopes *scopes = &((TypedScopes *) lfirst(lc))->scopes;
@@ -387,5 +385,6 @@ pull_settle_scopes(Pull *pull)
 			all.scopes[all.n++] = scopes->texts[i];
 	}
 	scopes_normalise(&all);
-	pull->asked.scopes = all;
+	pull->spelled = all;
+	pull->asked.scopes = scopes_union(&all, &pull->access.scopes);
 }

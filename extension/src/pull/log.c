@@ -24,32 +24,15 @@
 #define MAX_ENTRIES 256
 
 /*
- * The scopes of the place, as the log has them, which is as each table's type
+ * The scopes of the place, as the log has them, which is as some table's type
  * writes them.
  */
 static ScopeSet
 log_scopes(Pull *pull)
 {
-	ScopeSet	result = {0};
-	ListCell   *lc;
-	int			n = 0;
-	int			i;
-
 	if (pull->access.scopes.all || pull->place->scopes.all)
 		return pull->place->scopes;
-	foreach(lc, pull->tables)
-		n += ((PullTable *) lfirst(lc))->scopes.n;
-	result.scopes = palloc(sizeof(char *) * (n + 1));
-	foreach(lc, pull->tables)
-	{
-		PullTable  *table = lfirst(lc);
-
-		for (i = 0; i < table->scopes.n; i++)
-			if (scopes_contain(&pull->place->scopes, table->scopes.texts[i]))
-				result.scopes[result.n++] = table->scopes.texts[i];
-	}
-	scopes_normalise(&result);
-	return result;
+	return scopes_intersect(&pull->place->scopes, &pull->spelled);
 }
 
 /* the table of an entry, if the entry is one that this reading is after */

@@ -23,6 +23,8 @@ typedef struct Pull
 	Asked		asked;			/* scopes: as all tables' types write them */
 	List	   *tables;			/* of PullTable, parents first */
 	List	   *typed_scopes;	/* see asked.c */
+	ScopeSet	spelled;		/* of the scopes, those that some table's type
+								 * writes like that */
 	List	   *unavailable;	/* names of types that cannot be served */
 	int			limit;
 	const char *client_id;		/* whose own changes to leave out; NULL:
