@@ -301,7 +301,6 @@ sub apply_page
 		die "a reset, $reply->{resetReason}\n" unless may_be_reset($replica, $reply->{resetReason});
 		%$rows = ();
 		$replica->{stale} = {};
-		$replica->{prunes} = $run->{prunes};
 	}
 	my %again = map { $_ => 1 } @{ $reply->{resetTypes} // [] };
 	sweep($replica, grep { !$again{$_} } @{ $replica->{asked_types} });
@@ -358,7 +357,7 @@ sub may_come_again
 	# of a type that is gone the cursor does not know the name: any new one may be it
 	return $type eq 'common' || $replica->{stale}{$type} || !grep { /^$type / } keys %{ $replica->{rows} }
 	  if $run->{mode} eq 'retrack';
-	return $run->{prunes} > ($replica->{narrows} ? 0 : $replica->{prunes});
+	return $run->{prunes} > 0;
 }
 
 # Is there a reason?  A cursor speaks of the snapshot of the last complete page,
@@ -367,7 +366,9 @@ sub may_be_reset
 {
 	my ($replica, $reason) = @_;
 	return 1 if $replica->{asks_time};
-	return $run->{prunes} > ($replica->{narrows} ? 0 : $replica->{prunes}) if $reason eq 'expired';
+	# an idle pull gives back the cursor it came with, which may be as old as the
+	# first of them
+	return $run->{prunes} > 0 if $reason eq 'expired';
 	# what was coming again could not come to an end
 	return $run->{mode} =~ /^(?:retrack|prune)$/ && $reason eq 'asked_anew';
 }
@@ -474,7 +475,6 @@ sub pull_done
 	if (!$reply->{hasMore})
 	{
 		$run->{complete}++;
-		$replica->{prunes} = $run->{prunes};
 		compare($replica, 'at the snapshot of its last page', @lines);
 	}
 	return;
@@ -630,7 +630,7 @@ sub one_run
 	for my $w (@writers) { @$w{qw(open failed savepoints)} = (0, 0, 0); }
 	for my $replica (@replicas)
 	{
-		@$replica{qw(rows since time more prunes stale)} = ({}, undef, $replica->{by_time}, 0, 0, {});
+		@$replica{qw(rows since time more stale)} = ({}, undef, $replica->{by_time}, 0, {});
 		# What was deleted before a table was tracked anew is not named to who
 		# goes by a time: the README says so.
 		$replica->{types} = [ grep { $_ ne 'common' || $run->{mode} ne 'retrack' } @TYPES ]
