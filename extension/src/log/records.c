@@ -66,6 +66,23 @@ current_role(void)
 
 /* in pieces, so that a huge DELETE does not make huge arrays */
 #define TOMBSTONES_PER_STATEMENT 5000
+#define IMAGES_PER_STATEMENT (32 * 1024 * 1024) /* bytes */
+
+/* how many of these go into one statement; at least one */
+static int
+piece_of(Tombstone *tombstones, int n)
+{
+	size_t		size = 0;
+	int			i;
+
+	for (i = 0; i < n && i < TOMBSTONES_PER_STATEMENT; i++)
+	{
+		size += tombstones[i].image ? strlen(tombstones[i].image) : 0;
+		if (i > 0 && size > IMAGES_PER_STATEMENT)
+			break;
+	}
+	return i;
+}
 
 /* key[], client_id[], scope[], modified_at[] of tombstones, as four values */
 static void
@@ -119,7 +136,7 @@ write_some_tombstones(TrackedTable *t, Tombstone *tombstones, int n)
 	owner_run(&plan,
 			  "INSERT INTO tide.tombstone AS old (relid, key, client_id, scope, modified_at, xid, image, clocks)"
 			  " SELECT $1, n.key, n.client_id, n.scope, n.modified_at, $6,"
-			  "  CAST(n.image AS pg_catalog.jsonb), CAST(n.clocks AS pg_catalog.jsonb)"
+			  "  n.image, CAST(n.clocks AS pg_catalog.jsonb)"
 			  " FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3),"
 			  "  pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($7),"
 			  "  pg_catalog.unnest($8)) n(key, client_id, scope, modified_at, image, clocks)"
@@ -182,7 +199,7 @@ tombstone_set_image(TrackedTable *t, const Tombstone *tombstone)
 	put_text(values, nulls, 5, tombstone->clocks);
 	SPI_connect();
 	owner_run(&plan,
-			  "UPDATE tide.tombstone SET image = CAST($5 AS pg_catalog.jsonb),"
+			  "UPDATE tide.tombstone SET image = $5,"
 			  " clocks = CAST($6 AS pg_catalog.jsonb)"
 			  " WHERE relid OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2"
 			  " AND (modified_at OPERATOR(pg_catalog.=) $3"
@@ -202,17 +219,19 @@ void
 tombstone_write(TrackedTable *t, Tombstone *tombstones, int n)
 {
 	int			i;
+	int			size;
 
 	SPI_connect();
-	for (i = 0; i < n; i += TOMBSTONES_PER_STATEMENT)
+	for (i = 0; i < n; i += size)
 	{
 		MemoryContext piece = AllocSetContextCreate(CurrentMemoryContext, "pg_tide tombstones",
 													ALLOCSET_DEFAULT_SIZES);
 		MemoryContext old = MemoryContextSwitchTo(piece);
 
+		size = piece_of(tombstones + i, n - i);
 		if (policy_forgets(t->policy))
-			remember_tombstones(t, tombstones + i, Min(n - i, TOMBSTONES_PER_STATEMENT));
-		write_some_tombstones(t, tombstones + i, Min(n - i, TOMBSTONES_PER_STATEMENT));
+			remember_tombstones(t, tombstones + i, size);
+		write_some_tombstones(t, tombstones + i, size);
 		MemoryContextSwitchTo(old);
 		MemoryContextDelete(piece);
 	}
@@ -269,7 +288,7 @@ tombstone_read(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot)
 	SPI_connect();
 	owner_run(&plan,
 			  "SELECT o.key, o.modified_at, o.client_id, o.scope,"
-			  " CAST(o.image AS pg_catalog.text), CAST(o.clocks AS pg_catalog.text) FROM tide.tombstone o"
+			  " o.image, CAST(o.clocks AS pg_catalog.text) FROM tide.tombstone o"
 			  " WHERE o.relid OPERATOR(pg_catalog.=) $1 AND o.key OPERATOR(pg_catalog.=) ANY ($2)",
 			  2, types, values, NULL, snapshot, snapshot == InvalidSnapshot);
 	spi = MemoryContextSwitchTo(caller);
@@ -349,8 +368,8 @@ conflict_write(TrackedTable *t, const Conflict *c, const char *subject)
 			  "INSERT INTO tide.conflict (relid, reg, key, scope, kind, lost, lost_is_delete,"
 			  " lost_modified_at, lost_client_id, stood, stood_modified_at, stood_client_id,"
 			  " role, subject, at, xid)"
-			  " VALUES ($1, $2, $3, $4, $5, CAST($6 AS pg_catalog.jsonb), $7, $8, $9,"
-			  " CAST($10 AS pg_catalog.jsonb), $11, $12, $13, $14, $15, $16)",
+			  " VALUES ($1, $2, $3, $4, $5, CAST($6 AS pg_catalog.json), $7, $8, $9,"
+			  " CAST($10 AS pg_catalog.json), $11, $12, $13, $14, $15, $16)",
 			  16, types, values, nulls, InvalidSnapshot, true);
 	SPI_finish();
 }
