@@ -153,7 +153,7 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'tide_untrack'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.untrack(regclass, boolean)
-IS 'stop syncing this table; drop_columns also drops its stamp columns';
+IS 'stop syncing this table; drop_columns also drops the columns that tide.track added';
 
 CREATE FUNCTION tide.tracked_tables(
 	OUT relation regclass, OUT entity_type text, OUT scope text, OUT shared boolean,
@@ -384,6 +384,14 @@ AS 'SELECT true';
 REVOKE EXECUTE ON FUNCTION tide.unrestricted() FROM PUBLIC;
 COMMENT ON FUNCTION tide.unrestricted()
 IS 'who may execute this may sync every scope when no claims are set';
+
+CREATE FUNCTION tide.trusted()
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS 'SELECT true';
+REVOKE EXECUTE ON FUNCTION tide.trusted() FROM PUBLIC;
+COMMENT ON FUNCTION tide.trusted()
+IS 'whose owner may execute this, that table can be synced: every pull runs its policies with the claims of whoever pulls';
 
 CREATE FUNCTION tide.protocol()
 RETURNS integer

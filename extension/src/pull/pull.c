@@ -98,8 +98,10 @@ choose_tables(Pull *pull, ArrayType *entity_types)
 		TrackedTable *t = lfirst(lc);
 		PullTable  *table;
 
-		if (entity_types ? !array_has(entity_types, t->entity_type) :
-			!access_may_select(t->relid))
+		/* a table of an owner who is not trusted claims no name */
+		if (entity_types ? (!array_has(entity_types, t->entity_type) ||
+							registry_find(t->entity_type, false)->relid != t->relid) :
+			((!t->broken && registry_problem(t)) || !access_may_select(t->relid)))
 			continue;
 		t = registry_lock(t->relid, AccessShareLock);
 		table = palloc0(sizeof(PullTable));

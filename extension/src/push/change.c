@@ -96,7 +96,6 @@ push_table(Push *push, Oid relid)
 	ListCell   *lc;
 	PushTable  *table;
 	TrackedTable *t;
-	int			order = 0;
 
 	foreach(lc, push->tables)
 	{
@@ -109,12 +108,7 @@ push_table(Push *push, Oid relid)
 	table->t = t;
 	access_table_scopes(&push->access, t, &table->scopes);
 	table->rows = rows_table(t, &table->scopes);
-	foreach(lc, registry_all())
-	{
-		if (((TrackedTable *) lfirst(lc))->relid == relid)
-			table->order = order;
-		order++;
-	}
+	table->order = registry_position(relid);
 	push->tables = lappend(push->tables, table);
 	return table;
 }
@@ -584,7 +578,7 @@ push_find_tables(Push *push)
 		if (t == NULL)
 			change_fail_as(c, "unknown_entity_type",
 						   psprintf("unknown entity type \"%s\"", c->entity_type));
-		else if (t->broken)
+		else if (registry_problem(t))
 			change_fail_as(c, "not_supported",
 						   psprintf("entity type \"%s\" cannot be pushed until its table is tracked again",
 									t->entity_type));

@@ -345,7 +345,7 @@ suspects_of(Unit *unit, ErrorData *error)
 		error->detail == NULL || error->constraint_name == NULL)
 		return NIL;
 	rel = table_open(unit->table->t->relid, NoLock);
-	foreach(lk, RelationGetFKeyList(rel))
+	foreach(lk, copyObject(RelationGetFKeyList(rel)))
 	{
 		ForeignKeyCacheInfo *fk = lfirst(lk);
 		char	   *name = get_constraint_name(fk->conoid);
@@ -519,7 +519,7 @@ tied_together(List *changes)
 		Change	   *c = list_nth(changes, i);
 		Relation	rel = table_open(c->table->t->relid, NoLock);
 
-		foreach(lc, RelationGetFKeyList(rel))
+		foreach(lc, copyObject(RelationGetFKeyList(rel)))
 		{
 			Change	   *other = referred_change(c, lfirst(lc), map);
 

@@ -16,6 +16,8 @@
 #include "nodes/bitmapset.h"
 #include "utils/relcache.h"
 
+#include "table/setting.h"
+
 /*
  * The stamps of columns, under merge.  The column's name is fixed, for it has to
  * be known without any setting.
@@ -35,15 +37,6 @@ typedef enum WireKind
 	WIRE_JSON,					/* json and jsonb: as they are */
 	WIRE_OTHER					/* arrays, composites, ...: to_json() */
 } WireKind;
-
-typedef enum ConflictPolicy
-{
-	POLICY_LAST_WRITE_WINS,
-	POLICY_CLIENT_WINS,
-	POLICY_SERVER_WINS,
-	POLICY_MERGE,
-	POLICY_RESOLVER				/* a function of the user's */
-} ConflictPolicy;
 
 /*
  * May a version stand that is older than the one it replaced?  Then stamps do
@@ -81,6 +74,9 @@ typedef struct TrackedTable
 	bool		tracked;		/* false: a known non-tracked table */
 	bool		broken;			/* names a column that is not there any more */
 	char	   *broken_why;		/* and which, for the error */
+	Oid			owner;			/* of the table */
+	Oid			namespace;
+	TableSettings settings;		/* as they were given, fitting or not */
 	int32		reg;			/* registration: untracked and tracked again
 								 * is another one */
 	TransactionId trigger_xmin; /* who wrote the stamp trigger */
@@ -100,7 +96,6 @@ typedef struct TrackedTable
 	char	   *scope_path;		/* the foreign keys that the scope is found
 								 * by, and that column is kept true to; NULL:
 								 * it is the user's */
-	bool		scope_added;	/* that column is not the user's */
 	struct ScopePath *path;		/* the same, made out; NULL: none, or broken */
 	AttrNumber	modified_at;
 	AttrNumber	client_id;
@@ -113,7 +108,6 @@ typedef struct TrackedTable
 									 * not name: triggers, cascades, rules */
 	int			ncolumns;		/* == natts of the relation */
 	TrackedColumn *columns;		/* by attnum - 1 */
-	int			nkeys_tracked;	/* when it was tracked; for load_table */
 	int			nkeys;
 	AttrNumber *keys;			/* in index order */
 	char	  **key_equal;		/* "OPERATOR(schema.=)" of each key column */

@@ -47,14 +47,18 @@
 #define tide_owns_schema(nspid) \
 	object_ownercheck(NamespaceRelationId, nspid, GetUserId())
 #define tide_may_execute(funcid) \
-	(object_aclcheck(ProcedureRelationId, funcid, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
+	tide_role_may_execute(GetUserId(), funcid)
+#define tide_role_may_execute(role, funcid) \
+	(object_aclcheck(ProcedureRelationId, funcid, role, ACL_EXECUTE) == ACLCHECK_OK)
 #else
 #define tide_owns_table(relid) \
 	pg_class_ownercheck(relid, GetUserId())
 #define tide_owns_schema(nspid) \
 	pg_namespace_ownercheck(nspid, GetUserId())
 #define tide_may_execute(funcid) \
-	(pg_proc_aclcheck(funcid, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
+	tide_role_may_execute(GetUserId(), funcid)
+#define tide_role_may_execute(role, funcid) \
+	(pg_proc_aclcheck(funcid, role, ACL_EXECUTE) == ACLCHECK_OK)
 #endif
 
 /* the columns of a foreign key, and how they are compared */
