@@ -366,12 +366,12 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.register()
 IS 'take note of this start of the server, so that a read-only transaction can pull; who writes does it anyhow';
 
-CREATE FUNCTION tide.check()
+CREATE FUNCTION tide.check(role name DEFAULT NULL)
 RETURNS TABLE (severity text, object text, problem text, hint text)
 AS 'MODULE_PATHNAME', 'tide_check'
 LANGUAGE C STABLE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION tide.check()
-IS 'what keeps sync from being right or fast here: error, warning, info';
+COMMENT ON FUNCTION tide.check(name)
+IS 'what keeps sync from being right or fast here: error, warning, info; of a role: what it cannot do, and why its pulls are empty';
 
 -- ---------------------------------------------------------------------
 -- Privileges

@@ -32,6 +32,7 @@
 #include "table/form.h"
 #include "table/names.h"
 #include "table/registry.h"
+#include "track/advice.h"
 #include "track/partitions.h"
 #include "track/scope_track.h"
 #include "track/trackable.h"
@@ -404,6 +405,15 @@ unused_registration(void)
 	}
 }
 
+static void
+notice_advice(void *arg, const char *severity, const char *object, const char *problem,
+			  const char *hint)
+{
+	ereport(NOTICE,
+			(errmsg("%s: %s", object, problem),
+			 hint ? errhint("%s", hint) : 0));
+}
+
 /* two tables of one number would share their places in cursors */
 static bool
 is_shared_registration(Oid relid, int reg)
@@ -479,6 +489,7 @@ tide_track(PG_FUNCTION_ARGS)
 		changelog_append_registration(o.relid, old_reg);
 	if (fresh)
 		changelog_append_registration(o.relid, o.s.reg);
+	advise_on_table(registry_require(o.relid), notice_advice, NULL);
 	PG_RETURN_VOID();
 }
 

@@ -48,6 +48,8 @@
 	object_ownercheck(NamespaceRelationId, nspid, GetUserId())
 #define tide_may_execute(funcid) \
 	tide_role_may_execute(GetUserId(), funcid)
+#define tide_role_may_use(role, nspid) \
+	(object_aclcheck(NamespaceRelationId, nspid, role, ACL_USAGE) == ACLCHECK_OK)
 #define tide_role_may_execute(role, funcid) \
 	(object_aclcheck(ProcedureRelationId, funcid, role, ACL_EXECUTE) == ACLCHECK_OK)
 #else
@@ -57,6 +59,8 @@
 	pg_namespace_ownercheck(nspid, GetUserId())
 #define tide_may_execute(funcid) \
 	tide_role_may_execute(GetUserId(), funcid)
+#define tide_role_may_use(role, nspid) \
+	(pg_namespace_aclcheck(nspid, role, ACL_USAGE) == ACLCHECK_OK)
 #define tide_role_may_execute(role, funcid) \
 	(pg_proc_aclcheck(funcid, role, ACL_EXECUTE) == ACLCHECK_OK)
 #endif
