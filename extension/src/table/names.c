@@ -108,7 +108,10 @@ static void
 rights_changed(Datum arg, int cacheid, uint32 hashvalue)
 {
 	if (cacheid == PROCOID)
+	{
 		stamp_function = trusted_function = InvalidOid;
+		invalidations++;
+	}
 	rights_changes++;
 	ntrusts = 0;
 	if (current)
@@ -229,7 +232,7 @@ compare_regs(const ListCell *a, const ListCell *b)
 
 /* a trigger of ours, if it makes the table a tracked one */
 static void
-add_trigger(NameList *list, TriggerFacts *trigger)
+add_trigger(NameList *list, TriggerFacts *trigger, Oid function)
 {
 	HeapTuple	tuple;
 	Form_pg_class class;
@@ -239,7 +242,7 @@ add_trigger(NameList *list, TriggerFacts *trigger)
 	ListCell   *lc;
 
 	/* that of a partition is a clone of its root's */
-	if (trigger == NULL || trigger->function != stamp_function || OidIsValid(trigger->parent))
+	if (trigger == NULL || trigger->function != function || OidIsValid(trigger->parent))
 		return;
 	settings_read(&s, trigger->nargs, trigger->args);
 	if (s.reg <= 0 || (tuple = catalog_class(trigger->relid)) == NULL)
@@ -300,7 +303,7 @@ read_list(void)
 	if (OidIsValid(function))
 	{
 		foreach(lc, triggers_of_function(function))
-			add_trigger(list, catalog_trigger(lfirst_oid(lc)));
+			add_trigger(list, catalog_trigger(lfirst_oid(lc)), function);
 	}
 	list_sort(list->names, compare_regs);
 	return list;
@@ -312,6 +315,7 @@ revise_list(const Oid *relids, int n)
 {
 	NameList   *list = new_list();
 	MemoryContext old = MemoryContextSwitchTo(list->context);
+	Oid			function = names_stamp_function();
 	ListCell   *lc;
 	int			i;
 
@@ -338,7 +342,7 @@ revise_list(const Oid *relids, int n)
 	for (i = 0; i < n; i++)
 	{
 		foreach(lc, catalog_triggers(relids[i]))
-			add_trigger(list, lfirst(lc));
+			add_trigger(list, lfirst(lc), function);
 	}
 	list_sort(list->names, compare_regs);
 	return list;

@@ -184,16 +184,18 @@ check_trigger_order(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 	for (i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
 	{
 		Trigger    *trigger = &rel->trigdesc->triggers[i];
+		char	   *name;
 
-		if (TRIGGER_FOR_BEFORE(trigger->tgtype) && TRIGGER_FOR_ROW(trigger->tgtype) &&
-			(TRIGGER_FOR_INSERT(trigger->tgtype) || TRIGGER_FOR_UPDATE(trigger->tgtype)) &&
-			strcmp(trigger->tgname, STAMP_TRIGGER) > 0)
-			report(rsinfo, "warning", t->sql_name,
-				   psprintf("trigger \"%s\" runs after %s: what it changes is not stamped",
-							trigger->tgname, STAMP_TRIGGER),
-				   psprintf("ALTER TRIGGER %s ON %s RENAME TO %s;", quote_identifier(trigger->tgname),
-							relation_sql(rel),
-							quote_identifier(psprintf("a_%.*s", NAMEDATALEN - 3, trigger->tgname))));
+		if (!trackable_comes_after(trigger->tgname, trigger->tgtype))
+			continue;
+		/* a look at the catalogs can take the trigger away */
+		name = pstrdup(trigger->tgname);
+		report(rsinfo, "warning", t->sql_name,
+			   psprintf("trigger \"%s\" runs after %s: what it changes is not stamped",
+						name, STAMP_TRIGGER),
+			   psprintf("ALTER TRIGGER %s ON %s RENAME TO %s;", quote_identifier(name),
+						relation_sql(rel),
+						quote_identifier(psprintf("a_%.*s", NAMEDATALEN - 3, name))));
 	}
 }
 

@@ -87,16 +87,20 @@ check_trigger_order(Relation rel)
 	for (i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
 	{
 		Trigger    *trigger = &rel->trigdesc->triggers[i];
+		char	   *name;
 
-		if (trackable_comes_after(trigger->tgname, trigger->tgtype))
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("cannot track \"%s\": its trigger \"%s\" would run after " STAMP_TRIGGER,
-							RelationGetRelationName(rel), trigger->tgname),
-					 errdetail("Triggers run in the order of their names, and what this one changes would not be stamped."),
-					 errhint("ALTER TRIGGER %s ON %s RENAME TO %s;",
-							 quote_identifier(trigger->tgname), relation_sql(rel),
-							 quote_identifier(psprintf("a_%.*s", NAMEDATALEN - 3, trigger->tgname)))));
+		if (!trackable_comes_after(trigger->tgname, trigger->tgtype))
+			continue;
+		/* a look at the catalogs can take the trigger away */
+		name = pstrdup(trigger->tgname);
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot track \"%s\": its trigger \"%s\" would run after " STAMP_TRIGGER,
+						RelationGetRelationName(rel), name),
+				 errdetail("Triggers run in the order of their names, and what this one changes would not be stamped."),
+				 errhint("ALTER TRIGGER %s ON %s RENAME TO %s;",
+						 quote_identifier(name), relation_sql(rel),
+						 quote_identifier(psprintf("a_%.*s", NAMEDATALEN - 3, name)))));
 	}
 }
 
