@@ -110,7 +110,7 @@ SELECT * FROM plan WHERE id = 7;
 -- deleted by plain SQL, and by TRUNCATE
 UPDATE plan SET note = 'z' WHERE id = 7;
 DELETE FROM plan WHERE id = 7;
-SELECT image->'note' AS note, clocks->'sets' AS sets FROM tide.tombstone WHERE relid = 'plan'::regclass AND key = '7';
+SELECT image::json->'note' AS note, clocks->'sets' AS sets FROM tide.tombstone WHERE relid = 'plan'::regclass AND key = '7';
 TRUNCATE plan;
 SELECT count(*) FROM tide.tombstone WHERE relid = 'plan'::regclass AND image IS NOT NULL;
 

@@ -20,12 +20,19 @@
  * triggers and by key: a cascade within one table shares both the depth and
  * the transition table.
  */
+typedef struct PushedRow
+{
+	Stamp		stamp;			/* as it is stored */
+	bool		is_news;		/* to who pushed it, too: it is merged with
+								 * what was there */
+	Bitmapset  *columns;		/* attnums that the statement writes in it */
+} PushedRow;
+
 typedef struct PushWrite
 {
 	Oid			relid;
 	int			depth;			/* of triggers, at the push itself */
-	KeyMap	   *stamps;			/* key text to Stamp, of the rows written */
-	Bitmapset  *columns;		/* attnums that the statement writes */
+	KeyMap	   *rows;			/* key text to PushedRow, of those written */
 	int			reached;		/* how many of its rows the stamp trigger has
 								 * seen */
 } PushWrite;

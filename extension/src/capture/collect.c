@@ -19,6 +19,7 @@
 #include "capture/capture.h"
 #include "capture/collect.h"
 #include "log/changelog.h"
+#include "log/packed.h"
 #include "log/records.h"
 #include "util/compat.h"
 #include "util/keymap.h"
@@ -26,6 +27,9 @@
 #include "version/clocks.h"
 #include "version/image.h"
 #include "wire/wire.h"
+
+/* of a statement that deletes very many rows, so many have one of their own */
+#define UNPACKED_TOMBSTONES 1000
 
 /* keys of one scope that one client pushed, or (NULL) nobody in particular */
 typedef struct Bucket
@@ -209,20 +213,26 @@ row_scope(TrackedTable *t, TupleTableSlot *slot)
 	return wire_scope_text(t, slot->tts_values[t->scope - 1]);
 }
 
-/* the stamp that a push gave this row, NULL if it is not one of the push's */
-static const Stamp *
-pushed_stamp(Collection *c, const char *key)
+/* this row as a push wrote it, NULL if it is not one of the push's */
+static const PushedRow *
+pushed_row(Collection *c, const char *key)
 {
-	return c->direct ? keymap_get(push_write->stamps, key) : NULL;
+	return c->direct ? keymap_get(push_write->rows, key) : NULL;
+}
+
+/* the client that has nothing to learn of this change */
+static const char *
+knowing_client(const PushedRow *pushed)
+{
+	return pushed && !pushed->is_news ? pushed->stamp.client_id : NULL;
 }
 
 void
 collect_insert(Collection *c, TupleTableSlot *new)
 {
 	char	   *key = row_key(c->layout, new);
-	const Stamp *stamp = pushed_stamp(c, key);
 
-	add_key(c, row_scope(c->layout, new), key, stamp ? stamp->client_id : NULL);
+	add_key(c, row_scope(c->layout, new), key, knowing_client(pushed_row(c, key)));
 }
 
 /*
@@ -339,16 +349,47 @@ plain_delete_stamp(Collection *c, TupleTableSlot *old)
 	return stamp;
 }
 
+/*
+ * From here on tombstones are packed, but for those of the first rows: a small
+ * table is not worth it.  Not under "merge", where each keeps its row's image.
+ */
+void
+collect_pack(Collection *c)
+{
+	if (c->t->policy == POLICY_MERGE)
+		return;
+	c->packed_stamp.has_time = true;
+	c->packed_stamp.time = stamp_server_time(c->t, NULL);
+	if (tide_client_id && tide_client_id[0])
+		c->packed_stamp.client_id = tide_client_id;
+	c->packing = packed_begin(c->t, &c->packed_stamp, CurrentMemoryContext);
+}
+
+/* has the row a stamp below that of the pack? */
+static bool
+can_be_packed(Collection *c, TupleTableSlot *old)
+{
+	Stamp		stamp;
+
+	if (c->packing == NULL || ++c->ndeleted <= UNPACKED_TOMBSTONES)
+		return false;
+	stamp = stamp_of_row(c->layout, old->tts_values, old->tts_isnull);
+	return stamp_compare(&stamp, &c->packed_stamp) < 0;
+}
+
 void
 collect_delete(Collection *c, TupleTableSlot *old)
 {
 	char	   *key = row_key(c->layout, old);
 	char	   *scope = row_scope(c->layout, old);
-	const Stamp *pushed = pushed_stamp(c, key);
-	Stamp		stamp = pushed ? *pushed : plain_delete_stamp(c, old);
+	const PushedRow *pushed = pushed_row(c, key);
+	Stamp		stamp = pushed ? pushed->stamp : plain_delete_stamp(c, old);
 
-	add_key(c, scope, key, pushed ? stamp.client_id : NULL);
-	add_tombstone(c, key, scope, &stamp, old);
+	add_key(c, scope, key, knowing_client(pushed));
+	if (can_be_packed(c, old))
+		packed_add(c->packing, key, scope);
+	else
+		add_tombstone(c, key, scope, &stamp, old);
 	if (pushed == NULL)
 		add_replaced(c, key, old);
 }
@@ -409,7 +450,7 @@ collect_update(Collection *c, TupleTableSlot *old, TupleTableSlot *new)
 	{
 		char	   *old_key = row_key(c->layout, old);
 
-		if (pushed_stamp(c, old_key) == NULL)
+		if (pushed_row(c, old_key) == NULL)
 			add_replaced(c, old_key, old);
 	}
 	if (key_or_scope_changed(c->layout, old, new))
@@ -417,9 +458,8 @@ collect_update(Collection *c, TupleTableSlot *old, TupleTableSlot *new)
 		char	   *old_key = row_key(c->layout, old);
 		char	   *old_scope = row_scope(c->layout, old);
 		char	   *new_key = row_key(c->layout, new);
-		const Stamp *pushed = pushed_stamp(c, new_key);
 
-		add_key(c, old_scope, old_key, pushed ? pushed->client_id : NULL);
+		add_key(c, old_scope, old_key, knowing_client(pushed_row(c, new_key)));
 		if (strcmp(old_key, new_key) != 0)
 		{
 			Stamp		stamp = plain_delete_stamp(c, old);

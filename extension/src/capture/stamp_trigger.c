@@ -20,12 +20,14 @@
 #include "utils/rel.h"
 
 #include "capture/capture.h"
+#include "capture/trigger.h"
 #include "table/registry.h"
 #include "util/compat.h"
 #include "util/settings.h"
 #include "version/clocks.h"
 #include "version/decide.h"
 #include "version/stamp.h"
+#include "wire/wire.h"
 
 PushWrite  *push_write = NULL;
 
@@ -272,6 +274,28 @@ columns_here(TrackedTable *t, Bitmapset *columns)
 	return result;
 }
 
+/* the key of a row, as text */
+static char *
+key_text(TrackedTable *t, TupleDesc desc, HeapTuple tuple)
+{
+	Datum		values[INDEX_MAX_KEYS];
+	bool		isnull;
+	int			i;
+
+	for (i = 0; i < t->nkeys; i++)
+		values[i] = heap_getattr(tuple, t->keys[i], desc, &isnull);
+	return wire_key_text(t, values);
+}
+
+/* the columns that the push writes in this row */
+static Bitmapset *
+pushed_columns(TrackedTable *t, TupleDesc desc, HeapTuple old)
+{
+	PushedRow  *row = keymap_get(push_write->rows, key_text(t, desc, old));
+
+	return row ? columns_here(t, row->columns) : NULL;
+}
+
 /*
  * A push writes the stamps of columns itself, but knows nothing of columns that
  * the user's triggers change beside: those have the row's.
@@ -287,7 +311,7 @@ stamp_columns_beside(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple n
 	if (old == NULL || t->policy != POLICY_MERGE)
 		return;
 	beside = bms_difference(changed_columns(t, desc, old, new),
-							columns_here(t, push_write->columns));
+							pushed_columns(t, desc, old));
 	if (bms_is_empty(beside))
 		return;
 	clocks = row_clocks(t, desc, new, &stamp);
@@ -340,15 +364,8 @@ tide_stamp(PG_FUNCTION_ARGS)
 	HeapTuple	new;
 	Settings	set = {0};
 
-	if (!CALLED_AS_TRIGGER(fcinfo) ||
-		!TRIGGER_FIRED_BEFORE(trigdata->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigdata->tg_event) ||
-		TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("tide.stamp() is a trigger of tracked tables, for each row, before insert or update"),
-				 errhint("tide.track() creates it.")));
-
+	trigger_check(fcinfo, "tide.stamp() is a trigger of tracked tables, for each row, before insert or update",
+				  TRIGGER_TYPE_ROW | TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE);
 	rel = trigdata->tg_relation;
 	desc = RelationGetDescr(rel);
 	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))

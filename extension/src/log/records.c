@@ -18,8 +18,10 @@
 #include "utils/fmgrprotos.h"
 #include "utils/xid8.h"
 
+#include "log/packed.h"
 #include "log/records.h"
 #include "util/compat.h"
+#include "util/keymap.h"
 #include "util/owner.h"
 #include "version/decide.h"
 
@@ -64,6 +66,23 @@ current_role(void)
 
 /* in pieces, so that a huge DELETE does not make huge arrays */
 #define TOMBSTONES_PER_STATEMENT 5000
+#define IMAGES_PER_STATEMENT (32 * 1024 * 1024) /* bytes */
+
+/* how many of these go into one statement; at least one */
+static int
+piece_of(Tombstone *tombstones, int n)
+{
+	size_t		size = 0;
+	int			i;
+
+	for (i = 0; i < n && i < TOMBSTONES_PER_STATEMENT; i++)
+	{
+		size += tombstones[i].image ? strlen(tombstones[i].image) : 0;
+		if (i > 0 && size > IMAGES_PER_STATEMENT)
+			break;
+	}
+	return i;
+}
 
 /* key[], client_id[], scope[], modified_at[] of tombstones, as four values */
 static void
@@ -117,7 +136,7 @@ write_some_tombstones(TrackedTable *t, Tombstone *tombstones, int n)
 	owner_run(&plan,
 			  "INSERT INTO tide.tombstone AS old (relid, key, client_id, scope, modified_at, xid, image, clocks)"
 			  " SELECT $1, n.key, n.client_id, n.scope, n.modified_at, $6,"
-			  "  CAST(n.image AS pg_catalog.jsonb), CAST(n.clocks AS pg_catalog.jsonb)"
+			  "  n.image, CAST(n.clocks AS pg_catalog.jsonb)"
 			  " FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3),"
 			  "  pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($7),"
 			  "  pg_catalog.unnest($8)) n(key, client_id, scope, modified_at, image, clocks)"
@@ -180,7 +199,7 @@ tombstone_set_image(TrackedTable *t, const Tombstone *tombstone)
 	put_text(values, nulls, 5, tombstone->clocks);
 	SPI_connect();
 	owner_run(&plan,
-			  "UPDATE tide.tombstone SET image = CAST($5 AS pg_catalog.jsonb),"
+			  "UPDATE tide.tombstone SET image = $5,"
 			  " clocks = CAST($6 AS pg_catalog.jsonb)"
 			  " WHERE relid OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2"
 			  " AND (modified_at OPERATOR(pg_catalog.=) $3"
@@ -200,17 +219,19 @@ void
 tombstone_write(TrackedTable *t, Tombstone *tombstones, int n)
 {
 	int			i;
+	int			size;
 
 	SPI_connect();
-	for (i = 0; i < n; i += TOMBSTONES_PER_STATEMENT)
+	for (i = 0; i < n; i += size)
 	{
 		MemoryContext piece = AllocSetContextCreate(CurrentMemoryContext, "pg_tide tombstones",
 													ALLOCSET_DEFAULT_SIZES);
 		MemoryContext old = MemoryContextSwitchTo(piece);
 
+		size = piece_of(tombstones + i, n - i);
 		if (policy_forgets(t->policy))
-			remember_tombstones(t, tombstones + i, Min(n - i, TOMBSTONES_PER_STATEMENT));
-		write_some_tombstones(t, tombstones + i, Min(n - i, TOMBSTONES_PER_STATEMENT));
+			remember_tombstones(t, tombstones + i, size);
+		write_some_tombstones(t, tombstones + i, size);
 		MemoryContextSwitchTo(old);
 		MemoryContextDelete(piece);
 	}
@@ -221,6 +242,34 @@ tombstone_write(TrackedTable *t, Tombstone *tombstones, int n)
  * A palloc'd list of Tombstone, in no order.  snapshot: InvalidSnapshot for
  * one of this command.
  */
+/*
+ * Of each key the tombstone with the greatest stamp: one of its own, or one in
+ * a pack.
+ */
+static List *
+greatest_of_each(List *own, List *packed)
+{
+	KeyMap	   *map;
+	ListCell   *lc;
+
+	if (packed == NIL)
+		return own;
+	map = keymap_new(CurrentMemoryContext, list_length(own) * 2 + 1);
+	foreach(lc, own)
+		keymap_put(map, ((Tombstone *) lfirst(lc))->key, lfirst(lc));
+	foreach(lc, packed)
+	{
+		Tombstone  *tombstone = lfirst(lc);
+		Tombstone  *other = keymap_get(map, tombstone->key);
+
+		if (other == NULL)
+			own = lappend(own, tombstone);
+		else if (stamp_compare(&tombstone->stamp, &other->stamp) > 0)
+			*other = *tombstone;
+	}
+	return own;
+}
+
 List *
 tombstone_read(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot)
 {
@@ -239,7 +288,7 @@ tombstone_read(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot)
 	SPI_connect();
 	owner_run(&plan,
 			  "SELECT o.key, o.modified_at, o.client_id, o.scope,"
-			  " CAST(o.image AS pg_catalog.text), CAST(o.clocks AS pg_catalog.text) FROM tide.tombstone o"
+			  " o.image, CAST(o.clocks AS pg_catalog.text) FROM tide.tombstone o"
 			  " WHERE o.relid OPERATOR(pg_catalog.=) $1 AND o.key OPERATOR(pg_catalog.=) ANY ($2)",
 			  2, types, values, NULL, snapshot, snapshot == InvalidSnapshot);
 	spi = MemoryContextSwitchTo(caller);
@@ -258,7 +307,7 @@ tombstone_read(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot)
 	}
 	MemoryContextSwitchTo(spi);
 	SPI_finish();
-	return result;
+	return greatest_of_each(result, packed_read(t, keys, nkeys, snapshot));
 }
 
 /* ---------- conflicts ---------- */
@@ -319,8 +368,8 @@ conflict_write(TrackedTable *t, const Conflict *c, const char *subject)
 			  "INSERT INTO tide.conflict (relid, reg, key, scope, kind, lost, lost_is_delete,"
 			  " lost_modified_at, lost_client_id, stood, stood_modified_at, stood_client_id,"
 			  " role, subject, at, xid)"
-			  " VALUES ($1, $2, $3, $4, $5, CAST($6 AS pg_catalog.jsonb), $7, $8, $9,"
-			  " CAST($10 AS pg_catalog.jsonb), $11, $12, $13, $14, $15, $16)",
+			  " VALUES ($1, $2, $3, $4, $5, CAST($6 AS pg_catalog.json), $7, $8, $9,"
+			  " CAST($10 AS pg_catalog.json), $11, $12, $13, $14, $15, $16)",
 			  16, types, values, nulls, InvalidSnapshot, true);
 	SPI_finish();
 }
@@ -522,14 +571,17 @@ horizon_set(const Horizon *horizon)
 int64
 changelog_forget(uint64 horizon, int max_rows)
 {
-	static SPIPlanPtr plans[5] = {NULL, NULL, NULL, NULL, NULL};
-	static const char *const sql[5] = {
+	static SPIPlanPtr plans[6] = {NULL, NULL, NULL, NULL, NULL, NULL};
+	static const char *const sql[6] = {
 		"DELETE FROM tide.log WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 		" SELECT l.ctid FROM tide.log l WHERE l.reg OPERATOR(pg_catalog.>) 0"
 		" AND l.xid OPERATOR(pg_catalog.<) $1 ORDER BY l.xid, l.seq LIMIT $2))",
 		"DELETE FROM tide.tombstone WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 		" SELECT o.ctid FROM tide.tombstone o WHERE o.xid OPERATOR(pg_catalog.<) $1"
 		" ORDER BY o.xid LIMIT $2))",
+		"DELETE FROM tide.tombstone_pack WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+		" SELECT p.ctid FROM tide.tombstone_pack p WHERE p.xid OPERATOR(pg_catalog.<) $1"
+		" ORDER BY p.xid LIMIT $2))",
 		"DELETE FROM tide.receipt WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 		" SELECT r.ctid FROM tide.receipt r WHERE r.xid OPERATOR(pg_catalog.<) $1"
 		" ORDER BY r.xid LIMIT $2))",

@@ -202,58 +202,6 @@ settle_scopes(Pull *pull)
 
 /* ---------- one snapshot ---------- */
 
-static void
-changed_since(TrackedTable *t)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("table %s was changed after this transaction's snapshot was taken",
-					t->sql_name),
-			 errhint("Try the transaction again.")));
-}
-
-/*
- * A snapshot older than a rewriting ALTER TABLE or a TRUNCATE sees an empty
- * table, one older than tide.track misses what was written before it, and one
- * from before partitions came or went does not have the same rows as they:
- * each time the pull has to be tried again with a newer one.
- */
-static void
-check_snapshot_is_newer(PullTable *table, Snapshot snapshot)
-{
-	TrackedTable *t = table->t;
-	List	   *writers = list_make1_oid(t->trigger_xmin);
-	ListCell   *lc;
-
-	foreach(lc, table->relids)
-	{
-		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(lfirst_oid(lc)));
-
-		if (!HeapTupleIsValid(tuple))
-			elog(ERROR, "cache lookup failed for relation %u", lfirst_oid(lc));
-		writers = lappend_oid(writers, HeapTupleHeaderGetXmin(tuple->t_data));
-		ReleaseSysCache(tuple);
-	}
-	foreach(lc, writers)
-	{
-		TransactionId writer = lfirst_oid(lc);
-
-		if (TransactionIdIsNormal(writer) &&
-			!TransactionIdIsCurrentTransactionId(writer) &&
-			XidInMVCCSnapshot(writer, snapshot))
-			changed_since(t);
-	}
-	if (t->partitioned)
-	{
-		List	   *seen = partitions_seen(t->relid, snapshot);
-
-		if (list_length(seen) != list_length(table->relids) ||
-			list_difference_oid(seen, table->relids) != NIL)
-			changed_since(t);
-	}
-	list_free(writers);
-}
-
 /*
  * The tables are locked by now, so nobody rewrites them while we read; in READ
  * COMMITTED the snapshot comes after the locks, else it has to be checked.
@@ -266,7 +214,11 @@ take_snapshot(Pull *pull)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pull->snapshot = GetActiveSnapshot();
 	foreach(lc, pull->tables)
-		check_snapshot_is_newer(lfirst(lc), pull->snapshot);
+	{
+		PullTable  *table = lfirst(lc);
+
+		rows_check_snapshot(table->t, table->relids, pull->snapshot);
+	}
 	history_snapshot(pull->snapshot, &pull->now);
 }
 

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_inherits.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -154,6 +155,9 @@ tide_touch(PG_FUNCTION_ARGS)
 	table = rows_table(t, &scopes);
 	items = ask_for_keys(table, keys);
 	PushActiveSnapshot(GetTransactionSnapshot());
+	rows_check_snapshot(t, t->partitioned ?
+						find_all_inheritors(t->relid, AccessShareLock, NULL) :
+						list_make1_oid(t->relid), GetActiveSnapshot());
 	rows_fetch(list_make1(table), items);
 	PopActiveSnapshot();
 	n = append_entries(table, items);

@@ -48,9 +48,9 @@ load_known_deletes(PushTable *table, char **keys, int n, KeyMap *map, Snapshot s
 		Tombstone  *tombstone = lfirst(lc);
 		Change	   *c = keymap_get(map, tombstone->key);
 
-		if (c->row_exists && c->incoming.has_stamp &&
-			stamp_compare(&c->incoming.stamp, &tombstone->stamp) == 0)
-			c->incoming.is_known = true;
+		if (c->found.exists && c->typed.incoming.has_stamp &&
+			stamp_compare(&c->typed.incoming.stamp, &tombstone->stamp) == 0)
+			c->typed.incoming.is_known = true;
 	}
 }
 
@@ -75,10 +75,10 @@ conflicts_load_known(Push *push, PushTable *table, List *changes)
 	{
 		Change	   *c = lfirst(lc);
 
-		c->incoming.is_known = false;
-		memset(&c->incoming.known_stored, 0, sizeof(Stamp));
-		keys[n++] = c->key_text;
-		keymap_put(map, c->key_text, c);
+		c->typed.incoming.is_known = false;
+		memset(&c->typed.incoming.known_stored, 0, sizeof(Stamp));
+		keys[n++] = c->typed.key_text;
+		keymap_put(map, c->typed.key_text, c);
 	}
 	if (policy_forgets(table->t->policy))
 		load_known_deletes(table, keys, n, map, snapshot);
@@ -87,14 +87,14 @@ conflicts_load_known(Push *push, PushTable *table, List *changes)
 		Conflict   *conflict = lfirst(lc);
 		Change	   *c = keymap_get(map, conflict->key);
 
-		if (!c->incoming.has_stamp ||
-			stamp_compare(&c->incoming.stamp, &conflict->lost_stamp) != 0)
+		if (!c->typed.incoming.has_stamp ||
+			stamp_compare(&c->typed.incoming.stamp, &conflict->lost_stamp) != 0)
 			continue;
-		c->incoming.is_known = true;
-		memset(&c->incoming.known_stored, 0, sizeof(Stamp));
+		c->typed.incoming.is_known = true;
+		memset(&c->typed.incoming.known_stored, 0, sizeof(Stamp));
 		if (strcmp(conflict->kind, CONFLICT_ADJUSTED) == 0 ||
 			strcmp(conflict->kind, CONFLICT_MERGED) == 0)
-			c->incoming.known_stored = conflict->stood_stamp;
+			c->typed.incoming.known_stored = conflict->stood_stamp;
 	}
 	UnregisterSnapshot(snapshot);
 	MemoryContextSwitchTo(old);
@@ -102,7 +102,7 @@ conflicts_load_known(Push *push, PushTable *table, List *changes)
 
 /*
  * The rows that changes are about to overrule, or about which the resolver is
- * asked, as they are before that: as JSON, in c->before.
+ * asked, as they are before that: as JSON, in c->found.before.
  */
 void
 conflicts_keep_rows(Push *push, PushTable *table, List *changes)
@@ -117,9 +117,9 @@ conflicts_keep_rows(Push *push, PushTable *table, List *changes)
 	{
 		Change	   *c = lfirst(lc);
 
-		c->before = NULL;
-		if (c->overrules || c->asks)
-			items = lappend(items, rows_ask(read, c->key_text));
+		c->found.before = NULL;
+		if (c->outcome.overrules || c->outcome.asks)
+			items = lappend(items, rows_ask(read, c->typed.key_text));
 	}
 	if (items != NIL)
 	{
@@ -129,15 +129,15 @@ conflicts_keep_rows(Push *push, PushTable *table, List *changes)
 		foreach(lc, changes)
 		{
 			Change	   *c = lfirst(lc);
-			PullItem   *item = c->overrules || c->asks ?
-			keymap_get(read->seen, c->key_text) : NULL;
+			PullItem   *item = c->outcome.overrules || c->outcome.asks ?
+			keymap_get(read->seen, c->typed.key_text) : NULL;
 			StringInfoData buf;
 
 			if (item == NULL || !item->have_row)
 				continue;
 			initStringInfo(&buf);
 			wire_append_row(&buf, table->t, item->values, item->nulls);
-			c->before = buf.data;
+			c->found.before = buf.data;
 		}
 		wire_end(level);
 		PopActiveSnapshot();
@@ -158,23 +158,23 @@ change_json(Change *c, Bitmapset *columns, bool with_stamp)
 
 	initStringInfo(&buf);
 	appendStringInfoChar(&buf, '{');
-	wire_append_key_members(&buf, t, c->key);
-	if (with_stamp && c->incoming.has_stamp)
+	wire_append_key_members(&buf, t, c->typed.key);
+	if (with_stamp && c->typed.incoming.has_stamp)
 	{
 		appendStringInfoChar(&buf, ',');
 		escape_json(&buf, tracked_column(t, t->modified_at)->wire);
 		appendStringInfoChar(&buf, ':');
-		wire_append_time(&buf, c->incoming.stamp.time);
+		wire_append_time(&buf, c->typed.incoming.stamp.time);
 	}
 	while ((att = bms_next_member(columns, att)) >= 0)
 	{
 		appendStringInfoChar(&buf, ',');
 		escape_json(&buf, tracked_column(t, att)->wire);
 		appendStringInfoChar(&buf, ':');
-		if (c->nulls[att - 1])
+		if (c->typed.nulls[att - 1])
 			appendStringInfoString(&buf, "null");
 		else
-			wire_append_value(&buf, t, tracked_column(t, att), c->values[att - 1]);
+			wire_append_value(&buf, t, tracked_column(t, att), c->typed.values[att - 1]);
 	}
 	appendStringInfoChar(&buf, '}');
 	return buf.data;
@@ -184,8 +184,8 @@ change_json(Change *c, Bitmapset *columns, bool with_stamp)
 static bool
 stands_in_part(Change *c)
 {
-	return c->merge == NULL || !c->row_exists || c->merge->is_deleted ||
-		!bms_equal(c->merge->wins, c->changed);
+	return c->found.merge == NULL || !c->found.exists || c->found.merge->is_deleted ||
+		!bms_equal(c->found.merge->wins, c->typed.changed);
 }
 
 /* false: there is nothing about this change to remember */
@@ -193,22 +193,22 @@ static bool
 conflict_of(Push *push, Change *c, Conflict *conflict)
 {
 	memset(conflict, 0, sizeof(*conflict));
-	conflict->key = c->key_text;
-	conflict->scope = c->row_scope;
-	if (c->verdict == VERDICT_SUPERSEDED && !c->incoming.is_known)
+	conflict->key = c->typed.key_text;
+	conflict->scope = c->found.scope;
+	if (c->outcome.verdict == VERDICT_SUPERSEDED && !c->typed.incoming.is_known)
 	{
 		conflict->kind = CONFLICT_SUPERSEDED;
-		conflict->lost = c->is_delete ? NULL : change_json(c, c->sent, false);
-		conflict->lost_is_delete = c->is_delete;
-		conflict->lost_stamp = c->incoming.stamp;
-		conflict->stood_stamp = c->row_stamp;
+		conflict->lost = c->typed.is_delete ? NULL : change_json(c, c->typed.columns, false);
+		conflict->lost_is_delete = c->typed.is_delete;
+		conflict->lost_stamp = c->typed.incoming.stamp;
+		conflict->stood_stamp = c->found.stamp;
 	}
-	else if (c->verdict == VERDICT_MERGED && stands_in_part(c))
+	else if (c->outcome.verdict == VERDICT_MERGED && stands_in_part(c))
 	{
 		conflict->kind = CONFLICT_MERGED;
-		conflict->lost = change_json(c, c->sent, false);
-		conflict->lost_stamp = c->incoming.stamp;
-		conflict->stood_stamp = c->stored;
+		conflict->lost = change_json(c, c->typed.columns, false);
+		conflict->lost_stamp = c->typed.incoming.stamp;
+		conflict->stood_stamp = c->outcome.stored;
 	}
 	else
 		return false;
@@ -221,15 +221,15 @@ static bool
 overruled_by(Push *push, Change *c, Conflict *conflict)
 {
 	memset(conflict, 0, sizeof(*conflict));
-	conflict->key = c->key_text;
-	conflict->scope = c->row_scope;
-	if (c->overrules && (c->verdict == VERDICT_APPLIED || c->verdict == VERDICT_MERGED))
+	conflict->key = c->typed.key_text;
+	conflict->scope = c->found.scope;
+	if (c->outcome.overrules && (c->outcome.verdict == VERDICT_APPLIED || c->outcome.verdict == VERDICT_MERGED))
 	{
 		conflict->kind = CONFLICT_OVERRULED;
-		conflict->lost = c->row_exists ? c->before : NULL;
-		conflict->lost_is_delete = !c->row_exists;
-		conflict->lost_stamp = c->row_stamp;
-		conflict->stood_stamp = c->stored;
+		conflict->lost = c->found.exists ? c->found.before : NULL;
+		conflict->lost_is_delete = !c->found.exists;
+		conflict->lost_stamp = c->found.stamp;
+		conflict->stood_stamp = c->outcome.stored;
 	}
 	else
 		return false;
@@ -241,17 +241,17 @@ overruled_by(Push *push, Change *c, Conflict *conflict)
 static bool
 adjustment_of(Change *c, Conflict *conflict)
 {
-	if ((c->verdict != VERDICT_APPLIED && c->verdict != VERDICT_MERGED) ||
-		!c->incoming.has_stamp ||
-		stamp_compare(&c->incoming.stamp, &c->stored) == 0)
+	if ((c->outcome.verdict != VERDICT_APPLIED && c->outcome.verdict != VERDICT_MERGED) ||
+		!c->typed.incoming.has_stamp ||
+		stamp_compare(&c->typed.incoming.stamp, &c->outcome.stored) == 0)
 		return false;
 	memset(conflict, 0, sizeof(*conflict));
-	conflict->key = c->key_text;
-	conflict->scope = c->row_scope;
+	conflict->key = c->typed.key_text;
+	conflict->scope = c->found.scope;
 	conflict->kind = CONFLICT_ADJUSTED;
-	conflict->lost_is_delete = c->is_delete;
-	conflict->lost_stamp = c->incoming.stamp;
-	conflict->stood_stamp = c->stored;
+	conflict->lost_is_delete = c->typed.is_delete;
+	conflict->lost_stamp = c->typed.incoming.stamp;
+	conflict->stood_stamp = c->outcome.stored;
 	return true;
 }
 
@@ -263,7 +263,7 @@ static void
 settle_scope(Change *c, Conflict *conflict)
 {
 	TrackedTable *t = c->table->t;
-	PullItem   *item = c->entity;
+	PullItem   *item = c->outcome.entity;
 	char	   *now;
 
 	if (t->shared || conflict->scope == NULL || item == NULL || !item->have_row)
@@ -278,16 +278,16 @@ settle_scope(Change *c, Conflict *conflict)
 static bool
 forgotten_by(Change *c, Conflict *conflict)
 {
-	if (!policy_forgets(c->table->t->policy) || c->overrules ||
-		(c->verdict != VERDICT_APPLIED && c->verdict != VERDICT_MERGED) ||
-		!c->row_stamp.has_time || c->row_stamp.client_id == NULL ||
-		stamp_compare(&c->row_stamp, &c->stored) == 0)
+	if (!policy_forgets(c->table->t->policy) || c->outcome.overrules ||
+		(c->outcome.verdict != VERDICT_APPLIED && c->outcome.verdict != VERDICT_MERGED) ||
+		!c->found.stamp.has_time || c->found.stamp.client_id == NULL ||
+		stamp_compare(&c->found.stamp, &c->outcome.stored) == 0)
 		return false;
 	memset(conflict, 0, sizeof(*conflict));
-	conflict->key = c->key_text;
-	conflict->scope = c->row_scope;
+	conflict->key = c->typed.key_text;
+	conflict->scope = c->found.scope;
 	conflict->kind = CONFLICT_REPLACED;
-	conflict->lost_stamp = c->row_stamp;
+	conflict->lost_stamp = c->found.stamp;
 	return true;
 }
 
@@ -310,7 +310,7 @@ conflicts_record(Push *push)
 		Change	   *c = &push->changes[i];
 		Conflict	conflict;
 
-		if (c->verdict == VERDICT_FAILED)
+		if (c->outcome.verdict == VERDICT_FAILED)
 			continue;
 		if (overruled_by(push, c, &conflict) || forgotten_by(c, &conflict))
 			write_conflict(push, c, &conflict);

@@ -20,9 +20,11 @@
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "storage/lmgr.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
+#include "utils/hsearch.h"
 #include "utils/snapmgr.h"
 
 #include "capture/capture.h"
@@ -38,6 +40,9 @@
 
 /* a push that creates or deletes more absent rows locks the table's keys */
 #define MAX_KEY_LOCKS 256
+
+/* and while another does, it locks so many keys before it waits */
+#define MAX_CONTENDED_KEY_LOCKS 2048
 
 /* advisory locks of our own: users have 1 and 2 here */
 #define KEY_LOCK_CLASS 7
@@ -73,19 +78,18 @@ is_same(Change *c, HeapTuple tuple, TupleDesc desc, bool deleted)
 {
 	TrackedTable *t = c->table->t;
 	bool		isnull;
-	int			n = PROBE_FIRST;
 	int			att = -1;
 
-	if (c->is_delete || deleted)
-		return c->is_delete && deleted;
-	while ((att = bms_next_member(c->changed, att)) >= 0)
+	if (c->typed.is_delete || deleted)
+		return c->typed.is_delete && deleted;
+	while ((att = bms_next_member(c->typed.changed, att)) >= 0)
 	{
-		Datum		value = SPI_getbinval(tuple, desc, n++, &isnull);
+		Datum		value = SPI_getbinval(tuple, desc, probe_column(c->table, att), &isnull);
 
-		if (isnull != c->nulls[att - 1])
+		if (isnull != c->typed.nulls[att - 1])
 			return false;
 		if (!isnull && !same_datum(tracked_column(t, att), TupleDescAttr(t->tupdesc, att - 1),
-								   value, c->values[att - 1]))
+								   value, c->typed.values[att - 1]))
 			return false;
 	}
 	return true;
@@ -100,23 +104,23 @@ judge_change(Push *push, Change *c, bool exists, bool same, bool deleted)
 	Current		current = {0};
 	Decision	decision;
 
-	c->incoming.is_delete = c->is_delete;
-	c->incoming.columns = c->changed;
+	c->typed.incoming.is_delete = c->typed.is_delete;
+	c->typed.incoming.columns = c->typed.changed;
 	current.exists = exists;
-	current.stamp = c->row_stamp;
+	current.stamp = c->found.stamp;
 	current.same = same;
 	current.now = stamp_server_time(t, NULL);
-	current.server_time = stamp_server_time(t, exists ? &c->row_stamp : NULL);
-	if (exists && c->row_stamp.has_time)
-		current.just_above = stamp_just_above(t, c->row_stamp.time);
-	current.is_row = c->row_exists && !deleted;
-	current.clocks = c->merge ? c->merge->clocks : NULL;
-	decision = decide(t->policy, &c->incoming, &current);
-	c->verdict = decision.verdict;
-	c->overrules = decision.overrules;
-	c->asks = decision.asks;
-	c->stored = decision.stored;
-	c->note = decision.note;
+	current.server_time = stamp_server_time(t, exists ? &c->found.stamp : NULL);
+	if (exists && c->found.stamp.has_time)
+		current.just_above = stamp_just_above(t, c->found.stamp.time);
+	current.is_row = c->found.exists && !deleted;
+	current.clocks = c->found.merge ? c->found.merge->clocks : NULL;
+	decision = decide(t->policy, &c->typed.incoming, &current);
+	c->outcome.verdict = decision.verdict;
+	c->outcome.overrules = decision.overrules;
+	c->outcome.asks = decision.asks;
+	c->outcome.stored = decision.stored;
+	c->outcome.note = decision.note;
 	if (t->policy == POLICY_MERGE)
 		merge_settle(push, c, &decision);
 	MemoryContextSwitchTo(old);
@@ -133,7 +137,7 @@ static void
 fail_forbidden(Change *c)
 {
 	change_fail_as(c, "scope_not_allowed", FORBIDDEN);
-	c->failure.column = scope_member(c->table->t);
+	c->outcome.failure.column = scope_member(c->table->t);
 }
 
 List *
@@ -146,7 +150,7 @@ changes_with_verdict(List *changes, Verdict verdict, bool row_exists)
 	{
 		Change	   *c = lfirst(lc);
 
-		if (c->verdict == verdict && c->row_exists == row_exists)
+		if (c->outcome.verdict == verdict && c->found.exists == row_exists)
 			result = lappend(result, c);
 	}
 	return result;
@@ -161,33 +165,31 @@ read_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc)
 	Datum		value;
 	bool		isnull;
 
-	memset(&c->row_stamp, 0, sizeof(c->row_stamp));
-	c->row_exists = true;
-	c->row_scope = NULL;
+	c->found.exists = true;
 	value = SPI_getbinval(tuple, desc, PROBE_MODIFIED_AT, &isnull);
-	c->row_stamp.has_time = !isnull;
+	c->found.stamp.has_time = !isnull;
 	if (!isnull)
-		c->row_stamp.time = DatumGetTimestampTz(value);
+		c->found.stamp.time = DatumGetTimestampTz(value);
 	value = SPI_getbinval(tuple, desc, PROBE_CLIENT_ID, &isnull);
 	if (!isnull)
-		c->row_stamp.client_id = TextDatumGetCString(value);
+		c->found.stamp.client_id = TextDatumGetCString(value);
 	if (!t->shared)
 	{
 		value = SPI_getbinval(tuple, desc, PROBE_SCOPE, &isnull);
 		if (!isnull)
-			c->row_scope = wire_scope_text(t, value);
+			c->found.scope = wire_scope_text(t, value);
 	}
 	MemoryContextSwitchTo(old);
 
-	if (!access_has_text(&c->table->scopes, c->row_scope))
+	if (!access_has_text(&c->table->scopes, c->found.scope))
 	{
 		fail_forbidden(c);
 		return;
 	}
 	if (t->policy == POLICY_MERGE)
 		merge_read_row(push, c, tuple, desc);
-	c->row_is_deleted = is_deleted(t, tuple, desc);
-	c->row_is_same = is_same(c, tuple, desc, c->row_is_deleted);
+	c->found.deleted = is_deleted(t, tuple, desc);
+	c->found.same = is_same(c, tuple, desc, c->found.deleted);
 }
 
 /*
@@ -206,17 +208,16 @@ judge_rows(Push *push, PushTable *table, List *changes)
 	{
 		Change	   *c = lfirst(lc);
 
-		c->row_exists = false;
-		c->verdict = VERDICT_NONE;
-		c->entity = NULL;
-		c->asks = false;
-		c->merge = NULL;
-		c->writes = NULL;
-		c->new_values = NULL;
-		c->new_nulls = NULL;
-		memset(&c->row_stamp, 0, sizeof(c->row_stamp));
+		c->found = (Found)
+		{
+			0
+		};
+		c->outcome = (Outcome)
+		{
+			0
+		};
 	}
-	batch_run(table, BATCH_PROBE, changes);
+	batch_run(push, table, BATCH_PROBE, changes);
 	for (i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
@@ -234,19 +235,20 @@ judge_rows(Push *push, PushTable *table, List *changes)
 	{
 		Change	   *c = lfirst(lc);
 
-		judge_change(push, c, true, c->row_is_same, c->row_is_deleted);
+		judge_change(push, c, true, c->found.same, c->found.deleted);
 	}
 }
 
 /* ---------- rows that are not there ---------- */
 
-static void
-lock_one(Oid relid, uint32 hash, LOCKMODE mode)
+/* false: it is not free, and we do not wait */
+static bool
+lock_one(Oid relid, uint32 hash, LOCKMODE mode, bool wait)
 {
 	LOCKTAG		tag;
 
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, relid, hash, KEY_LOCK_CLASS);
-	(void) LockAcquire(&tag, mode, false, false);
+	return LockAcquire(&tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 static int
@@ -258,38 +260,84 @@ compare_hashes(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* the keys of one table that this transaction has locked so far */
+typedef struct LockedKeys
+{
+	Oid			relid;
+	LocalTransactionId transaction;
+	int			n;
+}			LockedKeys;
+
+/*
+ * How many are locked by now, with n more.  A subtransaction that is undone
+ * gives its locks back and is counted all the same: the table's lock may be
+ * taken sooner than it must.
+ */
+static int
+count_locked_keys(Oid relid, int n)
+{
+	static HTAB *counts = NULL;
+	LockedKeys *locked;
+	bool		found;
+
+	if (counts == NULL)
+	{
+		HASHCTL		ctl = {0};
+
+		ctl.keysize = sizeof(Oid);
+		ctl.entrysize = sizeof(LockedKeys);
+		counts = hash_create("pg_tide locked keys", 16, &ctl, HASH_ELEM | HASH_BLOBS);
+	}
+	locked = hash_search(counts, &relid, HASH_ENTER, &found);
+	if (!found || locked->transaction != TideLocalTransactionId())
+	{
+		locked->transaction = TideLocalTransactionId();
+		locked->n = 0;
+	}
+	if (locked->n <= MAX_CONTENDED_KEY_LOCKS)
+		locked->n += n;
+	return locked->n;
+}
+
 /*
  * Until the end of the transaction, no other push creates or deletes these
  * keys.  The lock table is of a fixed size, so a push of many changes, in
  * however small sets it is carried out once one of them fails, takes one lock
- * for all keys of the table, which small ones share.
+ * for all keys of the table, which small ones share; so does a transaction that
+ * makes many small pushes.  Two of these could wait for each other, both with
+ * keys of their own: each goes on key by key as long as it may.
  */
 void
 judge_lock_keys(PushTable *table, List *changes)
 {
 	TrackedTable *t = table->t;
 	int			n = list_length(changes);
+	int			locked;
 	uint32	   *hashes;
 	ListCell   *lc;
 	int			i = 0;
 
 	if (table->nchanges > MAX_KEY_LOCKS)
 	{
-		lock_one(t->relid, 0, ExclusiveLock);
+		(void) lock_one(t->relid, 0, ExclusiveLock, true);
 		return;
 	}
-	lock_one(t->relid, 0, RowExclusiveLock);
+	locked = count_locked_keys(t->relid, n);
+	if (locked > MAX_KEY_LOCKS &&
+		lock_one(t->relid, 0, ExclusiveLock, locked > MAX_CONTENDED_KEY_LOCKS))
+		return;
+	(void) lock_one(t->relid, 0, RowExclusiveLock, true);
 	hashes = palloc(sizeof(uint32) * n);
 	foreach(lc, changes)
 	{
-		const char *key = ((Change *) lfirst(lc))->key_text;
+		const char *key = ((Change *) lfirst(lc))->typed.key_text;
 
 		/* 0 is the table's */
 		hashes[i++] = hash_bytes((const unsigned char *) key, strlen(key)) | 1;
 	}
 	qsort(hashes, n, sizeof(uint32), compare_hashes);
 	for (i = 0; i < n; i++)
-		lock_one(t->relid, hashes[i], ExclusiveLock);
+		(void) lock_one(t->relid, hashes[i], ExclusiveLock, true);
 	pfree(hashes);
 }
 
@@ -301,7 +349,7 @@ keys_of(List *changes)
 	int			n = 0;
 
 	foreach(lc, changes)
-		keys[n++] = ((Change *) lfirst(lc))->key_text;
+		keys[n++] = ((Change *) lfirst(lc))->typed.key_text;
 	return keys;
 }
 
@@ -334,7 +382,7 @@ changes_by_key(List *changes)
 	{
 		Change	   *c = lfirst(lc);
 
-		keymap_put(map, c->key_text, c);
+		keymap_put(map, c->typed.key_text, c);
 	}
 	return map;
 }
@@ -354,7 +402,7 @@ judge_any_known(List *changes)
 
 	foreach(lc, changes)
 	{
-		if (((Change *) lfirst(lc))->incoming.is_known)
+		if (((Change *) lfirst(lc))->typed.incoming.is_known)
 			return true;
 	}
 	return false;
@@ -363,9 +411,14 @@ judge_any_known(List *changes)
 void
 judge_as_new(Push *push, Change *c)
 {
-	c->row_exists = false;
-	c->entity = NULL;
-	memset(&c->row_stamp, 0, sizeof(c->row_stamp));
+	c->found = (Found)
+	{
+		0
+	};
+	c->outcome = (Outcome)
+	{
+		0
+	};
 	judge_change(push, c, false, false, false);
 }
 
@@ -381,8 +434,8 @@ judge_by_tombstones(Push *push, PushTable *table, List *changes)
 		Tombstone  *tombstone = lfirst(lc);
 		Change	   *c = keymap_get(map, tombstone->key);
 
-		c->row_stamp = tombstone->stamp;
-		c->row_scope = tombstone->scope;
+		c->found.stamp = tombstone->stamp;
+		c->found.scope = tombstone->scope;
 		if (is_forbidden(table, tombstone))
 		{
 			fail_forbidden(c);
@@ -390,16 +443,16 @@ judge_by_tombstones(Push *push, PushTable *table, List *changes)
 		}
 		if (table->t->policy == POLICY_MERGE)
 			merge_read_tombstone(push, c, tombstone);
-		judge_change(push, c, true, c->is_delete, false);
+		judge_change(push, c, true, c->typed.is_delete, false);
 	}
 	foreach(lc, changes)
 	{
 		Change	   *c = lfirst(lc);
 
-		if (c->verdict != VERDICT_NONE)
+		if (c->outcome.verdict != VERDICT_NONE)
 			continue;
-		if (!c->is_delete && push->has_horizon && c->incoming.has_stamp &&
-			c->incoming.stamp.time < push->horizon)
+		if (!c->typed.is_delete && push->has_horizon && c->typed.incoming.has_stamp &&
+			c->typed.incoming.stamp.time < push->horizon)
 			change_fail_as(c, "resync_required",
 						   "the row may have been deleted before what this database remembers");
 		else
@@ -427,7 +480,7 @@ judge_tombstones_again(Push *push, PushTable *table, List *inserted)
 		Tombstone  *tombstone = lfirst(lc);
 		Change	   *c = keymap_get(map, tombstone->key);
 
-		if (stamp_compare(&tombstone->stamp, &c->stored) >= 0 ||
+		if (stamp_compare(&tombstone->stamp, &c->outcome.stored) >= 0 ||
 			is_forbidden(table, tombstone))
 			ereport(ERROR,
 					(errcode(IsolationUsesXactSnapshot() ?
@@ -452,7 +505,7 @@ judge_absent(Push *push, PushTable *table, List *absent, bool is_delete)
 	look_again |= judge_any_known(absent);
 	if (look_again && IsolationUsesXactSnapshot())
 	{
-		batch_probe_latest(table, absent);
+		batch_probe_latest(push, table, absent);
 		if (SPI_processed > 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),

@@ -42,7 +42,7 @@ verdict_name(Verdict verdict)
 /*
  * Read the rows of all changes that did not fail, as they stand after
  * everything the push caused, with the rights and within the scopes of the
- * caller: one statement a table.  Afterwards c->entity is the row, or an item
+ * caller: one statement a table.  Afterwards c->outcome.entity is the row, or an item
  * without one.  Those that the write itself returned are there already.
  */
 void
@@ -64,14 +64,14 @@ push_read_entities(Push *push)
 		{
 			Change	   *c = &push->changes[i];
 
-			if (c->table != table || c->verdict == VERDICT_FAILED ||
-				c->entity != NULL)
+			if (c->table != table || c->outcome.verdict == VERDICT_FAILED ||
+				c->outcome.entity != NULL)
 				continue;
-			c->entity = keymap_get(read->seen, c->key_text);
-			if (c->entity == NULL)
+			c->outcome.entity = keymap_get(read->seen, c->typed.key_text);
+			if (c->outcome.entity == NULL)
 			{
-				c->entity = rows_ask(read, c->key_text);
-				items = lappend(items, c->entity);
+				c->outcome.entity = rows_ask(read, c->typed.key_text);
+				items = lappend(items, c->outcome.entity);
 			}
 		}
 	}
@@ -89,11 +89,11 @@ push_read_entities(Push *push)
 static void
 append_absent(StringInfo buf, Change *c)
 {
-	const Stamp *stamp = c->is_delete && c->verdict == VERDICT_APPLIED ? &c->stored :
-	&c->row_stamp;
+	const Stamp *stamp = c->typed.is_delete && c->outcome.verdict == VERDICT_APPLIED ? &c->outcome.stored :
+	&c->found.stamp;
 
 	appendStringInfoChar(buf, '{');
-	wire_append_key_members(buf, c->table->t, c->key);
+	wire_append_key_members(buf, c->table->t, c->typed.key);
 	appendStringInfoString(buf, ",\"deletedAt\":");
 	if (stamp->has_time)
 		wire_append_time(buf, stamp->time);
@@ -105,8 +105,8 @@ append_absent(StringInfo buf, Change *c)
 static void
 append_entity(StringInfo buf, Change *c)
 {
-	if (c->entity && c->entity->have_row)
-		wire_append_row(buf, c->table->t, c->entity->values, c->entity->nulls);
+	if (c->outcome.entity && c->outcome.entity->have_row)
+		wire_append_row(buf, c->table->t, c->outcome.entity->values, c->outcome.entity->nulls);
 	else
 		append_absent(buf, c);
 }
@@ -137,22 +137,22 @@ static void
 append_identity(StringInfo buf, Change *c)
 {
 	appendStringInfoString(buf, "{\"entityType\":");
-	if (c->entity_type)
-		escape_json(buf, c->entity_type);
+	if (c->sent.entity_type)
+		escape_json(buf, c->sent.entity_type);
 	else
 		appendStringInfoString(buf, "null");
-	appendStringInfo(buf, ",\"entityId\":%s", c->entity_id ? c->entity_id : "null");
-	if (c->change_id)
-		appendStringInfo(buf, ",\"changeId\":%s", c->change_id);
+	appendStringInfo(buf, ",\"entityId\":%s", c->sent.entity_id ? c->sent.entity_id : "null");
+	if (c->sent.change_id)
+		appendStringInfo(buf, ",\"changeId\":%s", c->sent.change_id);
 }
 
 static void
 append_succeeded(StringInfo buf, Change *c)
 {
 	append_identity(buf, c);
-	appendStringInfo(buf, ",\"status\":\"%s\",\"entity\":", verdict_name(c->verdict));
+	appendStringInfo(buf, ",\"status\":\"%s\",\"entity\":", verdict_name(c->outcome.verdict));
 	append_entity(buf, c);
-	append_string_member(buf, "note", c->note);
+	append_string_member(buf, "note", c->outcome.note);
 	appendStringInfoChar(buf, '}');
 }
 
@@ -161,10 +161,10 @@ append_failed(StringInfo buf, Change *c)
 {
 	append_identity(buf, c);
 	appendStringInfoString(buf, ",\"errors\":[{\"code\":");
-	escape_json(buf, c->failure.code);
-	append_string_member(buf, "message", c->failure.message);
-	append_string_member(buf, "constraint", c->failure.constraint);
-	append_string_member(buf, "column", c->failure.column);
+	escape_json(buf, c->outcome.failure.code);
+	append_string_member(buf, "message", c->outcome.failure.message);
+	append_string_member(buf, "constraint", c->outcome.failure.constraint);
+	append_string_member(buf, "column", c->outcome.failure.column);
 	appendStringInfoString(buf, "}]}");
 }
 
@@ -186,7 +186,7 @@ push_reply(Push *push)
 	{
 		Change	   *c = &push->changes[i];
 
-		if (c->verdict == VERDICT_FAILED)
+		if (c->outcome.verdict == VERDICT_FAILED)
 		{
 			if (nfailed++ > 0)
 				appendStringInfoChar(&failed, ',');
@@ -195,7 +195,7 @@ push_reply(Push *push)
 		}
 		if (i - nfailed > 0)
 			appendStringInfoChar(&buf, ',');
-		nsuperseded += (c->verdict == VERDICT_SUPERSEDED);
+		nsuperseded += (c->outcome.verdict == VERDICT_SUPERSEDED);
 		append_succeeded(&buf, c);
 	}
 	appendStringInfo(&buf,

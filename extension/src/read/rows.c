@@ -12,15 +12,21 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/transam.h"
+#include "access/xact.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "read/rows.h"
+#include "table/catalog.h"
 #include "table/plans.h"
 #include "util/compat.h"
+#include "util/errors.h"
 #include "util/keymap.h"
 #include "util/plan.h"
 #include "wire/wire.h"
@@ -247,4 +253,55 @@ rows_fetch(List *tables, List *items)
 			item->have_row = row_is_allowed(table, item);
 		}
 	}
+}
+
+static void
+changed_since(TrackedTable *t)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("table %s was changed after this transaction's snapshot was taken",
+					t->sql_name),
+			 errhint("Try the transaction again.")));
+}
+
+/*
+ * A snapshot older than a rewriting ALTER TABLE or a TRUNCATE sees an empty
+ * table, one older than tide.track misses what was written before it, and one
+ * from before partitions came or went does not have the same rows as they:
+ * each time the reader has to try again with a newer one.
+ */
+void
+rows_check_snapshot(TrackedTable *t, List *relids, Snapshot snapshot)
+{
+	List	   *writers = list_make1_oid(t->trigger_xmin);
+	ListCell   *lc;
+
+	foreach(lc, relids)
+	{
+		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(lfirst_oid(lc)));
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for relation %u", lfirst_oid(lc));
+		writers = lappend_oid(writers, HeapTupleHeaderGetXmin(tuple->t_data));
+		ReleaseSysCache(tuple);
+	}
+	foreach(lc, writers)
+	{
+		TransactionId writer = lfirst_oid(lc);
+
+		if (TransactionIdIsNormal(writer) &&
+			!TransactionIdIsCurrentTransactionId(writer) &&
+			XidInMVCCSnapshot(writer, snapshot))
+			changed_since(t);
+	}
+	if (t->partitioned)
+	{
+		List	   *seen = partitions_seen(t->relid, snapshot);
+
+		if (list_length(seen) != list_length(relids) ||
+			list_difference_oid(seen, relids) != NIL)
+			changed_since(t);
+	}
+	list_free(writers);
 }

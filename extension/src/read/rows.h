@@ -10,6 +10,7 @@
 
 #include "executor/spi.h"
 #include "nodes/pg_list.h"
+#include "utils/snapshot.h"
 #include "read/access.h"
 #include "table/tracked.h"
 #include "util/keymap.h"
@@ -50,6 +51,12 @@ extern PullItem *rows_ask(PullTable *table, const char *key);
  * of a deletion.  In an SPI connection, and rows live as long as that.
  */
 extern void rows_fetch(List *tables, List *items);
+
+/*
+ * An error (40001) unless the snapshot shows the table, which is locked and of
+ * these relations (it and its partitions), as it is now.
+ */
+extern void rows_check_snapshot(TrackedTable *t, List *relids, Snapshot snapshot);
 
 /* "t.a, t.b": the synced columns, for a SELECT or RETURNING */
 extern char *rows_columns(TrackedTable *t);

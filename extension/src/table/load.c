@@ -21,12 +21,15 @@
 #include "access/htup_details.h"
 #include "access/stratnum.h"
 #include "access/table.h"
+#include "access/tupdesc_details.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -34,6 +37,7 @@
 
 #include "table/catalog.h"
 #include "table/form.h"
+#include "table/kind.h"
 #include "table/load.h"
 #include "table/scope_path.h"
 #include "util/compat.h"
@@ -62,44 +66,6 @@ is_plain_type(Oid type)
 	}
 }
 
-/* how values of a type are written, looking through domains */
-static WireKind
-wire_kind(Oid type)
-{
-	Oid			base = getBaseType(type);
-
-	switch (base)
-	{
-		case BOOLOID:
-			return WIRE_BOOL;
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-		case FLOAT4OID:
-		case FLOAT8OID:
-		case NUMERICOID:
-			return WIRE_NUMBER;
-		case TIMESTAMPTZOID:
-			return WIRE_TIMESTAMPTZ;
-		case TIMESTAMPOID:
-			return WIRE_TIMESTAMP;
-		case DATEOID:
-			return WIRE_DATE;
-		case JSONOID:
-		case JSONBOID:
-			return WIRE_JSON;
-		default:
-			if (OidIsValid(get_element_type(base)) || type_is_rowtype(base))
-				return WIRE_OTHER;
-
-			/*
-			 * Also where the type has a cast to json, as hstore does: there
-			 * is none back, and a cast is user code.
-			 */
-			return WIRE_TEXT;
-	}
-}
-
 static void
 set_broken(TrackedTable *t, char *why)
 {
@@ -115,6 +81,33 @@ set_torn(TrackedTable *t)
 }
 
 /*
+ * The value of a column in rows from before ADD COLUMN ... DEFAULT, which do
+ * not hold it.  All of them, by attnum - 1; made when the first one comes.
+ */
+static AttrMissing *
+load_missing(HeapTuple tuple, TupleDesc desc, int natts, AttrMissing *missing)
+{
+	Form_pg_attribute form = (Form_pg_attribute) GETSTRUCT(tuple);
+	int			first = 1;
+	bool		isnull;
+	Datum		array = heap_getattr(tuple, Anum_pg_attribute_attmissingval, desc, &isnull);
+	Datum		value;
+
+	if (missing == NULL)
+		missing = palloc0(sizeof(AttrMissing) * natts);
+	if (isnull)
+		return missing;
+	value = array_get_element(array, 1, &first, -1, form->attlen, form->attbyval,
+							  form->attalign, &isnull);
+	if (!isnull)
+	{
+		missing[form->attnum - 1].am_value = datumCopy(value, form->attbyval, form->attlen);
+		missing[form->attnum - 1].am_present = true;
+	}
+	return missing;
+}
+
+/*
  * The columns, as a descriptor like that of the relation cache.  False if not
  * all of them are there.
  */
@@ -127,6 +120,7 @@ load_descriptor(TrackedTable *t, Form_pg_class class)
 	ScanKeyData key[2];
 	SysScanDesc scan;
 	HeapTuple	tuple;
+	AttrMissing *missing = NULL;
 	int			n = 0;
 
 	ScanKeyInit(&key[0], Anum_pg_attribute_attrelid, BTEqualStrategyNumber, F_OIDEQ,
@@ -142,6 +136,8 @@ load_descriptor(TrackedTable *t, Form_pg_class class)
 			continue;
 		columns[form->attnum - 1] = palloc0(sizeof(FormData_pg_attribute));
 		memcpy(columns[form->attnum - 1], form, ATTRIBUTE_FIXED_PART_SIZE);
+		if (form->atthasmissing)
+			missing = load_missing(tuple, RelationGetDescr(rel), natts, missing);
 		n++;
 	}
 	systable_endscan(scan);
@@ -150,6 +146,11 @@ load_descriptor(TrackedTable *t, Form_pg_class class)
 		return false;
 	t->tupdesc = CreateTupleDesc(natts, columns);
 	t->tupdesc->tdtypeid = OidIsValid(class->reltype) ? class->reltype : RECORDOID;
+	if (missing)
+	{
+		t->tupdesc->constr = palloc0(sizeof(TupleConstr));
+		t->tupdesc->constr->missing = missing;
+	}
 	t->ncolumns = natts;
 	return true;
 }
@@ -182,6 +183,7 @@ load_columns(TrackedTable *t)
 		c->collation = att->attcollation;
 		c->generated = (att->attgenerated != '\0');
 		c->identity = (att->attidentity != '\0');
+		c->always_identity = (att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS);
 		c->not_null = att->attnotnull;
 		c->has_default = att->atthasdef;
 		c->kind = wire_kind(att->atttypid);
@@ -193,7 +195,7 @@ load_columns(TrackedTable *t)
 	return true;
 }
 
-/* what a copy of the relation's descriptor would not have */
+/* what only says how rows are to be made; missing values stay */
 static void
 trim_descriptor(TupleDesc desc)
 {
@@ -205,7 +207,6 @@ trim_descriptor(TupleDesc desc)
 
 		att->attnotnull = false;
 		att->atthasdef = false;
-		att->atthasmissing = false;
 		att->attidentity = '\0';
 		att->attgenerated = '\0';
 #if PG_VERSION_NUM >= 180000

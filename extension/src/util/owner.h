@@ -14,6 +14,23 @@
 #include "executor/spi.h"
 #include "utils/snapshot.h"
 
+/*
+ * Go on as another user, until user_restore(); an error restores the user with
+ * the (sub)transaction's abort.  flags are added to the security context:
+ * SECURITY_NOFORCE_RLS, SECURITY_RESTRICTED_OPERATION.
+ */
+typedef struct SavedUser
+{
+	Oid			user;
+	int			context;
+} SavedUser;
+
+extern void user_become(Oid user, int flags, SavedUser *saved);
+extern void user_restore(const SavedUser *saved);
+
+/* InvalidOid if there is no such table */
+extern Oid	owner_of_table(Oid relid);
+
 /* a relation of schema tide; an error if there is none */
 extern Oid	owner_relation(const char *name);
 

@@ -56,10 +56,18 @@ stamp_round(TrackedTable *t, TimestampTz time)
 	return time;
 }
 
+/*
+ * There is none above the last time, nor above infinity, which a row can have
+ * from before it was tracked: those stay, where a sum would be -infinity.
+ */
 TimestampTz
 stamp_just_above(TrackedTable *t, TimestampTz time)
 {
-	return stamp_round(t, time) + precision_of(t);
+	int64		unit = precision_of(t);
+
+	if (time >= END_TIMESTAMP - 2 * unit)
+		return time;
+	return stamp_round(t, time) + unit;
 }
 
 TimestampTz
