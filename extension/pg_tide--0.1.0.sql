@@ -60,7 +60,7 @@ COMMENT ON TABLE tide.tombstone IS 'deleted rows: key, scope and the stamp of th
 COMMENT ON COLUMN tide.tombstone.key IS 'the row''s key, or, where that is long, a hash of it';
 COMMENT ON COLUMN tide.tombstone.binds IS 'empty where the delete binds everybody; else the scopes, in one text, or a hash of that';
 COMMENT ON COLUMN tide.tombstone.scopes IS 'the scopes that alone the delete of a row binds that nobody has seen';
-COMMENT ON COLUMN tide.tombstone.image IS 'where conflicts are merged: the row as it was, for changes that come late or bring it back';
+COMMENT ON COLUMN tide.tombstone.image IS 'where conflicts are merged: the row as it was, for changes that come late or bring it back; JSON of the texts of its columns';
 COMMENT ON COLUMN tide.tombstone.clocks IS 'where conflicts are merged: stamps of the columns that were not the delete''s';
 
 CREATE INDEX tombstone_xid ON tide.tombstone (xid);
@@ -327,6 +327,14 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.push(jsonb, text[], text, text, boolean)
 IS 'apply a batch of changes; what cannot be stored is named and harms no other change';
 
+CREATE FUNCTION tide.push_json(body bytea, scopes text[] DEFAULT NULL, client_id text DEFAULT NULL,
+	batch_id text DEFAULT NULL, atomic boolean DEFAULT NULL)
+RETURNS json
+AS 'MODULE_PATHNAME', 'tide_push_json'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.push_json(bytea, text[], text, text, boolean)
+IS 'tide.push of a body that is JSON text in UTF-8, as the gateway gets it: a change that jsonb or the encoding of the database does not take fails, and no other';
+
 CREATE FUNCTION tide.conflict_is_visible(relid oid, scope text, subject text)
 RETURNS boolean
 AS 'MODULE_PATHNAME', 'tide_conflict_is_visible'
@@ -334,13 +342,20 @@ LANGUAGE C STABLE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.conflict_is_visible(oid, text, text)
 IS 'may the caller see a conflict of this table and scope, which this user has pushed? for the view tide.conflicts';
 
+CREATE FUNCTION tide.as_jsonb(version json)
+RETURNS jsonb
+AS 'MODULE_PATHNAME', 'tide_as_jsonb'
+LANGUAGE C STABLE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.as_jsonb(json)
+IS 'a row as jsonb, NULL if it is too large for that; for the view tide.conflicts';
+
 CREATE VIEW tide.conflicts WITH (security_barrier) AS
 SELECT c.id, c.at, CAST(c.relid AS pg_catalog.regclass) AS relation, c.key, c.scope, c.kind,
-	CAST(c.lost AS pg_catalog.json) AS lost, c.lost_is_delete, c.lost_modified_at, c.lost_client_id,
-	CAST(c.stood AS pg_catalog.json) AS stood, c.stood_modified_at, c.stood_client_id, c.role, c.subject
+	tide.as_jsonb(CAST(c.lost AS pg_catalog.json)) AS lost, c.lost_is_delete, c.lost_modified_at, c.lost_client_id,
+	tide.as_jsonb(CAST(c.stood AS pg_catalog.json)) AS stood, c.stood_modified_at, c.stood_client_id, c.role, c.subject
 FROM tide.conflict c WHERE tide.conflict_is_visible(c.relid, c.scope, c.subject);
 GRANT SELECT ON tide.conflicts TO PUBLIC;
-COMMENT ON VIEW tide.conflicts IS 'versions that lost, each with the one that stood, until they are pruned: those of the scopes that the caller may sync';
+COMMENT ON VIEW tide.conflicts IS 'versions that lost, each with the one that stood, until they are pruned: those of the scopes that the caller may sync; a version too large for jsonb is NULL here, and kept';
 
 CREATE FUNCTION tide.restore(conflict_id bigint)
 RETURNS tide.verdict
@@ -369,7 +384,7 @@ RETURNS TABLE (entity_type text, operation text, key jsonb, data jsonb,
 AS 'MODULE_PATHNAME', 'tide_changes'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.changes(text, text[], text[], int)
-IS 'what changed since a cursor or a time, a row a changed row; continue after a row with its cursor';
+IS 'what changed since a cursor or a time, a row a changed row; continue after a row with its cursor; data is NULL of an upsert that is too large for jsonb';
 
 CREATE FUNCTION tide.cursor()
 RETURNS text

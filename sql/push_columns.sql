@@ -29,6 +29,7 @@ SELECT * FROM go('{"changes": {"t": [{"id": 1, "a": 10}, {"id": 2, "b": "two"}, 
 SELECT last_value AS statements FROM statements;
 -- an identity that is always the sequence's may come back; it is no change
 SELECT * FROM go('{"changes": {"t": [{"id": 1, "i": 99, "a": 11}, {"id": 4, "i": 40, "j": 51}]}}');
+SELECT * FROM go('{"changes": {"t": [{"id": 1, "i": 97, "a": 11}]}}');
 SELECT * FROM go('{"changes": [{"entityType": "t", "entityId": 1, "data": {"i": 98, "a": 12, "b": "no"}, "changedFields": ["i", "a"]}]}');
 -- columns that identify a row are named only where one is sent
 SELECT * FROM go('{"changes": {"t": [{"id": 1, "u": 1}, {"id": 2, "a": 3}]}}');
@@ -69,6 +70,9 @@ GRANT UPDATE (s, n, "lastModifiedAt", "clientId", tide_clocks), INSERT (id, user
 SET ROLE regress_tide_columns;
 SELECT * FROM go('{"changes": {"part": [{"id": 1, "s": "one"}, {"id": 2, "n": 2}, {"id": 3, "secret": "mine"}, {"id": 4, "s": "four"}, {"id": 5, "n": 5}, {"id": 6}]}}');
 SELECT * FROM go('{"changes": {"part": [{"id": 1, "s": "older", "lastModifiedAt": "2020-01-01T00:00:00Z"}, {"id": 4, "n": 44, "user_id": "ann"}]}}');
+-- at the first try: one subtransaction has written both
+SELECT id, result FROM go('{"changes": {"part": [{"id": 1, "s": "two"}, {"id": 2, "n": 3}]}}');
+SELECT count(DISTINCT xmin::text) FROM part WHERE id IN (1, 2);
 RESET ROLE;
 SELECT id, user_id, s, n, secret FROM part ORDER BY id;
 -- more sets than plans are kept for, named one by one

@@ -68,6 +68,12 @@ SELECT count(*) FROM plain;
 :mark
 SELECT summary((SELECT jsonb_build_object('plain', jsonb_agg(jsonb_build_object('id', i, 'parent_id', CASE WHEN i % 100 = 1 THEN 100000 ELSE 7 END))) FROM generate_series(1, 2000) i WHERE i % 10 <> 5));
 :few
+-- a chain of good ones and one that is bad
+CREATE TABLE link (id int PRIMARY KEY, up int REFERENCES link);
+SELECT tide.track('link', shared => true);
+:mark
+SELECT summary((SELECT jsonb_build_object('link', jsonb_agg(jsonb_build_object('id', i, 'up', CASE WHEN i = 350 THEN 99999 WHEN i > 1 AND i < 350 THEN i - 1 END))) FROM generate_series(1, 350) i));
+:few
 -- deletes of rows that others refer to, some of which go with them
 DELETE FROM plain WHERE id > 50;
 :mark
@@ -81,6 +87,13 @@ CREATE TABLE checked (id int PRIMARY KEY, parent_id int REFERENCES parent DEFERR
 SELECT tide.track('checked', shared => true);
 SELECT p->'summary' AS summary FROM tide.push((SELECT jsonb_build_object('changes', jsonb_build_object('checked', jsonb_agg(jsonb_build_object('id', i, 'parent_id', i % 900 + 1, 'n', CASE WHEN i % 10 = 3 THEN 1000 ELSE 1 END)))) FROM generate_series(1, 3000) i)) p;
 
+-- and each is looked at a few times, not once a row that is refused
+CREATE SEQUENCE looks;
+CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('late.looks'); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER look AFTER INSERT ON checked DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION look();
+SELECT summary((SELECT jsonb_build_object('checked', jsonb_agg(jsonb_build_object('id', 10000 + i, 'n', CASE WHEN i % 10 = 3 THEN 1000 ELSE 1 END))) FROM generate_series(1, 300) i));
+SELECT last_value < 1500 AS "few looks" FROM looks;
+
 -- a row may refer to one that is hidden from the caller; composite keys, other types, parts that are NULL
 CREATE ROLE regress_tide_late;
 CREATE TABLE pair (a bigint, b text, PRIMARY KEY (a, b));
@@ -89,7 +102,7 @@ ALTER TABLE pair ENABLE ROW LEVEL SECURITY;
 SELECT tide.track('of_pair', shared => true);
 INSERT INTO pair VALUES (1, 'x'), (2, 'y');
 GRANT USAGE ON SCHEMA late TO regress_tide_late;
-GRANT ALL ON of_pair TO regress_tide_late;
+GRANT ALL ON of_pair, pair TO regress_tide_late;
 SET request.jwt.claims = '{"sub": "ann"}';
 SET ROLE regress_tide_late;
 SELECT * FROM go('{"of_pair": [{"id": 1, "a": 1, "b": "x"}, {"id": 2, "a": 2, "b": "x"}, {"id": 3, "a": 3}, {"id": 4, "a": 4, "b": "y"}, {"id": 5, "a": 2, "b": "y"}]}');

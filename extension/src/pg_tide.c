@@ -10,7 +10,6 @@
 #include "fmgr.h"
 
 #include "capture/capture.h"
-#include "push/deferred.h"
 #include "table/registry.h"
 #include "track/partitions.h"
 #include "util/plan.h"
@@ -29,7 +28,6 @@ _PG_init(void)
 {
 	settings_define();
 	plans_init();
-	deferred_init();
 	registry_init();
 	capture_rows_init();
 	partitions_init();

@@ -26,6 +26,8 @@ typedef struct PushedRow
 	bool		is_news;		/* to who pushed it, too: it is merged with
 								 * what was there */
 	Bitmapset  *columns;		/* attnums that the statement writes in it */
+	bool		kept;			/* triggers of the user's left all of them as
+								 * they were */
 } PushedRow;
 
 typedef struct PushWrite

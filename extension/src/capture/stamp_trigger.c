@@ -336,6 +336,31 @@ pushed_columns(TrackedTable *t, TupleDesc desc, HeapTuple old)
 	return row ? columns_here(t, row->columns) : NULL;
 }
 
+/* note whether a row that is there keeps what the push would write */
+static void
+note_if_kept(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+{
+	TrackedTable *root = registry_lookup(table_of_rows(t));
+	PushedRow  *row;
+	Bitmapset  *columns;
+	int			att = -1;
+
+	if (old == NULL || !root->has_side_effects)
+		return;
+	row = keymap_get(push_write->rows, key_text(t, desc, old));
+	if (row == NULL)
+		return;
+	columns = bms_copy(columns_here(t, row->columns));
+	if (t->deleted_at)
+		columns = bms_add_member(columns, t->deleted_at);
+	while ((att = bms_next_member(columns, att)) >= 0)
+	{
+		if (column_changed(desc, att - 1, old, new))
+			return;
+	}
+	row->kept = true;
+}
+
 /*
  * A push writes the stamps of columns itself, but knows nothing of columns that
  * the user's triggers change beside: those have the row's.
@@ -485,6 +510,7 @@ tide_stamp(PG_FUNCTION_ARGS)
 		const Stamp *stamp = direct_stamp(t, desc, old, new);
 
 		push_write->reached++;
+		note_if_kept(t, desc, old, new);
 		/* the push chose the stamp; only the counter is ours */
 		if (stamp)
 			set_stamp(t, &set, stamp);

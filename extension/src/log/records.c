@@ -182,6 +182,23 @@ indexed_keys(char **keys, int nkeys)
 
 /* in pieces, so that a huge DELETE does not make huge arrays */
 #define TOMBSTONES_PER_STATEMENT 5000
+#define IMAGES_PER_STATEMENT (32 * 1024 * 1024) /* bytes */
+
+/* how many of these go into one statement; at least one */
+static int
+piece_of(Tombstone *tombstones, int n)
+{
+	size_t		size = 0;
+	int			i;
+
+	for (i = 0; i < n && i < TOMBSTONES_PER_STATEMENT; i++)
+	{
+		size += tombstones[i].image ? strlen(tombstones[i].image) : 0;
+		if (i > 0 && size > IMAGES_PER_STATEMENT)
+			break;
+	}
+	return i;
+}
 
 enum
 {
@@ -259,14 +276,16 @@ void
 tombstone_write(TrackedTable *t, Tombstone *tombstones, int n)
 {
 	int			i;
+	int			size;
 
-	for (i = 0; i < n; i += TOMBSTONES_PER_STATEMENT)
+	for (i = 0; i < n; i += size)
 	{
 		MemoryContext piece = AllocSetContextCreate(CurrentMemoryContext, "pg_tide tombstones",
 													ALLOCSET_DEFAULT_SIZES);
 		MemoryContext old = MemoryContextSwitchTo(piece);
 
-		write_some_tombstones(t, tombstones + i, Min(n - i, TOMBSTONES_PER_STATEMENT));
+		size = piece_of(tombstones + i, n - i);
+		write_some_tombstones(t, tombstones + i, size);
 		MemoryContextSwitchTo(old);
 		MemoryContextDelete(piece);
 	}

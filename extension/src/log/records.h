@@ -26,8 +26,8 @@ typedef struct Tombstone
 	Stamp		stamp;
 	char	   *scope;
 
-	/* JSON, under merge: the row's columns by name, and their stamps */
-	char	   *image;			/* NULL: the row was never seen */
+	/* under merge: the row's columns, see merge.c, and their stamps, JSON */
+	char	   *image;			/* NULL: never seen, or too large */
 	char	   *clocks;			/* NULL: all have the tombstone's */
 
 	/*

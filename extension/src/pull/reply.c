@@ -30,6 +30,7 @@
 PG_FUNCTION_INFO_V1(tide_pull);
 PG_FUNCTION_INFO_V1(tide_changes);
 PG_FUNCTION_INFO_V1(tide_cursor);
+PG_FUNCTION_INFO_V1(tide_as_jsonb);
 
 static ArrayType *
 array_argument(FunctionCallInfo fcinfo, int n)
@@ -243,6 +244,18 @@ tide_pull(PG_FUNCTION_ARGS)
 	return result;
 }
 
+/* for what is kept as json, and shown as jsonb */
+Datum
+tide_as_jsonb(PG_FUNCTION_ARGS)
+{
+	char	   *json = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Datum		result;
+
+	if (!wire_jsonb(json, strlen(json), &result))
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(result);
+}
+
 static void
 put_change(ReturnSetInfo *rsinfo, PullItem *item)
 {
@@ -271,7 +284,7 @@ put_change(ReturnSetInfo *rsinfo, PullItem *item)
 	{
 		resetStringInfo(&buf);
 		wire_append_row(&buf, t, item->values, item->nulls);
-		values[3] = JsonbPGetDatum(json_parse(buf.data));
+		nulls[3] = !wire_jsonb(buf.data, buf.len, &values[3]);
 	}
 	nulls[4] = !item->have_stamp;
 	values[4] = TimestampTzGetDatum(item->stamp.time);

@@ -137,6 +137,23 @@ written_key(TrackedTable *t, HeapTuple tuple, TupleDesc desc, int n)
 	return wire_key_text(t, key);
 }
 
+/*
+ * Nothing of what was sent is stored, though it is not what was there: triggers
+ * have undone all of it.  What a merge or a resolver makes of a change is not
+ * looked at.
+ */
+static void
+refuse_kept(Push *push, Change *c)
+{
+	PushedRow  *row = keymap_get(push->write.rows, c->typed.key_text);
+
+	if (row && row->kept && !c->found.same && c->outcome.values == NULL &&
+		c->outcome.verdict == VERDICT_APPLIED)
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_NOT_STORED),
+				 errmsg("a trigger of the table kept the row as it was")));
+}
+
 /* what is stored would be another row than the one that was pushed */
 static void
 refuse_other_key(void)
@@ -203,6 +220,7 @@ write_rows(Push *push, PushTable *table, BatchStatement statement, List *changes
 		if (table->t->has_side_effects &&
 			strcmp(written_key(table->t, tuple, desc, 3), c->typed.key_text) != 0)
 			refuse_other_key();
+		refuse_kept(push, c);
 		keep_row(push, c, tuple, desc, 3 + table->t->nkeys);
 	}
 	free_result(table);

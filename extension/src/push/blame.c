@@ -28,6 +28,7 @@
 #include "push/batch_sql.h"
 #include "push/blame.h"
 #include "push/units.h"
+#include "util/owner.h"
 
 typedef struct ForeignKey
 {
@@ -221,19 +222,6 @@ typedef struct Question
 	List	   *found;
 } Question;
 
-static Oid
-owner_of(Oid relid)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", relid);
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
-}
-
 /* on an error the user is restored with the subtransaction */
 static void
 ask(Push *push, void *arg)
@@ -241,16 +229,13 @@ ask(Push *push, void *arg)
 	Question   *question = arg;
 	BatchRelation *relation = batch_open(question->table, question->changes,
 										 question->columns);
-	Oid			user;
-	int			context;
+	SavedUser	saved;
 	uint64		i;
 
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(question->owner, context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS);
+	user_become(question->owner, SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS, &saved);
 	if (SPI_execute(question->sql, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not ask which rows violate a foreign key: %s", question->sql);
-	SetUserIdAndSecContext(user, context);
+	user_restore(&saved);
 	for (i = 0; i < SPI_processed; i++)
 	{
 		bool		isnull;
@@ -310,7 +295,7 @@ blame_find(Push *push, PushTable *table, List *changes, bool is_delete,
 		if (fk.to != t->relid || !are_of_key(t, fk.to_columns, fk.n))
 			return NIL;
 		question.sql = referred_sql(table, &fk);
-		question.owner = owner_of(fk.from);
+		question.owner = owner_of_table(fk.from);
 		return ask_all(push, &question);
 	}
 	if (fk.from != t->relid ||
@@ -320,6 +305,6 @@ blame_find(Push *push, PushTable *table, List *changes, bool is_delete,
 		if (key_position(t, fk.from_columns[i]) < 0)
 			question.columns = bms_add_member(question.columns, fk.from_columns[i]);
 	question.sql = orphans_sql(table, &fk);
-	question.owner = owner_of(fk.to);
+	question.owner = owner_of_table(fk.to);
 	return ask_all(push, &question);
 }

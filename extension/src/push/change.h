@@ -14,6 +14,7 @@
 #include "read/access.h"
 #include "table/registry.h"
 #include "util/json.h"
+#include "util/json_scan.h"
 #include "util/keymap.h"
 #include "version/decide.h"
 
@@ -41,6 +42,8 @@ typedef struct Failure
 /* a change as the client sent it; JSON texts where it says so */
 typedef struct Sent
 {
+	/* JSON texts where it says so */
+	JsonSpan	text;			/* of all of it, while it is not read; at NULL */
 	const char *entity_type;
 	const char *change_id;		/* JSON, NULL: none */
 	const char *entity_id;		/* JSON */
@@ -136,6 +139,7 @@ typedef struct Change
 typedef struct Push
 {
 	MemoryContext context;
+	MemoryContext scratch;		/* of the value being read */
 	Access		access;
 	const char *client_id;		/* of the body, or of the claims */
 	bool		restoring;		/* tide.restore: stamps in the data are old */
@@ -146,6 +150,7 @@ typedef struct Push
 	int			nconverted;
 	const char *cursor;			/* of the body, NULL: none */
 	const char *batch_id;		/* NULL: none */
+	bytea	   *digest;			/* of what was sent; NULL: no batch id */
 	bool		atomic;
 	bool		has_horizon;	/* and no cursor says that the client is not
 								 * from before it */
@@ -158,6 +163,7 @@ typedef struct Push
 	PushWrite	write;			/* what its running statement tells the
 								 * triggers */
 	bool		has_deferrable; /* the database has deferrable constraints */
+	int			nfollowers;		/* so many were tried, see units.c */
 	List	   *pending_before; /* Oids of tables of which the caller's own
 								 * transaction has violations pending */
 	Change	   *stopped_at;		/* at whose row the last statement failed, if
@@ -168,6 +174,7 @@ typedef struct Push
 
 /* push_body.c */
 extern void push_read_body(Push *push, Jsonb *body);
+extern void push_read_text(Push *push, const char *body, size_t len);
 extern Change *push_new_change(Push *push);
 
 /* change.c */

@@ -32,9 +32,9 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "util/compat.h"
 #include "push/deferred.h"
 #include "push/units.h"
+#include "util/compat.h"
 
 /* tables that have, or are referred to by, a deferrable constraint */
 static List *deferrable_tables = NIL;
@@ -44,12 +44,6 @@ static void
 constraints_changed(Datum arg, int cacheid, uint32 hashvalue)
 {
 	tables_known = false;
-}
-
-void
-deferred_init(void)
-{
-	CacheRegisterSyscacheCallback(CONSTROID, constraints_changed, (Datum) 0);
 }
 
 typedef void (*TakeConstraint) (Form_pg_constraint con, void *arg);
@@ -85,11 +79,15 @@ take_tables(Form_pg_constraint con, void *arg)
 static List *
 tables_with_deferrable(void)
 {
+	static bool registered = false;
 	List	   *tables = NIL;
 	MemoryContext old;
 
 	if (tables_known)
 		return deferrable_tables;
+	if (!registered)
+		CacheRegisterSyscacheCallback(CONSTROID, constraints_changed, (Datum) 0);
+	registered = true;
 
 	/* set first: a change that is told while we read counts */
 	tables_known = true;

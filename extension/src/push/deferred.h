@@ -19,7 +19,4 @@ extern void deferred_begin(Push *push);
 /* an error if what the push has written violates a constraint */
 extern void deferred_check(Push *push);
 
-/* when the library is loaded */
-extern void deferred_init(void);
-
 #endif							/* TIDE_DEFERRED_H */

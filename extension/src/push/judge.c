@@ -20,9 +20,11 @@
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "storage/lmgr.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
+#include "utils/hsearch.h"
 #include "utils/snapmgr.h"
 
 #include "capture/capture.h"
@@ -40,6 +42,9 @@
 
 /* a push that creates or deletes more absent rows locks the table's keys */
 #define MAX_KEY_LOCKS 256
+
+/* and while another does, it locks so many keys before it waits */
+#define MAX_CONTENDED_KEY_LOCKS 2048
 
 /* advisory locks of our own: users have 1 and 2 here */
 #define KEY_LOCK_CLASS 7
@@ -272,13 +277,14 @@ judge_rows(Push *push, PushTable *table, List *changes)
 
 /* ---------- rows that are not there ---------- */
 
-static void
-lock_one(Oid relid, uint32 hash, LOCKMODE mode)
+/* false: it is not free, and we do not wait */
+static bool
+lock_one(Oid relid, uint32 hash, LOCKMODE mode, bool wait)
 {
 	LOCKTAG		tag;
 
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, relid, hash, KEY_LOCK_CLASS);
-	(void) LockAcquire(&tag, mode, false, false);
+	return LockAcquire(&tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 static int
@@ -290,27 +296,73 @@ compare_hashes(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* the keys of one table that this transaction has locked so far */
+typedef struct LockedKeys
+{
+	Oid			relid;
+	LocalTransactionId transaction;
+	int			n;
+}			LockedKeys;
+
+/*
+ * How many are locked by now, with n more.  A subtransaction that is undone
+ * gives its locks back and is counted all the same: the table's lock may be
+ * taken sooner than it must.
+ */
+static int
+count_locked_keys(Oid relid, int n)
+{
+	static HTAB *counts = NULL;
+	LockedKeys *locked;
+	bool		found;
+
+	if (counts == NULL)
+	{
+		HASHCTL		ctl = {0};
+
+		ctl.keysize = sizeof(Oid);
+		ctl.entrysize = sizeof(LockedKeys);
+		counts = hash_create("pg_tide locked keys", 16, &ctl, HASH_ELEM | HASH_BLOBS);
+	}
+	locked = hash_search(counts, &relid, HASH_ENTER, &found);
+	if (!found || locked->transaction != TideLocalTransactionId())
+	{
+		locked->transaction = TideLocalTransactionId();
+		locked->n = 0;
+	}
+	if (locked->n <= MAX_CONTENDED_KEY_LOCKS)
+		locked->n += n;
+	return locked->n;
+}
+
 /*
  * Until the end of the transaction, no other push creates or deletes these
  * keys.  The lock table is of a fixed size, so a push of many changes, in
  * however small sets it is carried out once one of them fails, takes one lock
- * for all keys of the table, which small ones share.
+ * for all keys of the table, which small ones share; so does a transaction that
+ * makes many small pushes.  Two of these could wait for each other, both with
+ * keys of their own: each goes on key by key as long as it may.
  */
 void
 judge_lock_keys(PushTable *table, List *changes)
 {
 	TrackedTable *t = table->t;
 	int			n = list_length(changes);
+	int			locked;
 	uint32	   *hashes;
 	ListCell   *lc;
 	int			i = 0;
 
 	if (table->nchanges > MAX_KEY_LOCKS)
 	{
-		lock_one(t->relid, 0, ExclusiveLock);
+		(void) lock_one(t->relid, 0, ExclusiveLock, true);
 		return;
 	}
-	lock_one(t->relid, 0, RowExclusiveLock);
+	locked = count_locked_keys(t->relid, n);
+	if (locked > MAX_KEY_LOCKS &&
+		lock_one(t->relid, 0, ExclusiveLock, locked > MAX_CONTENDED_KEY_LOCKS))
+		return;
+	(void) lock_one(t->relid, 0, RowExclusiveLock, true);
 	hashes = palloc(sizeof(uint32) * n);
 	foreach(lc, changes)
 	{
@@ -321,7 +373,7 @@ judge_lock_keys(PushTable *table, List *changes)
 	}
 	qsort(hashes, n, sizeof(uint32), compare_hashes);
 	for (i = 0; i < n; i++)
-		lock_one(t->relid, hashes[i], ExclusiveLock);
+		(void) lock_one(t->relid, hashes[i], ExclusiveLock, true);
 	pfree(hashes);
 }
 

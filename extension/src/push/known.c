@@ -36,7 +36,7 @@
 bool
 same_datum(TrackedColumn *column, Form_pg_attribute att, Datum a, Datum b)
 {
-	if (datum_image_eq(a, b, att->attbyval, att->attlen))
+	if (tide_image_eq(a, b, att->attbyval, att->attlen))
 		return true;
 	/* 1.5 and 1.50 */
 	return column->base_type == NUMERICOID &&

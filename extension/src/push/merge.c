@@ -20,8 +20,7 @@
 
 #include "push/batch.h"
 #include "push/merge.h"
-#include "util/json.h"
-#include "util/json_text.h"
+#include "util/json_scan.h"
 #include "version/image.h"
 #include "wire/wire.h"
 
@@ -98,24 +97,6 @@ merge_read_nothing(Push *push, Change *c)
 
 /* ---------- images ---------- */
 
-/* a JSON text, which jsonb can hold, as one of its values */
-static JsonbValue *
-parsed_value(const char *text)
-{
-	Jsonb	   *json = json_parse(text);
-	JsonbValue *v = palloc0(sizeof(JsonbValue));
-
-	if (JB_ROOT_IS_SCALAR(json))
-	{
-		(void) JsonbExtractScalar(&json->root, v);
-		return v;
-	}
-	v->type = jbvBinary;
-	v->val.binary.data = &json->root;
-	v->val.binary.len = VARSIZE(json) - VARHDRSZ;
-	return v;
-}
-
 /*
  * The columns of an image, with the caller's rights; values and nulls by
  * attnum - 1.  Columns that the table has no more are left out.
@@ -130,61 +111,55 @@ read_image(TrackedTable *t, const char *image, Datum *values, bool *nulls)
 	for (i = 0; i < t->ncolumns; i++)
 	{
 		TrackedColumn *c = &t->columns[i];
-		char	   *member;
+		JsonSpan	value;
 
-		if (!clocks_cover(t, c))
+		if (!clocks_cover(t, c) || !image_find(image, c, &value))
 			continue;
-		member = json_text_member(image, c->name);
-		if (member == NULL)
-			continue;
-		if (c->base_type == JSONOID)
-		{
-			/* it may hold what jsonb cannot */
-			nulls[i] = (strcmp(member, "null") == 0);
-			if (!nulls[i])
-				values[i] = InputFunctionCall(&c->input, member, c->ioparam, c->typmod);
-		}
-		else
-			values[i] = wire_read_value(t, c, parsed_value(member), &nulls[i]);
+		nulls[i] = (*value.at == 'n');
+		values[i] = InputFunctionCall(&c->input,
+									  nulls[i] ? NULL : json_unescape(value),
+									  c->ioparam, c->typmod);
 		columns = bms_add_member(columns, c->attnum);
 	}
 	wire_end(level);
 	return columns;
 }
 
-/* an image of some columns only: those of the JSON, and these */
+/* an image of some columns only: those of the other image, and these */
 static char *
 image_with(TrackedTable *t, const char *image, Bitmapset *columns,
 		   Datum *values, bool *nulls)
 {
 	StringInfoData buf;
 	int			level = wire_begin_kept();
+	bool		fits = true;
 	int			i;
 
 	initStringInfo(&buf);
 	appendStringInfoChar(&buf, '{');
-	for (i = 0; i < t->ncolumns; i++)
+	for (i = 0; i < t->ncolumns && fits; i++)
 	{
 		TrackedColumn *c = &t->columns[i];
-		bool		written = bms_is_member(c->attnum, columns);
-		char	   *kept = NULL;
+		JsonSpan	kept;
 
 		if (!clocks_cover(t, c))
 			continue;
-		if (!written && image)
-			kept = json_text_member(image, c->name);
-		if (!written && kept == NULL)
-			continue;
-		image_append_name(&buf, c);
-		if (kept)
-			appendStringInfoString(&buf, kept);
-		else if (nulls[i])
-			appendStringInfoString(&buf, "null");
-		else
-			wire_append_value(&buf, t, c, values[i]);
+		if (bms_is_member(c->attnum, columns))
+			fits = image_append_column(&buf, t, c, values[i], nulls[i]);
+		else if (image && image_find(image, c, &kept))
+		{
+			image_append_name(&buf, c);
+			fits = buf.len + kept.len < IMAGE_MAX;
+			if (fits)
+				appendBinaryStringInfo(&buf, kept.at, kept.len);
+		}
 	}
 	appendStringInfoChar(&buf, '}');
 	wire_end(level);
+	if (!fits)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the deleted row is too large to be kept")));
 	return buf.data;
 }
 

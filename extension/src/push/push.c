@@ -39,6 +39,7 @@
 #include "wire/wire.h"
 
 PG_FUNCTION_INFO_V1(tide_push);
+PG_FUNCTION_INFO_V1(tide_push_json);
 PG_FUNCTION_INFO_V1(tide_upsert);
 PG_FUNCTION_INFO_V1(tide_delete);
 PG_FUNCTION_INFO_V1(tide_restore);
@@ -248,6 +249,8 @@ open_push(Push *push, ArrayType *scopes, char *client_id)
 	timeline_require_primary();
 	SPI_connect();
 	push->context = CurrentMemoryContext;
+	push->scratch = AllocSetContextCreate(push->context, "pg_tide value",
+										  ALLOCSET_DEFAULT_SIZES);
 	access_resolve(scopes, &push->access);
 	generation_register();
 	push->client_id = client_id && client_id[0] ? client_id : NULL;
@@ -315,16 +318,6 @@ lock_batch(Push *push)
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
-static bytea *
-hash_body(Jsonb *body)
-{
-	/* the id may come in the body one time and as an argument the next */
-	Datum		rest = DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(body),
-										   CStringGetTextDatum("batchId"));
-
-	return DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, rest));
-}
-
 /*
  * The reply that this batch got before, NULL if it is new.  Read as committed
  * by now: the first one may have committed after our snapshot was taken.
@@ -362,15 +355,13 @@ find_receipt(Push *push, bytea *hash)
 /* ---------- tide.push ---------- */
 
 static char *
-carry_out(Push *push, Jsonb *body)
+carry_out(Push *push)
 {
-	bytea	   *hash = NULL;
 	char	   *reply;
 
 	if (push->batch_id)
 	{
-		hash = hash_body(body);
-		reply = find_receipt(push, hash);
+		reply = find_receipt(push, push->digest);
 		if (reply)
 			return reply;
 	}
@@ -378,12 +369,13 @@ carry_out(Push *push, Jsonb *body)
 	run_push(push);
 	reply = push_reply(push);
 	if (push->batch_id)
-		receipt_write(push->access.subject, push->batch_id, hash, reply);
+		receipt_write(push->access.subject, push->batch_id, push->digest, reply);
 	return reply;
 }
 
-Datum
-tide_push(PG_FUNCTION_ARGS)
+/* tide.push, and tide.push_json, whose body is text in UTF-8 */
+static Datum
+push_body(FunctionCallInfo fcinfo, bool is_text)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Push		push = {0};
@@ -397,16 +389,35 @@ tide_push(PG_FUNCTION_ARGS)
 	open_push(&push, PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1),
 			  tide_text_argument(fcinfo, 2));
 	push.batch_id = tide_text_argument(fcinfo, 3);
-	push_read_body(&push, PG_GETARG_JSONB_P(0));
+	if (is_text)
+	{
+		bytea	   *body = PG_GETARG_BYTEA_PP(0);
+
+		push_read_text(&push, VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body));
+	}
+	else
+		push_read_body(&push, PG_GETARG_JSONB_P(0));
 	if (!PG_ARGISNULL(4))
 		push.atomic = PG_GETARG_BOOL(4);
 	settle_client_id(&push);
-	reply = carry_out(&push, PG_GETARG_JSONB_P(0));
+	reply = carry_out(&push);
 
 	MemoryContextSwitchTo(caller);
 	result = cstring_to_text(reply);
 	SPI_finish();
 	PG_RETURN_TEXT_P(result);
+}
+
+Datum
+tide_push(PG_FUNCTION_ARGS)
+{
+	return push_body(fcinfo, false);
+}
+
+Datum
+tide_push_json(PG_FUNCTION_ARGS)
+{
+	return push_body(fcinfo, true);
 }
 
 /* ---------- one change ---------- */
@@ -435,10 +446,7 @@ verdict_datum(FunctionCallInfo fcinfo, Push *push, MemoryContext caller)
 	}
 	PUT(0, verdict_name(c->outcome.verdict));
 	if (entity)
-	{
-		values[1] = JsonbPGetDatum(json_parse(entity));
-		nulls[1] = false;
-	}
+		nulls[1] = !wire_jsonb(entity, strlen(entity), &values[1]);
 	if (c->outcome.verdict == VERDICT_FAILED)
 	{
 		PUT(2, c->outcome.failure.code);

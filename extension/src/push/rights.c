@@ -13,8 +13,8 @@
 
 #include "utils/lsyscache.h"
 
-#include "util/compat.h"
 #include "push/rights.h"
+#include "util/compat.h"
 
 static bool
 has_right(TrackedTable *t, AclMode right)

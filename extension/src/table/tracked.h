@@ -35,7 +35,8 @@ typedef enum WireKind
 	WIRE_TIMESTAMP,				/* likewise where it holds UTC, else without Z */
 	WIRE_DATE,
 	WIRE_JSON,					/* json and jsonb: as they are */
-	WIRE_OTHER					/* arrays, composites, ...: to_json() */
+	WIRE_ARRAY,					/* a JSON array, where that says it all */
+	WIRE_COMPOSITE				/* an object of the fields */
 } WireKind;
 
 typedef struct TrackedColumn
