@@ -176,8 +176,10 @@ settle_stored(Decision *d, ConflictPolicy policy, const Incoming *in, const Curr
 	/*
 	 * What this client has stored before must not come again as newer, should
 	 * its clock have been set back; unless all that is stored is remembered.
+	 * Where the server wins, no more than that is known of who wrote first.
 	 */
-	if (in->has_stamp && !policy_forgets(policy) && known.has_time && same_client(&current->stamp, &in->stamp) &&
+	if (in->has_stamp && !policy_forgets(policy) && known.has_time &&
+		(policy == POLICY_SERVER_WINS || same_client(&current->stamp, &in->stamp)) &&
 		stamp_compare(&in->stamp, &known) < 0)
 		d->known_as = known.time + 1;
 
