@@ -181,6 +181,7 @@ reload(int argc, char **argv)
 	settings_release(running);
 	keys_publish(keys);
 	settings_publish(fresh);
+	database_reconnect();
 	log_event(LOG_INFO, "reloaded", NULL);
 }
 
@@ -227,6 +228,7 @@ stop(void)
 	/* no request is left; only maintenance may still run */
 	database_cancel();
 	database_stop();
+	queue_free();
 	http_stop();
 	log_event(LOG_INFO, "stopped", NULL);
 }
@@ -315,7 +317,8 @@ serve(int argc, char **argv)
 		if (metrics_socket < 0)
 			return complain(problem);
 	}
-	queue_start();
+	if (!queue_start())
+		return complain("could not start a thread");
 	started = database_start(settings->database_url, settings->db_connections,
 							 problem, sizeof(problem));
 	settings_release(settings);

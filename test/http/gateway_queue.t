@@ -103,12 +103,12 @@ subtest 'a full queue' => sub {
 };
 
 subtest 'requests do not hold each other up' => sub {
-	my $gateway = gateway('db-connections' => 2);
+	my $gateway = gateway('db-connections' => 3);
 	my $token = $gateway->token('u1');
 	my $slow = in_background($gateway, 'GET', "$pull?since=sleep:3", token => $token);
 	running(1, 'the slow request');
 	my $start = Time::HiRes::time();
-	is $gateway->pull($token)->{status}, 200, 'another is served meanwhile';
+	is $gateway->pull($gateway->token('u2'))->{status}, 200, 'another is served meanwhile';
 	is $gateway->get('/health')->{status}, 200, 'health too';
 	ok Time::HiRes::time() - $start < 2, 'at once';
 	is +(outcome($slow))[0], 200;
@@ -170,7 +170,7 @@ subtest 'SIGTERM' => sub {
 		json => { do => 'sleep:2' });
 	running(1, 'the push');
 	my $waiting = in_background($gateway, 'GET', "$pull?since=wait&wait=50",
-		token => $token);
+		token => $gateway->token('u2'));
 	waiting($gateway, 1);
 	my $idle = IO::Socket::INET->new(PeerHost => '127.0.0.1',
 		PeerPort => $gateway->{port}) or die $!;

@@ -13,6 +13,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <poll.h>
 #include <pthread.h>
 #include <search.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
+#include "database/queue.h"
 #include "http/clients.h"
 #include "http/linger.h"
 #include "util/clock.h"
@@ -55,10 +57,12 @@ struct Client
 	int64_t		deadline;		/* of the phase; NEVER: it has none */
 	int			min_rate;		/* of a body, in bytes a second */
 	bool		cut;			/* the socket is shut down */
+	bool		gone;			/* the other side has closed it */
 	bool		counted;		/* it counts in "connections" */
 	Tally	   *address;		/* NULL: a trusted proxy, which is not counted */
 	Tally	   *user;			/* whose token the last request had, or NULL */
 	bool		in_request;		/* it counts in user->requests */
+	Job		   *job;			/* that its request waits for, or NULL */
 				LIST_ENTRY(Client) link;
 };
 
@@ -192,6 +196,20 @@ cut(Client *client)
 	shutdown(client->socket, SHUT_RDWR);
 }
 
+/*
+ * Has the client of a request that is under way hung up?  One that ends its
+ * half of the connection counts as gone: it cannot be told from one that has
+ * closed both.
+ */
+static bool
+has_gone(const Client *client)
+{
+	struct pollfd socket = {.fd = client->socket,.events = POLLRDHUP};
+
+	return poll(&socket, 1, 0) > 0 &&
+		(socket.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
 static void *
 watch(void *unused)
 {
@@ -208,6 +226,12 @@ watch(void *unused)
 		{
 			if (client->deadline <= now)
 				cut(client);
+			else if (client->job != NULL && has_gone(client) &&
+					 queue_abandon(client->job))
+			{
+				client->job = NULL;
+				client->gone = true;
+			}
 		}
 		moment = clock_timespec(now + WATCH_INTERVAL);
 		pthread_cond_timedwait(&stop_requested, &lock, &moment);
@@ -363,7 +387,7 @@ enter(Client *client, Phase phase, int64_t deadline)
 	if (client == NULL)
 		return true;
 	pthread_mutex_lock(&lock);
-	good = !client->cut;
+	good = !client->cut && !client->gone;
 	if (good)
 	{
 		client->phase = phase;
@@ -420,6 +444,17 @@ client_begin_idle(Client *client)
 	enter(client, PHASE_IDLE,
 		  clock_now() + settings->idle_timeout * CLOCK_SECOND);
 	settings_release(settings);
+}
+
+/* The job that the client waits for from now on; NULL: it waits for none. */
+void
+client_set_job(Client *client, Job *job)
+{
+	if (client == NULL)
+		return;
+	pthread_mutex_lock(&lock);
+	client->job = job;
+	pthread_mutex_unlock(&lock);
 }
 
 bool

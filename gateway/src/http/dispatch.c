@@ -8,14 +8,13 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "database/health.h"
 #include "database/queue.h"
 #include "http/dispatch.h"
 #include "http/exchange.h"
 #include "http/openapi.h"
 #include "http/reply.h"
 #include "util/clock.h"
-
-#define READY_TIMEOUT	(5 * CLOCK_SECOND)
 
 static atomic_int with_database = 0;	/* requests whose job has no outcome */
 
@@ -27,6 +26,7 @@ job_finished(Job *job)
 {
 	Request    *request = job->owner;
 
+	client_set_job(request->client, NULL);
 	request->job_done = true;
 	with_database--;
 	exchange_resume(request->connection);
@@ -55,17 +55,20 @@ enqueue(Request *request)
 
 	job->finished = job_finished;
 	job->owner = request;
-	job->timeout = job->kind == JOB_READY ? READY_TIMEOUT :
-		request->settings->request_timeout * CLOCK_SECOND;
+	job->user = request->login != NULL ? request->login->address :
+		request->identity.user;
+	job->timeout = request->settings->request_timeout * CLOCK_SECOND;
 	job->deadline = clock_now() + job->timeout;
 
 	/* suspended first: the job may be done before queue_put returns */
 	request->job_done = false;
+	client_set_job(request->client, job);
 	exchange_suspend(request->connection);
 	with_database++;
 	if (put_job(request))
 		return true;
 
+	client_set_job(request->client, NULL);
 	failure_try_again(&job->failure, "the server is too busy");
 	job_finished(job);
 	return true;
@@ -157,12 +160,15 @@ dispatch_request(Request *request)
 		case ENDPOINT_OPENAPI:
 			return reply_text(request, 200, openapi_text);
 		case ENDPOINT_READY:
-			request->job.kind = JOB_READY;
-			return enqueue(request);
+			return health_check(&request->failure) ?
+				reply_text(request, 200, "{\"status\":\"ready\"}") :
+				reply_failure(request);
 		case ENDPOINT_SCHEMA:
 			return start_job(request, JOB_SCHEMA);
 		case ENDPOINT_KEYS:
 			return start_job(request, JOB_KEYS);
+		case ENDPOINT_SCOPES:
+			return start_job(request, JOB_SCOPES);
 		case ENDPOINT_PULL:
 			return start_job(request, JOB_PULL);
 		case ENDPOINT_PUSH:
@@ -212,8 +218,6 @@ dispatch_outcome(Request *request)
 	}
 	if (request->login != NULL)
 		return continue_login(request);
-	if (job->kind == JOB_READY)
-		return reply_text(request, 200, "{\"status\":\"ready\"}");
 	request->rows = sync_count_rows(job->kind, job->reply, job->reply_length);
 	return reply_send(request, 200, job->reply, job->reply_length);
 }

@@ -44,6 +44,7 @@ typedef struct Settings
 	int			max_time_rows;
 	int			db_connections;
 	int			queue_length;
+	int			max_waiting;
 	int			request_timeout;	/* seconds */
 	int			maintain_interval;	/* seconds; 0: never */
 	int			shutdown_timeout;	/* seconds */
