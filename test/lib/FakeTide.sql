@@ -93,7 +93,7 @@ CREATE FUNCTION tide.echo() RETURNS jsonb LANGUAGE sql AS $$
 		'application', current_setting('application_name'))
 $$;
 
--- since 'parent': reads that table; since 'wait' or 'wait:seconds': nothing until something was pushed
+-- since 'parent': reads that table; 'big:bytes': so much; since 'wait' or 'wait:seconds': nothing until something was pushed
 CREATE FUNCTION tide.pull(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
 	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100,
 	client_id text DEFAULT NULL, refresh text[] DEFAULT NULL,
@@ -101,6 +101,9 @@ CREATE FUNCTION tide.pull(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
 LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM tide.misbehave(since);
+	IF split_part(since, ':', 1) = 'big' THEN
+		RETURN json_build_object('big', repeat('x', split_part(since, ':', 2)::int));
+	END IF;
 	IF since = 'parent' THEN
 		PERFORM FROM tide.parent;
 	END IF;

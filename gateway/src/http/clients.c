@@ -24,7 +24,7 @@
 
 #include "database/queue.h"
 #include "http/clients.h"
-#include "http/linger.h"
+#include "http/cors.h"
 #include "util/clock.h"
 #include "util/log.h"
 #include "util/metrics.h"
@@ -38,6 +38,7 @@ typedef struct Tally
 	char	   *key;			/* "u" and the user, "a" and the address */
 	int			connections;
 	int			requests;		/* those without a reply */
+	size_t		bytes;			/* of bodies and replies in memory */
 } Tally;
 
 typedef enum Phase
@@ -62,6 +63,11 @@ struct Client
 	Tally	   *address;		/* NULL: a trusted proxy, which is not counted */
 	Tally	   *user;			/* whose token the last request had, or NULL */
 	bool		in_request;		/* it counts in user->requests */
+	size_t		bytes;			/* of its request and reply; they count in
+								 * user->bytes, too */
+	char	   *origin;			/* whose pages may read the reply, or NULL */
+	bool		refused;		/* there is no room for this connection */
+	Failure		refusal;		/* with refused: why */
 	Job		   *job;			/* that its request waits for, or NULL */
 				LIST_ENTRY(Client) link;
 };
@@ -76,6 +82,7 @@ static bool stopping = false;
 static void *tallies = NULL;	/* tsearch's tree */
 static int	connections = 0;
 static int	most_connections = 0;
+static size_t all_bytes = 0;
 
 /* ---------- tallies ---------- */
 
@@ -108,7 +115,7 @@ find_tally(char kind, const char *name)
 static void
 tidy_tally(Tally *tally)
 {
-	if (tally->connections > 0 || tally->requests > 0)
+	if (tally->connections > 0 || tally->requests > 0 || tally->bytes > 0)
 		return;
 	tdelete(tally, &tallies, compare_tallies);
 	free(tally->key);
@@ -135,10 +142,27 @@ set_user(Client *client, Tally *user)
 
 /* ---------- cutting ---------- */
 
+/*
+ * Whose pages may read a reply to a request that has not come to an end.  Of a
+ * head that has not come, only the settings tell.
+ */
+static const char *
+guess_origin(const Client *client, const Settings *settings)
+{
+	if (client->phase != PHASE_HEADERS)
+		return client->origin;
+	if (settings->cors_any)
+		return "*";
+	return settings->cors_origins.count == 1 ? settings->cors_origins.items[0] :
+		NULL;
+}
+
 /* Send a whole reply past libmicrohttpd; what follows it is not read. */
 static void
-send_failure(int socket, const Failure *failure)
+send_failure(const Client *client, const Failure *failure)
 {
+	const Settings *settings = settings_acquire();
+	const char *origin = guess_origin(client, settings);
 	Buffer		body = {0};
 	Buffer		reply = {0};
 	char		head[256];
@@ -157,11 +181,21 @@ send_failure(int socket, const Failure *failure)
 		snprintf(head, sizeof(head), "Retry-After: %d\r\n", failure->retry_after);
 		buffer_append_text(&reply, head);
 	}
+	if (cors_varies(settings))
+		buffer_append_text(&reply, "Vary: Origin\r\n");
+	if (origin != NULL)
+	{
+		buffer_append_text(&reply, "Access-Control-Allow-Origin: ");
+		buffer_append_text(&reply, origin);
+		buffer_append_text(&reply, "\r\nAccess-Control-Expose-Headers: "
+						   CORS_EXPOSE_HEADERS "\r\n");
+	}
+	settings_release(settings);
 	buffer_append_text(&reply, "\r\n");
 	if (body.data != NULL)
 		buffer_append_text(&reply, body.data);
 	if (!body.failed && !reply.failed)
-		send(socket, reply.data, reply.length, MSG_NOSIGNAL | MSG_DONTWAIT);
+		send(client->socket, reply.data, reply.length, MSG_NOSIGNAL | MSG_DONTWAIT);
 	buffer_free(&body);
 	buffer_free(&reply);
 }
@@ -176,7 +210,7 @@ cut(Client *client)
 	struct linger reset = {.l_onoff = 1,.l_linger = 0};
 	Failure		failure;
 
-	if (!client->cut && client->phase != PHASE_IDLE)
+	if (!client->cut && !client->refused && client->phase != PHASE_IDLE)
 		metrics_count_cut();
 	client->cut = true;
 	client->deadline = NEVER;
@@ -186,7 +220,7 @@ cut(Client *client)
 					client->phase == PHASE_BODY ?
 					"the body did not come in time" :
 					"the request did not come in time", NULL);
-		send_failure(client->socket, &failure);
+		send_failure(client, client->refused ? &client->refusal : &failure);
 	}
 	else if (client->phase == PHASE_REPLY)
 	{
@@ -305,8 +339,9 @@ has_room(const Client *client, const Settings *settings, Failure *failure)
 }
 
 /*
- * A new connection.  If there are too many, it gets its reply at once and is
- * cut.  NULL: there is no memory, and nobody watches the connection.
+ * A new connection.  If there are too many, its first request is refused, so
+ * that the reply has all the headers that the request asks for; if none comes
+ * soon, the connection gets its reply without.  NULL: there is no memory, and nobody watches the connection.
  */
 Client *
 client_open(int socket, const Address *peer)
@@ -315,7 +350,6 @@ client_open(int socket, const Address *peer)
 	Client	   *client = calloc(1, sizeof(Client));
 	Address		site = address_site(*peer);
 	char		name[ADDRESS_TEXT_SIZE];
-	Failure		failure;
 
 	if (client == NULL)
 	{
@@ -330,19 +364,15 @@ client_open(int socket, const Address *peer)
 	pthread_mutex_lock(&lock);
 	if (!networks_contain(&settings->trusted_proxies, peer))
 		client->address = find_tally('a', name);
-	if (has_room(client, settings, &failure))
+	if (has_room(client, settings, &client->refusal))
 	{
 		client->counted = true;
 		connections++;
 	}
 	else
 	{
-		client->cut = true;
-		client->phase = PHASE_IDLE;
+		client->refused = true;
 		client->deadline = clock_now() + CLOCK_SECOND;
-		linger_adopt(socket);
-		send_failure(socket, &failure);
-		shutdown(socket, SHUT_WR);
 	}
 	if (client->address != NULL)
 		client->address->connections++;
@@ -351,9 +381,32 @@ client_open(int socket, const Address *peer)
 
 	if (!client->counted)
 		log_event(LOG_DEBUG, "connection-refused", "address", name,
-				  "code", failure.code, NULL);
+				  "code", client->refusal.code, NULL);
 	settings_release(settings);
 	return client;
+}
+
+/* Its request is over, whatever it had; under the lock. */
+static void
+end_request(Client *client)
+{
+	all_bytes -= client->bytes;
+	if (client->user != NULL)
+		client->user->bytes -= client->bytes;
+	client->bytes = 0;
+	if (client->in_request)
+		client->user->requests--;
+	client->in_request = false;
+}
+
+/* Is this one connection too many?  Then the failure is set. */
+bool
+client_is_refused(Client *client, Failure *failure)
+{
+	if (client == NULL || !client->refused)
+		return false;
+	*failure = client->refusal;
+	return true;
 }
 
 /* The connection is about to be closed. */
@@ -366,8 +419,7 @@ client_close(Client *client)
 	LIST_REMOVE(client, link);
 	if (client->counted)
 		connections--;
-	if (client->in_request)
-		client->user->requests--;
+	end_request(client);
 	set_user(client, NULL);
 	if (client->address != NULL)
 	{
@@ -375,6 +427,7 @@ client_close(Client *client)
 		tidy_tally(client->address);
 	}
 	pthread_mutex_unlock(&lock);
+	free(client->origin);
 	free(client);
 }
 
@@ -397,11 +450,23 @@ enter(Client *client, Phase phase, int64_t deadline)
 	return good;
 }
 
+/* The head of a request is there; pages of "origin" may read its reply. */
 bool
-client_begin_body(Client *client, const Settings *settings)
+client_begin_body(Client *client, const Settings *settings, const char *origin)
 {
+	char	   *copy = origin == NULL ? NULL : strdup(origin);
+	char	   *old;
+
 	if (client != NULL)
+	{
+		pthread_mutex_lock(&lock);
 		client->min_rate = settings->min_rate;
+		old = client->origin;
+		client->origin = copy;
+		pthread_mutex_unlock(&lock);
+		copy = old;
+	}
+	free(copy);
 	return enter(client, PHASE_BODY,
 				 clock_now() + settings->body_timeout * CLOCK_SECOND);
 }
@@ -519,14 +584,62 @@ client_begin_request(Client *client, const char *user,
 	return good;
 }
 
+/* ---------- bytes in memory ---------- */
+
+/*
+ * Count so many bytes of a body or a reply until client_give_bytes or the end
+ * of the request.  Whoever has nothing may have this much, whatever it is.
+ * False with the failure set: it would be too many.
+ */
+bool
+client_take_bytes(Client *client, size_t length, const Settings *settings,
+				  Failure *failure)
+{
+	Tally	   *user;
+	bool		good = true;
+
+	if (client == NULL)
+		return true;
+	pthread_mutex_lock(&lock);
+	user = client->user;
+	if (user != NULL && user->bytes > 0 &&
+		user->bytes + length > (size_t) settings->max_user_bytes)
+		good = refuse(failure, "too_many_bytes",
+					  "this user has too much under way");
+	else if (all_bytes > 0 && all_bytes + length > (size_t) settings->max_bytes)
+		good = failure_try_again(failure, "the server is too busy");
+	else
+	{
+		all_bytes += length;
+		client->bytes += length;
+		if (user != NULL)
+			user->bytes += length;
+	}
+	pthread_mutex_unlock(&lock);
+	return good;
+}
+
+void
+client_give_bytes(Client *client, size_t length)
+{
+	if (client == NULL)
+		return;
+	pthread_mutex_lock(&lock);
+	if (length > client->bytes)
+		length = client->bytes;
+	all_bytes -= length;
+	client->bytes -= length;
+	if (client->user != NULL)
+		client->user->bytes -= length;
+	pthread_mutex_unlock(&lock);
+}
+
 void
 client_end_request(Client *client)
 {
 	if (client == NULL)
 		return;
 	pthread_mutex_lock(&lock);
-	if (client->in_request)
-		client->user->requests--;
-	client->in_request = false;
+	end_request(client);
 	pthread_mutex_unlock(&lock);
 }

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "database/database.h"
 #include "database/health.h"
 #include "database/queue.h"
 #include "http/dispatch.h"
@@ -218,6 +219,15 @@ dispatch_outcome(Request *request)
 	}
 	if (request->login != NULL)
 		return continue_login(request);
+	/* the body has been stored, the reply takes its place */
+	request->discarded += request->body.length;
+	request_drop_body(request);
+	if (!client_take_bytes(request->client, job->reply_length,
+						   request->settings, &request->failure))
+	{
+		database_free(&request->job);
+		return reply_failure(request);
+	}
 	request->rows = sync_count_rows(job->kind, job->reply, job->reply_length);
 	return reply_send(request, 200, job->reply, job->reply_length);
 }

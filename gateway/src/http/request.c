@@ -9,7 +9,6 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include "auth/keys.h"
 #include "database/database.h"
 #include "http/check.h"
+#include "http/cors.h"
 #include "http/dispatch.h"
 #include "http/exchange.h"
 #include "http/head.h"
@@ -33,20 +33,15 @@
 /* A refused body of unknown length is read so far beyond the limit. */
 #define MAX_DISCARDED			((size_t) 64 << 20)
 
-/* All bodies in memory together: so many times the longest that is allowed. */
-#define MAX_BODIES				32
-
-static atomic_size_t body_bytes = 0;	/* of all requests */
-
 /* ---------- the struct ---------- */
 
-static void
-drop_body(Request *request)
+void
+request_drop_body(Request *request)
 {
 	if (request->route != NULL && route_is_login(request->route) &&
 		request->body.data != NULL)
 		explicit_bzero(request->body.data, request->body.length);
-	body_bytes -= request->body.length;
+	client_give_bytes(request->client, request->body.capacity);
 	buffer_free(&request->body);
 }
 
@@ -103,7 +98,7 @@ free_request(Request *request)
 	free(request->login);
 	sync_free_fields(&request->fields);
 	identity_free(&request->identity);
-	drop_body(request);
+	request_drop_body(request);
 	settings_release(request->settings);
 	free(request->path);
 	free(request->method_name);
@@ -170,10 +165,26 @@ authenticate(Request *request, const RequestHead *head)
 static bool
 check_head(Request *request, const RequestHead *head)
 {
+	Failure		refusal;
+
 	if (!check_route(request->route, request->method, underway_refuses_new(),
 					 &request->failure))
 		return false;
 	request->is_preflight = request->method == METHOD_OPTIONS;
+	if (request->method != METHOD_POST && head->has_body)
+	{
+		request->must_close = true;
+		return failure_set(&request->failure, 400, "malformed_request",
+						   "this method takes no body", NULL);
+	}
+	/* a page learns of a refusal only if its preflight was accepted */
+	if (client_is_refused(request->client, &refusal))
+	{
+		request->must_close = true;
+		if (!request->is_preflight)
+			request->failure = refusal;
+		return request->is_preflight;
+	}
 	if (request->is_preflight)
 		return true;
 	if (request->route->needs_token && !authenticate(request, head))
@@ -196,7 +207,10 @@ request_begin(Request *request, const char *version, bool target_is_plain)
 	RequestHead head;
 	bool		good;
 
-	if (!client_begin_body(request->client, request->settings))
+	if (!client_begin_body(request->client, request->settings,
+						   cors_allow_origin(request->settings,
+											 exchange_header(request->connection,
+															 "Origin"))))
 		return false;
 	exchange_read_head(request->connection, &head);
 	good = check_form(request, version, target_is_plain) &&
@@ -228,19 +242,19 @@ request_receive(Request *request, const char *data, size_t length)
 	{
 		if (request->body.length + length > request->max_body)
 			check_refuse_length(request->max_body, &request->failure);
-		else if (body_bytes + length >
-				 (size_t) request->settings->max_body_bytes * MAX_BODIES)
-			failure_try_again(&request->failure, "the server is too busy");
 		else
 		{
-			size_t		before = request->body.length;
+			size_t		before = request->body.capacity;
 
 			buffer_append(&request->body, data, length);
-			body_bytes += request->body.length - before;
-			return true;
+			if (client_take_bytes(request->client,
+								  request->body.capacity - before,
+								  request->settings, &request->failure))
+				return true;
+			length = 0;			/* it is in the body already */
 		}
 		request->discarded = request->body.length;
-		drop_body(request);
+		request_drop_body(request);
 	}
 	request->discarded += length;
 	return request->discarded <= request->max_body + MAX_DISCARDED;

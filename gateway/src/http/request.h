@@ -68,6 +68,7 @@ extern bool request_begin(Request *request, const char *version,
 extern bool request_receive(Request *request, const char *data,
 							size_t length);
 extern bool request_continue(Request *request);
+extern void request_drop_body(Request *request);
 extern void request_end(Request *request);
 
 #endif							/* REQUEST_H */

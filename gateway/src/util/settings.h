@@ -61,6 +61,8 @@ typedef struct Settings
 	int			max_connections_address;	/* 0: any number */
 	int			max_user_connections;
 	int			max_user_requests;
+	int			max_bytes;
+	int			max_user_bytes;
 	int			header_timeout; /* seconds */
 	int			body_timeout;	/* seconds */
 	int			reply_timeout;	/* seconds */
