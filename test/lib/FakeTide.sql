@@ -97,7 +97,7 @@ $$;
 CREATE FUNCTION tide.pull(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
 	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100,
 	client_id text DEFAULT NULL, refresh text[] DEFAULT NULL,
-	acks text[] DEFAULT NULL) RETURNS json
+	max_bytes int DEFAULT 8388608, acks text[] DEFAULT NULL) RETURNS json
 LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM tide.misbehave(since);
@@ -114,7 +114,7 @@ BEGIN
 	RETURN json_build_object('echo', tide.echo() || jsonb_build_object(
 		'since', since, 'scopes', scopes, 'entityTypes', entity_types,
 		'maxRows', max_rows, 'pullClientId', client_id, 'refresh', refresh,
-		'acks', acks),
+		'maxBytes', max_bytes, 'acks', acks),
 		'stats', json_build_object('x', 1));
 END $$;
 

@@ -58,7 +58,7 @@ typedef enum Statement
 	STATEMENT_ROLE,
 	STATEMENT_TIMEOUT,
 	STATEMENT_PULL,
-	STATEMENT_PULL_ACKS,
+	STATEMENT_PULL_BOUND,
 	STATEMENT_PUSH,
 	STATEMENT_KEYS,
 	STATEMENT_SCHEMA,
@@ -96,13 +96,13 @@ static const struct
 	{"tide_1_pull",
 		"SELECT tide.pull($1::text, $2::text[], $3::text[], $4::integer, $5::text,"
 	" $6::text[])"},
-	{"tide_1_pull_acks",
+	{"tide_1_pull_bound",
 		"SELECT tide.pull($1::text, $2::text[], $3::text[], $4::integer, $5::text,"
-	" $6::text[], acks => $7::text[])"},
+	" $6::text[], max_bytes => $7::integer, acks => $8::text[])"},
 	{"tide_1_push", "SELECT tide.push($1::jsonb)"},
 	{"tide_1_keys", "SELECT tide.keys($1::text[], $2::text[])"},
 	{"tide_1_schema", "SELECT tide.schema()"},
-	{"tide_1_scopes", "SELECT pg_catalog.to_json(tide.scopes())"},
+	{"tide_1_scopes", "SELECT pg_catalog.json_build_object('scopes', tide.scopes())"},
 	{"tide_1_maintain", "SELECT tide.maintain()"},
 	{"tide_auth", NULL},
 	{"tide_1_commit", "COMMIT"}
@@ -317,7 +317,8 @@ call_statement(const Job *job)
 	switch (job->kind)
 	{
 		case JOB_PULL:
-			return job->acks == NULL ? STATEMENT_PULL : STATEMENT_PULL_ACKS;
+			return job->acks == NULL && job->max_bytes == JOB_PAGE_BYTES ?
+				STATEMENT_PULL : STATEMENT_PULL_BOUND;
 		case JOB_PUSH:
 			return STATEMENT_PUSH;
 		case JOB_KEYS:
@@ -340,6 +341,7 @@ send_call(Connection *connection, const Job *job)
 {
 	const char *values[MAX_PARAMETERS] = {NULL};
 	char		max_rows[16];
+	char		max_bytes[16];
 	int			count = 0;
 
 	if (job->kind == JOB_AUTH)
@@ -357,8 +359,12 @@ send_call(Connection *connection, const Job *job)
 		values[count++] = max_rows;
 		values[count++] = job->client_id;
 		values[count++] = job->refresh;
-		if (job->acks != NULL)
+		if (call_statement(job) == STATEMENT_PULL_BOUND)
+		{
+			snprintf(max_bytes, sizeof(max_bytes), "%d", job->max_bytes);
+			values[count++] = max_bytes;
 			values[count++] = job->acks;
+		}
 	}
 	else if (job->kind == JOB_KEYS)
 	{

@@ -38,6 +38,7 @@ typedef struct Settings
 	char	   *auth_role;
 	char	   *trusted_proxies_text;
 	int			max_pull_rows;
+	int			max_pull_bytes;
 	int			max_push_changes;
 	int			max_body_bytes;
 	int			max_body_depth;
