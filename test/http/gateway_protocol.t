@@ -433,5 +433,31 @@ subtest 'acks, now, a plus, scopes' => sub {
 	like $reply->{json}{scopes}[1], qr/"sub": ?"u1"/, 'to the user of the token';
 };
 
+# Seen failing with all replies packed, and with a q of 0 taken for a wish.
+subtest 'gzip' => sub {
+	require IO::Uncompress::Gunzip;
+	my $token = $gateway->token('u1');
+	my $ask = sub {
+		my ($since, $accept) = @_;
+		return $gateway->get("/api/v1/sync/pull?since=$since", token => $token,
+			headers => { 'Accept-Encoding' => $accept });
+	};
+	my $plain = $ask->('big:20000', undef);
+	is $plain->{headers}{'content-encoding'}, undef, 'not asked for';
+	for my $accept ('gzip', 'br, gzip', 'deflate;q=0.5,gzip;q=0.8', 'GZIP')
+	{
+		my $reply = $ask->('big:20000', $accept);
+		is $reply->{headers}{'content-encoding'}, 'gzip', "asked for: $accept";
+		IO::Uncompress::Gunzip::gunzip(\$reply->{content}, \my $text);
+		is $text, $plain->{content}, 'the same';
+		cmp_ok length $reply->{content}, '<', 2000, 'and shorter';
+	}
+	is $ask->('big:20000', $_)->{headers}{'content-encoding'}, undef, "not asked for: $_"
+	  for 'br', 'gzip;q=0', 'gzip;q=0.0', 'xgzip', 'gzipx', '';
+	is $ask->('big:100', 'gzip')->{headers}{'content-encoding'}, undef, 'not worth it';
+	my $vary = $plain->{headers}{vary};
+	like join(',', ref $vary ? @$vary : $vary), qr/Accept-Encoding/, 'caches know';
+};
+
 is $gateway->stop, 0, 'stops with status 0';
 done_testing;

@@ -16,10 +16,26 @@
 #include "http/openapi.h"
 #include "http/reply.h"
 #include "util/clock.h"
+#include "util/gzip.h"
 
 static atomic_int with_database = 0;	/* requests whose job has no outcome */
 
 /* ---------- the job and the queue ---------- */
+
+/* The reply as it is sent.  A database thread does this, not the one for all. */
+static void
+pack_reply(Request *request)
+{
+	Job		   *job = &request->job;
+
+	if (job->failure.status != 0 || job->reply == NULL ||
+		request->login != NULL)
+		return;
+	request->rows = sync_count_rows(job->kind, job->reply, job->reply_length);
+	if (request->takes_gzip && job->reply_length >= REPLY_LEAST_PACKED &&
+		gzip_pack(job->reply, job->reply_length, &request->packed))
+		database_free(job);
+}
 
 /* Called by a database thread: the job has its outcome. */
 static void
@@ -27,6 +43,7 @@ job_finished(Job *job)
 {
 	Request    *request = job->owner;
 
+	pack_reply(request);
 	client_set_job(request->client, NULL);
 	request->job_done = true;
 	with_database--;
@@ -211,6 +228,8 @@ bool
 dispatch_outcome(Request *request)
 {
 	const Job  *job = &request->job;
+	const char *reply = job->reply;
+	size_t		length = job->reply_length;
 
 	if (job->failure.status != 0)
 	{
@@ -222,14 +241,19 @@ dispatch_outcome(Request *request)
 	/* the body has been stored, the reply takes its place */
 	request->discarded += request->body.length;
 	request_drop_body(request);
-	if (!client_take_bytes(request->client, job->reply_length,
+	if (request->packed.length > 0)
+	{
+		reply = request->packed.data;
+		length = request->packed.length;
+	}
+	if (!client_take_bytes(request->client, length,
 						   request->settings, &request->failure))
 	{
 		database_free(&request->job);
+		buffer_free(&request->packed);
 		return reply_failure(request);
 	}
-	request->rows = sync_count_rows(job->kind, job->reply, job->reply_length);
-	return reply_send(request, 200, job->reply, job->reply_length);
+	return reply_send(request, 200, reply, length);
 }
 
 /* How many requests have a job without outcome? */

@@ -22,6 +22,7 @@
 #include "http/exchange.h"
 #include "http/head.h"
 #include "http/linger.h"
+#include "http/media.h"
 #include "http/reply.h"
 #include "http/request.h"
 #include "http/underway.h"
@@ -81,6 +82,8 @@ request_create(struct MHD_Connection *connection, const char *path,
 	request->settings = settings_acquire();
 	request->route = route_find(path);
 	request->method = route_method(method);
+	request->takes_gzip =
+		media_takes_gzip(exchange_header(connection, "Accept-Encoding"));
 	request->max_body = (size_t) request->settings->max_body_bytes;
 	request->started = clock_now();
 	set_id(request);
@@ -92,6 +95,7 @@ static void
 free_request(Request *request)
 {
 	database_free(&request->job);
+	buffer_free(&request->packed);
 	sync_free_job(&request->job);
 	if (request->login != NULL)
 		login_free(request->login);
