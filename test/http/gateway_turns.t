@@ -89,7 +89,7 @@ subtest 'turns' => sub {
 subtest 'waiting pulls' => sub {
 	$cluster->sql($database, 'TRUNCATE tide.pushed');
 	my $gateway = gateway('db-connections' => 2, 'max-waiting' => 300,
-		'queue-length' => 5, 'metrics-listen' => '127.0.0.1:0');
+		'queue-length' => 20, 'metrics-listen' => '127.0.0.1:0');
 	my @waiting;
 	for my $i (1 .. 300)
 	{
@@ -107,7 +107,6 @@ subtest 'waiting pulls' => sub {
 	is $gateway->pull($gateway->token("u$_"))->{status}, 200,
 	  'requests find room in the queue' for 1 .. 10;
 
-	# slow ones of many users, enough for all the time there is: no poll comes between
 	$cluster->sql($database, 'INSERT INTO tide.pushed DEFAULT VALUES');
 	is status_on($_), 200, 'what comes ends the wait' for @waiting[0 .. 29];
 	close $_ for @waiting;
