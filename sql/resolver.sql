@@ -87,7 +87,7 @@ REVOKE EXECUTE ON FUNCTION greatest_hits FROM PUBLIC;
 SET ROLE regress_resolver_user;
 SELECT * FROM up(4, '{"name": "z"}', 70, 'q');
 RESET ROLE;
--- gone: its changes fail, new rows do not
+-- gone: no change is to blame for that; new rows do not need it
 DROP FUNCTION greatest_hits;
 SELECT * FROM up(4, '{"name": "z"}', 70, 'q');
 SELECT status FROM up(44, '{"name": "z"}', 70, 'q');

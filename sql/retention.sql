@@ -92,5 +92,12 @@ SELECT tide.prune('0 s') >= 0 AS pruned;
 COMMIT;
 SELECT p->'reset' AS reset, p->'changesByType'->'note'->0->>'body' AS body FROM tide.pull(:'c2') p;
 
+-- packed tombstones are forgotten like others
+INSERT INTO note SELECT i, 'ann' FROM generate_series(10001, 12000) i;
+TRUNCATE note;
+SELECT count(*) > 0 AS packed FROM tide.tombstone_pack;
+SELECT tide.prune('0 s') > 0 AS pruned;
+SELECT count(*) FROM tide.tombstone_pack;
+
 \c :home
 DROP DATABASE regress_pg_tide_retention;

@@ -12,6 +12,7 @@
 #include "capture/capture.h"
 #include "table/registry.h"
 #include "track/partitions.h"
+#include "util/plan.h"
 #include "util/settings.h"
 
 PG_MODULE_MAGIC;
@@ -26,6 +27,7 @@ void
 _PG_init(void)
 {
 	settings_define();
+	plans_init();
 	registry_init();
 	capture_rows_init();
 	partitions_init();

@@ -20,6 +20,8 @@
 
 #include "capture/capture.h"
 #include "capture/collect.h"
+#include "capture/trigger.h"
+#include "log/packed.h"
 #include "table/registry.h"
 #include "util/compat.h"
 #include "wire/wire.h"
@@ -36,64 +38,30 @@ write_if_large(Collection *c)
 	collect_forget(c);
 }
 
-/* read a transition table from its start, whoever else reads it */
-static TupleTableSlot *
-open_transition_table(TrackedTable *t, Tuplestorestate *store, int *pointer)
-{
-	*pointer = tuplestore_alloc_read_pointer(store, EXEC_FLAG_REWIND);
-	tuplestore_select_read_pointer(store, *pointer);
-	tuplestore_rescan(store);
-	return MakeSingleTupleTableSlot(t->tupdesc, &TTSOpsMinimalTuple);
-}
-
-static bool
-next_row(Collection *c, int last_column, Tuplestorestate *store, int pointer, TupleTableSlot *slot)
-{
-	tuplestore_select_read_pointer(store, pointer);
-	if (!tuplestore_gettupleslot(store, true, false, slot))
-		return false;
-	slot_getsomeattrs(slot, last_column);
-	return true;
-}
-
 static void
 capture_transition_tables(Collection *c, TriggerData *trigdata)
 {
-	Tuplestorestate *old_store = trigdata->tg_oldtable;
-	Tuplestorestate *new_store = trigdata->tg_newtable;
-	TupleTableSlot *old_slot = NULL;
-	TupleTableSlot *new_slot = NULL;
-	int			old_pointer = 0;
-	int			new_pointer = 0;
-	int			last = collect_last_column(c->layout);
+	TransitionRows rows;
 	MemoryContext row = AllocSetContextCreate(CurrentMemoryContext, "pg_tide row",
 											  ALLOCSET_SMALL_SIZES);
 	MemoryContext outer;
 
-	if (old_store)
-		old_slot = open_transition_table(c->t, old_store, &old_pointer);
-	if (new_store)
-		new_slot = open_transition_table(c->t, new_store, &new_pointer);
-
-	while ((old_slot == NULL || next_row(c, last, old_store, old_pointer, old_slot)) &&
-		   (new_slot == NULL || next_row(c, last, new_store, new_pointer, new_slot)))
+	transition_open(&rows, trigdata, c->t->tupdesc, collect_last_column(c->layout));
+	while (transition_next(&rows))
 	{
 		CHECK_FOR_INTERRUPTS();
 		outer = MemoryContextSwitchTo(row);
-		if (old_slot && new_slot)
-			collect_update(c, old_slot, new_slot);
-		else if (new_slot)
-			collect_insert(c, new_slot);
+		if (rows.old && rows.new)
+			collect_update(c, rows.old, rows.new);
+		else if (rows.new)
+			collect_insert(c, rows.new);
 		else
-			collect_delete(c, old_slot);
+			collect_delete(c, rows.old);
 		MemoryContextSwitchTo(outer);
 		MemoryContextReset(row);
 		write_if_large(c);
 	}
-	if (old_slot)
-		ExecDropSingleTupleTableSlot(old_slot);
-	if (new_slot)
-		ExecDropSingleTupleTableSlot(new_slot);
+	transition_close(&rows);
 	MemoryContextDelete(row);
 }
 
@@ -146,36 +114,17 @@ capture_whole_table(TrackedTable *t, TrackedTable *layout, Relation rel, bool de
 	capture_write_rows();
 	collect_begin(&c, t, CurrentMemoryContext, NULL);
 	c.layout = layout;
+	if (deleted)
+		collect_pack(&c);
 	if (!layout->plain_key)
 		level = wire_begin();
 	collect_table(&c, rel, deleted);
 	if (!layout->plain_key)
 		wire_end(level);
+	if (c.packing)
+		packed_end(c.packing);
 	collect_write(&c);
 	MemoryContextDelete(c.context);
-}
-
-static void
-check_trigger(FunctionCallInfo fcinfo)
-{
-	TriggerData *trigdata = (TriggerData *) fcinfo->context;
-
-	if (CALLED_AS_TRIGGER(fcinfo) &&
-		TRIGGER_FIRED_FOR_STATEMENT(trigdata->tg_event))
-	{
-		if (TRIGGER_FIRED_BY_TRUNCATE(trigdata->tg_event) &&
-			TRIGGER_FIRED_BEFORE(trigdata->tg_event))
-			return;
-		if (TRIGGER_FIRED_AFTER(trigdata->tg_event) &&
-			(trigdata->tg_oldtable || trigdata->tg_newtable) &&
-			(!TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ||
-			 (trigdata->tg_oldtable && trigdata->tg_newtable)))
-			return;
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-			 errmsg("tide.capture() is a trigger of tracked tables, for each statement, with transition tables"),
-			 errhint("tide.track() creates it.")));
 }
 
 Datum
@@ -187,7 +136,8 @@ tide_capture(PG_FUNCTION_ARGS)
 	Collection	c;
 	int			level = 0;
 
-	check_trigger(fcinfo);
+	trigger_check(fcinfo, "tide.capture() is a trigger of tracked tables, for each statement, with transition tables",
+				  TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE | TRIGGER_TYPE_TRUNCATE);
 	t = registry_lookup_rows(RelationGetRelid(trigdata->tg_relation), &layout);
 	if (t == NULL)
 		PG_RETURN_POINTER(NULL);

@@ -19,6 +19,7 @@
 #include "capture/capture.h"
 #include "capture/collect.h"
 #include "log/changelog.h"
+#include "log/packed.h"
 #include "log/records.h"
 #include "util/compat.h"
 #include "util/keymap.h"
@@ -26,6 +27,9 @@
 #include "version/clocks.h"
 #include "version/image.h"
 #include "wire/wire.h"
+
+/* of a statement that deletes very many rows, so many have one of their own */
+#define UNPACKED_TOMBSTONES 1000
 
 /* keys of one scope that one client pushed, or (NULL) nobody in particular */
 typedef struct Bucket
@@ -46,8 +50,6 @@ start(Collection *c)
 	c->order = NIL;
 	c->tombstones = NULL;
 	c->ntombstones = c->atombstones = 0;
-	c->replaced = NULL;
-	c->nreplaced = c->areplaced = 0;
 	c->dead = c->full ? keymap_new(c->context, 16) : NULL;
 	c->empty = true;
 }
@@ -108,8 +110,6 @@ collect_write(Collection *c)
 	pfree(entries);
 	if (c->ntombstones > 0)
 		tombstone_write(c->t, c->tombstones, c->ntombstones);
-	if (c->nreplaced > 0)
-		conflict_write_replaced(c->t, c->replaced, c->nreplaced);
 }
 
 static bool
@@ -209,20 +209,26 @@ row_scope(TrackedTable *t, TupleTableSlot *slot)
 	return wire_scope_text(t, slot->tts_values[t->scope - 1]);
 }
 
-/* the stamp that a push gave this row, NULL if it is not one of the push's */
-static const Stamp *
-pushed_stamp(Collection *c, const char *key)
+/* this row as a push wrote it, NULL if it is not one of the push's */
+static const PushedRow *
+pushed_row(Collection *c, const char *key)
 {
-	return c->direct ? keymap_get(push_write->stamps, key) : NULL;
+	return c->direct ? keymap_get(push_write->rows, key) : NULL;
+}
+
+/* the client that has nothing to learn of this change */
+static const char *
+knowing_client(const PushedRow *pushed)
+{
+	return pushed && !pushed->is_news ? pushed->stamp.client_id : NULL;
 }
 
 void
 collect_insert(Collection *c, TupleTableSlot *new)
 {
 	char	   *key = row_key(c->layout, new);
-	const Stamp *stamp = pushed_stamp(c, key);
 
-	add_key(c, row_scope(c->layout, new), key, stamp ? stamp->client_id : NULL);
+	add_key(c, row_scope(c->layout, new), key, knowing_client(pushed_row(c, key)));
 }
 
 /*
@@ -291,40 +297,6 @@ add_tombstone(Collection *c, const char *key, char *scope, const Stamp *stamp,
 	MemoryContextSwitchTo(old);
 }
 
-/*
- * A client's version goes that no push has judged: where an older one may stand
- * against a newer, its stamp has to be known if it is sent again.
- */
-static void
-add_replaced(Collection *c, const char *key, TupleTableSlot *old)
-{
-	MemoryContext context;
-	Tombstone  *replaced;
-	Stamp		stamp;
-
-	if (!policy_forgets(c->layout->policy) || old->tts_isnull[c->layout->client_id - 1])
-		return;
-	context = MemoryContextSwitchTo(c->context);
-	stamp = stamp_of_row(c->layout, old->tts_values, old->tts_isnull);
-	if (stamp.has_time)
-	{
-		if (c->nreplaced == c->areplaced)
-		{
-			c->areplaced = c->areplaced ? c->areplaced * 2 : 16;
-			c->replaced = c->replaced ?
-				repalloc_huge(c->replaced, sizeof(Tombstone) * c->areplaced) :
-				palloc(sizeof(Tombstone) * c->areplaced);
-		}
-		replaced = &c->replaced[c->nreplaced++];
-		memset(replaced, 0, sizeof(*replaced));
-		replaced->key = pstrdup(key);
-		replaced->scope = row_scope(c->layout, old);
-		replaced->stamp = stamp;
-		c->empty = false;
-	}
-	MemoryContextSwitchTo(context);
-}
-
 /* the stamp of a delete by plain SQL: the server's time, above the row's */
 static Stamp
 plain_delete_stamp(Collection *c, TupleTableSlot *old)
@@ -333,10 +305,38 @@ plain_delete_stamp(Collection *c, TupleTableSlot *old)
 	Stamp		stamp = {0};
 
 	stamp.has_time = true;
-	stamp.time = stamp_server_time(c->layout, &row);
+	stamp.time = stamp_server_time(c->layout, &row, false);
 	if (tide_client_id && tide_client_id[0])
 		stamp.client_id = tide_client_id;
 	return stamp;
+}
+
+/*
+ * From here on tombstones are packed, but for those of the first rows: a small
+ * table is not worth it.  Not under "merge", where each keeps its row's image.
+ */
+void
+collect_pack(Collection *c)
+{
+	if (c->t->policy == POLICY_MERGE)
+		return;
+	c->packed_stamp.has_time = true;
+	c->packed_stamp.time = stamp_server_time(c->t, NULL, false);
+	if (tide_client_id && tide_client_id[0])
+		c->packed_stamp.client_id = tide_client_id;
+	c->packing = packed_begin(c->t, &c->packed_stamp, CurrentMemoryContext);
+}
+
+/* has the row a stamp below that of the pack? */
+static bool
+can_be_packed(Collection *c, TupleTableSlot *old)
+{
+	Stamp		stamp;
+
+	if (c->packing == NULL || ++c->ndeleted <= UNPACKED_TOMBSTONES)
+		return false;
+	stamp = stamp_of_row(c->layout, old->tts_values, old->tts_isnull);
+	return stamp_compare(&stamp, &c->packed_stamp) < 0;
 }
 
 void
@@ -344,13 +344,14 @@ collect_delete(Collection *c, TupleTableSlot *old)
 {
 	char	   *key = row_key(c->layout, old);
 	char	   *scope = row_scope(c->layout, old);
-	const Stamp *pushed = pushed_stamp(c, key);
-	Stamp		stamp = pushed ? *pushed : plain_delete_stamp(c, old);
+	const PushedRow *pushed = pushed_row(c, key);
+	Stamp		stamp = pushed ? pushed->stamp : plain_delete_stamp(c, old);
 
-	add_key(c, scope, key, pushed ? stamp.client_id : NULL);
-	add_tombstone(c, key, scope, &stamp, old);
-	if (pushed == NULL)
-		add_replaced(c, key, old);
+	add_key(c, scope, key, knowing_client(pushed));
+	if (can_be_packed(c, old))
+		packed_add(c->packing, key, scope);
+	else
+		add_tombstone(c, key, scope, &stamp, old);
 }
 
 static bool
@@ -405,21 +406,13 @@ collect_update(Collection *c, TupleTableSlot *old, TupleTableSlot *new)
 	if (!row_changed(c->layout, old, new))
 		return;
 	collect_insert(c, new);
-	if (policy_forgets(c->layout->policy))
-	{
-		char	   *old_key = row_key(c->layout, old);
-
-		if (pushed_stamp(c, old_key) == NULL)
-			add_replaced(c, old_key, old);
-	}
 	if (key_or_scope_changed(c->layout, old, new))
 	{
 		char	   *old_key = row_key(c->layout, old);
 		char	   *old_scope = row_scope(c->layout, old);
 		char	   *new_key = row_key(c->layout, new);
-		const Stamp *pushed = pushed_stamp(c, new_key);
 
-		add_key(c, old_scope, old_key, pushed ? pushed->client_id : NULL);
+		add_key(c, old_scope, old_key, knowing_client(pushed_row(c, new_key)));
 		if (strcmp(old_key, new_key) != 0)
 		{
 			Stamp		stamp = plain_delete_stamp(c, old);

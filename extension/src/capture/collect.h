@@ -27,12 +27,13 @@ typedef struct Collection
 	KeyMap	   *buckets;		/* scope to its first Bucket */
 	struct Bucket *everybody;	/* of a shared table */
 	List	   *order;			/* all Buckets */
+	struct Packing *packing;	/* for rows of a statement that deletes very
+								 * many; else NULL */
+	Stamp		packed_stamp;	/* theirs */
+	int64		ndeleted;		/* so far */
 	Tombstone  *tombstones;
 	int			ntombstones;
 	int			atombstones;
-	Tombstone  *replaced;		/* of versions that are there no more */
-	int			nreplaced;
-	int			areplaced;
 	KeyMap	   *dead;			/* key to number of its tombstone, from 1;
 								 * NULL where no key can come twice */
 	void		(*full) (void); /* NULL, or who writes it; see collect_begin */
@@ -47,6 +48,7 @@ extern void collect_begin(Collection *c, TrackedTable *t, MemoryContext parent,
  * key or scope wants it.
  */
 extern void collect_insert(Collection *c, TupleTableSlot *new);
+extern void collect_pack(Collection *c);
 extern void collect_update(Collection *c, TupleTableSlot *old, TupleTableSlot *new);
 extern void collect_delete(Collection *c, TupleTableSlot *old);
 extern int	collect_last_column(TrackedTable *layout);

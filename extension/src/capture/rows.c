@@ -33,6 +33,7 @@
 
 #include "capture/capture.h"
 #include "capture/collect.h"
+#include "capture/trigger.h"
 #include "table/registry.h"
 #include "util/compat.h"
 #include "util/settings.h"
@@ -260,12 +261,8 @@ tide_capture_row(PG_FUNCTION_ARGS)
 	TrackedTable *t;
 	Collection *c;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigdata->tg_event) ||
-		TRIGGER_FIRED_BY_TRUNCATE(trigdata->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("tide.capture_row() is a trigger of tracked tables, after insert, update or delete"),
-				 errhint("tide.track() creates it.")));
+	trigger_check(fcinfo, "tide.capture_row() is a trigger of tracked tables, after insert, update or delete",
+				  TRIGGER_ANY_LEVEL | TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE);
 	if (TRIGGER_FIRED_FOR_STATEMENT(trigdata->tg_event))
 	{
 		capture_write_rows();

@@ -138,33 +138,42 @@ sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at)
 /* ---------- the log ---------- */
 
 static void
+put_text(Datum *values, char *nulls, int n, const char *string)
+{
+	nulls[n] = string ? ' ' : 'n';
+	values[n] = string ? CStringGetTextDatum(string) : (Datum) 0;
+}
+
+/* for_subject, for_client: whom it is for, NULL: everybody */
+static void
 append_entry(Oid relid, int32 reg, const char *scope, const char *client_id,
-			 char **keys, int nkeys)
+			 const char *for_subject, const char *for_client, char **keys, int nkeys)
 {
 	static SPIPlanPtr plan = NULL;
-	static Oid	types[7] = {XID8OID, INT8OID, OIDOID, INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID};
-	Datum		values[7];
-	char		nulls[7];
+	static Oid	types[9] = {XID8OID, INT8OID, OIDOID, INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID,
+	TEXTOID, TEXTOID};
+	Datum		values[9];
+	char		nulls[9];
 
 	/* the top-level id: those of subtransactions are in no snapshot's list */
+	memset(nulls, ' ', sizeof(nulls));
 	values[0] = FullTransactionIdGetDatum(GetTopFullTransactionId());
 	values[1] = Int64GetDatum(nextval_internal(owner_relation("log_seq"), false));
 	values[2] = ObjectIdGetDatum(relid);
 	values[3] = Int32GetDatum(reg);
-	values[4] = CStringGetTextDatum(scope ? scope : "");
-	values[5] = client_id ? CStringGetTextDatum(client_id) : (Datum) 0;
+	put_text(values, nulls, 4, scope ? scope : "");
+	put_text(values, nulls, 5, client_id);
 	values[6] = owner_text_array(keys, nkeys);
-	memset(nulls, ' ', sizeof(nulls));
-	if (client_id == NULL)
-		nulls[5] = 'n';
+	put_text(values, nulls, 7, for_subject);
+	put_text(values, nulls, 8, for_client);
 
 	generation_register();
 	SPI_connect();
 	sample_if_due();
 	owner_run(&plan,
-			  "INSERT INTO tide.log (xid, seq, relid, reg, scope, client_id, keys)"
-			  " VALUES ($1, $2, $3, $4, $5, $6, $7)",
-			  7, types, values, nulls, InvalidSnapshot, true);
+			  "INSERT INTO tide.log (xid, seq, relid, reg, scope, client_id, keys,"
+			  " for_subject, for_client) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+			  9, types, values, nulls, InvalidSnapshot, true);
 	SPI_finish();
 }
 
@@ -176,7 +185,14 @@ void
 changelog_append(TrackedTable *t, const char *scope, const char *client_id,
 				 char **keys, int nkeys)
 {
-	append_entry(t->relid, t->reg, scope, client_id, keys, nkeys);
+	append_entry(t->relid, t->reg, scope, client_id, NULL, NULL, keys, nkeys);
+}
+
+void
+changelog_append_for(TrackedTable *t, const char *scope, const char *subject,
+					 const char *client_id, char **keys, int nkeys)
+{
+	append_entry(t->relid, t->reg, scope, NULL, subject, client_id, keys, nkeys);
 }
 
 /*
@@ -186,7 +202,7 @@ changelog_append(TrackedTable *t, const char *scope, const char *client_id,
 void
 changelog_append_registration(Oid relid, int32 reg)
 {
-	append_entry(relid, reg, NULL, NULL, NULL, 0);
+	append_entry(relid, reg, NULL, NULL, NULL, NULL, NULL, 0);
 }
 
 /* the columns of tide.log, as those of an ephemeral relation */

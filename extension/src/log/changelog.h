@@ -35,6 +35,10 @@ typedef struct LogEntry
 
 extern void changelog_append(TrackedTable *t, const char *scope,
 							 const char *client_id, char **keys, int nkeys);
+
+/* keys that only this client of this user is to be sent */
+extern void changelog_append_for(TrackedTable *t, const char *scope, const char *subject,
+								 const char *client_id, char **keys, int nkeys);
 extern void changelog_append_registration(Oid relid, int32 reg);
 extern void changelog_append_many(TrackedTable *t, LogEntry *entries, int n);
 extern int32 changelog_next_reg(void);

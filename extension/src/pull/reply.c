@@ -30,6 +30,7 @@
 PG_FUNCTION_INFO_V1(tide_pull);
 PG_FUNCTION_INFO_V1(tide_changes);
 PG_FUNCTION_INFO_V1(tide_cursor);
+PG_FUNCTION_INFO_V1(tide_as_jsonb);
 
 static ArrayType *
 array_argument(FunctionCallInfo fcinfo, int n)
@@ -77,7 +78,10 @@ find_tombstones(Pull *pull)
 			Tombstone  *tombstone = lfirst(lc);
 			PullItem   *item = keymap_get(table->seen, tombstone->key);
 
-			if (item && access_has_text(&table->scopes, tombstone->scope))
+			/* a key can have several: that of a row nobody has seen, beside */
+			if (item && access_has_text(&table->scopes, tombstone->scope) &&
+				(!item->have_stamp ||
+				 stamp_compare(&tombstone->stamp, &item->stamp) > 0))
 			{
 				item->have_stamp = tombstone->stamp.has_time;
 				item->stamp = tombstone->stamp;
@@ -240,6 +244,18 @@ tide_pull(PG_FUNCTION_ARGS)
 	return result;
 }
 
+/* for what is kept as json, and shown as jsonb */
+Datum
+tide_as_jsonb(PG_FUNCTION_ARGS)
+{
+	char	   *json = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Datum		result;
+
+	if (!wire_jsonb(json, strlen(json), &result))
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(result);
+}
+
 static void
 put_change(ReturnSetInfo *rsinfo, PullItem *item)
 {
@@ -268,7 +284,7 @@ put_change(ReturnSetInfo *rsinfo, PullItem *item)
 	{
 		resetStringInfo(&buf);
 		wire_append_row(&buf, t, item->values, item->nulls);
-		values[3] = JsonbPGetDatum(json_parse(buf.data));
+		nulls[3] = !wire_jsonb(buf.data, buf.len, &values[3]);
 	}
 	nulls[4] = !item->have_stamp;
 	values[4] = TimestampTzGetDatum(item->stamp.time);

@@ -22,6 +22,7 @@
 #include "push/batch.h"
 #include "push/change.h"
 #include "push/judge.h"
+#include "push/known.h"
 #include "push/merge.h"
 #include "read/rows.h"
 #include "util/compat.h"
@@ -36,49 +37,129 @@ static const char *const REFUSED = "the row was not stored: a policy or a trigge
 
 /* ---------- writing ---------- */
 
-/* remember deletes of rows that were never seen */
+/*
+ * Whose rows a tombstone is about, of one that is not there: those that the
+ * tombstone that was found is, those that the key says, or else, of a row that
+ * nobody has seen, those of the scopes of who deletes it.
+ */
+static void
+settle_scopes(PushTable *table, Change *c, Tombstone *tombstone)
+{
+	TableScopes *scopes = &table->scopes;
+
+	tombstone->scope = c->found.scope;
+	if (c->found.tombstone)
+	{
+		tombstone->nbinds = c->found.tombstone->nbinds;
+		tombstone->binds = c->found.tombstone->binds;
+	}
+	else if (tombstone->scope == NULL && !scopes->any)
+	{
+		tombstone->nbinds = scopes->n;
+		tombstone->binds = scopes->texts;
+		if (scopes->n == 1)
+			tombstone->scope = scopes->texts[0];
+	}
+}
+
+/*
+ * Remember deletes of rows that are not there.  Of a shared table whose policies
+ * apply to the caller nobody can say whether they would let the row be deleted.
+ */
 static void
 remember_deletes(PushTable *table, List *changes)
 {
-	Tombstone  *tombstones = palloc0(sizeof(Tombstone) * list_length(changes));
+	TrackedTable *t = table->t;
+	Tombstone  *tombstones;
 	ListCell   *lc;
 	int			n = 0;
 
+	if (t->shared && check_enable_rls(t->relid, InvalidOid, true) == RLS_ENABLED)
+		return;
+	tombstones = palloc0(sizeof(Tombstone) * list_length(changes));
 	foreach(lc, changes)
 	{
 		Change	   *c = lfirst(lc);
 		Tombstone  *tombstone = &tombstones[n++];
 
-		tombstone->key = c->key_text;
-		tombstone->stamp = c->stored;
-		tombstone->scope = c->row_scope;
-		if (tombstone->scope == NULL && !table->scopes.any && table->scopes.n == 1)
-			tombstone->scope = table->scopes.texts[0];
-		if (c->merge)
+		tombstone->key = c->typed.key_text;
+		tombstone->stamp = c->outcome.stored;
+		settle_scopes(table, c, tombstone);
+		if (c->found.merge)
 			merge_keep_image(c, tombstone);
 	}
-	tombstone_write(table->t, tombstones, n);
+	tombstone_write(t, tombstones, n);
 }
 
-/* the scope of a row that was written is one that the caller may write */
-static void
-check_written_scope(PushTable *table, HeapTuple tuple, TupleDesc desc, int n)
+/*
+ * The scope of a row that was written, palloc'd: it is one that the caller may
+ * write.
+ */
+static char *
+written_scope(Change *c, HeapTuple tuple, TupleDesc desc, int n)
 {
+	PushTable  *table = c->table;
 	TrackedTable *t = table->t;
+	char	   *scope = NULL;
 	Datum		value;
 	bool		isnull;
 
-	if (table->scopes.any)
-		return;
+	if (t->shared)
+		return NULL;
 	value = SPI_getbinval(tuple, desc, n, &isnull);
-	if (isnull ||
-		!access_has_text(&table->scopes,
-						 wire_scope_text(t, value)))
+	if (!isnull)
+		scope = wire_scope_text(t, value);
+	if (access_has_text(&table->scopes, scope))
+		return scope;
+	if (isnull && !c->found.exists && change_may_lack_scope(c))
 		ereport(ERROR,
-				(errcode(ERRCODE_TIDE_SCOPE_NOT_ALLOWED),
-				 errmsg("the row would be in a scope that is not allowed"),
-				 err_generic_string(PG_DIAG_COLUMN_NAME,
-									scope_member(t))));
+				(errcode(ERRCODE_TIDE_SCOPE_MISSING),
+				 errmsg("%s", change_scope_missing(c)),
+				 err_generic_string(PG_DIAG_COLUMN_NAME, scope_member(t))));
+	ereport(ERROR,
+			(errcode(ERRCODE_TIDE_SCOPE_NOT_ALLOWED),
+			 errmsg("the row would be in a scope that is not allowed"),
+			 err_generic_string(PG_DIAG_COLUMN_NAME, scope_member(t))));
+	return NULL;
+}
+
+/* the key of a row that was written, in columns of the result from n on */
+static char *
+written_key(TrackedTable *t, HeapTuple tuple, TupleDesc desc, int n)
+{
+	Datum		key[INDEX_MAX_KEYS];
+	bool		isnull;
+	int			k;
+
+	for (k = 0; k < t->nkeys; k++)
+		key[k] = SPI_getbinval(tuple, desc, n + k, &isnull);
+	return wire_key_text(t, key);
+}
+
+/*
+ * Nothing of what was sent is stored, though it is not what was there: triggers
+ * have undone all of it.  What a merge or a resolver makes of a change is not
+ * looked at.
+ */
+static void
+refuse_kept(Push *push, Change *c)
+{
+	PushedRow  *row = keymap_get(push->write.rows, c->typed.key_text);
+
+	if (row && row->kept && !c->found.same && c->outcome.values == NULL &&
+		c->outcome.verdict == VERDICT_APPLIED)
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_NOT_STORED),
+				 errmsg("a trigger of the table kept the row as it was")));
+}
+
+/* what is stored would be another row than the one that was pushed */
+static void
+refuse_other_key(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TIDE_NOT_STORED),
+			 errmsg("a trigger of the table gave the row another key")));
 }
 
 /*
@@ -94,10 +175,10 @@ keep_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc, int first)
 	if (!c->table->returns_rows)
 		return;
 	old = MemoryContextSwitchTo(push->context);
-	c->entity = palloc0(sizeof(PullItem));
-	c->entity->table = c->table->rows;
-	c->entity->key = c->key_text;
-	rows_set(c->entity, tuple, desc, first);
+	c->outcome.entity = palloc0(sizeof(PullItem));
+	c->outcome.entity->table = c->table->rows;
+	c->outcome.entity->key = c->typed.key_text;
+	rows_set(c->outcome.entity, tuple, desc, first);
 	MemoryContextSwitchTo(old);
 }
 
@@ -119,9 +200,9 @@ write_rows(Push *push, PushTable *table, BatchStatement statement, List *changes
 	ListCell   *lc;
 	uint64		i;
 
-	batch_run(table, statement, changes);
+	batch_run(push, table, statement, changes);
 	foreach(lc, changes)
-		((Change *) lfirst(lc))->written = false;
+		((Change *) lfirst(lc))->outcome.written = false;
 	for (i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
@@ -129,17 +210,22 @@ write_rows(Push *push, PushTable *table, BatchStatement statement, List *changes
 		bool		isnull;
 		int			ord = DatumGetInt32(SPI_getbinval(tuple, desc, 1, &isnull));
 
-		((Change *) list_nth(changes, ord))->written = true;
-		if (statement != BATCH_DELETE)
-		{
-			check_written_scope(table, tuple, desc, 2);
-			keep_row(push, list_nth(changes, ord), tuple, desc, 3);
-		}
+		Change	   *c = list_nth(changes, ord);
+
+		c->outcome.written = true;
+		if (statement == BATCH_DELETE)
+			continue;
+		(void) written_scope(c, tuple, desc, 2);
+		if (table->t->has_side_effects &&
+			strcmp(written_key(table->t, tuple, desc, 3), c->typed.key_text) != 0)
+			refuse_other_key();
+		refuse_kept(push, c);
+		keep_row(push, c, tuple, desc, 3 + table->t->nkeys);
 	}
 	free_result(table);
 	foreach(lc, changes)
 	{
-		if (!((Change *) lfirst(lc))->written)
+		if (!((Change *) lfirst(lc))->outcome.written)
 			missed = lappend(missed, lfirst(lc));
 	}
 	return missed;
@@ -156,67 +242,32 @@ insert_rows(Push *push, PushTable *table, List *changes, bool strict)
 	ListCell   *lc;
 	uint64		i;
 
-	batch_run(table, strict || t->deferrable_key ? BATCH_INSERT_STRICT : BATCH_INSERT,
+	batch_run(push, table, strict || t->deferrable_key ? BATCH_INSERT_STRICT : BATCH_INSERT,
 			  changes);
 	foreach(lc, changes)
-		((Change *) lfirst(lc))->written = false;
+		((Change *) lfirst(lc))->outcome.written = false;
 	for (i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
-		Datum		key[INDEX_MAX_KEYS];
-		bool		isnull;
-		Change	   *c;
-		int			k;
+		Change	   *c = keymap_get(map, written_key(t, tuple, desc, 2));
 
-		check_written_scope(table, tuple, desc, 1);
-		for (k = 0; k < t->nkeys; k++)
-			key[k] = SPI_getbinval(tuple, desc, 2 + k, &isnull);
-		c = keymap_get(map, wire_key_text(t, key));
-		if (c)
-		{
-			c->written = true;
-			keep_row(push, c, tuple, desc, 2 + t->nkeys);
-			inserted = lappend(inserted, c);
-		}
+		if (c == NULL || c->outcome.written)
+			refuse_other_key();
+		c->outcome.scope = written_scope(c, tuple, desc, 1);
+		c->outcome.written = true;
+		keep_row(push, c, tuple, desc, 2 + t->nkeys);
+		inserted = lappend(inserted, c);
 	}
 	free_result(table);
 	if (inserted != NIL)
 		judge_tombstones_again(push, table, inserted);
 	foreach(lc, changes)
 	{
-		if (!((Change *) lfirst(lc))->written)
+		if (!((Change *) lfirst(lc))->outcome.written)
 			missed = lappend(missed, lfirst(lc));
 	}
 	return missed;
-}
-
-/*
- * As changes of the same columns: what a resolver gave, or a row that comes
- * back with more than was sent, is written with others of its kind.
- */
-static List *
-by_columns(List *changes)
-{
-	List	   *groups = NIL;
-	ListCell   *lc,
-			   *lg;
-
-	foreach(lc, changes)
-	{
-		Change	   *c = lfirst(lc);
-
-		foreach(lg, groups)
-		{
-			if (bms_equal(((Change *) linitial((List *) lfirst(lg)))->writes, c->writes))
-				break;
-		}
-		if (lg)
-			lfirst(lg) = lappend(lfirst(lg), c);
-		else
-			groups = lappend(groups, list_make1(c));
-	}
-	return groups;
 }
 
 static List *
@@ -225,7 +276,7 @@ write_groups(Push *push, PushTable *table, BatchStatement statement, List *chang
 	List	   *missed = NIL;
 	ListCell   *lc;
 
-	foreach(lc, by_columns(changes))
+	foreach(lc, batch_groups(table, statement, changes))
 		missed = list_concat(missed, write_rows(push, table, statement, lfirst(lc)));
 	return missed;
 }
@@ -236,7 +287,7 @@ insert_groups(Push *push, PushTable *table, List *changes, bool strict)
 	List	   *missed = NIL;
 	ListCell   *lc;
 
-	foreach(lc, by_columns(changes))
+	foreach(lc, batch_groups(table, BATCH_INSERT, changes))
 		missed = list_concat(missed, insert_rows(push, table, lfirst(lc), strict));
 	return missed;
 }
@@ -253,10 +304,14 @@ same_clocks(const Jsonb *a, const Jsonb *b)
 static bool
 is_as_before(Change *c)
 {
-	return c->row_exists == c->had_row &&
-		(!c->row_exists ||
-		 (stamp_compare(&c->row_stamp, &c->had_stamp) == 0 &&
-		  (c->merge == NULL || same_clocks(c->merge->stored_clocks, c->had_clocks))));
+	const Found *now = &c->found;
+	const Found *before = &c->found_before;
+
+	return now->exists == before->exists &&
+		(!now->exists ||
+		 (stamp_compare(&now->stamp, &before->stamp) == 0 &&
+		  (now->merge == NULL ||
+		   same_clocks(now->merge->stored_clocks, before->merge->stored_clocks))));
 }
 
 /*
@@ -278,13 +333,36 @@ to_be_judged_again(List *missed, int attempt)
 			change_fail_as(c, "not_stored", REFUSED);
 		else
 		{
-			c->had_row = c->row_exists;
-			c->had_stamp = c->row_stamp;
-			c->had_clocks = c->merge ? c->merge->stored_clocks : NULL;
+			c->found_before = c->found;
 			again = lappend(again, c);
 		}
 	}
 	return again;
+}
+
+/* do all of these changes send what a row of the table must have? */
+static bool
+needs_nothing_else(TrackedTable *t, List *changes)
+{
+	Bitmapset  *needed = NULL;
+	ListCell   *lc;
+	int			i;
+
+	for (i = 0; i < t->ncolumns; i++)
+	{
+		TrackedColumn *c = &t->columns[i];
+
+		if (!c->dropped && c->not_null && !c->has_default && !c->key &&
+			!c->generated && !c->identity && c->attnum != t->modified_at &&
+			c->attnum != t->version)
+			needed = bms_add_member(needed, c->attnum);
+	}
+	foreach(lc, changes)
+	{
+		if (!bms_is_subset(needed, ((Change *) lfirst(lc))->typed.inserted))
+			return false;
+	}
+	return true;
 }
 
 /*
@@ -297,8 +375,6 @@ static bool
 may_insert_first(PushTable *table, List *changes)
 {
 	TrackedTable *t = table->t;
-	Bitmapset  *sent = ((Change *) linitial(changes))->sent;
-	int			i;
 
 	/* a policy for new rows has no say about a patch of one that is there */
 	if (check_enable_rls(t->relid, InvalidOid, true) == RLS_ENABLED)
@@ -307,16 +383,7 @@ may_insert_first(PushTable *table, List *changes)
 	if (!t->mostly_new || t->has_side_effects || t->deferrable_key || IsolationUsesXactSnapshot() ||
 		t->policy != POLICY_LAST_WRITE_WINS)
 		return false;
-	for (i = 0; i < t->ncolumns; i++)
-	{
-		TrackedColumn *c = &t->columns[i];
-
-		if (!c->dropped && c->not_null && !c->has_default && !c->key &&
-			!c->generated && !c->identity && c->attnum != t->modified_at &&
-			c->attnum != t->version && !bms_is_member(c->attnum, sent))
-			return false;
-	}
-	return true;
+	return needs_nothing_else(t, changes);
 }
 
 /*
@@ -331,11 +398,12 @@ insert_unseen(Push *push, PushTable *table, List *changes)
 	ListCell   *lc;
 
 	judge_lock_keys(table, changes);
-	conflicts_load_known(push, table, changes);
+	known_load(push, table, changes);
 	if (judge_any_known(changes))
 		return changes;
 	foreach(lc, changes)
-		judge_as_new(push, lfirst(lc));
+		if (!judge_as_new(push, lfirst(lc)))
+			return changes;
 	table->t->mostly_new = false;	/* until it has gone well */
 	pending = insert_rows(push, table, changes, false);
 	table->t->mostly_new = list_length(pending) * 2 < list_length(changes);
@@ -343,8 +411,7 @@ insert_unseen(Push *push, PushTable *table, List *changes)
 }
 
 /*
- * Carry out changes of one table that send the same columns, none of them to
- * the same row as another.  Sets their verdicts; raises an error if a
+ * Carry out changes of one table, none of them to the same row as another. Sets their verdicts; raises an error if a
  * statement fails, and then nothing is said about which change is to blame.
  */
 void

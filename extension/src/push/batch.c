@@ -1,35 +1,44 @@
 /*-------------------------------------------------------------------------
  *
  * batch.c
- *	  Changes as a relation that SQL can join, and the statements of a push.
+ *	  Changes as a relation that SQL can join, and running a push's statements.
  *
  * A batch is an ephemeral relation "tide_batch" with typed columns: position
  * (ord), key (k0...), the stamp to store (new_time, new_client), the stamp
  * that was found (old_time, old_client), the time of a soft delete (del), under
  * "merge" the stamps of columns (new_clocks, old_clocks), and the columns to
- * write (c<attnum>).  Statements are planned once for a table and a
- * set of columns, run with the caller's rights, and take their names from the
- * catalogs.
+ * write (c<attnum>).  Where changes write different columns, the batch has all
+ * that sync may write, each with whether the change does (h<attnum>): so a
+ * table is written by one statement, which locks its rows in the order of their
+ * keys, and two pushes that cross do not wait for each other.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
+#include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/queryenvironment.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
 #include "capture/capture.h"
 #include "push/batch.h"
+#include "push/batch_sql.h"
 #include "push/merge.h"
+#include "push/rights.h"
 #include "read/rows.h"
 #include "table/plans.h"
 #include "util/compat.h"
@@ -37,18 +46,250 @@
 #include "util/keymap.h"
 #include "util/plan.h"
 
-#define BATCH_NAME "tide_batch"
+
+/* a tuple has at most 1,664 columns, and each of these takes two */
+#define MAX_FLAGGED_COLUMNS 780
+
+struct BatchRelation
+{
+	EphemeralNamedRelationData enr;
+};
+
+/* the columns that a statement may name whatever a single change sends */
+typedef struct AnyColumns
+{
+	bool		update;			/* may it?  Else see batch_groups(). */
+	bool		insert;
+	bool		probe;
+	Bitmapset  *updated;		/* attnums */
+	Bitmapset  *identifying;	/* those of them that a foreign key could
+								 * refer to: to name one makes triggers lock
+								 * the row against who refers to it */
+	Bitmapset  *inserted;
+} AnyColumns;
+
+/* ---------- which columns ---------- */
+
+/* what a statement writes, or a probe reads, of this change's row */
+static Bitmapset *
+columns_of(BatchStatement statement, Change *c)
+{
+	Bitmapset  *columns = c->outcome.columns;
+	TrackedTable *t = c->table->t;
+	int			i;
+
+	switch (statement)
+	{
+		case BATCH_PROBE:
+			return c->typed.changed;
+		case BATCH_INSERT:
+		case BATCH_INSERT_STRICT:
+			return columns ? bms_union(columns, c->typed.inserted) : c->typed.inserted;
+		case BATCH_UPDATE:
+			if (columns == NULL)
+				return c->typed.changed;
+			columns = bms_copy(columns);
+			for (i = 0; i < t->ncolumns; i++)
+				if (t->columns[i].always_identity)
+					columns = bms_del_member(columns, i + 1);
+			return columns;
+		case BATCH_SENT:
+			return c->found.exists ? c->typed.changed : c->typed.inserted;
+		case BATCH_DELETE:
+		case BATCH_SOFT_DELETE:
+			break;
+	}
+	return NULL;
+}
+
+/* do triggers or rules depend on which columns an update names? */
+static bool
+names_matter(Relation rel)
+{
+	int			i;
+
+	/* partitions may have triggers of their own */
+	if (rel->rd_rel->relhasrules || rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		return true;
+	for (i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+	{
+		if (rel->trigdesc->triggers[i].tgnattr > 0)
+			return true;
+	}
+	return false;
+}
+
+static Bitmapset *
+identifying_columns(Relation rel)
+{
+	Bitmapset  *offset = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_KEY);
+	Bitmapset  *result = NULL;
+	int			n = -1;
+
+	while ((n = bms_next_member(offset, n)) >= 0)
+	{
+		if (n + FirstLowInvalidHeapAttributeNumber > 0)
+			result = bms_add_member(result, n + FirstLowInvalidHeapAttributeNumber);
+	}
+	return result;
+}
+
+/* once a push and table */
+static AnyColumns *
+any_columns(PushTable *table)
+{
+	TrackedTable *t = table->t;
+	MemoryContext old;
+	AnyColumns *any;
+	Relation	rel;
+	int			i;
+
+	if (table->any_columns)
+		return table->any_columns;
+	old = MemoryContextSwitchTo(GetMemoryChunkContext(table));
+	any = palloc0(sizeof(AnyColumns));
+	for (i = 0; i < t->ncolumns; i++)
+	{
+		TrackedColumn *c = &t->columns[i];
+
+		if (!column_is_synced(c) || c->key || c->generated ||
+			c->attnum == t->modified_at || c->attnum == t->client_id ||
+			c->attnum == t->deleted_at || c->attnum == t->version ||
+			column_is_maintained(t, c))
+			continue;
+		any->inserted = bms_add_member(any->inserted, c->attnum);
+		if (!c->always_identity)
+			any->updated = bms_add_member(any->updated, c->attnum);
+	}
+	rel = table_open(t->relid, NoLock);
+	any->identifying = bms_int_members(identifying_columns(rel), any->updated);
+	any->insert = !rel->rd_rel->relhasrules && rights_may_insert_all(t);
+	any->update = !names_matter(rel) && t->ncolumns <= MAX_FLAGGED_COLUMNS &&
+		rights_may_update(t, any->updated, NULL);
+	any->probe = rights_may_select_all(t);
+	table_close(rel, NoLock);
+	MemoryContextSwitchTo(old);
+	table->any_columns = any;
+	return any;
+}
+
+static bool
+may_name_any(PushTable *table, BatchStatement statement)
+{
+	AnyColumns *any = any_columns(table);
+
+	return statement == BATCH_PROBE ? any->probe :
+		statement == BATCH_UPDATE ? any->update : any->insert;
+}
+
+static Bitmapset *
+union_of_columns(BatchStatement statement, List *changes)
+{
+	Bitmapset  *result = NULL;
+	ListCell   *lc;
+
+	foreach(lc, changes)
+		result = bms_add_members(result, columns_of(statement, lfirst(lc)));
+	return result;
+}
+
+static BatchShape
+shape_of_any(PushTable *table, BatchStatement statement, List *changes)
+{
+	AnyColumns *any = any_columns(table);
+	BatchShape	shape = {any->inserted};
+
+	if (statement == BATCH_PROBE)
+		shape.columns = any->probe ? any->updated : union_of_columns(statement, changes);
+	else if (statement == BATCH_UPDATE)
+	{
+		shape.flags = true;
+		shape.columns = any->updated;
+		if (!bms_overlap(any->identifying, union_of_columns(statement, changes)))
+			shape.columns = bms_difference(any->updated, any->identifying);
+	}
+	return shape;
+}
+
+static bool
+is_of_one_set(BatchStatement statement, List *changes)
+{
+	Bitmapset  *first = columns_of(statement, linitial(changes));
+	ListCell   *lc;
+
+	foreach(lc, changes)
+	{
+		if (!bms_equal(columns_of(statement, lfirst(lc)), first))
+			return false;
+	}
+	return true;
+}
+
+/* the name of a set of columns */
+static char *
+set_name(Bitmapset *columns)
+{
+	StringInfoData name;
+	int			att = -1;
+
+	initStringInfo(&name);
+	while ((att = bms_next_member(columns, att)) >= 0)
+		appendStringInfo(&name, " %d", att);
+	return name.data;
+}
+
+List *
+batch_groups(PushTable *table, BatchStatement statement, List *changes)
+{
+	List	   *groups = NIL;
+	KeyMap	   *map;
+	ListCell   *lc;
+
+	if (statement == BATCH_DELETE || statement == BATCH_SOFT_DELETE ||
+		is_of_one_set(statement, changes) || may_name_any(table, statement))
+		return list_make1(changes);
+	map = keymap_new(CurrentMemoryContext, 16);
+	foreach(lc, changes)
+	{
+		Change	   *c = lfirst(lc);
+		char	   *name = set_name(columns_of(statement, c));
+		List	  **members = keymap_get(map, name);
+
+		if (members == NULL)
+		{
+			members = palloc0(sizeof(List *));
+			groups = lappend(groups, members);
+			keymap_put(map, name, members);
+		}
+		*members = lappend(*members, c);
+	}
+	foreach(lc, groups)
+		lfirst(lc) = *(List **) lfirst(lc);
+	return groups;
+}
+
+int
+probe_column(PushTable *table, AttrNumber attnum)
+{
+	int			n = PROBE_CLOCKS + 1;
+	int			att = -1;
+
+	while ((att = bms_next_member(table->probed, att)) >= 0 && att != attnum)
+		n++;
+	Assert(att == attnum);
+	return n;
+}
 
 /* ---------- the relation ---------- */
 
 /* the type of the time columns is that of the table's stamp column */
 static TupleDesc
-batch_desc(TrackedTable *t, Bitmapset *sent)
+batch_desc(TrackedTable *t, const BatchShape *shape)
 {
 	Oid			time = tracked_column(t, t->modified_at)->type;
 	bool		merges = (t->policy == POLICY_MERGE);
 	TupleDesc	desc = CreateTemplateTupleDesc(1 + t->nkeys + 5 + (merges ? 2 : 0) +
-											   bms_num_members(sent));
+											   bms_num_members(shape->columns) * (shape->flags ? 2 : 1));
 	int			n = 0;
 	int			k;
 	int			att = -1;
@@ -74,12 +315,14 @@ batch_desc(TrackedTable *t, Bitmapset *sent)
 		TupleDescInitEntry(desc, ++n, "new_clocks", JSONBOID, -1, 0);
 		TupleDescInitEntry(desc, ++n, "old_clocks", JSONBOID, -1, 0);
 	}
-	while ((att = bms_next_member(sent, att)) >= 0)
+	while ((att = bms_next_member(shape->columns, att)) >= 0)
 	{
 		TrackedColumn *c = tracked_column(t, att);
 
 		TupleDescInitEntry(desc, ++n, psprintf("c%d", att), c->type, c->typmod, 0);
 		TupleDescInitEntryCollation(desc, n, c->collation);
+		if (shape->flags)
+			TupleDescInitEntry(desc, ++n, psprintf("h%d", att), BOOLOID, -1, 0);
 	}
 	return desc;
 }
@@ -102,13 +345,13 @@ put_time(Datum *values, bool *nulls, int n, bool has_time, TimestampTz time)
 static void
 put_deleted_at(Datum *values, bool *nulls, int n, Change *c)
 {
-	if (!c->is_delete && c->verdict == VERDICT_MERGED && c->merge && c->merge->is_deleted)
+	if (!c->typed.is_delete && c->outcome.verdict == VERDICT_MERGED && c->found.merge && c->found.merge->is_deleted)
 	{
-		values[n] = c->merge->deleted_at;
+		values[n] = c->found.merge->deleted_at;
 		return;
 	}
-	put_time(values, nulls, n, c->is_delete,
-			 c->has_deleted_at ? c->deleted_at : c->stored.time);
+	put_time(values, nulls, n, c->typed.is_delete,
+			 c->typed.has_deleted_at ? c->typed.deleted_at : c->outcome.stored.time);
 }
 
 static void
@@ -122,18 +365,75 @@ put_clocks(Datum *values, bool *nulls, int n, Merge *m)
 		values[n + 1] = JsonbPGetDatum(m->stored_clocks);
 }
 
+/* the defaults of the columns that an INSERT names and a change does not send */
+typedef struct Defaults
+{
+	Relation	rel;
+	EState	   *estate;
+	ExprState **states;			/* by attnum - 1; NULL: not asked for yet */
+	bool	   *known;
+} Defaults;
+
+static void
+begin_defaults(Defaults *d, TrackedTable *t)
+{
+	d->rel = table_open(t->relid, NoLock);
+	d->estate = CreateExecutorState();
+	d->states = palloc0(sizeof(ExprState *) * t->ncolumns);
+	d->known = palloc0(sizeof(bool) * t->ncolumns);
+}
+
+static void
+end_defaults(Defaults *d)
+{
+	FreeExecutorState(d->estate);
+	table_close(d->rel, NoLock);
+}
+
+/* as the INSERT would find it, with the caller's rights; good for one row */
+static void
+put_default(Defaults *d, TrackedTable *t, AttrNumber attnum, Datum *value, bool *isnull)
+{
+	TrackedColumn *c = tracked_column(t, attnum);
+	int			i = attnum - 1;
+
+	if (!d->known[i])
+	{
+		MemoryContext old = MemoryContextSwitchTo(d->estate->es_query_cxt);
+		Expr	   *expr = (Expr *) build_column_default(d->rel, attnum);
+
+		if (expr)
+			d->states[i] = ExecInitExpr(expression_planner(expr), NULL);
+		d->known[i] = true;
+		MemoryContextSwitchTo(old);
+	}
+	*value = (Datum) 0;
+	*isnull = true;
+	if (d->states[i])
+		*value = ExecEvalExprSwitchContext(d->states[i],
+										   GetPerTupleExprContext(d->estate), isnull);
+	else if (c->base_type != c->type)
+		domain_check(*value, true, c->type, NULL, NULL);
+}
+
 static Tuplestorestate *
-batch_rows(TrackedTable *t, TupleDesc desc, Bitmapset *columns, List *changes)
+batch_rows(TrackedTable *t, TupleDesc desc, BatchStatement statement,
+		   const BatchShape *shape, List *changes)
 {
 	Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
 	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
 	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+	bool		inserts = (statement == BATCH_INSERT || statement == BATCH_INSERT_STRICT);
+	Defaults	defaults = {0};
 	ListCell   *lc;
 	int			ord = 0;
 
+	if (inserts)
+		begin_defaults(&defaults, t);
 	foreach(lc, changes)
 	{
 		Change	   *c = lfirst(lc);
+		Bitmapset  *columns = columns_of(statement, c);
 		int			n = 0;
 		int			k;
 		int			att = -1;
@@ -141,221 +441,77 @@ batch_rows(TrackedTable *t, TupleDesc desc, Bitmapset *columns, List *changes)
 		memset(nulls, false, sizeof(bool) * desc->natts);
 		values[n++] = Int32GetDatum(ord++);
 		for (k = 0; k < t->nkeys; k++)
-			values[n++] = c->key[k];
-		put_time(values, nulls, n++, c->stored.has_time, c->stored.time);
-		put_text(values, nulls, n++, c->stored.client_id);
-		put_time(values, nulls, n++, c->row_stamp.has_time, c->row_stamp.time);
-		put_text(values, nulls, n++, c->row_stamp.client_id);
+			values[n++] = c->typed.key[k];
+		put_time(values, nulls, n++, c->outcome.stored.has_time, c->outcome.stored.time);
+		put_text(values, nulls, n++, c->outcome.stored.client_id);
+		put_time(values, nulls, n++, c->found.stamp.has_time, c->found.stamp.time);
+		put_text(values, nulls, n++, c->found.stamp.client_id);
 		put_deleted_at(values, nulls, n++, c);
 		if (t->policy == POLICY_MERGE)
 		{
-			put_clocks(values, nulls, n, c->merge);
+			put_clocks(values, nulls, n, c->found.merge);
 			n += 2;
 		}
-		while ((att = bms_next_member(columns, att)) >= 0)
+		while ((att = bms_next_member(shape->columns, att)) >= 0)
 		{
-			values[n] = (c->new_values ? c->new_values : c->values)[att - 1];
-			nulls[n++] = (c->new_nulls ? c->new_nulls : c->nulls)[att - 1];
+			bool		has = bms_is_member(att, columns);
+
+			if (inserts && !has)
+				put_default(&defaults, t, att, &values[n], &nulls[n]);
+			else
+			{
+				values[n] = (c->outcome.values ? c->outcome.values : c->typed.values)[att - 1];
+				nulls[n] = (c->outcome.nulls ? c->outcome.nulls : c->typed.nulls)[att - 1];
+			}
+			n++;
+			if (shape->flags)
+				values[n++] = BoolGetDatum(has);
 		}
 		tuplestore_putvalues(store, desc, values, nulls);
+		if (inserts)
+			ResetPerTupleExprContext(defaults.estate);
 	}
+	if (inserts)
+		end_defaults(&defaults);
 	return store;
 }
 
+static BatchRelation *
+open_relation(PushTable *table, BatchStatement statement, const BatchShape *shape,
+			  List *changes)
+{
+	BatchRelation *relation = palloc0(sizeof(BatchRelation));
+	EphemeralNamedRelation enr = &relation->enr;
+
+	enr->md.name = BATCH_NAME;
+	enr->md.reliddesc = InvalidOid;
+	enr->md.tupdesc = batch_desc(table->t, shape);
+	enr->md.enrtype = ENR_NAMED_TUPLESTORE;
+	enr->md.enrtuples = list_length(changes);
+	enr->reldata = batch_rows(table->t, enr->md.tupdesc, statement, shape, changes);
+	/* one of a statement that failed: its subtransaction is gone, it is not */
+	(void) SPI_unregister_relation(BATCH_NAME);
+	if (SPI_register_relation(enr) != SPI_OK_REL_REGISTER)
+		elog(ERROR, "could not register the batch");
+	return relation;
+}
+
+BatchRelation *
+batch_open(PushTable *table, List *changes, Bitmapset *columns)
+{
+	BatchShape	shape = {columns, true};
+
+	return open_relation(table, BATCH_SENT, &shape, changes);
+}
+
+void
+batch_close(BatchRelation *relation)
+{
+	(void) SPI_unregister_relation(BATCH_NAME);
+	tuplestore_end(relation->enr.reldata);
+}
+
 /* ---------- the statements ---------- */
-
-static const char *
-column(TrackedTable *t, AttrNumber attnum)
-{
-	return quote_identifier(tracked_column(t, attnum)->name);
-}
-
-static void
-append_key_join(StringInfo sql, TrackedTable *t)
-{
-	int			k;
-
-	for (k = 0; k < t->nkeys; k++)
-		appendStringInfo(sql, "%st.%s %s b.k%d", k ? " AND " : "",
-						 column(t, t->keys[k]), t->key_equal[k], k);
-}
-
-/*
- * The row is still the version that was judged, and in a scope that the caller
- * may write: tested by the write itself, so that nobody gets in between.
- */
-static void
-append_guards(StringInfo sql, PushTable *table)
-{
-	TrackedTable *t = table->t;
-
-	appendStringInfo(sql,
-					 " AND (t.%1$s OPERATOR(pg_catalog.=) b.old_time"
-					 " OR (t.%1$s IS NULL AND b.old_time IS NULL))"
-					 " AND (t.%2$s OPERATOR(pg_catalog.=) b.old_client"
-					 " OR (t.%2$s IS NULL AND b.old_client IS NULL))",
-					 column(t, t->modified_at), column(t, t->client_id));
-	/* an older change that was merged leaves the row's stamp as it is */
-	if (t->policy == POLICY_MERGE)
-		appendStringInfo(sql,
-						 " AND (t.%1$s OPERATOR(pg_catalog.=) b.old_clocks"
-						 " OR (t.%1$s IS NULL AND b.old_clocks IS NULL))",
-						 column(t, t->clocks));
-	if (!table->scopes.any)
-		appendStringInfo(sql, " AND t.%s OPERATOR(pg_catalog.=) ANY ($1)",
-						 column(t, t->scope));
-}
-
-static const char *
-scope_result(TrackedTable *t)
-{
-	return t->shared ? "NULL::pg_catalog.text" : psprintf("t.%s", column(t, t->scope));
-}
-
-static void
-append_probe(StringInfo sql, TrackedTable *t, Bitmapset *sent)
-{
-	int			att = -1;
-
-	appendStringInfo(sql, "SELECT b.ord, t.%s, t.%s, %s, ", column(t, t->modified_at),
-					 column(t, t->client_id), scope_result(t));
-	if (t->deleted_at)
-		appendStringInfo(sql, "t.%s", column(t, t->deleted_at));
-	else
-		appendStringInfoString(sql, "NULL::pg_catalog.text");
-	while ((att = bms_next_member(sent, att)) >= 0)
-		appendStringInfo(sql, ", t.%s", column(t, att));
-	if (t->policy == POLICY_MERGE)
-		appendStringInfo(sql, ", t.%s", column(t, t->clocks));
-	appendStringInfo(sql, " FROM " BATCH_NAME " b JOIN %s t ON ", t->sql_name);
-	append_key_join(sql, t);
-}
-
-static void
-append_update(StringInfo sql, PushTable *table, Bitmapset *sent, bool soft_delete)
-{
-	TrackedTable *t = table->t;
-	int			att = -1;
-
-	appendStringInfo(sql, "UPDATE %s AS t SET %s = b.new_time, %s = b.new_client",
-					 t->sql_name, column(t, t->modified_at), column(t, t->client_id));
-	if (t->policy == POLICY_MERGE)
-		appendStringInfo(sql, ", %s = b.new_clocks", column(t, t->clocks));
-
-	/* a newer upsert brings a soft-deleted row back: b.del is NULL */
-	if (t->deleted_at)
-		appendStringInfo(sql, ", %s = b.del", column(t, t->deleted_at));
-	if (!soft_delete)
-	{
-		while ((att = bms_next_member(sent, att)) >= 0)
-			appendStringInfo(sql, ", %s = b.c%d", column(t, att), att);
-	}
-	appendStringInfoString(sql, " FROM " BATCH_NAME " b WHERE ");
-	append_key_join(sql, t);
-	append_guards(sql, table);
-	appendStringInfo(sql, " RETURNING b.ord, %s", scope_result(t));
-	if (table->returns_rows)
-		appendStringInfo(sql, ", %s", rows_columns(t));
-}
-
-static void
-append_delete(StringInfo sql, PushTable *table)
-{
-	TrackedTable *t = table->t;
-
-	appendStringInfo(sql, "DELETE FROM %s AS t USING " BATCH_NAME " b WHERE ", t->sql_name);
-	append_key_join(sql, t);
-	append_guards(sql, table);
-	appendStringInfo(sql, " RETURNING b.ord, %s", scope_result(t));
-}
-
-static void
-append_insert(StringInfo sql, PushTable *table, Bitmapset *sent, bool strict)
-{
-	TrackedTable *t = table->t;
-	StringInfoData sources;
-	int			att = -1;
-	int			k;
-
-	initStringInfo(&sources);
-	appendStringInfo(sql, "INSERT INTO %s AS t (%s, %s", t->sql_name,
-					 column(t, t->modified_at), column(t, t->client_id));
-	if (t->policy == POLICY_MERGE)
-	{
-		appendStringInfo(sql, ", %s", column(t, t->clocks));
-		appendStringInfoString(&sources, ", b.new_clocks");
-	}
-	for (k = 0; k < t->nkeys; k++)
-	{
-		appendStringInfo(sql, ", %s", column(t, t->keys[k]));
-		appendStringInfo(&sources, ", b.k%d", k);
-	}
-	while ((att = bms_next_member(sent, att)) >= 0)
-	{
-		appendStringInfo(sql, ", %s", column(t, att));
-		appendStringInfo(&sources, ", b.c%d", att);
-	}
-	/* identity keys are written as sent */
-	appendStringInfo(sql, ") OVERRIDING SYSTEM VALUE SELECT b.new_time, b.new_client%s"
-					 " FROM " BATCH_NAME " b ORDER BY b.ord", sources.data);
-	if (!strict)
-	{
-		appendStringInfoString(sql, " ON CONFLICT (");
-		for (k = 0; k < t->nkeys; k++)
-			appendStringInfo(sql, "%s%s", k ? ", " : "", column(t, t->keys[k]));
-		appendStringInfoString(sql, ") DO NOTHING");
-	}
-	appendStringInfo(sql, " RETURNING %s", scope_result(t));
-	for (k = 0; k < t->nkeys; k++)
-		appendStringInfo(sql, ", t.%s", column(t, t->keys[k]));
-	if (table->returns_rows)
-		appendStringInfo(sql, ", %s", rows_columns(t));
-}
-
-static char *
-statement_sql(PushTable *table, BatchStatement statement, Bitmapset *sent)
-{
-	StringInfoData sql;
-
-	initStringInfo(&sql);
-	switch (statement)
-	{
-		case BATCH_PROBE:
-			append_probe(&sql, table->t, sent);
-			break;
-		case BATCH_UPDATE:
-			append_update(&sql, table, sent, false);
-			break;
-		case BATCH_SOFT_DELETE:
-			append_update(&sql, table, sent, true);
-			break;
-		case BATCH_INSERT:
-			append_insert(&sql, table, sent, false);
-			break;
-		case BATCH_INSERT_STRICT:
-			append_insert(&sql, table, sent, true);
-			break;
-		case BATCH_DELETE:
-			append_delete(&sql, table);
-			break;
-	}
-	return sql.data;
-}
-
-/* by statement, whether scopes are tested, and the sent columns */
-static char *
-statement_name(PushTable *table, BatchStatement statement, Bitmapset *sent)
-{
-	StringInfoData name;
-	int			att = -1;
-
-	initStringInfo(&name);
-	appendStringInfo(&name, "batch %d %d %d", statement, table->scopes.any,
-					 table->returns_rows);
-	while ((att = bms_next_member(sent, att)) >= 0)
-		appendStringInfo(&name, " %d", att);
-	return name.data;
-}
 
 /* only writes test the scope in SQL; a probe has to see what is in the way */
 static bool
@@ -366,128 +522,120 @@ takes_scopes(PushTable *table, BatchStatement statement)
 		 statement == BATCH_SOFT_DELETE);
 }
 
-static SPIPlanPtr
-statement_plan(PushTable *table, BatchStatement statement, Bitmapset *sent)
+/* by statement, whether scopes are tested, and the columns */
+static char *
+statement_name(PushTable *table, BatchStatement statement, const BatchShape *shape)
 {
-	char	   *name = statement_name(table, statement, sent);
+	return psprintf("batch %d %d %d %d%s", statement, table->scopes.any,
+					table->returns_rows, shape->flags, set_name(shape->columns));
+}
+
+static SPIPlanPtr
+statement_plan(PushTable *table, BatchStatement statement, const BatchShape *shape)
+{
+	char	   *name = statement_name(table, statement, shape);
 	SPIPlanPtr	plan = plans_find(table->t, name);
 	Oid			type;
 
 	if (plan)
 		return plan;
 	type = takes_scopes(table, statement) ? access_scope_array_type(table->t) : InvalidOid;
-	return plans_of_table(table->t, name, statement_sql(table, statement, sent),
-						  OidIsValid(type) ? 1 : 0, &type);
+	return plans_of_columns(table->t, name, batch_sql(table, statement, shape),
+							OidIsValid(type) ? 1 : 0, &type);
 }
 
 /*
- * An insert writes all that was sent, an update what was changed of it, unless
- * a merge or a resolver made something else of the change.
+ * The columns that changes have in common; those that any could have, where
+ * they differ, or where there are plans enough for single sets.
  */
-static Bitmapset *
-statement_columns(BatchStatement statement, Change *c)
+static BatchShape
+statement_shape(PushTable *table, BatchStatement statement, List *changes)
 {
-	if (c->writes && statement != BATCH_PROBE && !c->is_delete)
-		return c->writes;
-	switch (statement)
-	{
-		case BATCH_INSERT:
-		case BATCH_INSERT_STRICT:
-			return c->sent;
-		case BATCH_PROBE:
-		case BATCH_UPDATE:
-			return c->changed;
-		case BATCH_DELETE:
-		case BATCH_SOFT_DELETE:
-			break;
-	}
-	return NULL;
+	BatchShape	shape = {NULL};
+
+	if (statement == BATCH_DELETE || statement == BATCH_SOFT_DELETE)
+		return shape;
+	shape.columns = columns_of(statement, linitial(changes));
+	if (is_of_one_set(statement, changes) &&
+		(!plans_are_many(table->t) || !may_name_any(table, statement) ||
+		 plans_find(table->t, statement_name(table, statement, &shape)) != NULL))
+		return shape;
+	return shape_of_any(table, statement, changes);
 }
 
 /* what the triggers of the statement have to know */
 static void
-announce(PushTable *table, List *changes, PushWrite *write)
+announce(Push *push, PushTable *table, BatchStatement statement, List *changes)
 {
+	PushWrite  *write = &push->write;
+	PushedRow  *rows = MemoryContextAlloc(push->context,
+										  sizeof(PushedRow) * list_length(changes));
 	ListCell   *lc;
 
-	memset(write, 0, sizeof(*write));
 	write->relid = table->t->relid;
 	write->depth = trigger_depth();
-	write->stamps = keymap_new(CurrentMemoryContext, list_length(changes) * 2);
+	write->rows = keymap_new(CurrentMemoryContext, list_length(changes) * 2);
+	if (push->keeps_rows && push->rows == NULL)
+		push->rows = keymap_new(push->context, push->nchanges * 2);
+	write->stored = push->rows;
 	foreach(lc, changes)
 	{
 		Change	   *c = lfirst(lc);
-		Stamp	   *stamp = &c->stored;
+		PushedRow  *row = rows++;
 
-		/* what is merged is news to the client that pushed it, too */
-		if (c->verdict == VERDICT_MERGED)
+		row->stamp = c->outcome.stored;
+		row->is_news = (c->outcome.verdict == VERDICT_MERGED);
+		row->columns = columns_of(statement, c);
+		keymap_put(write->rows, c->typed.key_text, row);
+		if (write->stored)
 		{
-			stamp = palloc(sizeof(Stamp));
-			*stamp = c->stored;
-			stamp->client_id = NULL;
+			MemoryContext old = MemoryContextSwitchTo(push->context);
+
+			keymap_put(write->stored,
+					   pushed_row_name(table->t->relid, c->typed.key_text), row);
+			MemoryContextSwitchTo(old);
 		}
-		keymap_put(write->stamps, c->key_text, stamp);
 	}
 }
 
-static Change *stopped_at = NULL;
-
-Change *
-batch_stopped_at(void)
-{
-	return stopped_at;
-}
-
 /* an INSERT takes the rows in their order, and checks each before the next */
-static void
-note_where_it_stopped(BatchStatement statement, List *changes, const PushWrite *write)
+static Change *
+stopped_at(BatchStatement statement, List *changes, const PushWrite *write)
 {
 	if ((statement == BATCH_INSERT || statement == BATCH_INSERT_STRICT) &&
 		write->reached > 0 && write->reached < list_length(changes))
-		stopped_at = list_nth(changes, write->reached - 1);
+		return list_nth(changes, write->reached - 1);
+	return NULL;
 }
 
 /*
+ * Plan the statement, if that is due, and run it; a push within this one, of a
+ * trigger, comes back to what ours announced.
+ *
  * latest: read what is committed by now, whatever snapshot the transaction
  * keeps; for a probe only.
  */
 static void
-run_statement(PushTable *table, BatchStatement statement, List *changes, bool latest)
+run_plan(Push *push, PushTable *table, BatchStatement statement, List *changes,
+		 const BatchShape *shape, bool latest)
 {
-	Change	   *first = linitial(changes);
-	Bitmapset  *columns = statement_columns(statement, first);
-	Bitmapset  *available = first->writes ? first->writes : first->sent;
-	TupleDesc	desc = batch_desc(table->t, available);
-	EphemeralNamedRelation enr = palloc0(sizeof(EphemeralNamedRelationData));
 	PushWrite  *outer = push_write;
-	PushWrite	write = {0};
-	Datum		scopes = (Datum) 0;
-	SPIPlanPtr	plan;
-	int			code;
+	Datum		scopes = takes_scopes(table, statement) ?
+	access_scope_array(table->t, &table->scopes) : (Datum) 0;
+	volatile bool done = false;
 
-	enr->md.name = BATCH_NAME;
-	enr->md.reliddesc = InvalidOid;
-	enr->md.tupdesc = desc;
-	enr->md.enrtype = ENR_NAMED_TUPLESTORE;
-	enr->md.enrtuples = list_length(changes);
-	enr->reldata = batch_rows(table->t, desc, available, changes);
-	/* one of a statement that failed: its subtransaction is gone, it is not */
-	(void) SPI_unregister_relation(BATCH_NAME);
-	if (SPI_register_relation(enr) != SPI_OK_REL_REGISTER)
-		elog(ERROR, "could not register the batch");
-
-	if (takes_scopes(table, statement))
-		scopes = access_scope_array(table->t, &table->scopes);
-	stopped_at = NULL;
+	push->stopped_at = NULL;
+	memset(&push->write, 0, sizeof(push->write));
 	PG_TRY();
 	{
-		plan = statement_plan(table, statement, columns);
+		SPIPlanPtr	plan = statement_plan(table, statement, shape);
+		int			code;
+
 		plans_settle(plan);
 		if (statement != BATCH_PROBE)
 		{
-			announce(table, changes, &write);
-			write.columns = columns;
-			push_write = &write;
+			announce(push, table, statement, changes);
+			push_write = &push->write;
 		}
 		if (latest)
 			code = SPI_execute_snapshot(plan, &scopes, NULL, GetLatestSnapshot(),
@@ -497,27 +645,43 @@ run_statement(PushTable *table, BatchStatement statement, List *changes, bool la
 		if (code < 0)
 			elog(ERROR, "could not run a statement of a push, %s",
 				 SPI_result_code_string(code));
+		done = true;
 	}
-	PG_CATCH();
+	PG_FINALLY();
 	{
 		push_write = outer;
-		note_where_it_stopped(statement, changes, &write);
-		PG_RE_THROW();
+		if (!done)
+			push->stopped_at = stopped_at(statement, changes, &push->write);
 	}
 	PG_END_TRY();
-	push_write = outer;
-	(void) SPI_unregister_relation(BATCH_NAME);
-	tuplestore_end(enr->reldata);
+}
+
+static void
+run_statement(Push *push, PushTable *table, BatchStatement statement, List *changes,
+			  bool latest)
+{
+	BatchShape	shape = statement_shape(table, statement, changes);
+	BatchRelation *relation = open_relation(table, statement, &shape, changes);
+
+	if (statement == BATCH_PROBE)
+	{
+		MemoryContext old = MemoryContextSwitchTo(push->context);
+
+		table->probed = bms_copy(shape.columns);
+		MemoryContextSwitchTo(old);
+	}
+	run_plan(push, table, statement, changes, &shape, latest);
+	batch_close(relation);
 }
 
 void
-batch_run(PushTable *table, BatchStatement statement, List *changes)
+batch_run(Push *push, PushTable *table, BatchStatement statement, List *changes)
 {
-	run_statement(table, statement, changes, false);
+	run_statement(push, table, statement, changes, false);
 }
 
 void
-batch_probe_latest(PushTable *table, List *changes)
+batch_probe_latest(Push *push, PushTable *table, List *changes)
 {
-	run_statement(table, BATCH_PROBE, changes, true);
+	run_statement(push, table, BATCH_PROBE, changes, true);
 }

@@ -18,24 +18,35 @@ typedef enum BatchStatement
 	BATCH_INSERT,				/* leaves out keys that are there */
 	BATCH_INSERT_STRICT,		/* raises an error for them */
 	BATCH_DELETE,
-	BATCH_SOFT_DELETE
+	BATCH_SOFT_DELETE,
+	BATCH_SENT					/* none: what is sent is asked about */
 } BatchStatement;
 
 /*
- * Run a statement for changes of one table that send the same columns.
- * Afterwards SPI_tuptable has its result.
+ * Run a statement for changes of one table, none of them to the same row as
+ * another.  Afterwards SPI_tuptable has its result.  If it fails,
+ * push->stopped_at has the change at whose row it did, if that is known.
  */
-extern void batch_run(PushTable *table, BatchStatement statement, List *changes);
+extern void batch_run(Push *push, PushTable *table, BatchStatement statement,
+					  List *changes);
 
 /*
- * The change at whose row the last statement stopped, if it was an INSERT that
- * failed before its end; NULL if that is not known.  Rows before it went well,
- * as far as they can tell by themselves.
+ * The changes in lists that one statement each can write: all of them in one,
+ * unless the caller's rights or a trigger depend on which columns are named.
  */
-extern Change *batch_stopped_at(void);
+extern List *batch_groups(PushTable *table, BatchStatement statement, List *changes);
 
 /* a probe of what is committed by now, whatever the transaction's snapshot */
-extern void batch_probe_latest(PushTable *table, List *changes);
+extern void batch_probe_latest(Push *push, PushTable *table, List *changes);
+
+/*
+ * Changes as the relation BATCH_NAME of the current SPI connection, with what
+ * they send: for one more statement about them.
+ */
+typedef struct BatchRelation BatchRelation;
+
+extern BatchRelation *batch_open(PushTable *table, List *changes, Bitmapset *columns);
+extern void batch_close(BatchRelation *relation);
 
 /* columns of the results */
 #define PROBE_ORD 1				/* position in the list of changes */
@@ -43,11 +54,14 @@ extern void batch_probe_latest(PushTable *table, List *changes);
 #define PROBE_CLIENT_ID 3
 #define PROBE_SCOPE 4			/* NULL if shared */
 #define PROBE_DELETED_AT 5		/* NULL if there is no such column */
-#define PROBE_FIRST 6			/* the changed columns, by attnum; then, under
-								 * "merge", their stamps */
+#define PROBE_CLOCKS 6			/* NULL unless under "merge" */
+
+/* and where the last probe of the table has this column, which a change writes */
+extern int	probe_column(PushTable *table, AttrNumber attnum);
+
 /*
- * UPDATE and DELETE: ord, scope; INSERT: scope, key columns; then, if the table
- * returns_rows, rows_columns()
+ * UPDATE: ord, scope, key columns; DELETE: ord, scope; INSERT: scope, key
+ * columns.  Then, but for DELETE, if the table returns_rows, rows_columns().
  */
 
 #endif							/* TIDE_BATCH_H */

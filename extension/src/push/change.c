@@ -12,8 +12,11 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "storage/lockdefs.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/varlena.h"
@@ -21,10 +24,12 @@
 #include "push/change.h"
 #include "read/rows.h"
 #include "table/registry.h"
+#include "table/scope_path.h"
 #include "util/compat.h"
 #include "util/errors.h"
 #include "util/json.h"
 #include "util/settings.h"
+#include "wire/time.h"
 #include "wire/wire.h"
 
 /* ---------- failures ---------- */
@@ -41,6 +46,7 @@ failure_word(int sqlerrcode)
 		{ERRCODE_TIDE_UNKNOWN_ENTITY_TYPE, "unknown_entity_type"},
 		{ERRCODE_TIDE_AMBIGUOUS_TYPE, "ambiguous_entity_type"},
 		{ERRCODE_TIDE_SCOPE_NOT_ALLOWED, "scope_not_allowed"},
+		{ERRCODE_TIDE_SCOPE_MISSING, "scope_missing"},
 		{ERRCODE_TIDE_UNKNOWN_COLUMN, "unknown_column"},
 		{ERRCODE_TIDE_MISSING_KEY, "missing_key"},
 		{ERRCODE_TIDE_BAD_TIME, "bad_time"},
@@ -57,37 +63,143 @@ failure_word(int sqlerrcode)
 	return NULL;
 }
 
+/*
+ * Can a change be to blame for this error?  The list is closed: what a
+ * repetition would mend (a conflict with others, a lock, resources, a shutdown)
+ * and what is wrong with the database is said of the push as a whole, for the
+ * client must keep its changes then.
+ */
+bool
+change_is_to_blame(Push *push, const ErrorData *error)
+{
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
+	{
+		case ERRCODE_DATA_EXCEPTION:
+		case ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION:
+		case ERRCODE_PLPGSQL_ERROR:
+			return true;
+		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:	/* too large for an index, too
+												 * deep */
+			return true;
+		case ERRCODE_FEATURE_NOT_SUPPORTED:
+		case ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION:
+			/* a value that names what is not there: of type regclass, say */
+			return push->is_converting ||
+				error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
+	}
+	return error->sqlerrcode == ERRCODE_TIDE_AGAIN || failure_word(error->sqlerrcode) != NULL;
+}
+
+/* a new row without a scope, which NOT NULL refused, and which of several is its? */
+static bool
+lacks_scope(Change *c, const ErrorData *error)
+{
+	PushTable  *table = c->table;
+
+	return error->sqlerrcode == ERRCODE_NOT_NULL_VIOLATION && error->column_name &&
+		table && change_may_lack_scope(c) &&
+		strcmp(error->column_name, tracked_column(table->t, table->t->scope)->name) == 0;
+}
+
+const char *
+change_scope_missing(Change *c)
+{
+	TrackedTable *t = c->table->t;
+
+	return psprintf("a new row of \"%s\" needs \"%s\": its user may write in several scopes",
+					t->entity_type, tracked_column(t, t->scope)->wire);
+}
+
+/* does it name no scope, where the caller has several to choose from? */
+bool
+change_may_lack_scope(Change *c)
+{
+	TrackedTable *t = c->table->t;
+	TableScopes *scopes = &c->table->scopes;
+
+	return c->typed.done && !c->typed.is_delete && !scopes->any && scopes->n > 1 &&
+		t->path == NULL && !tracked_column(t, t->scope)->key &&
+		!bms_is_member(t->scope, c->typed.columns);
+}
+
+/*
+ * What was sent can be in a message, or be the name of a column that there is
+ * not.  All of it would come back, from each change that has it.
+ */
+#define SHOWN_MAX 400
+
+static const char *
+clipped(const char *text)
+{
+	int			len = text ? strlen(text) : 0;
+
+	if (len <= SHOWN_MAX)
+		return text;
+	return psprintf("%.*s...", pg_mbcliplen(text, len, SHOWN_MAX), text);
+}
+
 /* keep an error with the change; the error's strings must live as long */
 void
 change_fail(Change *c, ErrorData *error)
 {
 	const char *word = failure_word(error->sqlerrcode);
 
-	c->verdict = VERDICT_FAILED;
-	c->failure.code = word ? word : pstrdup(unpack_sql_state(error->sqlerrcode));
-	c->failure.message = error->message ? error->message : "unknown error";
-	c->failure.constraint = error->constraint_name;
-	c->failure.column = error->column_name;
+	if (lacks_scope(c, error))
+	{
+		change_fail_as(c, "scope_missing", change_scope_missing(c));
+		c->outcome.failure.column = tracked_column(c->table->t, c->table->t->scope)->wire;
+		return;
+	}
+	c->outcome.failure = (Failure)
+	{
+		0
+	};
+	c->outcome.verdict = VERDICT_FAILED;
+	c->outcome.failure.code = word ? word : pstrdup(unpack_sql_state(error->sqlerrcode));
+	c->outcome.failure.message = error->message ? clipped(error->message) : "unknown error";
+	c->outcome.failure.constraint = error->constraint_name;
+	c->outcome.failure.column = clipped(error->column_name);
 	if (word == NULL && error->column_name && c->table)
 	{
 		/* clients know columns by their names on the wire */
 		TrackedColumn *column = tracked_column_by_name(c->table->t, error->column_name);
 
 		if (column && column_is_synced(column))
-			c->failure.column = column->wire;
+			c->outcome.failure.column = column->wire;
 	}
 }
 
 void
 change_fail_as(Change *c, const char *code, const char *message)
 {
-	memset(&c->failure, 0, sizeof(c->failure));
-	c->verdict = VERDICT_FAILED;
-	c->failure.code = code;
-	c->failure.message = message;
+	c->outcome = (Outcome)
+	{
+		VERDICT_FAILED
+	};
+	c->outcome.failure.code = code;
+	c->outcome.failure.message = clipped(message);
+}
+
+/* for the reason that an earlier change of the same row failed */
+void
+change_fail_with(Change *c, Change *earlier)
+{
+	static const char *const prefix = "an earlier change of this row failed: ";
+	const char *message = earlier->outcome.failure.message;
+
+	c->outcome = (Outcome)
+	{
+		VERDICT_FAILED
+	};
+	c->outcome.failure = earlier->outcome.failure;
+	if (strncmp(message, prefix, strlen(prefix)) != 0)
+		c->outcome.failure.message = clipped(psprintf("%s%s", prefix, message));
 }
 
 /* ---------- conversion ---------- */
+
+/* between tables there is room for others to be put */
+#define ORDER_STEP 100
 
 /* a table of this push; the first time it is locked as its writes will do */
 PushTable *
@@ -113,7 +225,7 @@ push_table(Push *push, Oid relid)
 	{
 		if (((TrackedTable *) lfirst(lc))->relid == relid)
 			table->order = order;
-		order++;
+		order += ORDER_STEP;
 	}
 	push->tables = lappend(push->tables, table);
 	return table;
@@ -223,6 +335,14 @@ copy_value(JsonbValue *v)
 	return copy;
 }
 
+static bool
+is_zero(JsonbValue *v)
+{
+	return v->type == jbvNumeric &&
+		DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(v->val.numeric),
+										 DirectFunctionCall1(int4_numeric, Int32GetDatum(0))));
+}
+
 static void
 read_marks(Push *push, Change *c, RowMarks *marks)
 {
@@ -235,9 +355,9 @@ read_marks(Push *push, Change *c, RowMarks *marks)
 	TrackedColumn *column;
 
 	memset(marks, 0, sizeof(*marks));
-	if (c->data == NULL)
+	if (c->sent.data == NULL)
 		return;
-	it = JsonbIteratorInit(c->data);
+	it = JsonbIteratorInit(c->sent.data);
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
 	{
 		if (token == WJB_KEY)
@@ -254,7 +374,11 @@ read_marks(Push *push, Change *c, RowMarks *marks)
 			else if (role == ROLE_CLIENT)
 				marks->client = copy_value(&v);
 			else if (role == ROLE_DELETED)
-				marks->deleted = copy_value(&v);
+				{
+				/* 0 is how some clients say that it is not deleted */
+				if (!is_zero(&v))
+					marks->deleted = copy_value(&v);
+			}
 		}
 	}
 }
@@ -268,6 +392,28 @@ missing_key(TrackedTable *t, const char *column)
 			 err_generic_string(PG_DIAG_COLUMN_NAME, column)));
 }
 
+/*
+ * The value of a column, in the current context.  What it takes to get there is
+ * freed at once: a push has many values, and a short one can take much.
+ */
+static Datum
+read_value(Push *push, TrackedTable *t, TrackedColumn *column, JsonbValue *v,
+		   bool *isnull)
+{
+	Form_pg_attribute attribute = TupleDescAttr(t->tupdesc, column->attnum - 1);
+	MemoryContext old;
+	Datum		value;
+
+	push->converting = column->wire;
+	MemoryContextReset(push->scratch);
+	old = MemoryContextSwitchTo(push->scratch);
+	value = wire_read_value(t, column, v, isnull);
+	MemoryContextSwitchTo(old);
+	if (*isnull)
+		return (Datum) 0;
+	return datumCopy(value, attribute->attbyval, attribute->attlen);
+}
+
 /* one column of the key: from entityId, else from the data */
 static Datum
 read_key_column(Push *push, Change *c, TrackedColumn *column)
@@ -278,27 +424,26 @@ read_key_column(Push *push, Change *c, TrackedColumn *column)
 	Datum		value;
 	bool		isnull;
 
-	if (c->key_value && json_is_object(c->key_value))
-		v = json_member(c->key_value->val.binary.data, column->wire);
-	else if (c->key_value && t->nkeys == 1)
-		v = c->key_value;
-	if (c->data)
+	if (c->sent.key && json_is_object(c->sent.key))
+		v = json_member(c->sent.key->val.binary.data, column->wire);
+	else if (c->sent.key && t->nkeys == 1)
+		v = c->sent.key;
+	if (c->sent.data)
 	{
-		in_data = json_member(c->data, column->wire);
+		in_data = json_member(c->sent.data, column->wire);
 		if (in_data == NULL && push->sql_names)
-			in_data = json_member(c->data, column->name);
+			in_data = json_member(c->sent.data, column->name);
 	}
 	if (v == NULL)
 		v = in_data;
 	if (v == NULL)
 		missing_key(t, column->wire);
-	push->converting = column->wire;
-	value = wire_read_value(t, column, v, &isnull);
+	value = read_value(push, t, column, v, &isnull);
 	if (isnull)
 		missing_key(t, column->wire);
 	if (in_data && in_data != v)
 	{
-		Datum		other = wire_read_value(t, column, in_data, &isnull);
+		Datum		other = read_value(push, t, column, in_data, &isnull);
 
 		if (isnull || strcmp(OutputFunctionCall(&column->output, value),
 							 OutputFunctionCall(&column->output, other)) != 0)
@@ -316,10 +461,10 @@ read_key(Push *push, Change *c)
 	TrackedTable *t = c->table->t;
 	int			k;
 
-	c->key = palloc(sizeof(Datum) * t->nkeys);
+	c->typed.key = palloc(sizeof(Datum) * t->nkeys);
 	for (k = 0; k < t->nkeys; k++)
-		c->key[k] = read_key_column(push, c, tracked_column(t, t->keys[k]));
-	c->key_text = wire_key_text(t, c->key);
+		c->typed.key[k] = read_key_column(push, c, tracked_column(t, t->keys[k]));
+	c->typed.key_text = wire_key_text(t, c->typed.key);
 }
 
 /*
@@ -356,8 +501,7 @@ change_read_columns(Push *push, TrackedTable *t, JsonbContainer *data,
 		{
 			int			i = column->attnum - 1;
 
-			push->converting = column->wire;
-			values[i] = wire_read_value(t, column, &v, &nulls[i]);
+			values[i] = read_value(push, t, column, &v, &nulls[i]);
 			result = bms_add_member(result, column->attnum);
 		}
 	}
@@ -376,8 +520,23 @@ add_changed(Push *push, Change *c, const char *name)
 				 errmsg("entity type \"%s\" has no column \"%s\"",
 						c->table->t->entity_type, name),
 				 err_generic_string(PG_DIAG_COLUMN_NAME, name)));
-	if (role == ROLE_COLUMN && bms_is_member(column->attnum, c->sent))
-		c->changed = bms_add_member(c->changed, column->attnum);
+	if (role == ROLE_COLUMN && bms_is_member(column->attnum, c->typed.columns) &&
+		!column->always_identity)
+		c->typed.changed = bms_add_member(c->typed.changed, column->attnum);
+}
+
+/* a column that is always the sequence's may come back, as a generated one may */
+static Bitmapset *
+without_identity(Change *c)
+{
+	TrackedTable *t = c->table->t;
+	Bitmapset  *result = bms_copy(c->typed.columns);
+	int			i;
+
+	for (i = 0; i < t->ncolumns; i++)
+		if (t->columns[i].always_identity)
+			result = bms_del_member(result, i + 1);
+	return result;
 }
 
 /*
@@ -388,10 +547,10 @@ add_changed(Push *push, Change *c, const char *name)
 static void
 read_changed(Push *push, Change *c)
 {
-	JsonbValue *v = c->changed_value;
+	JsonbValue *v = c->sent.changed;
 	bool		named = false;
 
-	c->changed = NULL;
+	c->typed.changed = NULL;
 	if (v && v->type == jbvString)
 	{
 		char	   *save = NULL;
@@ -427,12 +586,12 @@ read_changed(Push *push, Change *c)
 				(errcode(ERRCODE_TIDE_MALFORMED_CHANGE),
 				 errmsg("\"changedFields\" must be an array of names")));
 	if (!named)
-		c->changed = bms_copy(c->sent);
+		c->typed.changed = without_identity(c);
 }
 
 /*
- * The scope as it will be: what is sent must be allowed; not sent, it is the
- * caller's, if the caller has just one.
+ * The scope as it will be: what is sent must be allowed; a new row for which
+ * none is sent gets the caller's, if the caller has just one.
  */
 static void
 settle_scope(Change *c)
@@ -447,22 +606,21 @@ settle_scope(Change *c)
 	if (scopes->any || t->path)
 		return;					/* or found by the row's foreign keys */
 	column = tracked_column(t, t->scope);
-	if (!column->key && !bms_is_member(t->scope, c->sent))
+	if (!column->key && !bms_is_member(t->scope, c->typed.columns))
 	{
 		if (scopes->n != 1 || column->generated)
 			return;				/* judged by the row that comes of it */
-		c->values[t->scope - 1] = scopes->values[0];
-		c->nulls[t->scope - 1] = false;
-		c->sent = bms_add_member(c->sent, t->scope);
-		c->changed = bms_add_member(c->changed, t->scope);
+		c->typed.values[t->scope - 1] = scopes->values[0];
+		c->typed.nulls[t->scope - 1] = false;
+		c->typed.inserted = bms_add_member(bms_copy(c->typed.columns), t->scope);
 		return;
 	}
-	value = c->values[t->scope - 1];
-	isnull = c->nulls[t->scope - 1];
+	value = c->typed.values[t->scope - 1];
+	isnull = c->typed.nulls[t->scope - 1];
 	for (k = 0; column->key && k < t->nkeys; k++)
 		if (t->keys[k] == t->scope)
 		{
-			value = c->key[k];
+			value = c->typed.key[k];
 			isnull = false;
 		}
 	if (isnull || !access_has_text(scopes, wire_scope_text(t, value)))
@@ -472,32 +630,76 @@ settle_scope(Change *c)
 				 err_generic_string(PG_DIAG_COLUMN_NAME, column->wire)));
 }
 
+/*
+ * The precision that a base was given in, in microseconds: milliseconds, which
+ * name one version, for who keeps no more of a time; or all of it.
+ */
+static int64
+given_unit(JsonbValue *v)
+{
+	char	   *text = v->type == jbvString ? json_string(v) :
+	DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(v->val.numeric)));
+	bool		is_number = v->type == jbvNumeric ||
+		(time_is_number(text, strlen(text), 1) && strlen(text) != 4);
+	const char *fraction = strchr(text, '.');
+	int			digits = fraction ? strspn(fraction + 1, "0123456789") : 0;
+
+	return digits > (is_number ? 0 : 3) ? 1 : 1000;
+}
+
+static void
+read_base(Change *c)
+{
+	Incoming   *in = &c->typed.incoming;
+	JsonbValue *v = c->sent.base;
+
+	if (v == NULL)
+		return;
+	in->has_base = true;
+	in->base_is_null = (v->type == jbvNull);
+	if (in->base_is_null)
+		return;
+	in->base = stamp_round(c->table->t, wire_read_time(v, "base"));
+	in->base_unit = given_unit(v);
+}
+
+/*
+ * A number that would be a time of today in seconds.  Numbers are milliseconds:
+ * this one is a day in January 1970.
+ */
+static bool
+is_in_seconds(JsonbValue *v)
+{
+	return v && v->type == jbvNumeric &&
+		DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
+										   NumericGetDatum(v->val.numeric))) > 1e9 &&
+		DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
+										   NumericGetDatum(v->val.numeric))) < 1e10;
+}
+
 static void
 read_stamp(Push *push, Change *c, RowMarks *marks)
 {
 	TrackedTable *t = c->table->t;
-	JsonbValue *v = c->stamp_value ? c->stamp_value :
-	marks->stamp ? marks->stamp : c->created_value;
-	const char *client = c->client_id;
+	JsonbValue *v = c->sent.stamp ? c->sent.stamp :
+	marks->stamp ? marks->stamp : c->sent.created;
+	const char *client = c->sent.client_id;
 
-	c->incoming.stands = push->restoring;
+	c->typed.incoming.stands = push->restoring;
 	if (push->restoring)
 		client = push->client_id;
-	else if (v || c->has_given_stamp)
+	else if (v || c->sent.has_given_stamp)
 	{
-		TimestampTz time = c->has_given_stamp ? c->given_stamp :
+		TimestampTz time = c->sent.has_given_stamp ? c->sent.given_stamp :
 		wire_read_time(v, "lastModifiedAt");
 
-		c->incoming.has_stamp = true;
-		c->incoming.stamp.has_time = true;
-		c->incoming.stamp.time = stamp_round(t, time);
-		c->incoming.is_ahead = stamp_is_ahead(c->incoming.stamp.time);
+		c->typed.incoming.has_stamp = true;
+		c->typed.incoming.stamp.has_time = true;
+		c->typed.incoming.stamp.time = stamp_round(t, time);
+		c->typed.incoming.is_ahead = stamp_is_ahead(c->typed.incoming.stamp.time);
+		c->typed.in_seconds = is_in_seconds(v);
 	}
-	if (c->base_value)
-	{
-		c->incoming.has_base = true;
-		c->incoming.base = stamp_round(t, wire_read_time(c->base_value, "base"));
-	}
+	read_base(c);
 	if (client == NULL && marks->client && !push->restoring)
 	{
 		if (marks->client->type != jbvString)
@@ -508,7 +710,7 @@ read_stamp(Push *push, Change *c, RowMarks *marks)
 	}
 	if (client == NULL || client[0] == '\0')
 		client = push->client_id;
-	c->incoming.stamp.client_id = client;
+	c->typed.incoming.stamp.client_id = client;
 
 	/* too long for its column fails here, not in the statement of all */
 	if (client)
@@ -527,9 +729,9 @@ name_change(Change *c)
 	StringInfoData buf;
 	int			k;
 
-	if (c->key_value && (t->nkeys == 1 || !json_is_object(c->key_value)))
+	if (c->sent.key && (t->nkeys == 1 || !json_is_object(c->sent.key)))
 		return;
-	source = c->key_value ? c->key_value->val.binary.data : c->data;
+	source = c->sent.key ? c->sent.key->val.binary.data : c->sent.data;
 	if (source == NULL)
 		return;
 	initStringInfo(&buf);
@@ -538,11 +740,11 @@ name_change(Change *c)
 		const char *name = tracked_column(t, t->keys[k])->wire;
 		JsonbValue *v = json_member(source, name);
 
-		if (v == NULL)
+		if (v == NULL || json_has_long_number(v))
 			continue;
 		if (t->nkeys == 1)
 		{
-			c->entity_id = json_id(v);
+			c->sent.entity_id = json_id(v);
 			return;
 		}
 		appendStringInfoChar(&buf, buf.len ? ',' : '{');
@@ -552,7 +754,7 @@ name_change(Change *c)
 	if (buf.len > 0)
 	{
 		appendStringInfoChar(&buf, '}');
-		c->entity_id = buf.data;
+		c->sent.entity_id = buf.data;
 	}
 }
 
@@ -570,29 +772,70 @@ push_find_tables(Push *push)
 	for (i = 0; i < push->nchanges; i++)
 	{
 		Change	   *c = &push->changes[i];
+		bool		failed = (c->outcome.verdict == VERDICT_FAILED);
 		TrackedTable *t;
 
-		if (c->verdict == VERDICT_FAILED || c->table)
+		/* of those that cannot be read some can be named */
+		if (c->table || c->sent.entity_type == NULL || (failed && c->sent.data == NULL))
 			continue;
-		if (last_type && strcmp(c->entity_type, last_type) == 0)
+		if (last_type && strcmp(c->sent.entity_type, last_type) == 0)
 		{
 			c->table = last;
 			name_change(c);
 			continue;
 		}
-		t = registry_find(c->entity_type, true);
-		if (t == NULL)
+		t = registry_find(c->sent.entity_type, true);
+		if (t != NULL && !t->broken)
+		{
+			c->table = last = push_table(push, t->relid);
+			last_type = c->sent.entity_type;
+			name_change(c);
+		}
+		else if (failed)
+			continue;
+		else if (t == NULL)
 			change_fail_as(c, "unknown_entity_type",
-						   psprintf("unknown entity type \"%s\"", c->entity_type));
-		else if (t->broken)
+						   psprintf("unknown entity type \"%s\"", c->sent.entity_type));
+		else
 			change_fail_as(c, "not_supported",
 						   psprintf("entity type \"%s\" cannot be pushed until its table is tracked again",
 									t->entity_type));
-		else
+	}
+}
+
+/*
+ * In a cycle of foreign keys, no order has all parents first.  Those that a
+ * scope is found by count more: a row whose scope is not found is refused at
+ * once, while a foreign key in a cycle must be one that is checked later, or
+ * NULL at first.
+ */
+void
+push_order_tables(Push *push)
+{
+	int			n = list_length(push->tables);
+	bool		moved = true;
+	ListCell   *lc,
+			   *lp;
+
+	while (moved && n-- > 0)
+	{
+		moved = false;
+		foreach(lc, push->tables)
 		{
-			c->table = last = push_table(push, t->relid);
-			last_type = c->entity_type;
-			name_change(c);
+			PushTable  *table = lfirst(lc);
+
+			if (table->t->path == NULL)
+				continue;
+			foreach(lp, push->tables)
+			{
+				PushTable  *parent = lfirst(lp);
+
+				if (parent->t->relid != table->t->path->steps[0].relid ||
+					parent == table || parent->order < table->order)
+					continue;
+				parent->order = table->order - 1;
+				moved = true;
+			}
 		}
 	}
 }
@@ -608,29 +851,31 @@ change_convert(Push *push, Change *c)
 	TrackedTable *t = c->table->t;
 	RowMarks	marks;
 
-	c->sent = c->changed = NULL;
-	c->values = palloc0(sizeof(Datum) * t->ncolumns);
-	c->nulls = palloc(sizeof(bool) * t->ncolumns);
-	memset(c->nulls, true, sizeof(bool) * t->ncolumns);
+	c->typed.columns = c->typed.changed = c->typed.inserted = NULL;
+	c->typed.values = palloc0(sizeof(Datum) * t->ncolumns);
+	c->typed.nulls = palloc(sizeof(bool) * t->ncolumns);
+	memset(c->typed.nulls, true, sizeof(bool) * t->ncolumns);
 
 	push->converting = NULL;
 	read_marks(push, c, &marks);
 	read_key(push, c);
 	push->converting = NULL;
 	read_stamp(push, c, &marks);
-	c->is_delete = c->delete_action || marks.deleted != NULL;
+	c->typed.has_place = true;
+	c->typed.is_delete = c->sent.delete_action || marks.deleted != NULL;
 	if (marks.deleted)
 	{
-		c->has_deleted_at = true;
-		c->deleted_at = wire_read_time(marks.deleted, "deletedAt");
+		c->typed.has_deleted_at = true;
+		c->typed.deleted_at = wire_read_time(marks.deleted, "deletedAt");
 	}
-	if (!c->is_delete)
+	if (!c->typed.is_delete)
 	{
-		if (c->data)
-			c->sent = change_read_columns(push, t, c->data, c->values, c->nulls);
+		if (c->sent.data)
+			c->typed.columns = change_read_columns(push, t, c->sent.data, c->typed.values, c->typed.nulls);
 		push->converting = NULL;
 		read_changed(push, c);
+		c->typed.inserted = c->typed.columns;
 		settle_scope(c);
 	}
-	c->converted = true;
+	c->typed.done = true;
 }

@@ -10,9 +10,11 @@
 
 #include "nodes/bitmapset.h"
 #include "utils/jsonb.h"
+#include "capture/capture.h"
 #include "read/access.h"
 #include "table/registry.h"
 #include "util/json.h"
+#include "util/json_scan.h"
 #include "util/keymap.h"
 #include "version/decide.h"
 
@@ -25,6 +27,8 @@ typedef struct PushTable
 	int			order;			/* parents before children */
 	int			nchanges;		/* of the push */
 	bool		returns_rows;	/* its writes return the rows as they stand */
+	Bitmapset  *probed;			/* attnums that the last probe read */
+	struct AnyColumns *any_columns; /* see batch.c; NULL: not known yet */
 } PushTable;
 
 typedef struct Failure
@@ -35,75 +39,107 @@ typedef struct Failure
 	const char *column;			/* NULL: none */
 } Failure;
 
-typedef struct Change
+/* a change as the client sent it; JSON texts where it says so */
+typedef struct Sent
 {
-	int			index;			/* in the request */
-
-	/* as sent; JSON texts where it says so */
+	/* JSON texts where it says so */
+	JsonSpan	text;			/* of all of it, while it is not read; at NULL */
 	const char *entity_type;
 	const char *change_id;		/* JSON, NULL: none */
 	const char *entity_id;		/* JSON */
 	bool		is_map_form;
 	bool		delete_action;
 	JsonbContainer *data;		/* NULL: none */
-	JsonbValue *key_value;		/* entityId; NULL: in data */
-	JsonbValue *stamp_value;	/* the item's own lastModifiedAt */
+	JsonbValue *key;			/* entityId; NULL: in data */
+	JsonbValue *stamp;			/* the item's own lastModifiedAt */
 	bool		has_given_stamp;	/* tide.upsert: the argument's */
 	TimestampTz given_stamp;
-	JsonbValue *created_value;	/* the envelope's createdAt */
-	JsonbValue *base_value;
-	JsonbValue *changed_value;	/* changedFields, or _changed of a row */
+	JsonbValue *created;		/* the envelope's createdAt */
+	JsonbValue *base;			/* null: it names the version without stamp */
+	JsonbValue *changed;		/* changedFields, or _changed of a row */
 	const char *client_id;		/* the item's, NULL: none */
+} Sent;
 
-	/* converted */
-	bool		converted;
-	PushTable  *table;
+/* the same as values of the table's types */
+typedef struct Typed
+{
+	bool		done;			/* all of it could be read */
 	Datum	   *key;			/* by position in t->keys */
 	char	   *key_text;
 	bool		is_delete;
-	Bitmapset  *sent;			/* attnums to write, key columns left out */
+	Bitmapset  *columns;		/* attnums to write, key columns left out */
 	Bitmapset  *changed;		/* those of them that an update writes */
+	Bitmapset  *inserted;		/* those that a new row gets: where the caller
+								 * has just one scope, that, too */
 	Datum	   *values;			/* by attnum - 1 */
 	bool	   *nulls;
 	bool		has_deleted_at;
 	TimestampTz deleted_at;		/* if a delete names the time */
 	Incoming	incoming;
+	bool		in_seconds;		/* its stamp looks like a number of seconds */
+	bool		has_place;		/* its stamp could be read */
 	int			round;			/* how many earlier changes of this push are
 								 * to the same row */
+	struct Change *earlier;		/* the last one of these, or one that could
+								 * not be read; NULL: none */
+} Typed;
 
-	/* what is there */
-	bool		row_exists;
-	bool		row_is_same;	/* has what the change would store */
-	bool		row_is_deleted; /* softly */
-	Stamp		row_stamp;		/* of the row, or of the tombstone */
-	char	   *row_scope;
-	bool		overrules;		/* the change stands against what is there */
-	char	   *before;			/* JSON of the row, where that is so, or the
-								 * resolver is asked */
-	bool		asks;
-	struct Merge *merge;		/* under the policy "merge"; NULL before the
-								 * row is read */
-	Bitmapset  *writes;			/* what is written, where that is not just
-								 * what was sent: NULL if it is */
-	Datum	   *new_values;		/* likewise, by attnum - 1; NULL */
-	bool	   *new_nulls;
-	int			place;			/* in the list that is being sorted out */
-	bool		written;		/* by the last statement */
-	bool		had_row;		/* as the attempt before found it */
-	Stamp		had_stamp;
-	Jsonb	   *had_clocks;
+/* what is there: the row, or its tombstone.  An attempt begins with {0}. */
+typedef struct Found
+{
+	bool		exists;			/* the row does */
+	bool		same;			/* it has what the change would store */
+	bool		deleted;		/* softly */
+	Stamp		stamp;			/* of the row, or of the tombstone */
+	char	   *scope;			/* likewise; NULL: none */
+	char	   *before;			/* JSON of the row, where the change stands
+								 * against it or the resolver is asked */
+	struct Merge *merge;		/* under the policy "merge" */
+	Bitmapset  *differs;		/* under the policy "merge": changed columns
+								 * that have another value */
+	RaisedStamp *raised;		/* versions of the change's own client */
+	int			nraised;
+	struct Tombstone *tombstone;	/* of an absent row: the one that counts */
+} Found;
 
-	/* what became of it */
+/* what becomes of the change.  An attempt begins with {0}. */
+typedef struct Outcome
+{
 	Verdict		verdict;
 	Stamp		stored;
 	const char *note;
+	bool		overrules;		/* it stands against what is there */
+	bool		asks;			/* the resolver decides */
+	TimestampTz known_as;		/* the time that its sender knows it by */
+	bool		replaces_twin;	/* what it replaces was sent with its stamp */
+	Bitmapset  *columns;		/* what is written, where that is not just
+								 * what was sent: NULL if it is */
+	Datum	   *values;			/* likewise, by attnum - 1; NULL */
+	bool	   *nulls;
+	bool		written;		/* by the last statement */
+	char	   *scope;			/* of a row that it inserted */
 	Failure		failure;
 	struct PullItem *entity;	/* the row as it now stands; NULL if failed */
+} Outcome;
+
+typedef struct Change
+{
+	int			index;			/* in the request */
+	PushTable  *table;			/* NULL: not known yet, or unknown */
+	Sent		sent;
+	Typed		typed;
+	Found		found;
+	Found		found_before;	/* by the attempt before */
+	char	   *scope_to_be;	/* of an insert, as an attempt before found out;
+								 * NULL: not known */
+	Outcome		outcome;
+	int			place;			/* in the list that is being sorted out */
 } Change;
 
 typedef struct Push
 {
 	MemoryContext context;
+	MemoryContext scratch;		/* of the value being read */
 	Access		access;
 	const char *client_id;		/* of the body, or of the claims */
 	bool		restoring;		/* tide.restore: stamps in the data are old */
@@ -114,33 +150,54 @@ typedef struct Push
 	int			nconverted;
 	const char *cursor;			/* of the body, NULL: none */
 	const char *batch_id;		/* NULL: none */
+	bytea	   *digest;			/* of what was sent; NULL: no batch id */
 	bool		atomic;
 	bool		has_horizon;	/* and no cursor says that the client is not
 								 * from before it */
 	TimestampTz horizon;
+	bool		is_converting;	/* changes are being read, not carried out */
 	const char *converting;		/* the member being read, on the wire */
+	bool		keeps_rows;		/* triggers may change rows that it stored */
+	KeyMap	   *rows;			/* table and key to PushedRow, of those */
+	KeyMap	   *raised;			/* likewise to SentRecords with a raised stamp */
+	PushWrite	write;			/* what its running statement tells the
+								 * triggers */
+	bool		has_deferrable; /* the database has deferrable constraints */
+	int			nfollowers;		/* so many were tried, see units.c */
+	List	   *pending_before; /* Oids of tables of which the caller's own
+								 * transaction has violations pending */
+	Change	   *stopped_at;		/* at whose row the last statement failed, if
+								 * it was an INSERT; NULL: not known.  Rows
+								 * before it went well, as far as they can
+								 * tell by themselves. */
 } Push;
 
 /* push_body.c */
 extern void push_read_body(Push *push, Jsonb *body);
+extern void push_read_text(Push *push, const char *body, size_t len);
 extern Change *push_new_change(Push *push);
 
 /* change.c */
 extern void push_find_tables(Push *push);
+extern void push_order_tables(Push *push);
 extern void change_convert(Push *push, Change *c);
 extern Bitmapset *change_read_columns(Push *push, TrackedTable *t, JsonbContainer *data,
 									  Datum *values, bool *nulls);
 extern PushTable *push_table(Push *push, Oid relid);
+extern bool change_may_lack_scope(Change *c);
+extern const char *change_scope_missing(Change *c);
+extern bool change_is_to_blame(Push *push, const ErrorData *error);
 extern void change_fail(Change *c, ErrorData *error);
+extern void change_fail_with(Change *c, Change *earlier);
 extern void change_fail_as(Change *c, const char *code, const char *message);
 
 /* apply.c */
 extern void apply_group(Push *push, PushTable *table, List *changes, bool is_delete);
 
 /* conflicts.c */
-extern void conflicts_load_known(Push *push, PushTable *table, List *changes);
 extern void conflicts_keep_rows(Push *push, PushTable *table, List *changes);
 extern void conflicts_record(Push *push);
+extern void conflicts_send_winners(Push *push);
 extern bool conflict_is_visible(const Access *access, Oid relid, const char *scope,
 								const char *subject);
 extern char *change_json(Change *c, Bitmapset *columns, bool with_stamp);

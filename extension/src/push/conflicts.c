@@ -1,11 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * conflicts.c
- *	  Remembering versions that lost, and putting one back: tide.restore.
- *
- * What is remembered has a second use: a change that comes again is known by
- * its stamp, also when that was not the stamp that was stored, or when its
- * version has been overruled since.
+ *	  Remembering versions that lost, and who may see them.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,6 +20,7 @@
 #include "log/changelog.h"
 #include "log/records.h"
 #include "push/change.h"
+#include "push/known.h"
 #include "push/merge.h"
 #include "read/rows.h"
 #include "table/registry.h"
@@ -34,75 +31,17 @@
 
 PG_FUNCTION_INFO_V1(tide_conflict_is_visible);
 
-/*
- * A delete whose row plain SQL has inserted again since: its stamp is that of
- * the tombstone, which has nothing to say any more.
- */
-static void
-load_known_deletes(PushTable *table, char **keys, int n, KeyMap *map, Snapshot snapshot)
+/* has it to be kept what the row was before this change? */
+static bool
+needs_row(const Change *c)
 {
-	ListCell   *lc;
-
-	foreach(lc, tombstone_read(table->t, keys, n, snapshot))
-	{
-		Tombstone  *tombstone = lfirst(lc);
-		Change	   *c = keymap_get(map, tombstone->key);
-
-		if (c->row_exists && c->incoming.has_stamp &&
-			stamp_compare(&c->incoming.stamp, &tombstone->stamp) == 0)
-			c->incoming.is_known = true;
-	}
-}
-
-/* set for each of these changes whether it was judged before, as committed by now */
-void
-conflicts_load_known(Push *push, PushTable *table, List *changes)
-{
-	MemoryContext old;
-	Snapshot	snapshot;
-	KeyMap	   *map;
-	char	  **keys;
-	ListCell   *lc;
-	int			n = 0;
-
-	if (changes == NIL)
-		return;
-	old = MemoryContextSwitchTo(push->context);
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	map = keymap_new(push->context, list_length(changes) * 2);
-	keys = palloc(sizeof(char *) * list_length(changes));
-	foreach(lc, changes)
-	{
-		Change	   *c = lfirst(lc);
-
-		c->incoming.is_known = false;
-		memset(&c->incoming.known_stored, 0, sizeof(Stamp));
-		keys[n++] = c->key_text;
-		keymap_put(map, c->key_text, c);
-	}
-	if (policy_forgets(table->t->policy))
-		load_known_deletes(table, keys, n, map, snapshot);
-	foreach(lc, conflict_read(table->t, keys, n, snapshot))
-	{
-		Conflict   *conflict = lfirst(lc);
-		Change	   *c = keymap_get(map, conflict->key);
-
-		if (!c->incoming.has_stamp ||
-			stamp_compare(&c->incoming.stamp, &conflict->lost_stamp) != 0)
-			continue;
-		c->incoming.is_known = true;
-		memset(&c->incoming.known_stored, 0, sizeof(Stamp));
-		if (strcmp(conflict->kind, CONFLICT_ADJUSTED) == 0 ||
-			strcmp(conflict->kind, CONFLICT_MERGED) == 0)
-			c->incoming.known_stored = conflict->stood_stamp;
-	}
-	UnregisterSnapshot(snapshot);
-	MemoryContextSwitchTo(old);
+	return c->outcome.overrules || c->outcome.asks || c->outcome.replaces_twin;
 }
 
 /*
- * The rows that changes are about to overrule, or about which the resolver is
- * asked, as they are before that: as JSON, in c->before.
+ * The rows that changes are about to overrule, or that their stamp does not tell
+ * from, or about which the resolver is asked, as they are before that: as JSON,
+ * in c->found.before.
  */
 void
 conflicts_keep_rows(Push *push, PushTable *table, List *changes)
@@ -117,9 +56,9 @@ conflicts_keep_rows(Push *push, PushTable *table, List *changes)
 	{
 		Change	   *c = lfirst(lc);
 
-		c->before = NULL;
-		if (c->overrules || c->asks)
-			items = lappend(items, rows_ask(read, c->key_text));
+		c->found.before = NULL;
+		if (needs_row(c))
+			items = lappend(items, rows_ask(read, c->typed.key_text));
 	}
 	if (items != NIL)
 	{
@@ -129,15 +68,15 @@ conflicts_keep_rows(Push *push, PushTable *table, List *changes)
 		foreach(lc, changes)
 		{
 			Change	   *c = lfirst(lc);
-			PullItem   *item = c->overrules || c->asks ?
-			keymap_get(read->seen, c->key_text) : NULL;
+			PullItem   *item = needs_row(c) ?
+			keymap_get(read->seen, c->typed.key_text) : NULL;
 			StringInfoData buf;
 
 			if (item == NULL || !item->have_row)
 				continue;
 			initStringInfo(&buf);
 			wire_append_row(&buf, table->t, item->values, item->nulls);
-			c->before = buf.data;
+			c->found.before = buf.data;
 		}
 		wire_end(level);
 		PopActiveSnapshot();
@@ -158,34 +97,26 @@ change_json(Change *c, Bitmapset *columns, bool with_stamp)
 
 	initStringInfo(&buf);
 	appendStringInfoChar(&buf, '{');
-	wire_append_key_members(&buf, t, c->key);
-	if (with_stamp && c->incoming.has_stamp)
+	wire_append_key_members(&buf, t, c->typed.key);
+	if (with_stamp && c->typed.incoming.has_stamp)
 	{
 		appendStringInfoChar(&buf, ',');
 		escape_json(&buf, tracked_column(t, t->modified_at)->wire);
 		appendStringInfoChar(&buf, ':');
-		wire_append_time(&buf, c->incoming.stamp.time);
+		wire_append_time(&buf, c->typed.incoming.stamp.time);
 	}
 	while ((att = bms_next_member(columns, att)) >= 0)
 	{
 		appendStringInfoChar(&buf, ',');
 		escape_json(&buf, tracked_column(t, att)->wire);
 		appendStringInfoChar(&buf, ':');
-		if (c->nulls[att - 1])
+		if (c->typed.nulls[att - 1])
 			appendStringInfoString(&buf, "null");
 		else
-			wire_append_value(&buf, t, tracked_column(t, att), c->values[att - 1]);
+			wire_append_value(&buf, t, tracked_column(t, att), c->typed.values[att - 1]);
 	}
 	appendStringInfoChar(&buf, '}');
 	return buf.data;
-}
-
-/* does not all of a merged change show in the row? */
-static bool
-stands_in_part(Change *c)
-{
-	return c->merge == NULL || !c->row_exists || c->merge->is_deleted ||
-		!bms_equal(c->merge->wins, c->changed);
 }
 
 /* false: there is nothing about this change to remember */
@@ -193,22 +124,22 @@ static bool
 conflict_of(Push *push, Change *c, Conflict *conflict)
 {
 	memset(conflict, 0, sizeof(*conflict));
-	conflict->key = c->key_text;
-	conflict->scope = c->row_scope;
-	if (c->verdict == VERDICT_SUPERSEDED && !c->incoming.is_known)
+	conflict->key = c->typed.key_text;
+	conflict->scope = c->found.scope;
+	if (c->outcome.verdict == VERDICT_SUPERSEDED && c->typed.incoming.known == KNOWN_NOT)
 	{
 		conflict->kind = CONFLICT_SUPERSEDED;
-		conflict->lost = c->is_delete ? NULL : change_json(c, c->sent, false);
-		conflict->lost_is_delete = c->is_delete;
-		conflict->lost_stamp = c->incoming.stamp;
-		conflict->stood_stamp = c->row_stamp;
+		conflict->lost = c->typed.is_delete ? NULL : change_json(c, c->typed.columns, false);
+		conflict->lost_is_delete = c->typed.is_delete;
+		conflict->lost_stamp = c->typed.incoming.stamp;
+		conflict->stood_stamp = c->found.stamp;
 	}
-	else if (c->verdict == VERDICT_MERGED && stands_in_part(c))
+	else if (c->outcome.verdict == VERDICT_MERGED && stands_in_part(c))
 	{
 		conflict->kind = CONFLICT_MERGED;
-		conflict->lost = change_json(c, c->sent, false);
-		conflict->lost_stamp = c->incoming.stamp;
-		conflict->stood_stamp = c->stored;
+		conflict->lost = change_json(c, c->typed.columns, false);
+		conflict->lost_stamp = c->typed.incoming.stamp;
+		conflict->stood_stamp = c->outcome.stored;
 	}
 	else
 		return false;
@@ -221,37 +152,19 @@ static bool
 overruled_by(Push *push, Change *c, Conflict *conflict)
 {
 	memset(conflict, 0, sizeof(*conflict));
-	conflict->key = c->key_text;
-	conflict->scope = c->row_scope;
-	if (c->overrules && (c->verdict == VERDICT_APPLIED || c->verdict == VERDICT_MERGED))
+	conflict->key = c->typed.key_text;
+	conflict->scope = c->found.scope;
+	if (c->outcome.overrules && (c->outcome.verdict == VERDICT_APPLIED || c->outcome.verdict == VERDICT_MERGED))
 	{
 		conflict->kind = CONFLICT_OVERRULED;
-		conflict->lost = c->row_exists ? c->before : NULL;
-		conflict->lost_is_delete = !c->row_exists;
-		conflict->lost_stamp = c->row_stamp;
-		conflict->stood_stamp = c->stored;
+		conflict->lost = c->found.exists ? c->found.before : NULL;
+		conflict->lost_is_delete = !c->found.exists;
+		conflict->lost_stamp = c->found.stamp;
+		conflict->stood_stamp = c->outcome.stored;
 	}
 	else
 		return false;
 	conflict->stood = push_entity(push, c);
-	return true;
-}
-
-/* a stamp that was brought back or raised must be known when it comes again */
-static bool
-adjustment_of(Change *c, Conflict *conflict)
-{
-	if ((c->verdict != VERDICT_APPLIED && c->verdict != VERDICT_MERGED) ||
-		!c->incoming.has_stamp ||
-		stamp_compare(&c->incoming.stamp, &c->stored) == 0)
-		return false;
-	memset(conflict, 0, sizeof(*conflict));
-	conflict->key = c->key_text;
-	conflict->scope = c->row_scope;
-	conflict->kind = CONFLICT_ADJUSTED;
-	conflict->lost_is_delete = c->is_delete;
-	conflict->lost_stamp = c->incoming.stamp;
-	conflict->stood_stamp = c->stored;
 	return true;
 }
 
@@ -263,7 +176,7 @@ static void
 settle_scope(Change *c, Conflict *conflict)
 {
 	TrackedTable *t = c->table->t;
-	PullItem   *item = c->entity;
+	PullItem   *item = c->outcome.entity;
 	char	   *now;
 
 	if (t->shared || conflict->scope == NULL || item == NULL || !item->have_row)
@@ -274,50 +187,113 @@ settle_scope(Change *c, Conflict *conflict)
 		conflict->scope = NULL;
 }
 
-/* the stamp of the version that was there will not be known any more */
-static bool
-forgotten_by(Change *c, Conflict *conflict)
-{
-	if (!policy_forgets(c->table->t->policy) || c->overrules ||
-		(c->verdict != VERDICT_APPLIED && c->verdict != VERDICT_MERGED) ||
-		!c->row_stamp.has_time || c->row_stamp.client_id == NULL ||
-		stamp_compare(&c->row_stamp, &c->stored) == 0)
-		return false;
-	memset(conflict, 0, sizeof(*conflict));
-	conflict->key = c->key_text;
-	conflict->scope = c->row_scope;
-	conflict->kind = CONFLICT_REPLACED;
-	conflict->lost_stamp = c->row_stamp;
-	return true;
-}
-
-static void
-write_conflict(Push *push, Change *c, Conflict *conflict)
-{
-	settle_scope(c, conflict);
-	conflict_write(c->table->t, conflict, push->access.subject);
-}
-
 /* after the rows were read as they now stand */
 void
 conflicts_record(Push *push)
 {
+	Conflict   *conflicts = palloc(sizeof(Conflict) * Max(push->nchanges, 1) * 2);
 	int			level = wire_begin_kept();
+	ListCell   *lc;
 	int			i;
 
-	for (i = 0; i < push->nchanges; i++)
+	foreach(lc, push->tables)
 	{
-		Change	   *c = &push->changes[i];
-		Conflict	conflict;
+		PushTable  *table = lfirst(lc);
+		int			n = 0;
 
-		if (c->verdict == VERDICT_FAILED)
-			continue;
-		if (overruled_by(push, c, &conflict) || forgotten_by(c, &conflict))
-			write_conflict(push, c, &conflict);
-		if (conflict_of(push, c, &conflict) || adjustment_of(c, &conflict))
-			write_conflict(push, c, &conflict);
+		for (i = 0; i < push->nchanges; i++)
+		{
+			Change	   *c = &push->changes[i];
+
+			if (c->table != table || c->outcome.verdict == VERDICT_FAILED)
+				continue;
+			if (overruled_by(push, c, &conflicts[n]))
+				settle_scope(c, &conflicts[n++]);
+			if (conflict_of(push, c, &conflicts[n]))
+				settle_scope(c, &conflicts[n++]);
+		}
+		conflict_write(table->t, conflicts, n, push->access.subject);
 	}
 	wire_end(level);
+}
+
+/* ---------- the winner, once more ---------- */
+
+/* whom to send it to, and which rows: a client has one in each scope */
+typedef struct Loser
+{
+	const char *scope;
+	const char *client_id;
+	int			nkeys;
+	char	  **keys;
+} Loser;
+
+static bool
+same_string(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static void
+add_loser(List **losers, Change *c)
+{
+	Loser	   *loser = NULL;
+	ListCell   *lc;
+
+	foreach(lc, *losers)
+	{
+		loser = lfirst(lc);
+		if (loser->nkeys < MAX_KEYS_PER_ENTRY && same_string(loser->scope, c->found.scope) &&
+			same_string(loser->client_id, c->typed.incoming.stamp.client_id))
+			break;
+	}
+	if (lc == NULL)
+	{
+		loser = palloc0(sizeof(Loser));
+		loser->scope = c->found.scope;
+		loser->client_id = c->typed.incoming.stamp.client_id;
+		loser->keys = palloc(sizeof(char *) * MAX_KEYS_PER_ENTRY);
+		*losers = lappend(*losers, loser);
+	}
+	loser->keys[loser->nkeys++] = c->typed.key_text;
+}
+
+/*
+ * Rows that do not stand as they were pushed are sent again with the next pull of
+ * who pushed, even if the client ignores the reply; nobody else has missed them.
+ * A change that was known to have lost was told so before.
+ */
+void
+conflicts_send_winners(Push *push)
+{
+	ListCell   *lc,
+			   *ll;
+	int			i;
+
+	foreach(lc, push->tables)
+	{
+		PushTable  *table = lfirst(lc);
+		List	   *losers = NIL;
+
+		for (i = 0; i < push->nchanges; i++)
+		{
+			Change	   *c = &push->changes[i];
+
+			if (c->table == table &&
+				(c->outcome.verdict == VERDICT_SUPERSEDED ||
+				 c->outcome.verdict == VERDICT_MERGED) &&
+				c->typed.incoming.known == KNOWN_NOT &&
+				(table->t->shared || c->found.scope))
+				add_loser(&losers, c);
+		}
+		foreach(ll, losers)
+		{
+			Loser	   *loser = lfirst(ll);
+
+			changelog_append_for(table->t, loser->scope, push->access.subject,
+								 loser->client_id, loser->keys, loser->nkeys);
+		}
+	}
 }
 
 /* ---------- who may see them ---------- */

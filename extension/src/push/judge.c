@@ -20,16 +20,20 @@
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "storage/lmgr.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
+#include "utils/hsearch.h"
 #include "utils/snapmgr.h"
 
 #include "capture/capture.h"
 #include "log/records.h"
 #include "push/batch.h"
 #include "push/judge.h"
+#include "push/known.h"
 #include "push/merge.h"
+#include "push/rights.h"
 #include "table/scope_path.h"
 #include "util/compat.h"
 #include "util/errors.h"
@@ -39,22 +43,16 @@
 /* a push that creates or deletes more absent rows locks the table's keys */
 #define MAX_KEY_LOCKS 256
 
+/* and while another does, it locks so many keys before it waits */
+#define MAX_CONTENDED_KEY_LOCKS 2048
+
 /* advisory locks of our own: users have 1 and 2 here */
 #define KEY_LOCK_CLASS 7
 
+static const char *const IN_SECONDS = "the stamp is a day in January 1970: a number is taken for Unix milliseconds, and this one looks like seconds";
 static const char *const FORBIDDEN = "the row is in a scope that is not allowed";
 
 /* ---------- what is there ---------- */
-
-static bool
-same_datum(TrackedColumn *column, Form_pg_attribute att, Datum a, Datum b)
-{
-	if (tide_image_eq(a, b, att->attbyval, att->attlen))
-		return true;
-	/* 1.5 and 1.50 */
-	return column->base_type == NUMERICOID &&
-		DatumGetBool(DirectFunctionCall2(numeric_eq, a, b));
-}
 
 static bool
 is_deleted(TrackedTable *t, HeapTuple tuple, TupleDesc desc)
@@ -67,28 +65,34 @@ is_deleted(TrackedTable *t, HeapTuple tuple, TupleDesc desc)
 	return !isnull;
 }
 
-/* has the row what the change would store? */
+/*
+ * Has the row what the change would store?  Under merge, which columns differ is
+ * noted as well.
+ */
 static bool
 is_same(Change *c, HeapTuple tuple, TupleDesc desc, bool deleted)
 {
 	TrackedTable *t = c->table->t;
+	bool		same = true;
 	bool		isnull;
-	int			n = PROBE_FIRST;
 	int			att = -1;
 
-	if (c->is_delete || deleted)
-		return c->is_delete && deleted;
-	while ((att = bms_next_member(c->changed, att)) >= 0)
+	if (c->typed.is_delete || deleted)
+		return c->typed.is_delete && deleted;
+	while ((att = bms_next_member(c->typed.changed, att)) >= 0)
 	{
-		Datum		value = SPI_getbinval(tuple, desc, n++, &isnull);
+		Datum		value = SPI_getbinval(tuple, desc, probe_column(c->table, att), &isnull);
 
-		if (isnull != c->nulls[att - 1])
-			return false;
-		if (!isnull && !same_datum(tracked_column(t, att), TupleDescAttr(t->tupdesc, att - 1),
-								   value, c->values[att - 1]))
-			return false;
+		if (isnull == c->typed.nulls[att - 1] &&
+			(isnull || same_datum(tracked_column(t, att), TupleDescAttr(t->tupdesc, att - 1),
+								  value, c->typed.values[att - 1])))
+			continue;
+		same = false;
+		if (t->policy != POLICY_MERGE)
+			break;
+		c->found.differs = bms_add_member(c->found.differs, att);
 	}
-	return true;
+	return same;
 }
 
 /* exists: a row, or a tombstone; deleted: softly */
@@ -100,23 +104,31 @@ judge_change(Push *push, Change *c, bool exists, bool same, bool deleted)
 	Current		current = {0};
 	Decision	decision;
 
-	c->incoming.is_delete = c->is_delete;
-	c->incoming.columns = c->changed;
+	c->typed.incoming.is_delete = c->typed.is_delete;
+	c->typed.incoming.columns = c->typed.changed;
 	current.exists = exists;
-	current.stamp = c->row_stamp;
+	current.stamp = c->found.stamp;
 	current.same = same;
-	current.now = stamp_server_time(t, NULL);
-	current.server_time = stamp_server_time(t, exists ? &c->row_stamp : NULL);
-	if (exists && c->row_stamp.has_time)
-		current.just_above = stamp_just_above(t, c->row_stamp.time);
-	current.is_row = c->row_exists && !deleted;
-	current.clocks = c->merge ? c->merge->clocks : NULL;
-	decision = decide(t->policy, &c->incoming, &current);
-	c->verdict = decision.verdict;
-	c->overrules = decision.overrules;
-	c->asks = decision.asks;
-	c->stored = decision.stored;
-	c->note = decision.note;
+	current.differs = c->found.differs;
+	current.unit = stamp_unit(t);
+	current.limit = stamp_limit();
+	current.now = stamp_server_time(t, NULL, false);
+	current.server_time = stamp_server_time(t, exists && stamp_counts(&c->found.stamp, current.limit) ?
+											&c->found.stamp : NULL, false);
+	current.raised = c->found.raised;
+	current.nraised = c->found.nraised;
+	current.is_row = c->found.exists && !deleted;
+	current.clocks = c->found.merge ? c->found.merge->clocks : NULL;
+	decision = decide(t->policy, &c->typed.incoming, &current);
+	c->outcome.verdict = decision.verdict;
+	c->outcome.overrules = decision.overrules;
+	c->outcome.asks = decision.asks;
+	c->outcome.replaces_twin = decision.replaces_twin;
+	c->outcome.stored = decision.stored;
+	c->outcome.known_as = decision.known_as;
+	c->outcome.note = decision.note == NULL && c->typed.in_seconds ? IN_SECONDS :
+		decision.note;
+	known_note_raised(push, c, &decision);
 	if (t->policy == POLICY_MERGE)
 		merge_settle(push, c, &decision);
 	MemoryContextSwitchTo(old);
@@ -129,11 +141,34 @@ scope_member(TrackedTable *t)
 	return tracked_column(t, t->path ? t->path->first : t->scope)->wire;
 }
 
+/*
+ * Whose an absent row would be, where its key says so: true unless that is a
+ * scope that the caller may not write.
+ */
+static bool
+settle_scope_of_key(Push *push, Change *c)
+{
+	TrackedTable *t = c->table->t;
+	MemoryContext old;
+	int			k;
+
+	if (t->shared)
+		return true;
+	for (k = 0; k < t->nkeys && t->keys[k] != t->scope; k++)
+		 /* is the scope part of the key? */ ;
+	if (k == t->nkeys)
+		return true;
+	old = MemoryContextSwitchTo(push->context);
+	c->found.scope = wire_scope_text(t, c->typed.key[k]);
+	MemoryContextSwitchTo(old);
+	return access_has_text(&c->table->scopes, c->found.scope);
+}
+
 static void
 fail_forbidden(Change *c)
 {
 	change_fail_as(c, "scope_not_allowed", FORBIDDEN);
-	c->failure.column = scope_member(c->table->t);
+	c->outcome.failure.column = scope_member(c->table->t);
 }
 
 List *
@@ -146,7 +181,7 @@ changes_with_verdict(List *changes, Verdict verdict, bool row_exists)
 	{
 		Change	   *c = lfirst(lc);
 
-		if (c->verdict == verdict && c->row_exists == row_exists)
+		if (c->outcome.verdict == verdict && c->found.exists == row_exists)
 			result = lappend(result, c);
 	}
 	return result;
@@ -161,33 +196,35 @@ read_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc)
 	Datum		value;
 	bool		isnull;
 
-	memset(&c->row_stamp, 0, sizeof(c->row_stamp));
-	c->row_exists = true;
-	c->row_scope = NULL;
+	c->found.exists = true;
 	value = SPI_getbinval(tuple, desc, PROBE_MODIFIED_AT, &isnull);
-	c->row_stamp.has_time = !isnull;
+	c->found.stamp.has_time = !isnull;
 	if (!isnull)
-		c->row_stamp.time = DatumGetTimestampTz(value);
+		c->found.stamp.time = DatumGetTimestampTz(value);
 	value = SPI_getbinval(tuple, desc, PROBE_CLIENT_ID, &isnull);
 	if (!isnull)
-		c->row_stamp.client_id = TextDatumGetCString(value);
+		c->found.stamp.client_id = TextDatumGetCString(value);
 	if (!t->shared)
 	{
 		value = SPI_getbinval(tuple, desc, PROBE_SCOPE, &isnull);
 		if (!isnull)
-			c->row_scope = wire_scope_text(t, value);
+			c->found.scope = wire_scope_text(t, value);
 	}
 	MemoryContextSwitchTo(old);
 
-	if (!access_has_text(&c->table->scopes, c->row_scope))
+	if (!access_has_text(&c->table->scopes, c->found.scope))
 	{
 		fail_forbidden(c);
 		return;
 	}
+	if (rights_refuse(c, true))
+		return;
+	old = MemoryContextSwitchTo(push->context);
 	if (t->policy == POLICY_MERGE)
 		merge_read_row(push, c, tuple, desc);
-	c->row_is_deleted = is_deleted(t, tuple, desc);
-	c->row_is_same = is_same(c, tuple, desc, c->row_is_deleted);
+	c->found.deleted = is_deleted(t, tuple, desc);
+	c->found.same = is_same(c, tuple, desc, c->found.deleted);
+	MemoryContextSwitchTo(old);
 }
 
 /*
@@ -206,17 +243,16 @@ judge_rows(Push *push, PushTable *table, List *changes)
 	{
 		Change	   *c = lfirst(lc);
 
-		c->row_exists = false;
-		c->verdict = VERDICT_NONE;
-		c->entity = NULL;
-		c->asks = false;
-		c->merge = NULL;
-		c->writes = NULL;
-		c->new_values = NULL;
-		c->new_nulls = NULL;
-		memset(&c->row_stamp, 0, sizeof(c->row_stamp));
+		c->found = (Found)
+		{
+			0
+		};
+		c->outcome = (Outcome)
+		{
+			0
+		};
 	}
-	batch_run(table, BATCH_PROBE, changes);
+	batch_run(push, table, BATCH_PROBE, changes);
 	for (i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
@@ -229,24 +265,26 @@ judge_rows(Push *push, PushTable *table, List *changes)
 	SPI_freetuptable(SPI_tuptable);
 
 	existing = changes_with_verdict(changes, VERDICT_NONE, true);
-	conflicts_load_known(push, table, existing);
+	known_load(push, table, existing);
+	known_load_raised(push, table, existing);
 	foreach(lc, existing)
 	{
 		Change	   *c = lfirst(lc);
 
-		judge_change(push, c, true, c->row_is_same, c->row_is_deleted);
+		judge_change(push, c, true, c->found.same, c->found.deleted);
 	}
 }
 
 /* ---------- rows that are not there ---------- */
 
-static void
-lock_one(Oid relid, uint32 hash, LOCKMODE mode)
+/* false: it is not free, and we do not wait */
+static bool
+lock_one(Oid relid, uint32 hash, LOCKMODE mode, bool wait)
 {
 	LOCKTAG		tag;
 
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, relid, hash, KEY_LOCK_CLASS);
-	(void) LockAcquire(&tag, mode, false, false);
+	return LockAcquire(&tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 static int
@@ -258,38 +296,84 @@ compare_hashes(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* the keys of one table that this transaction has locked so far */
+typedef struct LockedKeys
+{
+	Oid			relid;
+	LocalTransactionId transaction;
+	int			n;
+}			LockedKeys;
+
+/*
+ * How many are locked by now, with n more.  A subtransaction that is undone
+ * gives its locks back and is counted all the same: the table's lock may be
+ * taken sooner than it must.
+ */
+static int
+count_locked_keys(Oid relid, int n)
+{
+	static HTAB *counts = NULL;
+	LockedKeys *locked;
+	bool		found;
+
+	if (counts == NULL)
+	{
+		HASHCTL		ctl = {0};
+
+		ctl.keysize = sizeof(Oid);
+		ctl.entrysize = sizeof(LockedKeys);
+		counts = hash_create("pg_tide locked keys", 16, &ctl, HASH_ELEM | HASH_BLOBS);
+	}
+	locked = hash_search(counts, &relid, HASH_ENTER, &found);
+	if (!found || locked->transaction != TideLocalTransactionId())
+	{
+		locked->transaction = TideLocalTransactionId();
+		locked->n = 0;
+	}
+	if (locked->n <= MAX_CONTENDED_KEY_LOCKS)
+		locked->n += n;
+	return locked->n;
+}
+
 /*
  * Until the end of the transaction, no other push creates or deletes these
  * keys.  The lock table is of a fixed size, so a push of many changes, in
  * however small sets it is carried out once one of them fails, takes one lock
- * for all keys of the table, which small ones share.
+ * for all keys of the table, which small ones share; so does a transaction that
+ * makes many small pushes.  Two of these could wait for each other, both with
+ * keys of their own: each goes on key by key as long as it may.
  */
 void
 judge_lock_keys(PushTable *table, List *changes)
 {
 	TrackedTable *t = table->t;
 	int			n = list_length(changes);
+	int			locked;
 	uint32	   *hashes;
 	ListCell   *lc;
 	int			i = 0;
 
 	if (table->nchanges > MAX_KEY_LOCKS)
 	{
-		lock_one(t->relid, 0, ExclusiveLock);
+		(void) lock_one(t->relid, 0, ExclusiveLock, true);
 		return;
 	}
-	lock_one(t->relid, 0, RowExclusiveLock);
+	locked = count_locked_keys(t->relid, n);
+	if (locked > MAX_KEY_LOCKS &&
+		lock_one(t->relid, 0, ExclusiveLock, locked > MAX_CONTENDED_KEY_LOCKS))
+		return;
+	(void) lock_one(t->relid, 0, RowExclusiveLock, true);
 	hashes = palloc(sizeof(uint32) * n);
 	foreach(lc, changes)
 	{
-		const char *key = ((Change *) lfirst(lc))->key_text;
+		const char *key = ((Change *) lfirst(lc))->typed.key_text;
 
 		/* 0 is the table's */
 		hashes[i++] = hash_bytes((const unsigned char *) key, strlen(key)) | 1;
 	}
 	qsort(hashes, n, sizeof(uint32), compare_hashes);
 	for (i = 0; i < n; i++)
-		lock_one(t->relid, hashes[i], ExclusiveLock);
+		(void) lock_one(t->relid, hashes[i], ExclusiveLock, true);
 	pfree(hashes);
 }
 
@@ -301,7 +385,7 @@ keys_of(List *changes)
 	int			n = 0;
 
 	foreach(lc, changes)
-		keys[n++] = ((Change *) lfirst(lc))->key_text;
+		keys[n++] = ((Change *) lfirst(lc))->typed.key_text;
 	return keys;
 }
 
@@ -334,17 +418,60 @@ changes_by_key(List *changes)
 	{
 		Change	   *c = lfirst(lc);
 
-		keymap_put(map, c->key_text, c);
+		keymap_put(map, c->typed.key_text, c);
 	}
 	return map;
 }
 
 /* is the deleted row one of a scope that the caller may not write? */
 static bool
-is_forbidden(PushTable *table, Tombstone *tombstone)
+is_forbidden(PushTable *table, const Tombstone *tombstone)
 {
-	return !table->t->shared && tombstone->scope &&
+	return !table->t->shared && tombstone->nbinds == 0 && tombstone->scope &&
 		!access_has_text(&table->scopes, tombstone->scope);
+}
+
+/* the scope that a new row would be in; NULL: that will only be seen once it is there */
+static char *
+scope_to_be(Change *c)
+{
+	TrackedTable *t = c->table->t;
+
+	if (c->scope_to_be || t->shared || t->path || !bms_is_member(t->scope, c->typed.inserted) ||
+		c->typed.nulls[t->scope - 1])
+		return c->scope_to_be;
+	return wire_scope_text(t, c->typed.values[t->scope - 1]);
+}
+
+static bool
+binds_scope(const Tombstone *tombstone, const char *scope)
+{
+	int			i;
+
+	for (i = 0; scope && i < tombstone->nbinds; i++)
+		if (strcmp(tombstone->binds[i], scope) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Has the tombstone a say about this change?  Not one of a row that nobody has
+ * seen, which somebody deleted who may not write the scope that it is to be in:
+ * anybody can guess a key.
+ */
+static bool
+has_a_say(const Tombstone *tombstone, Change *c)
+{
+	int			i;
+
+	if (tombstone->nbinds == 0)
+		return true;
+	if (!c->typed.is_delete)
+		return binds_scope(tombstone, scope_to_be(c));
+	for (i = 0; i < tombstone->nbinds; i++)
+		if (access_has_text(&c->table->scopes, tombstone->binds[i]))
+			return true;
+	return false;
 }
 
 bool
@@ -354,24 +481,32 @@ judge_any_known(List *changes)
 
 	foreach(lc, changes)
 	{
-		if (((Change *) lfirst(lc))->incoming.is_known)
+		if (((Change *) lfirst(lc))->typed.incoming.known != KNOWN_NOT)
 			return true;
 	}
 	return false;
 }
 
-void
+bool
 judge_as_new(Push *push, Change *c)
 {
-	c->row_exists = false;
-	c->entity = NULL;
-	memset(&c->row_stamp, 0, sizeof(c->row_stamp));
+	c->found = (Found)
+	{
+		0
+	};
+	c->outcome = (Outcome)
+	{
+		0
+	};
+	if (rights_refuse(c, false))
+		return false;
 	judge_change(push, c, false, false, false);
+	return true;
 }
 
-/* judge changes to absent rows by their tombstones */
+/* find, for each of these changes, the tombstone that counts */
 static void
-judge_by_tombstones(Push *push, PushTable *table, List *changes)
+find_tombstones(Push *push, PushTable *table, List *changes)
 {
 	KeyMap	   *map = changes_by_key(changes);
 	ListCell   *lc;
@@ -380,60 +515,122 @@ judge_by_tombstones(Push *push, PushTable *table, List *changes)
 	{
 		Tombstone  *tombstone = lfirst(lc);
 		Change	   *c = keymap_get(map, tombstone->key);
+		Found	   *found = &c->found;
 
-		c->row_stamp = tombstone->stamp;
-		c->row_scope = tombstone->scope;
 		if (is_forbidden(table, tombstone))
-		{
 			fail_forbidden(c);
-			continue;
+		else if (has_a_say(tombstone, c) &&
+				 (found->tombstone == NULL ||
+				  stamp_compare(&tombstone->stamp, &found->tombstone->stamp) > 0))
+		{
+			found->tombstone = tombstone;
+			found->stamp = tombstone->stamp;
+			found->scope = tombstone->nbinds > 0 && !c->typed.is_delete ? scope_to_be(c) :
+				tombstone->scope;
 		}
-		if (table->t->policy == POLICY_MERGE)
-			merge_read_tombstone(push, c, tombstone);
-		judge_change(push, c, true, c->is_delete, false);
 	}
+}
+
+/* may this change be made to a row that is not there? */
+static bool
+may_be_made(Push *push, Change *c)
+{
+	TableScopes *scopes = &c->table->scopes;
+
+	if (!settle_scope_of_key(push, c) ||
+		(c->typed.is_delete && !scopes->any && scopes->n == 0))
+	{
+		fail_forbidden(c);
+		return false;
+	}
+	return !rights_refuse(c, false);
+}
+
+/* judge changes to absent rows by their tombstones */
+static void
+judge_by_tombstones(Push *push, PushTable *table, List *absent)
+{
+	MemoryContext old = MemoryContextSwitchTo(push->context);
+	List	   *changes = NIL;
+	ListCell   *lc;
+
+	foreach(lc, absent)
+		if (may_be_made(push, lfirst(lc)))
+			changes = lappend(changes, lfirst(lc));
+	find_tombstones(push, table, changes);
 	foreach(lc, changes)
 	{
 		Change	   *c = lfirst(lc);
 
-		if (c->verdict != VERDICT_NONE)
+		if (c->outcome.verdict != VERDICT_NONE || table->t->policy != POLICY_MERGE)
 			continue;
-		if (!c->is_delete && push->has_horizon && c->incoming.has_stamp &&
-			c->incoming.stamp.time < push->horizon)
+		if (c->found.tombstone)
+			merge_read_tombstone(push, c, c->found.tombstone);
+		else
+			merge_read_nothing(push, c);
+	}
+	known_load_raised(push, table, changes);
+	foreach(lc, changes)
+	{
+		Change	   *c = lfirst(lc);
+
+		if (c->outcome.verdict != VERDICT_NONE)
+			continue;
+		if (c->found.tombstone)
+			judge_change(push, c, true, c->typed.is_delete, false);
+		else if (!c->typed.is_delete && push->has_horizon && c->typed.incoming.has_stamp &&
+				 c->typed.incoming.stamp.time < push->horizon)
 			change_fail_as(c, "resync_required",
 						   "the row may have been deleted before what this database remembers");
 		else
-		{
-			if (table->t->policy == POLICY_MERGE)
-				merge_read_nothing(push, c);
 			judge_change(push, c, false, false, false);
-		}
 	}
+	MemoryContextSwitchTo(old);
+}
+
+/* the set of changes has to be undone and done again */
+static void
+deleted_meanwhile(bool seen_only_now)
+{
+	ereport(ERROR,
+			(errcode(IsolationUsesXactSnapshot() && !seen_only_now ?
+					 ERRCODE_T_R_SERIALIZATION_FAILURE : ERRCODE_TIDE_AGAIN),
+			 errmsg("a row was deleted while it was being pushed"),
+			 errhint("Try again.")));
 }
 
 /*
  * After rows were inserted: a delete that committed meanwhile, of plain SQL
  * that takes no lock of ours, may be newer.  Then all of the set is undone
- * and done again; a transaction that keeps its snapshot has to be.
+ * and done again; a transaction that keeps its snapshot has to be.  Likewise
+ * where it shows only now that a row is in a scope in which it was deleted.
  */
 void
 judge_tombstones_again(Push *push, PushTable *table, List *inserted)
 {
 	KeyMap	   *map = changes_by_key(inserted);
+	TimestampTz limit = stamp_limit();
 	ListCell   *lc;
 
 	foreach(lc, latest_tombstones(push, table->t, inserted))
 	{
 		Tombstone  *tombstone = lfirst(lc);
 		Change	   *c = keymap_get(map, tombstone->key);
+		bool		is_newer = stamp_counts(&tombstone->stamp, limit) &&
+		stamp_compare(&tombstone->stamp, &c->outcome.stored) >= 0;
 
-		if (stamp_compare(&tombstone->stamp, &c->stored) >= 0 ||
-			is_forbidden(table, tombstone))
-			ereport(ERROR,
-					(errcode(IsolationUsesXactSnapshot() ?
-							 ERRCODE_T_R_SERIALIZATION_FAILURE : ERRCODE_TIDE_AGAIN),
-					 errmsg("a row was deleted while it was being pushed"),
-					 errhint("Try again.")));
+		if (tombstone->nbinds == 0)
+		{
+			if (is_newer || is_forbidden(table, tombstone))
+				deleted_meanwhile(false);
+		}
+		else if (is_newer && binds_scope(tombstone, c->outcome.scope))
+		{
+			bool		is_news = (scope_to_be(c) == NULL);
+
+			c->scope_to_be = c->outcome.scope;
+			deleted_meanwhile(is_news);
+		}
 	}
 }
 
@@ -448,11 +645,11 @@ judge_absent(Push *push, PushTable *table, List *absent, bool is_delete)
 	bool		look_again = is_delete || table->t->policy == POLICY_MERGE;
 
 	judge_lock_keys(table, absent);
-	conflicts_load_known(push, table, absent);
+	known_load(push, table, absent);
 	look_again |= judge_any_known(absent);
 	if (look_again && IsolationUsesXactSnapshot())
 	{
-		batch_probe_latest(table, absent);
+		batch_probe_latest(push, table, absent);
 		if (SPI_processed > 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),

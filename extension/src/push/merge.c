@@ -13,24 +13,25 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/datum.h"
 #include "utils/json.h"
 
 #include "push/batch.h"
 #include "push/merge.h"
-#include "util/json.h"
+#include "util/json_scan.h"
 #include "version/image.h"
 #include "wire/wire.h"
 
 static Merge *
 new_merge(Push *push, Change *c)
 {
-	c->merge = MemoryContextAllocZero(push->context, sizeof(Merge));
-	c->writes = NULL;
-	c->new_values = NULL;
-	c->new_nulls = NULL;
-	return c->merge;
+	c->found.merge = MemoryContextAllocZero(push->context, sizeof(Merge));
+	c->outcome.columns = NULL;
+	c->outcome.values = NULL;
+	c->outcome.nulls = NULL;
+	return c->found.merge;
 }
 
 /* ---------- what is there ---------- */
@@ -43,24 +44,23 @@ merge_read_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc)
 	MemoryContext old = MemoryContextSwitchTo(push->context);
 	Datum		value;
 	bool		isnull;
-	int			n = PROBE_FIRST;
 	int			att = -1;
 
 	m->values = palloc0(sizeof(Datum) * t->ncolumns);
 	m->nulls = palloc0(sizeof(bool) * t->ncolumns);
-	while ((att = bms_next_member(c->changed, att)) >= 0)
+	while ((att = bms_next_member(c->typed.changed, att)) >= 0)
 	{
 		Form_pg_attribute form = TupleDescAttr(t->tupdesc, att - 1);
 
-		value = SPI_getbinval(tuple, desc, n++, &isnull);
+		value = SPI_getbinval(tuple, desc, probe_column(c->table, att), &isnull);
 		m->nulls[att - 1] = isnull;
 		if (!isnull)
 			m->values[att - 1] = datumCopy(value, form->attbyval, form->attlen);
 	}
-	value = SPI_getbinval(tuple, desc, n, &isnull);
+	value = SPI_getbinval(tuple, desc, PROBE_CLOCKS, &isnull);
 	if (!isnull)
 		m->stored_clocks = DatumGetJsonbPCopy(value);
-	m->clocks = clocks_read(t, m->stored_clocks, &c->row_stamp);
+	m->clocks = clocks_read(t, m->stored_clocks, &c->found.stamp);
 	if (t->deleted_at)
 	{
 		m->deleted_at = SPI_getbinval(tuple, desc, PROBE_DELETED_AT, &isnull);
@@ -104,7 +104,6 @@ merge_read_nothing(Push *push, Change *c)
 static Bitmapset *
 read_image(TrackedTable *t, const char *image, Datum *values, bool *nulls)
 {
-	Jsonb	   *json = json_parse(image);
 	Bitmapset  *columns = NULL;
 	int			level = wire_begin_kept();
 	int			i;
@@ -112,56 +111,55 @@ read_image(TrackedTable *t, const char *image, Datum *values, bool *nulls)
 	for (i = 0; i < t->ncolumns; i++)
 	{
 		TrackedColumn *c = &t->columns[i];
-		JsonbValue	buffer;
-		JsonbValue *v;
+		JsonSpan	value;
 
-		if (!clocks_cover(t, c))
+		if (!clocks_cover(t, c) || !image_find(image, c, &value))
 			continue;
-		v = getKeyJsonValueFromContainer(&json->root, c->name, strlen(c->name), &buffer);
-		if (v == NULL)
-			continue;
-		values[i] = wire_read_value(t, c, v, &nulls[i]);
+		nulls[i] = (*value.at == 'n');
+		values[i] = InputFunctionCall(&c->input,
+									  nulls[i] ? NULL : json_unescape(value),
+									  c->ioparam, c->typmod);
 		columns = bms_add_member(columns, c->attnum);
 	}
 	wire_end(level);
 	return columns;
 }
 
-/* an image of some columns only: those of the JSON, and these */
+/* an image of some columns only: those of the other image, and these */
 static char *
 image_with(TrackedTable *t, const char *image, Bitmapset *columns,
 		   Datum *values, bool *nulls)
 {
-	Jsonb	   *json = image ? json_parse(image) : NULL;
 	StringInfoData buf;
 	int			level = wire_begin_kept();
+	bool		fits = true;
 	int			i;
 
 	initStringInfo(&buf);
 	appendStringInfoChar(&buf, '{');
-	for (i = 0; i < t->ncolumns; i++)
+	for (i = 0; i < t->ncolumns && fits; i++)
 	{
 		TrackedColumn *c = &t->columns[i];
-		bool		written = bms_is_member(c->attnum, columns);
-		JsonbValue	buffer;
-		JsonbValue *v = NULL;
+		JsonSpan	kept;
 
 		if (!clocks_cover(t, c))
 			continue;
-		if (!written && json)
-			v = getKeyJsonValueFromContainer(&json->root, c->name, strlen(c->name), &buffer);
-		if (!written && v == NULL)
-			continue;
-		image_append_name(&buf, c);
-		if (v)
-			appendStringInfoString(&buf, json_text(v));
-		else if (nulls[i])
-			appendStringInfoString(&buf, "null");
-		else
-			wire_append_value(&buf, t, c, values[i]);
+		if (bms_is_member(c->attnum, columns))
+			fits = image_append_column(&buf, t, c, values[i], nulls[i]);
+		else if (image && image_find(image, c, &kept))
+		{
+			image_append_name(&buf, c);
+			fits = buf.len + kept.len < IMAGE_MAX;
+			if (fits)
+				appendBinaryStringInfo(&buf, kept.at, kept.len);
+		}
 	}
 	appendStringInfoChar(&buf, '}');
 	wire_end(level);
+	if (!fits)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the deleted row is too large to be kept")));
 	return buf.data;
 }
 
@@ -172,10 +170,10 @@ copy_values(Change *c)
 {
 	int			n = c->table->t->ncolumns;
 
-	c->new_values = palloc(sizeof(Datum) * n);
-	c->new_nulls = palloc(sizeof(bool) * n);
-	memcpy(c->new_values, c->values, sizeof(Datum) * n);
-	memcpy(c->new_nulls, c->nulls, sizeof(bool) * n);
+	c->outcome.values = palloc(sizeof(Datum) * n);
+	c->outcome.nulls = palloc(sizeof(bool) * n);
+	memcpy(c->outcome.values, c->typed.values, sizeof(Datum) * n);
+	memcpy(c->outcome.nulls, c->typed.nulls, sizeof(bool) * n);
 }
 
 /*
@@ -187,15 +185,15 @@ keep_lost_columns(Change *c, Merge *m)
 {
 	int			att = -1;
 
-	if (bms_equal(m->wins, c->changed))
+	if (bms_equal(m->wins, c->typed.changed))
 		return;
 	copy_values(c);
-	while ((att = bms_next_member(c->changed, att)) >= 0)
+	while ((att = bms_next_member(c->typed.changed, att)) >= 0)
 	{
 		if (bms_is_member(att, m->wins))
 			continue;
-		c->new_values[att - 1] = m->values[att - 1];
-		c->new_nulls[att - 1] = m->nulls[att - 1];
+		c->outcome.values[att - 1] = m->values[att - 1];
+		c->outcome.nulls[att - 1] = m->nulls[att - 1];
 	}
 }
 
@@ -210,14 +208,14 @@ revive(Change *c, Merge *m)
 	int			att = -1;
 
 	copy_values(c);
-	c->writes = bms_copy(c->sent);
+	c->outcome.columns = bms_copy(c->typed.columns);
 	while ((att = bms_next_member(columns, att)) >= 0)
 	{
-		if (bms_is_member(att, c->sent))
+		if (bms_is_member(att, c->typed.columns))
 			continue;
-		c->new_values[att - 1] = values[att - 1];
-		c->new_nulls[att - 1] = nulls[att - 1];
-		c->writes = bms_add_member(c->writes, att);
+		c->outcome.values[att - 1] = values[att - 1];
+		c->outcome.nulls[att - 1] = nulls[att - 1];
+		c->outcome.columns = bms_add_member(c->outcome.columns, att);
 	}
 }
 
@@ -225,23 +223,23 @@ void
 merge_settle(Push *push, Change *c, const Decision *decision)
 {
 	TrackedTable *t = c->table->t;
-	Merge	   *m = c->merge;
+	Merge	   *m = c->found.merge;
 	MemoryContext old;
 	Stamp	   *clocks;
 
-	if (c->verdict != VERDICT_APPLIED && c->verdict != VERDICT_MERGED)
+	if (c->outcome.verdict != VERDICT_APPLIED && c->outcome.verdict != VERDICT_MERGED)
 		return;
 	old = MemoryContextSwitchTo(push->context);
 	m->column_stamp = decision->column_stamp;
-	m->wins = c->verdict == VERDICT_MERGED ? decision->wins :
-		c->is_delete ? NULL : c->row_exists ? c->changed : c->sent;
+	m->wins = c->outcome.verdict == VERDICT_MERGED ? decision->wins :
+		c->typed.is_delete ? NULL : c->found.exists ? c->typed.changed : c->typed.inserted;
 	clocks = palloc(sizeof(Stamp) * t->ncolumns);
 	memcpy(clocks, m->clocks, sizeof(Stamp) * t->ncolumns);
 	clocks_set(clocks, m->wins, &m->column_stamp);
-	m->new_clocks = clocks_text(t, clocks, &c->stored);
-	if (c->row_exists && c->verdict == VERDICT_MERGED)
+	m->new_clocks = clocks_text(t, clocks, &c->outcome.stored);
+	if (c->found.exists && c->outcome.verdict == VERDICT_MERGED)
 		keep_lost_columns(c, m);
-	else if (!c->row_exists && !c->is_delete && c->verdict == VERDICT_APPLIED && m->image)
+	else if (!c->found.exists && !c->typed.is_delete && c->outcome.verdict == VERDICT_APPLIED && m->image)
 		revive(c, m);
 	MemoryContextSwitchTo(old);
 }
@@ -251,8 +249,8 @@ merge_settle(Push *push, Change *c, const Decision *decision)
 void
 merge_keep_image(Change *c, Tombstone *tombstone)
 {
-	tombstone->image = c->merge->image;
-	tombstone->clocks = c->merge->image ? c->merge->new_clocks : NULL;
+	tombstone->image = c->found.merge->image;
+	tombstone->clocks = c->found.merge->image ? c->found.merge->new_clocks : NULL;
 }
 
 List *
@@ -266,11 +264,13 @@ merge_into_tombstones(PushTable *table, List *changes)
 		Change	   *c = lfirst(lc);
 		Tombstone	tombstone = {0};
 
-		tombstone.key = c->key_text;
-		tombstone.stamp = c->row_stamp;
-		tombstone.image = image_with(table->t, c->merge->image, c->merge->wins,
-									 c->values, c->nulls);
-		tombstone.clocks = c->merge->new_clocks;
+		tombstone.key = c->typed.key_text;
+		tombstone.stamp = c->found.stamp;
+		tombstone.nbinds = c->found.tombstone->nbinds;
+		tombstone.binds = c->found.tombstone->binds;
+		tombstone.image = image_with(table->t, c->found.merge->image, c->found.merge->wins,
+									 c->typed.values, c->typed.nulls);
+		tombstone.clocks = c->found.merge->new_clocks;
 		if (!tombstone_set_image(table->t, &tombstone))
 			missed = lappend(missed, c);
 	}

@@ -29,6 +29,8 @@
 #include "log/records.h"
 #include "log/retention.h"
 #include "push/change.h"
+#include "push/deferred.h"
+#include "push/known.h"
 #include "push/units.h"
 #include "util/compat.h"
 #include "util/errors.h"
@@ -37,23 +39,61 @@
 #include "wire/wire.h"
 
 PG_FUNCTION_INFO_V1(tide_push);
+PG_FUNCTION_INFO_V1(tide_push_json);
 PG_FUNCTION_INFO_V1(tide_upsert);
 PG_FUNCTION_INFO_V1(tide_delete);
 PG_FUNCTION_INFO_V1(tide_restore);
 
 /* ---------- the batch ---------- */
 
+/* the changes that can be carried out */
 static List *
-convertible(Push *push, bool converted)
+readable(Push *push)
 {
 	List	   *result = NIL;
 	int			i;
 
 	for (i = 0; i < push->nchanges; i++)
-		if (push->changes[i].verdict != VERDICT_FAILED &&
-			push->changes[i].converted == converted)
+		if (push->changes[i].typed.done)
 			result = lappend(result, &push->changes[i]);
 	return result;
+}
+
+/* from where it stopped the last time */
+static void
+convert_rest(Push *push, void *arg)
+{
+	int			level = wire_begin();
+
+	for (; push->nconverted < push->nchanges; push->nconverted++)
+		if (push->changes[push->nconverted].outcome.verdict == VERDICT_NONE)
+			change_convert(push, &push->changes[push->nconverted]);
+	wire_end(level);
+}
+
+/* conversion stopped at this one: it failed, go on with the next */
+static void
+fail_unreadable(Push *push, ErrorData *error)
+{
+	Change	   *c = &push->changes[push->nconverted];
+
+	if (error->column_name == NULL)
+		error->column_name = unconstify(char *, push->converting);
+	c->typed.done = false;
+	change_fail(c, error);
+	push->nconverted++;
+}
+
+/* all changes, before any is carried out: a bad one must not shadow others */
+static void
+convert_all(Push *push)
+{
+	ErrorData  *error;
+
+	push->is_converting = true;
+	while ((error = try_work(push, convert_rest, NULL, true)) != NULL)
+		fail_unreadable(push, error);
+	push->is_converting = false;
 }
 
 /*
@@ -74,80 +114,32 @@ settle_tables(Push *push)
 		PushTable  *table = lfirst(lc);
 
 		plain &= !table->t->has_side_effects;
+		push->keeps_rows |= table->t->has_side_effects;
 		table->nchanges = 0;
 	}
 	for (i = 0; i < push->nchanges; i++)
 	{
 		Change	   *c = &push->changes[i];
 
-		if (!c->converted)
+		if (!c->typed.done)
 			continue;
 		c->table->nchanges++;
-		if (c->is_delete || c->round > 0)
+		if (c->typed.is_delete || c->typed.round > 0)
 			plain = false;
 	}
 	foreach(lc, push->tables)
 		((PushTable *) lfirst(lc))->returns_rows = plain;
 }
 
-/* everything at once; push->nconverted says how far conversion came */
+/* everything at once */
 static void
 work_on_all(Push *push, void *arg)
 {
-	List	   *units;
 	ListCell   *lc;
 
-	if (push->nconverted < push->nchanges)
-	{
-		int			level = wire_begin();
-
-		for (; push->nconverted < push->nchanges; push->nconverted++)
-			if (push->changes[push->nconverted].verdict == VERDICT_NONE)
-				change_convert(push, &push->changes[push->nconverted]);
-		wire_end(level);
-		assign_rounds(convertible(push, true));
-		settle_tables(push);
-	}
-	check_deferred(push);
-	units = make_units(convertible(push, true));
-	foreach(lc, units)
+	foreach(lc, make_units(readable(push)))
 		apply_unit(push, lfirst(lc));
-	check_deferred(push);
-}
-
-/*
- * Rows that do not stand as they were pushed are sent again with the next pull, even
- * if the client ignores the reply.
- */
-static void
-send_other_versions(Push *push)
-{
-	ListCell   *lc;
-
-	foreach(lc, push->tables)
-	{
-		PushTable  *table = lfirst(lc);
-		int			i;
-
-		for (i = 0; i < push->nchanges; i++)
-		{
-			Change	   *c = &push->changes[i];
-
-			if (c->table == table && (c->verdict == VERDICT_SUPERSEDED || c->verdict == VERDICT_MERGED) &&
-				(table->t->shared || c->row_scope))
-				changelog_append(table->t, c->row_scope, NULL, &c->key_text, 1);
-		}
-	}
-}
-
-/* conversion stopped at this one: it failed, go on with the next */
-static void
-fail_unreadable(Push *push, ErrorData *error)
-{
-	if (error->column_name == NULL)
-		error->column_name = unconstify(char *, push->converting);
-	change_fail(&push->changes[push->nconverted], error);
-	push->nconverted++;
+	deferred_check(push);
 }
 
 static bool
@@ -157,7 +149,7 @@ any_failed(Push *push)
 
 	for (i = 0; i < push->nchanges; i++)
 	{
-		if (push->changes[i].verdict == VERDICT_FAILED)
+		if (push->changes[i].outcome.verdict == VERDICT_FAILED)
 			return true;
 	}
 	return false;
@@ -175,12 +167,9 @@ work_on_all_or_none(Push *push, void *arg)
 }
 
 static void
-find_culprits(Push *push, void *arg)
+find_what_fails(Push *push, void *error)
 {
-	List	   *changes = convertible(push, true);
-
-	forget_verdicts(changes);
-	work_in_units(push, changes, arg);
+	work_in_units(push, readable(push), error);
 }
 
 static void
@@ -190,7 +179,7 @@ fail_others(Push *push)
 
 	for (i = 0; i < push->nchanges; i++)
 	{
-		if (push->changes[i].verdict != VERDICT_FAILED)
+		if (push->changes[i].outcome.verdict != VERDICT_FAILED)
 			change_fail_as(&push->changes[i], "not_applied",
 						   "another change of this atomic push failed");
 	}
@@ -203,20 +192,15 @@ fail_others(Push *push)
 static void
 run_atomic(Push *push)
 {
-	bool		unreadable = any_failed(push);
-	ErrorData  *error;
+	ErrorData  *error = NULL;
 
-	while ((error = try_work(push, work_on_all_or_none, NULL, !unreadable)) != NULL &&
-		   push->nconverted < push->nchanges)
+	if (!any_failed(push))
 	{
-		fail_unreadable(push, error);
-		unreadable = true;
+		error = try_work(push, work_on_all_or_none, NULL, true);
+		if (error == NULL)
+			return;
 	}
-	if (error == NULL && !unreadable)
-		return;
-	check_deferred(push);
-	if (error)
-		(void) try_work(push, find_culprits, error, false);
+	(void) try_work(push, find_what_fails, error, false);
 	if (!any_failed(push))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -228,9 +212,10 @@ run_atomic(Push *push)
 static void
 finish_push(Push *push)
 {
-	send_other_versions(push);
+	conflicts_send_winners(push);
 	push_read_entities(push);
 	conflicts_record(push);
+	known_record(push);
 }
 
 /*
@@ -241,28 +226,19 @@ static void
 run_push(Push *push)
 {
 	push_find_tables(push);
+	push_order_tables(push);
+	convert_all(push);
+	assign_rounds(push);
+	settle_tables(push);
+	deferred_begin(push);
 	if (push->atomic)
-	{
 		run_atomic(push);
-		finish_push(push);
-		return;
-	}
-	for (;;)
+	else
 	{
 		ErrorData  *error = try_work(push, work_on_all, NULL, true);
 
-		if (error == NULL)
-			break;
-		if (push->nconverted < push->nchanges)
-		{
-			fail_unreadable(push, error);
-			continue;
-		}
-		/* a violation that was there before us raises, as it should */
-		forget_verdicts(convertible(push, true));
-		check_deferred(push);
-		work_in_units(push, convertible(push, true), error);
-		break;
+		if (error)
+			work_in_units(push, readable(push), error);
 	}
 	finish_push(push);
 }
@@ -273,6 +249,8 @@ open_push(Push *push, ArrayType *scopes, char *client_id)
 	timeline_require_primary();
 	SPI_connect();
 	push->context = CurrentMemoryContext;
+	push->scratch = AllocSetContextCreate(push->context, "pg_tide value",
+										  ALLOCSET_DEFAULT_SIZES);
 	access_resolve(scopes, &push->access);
 	generation_register();
 	push->client_id = client_id && client_id[0] ? client_id : NULL;
@@ -340,16 +318,6 @@ lock_batch(Push *push)
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
-static bytea *
-hash_body(Jsonb *body)
-{
-	/* the id may come in the body one time and as an argument the next */
-	Datum		rest = DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(body),
-										   CStringGetTextDatum("batchId"));
-
-	return DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, rest));
-}
-
 /*
  * The reply that this batch got before, NULL if it is new.  Read as committed
  * by now: the first one may have committed after our snapshot was taken.
@@ -387,15 +355,13 @@ find_receipt(Push *push, bytea *hash)
 /* ---------- tide.push ---------- */
 
 static char *
-carry_out(Push *push, Jsonb *body)
+carry_out(Push *push)
 {
-	bytea	   *hash = NULL;
 	char	   *reply;
 
 	if (push->batch_id)
 	{
-		hash = hash_body(body);
-		reply = find_receipt(push, hash);
+		reply = find_receipt(push, push->digest);
 		if (reply)
 			return reply;
 	}
@@ -403,12 +369,13 @@ carry_out(Push *push, Jsonb *body)
 	run_push(push);
 	reply = push_reply(push);
 	if (push->batch_id)
-		receipt_write(push->access.subject, push->batch_id, hash, reply);
+		receipt_write(push->access.subject, push->batch_id, push->digest, reply);
 	return reply;
 }
 
-Datum
-tide_push(PG_FUNCTION_ARGS)
+/* tide.push, and tide.push_json, whose body is text in UTF-8 */
+static Datum
+push_body(FunctionCallInfo fcinfo, bool is_text)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Push		push = {0};
@@ -422,16 +389,35 @@ tide_push(PG_FUNCTION_ARGS)
 	open_push(&push, PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1),
 			  tide_text_argument(fcinfo, 2));
 	push.batch_id = tide_text_argument(fcinfo, 3);
-	push_read_body(&push, PG_GETARG_JSONB_P(0));
+	if (is_text)
+	{
+		bytea	   *body = PG_GETARG_BYTEA_PP(0);
+
+		push_read_text(&push, VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body));
+	}
+	else
+		push_read_body(&push, PG_GETARG_JSONB_P(0));
 	if (!PG_ARGISNULL(4))
 		push.atomic = PG_GETARG_BOOL(4);
 	settle_client_id(&push);
-	reply = carry_out(&push, PG_GETARG_JSONB_P(0));
+	reply = carry_out(&push);
 
 	MemoryContextSwitchTo(caller);
 	result = cstring_to_text(reply);
 	SPI_finish();
 	PG_RETURN_TEXT_P(result);
+}
+
+Datum
+tide_push(PG_FUNCTION_ARGS)
+{
+	return push_body(fcinfo, false);
+}
+
+Datum
+tide_push_json(PG_FUNCTION_ARGS)
+{
+	return push_body(fcinfo, true);
 }
 
 /* ---------- one change ---------- */
@@ -443,7 +429,7 @@ verdict_datum(FunctionCallInfo fcinfo, Push *push, MemoryContext caller)
 	TupleDesc	desc;
 	Datum		values[7] = {0};
 	bool		nulls[7];
-	char	   *entity = c->verdict == VERDICT_FAILED ? NULL : push_entity(push, c);
+	char	   *entity = c->outcome.verdict == VERDICT_FAILED ? NULL : push_entity(push, c);
 	Datum		result;
 
 	MemoryContextSwitchTo(caller);
@@ -458,20 +444,17 @@ verdict_datum(FunctionCallInfo fcinfo, Push *push, MemoryContext caller)
 		values[n] = CStringGetTextDatum(string); \
 		nulls[n] = false; \
 	}
-	PUT(0, verdict_name(c->verdict));
+	PUT(0, verdict_name(c->outcome.verdict));
 	if (entity)
+		nulls[1] = !wire_jsonb(entity, strlen(entity), &values[1]);
+	if (c->outcome.verdict == VERDICT_FAILED)
 	{
-		values[1] = JsonbPGetDatum(json_parse(entity));
-		nulls[1] = false;
+		PUT(2, c->outcome.failure.code);
+		PUT(3, c->outcome.failure.message);
+		PUT(4, c->outcome.failure.constraint);
+		PUT(5, c->outcome.failure.column);
 	}
-	if (c->verdict == VERDICT_FAILED)
-	{
-		PUT(2, c->failure.code);
-		PUT(3, c->failure.message);
-		PUT(4, c->failure.constraint);
-		PUT(5, c->failure.column);
-	}
-	PUT(6, c->note);
+	PUT(6, c->outcome.note);
 #undef PUT
 	result = HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
 	return result;
@@ -506,9 +489,9 @@ take_given_stamp(FunctionCallInfo fcinfo, int n, Change *c)
 {
 	if (PG_ARGISNULL(n))
 		return;
-	c->has_given_stamp = true;
-	c->given_stamp = PG_GETARG_TIMESTAMPTZ(n);
-	if (TIMESTAMP_NOT_FINITE(c->given_stamp))
+	c->sent.has_given_stamp = true;
+	c->sent.given_stamp = PG_GETARG_TIMESTAMPTZ(n);
+	if (TIMESTAMP_NOT_FINITE(c->sent.given_stamp))
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_BAD_TIME),
 				 errmsg("modified_at must be a finite time")));
@@ -533,13 +516,13 @@ one_change(FunctionCallInfo fcinfo, bool is_delete)
 	push.sql_names = true;
 	c = push_new_change(&push);
 	c->table = push_table(&push, PG_GETARG_OID(0));
-	c->entity_type = c->table->t->entity_type;
+	c->sent.entity_type = c->table->t->entity_type;
 	take_given_stamp(fcinfo, 2, c);
-	c->delete_action = is_delete;
+	c->sent.delete_action = is_delete;
 	if (data->type == jbvBinary && JsonContainerIsObject(data->val.binary.data))
-		c->data = data->val.binary.data;
+		c->sent.data = data->val.binary.data;
 	else if (is_delete)
-		c->key_value = data;
+		c->sent.key = data;
 	else
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_MALFORMED_CHANGE),
@@ -603,12 +586,12 @@ tide_restore(PG_FUNCTION_ARGS)
 				 errhint("The view tide.conflicts lists them, until they are pruned.")));
 	c = push_new_change(&push);
 	c->table = push_table(&push, conflict->relid);
-	c->entity_type = c->table->t->entity_type;
-	c->delete_action = conflict->lost_is_delete;
+	c->sent.entity_type = c->table->t->entity_type;
+	c->sent.delete_action = conflict->lost_is_delete;
 	if (conflict->lost == NULL)
 		conflict->lost = key_json(c->table->t, conflict->key);
 	lost = json_parse(conflict->lost);
-	c->data = &lost->root;
+	c->sent.data = &lost->root;
 	run_push(&push);
 	result = verdict_datum(fcinfo, &push, caller);
 	SPI_finish();

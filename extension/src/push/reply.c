@@ -40,10 +40,25 @@ verdict_name(Verdict verdict)
 }
 
 /*
- * Read the rows of all changes that did not fail, as they stand after
- * everything the push caused, with the rights and within the scopes of the
- * caller: one statement a table.  Afterwards c->entity is the row, or an item
- * without one.  Those that the write itself returned are there already.
+ * Is the row to be read for the reply?  Of a change that failed, if its key is
+ * known and the caller may read all that clients get; it is no reason to fail
+ * the others if not.
+ */
+static bool
+wants_row(Change *c, PushTable *table, bool may_read)
+{
+	if (c->table != table || c->outcome.entity != NULL)
+		return false;
+	if (c->outcome.verdict == VERDICT_FAILED)
+		return may_read && c->typed.key_text != NULL;
+	return true;
+}
+
+/*
+ * Read the rows of all changes as they stand after everything the push caused,
+ * with the rights and within the scopes of the caller: one statement a table.
+ * Afterwards c->outcome.entity is the row, or an item without one.  Those that
+ * the write itself returned are there already.
  */
 void
 push_read_entities(Push *push)
@@ -57,6 +72,7 @@ push_read_entities(Push *push)
 	{
 		PushTable  *table = lfirst(lc);
 		PullTable  *read = rows_table(table->t, &table->scopes);
+		bool		may_read = access_may_read(table->t);
 		int			i;
 
 		tables = lappend(tables, read);
@@ -64,14 +80,13 @@ push_read_entities(Push *push)
 		{
 			Change	   *c = &push->changes[i];
 
-			if (c->table != table || c->verdict == VERDICT_FAILED ||
-				c->entity != NULL)
+			if (!wants_row(c, table, may_read))
 				continue;
-			c->entity = keymap_get(read->seen, c->key_text);
-			if (c->entity == NULL)
+			c->outcome.entity = keymap_get(read->seen, c->typed.key_text);
+			if (c->outcome.entity == NULL)
 			{
-				c->entity = rows_ask(read, c->key_text);
-				items = lappend(items, c->entity);
+				c->outcome.entity = rows_ask(read, c->typed.key_text);
+				items = lappend(items, c->outcome.entity);
 			}
 		}
 	}
@@ -89,11 +104,11 @@ push_read_entities(Push *push)
 static void
 append_absent(StringInfo buf, Change *c)
 {
-	const Stamp *stamp = c->is_delete && c->verdict == VERDICT_APPLIED ? &c->stored :
-	&c->row_stamp;
+	const Stamp *stamp = c->typed.is_delete && c->outcome.verdict == VERDICT_APPLIED ? &c->outcome.stored :
+	&c->found.stamp;
 
 	appendStringInfoChar(buf, '{');
-	wire_append_key_members(buf, c->table->t, c->key);
+	wire_append_key_members(buf, c->table->t, c->typed.key);
 	appendStringInfoString(buf, ",\"deletedAt\":");
 	if (stamp->has_time)
 		wire_append_time(buf, stamp->time);
@@ -105,8 +120,8 @@ append_absent(StringInfo buf, Change *c)
 static void
 append_entity(StringInfo buf, Change *c)
 {
-	if (c->entity && c->entity->have_row)
-		wire_append_row(buf, c->table->t, c->entity->values, c->entity->nulls);
+	if (c->outcome.entity && c->outcome.entity->have_row)
+		wire_append_row(buf, c->table->t, c->outcome.entity->values, c->outcome.entity->nulls);
 	else
 		append_absent(buf, c);
 }
@@ -137,22 +152,22 @@ static void
 append_identity(StringInfo buf, Change *c)
 {
 	appendStringInfoString(buf, "{\"entityType\":");
-	if (c->entity_type)
-		escape_json(buf, c->entity_type);
+	if (c->sent.entity_type)
+		escape_json(buf, c->sent.entity_type);
 	else
 		appendStringInfoString(buf, "null");
-	appendStringInfo(buf, ",\"entityId\":%s", c->entity_id ? c->entity_id : "null");
-	if (c->change_id)
-		appendStringInfo(buf, ",\"changeId\":%s", c->change_id);
+	appendStringInfo(buf, ",\"entityId\":%s", c->sent.entity_id ? c->sent.entity_id : "null");
+	if (c->sent.change_id)
+		appendStringInfo(buf, ",\"changeId\":%s", c->sent.change_id);
 }
 
 static void
 append_succeeded(StringInfo buf, Change *c)
 {
 	append_identity(buf, c);
-	appendStringInfo(buf, ",\"status\":\"%s\",\"entity\":", verdict_name(c->verdict));
+	appendStringInfo(buf, ",\"status\":\"%s\",\"entity\":", verdict_name(c->outcome.verdict));
 	append_entity(buf, c);
-	append_string_member(buf, "note", c->note);
+	append_string_member(buf, "note", c->outcome.note);
 	appendStringInfoChar(buf, '}');
 }
 
@@ -160,15 +175,20 @@ static void
 append_failed(StringInfo buf, Change *c)
 {
 	append_identity(buf, c);
+	appendStringInfoString(buf, ",\"entity\":");
+	if (c->outcome.entity && c->outcome.entity->have_row)
+		wire_append_row(buf, c->table->t, c->outcome.entity->values, c->outcome.entity->nulls);
+	else
+		appendStringInfoString(buf, "null");
 	appendStringInfoString(buf, ",\"errors\":[{\"code\":");
-	escape_json(buf, c->failure.code);
-	append_string_member(buf, "message", c->failure.message);
-	append_string_member(buf, "constraint", c->failure.constraint);
-	append_string_member(buf, "column", c->failure.column);
+	escape_json(buf, c->outcome.failure.code);
+	append_string_member(buf, "message", c->outcome.failure.message);
+	append_string_member(buf, "constraint", c->outcome.failure.constraint);
+	append_string_member(buf, "column", c->outcome.failure.column);
 	appendStringInfoString(buf, "}]}");
 }
 
-/* section 4's reply, in request order */
+/* the reply to a push, in request order */
 char *
 push_reply(Push *push)
 {
@@ -186,7 +206,7 @@ push_reply(Push *push)
 	{
 		Change	   *c = &push->changes[i];
 
-		if (c->verdict == VERDICT_FAILED)
+		if (c->outcome.verdict == VERDICT_FAILED)
 		{
 			if (nfailed++ > 0)
 				appendStringInfoChar(&failed, ',');
@@ -195,7 +215,7 @@ push_reply(Push *push)
 		}
 		if (i - nfailed > 0)
 			appendStringInfoChar(&buf, ',');
-		nsuperseded += (c->verdict == VERDICT_SUPERSEDED);
+		nsuperseded += (c->outcome.verdict == VERDICT_SUPERSEDED);
 		append_succeeded(&buf, c);
 	}
 	appendStringInfo(&buf,

@@ -69,7 +69,7 @@ call_resolver(Push *push, TrackedTable *t, Jsonb *current, Jsonb *incoming)
 	}
 	if (result && !JB_ROOT_IS_OBJECT(result))
 		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				(errcode(ERRCODE_TIDE_NOT_STORED),
 				 errmsg("the resolver of \"%s\" returned no object", t->entity_type),
 				 errhint("It returns the row to store, or NULL to keep the current one.")));
 	return result;
@@ -95,7 +95,7 @@ check_key(Change *c, Jsonb *resolved)
 			continue;
 		value = wire_read_value(t, column, v, &isnull);
 		if (isnull || strcmp(OutputFunctionCall(&column->output, value),
-							 OutputFunctionCall(&column->output, c->key[k])) != 0)
+							 OutputFunctionCall(&column->output, c->typed.key[k])) != 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_TIDE_MALFORMED_CHANGE),
 					 errmsg("the resolver of \"%s\" returned another key", t->entity_type),
@@ -137,24 +137,24 @@ take_result(Push *push, Change *c, Jsonb *current, Jsonb *incoming, Jsonb *resol
 	TrackedTable *t = c->table->t;
 	Bitmapset  *others;
 
-	c->new_values = palloc0(sizeof(Datum) * t->ncolumns);
-	c->new_nulls = palloc0(sizeof(bool) * t->ncolumns);
+	c->outcome.values = palloc0(sizeof(Datum) * t->ncolumns);
+	c->outcome.nulls = palloc0(sizeof(bool) * t->ncolumns);
 	check_key(c, resolved);
-	c->writes = change_read_columns(push, t, &resolved->root, c->new_values, c->new_nulls);
-	others = bms_difference(c->writes, c->changed);
-	if (bms_is_subset(c->changed, c->writes) &&
-		same_members(t, c->changed, resolved, incoming) &&
+	c->outcome.columns = change_read_columns(push, t, &resolved->root, c->outcome.values, c->outcome.nulls);
+	others = bms_difference(c->outcome.columns, c->typed.changed);
+	if (bms_is_subset(c->typed.changed, c->outcome.columns) &&
+		same_members(t, c->typed.changed, resolved, incoming) &&
 		same_members(t, others, resolved, current))
-		c->verdict = VERDICT_APPLIED;
-	else if (same_members(t, c->writes, resolved, current))
-		c->verdict = VERDICT_SUPERSEDED;
+		c->outcome.verdict = VERDICT_APPLIED;
+	else if (same_members(t, c->outcome.columns, resolved, current))
+		c->outcome.verdict = VERDICT_SUPERSEDED;
 	else
-		c->verdict = VERDICT_MERGED;
+		c->outcome.verdict = VERDICT_MERGED;
 }
 
 /*
  * Ask about those of these changes that decide() left to the resolver; they
- * have their row in c->before.  A row that the caller may not read is none to
+ * have their row in c->found.before.  A row that the caller may not read is none to
  * decide about.
  */
 void
@@ -171,29 +171,29 @@ resolver_ask(Push *push, PushTable *table, List *changes)
 		Jsonb	   *resolved;
 		int			level;
 
-		if (!c->asks)
+		if (!c->outcome.asks)
 			continue;
-		if (c->before == NULL)
+		if (c->found.before == NULL)
 		{
 			change_fail_as(c, "not_stored", "the resolver cannot be asked: the row is not readable");
 			continue;
 		}
 		old = MemoryContextSwitchTo(push->context);
 		level = wire_begin_kept();
-		current = json_parse(c->before);
-		incoming = json_parse(change_json(c, c->changed, true));
+		current = json_parse(c->found.before);
+		incoming = json_parse(change_json(c, c->typed.changed, true));
 		wire_end(level);
 		resolved = call_resolver(push, table->t, current, incoming);
 		if (resolved == NULL)
-			c->verdict = VERDICT_SUPERSEDED;
+			c->outcome.verdict = VERDICT_SUPERSEDED;
 		else
 		{
 			level = wire_begin_kept();
 			take_result(push, c, current, incoming, resolved);
 			wire_end(level);
 		}
-		if (c->verdict == VERDICT_SUPERSEDED)
-			c->overrules = false;
+		if (c->outcome.verdict == VERDICT_SUPERSEDED)
+			c->outcome.overrules = false;
 		MemoryContextSwitchTo(old);
 	}
 }

@@ -13,19 +13,19 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/pg_constraint.h"
-#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
 
 #include "push/batch.h"
+#include "push/blame.h"
+#include "push/deferred.h"
 #include "push/units.h"
 #include "table/registry.h"
 #include "util/compat.h"
@@ -35,12 +35,44 @@
 
 /* ---------- subtransactions ---------- */
 
+static Size
+memory_in_use(MemoryContext context)
+{
+	MemoryContextCounters counters = {0};
+
+	context->methods->stats(context, NULL, NULL, &counters, false);
+	return counters.totalspace - counters.freespace;
+}
+
+/*
+ * PostgreSQL keeps the memory context of a subtransaction until the end of the
+ * transaction, unless nothing was ever allocated in it.  A statement trigger
+ * with transition tables does allocate, and frees all of it: so the context is
+ * made as new, or a transaction of 20,000 small pushes would hold as many of 8 kB.
+ */
+static void
+give_back_memory(void)
+{
+	static Size nothing = 0;
+
+	if (nothing == 0)
+	{
+		MemoryContext fresh = AllocSetContextCreate(CurrentMemoryContext, "pg_tide fresh",
+													ALLOCSET_DEFAULT_SIZES);
+
+		pfree(MemoryContextAlloc(fresh, 1));
+		nothing = memory_in_use(fresh);
+		MemoryContextDelete(fresh);
+	}
+	if (CurTransactionContext->firstchild == NULL &&
+		memory_in_use(CurTransactionContext) == nothing)
+		MemoryContextReset(CurTransactionContext);
+}
+
 /*
  * Run something in a subtransaction: NULL if it went well, else the error,
  * copied to push->context, and everything it did undone (without keep it is
- * undone in any case).  What a repetition of
- * the whole push would mend (serialization, deadlock, resources, shutdown) is
- * raised again: it is no change's fault.
+ * undone in any case).  What no change can be to blame for is raised again.
  */
 ErrorData *
 try_work(Push *push, Work work, void *arg, bool keep)
@@ -55,7 +87,10 @@ try_work(Push *push, Work work, void *arg, bool keep)
 	{
 		work(push, arg);
 		if (keep)
+		{
+			give_back_memory();
 			ReleaseCurrentSubTransaction();
+		}
 		else
 			RollbackAndReleaseCurrentSubTransaction();
 	}
@@ -70,93 +105,77 @@ try_work(Push *push, Work work, void *arg, bool keep)
 	MemoryContextSwitchTo(caller);
 	CurrentResourceOwner = owner;
 
-	if (error)
-	{
-		int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
-
-		if (category == ERRCODE_TRANSACTION_ROLLBACK ||
-			category == ERRCODE_INSUFFICIENT_RESOURCES ||
-			category == ERRCODE_OPERATOR_INTERVENTION ||
-			category == ERRCODE_SYSTEM_ERROR)
-			ReThrowError(error);
-	}
+	if (error && !change_is_to_blame(push, error))
+		ReThrowError(error);
 	return error;
 }
 
-/* ---------- deferred constraints ---------- */
+/* ---------- units ---------- */
 
-/*
- * Deferrable constraints of a table, and those by which others refer to it:
- * ", schema.name" for each.
- */
-static void
-append_deferrable_constraints(StringInfo names, Oid relid)
-{
-	Relation	rel = table_open(ConstraintRelationId, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
-	HeapTuple	tuple;
-
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_constraint con = (Form_pg_constraint) GETSTRUCT(tuple);
-
-		if (con->condeferrable && (con->conrelid == relid || con->confrelid == relid))
-			appendStringInfo(names, "%s%s", names->len ? ", " : "",
-							 quote_qualified_identifier(get_namespace_name(con->connamespace),
-														NameStr(con->conname)));
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-}
+/* of so many followers in a push, each is tried for a reason of its own */
+#define MAX_FOLLOWERS_TRIED 100
 
 static void
-set_constraints_immediate(Push *push, void *names)
+apply_alone(Push *push, void *arg)
 {
-	(void) SPI_execute(psprintf("SET CONSTRAINTS %s IMMEDIATE", (char *) names), false, 0);
+	Change	   *c = arg;
+
+	apply_group(push, c->table, list_make1(c), c->typed.is_delete);
 }
 
 /*
- * Check what is pending on the tables of the push.  SET CONSTRAINTS is undone
- * with a subtransaction, which restores the modes, whatever they were, and
- * puts the checks back to be made again at COMMIT.
+ * A change behind a failed one of the same row fails with it.  What is wrong with
+ * the change itself is said all the same, as far as that can be seen without the
+ * earlier one: not what only a new row would lack.
  */
-void
-check_deferred(Push *push)
+static void
+fail_follower(Push *push, Change *c)
 {
-	StringInfoData names;
+	Change	   *earlier = c->typed.earlier;
 	ErrorData  *error;
+
+	forget_verdicts(list_make1(c));
+	if (push->nfollowers++ < MAX_FOLLOWERS_TRIED)
+	{
+		error = try_work(push, apply_alone, c, false);
+		if (error && error->sqlerrcode != ERRCODE_TIDE_AGAIN &&
+			error->sqlerrcode != ERRCODE_NOT_NULL_VIOLATION)
+			change_fail(c, error);
+	}
+	if (c->outcome.verdict != VERDICT_FAILED)
+		change_fail_with(c, earlier);
+}
+
+/*
+ * The changes that may be carried out: one behind a failed change of the same
+ * row fails with it, or half of a row would be stored.
+ */
+static List *
+without_followers(Push *push, List *changes)
+{
+	List	   *result = NIL;
 	ListCell   *lc;
 
-	initStringInfo(&names);
-	foreach(lc, push->tables)
+	foreach(lc, changes)
 	{
-		Oid			relid = ((PushTable *) lfirst(lc))->t->relid;
+		Change	   *c = lfirst(lc);
 
-		if (AfterTriggerPendingOnRel(relid))
-			append_deferrable_constraints(&names, relid);
+		if (c->typed.earlier && c->typed.earlier->outcome.verdict == VERDICT_FAILED)
+			fail_follower(push, c);
+		else
+			result = lappend(result, c);
 	}
-	if (names.len == 0)
-		return;
-	error = try_work(push, set_constraints_immediate, names.data, false);
-	if (error)
-		ReThrowError(error);
+	return result;
 }
-
-/* ---------- units ---------- */
 
 void
 apply_unit(Push *push, void *arg)
 {
 	Unit	   *unit = arg;
+	List	   *changes = unit->round > 0 ? without_followers(push, unit->changes) : unit->changes;
 
-	apply_group(push, unit->table, unit->changes, unit->is_delete);
-}
-
-static void
-apply_unit_and_check(Push *push, void *arg)
-{
-	apply_unit(push, arg);
-	check_deferred(push);
+	if (changes != NIL)
+		apply_group(push, unit->table, changes, unit->is_delete);
 }
 
 static int
@@ -176,7 +195,7 @@ compare_units(const ListCell *a, const ListCell *b)
 static int
 compare_changes_by_key(const ListCell *a, const ListCell *b)
 {
-	return strcmp(((Change *) lfirst(a))->key_text, ((Change *) lfirst(b))->key_text);
+	return strcmp(((Change *) lfirst(a))->typed.key_text, ((Change *) lfirst(b))->typed.key_text);
 }
 
 /*
@@ -187,42 +206,33 @@ compare_changes_by_key(const ListCell *a, const ListCell *b)
 List *
 make_units(List *changes)
 {
+	KeyMap	   *map = keymap_new(CurrentMemoryContext, 32);
 	List	   *units = NIL;
-	ListCell   *lc,
-			   *lu;
+	ListCell   *lc;
 
 	foreach(lc, changes)
 	{
 		Change	   *c = lfirst(lc);
-		Unit	   *unit = NULL;
+		char		name[64];
+		Unit	   *unit;
 
-		foreach(lu, units)
-		{
-			Unit	   *u = lfirst(lu);
-
-			if (u->table == c->table && u->is_delete == c->is_delete &&
-				u->round == c->round && bms_equal(u->sent, c->sent) &&
-				bms_equal(u->changed, c->changed))
-			{
-				unit = u;
-				break;
-			}
-		}
+		snprintf(name, sizeof(name), "%u %d %d", c->table->t->relid,
+				 c->typed.is_delete, c->typed.round);
+		unit = keymap_get(map, name);
 		if (unit == NULL)
 		{
 			unit = palloc0(sizeof(Unit));
 			unit->table = c->table;
-			unit->is_delete = c->is_delete;
-			unit->sent = c->sent;
-			unit->changed = c->changed;
-			unit->round = c->round;
+			unit->is_delete = c->typed.is_delete;
+			unit->round = c->typed.round;
 			units = lappend(units, unit);
+			keymap_put(map, pstrdup(name), unit);
 		}
 		unit->changes = lappend(unit->changes, c);
 	}
 	list_sort(units, compare_units);
-	foreach(lu, units)
-		list_sort(((Unit *) lfirst(lu))->changes, compare_changes_by_key);
+	foreach(lc, units)
+		list_sort(((Unit *) lfirst(lc))->changes, compare_changes_by_key);
 	return units;
 }
 
@@ -233,11 +243,11 @@ compare_by_stamp(const ListCell *a, const ListCell *b)
 	const Change *y = lfirst(b);
 
 	/* without a stamp it is stamped on arrival: after all that have one */
-	if (x->incoming.has_stamp != y->incoming.has_stamp)
-		return x->incoming.has_stamp ? -1 : 1;
-	if (x->incoming.has_stamp)
+	if (x->typed.incoming.has_stamp != y->typed.incoming.has_stamp)
+		return x->typed.incoming.has_stamp ? -1 : 1;
+	if (x->typed.incoming.has_stamp)
 	{
-		int			order = stamp_compare(&x->incoming.stamp, &y->incoming.stamp);
+		int			order = stamp_compare(&x->typed.incoming.stamp, &y->typed.incoming.stamp);
 
 		if (order != 0)
 			return order;
@@ -245,23 +255,53 @@ compare_by_stamp(const ListCell *a, const ListCell *b)
 	return x->index - y->index;
 }
 
-/* several changes to one row are folded in the order of their stamps */
-void
-assign_rounds(List *changes)
+static char *
+row_name(Change *c)
 {
-	KeyMap	   *rounds = keymap_new(CurrentMemoryContext, list_length(changes) * 2);
-	List	   *sorted = list_copy(changes);
-	ListCell   *lc;
+	return psprintf("%u %s", c->table->t->relid, c->typed.key_text);
+}
 
+/*
+ * Several changes to one row are folded in the order of their stamps.  One that
+ * could not be read has its place among them, as far as its row is known; where
+ * not even its stamp is, those that were sent after it are behind it.
+ */
+void
+assign_rounds(Push *push)
+{
+	KeyMap	   *last = keymap_new(CurrentMemoryContext, push->nchanges * 2);
+	KeyMap	   *unplaced = keymap_new(CurrentMemoryContext, 16);
+	List	   *sorted = NIL;
+	ListCell   *lc;
+	int			i;
+
+	for (i = 0; i < push->nchanges; i++)
+	{
+		Change	   *c = &push->changes[i];
+
+		if (c->typed.key_text == NULL)
+			continue;
+		if (c->typed.done || c->typed.has_place)
+			sorted = lappend(sorted, c);
+		else if (keymap_get(unplaced, row_name(c)) == NULL)
+			keymap_put(unplaced, row_name(c), c);
+	}
 	list_sort(sorted, compare_by_stamp);
 	foreach(lc, sorted)
 	{
 		Change	   *c = lfirst(lc);
-		char	   *name = psprintf("%u %s", c->table->t->relid, c->key_text);
-		intptr_t	before = (intptr_t) keymap_get(rounds, name);
+		char	   *name = row_name(c);
+		Change	   *bad = keymap_get(unplaced, name);
 
-		c->round = (int) before;
-		keymap_put(rounds, name, (void *) (before + 1));
+		c->typed.earlier = keymap_get(last, name);
+		if (c->typed.earlier)
+			c->typed.round = c->typed.earlier->typed.round + 1;
+		if (bad && bad->index < c->index)
+		{
+			c->typed.earlier = bad;
+			c->typed.round = Max(c->typed.round, 1);
+		}
+		keymap_put(last, name, c);
 	}
 }
 
@@ -272,18 +312,14 @@ forget_verdicts(List *changes)
 
 	foreach(lc, changes)
 	{
-		Change	   *c = lfirst(lc);
-
-		c->verdict = VERDICT_NONE;
-		c->note = NULL;
-		c->entity = NULL;
+		((Change *) lfirst(lc))->outcome = (Outcome)
+		{
+			0
+		};
 	}
 }
 
 /* ---------- parting a unit that failed ---------- */
-
-/* a unit that goes by guesses each time would be tried once a bad change */
-#define MAX_GUESSES 3
 
 /*
  * The place of the change at which a unit stopped, -1: not known, or so near to
@@ -304,76 +340,16 @@ place_of_stop(Unit *unit, Change *stopped_at)
 	return -1;
 }
 
-/*
- * Does the detail of a foreign key's error speak of this change's values?
- * PostgreSQL checks foreign keys after the statement, and names the row by
- * "(column, ...)=(value, ...)" in whatever language.  A guess, no more.
- */
-static bool
-detail_names(const char *detail, ForeignKeyCacheInfo *fk, Change *c)
-{
-	TrackedTable *t = c->table->t;
-	StringInfoData names,
-				values;
-	int			i;
-
-	initStringInfo(&names);
-	initStringInfo(&values);
-	for (i = 0; i < fk->nkeys; i++)
-	{
-		TrackedColumn *column = tracked_column(t, fk->conkey[i]);
-
-		if (!bms_is_member(column->attnum, c->sent) || c->nulls[column->attnum - 1])
-			return false;
-		appendStringInfo(&names, "%s%s", i ? ", " : "", column->name);
-		appendStringInfo(&values, "%s%s", i ? ", " : "",
-						 OutputFunctionCall(&column->output, c->values[column->attnum - 1]));
-	}
-	return strstr(detail, psprintf("(%s)=(%s)", names.data, values.data)) != NULL;
-}
-
-/* the changes that a foreign key's error is about, as far as that can be told */
-static List *
-suspects_of(Unit *unit, ErrorData *error)
-{
-	List	   *suspects = NIL;
-	Relation	rel;
-	ListCell   *lc,
-			   *lk;
-
-	if (error->sqlerrcode != ERRCODE_FOREIGN_KEY_VIOLATION || unit->is_delete ||
-		error->detail == NULL || error->constraint_name == NULL)
-		return NIL;
-	rel = table_open(unit->table->t->relid, NoLock);
-	foreach(lk, RelationGetFKeyList(rel))
-	{
-		ForeignKeyCacheInfo *fk = lfirst(lk);
-		char	   *name = get_constraint_name(fk->conoid);
-
-		if (name == NULL || strcmp(name, error->constraint_name) != 0)
-			continue;
-		foreach(lc, unit->changes)
-		{
-			if (detail_names(error->detail, fk, lfirst(lc)))
-				suspects = lappend(suspects, lfirst(lc));
-		}
-		break;
-	}
-	table_close(rel, NoLock);
-	return suspects;
-}
-
 static void isolate(Push *push, Unit *unit);
 
 static void
-isolate_some(Push *push, Unit *unit, List *changes, int guesses)
+isolate_some(Push *push, Unit *unit, List *changes)
 {
 	Unit		part = *unit;
 
 	if (changes == NIL)
 		return;
 	part.changes = changes;
-	part.guesses = guesses;
 	isolate(push, &part);
 }
 
@@ -382,41 +358,75 @@ isolate_range(Push *push, Unit *unit, int from, int to)
 {
 	List	   *changes = list_truncate(list_copy(unit->changes), to);
 
-	isolate_some(push, unit, list_copy_tail(changes, from), 0);
+	isolate_some(push, unit, list_copy_tail(changes, from));
+}
+
+static void
+isolate_quarters(Push *push, Unit *unit)
+{
+	int			n = list_length(unit->changes);
+	int			i;
+
+	for (i = 0; i < 4; i++)
+		isolate_range(push, unit, n * i / 4, n * (i + 1) / 4);
+}
+
+static void
+fail_all(List *changes, ErrorData *error)
+{
+	ListCell   *lc;
+
+	foreach(lc, changes)
+		change_fail(lfirst(lc), error);
 }
 
 /*
- * The parts of a unit that failed: before and after the change at which it
- * stopped; those that a foreign key's error is about, and the rest; else
- * quarters, which take as many steps as halves to come down to one change, and
- * try fewer rows again.
+ * The parts of a unit that failed: those that the error is about, and the rest;
+ * before and after the change at which it stopped; else quarters, which take as
+ * many steps as halves to come down to one change, and try fewer rows again.
  */
 static void
 isolate_parts(Push *push, Unit *unit, ErrorData *error)
 {
 	int			n = list_length(unit->changes);
-	int			stop = place_of_stop(unit, batch_stopped_at());
-	List	   *suspects = NIL;
-	int			i;
+	int			stop = place_of_stop(unit, push->stopped_at);
+	List	   *blamed = NIL;
 
-	if (stop >= 0)
+	if (!unit->is_blamed)
+		blamed = blame_find(push, unit->table, unit->changes, unit->is_delete, error);
+	if (blamed != NIL)
+	{
+		isolate_some(push, unit, list_difference_ptr(unit->changes, blamed));
+		if (unit->table->t->has_side_effects)
+		{
+			/* a trigger may make something else of a value: see for ourselves */
+			Unit		part = *unit;
+
+			part.changes = blamed;
+			part.is_blamed = true;
+			isolate(push, &part);
+		}
+		else
+			fail_all(blamed, error);
+	}
+	else if (stop >= 0)
 	{
 		isolate_range(push, unit, 0, stop);
 		isolate_range(push, unit, stop, stop + 1);
 		isolate_range(push, unit, stop + 1, n);
-		return;
 	}
-	if (unit->guesses < MAX_GUESSES)
-		suspects = suspects_of(unit, error);
-	if (suspects != NIL && list_length(suspects) < n)
-	{
-		isolate_some(push, unit, list_difference_ptr(unit->changes, suspects),
-					 unit->guesses + 1);
-		isolate_some(push, unit, suspects, MAX_GUESSES);
-		return;
-	}
-	for (i = 0; i < 4; i++)
-		isolate_range(push, unit, n * i / 4, n * (i + 1) / 4);
+	else
+		isolate_quarters(push, unit);
+}
+
+static void
+apply_part(Push *push, void *arg)
+{
+	Unit	   *unit = arg;
+
+	apply_unit(push, unit);
+	if (unit->checks)
+		deferred_check(push);
 }
 
 /* a unit by itself; if it fails, its parts */
@@ -428,19 +438,121 @@ isolate(Push *push, Unit *unit)
 
 	do
 	{
+		CHECK_FOR_INTERRUPTS();
 		forget_verdicts(unit->changes);
-		error = try_work(push, apply_unit_and_check, unit, true);
+		error = try_work(push, apply_part, unit, true);
 	} while (error && error->sqlerrcode == ERRCODE_TIDE_AGAIN && ++tries < 10);
 	if (error == NULL)
 		return;
-	if (list_length(unit->changes) == 1)
-		change_fail(linitial(unit->changes), error);
-	else
+	if (list_length(unit->changes) > 1)
 		isolate_parts(push, unit, error);
+	else if (error->sqlerrcode == ERRCODE_TIDE_AGAIN)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("a row was deleted again and again while it was being pushed"),
+				 errhint("Try again.")));
+	else
+		change_fail(linitial(unit->changes), error);
+}
+
+/* a unit that is carried out in parts, and the error that is known of it */
+typedef struct UnitWork
+{
+	Unit	   *unit;
+	ErrorData  *error;
+} UnitWork;
+
+static void
+isolate_unit(Push *push, void *arg)
+{
+	UnitWork   *work = arg;
+	ErrorData  *error = work->error;
+
+	work->error = NULL;			/* another time it is not known */
+	if (error && list_length(work->unit->changes) > 1)
+		isolate_parts(push, work->unit, error);
+	else
+		isolate(push, work->unit);
+	deferred_check(push);
 }
 
 static List *
-failed_in_sql(List *changes)
+not_failed(List *changes)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, changes)
+	{
+		if (((Change *) lfirst(lc))->outcome.verdict != VERDICT_FAILED)
+			result = lappend(result, lfirst(lc));
+	}
+	return result;
+}
+
+/*
+ * Carry out a unit, in parts where that is needed.  Deferred constraints are
+ * looked at once for all of it, since each look fires everything that is
+ * pending.  If one is violated and it can be told by what, the unit is done
+ * again without these changes; else each part is looked at.
+ */
+static void
+settle_unit(Push *push, Unit *unit, ErrorData *error)
+{
+	UnitWork	work = {unit, error};
+
+	for (;;)
+	{
+		List	   *rest;
+		List	   *blamed = NIL;
+
+		error = try_work(push, isolate_unit, &work, true);
+		if (error == NULL)
+			return;
+		rest = not_failed(unit->changes);
+		unit->changes = rest;
+		if (rest == NIL)
+			return;
+		if (unit->checks)
+		{
+			/* each part was in order, and all of them are not */
+			fail_all(rest, error);
+			return;
+		}
+		if (!unit->table->t->has_side_effects)
+			blamed = blame_find(push, unit->table, rest, unit->is_delete, error);
+		fail_all(blamed, error);
+		unit->changes = not_failed(rest);
+		if (unit->changes == NIL)
+			return;
+		if (blamed == NIL)
+			unit->checks = true;
+	}
+}
+
+/*
+ * Failed for a reason that another change may have taken away since: what a
+ * foreign key refers to, or a scope is found by, is there now, or what was in
+ * the way is gone.  A column that must not be NULL, or a check, has only the row
+ * to go by, unless it was a trigger that said so.
+ */
+static bool
+may_be_mended(Change *c)
+{
+	Failure    *failure = &c->outcome.failure;
+
+	if (strcmp(failure->code, "scope_not_allowed") == 0)
+		return c->table->t->path != NULL && c->typed.done;
+	if (strcmp(failure->code, "23502") == 0)
+		return failure->column == NULL;
+	if (strcmp(failure->code, "23514") == 0)
+		return failure->constraint == NULL;
+	return strncmp(failure->code, "23", 2) == 0;
+}
+
+/* those that are worth another try, with what failed behind them */
+static List *
+mendable(List *changes)
 {
 	List	   *result = NIL;
 	ListCell   *lc;
@@ -448,9 +560,14 @@ failed_in_sql(List *changes)
 	foreach(lc, changes)
 	{
 		Change	   *c = lfirst(lc);
+		Change	   *first = c;
 
-		/* 23...: a constraint, which another change may have satisfied since */
-		if (c->verdict == VERDICT_FAILED && strncmp(c->failure.code, "23", 2) == 0)
+		if (c->outcome.verdict != VERDICT_FAILED)
+			continue;
+		while (first->typed.earlier &&
+			   first->typed.earlier->outcome.verdict == VERDICT_FAILED)
+			first = first->typed.earlier;
+		if (first->typed.done && may_be_mended(first))
 			result = lappend(result, c);
 	}
 	return result;
@@ -476,12 +593,12 @@ referred_change(Change *c, ForeignKeyCacheInfo *fk, KeyMap *map)
 	{
 		for (i = 0; i < fk->nkeys && fk->confkey[i] != parent->keys[k]; i++)
 			 /* find the column that refers to it */ ;
-		if (i == fk->nkeys || !bms_is_member(fk->conkey[i], c->sent) ||
-			c->nulls[fk->conkey[i] - 1] ||
+		if (i == fk->nkeys || !bms_is_member(fk->conkey[i], c->typed.columns) ||
+			c->typed.nulls[fk->conkey[i] - 1] ||
 			tracked_column(c->table->t, fk->conkey[i])->type !=
 			tracked_column(parent, parent->keys[k])->type)
 			return NULL;
-		key[k] = c->values[fk->conkey[i] - 1];
+		key[k] = c->typed.values[fk->conkey[i] - 1];
 	}
 	return keymap_get(map, psprintf("%u %s", parent->relid, wire_key_text(parent, key)));
 }
@@ -500,11 +617,11 @@ tied_together(List *changes)
 {
 	int			n = list_length(changes);
 	int		   *group = palloc(sizeof(int) * n);
+	List	  **members = palloc0(sizeof(List *) * n);
 	KeyMap	   *map = keymap_new(CurrentMemoryContext, n * 2);
 	List	   *result = NIL;
 	ListCell   *lc;
-	int			i,
-				j;
+	int			i;
 
 	for (i = 0; i < n; i++)
 	{
@@ -512,32 +629,33 @@ tied_together(List *changes)
 
 		group[i] = i;
 		c->place = i;
-		keymap_put(map, psprintf("%u %s", c->table->t->relid, c->key_text), c);
+		keymap_put(map, row_name(c), c);
 	}
 	for (i = 0; i < n; i++)
 	{
 		Change	   *c = list_nth(changes, i);
 		Relation	rel = table_open(c->table->t->relid, NoLock);
+		List	   *keys = copyObject(RelationGetFKeyList(rel));
 
-		foreach(lc, RelationGetFKeyList(rel))
+		table_close(rel, NoLock);
+		foreach(lc, keys)
 		{
 			Change	   *other = referred_change(c, lfirst(lc), map);
 
 			if (other)
 				group[find_group(group, i)] = find_group(group, other->place);
 		}
-		table_close(rel, NoLock);
 	}
 	for (i = 0; i < n; i++)
 	{
-		List	   *members = NIL;
+		int			g = find_group(group, i);
 
-		if (group[i] != i)
-			continue;
-		for (j = 0; j < n; j++)
-			if (find_group(group, j) == i)
-				members = lappend(members, list_nth(changes, j));
-		result = lappend(result, members);
+		members[g] = lappend(members[g], list_nth(changes, i));
+	}
+	for (i = 0; i < n; i++)
+	{
+		if (list_length(members[i]) > 1)
+			result = lappend(result, members[i]);
 	}
 	return result;
 }
@@ -545,51 +663,57 @@ tied_together(List *changes)
 static void
 apply_together(Push *push, void *arg)
 {
+	List	   *changes = arg;
 	ListCell   *lc;
 
-	foreach(lc, make_units(arg))
+	forget_verdicts(changes);
+	foreach(lc, make_units(changes))
 		apply_unit(push, lfirst(lc));
-	check_deferred(push);
+	deferred_check(push);
 }
 
-/*
- * Rows whose deferred constraints hold only for all of them (each refers to
- * another) fail one by one; try each such set as one.
- */
+/* all of these sets at once; if that fails, in quarters down to each one */
 static void
-try_tied(Push *push, List *failed)
+try_sets(Push *push, List *sets)
 {
-	ListCell   *lg,
-			   *lc;
+	List	   *changes = NIL;
+	Failure    *failures;
+	ListCell   *lc;
+	int			n = list_length(sets);
+	int			i = 0;
 
-	foreach(lg, tied_together(failed))
+	if (sets == NIL)
+		return;
+	foreach(lc, sets)
+		changes = list_concat(changes, lfirst(lc));
+	failures = palloc(sizeof(Failure) * list_length(changes));
+	foreach(lc, changes)
+		failures[i++] = ((Change *) lfirst(lc))->outcome.failure;
+	if (try_work(push, apply_together, changes, true) == NULL)
+		return;
+	i = 0;
+	foreach(lc, changes)
 	{
-		List	   *members = lfirst(lg);
-		Failure    *failures;
-		int			n = 0;
+		Change	   *c = lfirst(lc);
 
-		if (list_length(members) < 2)
-			continue;
-		failures = palloc(sizeof(Failure) * list_length(members));
-		foreach(lc, members)
-			failures[n++] = ((Change *) lfirst(lc))->failure;
-		forget_verdicts(members);
-		if (try_work(push, apply_together, members, true) == NULL)
-			continue;
-		n = 0;
-		foreach(lc, members)
+		c->outcome = (Outcome)
 		{
-			((Change *) lfirst(lc))->verdict = VERDICT_FAILED;
-			((Change *) lfirst(lc))->failure = failures[n++];
-		}
+			VERDICT_FAILED
+		};
+		c->outcome.failure = failures[i++];
 	}
+	for (i = 0; n > 1 && i < 4; i++)
+		try_sets(push, list_copy_tail(list_truncate(list_copy(sets), n * (i + 1) / 4),
+									  n * i / 4));
 }
 
 /*
- * Unit by unit, after all of them at once failed with this error; if there is
- * but one, it is known to fail.  What failed is tried again after the rest, as
- * long as that helps any: children that came before their parents, in whatever
- * depth.
+ * Unit by unit, after all of them at once failed with this error (NULL: not
+ * tried); if there is but one, it is known to fail.  What failed is tried again
+ * after the rest, as long as that helps any: children that came before their
+ * parents, in whatever depth.  Rows whose deferred constraints hold only for all
+ * of them, since each refers to another, fail one by one: at last they are tried
+ * as sets.
  */
 void
 work_in_units(Push *push, List *changes, ErrorData *error)
@@ -599,21 +723,18 @@ work_in_units(Push *push, List *changes, ErrorData *error)
 	ListCell   *lc;
 	int			before;
 
-	if (list_length(units) == 1 && list_length(changes) > 1 &&
-		error->sqlerrcode != ERRCODE_TIDE_AGAIN)
-		isolate_parts(push, linitial(units), error);
-	else
-	{
-		foreach(lc, units)
-			isolate(push, lfirst(lc));
-	}
-	failed = failed_in_sql(changes);
+	forget_verdicts(changes);
+	if (list_length(units) != 1 || (error && error->sqlerrcode == ERRCODE_TIDE_AGAIN))
+		error = NULL;
+	foreach(lc, units)
+		settle_unit(push, lfirst(lc), error);
+	failed = mendable(changes);
 	do
 	{
 		before = list_length(failed);
 		foreach(lc, make_units(failed))
-			isolate(push, lfirst(lc));
-		failed = failed_in_sql(failed);
+			settle_unit(push, lfirst(lc), NULL);
+		failed = mendable(failed);
 	} while (failed != NIL && list_length(failed) < before);
-	try_tied(push, failed);
+	try_sets(push, tied_together(failed));
 }

@@ -10,15 +10,14 @@
 
 #include "push/change.h"
 
-/* changes of one table with the same columns, in one round */
+/* changes of one table in one round, upserts or deletes */
 typedef struct Unit
 {
 	PushTable  *table;
 	bool		is_delete;
-	Bitmapset  *sent;
-	Bitmapset  *changed;
 	int			round;
-	int			guesses;		/* how often it was parted by one */
+	bool		is_blamed;		/* an error was said to be about all of it */
+	bool		checks;			/* deferred constraints, after each part */
 	List	   *changes;
 } Unit;
 
@@ -27,10 +26,7 @@ typedef void (*Work) (Push *push, void *arg);
 /* in a subtransaction; NULL, or the error.  See units.c. */
 extern ErrorData *try_work(Push *push, Work work, void *arg, bool keep);
 
-/* an error if something is violated that is pending on the push's tables */
-extern void check_deferred(Push *push);
-
-extern void assign_rounds(List *changes);
+extern void assign_rounds(Push *push);
 extern List *make_units(List *changes);
 extern void apply_unit(Push *push, void *unit);
 extern void forget_verdicts(List *changes);

@@ -45,6 +45,9 @@ extern bool access_has_text(const TableScopes *scopes, const char *text);
 /* has the caller any right to read this table? */
 extern bool access_may_select(Oid relid);
 
+/* may the caller read every column that is synced? */
+extern bool access_may_read(TrackedTable *t);
+
 /* an error that names the column, unless the caller may read all that is synced */
 extern void access_check_columns(TrackedTable *t);
 

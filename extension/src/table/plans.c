@@ -13,6 +13,7 @@
 #include "util/compat.h"
 #include "util/plan.h"
 
+/* plans that are kept for sets of columns, of each table */
 #define MAX_PLANS 64
 
 /* a plan that is kept with its table */
@@ -35,25 +36,18 @@ plans_find(TrackedTable *t, const char *name)
 	return NULL;
 }
 
-/*
- * Keep a plan with the table.  There are as many as sets of columns that
- * clients send, which a hostile one can vary: beyond a limit the plan is not
- * kept (false), and the caller frees it with its memory.
- */
-bool
+void
 plans_keep(TrackedTable *t, const char *name, SPIPlanPtr plan)
 {
 	SavedPlan  *saved;
 
-	if (t->nplans >= MAX_PLANS || SPI_keepplan(plan) != 0)
-		return false;
+	if (SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not keep the plan \"%s\"", name);
 	saved = MemoryContextAlloc(t->context, sizeof(SavedPlan));
 	saved->name = MemoryContextStrdup(t->context, name);
 	saved->plan = plan;
 	saved->next = t->plans;
 	t->plans = saved;
-	t->nplans++;
-	return true;
 }
 
 /* they go with the table's entry */
@@ -67,6 +61,12 @@ plans_forget(TrackedTable *t)
 	t->plans = NULL;
 }
 
+bool
+plans_are_many(TrackedTable *t)
+{
+	return t->nplans >= MAX_PLANS;
+}
+
 SPIPlanPtr
 plans_of_table(TrackedTable *t, const char *name, const char *sql,
 			   int nargs, Oid *types)
@@ -78,4 +78,22 @@ plans_of_table(TrackedTable *t, const char *name, const char *sql,
 	plan = plans_prepare(sql, nargs, types);
 	plans_keep(t, name, plan);
 	return plan;
+}
+
+/*
+ * There are as many of these as sets of columns that clients send, which a
+ * hostile one can vary.  Beyond a limit they are not kept: a plan that another
+ * could push out might be one that is running.
+ */
+SPIPlanPtr
+plans_of_columns(TrackedTable *t, const char *name, const char *sql,
+				 int nargs, Oid *types)
+{
+	if (plans_find(t, name) == NULL)
+	{
+		if (plans_are_many(t))
+			return plans_prepare(sql, nargs, types);
+		t->nplans++;
+	}
+	return plans_of_table(t, name, sql, nargs, types);
 }

@@ -12,13 +12,21 @@
 #include "table/registry.h"
 #include "util/plan.h"
 
-/* plans that are kept with a table, by name; NULL, false: see plans.c */
+/* plans that are kept with a table, by name; NULL: there is none of that name */
 extern SPIPlanPtr plans_find(TrackedTable *t, const char *name);
-extern bool plans_keep(TrackedTable *t, const char *name, SPIPlanPtr plan);
+extern void plans_keep(TrackedTable *t, const char *name, SPIPlanPtr plan);
 extern void plans_forget(TrackedTable *t);
 
 /* the table's plan of that name, prepared with the SQL if there is none */
 extern SPIPlanPtr plans_of_table(TrackedTable *t, const char *name,
 								 const char *sql, int nargs, Oid *types);
+
+/*
+ * Likewise for a set of columns.  Beyond a number of such sets (plans_are_many)
+ * the plan is good until SPI_finish() only.
+ */
+extern SPIPlanPtr plans_of_columns(TrackedTable *t, const char *name,
+								   const char *sql, int nargs, Oid *types);
+extern bool plans_are_many(TrackedTable *t);
 
 #endif							/* TIDE_PLANS_H */

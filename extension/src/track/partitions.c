@@ -48,6 +48,7 @@
 #include "track/partitions.h"
 #include "track/trackable.h"
 #include "util/compat.h"
+#include "util/owner.h"
 #include "util/settings.h"
 
 PG_FUNCTION_INFO_V1(tide_partition_change);
@@ -151,20 +152,6 @@ capture_tree(TrackedTable *root, Oid top, bool gone)
 		}
 		relation_close(rel, NoLock);
 	}
-}
-
-static Oid
-owner_of_table(Oid relid)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-		ReleaseSysCache(tuple);
-	}
-	return owner;
 }
 
 /* ---------- partitions that come ---------- */

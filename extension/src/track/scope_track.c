@@ -33,6 +33,7 @@
 #include "table/scope_path.h"
 #include "track/scope_track.h"
 #include "util/compat.h"
+#include "util/owner.h"
 #include "util/settings.h"
 
 #define DEFAULT_SCOPE_COLUMN "tide_scope"
@@ -378,21 +379,18 @@ backfill(TrackOptions *o, const char *table)
 	char	   *value = scope_expression(o->path);
 	List	   *triggers = update_triggers(o->relid, false);
 	List	   *always = update_triggers(o->relid, true);
-	Oid			user;
-	int			context;
+	SavedUser	saved;
 	uint64		n;
 
 	alter_triggers(table, "DISABLE", triggers);
 	alter_triggers(table, "DISABLE", always);
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(user, context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_NOFORCE_RLS);
+	user_become(GetUserId(), SECURITY_NOFORCE_RLS, &saved);
 	run_ddl(psprintf("UPDATE ONLY %s c SET %s = %s"
 					 " WHERE (c.%s OPERATOR(pg_catalog.=) %s) IS NOT TRUE"
 					 " AND (c.%s IS NOT NULL OR %s IS NOT NULL)",
 					 table, scope, value, scope, value, scope, value));
 	n = SPI_processed;
-	SetUserIdAndSecContext(user, context);
+	user_restore(&saved);
 	alter_triggers(table, "ENABLE", triggers);
 	alter_triggers(table, "ENABLE ALWAYS", always);
 	return n;

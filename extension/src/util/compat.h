@@ -57,6 +57,13 @@
 	(pg_proc_aclcheck(funcid, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
 #endif
 
+/* the transaction, as long as it has no id of its own, too */
+#if PG_VERSION_NUM >= 170000
+#define TideLocalTransactionId() (MyProc->vxid.lxid)
+#else
+#define TideLocalTransactionId() (MyProc->lxid)
+#endif
+
 /* the columns of a foreign key, and how they are compared */
 #if PG_VERSION_NUM >= 150000
 #define TideDeconstructForeignKey(tuple, n, from, to, pf, pp, ff) \

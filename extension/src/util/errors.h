@@ -6,7 +6,7 @@
  * Callers (the gateway, other backends) tell these apart; the README lists
  * them with the word and the HTTP status that each one becomes.  A failure of
  * a single pushed change is reported under the word, never under the
- * SQLSTATE, see failure_code() in change.c.
+ * SQLSTATE, see failure_word() in change.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,6 +35,7 @@
 #define ERRCODE_TIDE_BAD_TIME				MAKE_SQLSTATE('T','D','0','2','2')
 #define ERRCODE_TIDE_MALFORMED_CHANGE		MAKE_SQLSTATE('T','D','0','2','3')
 #define ERRCODE_TIDE_NOT_STORED				MAKE_SQLSTATE('T','D','0','2','4')
+#define ERRCODE_TIDE_SCOPE_MISSING			MAKE_SQLSTATE('T','D','0','2','5')
 
 /* never leaves the extension: do the set again, something came in between */
 #define ERRCODE_TIDE_AGAIN					MAKE_SQLSTATE('T','D','0','9','9')

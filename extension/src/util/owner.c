@@ -24,12 +24,6 @@
 #include "util/plan.h"
 #include "util/settings.h"
 
-typedef struct Elevation
-{
-	Oid			user;
-	int			context;
-} Elevation;
-
 Oid
 owner_relation(const char *name)
 {
@@ -43,25 +37,33 @@ owner_relation(const char *name)
 	return relid;
 }
 
-static void
-elevate(Elevation *saved)
+void
+user_become(Oid user, int flags, SavedUser *saved)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(owner_relation("log")));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for tide.log");
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-
+	if (!OidIsValid(user))
+		elog(ERROR, "there is no user to go on as");
 	GetUserIdAndSecContext(&saved->user, &saved->context);
-	SetUserIdAndSecContext(owner, saved->context | SECURITY_LOCAL_USERID_CHANGE);
+	SetUserIdAndSecContext(user, saved->context | SECURITY_LOCAL_USERID_CHANGE | flags);
 }
 
-static void
-step_down(Elevation *saved)
+void
+user_restore(const SavedUser *saved)
 {
 	SetUserIdAndSecContext(saved->user, saved->context);
+}
+
+Oid
+owner_of_table(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
 }
 
 /*
@@ -74,10 +76,10 @@ void
 owner_run(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
 		  Datum *values, const char *nulls, Snapshot snapshot, bool write)
 {
-	Elevation	saved;
+	SavedUser	saved;
 	int			code;
 
-	elevate(&saved);
+	user_become(owner_of_table(owner_relation("log")), 0, &saved);
 	if (*plan == NULL)
 	{
 		SPIPlanPtr	fresh = plans_prepare(sql, nargs, types);
@@ -91,9 +93,39 @@ owner_run(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
 	code = SPI_execute_snapshot(*plan, values, nulls, snapshot,
 								InvalidSnapshot, !write && snapshot != InvalidSnapshot,
 								true, 0);
-	step_down(&saved);
+	user_restore(&saved);
 	if (code < 0)
 		elog(ERROR, "could not run, %s: %s", SPI_result_code_string(code), sql);
+}
+
+uint64
+owner_select(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
+			 Datum *values, const char *nulls, Snapshot snapshot,
+			 TakeRow take_row, void *arg)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext spi;
+	uint64		n;
+	uint64		i;
+
+	SPI_connect();
+	owner_run(plan, sql, nargs, types, values, nulls, snapshot,
+			  snapshot == InvalidSnapshot);
+	n = SPI_processed;
+	spi = MemoryContextSwitchTo(caller);
+	for (i = 0; i < n && take_row; i++)
+		take_row(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, arg);
+	MemoryContextSwitchTo(spi);
+	SPI_finish();
+	return n;
+}
+
+uint64
+owner_execute(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
+			  Datum *values, const char *nulls)
+{
+	return owner_select(plan, sql, nargs, types, values, nulls, InvalidSnapshot,
+						NULL, NULL);
 }
 
 Datum
@@ -113,6 +145,21 @@ owner_text_array(char **strings, int n)
 		return PointerGetDatum(construct_empty_array(TEXTOID));
 	return PointerGetDatum(construct_md_array(elements, nulls, 1, &n, &lower_bound,
 											  TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+char **
+owner_strings(Datum array, int *n)
+{
+	Datum	   *elements;
+	char	  **strings;
+	int			i;
+
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT,
+					  &elements, NULL, n);
+	strings = palloc(sizeof(char *) * Max(*n, 1));
+	for (i = 0; i < *n; i++)
+		strings[i] = TextDatumGetCString(elements[i]);
+	return strings;
 }
 
 char *

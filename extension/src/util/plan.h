@@ -22,4 +22,7 @@ extern SPIPlanPtr plans_prepare(const char *sql, int nargs, Oid *types);
  */
 extern void plans_settle(SPIPlanPtr plan);
 
+/* when the library is loaded */
+extern void plans_init(void);
+
 #endif							/* TIDE_PLAN_H */

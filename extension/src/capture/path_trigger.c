@@ -1,0 +1,288 @@
+/*-------------------------------------------------------------------------
+ *
+ * path_trigger.c
+ *	  The triggers on tables that a scope is found through: rows below one
+ *	  that leads elsewhere have their scope found anew.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/tuplestore.h"
+
+#include "capture/scope_trigger.h"
+#include "capture/trigger.h"
+#include "table/plans.h"
+#include "table/registry.h"
+#include "table/scope_path.h"
+#include "util/compat.h"
+#include "util/owner.h"
+#include "util/plan.h"
+#include "util/settings.h"
+
+PG_FUNCTION_INFO_V1(tide_path);
+
+/* keys of rows, a column after the other */
+typedef struct KeySet
+{
+	int			n;
+	int			allocated;
+	Datum	   *columns[INDEX_MAX_KEYS];
+} KeySet;
+
+static void
+add_key(KeySet *keys, int ncolumns, const Datum *values)
+{
+	int			i;
+
+	if (keys->n == keys->allocated)
+	{
+		keys->allocated = Max(keys->allocated * 2, 64);
+		for (i = 0; i < ncolumns; i++)
+			keys->columns[i] = keys->columns[i] ?
+				repalloc_huge(keys->columns[i], sizeof(Datum) * keys->allocated) :
+				palloc(sizeof(Datum) * keys->allocated);
+	}
+	for (i = 0; i < ncolumns; i++)
+		keys->columns[i][keys->n] = values[i];
+	keys->n++;
+}
+
+/* the keys as arguments: an array for each column that a step refers to */
+static void
+key_arguments(PathStep *step, KeySet *keys, Oid *types, Datum *values)
+{
+	int			i;
+
+	for (i = 0; i < step->ncolumns; i++)
+	{
+		int16		length;
+		bool		byval;
+		char		align;
+
+		get_typlenbyvalalign(step->to_types[i], &length, &byval, &align);
+		types[i] = get_array_type(step->to_types[i]);
+		values[i] = PointerGetDatum(construct_array(keys->columns[i], keys->n,
+													step->to_types[i], length,
+													byval, align));
+	}
+}
+
+/* "FROM the keys WHERE they equal the from columns of c" */
+static void
+append_refers_to_keys(StringInfo sql, PathStep *step, const char *from)
+{
+	int			i;
+
+	appendStringInfo(sql, " %s ROWS FROM (", from);
+	for (i = 0; i < step->ncolumns; i++)
+		appendStringInfo(sql, "%spg_catalog.unnest($%d)", i ? ", " : "", i + 1);
+	appendStringInfoString(sql, ") k(");
+	for (i = 0; i < step->ncolumns; i++)
+		appendStringInfo(sql, "%sk%d", i ? ", " : "", i);
+	appendStringInfoString(sql, ") WHERE ");
+	for (i = 0; i < step->ncolumns; i++)
+		appendStringInfo(sql, "%sk.k%d %s c.%s", i ? " AND " : "", i, step->equal[i],
+						 step->from_names[i]);
+}
+
+/* from rows that a step refers to, to the rows that refer to them, one table down */
+static void
+climb_down(TrackedTable *t, int n, KeySet *keys)
+{
+	PathStep   *step = &t->path->steps[n];
+	PathStep   *below = &t->path->steps[n - 1];
+	Oid			types[INDEX_MAX_KEYS];
+	Datum		values[INDEX_MAX_KEYS];
+	char		name[32];
+	StringInfoData sql;
+	uint64		i;
+	int			k;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT ");
+	for (k = 0; k < below->ncolumns; k++)
+		appendStringInfo(&sql, "%sc.%s", k ? ", " : "", below->to_names[k]);
+	appendStringInfo(&sql, " FROM ONLY %s c", below->sql_name);
+	append_refers_to_keys(&sql, step, "CROSS JOIN");
+	key_arguments(step, keys, types, values);
+	snprintf(name, sizeof(name), "scope down %d", n);
+	scope_run(below->relid, t, name, sql.data, step->ncolumns, types, values, true);
+
+	memset(keys, 0, sizeof(*keys));
+	for (i = 0; i < SPI_processed; i++)
+	{
+		bool		any_null = false;
+
+		for (k = 0; k < below->ncolumns; k++)
+		{
+			bool		isnull;
+
+			values[k] = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
+									  k + 1, &isnull);
+			any_null |= isnull;
+		}
+		if (!any_null)
+			add_key(keys, below->ncolumns, values);
+	}
+}
+
+/* all rows of a table that come through these, by its step n, find their scope */
+static void
+refresh_below(TrackedTable *t, int n, KeySet *keys)
+{
+	PathStep   *first = &t->path->steps[0];
+	Oid			types[INDEX_MAX_KEYS];
+	Datum		values[INDEX_MAX_KEYS];
+	StringInfoData sql;
+
+	for (; n > 0 && keys->n > 0; n--)
+		climb_down(t, n, keys);
+	if (keys->n == 0)
+		return;
+	initStringInfo(&sql);
+	scope_append_refresh(&sql, t);
+	append_refers_to_keys(&sql, first, "FROM");
+	key_arguments(first, keys, types, values);
+	scope_refresh(t, "scope refresh", sql.data, first->ncolumns, types, values);
+}
+
+/* ---------- the statement triggers of ancestors ---------- */
+
+static bool
+any_changed(TransitionRows * rows, const AttrNumber *columns, int n)
+{
+	TupleDesc	desc = rows->old->tts_tupleDescriptor;
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, columns[i] - 1);
+		int			c = columns[i] - 1;
+
+		if (rows->old->tts_isnull[c] != rows->new->tts_isnull[c] ||
+			(!rows->old->tts_isnull[c] &&
+			 !tide_image_eq(rows->old->tts_values[c], rows->new->tts_values[c],
+							att->attbyval, att->attlen)))
+			return true;
+	}
+	return false;
+}
+
+/* remember what a row is referred to by; nothing refers to a NULL */
+static void
+add_row(KeySet *keys, PathStep *step, TupleTableSlot *row)
+{
+	Datum		values[INDEX_MAX_KEYS];
+	int			i;
+
+	for (i = 0; i < step->ncolumns; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(row->tts_tupleDescriptor, step->to[i] - 1);
+
+		if (row->tts_isnull[step->to[i] - 1])
+			return;
+		values[i] = datumCopy(row->tts_values[step->to[i] - 1], att->attbyval, att->attlen);
+	}
+	add_key(keys, step->ncolumns, values);
+}
+
+/*
+ * The rows of the statement that lead elsewhere now, or that others refer to
+ * now: where a key goes from one row to another, what refers to it has moved.
+ * After a delete there may be such only until the foreign key is checked.
+ */
+static void
+collect_changed(TriggerData *trigdata, PathStep *step, KeySet *keys)
+{
+	TransitionRows rows;
+
+	memset(keys, 0, sizeof(*keys));
+	if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event) &&
+		step->on_delete != FKCONSTR_ACTION_NOACTION)
+		return;
+	transition_open(&rows, trigdata, RelationGetDescr(trigdata->tg_relation), 0);
+	while (transition_next(&rows))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (rows.new == NULL)
+			add_row(keys, step, rows.old);
+		else if (any_changed(&rows, step->to, step->ncolumns))
+		{
+			add_row(keys, step, rows.old);
+			add_row(keys, step, rows.new);
+		}
+		else if (any_changed(&rows, step->reads, step->nreads))
+			add_row(keys, step, rows.new);
+	}
+	transition_close(&rows);
+}
+
+/*
+ * Of a path that leads nowhere now, nobody knows whether it came through this
+ * table, and what is changed here would be missed once it leads on again.  So
+ * it is an error; but not for what somebody else has tracked.
+ */
+static bool
+has_say(Oid tracked, Oid relid)
+{
+	return has_privs_of_role(owner_of_table(tracked), owner_of_table(relid));
+}
+
+Datum
+tide_path(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	MemoryContext context;
+	MemoryContext old;
+	ListCell   *lc;
+	Oid			relid;
+
+	trigger_check(fcinfo, "tide.path() is a trigger of tables that a scope is found by, for each statement, with transition tables",
+				  TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE);
+
+	relid = RelationGetRelid(trigdata->tg_relation);
+	context = AllocSetContextCreate(CurrentMemoryContext, "pg_tide path",
+									ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	foreach(lc, registry_all())
+	{
+		TrackedTable *t = lfirst(lc);
+		int			n;
+
+		if (t->scope_path && t->path == NULL && has_say(t->relid, relid))
+			registry_require(t->relid);
+		for (n = 0; t->path && n < t->path->nsteps; n++)
+		{
+			KeySet		keys;
+
+			if (t->path->steps[n].relid != relid)
+				continue;
+			collect_changed(trigdata, &t->path->steps[n], &keys);
+			if (keys.n == 0)
+				continue;
+			path_changes++;
+			SPI_connect();
+			refresh_below(t, n, &keys);
+			SPI_finish();
+		}
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	PG_RETURN_POINTER(NULL);
+}

@@ -1,0 +1,310 @@
+/*-------------------------------------------------------------------------
+ *
+ * blame.c
+ *	  Which changes an error is about.
+ *
+ * A foreign key's error names one row, and there may be hundreds like it.  So
+ * one statement asks for all of them: rows without what they refer to, or, of
+ * deletes, rows that others refer to.  It runs as the owner of the table on the
+ * other side, as the checks of foreign keys do.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_operator.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "table/catalog.h"
+#include "util/compat.h"
+#include "push/batch.h"
+#include "push/batch_sql.h"
+#include "push/blame.h"
+#include "push/units.h"
+#include "util/owner.h"
+
+typedef struct ForeignKey
+{
+	Oid			from;			/* tables */
+	Oid			to;
+	int			n;
+	AttrNumber	from_columns[INDEX_MAX_KEYS];
+	AttrNumber	to_columns[INDEX_MAX_KEYS];
+	Oid			equal[INDEX_MAX_KEYS];	/* to = from */
+} ForeignKey;
+
+/* the constraint, or of a partition's the one that it was made of */
+static bool
+read_foreign_key(Oid conoid, ForeignKey *fk)
+{
+	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(conoid));
+	Form_pg_constraint con;
+	bool		plain;
+
+	while (HeapTupleIsValid(tuple) &&
+		   OidIsValid(((Form_pg_constraint) GETSTRUCT(tuple))->conparentid))
+	{
+		Oid			parent = ((Form_pg_constraint) GETSTRUCT(tuple))->conparentid;
+
+		ReleaseSysCache(tuple);
+		tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(parent));
+	}
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	con = (Form_pg_constraint) GETSTRUCT(tuple);
+	plain = con->contype == CONSTRAINT_FOREIGN && TideForeignKeyIsPlain(con);
+	fk->from = con->conrelid;
+	fk->to = con->confrelid;
+	if (plain)
+		TideDeconstructForeignKey(tuple, &fk->n, fk->from_columns, fk->to_columns,
+								  fk->equal, NULL, NULL);
+	ReleaseSysCache(tuple);
+	return plain;
+}
+
+static bool
+find_foreign_key(const ErrorData *error, ForeignKey *fk)
+{
+	Oid			relid;
+	Oid			conoid;
+
+	if (error->sqlerrcode != ERRCODE_FOREIGN_KEY_VIOLATION || error->schema_name == NULL ||
+		error->table_name == NULL || error->constraint_name == NULL)
+		return false;
+	relid = get_relname_relid(error->table_name,
+							  get_namespace_oid(error->schema_name, true));
+	conoid = OidIsValid(relid) ?
+		get_relation_constraint_oid(relid, error->constraint_name, true) : InvalidOid;
+	return OidIsValid(conoid) && read_foreign_key(conoid, fk);
+}
+
+/* ---------- the statements ---------- */
+
+/* a column of the table, as the batch has it; -1: not in the key */
+static int
+key_position(TrackedTable *t, AttrNumber attnum)
+{
+	int			k;
+
+	for (k = 0; k < t->nkeys; k++)
+		if (t->keys[k] == attnum)
+			return k;
+	return -1;
+}
+
+static char *
+batch_column(TrackedTable *t, AttrNumber attnum, const char *alias)
+{
+	int			k = key_position(t, attnum);
+
+	return k >= 0 ? psprintf("%s.k%d", alias, k) : psprintf("%s.c%d", alias, attnum);
+}
+
+static const char *
+attribute(Oid relid, AttrNumber attnum)
+{
+	return quote_identifier(get_attname(relid, attnum, false));
+}
+
+/* partitions count where there are some, and else what inherits does not */
+static char *
+from_table(Oid relid)
+{
+	return psprintf("%s%s",
+					get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ",
+					quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+											   get_rel_name(relid)));
+}
+
+/* "left OPERATOR(schema.=) right", the right side as the operator takes it */
+static void
+append_equal(StringInfo sql, Oid operator, const char *left, const char *right, Oid right_type)
+{
+	Oid			left_wants,
+				right_wants;
+
+	op_input_types(operator, &left_wants, &right_wants);
+	appendStringInfo(sql, "%s %s %s", left, operator_text(operator), right);
+	if (right_wants != right_type && !IsPolymorphicType(right_wants))
+		appendStringInfo(sql, "::%s", format_type_be_qualified(right_wants));
+}
+
+/* rows that refer to what is neither there nor among the changes themselves */
+static char *
+orphans_sql(PushTable *table, ForeignKey *fk)
+{
+	TrackedTable *t = table->t;
+	StringInfoData sql;
+	int			i;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT b.ord FROM " BATCH_NAME " b WHERE true");
+	for (i = 0; i < fk->n; i++)
+	{
+		if (key_position(t, fk->from_columns[i]) < 0)
+			appendStringInfo(&sql, " AND b.h%d", fk->from_columns[i]);
+		appendStringInfo(&sql, " AND %s IS NOT NULL",
+						 batch_column(t, fk->from_columns[i], "b"));
+	}
+	appendStringInfo(&sql, " AND NOT EXISTS (SELECT FROM %s p WHERE ", from_table(fk->to));
+	for (i = 0; i < fk->n; i++)
+	{
+		if (i > 0)
+			appendStringInfoString(&sql, " AND ");
+		append_equal(&sql, fk->equal[i], psprintf("p.%s", attribute(fk->to, fk->to_columns[i])),
+					 batch_column(t, fk->from_columns[i], "b"),
+					 tracked_column(t, fk->from_columns[i])->type);
+	}
+	appendStringInfoChar(&sql, ')');
+	if (fk->to == t->relid)
+	{
+		appendStringInfoString(&sql, " AND NOT EXISTS (SELECT FROM " BATCH_NAME " q WHERE ");
+		for (i = 0; i < fk->n; i++)
+		{
+			if (i > 0)
+				appendStringInfoString(&sql, " AND ");
+			append_equal(&sql, fk->equal[i], batch_column(t, fk->to_columns[i], "q"),
+						 batch_column(t, fk->from_columns[i], "b"),
+						 tracked_column(t, fk->from_columns[i])->type);
+		}
+		appendStringInfoChar(&sql, ')');
+	}
+	return sql.data;
+}
+
+/* rows to delete that others refer to which are not to be deleted with them */
+static char *
+referred_sql(PushTable *table, ForeignKey *fk)
+{
+	TrackedTable *t = table->t;
+	StringInfoData sql;
+	int			i;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT b.ord FROM " BATCH_NAME " b WHERE EXISTS (SELECT FROM %s f WHERE ",
+					 from_table(fk->from));
+	for (i = 0; i < fk->n; i++)
+	{
+		if (i > 0)
+			appendStringInfoString(&sql, " AND ");
+		append_equal(&sql, fk->equal[i], batch_column(t, fk->to_columns[i], "b"),
+					 psprintf("f.%s", attribute(fk->from, fk->from_columns[i])),
+					 get_atttype(fk->from, fk->from_columns[i]));
+	}
+	if (fk->from == t->relid)
+	{
+		appendStringInfoString(&sql, " AND NOT EXISTS (SELECT FROM " BATCH_NAME " q WHERE ");
+		for (i = 0; i < t->nkeys; i++)
+			appendStringInfo(&sql, "%sf.%s %s q.k%d", i ? " AND " : "",
+							 attribute(t->relid, t->keys[i]), t->key_equal[i], i);
+		appendStringInfoChar(&sql, ')');
+	}
+	appendStringInfoChar(&sql, ')');
+	return sql.data;
+}
+
+/* ---------- asking ---------- */
+
+typedef struct Question
+{
+	PushTable  *table;
+	List	   *changes;
+	Bitmapset  *columns;
+	const char *sql;
+	Oid			owner;
+	List	   *found;
+} Question;
+
+/* on an error the user is restored with the subtransaction */
+static void
+ask(Push *push, void *arg)
+{
+	Question   *question = arg;
+	BatchRelation *relation = batch_open(question->table, question->changes,
+										 question->columns);
+	SavedUser	saved;
+	uint64		i;
+
+	user_become(question->owner, SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS, &saved);
+	if (SPI_execute(question->sql, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not ask which rows violate a foreign key: %s", question->sql);
+	user_restore(&saved);
+	for (i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		int			ord = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[i],
+													  SPI_tuptable->tupdesc, 1, &isnull));
+
+		question->found = lappend(question->found, list_nth(question->changes, ord));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	batch_close(relation);
+}
+
+/*
+ * What was found is taken out and the question asked again, for others may
+ * refer to it.
+ */
+static List *
+ask_all(Push *push, Question *question)
+{
+	List	   *result = NIL;
+
+	while (question->changes != NIL)
+	{
+		question->found = NIL;
+		if (try_work(push, ask, question, true) != NULL || question->found == NIL)
+			break;
+		result = list_concat(result, question->found);
+		question->changes = list_difference_ptr(question->changes, question->found);
+	}
+	return result;
+}
+
+static bool
+are_of_key(TrackedTable *t, const AttrNumber *columns, int n)
+{
+	int			i;
+
+	for (i = 0; i < n; i++)
+		if (key_position(t, columns[i]) < 0)
+			return false;
+	return true;
+}
+
+List *
+blame_find(Push *push, PushTable *table, List *changes, bool is_delete,
+		   const ErrorData *error)
+{
+	TrackedTable *t = table->t;
+	Question	question = {table, changes};
+	ForeignKey	fk;
+	int			i;
+
+	if (!find_foreign_key(error, &fk))
+		return NIL;
+	if (is_delete)
+	{
+		if (fk.to != t->relid || !are_of_key(t, fk.to_columns, fk.n))
+			return NIL;
+		question.sql = referred_sql(table, &fk);
+		question.owner = owner_of_table(fk.from);
+		return ask_all(push, &question);
+	}
+	if (fk.from != t->relid ||
+		(fk.to == t->relid && !are_of_key(t, fk.to_columns, fk.n)))
+		return NIL;
+	for (i = 0; i < fk.n; i++)
+		if (key_position(t, fk.from_columns[i]) < 0)
+			question.columns = bms_add_member(question.columns, fk.from_columns[i]);
+	question.sql = orphans_sql(table, &fk);
+	question.owner = owner_of_table(fk.to);
+	return ask_all(push, &question);
+}
