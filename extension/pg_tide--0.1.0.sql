@@ -370,12 +370,12 @@ IS 'put a version that lost back, as a change of now and with the caller''s righ
 
 CREATE FUNCTION tide.pull(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
 	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100, client_id text DEFAULT NULL,
-	refresh text[] DEFAULT NULL)
+	refresh text[] DEFAULT NULL, max_bytes int DEFAULT 8388608, acks text[] DEFAULT NULL)
 RETURNS json
 AS 'MODULE_PATHNAME', 'tide_pull'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION tide.pull(text, text[], text[], int, text, text[])
-IS 'what changed since a cursor or a time, as the JSON document that the gateway sends';
+COMMENT ON FUNCTION tide.pull(text, text[], text[], int, text, text[], int, text[])
+IS 'what changed since a cursor, a time or now, as the JSON document that the gateway sends';
 
 CREATE FUNCTION tide.changes(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
 	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100)
@@ -392,6 +392,13 @@ AS 'MODULE_PATHNAME', 'tide_cursor'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.cursor()
 IS 'a cursor that says "from now on", for every scope that the caller may see and every entity type';
+
+CREATE FUNCTION tide.scopes()
+RETURNS text[]
+AS 'MODULE_PATHNAME', 'tide_scopes'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.scopes()
+IS 'the scopes that the caller may sync; NULL: every scope';
 
 CREATE FUNCTION tide.keys(scopes text[] DEFAULT NULL, entity_types text[] DEFAULT NULL)
 RETURNS json

@@ -24,6 +24,7 @@
 #include "push/judge.h"
 #include "push/known.h"
 #include "push/merge.h"
+#include "push/rights.h"
 #include "read/rows.h"
 #include "util/compat.h"
 #include "util/errors.h"
@@ -386,6 +387,22 @@ may_insert_first(PushTable *table, List *changes)
 	return needs_nothing_else(t, changes);
 }
 
+/* one right to the table is found out faster than one for each change */
+static bool
+may_all_insert(PushTable *table, List *changes)
+{
+	ListCell   *lc;
+
+	if (rights_may_insert_all(table->t))
+		return true;
+	foreach(lc, changes)
+	{
+		if (!rights_may_insert(table->t, ((Change *) lfirst(lc))->typed.inserted, NULL))
+			return false;
+	}
+	return true;
+}
+
 /*
  * Insert what is not there; returns the rest, of which nothing is known yet.
  * Tombstones are looked at afterwards: one that has a say undoes it all, and
@@ -401,9 +418,10 @@ insert_unseen(Push *push, PushTable *table, List *changes)
 	known_load(push, table, changes);
 	if (judge_any_known(changes))
 		return changes;
+	if (!may_all_insert(table, changes))
+		return changes;
 	foreach(lc, changes)
-		if (!judge_as_new(push, lfirst(lc)))
-			return changes;
+		judge_as_new(push, lfirst(lc));
 	table->t->mostly_new = false;	/* until it has gone well */
 	pending = insert_rows(push, table, changes, false);
 	table->t->mostly_new = list_length(pending) * 2 < list_length(changes);

@@ -568,8 +568,8 @@ static void
 announce(Push *push, PushTable *table, BatchStatement statement, List *changes)
 {
 	PushWrite  *write = &push->write;
-	PushedRow  *rows = MemoryContextAlloc(push->context,
-										  sizeof(PushedRow) * list_length(changes));
+	PushedRow  *rows = MemoryContextAllocZero(push->context,
+											  sizeof(PushedRow) * list_length(changes));
 	ListCell   *lc;
 
 	write->relid = table->t->relid;

@@ -487,7 +487,7 @@ judge_any_known(List *changes)
 	return false;
 }
 
-bool
+void
 judge_as_new(Push *push, Change *c)
 {
 	c->found = (Found)
@@ -498,10 +498,7 @@ judge_as_new(Push *push, Change *c)
 	{
 		0
 	};
-	if (rights_refuse(c, false))
-		return false;
 	judge_change(push, c, false, false, false);
-	return true;
 }
 
 /* find, for each of these changes, the tombstone that counts */
