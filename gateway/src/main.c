@@ -5,6 +5,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,8 @@
 #include "util/version.h"
 
 #define GRACE_SECONDS	2		/* beyond shutdown-timeout, then we are gone */
+#define LOG_TIME		CLOCK_SECOND	/* to write the end of the log */
+#define LARGE_BLOCK		(256 * 1024)
 #define DEFAULT_TTL		3600
 #define MAX_TTL			INT64_C(3155760000) /* a century */
 
@@ -181,6 +184,7 @@ reload(int argc, char **argv)
 	settings_release(running);
 	keys_publish(keys);
 	settings_publish(fresh);
+	database_reconnect();
 	log_event(LOG_INFO, "reloaded", NULL);
 }
 
@@ -222,13 +226,16 @@ stop(void)
 	{
 		/* the server does not answer, so the threads cannot be ended */
 		log_event(LOG_ERROR, "stopped", "unfinished", "yes", NULL);
+		log_stop(clock_now() + LOG_TIME);
 		_exit(0);
 	}
 	/* no request is left; only maintenance may still run */
 	database_cancel();
 	database_stop();
+	queue_free();
 	http_stop();
 	log_event(LOG_INFO, "stopped", NULL);
+	log_stop(clock_now() + LOG_TIME);
 }
 
 /* Wait for a signal; 0: "until" has come.  May return 0 too early. */
@@ -300,6 +307,10 @@ serve(int argc, char **argv)
 	keys_publish(keys);
 	settings_publish(fresh);
 	settings = settings_acquire();
+	/* what is large goes back to the system as soon as it is freed */
+	mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
+	if (!log_start())
+		return complain("could not start a thread");
 
 	listen_socket = listener_open("listen", settings->listen,
 								  address, sizeof(address),
@@ -315,7 +326,8 @@ serve(int argc, char **argv)
 		if (metrics_socket < 0)
 			return complain(problem);
 	}
-	queue_start();
+	if (!queue_start())
+		return complain("could not start a thread");
 	started = database_start(settings->database_url, settings->db_connections,
 							 problem, sizeof(problem));
 	settings_release(settings);

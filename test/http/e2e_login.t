@@ -301,6 +301,33 @@ subtest 'not configured' => sub {
 	is "$reply->{status} " . code($reply), '503 not_ready', 'without pg_tide_auth';
 };
 
+# The server logs all statements; only the role's setting keeps parameters out.
+subtest 'a session that would log passwords' => sub {
+	my $gateway = gateway('db-connections' => 1);
+	my $login = sub {
+		return $gateway->post('/api/v1/auth/login',
+			json => { username => 'maja', password => 'maja\'s secret' });
+	};
+	is $login->()->{status}, 200, 'as long as nothing is logged';
+	my $begin = -s "$cluster->{directory}/log";
+	$cluster->sql($database, 'ALTER ROLE tide_gateway RESET log_parameter_max_length');
+	$gateway->signal('HUP');
+	my $reply = wait_for('a session with the new setting refuses', 10, sub {
+		my $try = $login->();
+		return $try->{status} == 503 && $try;
+	});
+	is $reply->{json}{error}{code}, 'not_ready', 'and says no more';
+	like $gateway->log, qr/event=login-refused .*by="log_statement, log_min_duration_statement"/,
+	  'the log names what must be set';
+	$cluster->sql($database, 'ALTER ROLE tide_gateway SET log_parameter_max_length = 0');
+	$gateway->signal('HUP');
+	wait_for('and back', 10, sub { return $login->()->{status} == 200; });
+	$cluster->sql('postgres', "ALTER SYSTEM SET log_parameter_max_length_on_error = -1; SELECT pg_reload_conf()");
+	wait_for('a reload counts in a session that is open', 10, sub { return $login->()->{status} == 503; });
+	$cluster->sql('postgres', "ALTER SYSTEM RESET log_parameter_max_length_on_error; SELECT pg_reload_conf()");
+	wait_for('and back again', 10, sub { return $login->()->{status} == 200; });
+};
+
 is $_->stop, 0, 'stops with status 0' for @gateways;
 subtest 'no secret in a log or table' => sub {
 	open my $file, '<', "$cluster->{directory}/log" or die $!;

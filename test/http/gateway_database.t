@@ -117,8 +117,8 @@ subtest 'a session that hangs' => sub {
 			'shutdown-timeout' => 1, 'maintain-interval' => 0, 'database-url' => $cluster->conninfo($database,
 				'tide_gateway') . ' application_name=hanging' })->wait_until_ready;
 	my $find = q{SELECT pid FROM pg_stat_activity WHERE application_name = 'hanging'
-		ORDER BY backend_start DESC LIMIT 1};
-	my $stopped = $cluster->sql($database, $find);
+		AND state = 'idle' ORDER BY backend_start DESC LIMIT 1};
+	my $stopped = wait_for('it has a session', 10, sub { return $cluster->sql($database, $find); });
 	kill STOP => $stopped or die $!;
 	my $start = Time::HiRes::time();
 	is_error($hang->push_changes($token, { n => 'hang' }), 503, 'try_again',
@@ -137,7 +137,7 @@ subtest 'a session that hangs' => sub {
 		settings => { 'db-connections' => 1, 'request-timeout' => 60,
 			'shutdown-timeout' => 1, 'maintain-interval' => 0, 'database-url' => $cluster->conninfo($database,
 				'tide_gateway') . ' application_name=hanging' })->wait_until_ready;
-	$stopped = $cluster->sql($database, $find);
+	$stopped = wait_for('it has a session', 10, sub { return $cluster->sql($database, $find); });
 	kill STOP => $stopped or die $!;
 	my $socket = IO::Socket::INET->new(PeerHost => '127.0.0.1',
 		PeerPort => $hang->{port}) or die $!;
@@ -184,24 +184,56 @@ subtest 'without pg_tide' => sub {
 		database => $database);
 	for my $try ($gateway, $fresh)
 	{
-		is_error($try->get('/ready'), 503, 'not_ready', 'not ready');
+		wait_for('it is not ready', 10, sub {
+			my $reply = $try->get('/ready');
+			return $reply->{status} == 503 && $reply->{json}{error}{code} eq 'not_ready';
+		});
 		is_error($try->pull($token), 503, 'not_ready', 'no pull');
 		is $try->get('/health')->{status}, 200, 'but alive';
 	}
 	$cluster->sql($database, 'ALTER SCHEMA low_tide RENAME TO tide');
 	for my $try ($gateway, $fresh)
 	{
-		is $try->get('/ready')->{status}, 200, 'ready when it is there';
-		is $try->pull($token)->{status}, 200, 'pull';
+		$try->wait_until_ready;
+		wait_for('a pull is served', 10, sub { return $try->pull($token)->{status} == 200; });
 	}
-
-	$cluster->sql($database, q{CREATE OR REPLACE FUNCTION tide.protocol()
-		RETURNS int LANGUAGE sql AS 'SELECT 2'});
-	is_error($gateway->get('/ready'), 503, 'not_ready', 'another protocol');
-	$cluster->sql($database, q{CREATE OR REPLACE FUNCTION tide.protocol()
-		RETURNS int LANGUAGE sql AS 'SELECT 1'});
-	is $gateway->get('/ready')->{status}, 200, 'ours again';
 	is $fresh->stop, 0;
+};
+
+# Seen failing without connection_check() in connection_open(), and without
+# database_reconnect() in check().
+subtest 'another protocol, or half a pg_tide' => sub {
+	my %breaks = (
+		'another protocol' => [q{CREATE OR REPLACE FUNCTION tide.protocol() RETURNS int LANGUAGE sql AS 'SELECT 2'},
+			q{CREATE OR REPLACE FUNCTION tide.protocol() RETURNS int LANGUAGE sql AS 'SELECT 1'},
+			qr/speaks version 2 of the protocol, this gateway 1/],
+		'no tide.register()' => ['ALTER FUNCTION tide.register() RENAME TO registrar',
+			'ALTER FUNCTION tide.registrar() RENAME TO register', qr/tide\.register\(\) does not exist/]);
+	for my $break (sort keys %breaks)
+	{
+		my ($do, $undo, $says) = @{ $breaks{$break} };
+		my $before = count_pushed('true');
+		$cluster->sql($database, $do);
+		my $fresh = TideTest::Gateway->start(cluster => $cluster, database => $database);
+		wait_for("$break: not ready", 10, sub {
+			my $reply = $fresh->get('/ready');
+			return $reply->{status} == 503 && $reply->{json}{error}{code} eq 'not_ready';
+		});
+		is_error($fresh->push_changes($token, {}), 503, 'not_ready', "$break: no push");
+		is_error($fresh->pull($token), 503, 'not_ready', "$break: no pull");
+		is count_pushed('true'), $before, 'nothing is written';
+		like $fresh->log, $says, 'the log says why';
+		my @said = $fresh->log =~ /event=connect-failed/g;
+		is scalar(@said), 1, 'once';
+		wait_for("$break: the one that was connected sees it", 10, sub {
+			return $gateway->push_changes($token, {})->{status} == 503;
+		}) if $break eq 'another protocol';
+		$cluster->sql($database, $undo);
+		wait_for('a pull is served', 10, sub { return $_->pull($token)->{status} == 200; })
+		  for $fresh, $gateway;
+		like $fresh->log, qr/event=connected versions="PostgreSQL \d.*protocol 1"/, 'the log has versions';
+		is $fresh->stop, 0;
+	}
 };
 
 subtest 'behind a pooler' => sub {
@@ -262,8 +294,70 @@ subtest 'the database is away' => sub {
 	is $fresh->stop, 0;
 };
 
+# Seen failing with a line in the log for each attempt, and with the texts of
+# OPEN_AWAY for all.
+subtest 'refused, or away' => sub {
+	my $refused = TideTest::Gateway->start(cluster => $cluster, database => $database,
+		database_url => $cluster->conninfo('there_is_no_such_database', 'tide_gateway'));
+	my $reply = wait_for('the reason is known', 10, sub {
+		my $try = $refused->get('/ready');
+		return $try->{content} =~ /refuses/ && $try;
+	});
+	is_error($reply, 503, 'not_ready', 'a server that refuses');
+	is_error($refused->pull($token), 503, 'not_ready', 'pulls are told as well');
+	unlike $reply->{content}, qr/there_is_no/, 'without details';
+	like $refused->log, qr/event=connect-failed reason=database-refuses message=.*there_is_no_such_database/,
+	  'the log has the reason of the server';
+	my $before = -s "$cluster->{directory}/log";
+	is_error($refused->pull($token), 503, 'not_ready', 'again') for 1 .. 20;
+	my @said = $refused->log =~ /event=connect-failed/g;
+	is scalar(@said), 1, 'one line for all attempts';
+	is $refused->stop, 0;
+};
+
+# Seen failing without the look at pg_is_in_recovery().
+subtest 'a standby in its place' => sub {
+	my $away = TideTest::Gateway->start(cluster => $cluster, database => $database)->wait_until_ready;
+	$cluster->down;
+	my $signal = "$cluster->{data}/standby.signal";
+	open my $file, '>', $signal or die $!;
+	close $file;
+	chown((stat $cluster->{data})[4, 5], $signal);
+	$cluster->up or die $@;
+	is $cluster->sql($database, 'SELECT pg_is_in_recovery()'), 't', 'the server is a standby';
+	my $fresh = TideTest::Gateway->start(cluster => $cluster, database => $database);
+	for my $try ($away, $fresh)
+	{
+		wait_for('not ready', 10, sub { return $try->get('/ready')->{content} =~ /standby/; });
+		is $try->get('/ready')->{status}, 503;
+		for my $reply ($try->pull($token), $try->push_changes($token, {}))
+		{
+			is_error($reply, 503, 'try_again', 'no pull and no push');
+			ok $reply->{headers}{'retry-after'}, 'to be sent again';
+		}
+	}
+	$cluster->sql('postgres', 'SELECT pg_promote()');
+	wait_for('it serves when the server is promoted', 20,
+		sub { return $away->push_changes($token, {})->{status} == 200; });
+	is $_->stop, 0 for $away, $fresh;
+};
+
+# Seen failing without connection_age() in has_connection(), with an age of 2 s
+# for this test; and without database_reconnect() in reload().
+subtest 'settings of the database' => sub {
+	my $fresh = TideTest::Gateway->start(cluster => $cluster, database => $database,
+		settings => { 'db-connections' => 1 })->wait_until_ready;
+	is $fresh->pull($token)->{json}{echo}{workMem}, '4MB', 'before';
+	$cluster->sql($database, "ALTER DATABASE \"$database\" SET work_mem = '5MB'");
+	$fresh->signal('HUP');
+	wait_for('SIGHUP opens the connections anew', 10,
+		sub { return $fresh->pull($token)->{json}{echo}{workMem} eq '5MB'; });
+	$cluster->sql($database, "ALTER DATABASE \"$database\" RESET work_mem");
+	is $fresh->stop, 0;
+};
+
 subtest 'too few sessions for all its connections' => sub {
-	$cluster->sql('postgres', 'ALTER ROLE tide_gateway CONNECTION LIMIT 2');
+	$cluster->sql('postgres', 'ALTER ROLE tide_gateway CONNECTION LIMIT 4');
 	my $fresh = TideTest::Gateway->start(cluster => $cluster,
 		database => $database, settings => { 'db-connections' => 4 })
 	  ->wait_until_ready;

@@ -59,7 +59,9 @@ my @buckets = $text =~ /^tide_request_seconds_bucket\{path="\Q$pull\E",le="[^"]+
 is_deeply \@buckets, [ sort { $a <=> $b } @buckets ], 'each bucket has the ones before';
 cmp_ok value_of($text, qq(tide_request_seconds_sum{path="$pull"})), '>', 0;
 
-is value_of($text, 'tide_database_connections'), 4, 'connections to the database';
+ok wait_for('four connections to the database', 10, sub {
+	return value_of(scrape(), 'tide_database_connections') == 4;
+}), 'connections to the database';
 is value_of($text, 'tide_connections'), 1, 'and of clients';
 is value_of($text, 'tide_requests'), 0, 'none is under way';
 is value_of($text, 'tide_queued_requests'), 0;

@@ -419,5 +419,56 @@ subtest 'the log tells no secrets' => sub {
 	  'a line per request';
 };
 
+# Seen failing without restore_plus(), and without the bound of MOST_ACKS.
+subtest 'acks, now, a plus, scopes' => sub {
+	my $token = $gateway->token('u1');
+	my $echo = sub { return $gateway->get('/api/v1/sync/pull?' . $_[0], token => $token)->{json}{echo}; };
+	is_deeply $echo->('ack=a1,b2&ack=c3')->{acks}, [qw(a1 b2 c3)], 'acks';
+	is $echo->('')->{acks}, undef, 'none';
+	is_deeply $gateway->post('/api/v1/sync/pull', token => $token, json => { ack => [qw(a b)] })->{json}{echo}{acks},
+	  [qw(a b)], 'in a body';
+	is $gateway->get('/api/v1/sync/pull?ack=' . join(',', 1 .. 32), token => $token)->{status}, 200, 'as many as are taken';
+	my $reply = $gateway->get('/api/v1/sync/pull?ack=' . join(',', 1 .. 33), token => $token);
+	is "$reply->{status} $reply->{json}{error}{code}", '400 malformed_request', 'one too many';
+	is $echo->('since=now')->{since}, 'now', 'now is passed on';
+	is $echo->('since=2026-01-31T10:00:00+02:00')->{since}, '2026-01-31T10:00:00+02:00', 'a plus that was not escaped';
+	is $echo->('since=2026-01-31%2010:00:00+02')->{since}, '2026-01-31 10:00:00+02', 'beside a space that was meant';
+	is $echo->('')->{maxBytes}, 8388608, 'max-pull-bytes by default';
+	my $other = TideTest::Gateway->start(cluster => $cluster, database => $database,
+		settings => { 'max-pull-bytes' => 5000 })->wait_until_ready;
+	is $other->pull($token)->{json}{echo}{maxBytes}, 5000, 'and as it is set';
+	is $other->stop, 0;
+	$reply = $gateway->get('/api/v1/sync/scopes', token => $token);
+	is $reply->{status}, 200, 'scopes';
+	is $reply->{json}{scopes}[0], 'a', 'as the database gives them';
+	like $reply->{json}{scopes}[1], qr/"sub": ?"u1"/, 'to the user of the token';
+};
+
+# Seen failing with all replies packed, and with a q of 0 taken for a wish.
+subtest 'gzip' => sub {
+	require IO::Uncompress::Gunzip;
+	my $token = $gateway->token('u1');
+	my $ask = sub {
+		my ($since, $accept) = @_;
+		return $gateway->get("/api/v1/sync/pull?since=$since", token => $token,
+			headers => { 'Accept-Encoding' => $accept });
+	};
+	my $plain = $ask->('big:20000', undef);
+	is $plain->{headers}{'content-encoding'}, undef, 'not asked for';
+	for my $accept ('gzip', 'br, gzip', 'deflate;q=0.5,gzip;q=0.8', 'GZIP')
+	{
+		my $reply = $ask->('big:20000', $accept);
+		is $reply->{headers}{'content-encoding'}, 'gzip', "asked for: $accept";
+		IO::Uncompress::Gunzip::gunzip(\$reply->{content}, \my $text);
+		is $text, $plain->{content}, 'the same';
+		cmp_ok length $reply->{content}, '<', 2000, 'and shorter';
+	}
+	is $ask->('big:20000', $_)->{headers}{'content-encoding'}, undef, "not asked for: $_"
+	  for 'br', 'gzip;q=0', 'gzip;q=0.0', 'xgzip', 'gzipx', '';
+	is $ask->('big:100', 'gzip')->{headers}{'content-encoding'}, undef, 'not worth it';
+	my $vary = $plain->{headers}{vary};
+	like join(',', ref $vary ? @$vary : $vary), qr/Accept-Encoding/, 'caches know';
+};
+
 is $gateway->stop, 0, 'stops with status 0';
 done_testing;

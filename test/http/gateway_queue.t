@@ -103,12 +103,12 @@ subtest 'a full queue' => sub {
 };
 
 subtest 'requests do not hold each other up' => sub {
-	my $gateway = gateway('db-connections' => 2);
+	my $gateway = gateway('db-connections' => 3);
 	my $token = $gateway->token('u1');
 	my $slow = in_background($gateway, 'GET', "$pull?since=sleep:3", token => $token);
 	running(1, 'the slow request');
 	my $start = Time::HiRes::time();
-	is $gateway->pull($token)->{status}, 200, 'another is served meanwhile';
+	is $gateway->pull($gateway->token('u2'))->{status}, 200, 'another is served meanwhile';
 	is $gateway->get('/health')->{status}, 200, 'health too';
 	ok Time::HiRes::time() - $start < 2, 'at once';
 	is +(outcome($slow))[0], 200;
@@ -170,7 +170,7 @@ subtest 'SIGTERM' => sub {
 		json => { do => 'sleep:2' });
 	running(1, 'the push');
 	my $waiting = in_background($gateway, 'GET', "$pull?since=wait&wait=50",
-		token => $token);
+		token => $gateway->token('u2'));
 	waiting($gateway, 1);
 	my $idle = IO::Socket::INET->new(PeerHost => '127.0.0.1',
 		PeerPort => $gateway->{port}) or die $!;
@@ -221,28 +221,41 @@ subtest 'clients that go away' => sub {
 };
 
 subtest 'bodies that never end' => sub {
-	my $gateway = gateway('max-body-bytes' => 10_000);
-	my $token = $gateway->token('u1');
+	my $gateway = gateway('max-body-bytes' => 10_000, 'max-user-bytes' => 200_000,
+		'max-bytes' => 600_000);
 	my @sockets;
-	# one more at each try: some of them are refused themselves
-	my $reply = wait_for('memory for bodies is used up', 20, sub {
+	my $hold = sub {
+		my ($user) = @_;
 		my $socket = IO::Socket::INET->new(PeerHost => '127.0.0.1',
 			PeerPort => $gateway->{port}) or die $!;
 		print {$socket} "POST $push HTTP/1.1\r\nHost: x\r\n"
-		  . "Authorization: Bearer $token\r\nContent-Length: 10000\r\n\r\n"
+		  . 'Authorization: Bearer ' . $gateway->token($user) . "\r\nContent-Length: 10000\r\n\r\n"
 		  . '{' . ' ' x 9000;
 		$socket->flush;
 		push @sockets, $socket;
-		my $try = $gateway->push_changes($token, { x => 'y' x 9000 });
+		return $gateway->push_changes($gateway->token($user), { x => 'y' x 9000 });
+	};
+	# one more at each try: some of them are refused themselves
+	my $reply = wait_for('memory of a user is used up', 20, sub {
+		my $try = $hold->('u1');
 		return $try->{status} != 200 && $try;
 	});
+	cmp_ok scalar(@sockets), '>=', 8, 'many fit';
+	is $reply->{status}, 429, 'there is a limit to those of a user';
+	is $reply->{json}{error}{code}, 'too_many_bytes', 'with its code';
+	is $gateway->push_changes($gateway->token('u2'), { x => 'y' x 9000 })->{status}, 200,
+	  'others have their own';
+	my $user = 2;
+	$reply = wait_for('memory of all is used up', 20, sub {
+		my $try = $hold->('u' . $user++);
+		return $try->{status} == 503 && $try;
+	});
 	cmp_ok scalar(@sockets), '>=', 30, 'many fit';
-	is $reply->{status}, 503, 'there is a limit to all of them';
 	is $reply->{json}{error}{code}, 'try_again', 'that passes';
-	is $gateway->pull($token)->{status}, 200, 'pulls are served';
+	ok $reply->{headers}{'retry-after'}, 'with Retry-After';
 	close $_ for @sockets;
 	wait_for('a push is taken again', 10, sub {
-		return $gateway->push_changes($token, { x => 'y' x 9000 })->{status} == 200;
+		return $gateway->push_changes($gateway->token('u1'), { x => 'y' x 9000 })->{status} == 200;
 	});
 	pass 'when they are gone, pushes are served again';
 };

@@ -133,6 +133,15 @@ sub read_file
 	return scalar <$file>;
 }
 
+# Seen failing with a maximum above that of pg_tide.max_push_changes.
+subtest 'no more changes than the extension takes' => sub {
+	my ($status, $said) = outcome({}, '--jwt-secret-file', $secret[1], '--max-push-changes', 200000);
+	is $status, 2, 'refused at the start';
+	like $said, qr/max-push-changes must be a whole number from 1 to 100000, not "200000"/, 'with its name';
+	my $taken = read_file('extension/src/util/settings.c');
+	like $taken, qr/"pg_tide\.max_push_changes".*?5000, 1, 100000,/s, 'as the extension has it';
+};
+
 subtest 'documentation' => sub {
 	my ($status, $help) = outcome({}, '--help');
 	my @rows;

@@ -89,23 +89,32 @@ CREATE FUNCTION tide.echo() RETURNS jsonb LANGUAGE sql AS $$
 		'statementTimeout', current_setting('statement_timeout'),
 		'lockTimeout', current_setting('lock_timeout'),
 		'idleTimeout', current_setting('idle_in_transaction_session_timeout'),
+		'workMem', current_setting('work_mem'),
 		'application', current_setting('application_name'))
 $$;
 
--- since 'wait' or 'wait:seconds': nothing until something was pushed
+-- since 'parent': reads that table; 'big:bytes': so much; since 'wait' or 'wait:seconds': nothing until something was pushed
 CREATE FUNCTION tide.pull(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
 	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100,
-	client_id text DEFAULT NULL, refresh text[] DEFAULT NULL) RETURNS json
+	client_id text DEFAULT NULL, refresh text[] DEFAULT NULL,
+	max_bytes int DEFAULT 8388608, acks text[] DEFAULT NULL) RETURNS json
 LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM tide.misbehave(since);
+	IF split_part(since, ':', 1) = 'big' THEN
+		RETURN json_build_object('big', repeat('x', split_part(since, ':', 2)::int));
+	END IF;
+	IF since = 'parent' THEN
+		PERFORM FROM tide.parent;
+	END IF;
 	IF split_part(since, ':', 1) = 'wait' AND NOT EXISTS (SELECT FROM tide.pushed) THEN
 		RETURN '{"changesByType":{},"deletedByType":{},"cursor":"c","stats":{},'
 			'"hasMore":false,"reset":false,"revokedScopes":[]}';
 	END IF;
 	RETURN json_build_object('echo', tide.echo() || jsonb_build_object(
 		'since', since, 'scopes', scopes, 'entityTypes', entity_types,
-		'maxRows', max_rows, 'pullClientId', client_id, 'refresh', refresh),
+		'maxRows', max_rows, 'pullClientId', client_id, 'refresh', refresh,
+		'maxBytes', max_bytes, 'acks', acks),
 		'stats', json_build_object('x', 1));
 END $$;
 
@@ -130,6 +139,10 @@ $$;
 
 CREATE FUNCTION tide.keys(scopes text[], entity_types text[]) RETURNS json LANGUAGE sql AS $$
 	SELECT json_build_object('echo', json_build_object('scopes', scopes, 'types', entity_types))
+$$;
+
+CREATE FUNCTION tide.scopes() RETURNS text[] LANGUAGE sql AS $$
+	SELECT ARRAY['a', current_setting('request.jwt.claims')]
 $$;
 
 CREATE FUNCTION tide.schema() RETURNS json LANGUAGE sql AS $$

@@ -21,6 +21,8 @@
 
 #define DEFAULT_LIMIT		100
 #define LONGEST_WAIT		60	/* seconds */
+#define MOST_ACKS			32
+#define DATE_LENGTH			10	/* of 2026-01-31 */
 #define LARGEST_EXACT		9007199254740992.0	/* 2^53 */
 
 static bool
@@ -55,15 +57,31 @@ single_field(SyncFields *fields, const char *name)
 	return NULL;
 }
 
-/* The field with this name that takes entity types; NULL: there is none. */
+/* The field with this name that takes a list; NULL: there is none. */
 static StringList *
-types_field(SyncFields *fields, const char *name)
+list_field(SyncFields *fields, const char *name)
 {
+	if (strcmp(name, "ack") == 0)
+		return &fields->acks;
 	if (strcmp(name, "entityTypes") == 0)
 		return &fields->entity_types;
 	if (strcmp(name, "refresh") == 0)
 		return &fields->refresh;
 	return NULL;
+}
+
+/*
+ * A time zone's "+" that was not escaped in the query arrives as a space before
+ * the last digits.  The one between a date and a time of day is meant.
+ */
+static void
+restore_plus(char *since)
+{
+	char	   *space = strrchr(since, ' ');
+
+	if (space != NULL && space - since > DATE_LENGTH &&
+		space[1] != '\0' && space[strspn(space + 1, "0123456789:") + 1] == '\0')
+		*space = '+';
 }
 
 /*
@@ -76,7 +94,7 @@ sync_take_parameter(SyncFields *fields, const Settings *settings,
 					const char *name, const char *value)
 {
 	char	  **field = single_field(fields, name);
-	StringList *types = types_field(fields, name);
+	StringList *list = list_field(fields, name);
 
 	if (field != NULL)
 	{
@@ -84,10 +102,12 @@ sync_take_parameter(SyncFields *fields, const Settings *settings,
 			fields->repeated = true;
 		else if (*value != '\0')
 			set_text(fields, field, value);
+		if (field == &fields->since && *field != NULL)
+			restore_plus(*field);
 	}
-	else if (types != NULL)
+	else if (list != NULL)
 	{
-		if (!list_split(types, value))
+		if (!list_split(list, value))
 			fields->failed = true;
 	}
 	else if (list_contains(&settings->scope_params, name))
@@ -152,7 +172,7 @@ static bool
 take_member(SyncFields *fields, const Settings *settings, const cJSON *item)
 {
 	char	  **field = single_field(fields, item->string);
-	StringList *types = types_field(fields, item->string);
+	StringList *list = list_field(fields, item->string);
 	const char *value;
 	char		number[32];
 
@@ -166,8 +186,8 @@ take_member(SyncFields *fields, const Settings *settings, const cJSON *item)
 			set_text(fields, field, value);
 		return true;
 	}
-	if (types != NULL)
-		return take_list(fields, types, item, true);
+	if (list != NULL)
+		return take_list(fields, list, item, true);
 	if (list_contains(&settings->scope_params, item->string))
 		return take_list(fields, &fields->scopes, item, false);
 	return true;
@@ -331,7 +351,13 @@ sync_fill_job(Job *job, const SyncFields *fields, const Settings *settings,
 		 !fill_wait(job, fields, failure)))
 		return false;
 
+	job->max_bytes = settings->max_pull_bytes;
+	if (fields->acks.count > MOST_ACKS)
+		return malformed(failure, "there are more than 32 acks",
+						 "Send those of the pushes since the last pull that came "
+						 "to its end; leaving some out only repeats rows.");
 	if (fields->failed ||
+		!copy_list(&job->acks, &fields->acks) ||
 		!copy_field(&job->client_id, fields->client_id) ||
 		!copy_field(&job->since, fields->since) ||
 		!copy_list(&job->scopes, &fields->scopes) ||
@@ -419,6 +445,7 @@ sync_free_fields(SyncFields *fields)
 	free(fields->times);
 	list_free(&fields->entity_types);
 	list_free(&fields->refresh);
+	list_free(&fields->acks);
 	list_free(&fields->scopes);
 	memset(fields, 0, sizeof(SyncFields));
 }
@@ -431,6 +458,8 @@ sync_free_job(Job *job)
 	free(job->entity_types);
 	free(job->refresh);
 	free(job->client_id);
+	free(job->acks);
+	job->acks = NULL;
 	job->since = job->scopes = job->entity_types = NULL;
 	job->refresh = job->client_id = NULL;
 }

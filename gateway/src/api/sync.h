@@ -24,6 +24,7 @@ typedef struct SyncFields
 	char	   *times;
 	StringList	entity_types;
 	StringList	refresh;
+	StringList	acks;
 	StringList	scopes;
 	bool		failed;			/* memory ran out */
 	bool		repeated;		/* the query has a parameter twice that takes

@@ -38,17 +38,31 @@
 
 #define REGISTER_TIMEOUT	(5 * CLOCK_SECOND)
 
+/*
+ * libpq keeps the largest buffers that a connection has ever needed.  One that
+ * has carried more than this is closed, and its memory goes back.
+ */
+#define MAX_KEPT_BYTES		((size_t) 12 << 20)
+
+/*
+ * How long a read waits for a lock, seconds: a table that is locked for long
+ * must not hold the connections that reads of other tables need.
+ */
+#define READ_LOCK_TIMEOUT	1
+
 typedef enum Statement
 {
 	STATEMENT_BEGIN_READ,
 	STATEMENT_BEGIN_WRITE,
 	STATEMENT_IDENTITY,
+	STATEMENT_ROLE,
 	STATEMENT_TIMEOUT,
 	STATEMENT_PULL,
+	STATEMENT_PULL_BOUND,
 	STATEMENT_PUSH,
 	STATEMENT_KEYS,
 	STATEMENT_SCHEMA,
-	STATEMENT_PROTOCOL,
+	STATEMENT_SCOPES,
 	STATEMENT_MAINTAIN,
 	STATEMENT_AUTH,				/* the job's own text, never prepared */
 	STATEMENT_COMMIT,
@@ -74,17 +88,21 @@ static const struct
 		" pg_catalog.set_config('statement_timeout', $6, true),"
 		" pg_catalog.set_config('idle_in_transaction_session_timeout', $6, true),"
 		" pg_catalog.set_config('lock_timeout', $7, true),"
-	" pg_catalog.set_config('role', $8, true)"},
+	" pg_catalog.pg_is_in_recovery()"},
+	{"tide_1_role", "SELECT pg_catalog.set_config('role', $1, true)"},
 	{"tide_1_timeout",
 		"SELECT pg_catalog.set_config('statement_timeout', $1, true),"
 	" pg_catalog.set_config('idle_in_transaction_session_timeout', $1, true)"},
 	{"tide_1_pull",
 		"SELECT tide.pull($1::text, $2::text[], $3::text[], $4::integer, $5::text,"
 	" $6::text[])"},
+	{"tide_1_pull_bound",
+		"SELECT tide.pull($1::text, $2::text[], $3::text[], $4::integer, $5::text,"
+	" $6::text[], max_bytes => $7::integer, acks => $8::text[])"},
 	{"tide_1_push", "SELECT tide.push_json($1::bytea)"},
 	{"tide_1_keys", "SELECT tide.keys($1::text[], $2::text[])"},
 	{"tide_1_schema", "SELECT tide.schema()"},
-	{"tide_1_protocol", "SELECT tide.protocol()"},
+	{"tide_1_scopes", "SELECT pg_catalog.json_build_object('scopes', tide.scopes())"},
 	{"tide_1_maintain", "SELECT tide.maintain()"},
 	{"tide_auth", NULL},
 	{"tide_1_commit", "COMMIT"}
@@ -100,19 +118,23 @@ typedef struct Step
 struct Connection
 {
 	char	   *conninfo;
+	const char *application;	/* NULL: the default */
 	PGconn	   *link;			/* NULL: not open */
+	int64_t		opened_at;
 	bool		prepared[STATEMENT_COUNT];
 	bool		unregistered;	/* a job failed with TD012, see take_error */
 
 	pthread_mutex_t cancel_lock;
 	PGcancel   *cancel;			/* of "link"; protected by cancel_lock */
 	bool		running;		/* a job's; protected by cancel_lock */
+	uint64_t	number;			/* of the run; protected by cancel_lock */
 
 	/* the current run */
 	bool		by_name;		/* use_prepared as it was when the run began */
 	Step		steps[MAX_STEPS];
 	int			step_count;
 	bool		sent;			/* all of it has left this process */
+	bool		in_recovery;	/* the server has become a standby */
 };
 
 /*
@@ -156,12 +178,13 @@ connection_check_conninfo(const char *conninfo, char *problem,
 }
 
 Connection *
-connection_create(const char *conninfo)
+connection_create(const char *conninfo, const char *application)
 {
 	Connection *connection = calloc(1, sizeof(Connection));
 
 	if (connection == NULL)
 		return NULL;
+	connection->application = application;
 	connection->conninfo = strdup(conninfo);
 	if (connection->conninfo == NULL)
 	{
@@ -231,11 +254,25 @@ connection_cancel(Connection *connection)
 	pthread_mutex_unlock(&connection->cancel_lock);
 }
 
+/* Likewise, if it is still this run of a job. */
+void
+connection_cancel_run(Connection *connection, uint64_t number)
+{
+	char		problem[256];
+
+	pthread_mutex_lock(&connection->cancel_lock);
+	if (connection->running && connection->number == number &&
+		connection->cancel != NULL)
+		PQcancel(connection->cancel, problem, sizeof(problem));
+	pthread_mutex_unlock(&connection->cancel_lock);
+}
+
 static void
-set_running(Connection *connection, bool running)
+set_running(Connection *connection, bool running, uint64_t number)
 {
 	pthread_mutex_lock(&connection->cancel_lock);
 	connection->running = running;
+	connection->number = number;
 	pthread_mutex_unlock(&connection->cancel_lock);
 }
 
@@ -289,21 +326,22 @@ call_statement(const Job *job)
 	switch (job->kind)
 	{
 		case JOB_PULL:
-			return STATEMENT_PULL;
+			return job->acks == NULL && job->max_bytes == JOB_PAGE_BYTES ?
+				STATEMENT_PULL : STATEMENT_PULL_BOUND;
 		case JOB_PUSH:
 			return STATEMENT_PUSH;
 		case JOB_KEYS:
 			return STATEMENT_KEYS;
 		case JOB_SCHEMA:
 			return STATEMENT_SCHEMA;
+		case JOB_SCOPES:
+			return STATEMENT_SCOPES;
 		case JOB_MAINTAIN:
 			return STATEMENT_MAINTAIN;
 		case JOB_AUTH:
-			return STATEMENT_AUTH;
-		case JOB_READY:
 			break;
 	}
-	return STATEMENT_PROTOCOL;
+	return STATEMENT_AUTH;
 }
 
 /* The call itself with its arguments. */
@@ -312,6 +350,7 @@ send_call(Connection *connection, const Job *job)
 {
 	const char *values[MAX_PARAMETERS] = {NULL};
 	char		max_rows[16];
+	char		max_bytes[16];
 	int			count = 0;
 
 	if (job->kind == JOB_AUTH)
@@ -329,6 +368,12 @@ send_call(Connection *connection, const Job *job)
 		values[count++] = max_rows;
 		values[count++] = job->client_id;
 		values[count++] = job->refresh;
+		if (call_statement(job) == STATEMENT_PULL_BOUND)
+		{
+			snprintf(max_bytes, sizeof(max_bytes), "%d", job->max_bytes);
+			values[count++] = max_bytes;
+			values[count++] = job->acks;
+		}
 	}
 	else if (job->kind == JOB_KEYS)
 	{
@@ -351,6 +396,13 @@ send_call(Connection *connection, const Job *job)
 	return send_statement(connection, call_statement(job), count, values);
 }
 
+static Statement
+begin_statement(const Job *job)
+{
+	return job->kind == JOB_PUSH || job->kind == JOB_MAINTAIN ||
+		job->kind == JOB_AUTH ? STATEMENT_BEGIN_WRITE : STATEMENT_BEGIN_READ;
+}
+
 /*
  * Role, claims and limits of the transaction.  All is sent in one go, so that a
  * session is idle in a transaction only if the gateway dies in the middle of
@@ -366,6 +418,7 @@ send_identity(Connection *connection, const Job *job)
 	char		timeout[32];
 	char		lock_timeout[32];
 	int64_t		left = (job->deadline - clock_now()) / CLOCK_MILLISECOND;
+	int			wait = job->lock_timeout;
 
 	/* 0 would mean: no timeout */
 	snprintf(timeout, sizeof(timeout), "%lld", (long long) (left > 1 ? left : 1));
@@ -376,7 +429,10 @@ send_identity(Connection *connection, const Job *job)
 	}
 	snprintf(time_rows, sizeof(time_rows), "%d", job->max_time_rows);
 	snprintf(push_changes, sizeof(push_changes), "%d", job->max_push_changes);
-	snprintf(lock_timeout, sizeof(lock_timeout), "%ds", job->lock_timeout);
+	if (begin_statement(job) == STATEMENT_BEGIN_READ &&
+		(wait == 0 || wait > READ_LOCK_TIMEOUT))
+		wait = READ_LOCK_TIMEOUT;
+	snprintf(lock_timeout, sizeof(lock_timeout), "%ds", wait);
 	values[0] = job->claims;
 	values[1] = job->client_id == NULL ? "" : job->client_id;
 	values[2] = job->times;
@@ -384,15 +440,8 @@ send_identity(Connection *connection, const Job *job)
 	values[4] = push_changes;
 	values[5] = timeout;
 	values[6] = lock_timeout;
-	values[7] = job->role;
-	return send_statement(connection, STATEMENT_IDENTITY, 8, values);
-}
-
-static Statement
-begin_statement(const Job *job)
-{
-	return job->kind == JOB_PUSH || job->kind == JOB_MAINTAIN ||
-		job->kind == JOB_AUTH ? STATEMENT_BEGIN_WRITE : STATEMENT_BEGIN_READ;
+	return send_statement(connection, STATEMENT_IDENTITY, 7, values) &&
+		send_statement(connection, STATEMENT_ROLE, 1, &job->role);
 }
 
 static Statement
@@ -415,9 +464,10 @@ send_prepares(Connection *connection, const Job *job)
 
 	if (!send_prepare(connection, call_statement(job)))
 		return false;
-	if (job->kind != JOB_READY &&
-		!(send_prepare(connection, begin_statement(job)) &&
+	if (!(send_prepare(connection, begin_statement(job)) &&
 		  send_prepare(connection, identity_statement(job)) &&
+		  (job->kind == JOB_MAINTAIN ||
+		   send_prepare(connection, STATEMENT_ROLE)) &&
 		  send_prepare(connection, STATEMENT_COMMIT)))
 		return false;
 	return connection->step_count == 0 ||
@@ -431,9 +481,6 @@ send_job(Connection *connection, const Job *job)
 	connection->step_count = 0;
 	connection->sent = false;
 
-	if (job->kind == JOB_READY)
-		return send_call(connection, job) &&
-			PQpipelineSync(connection->link) == 1;
 	return send_statement(connection, begin_statement(job), 0, NULL) &&
 		send_identity(connection, job) &&
 		send_call(connection, job) &&
@@ -502,88 +549,199 @@ next_result(Connection *connection, int64_t limit)
 	return result;
 }
 
+/* ---------- a link that is fit ---------- */
+
 /*
- * Make the database take note that its server was started, if it has not yet.
- * That is a write, which our pulls cannot do because they are read-only; so it
- * comes before the first of them, in a transaction of its own.  An error does
- * not matter here: if pg_tide is missing, or the database is read-only, each job
- * will fail by itself.  False: the connection is lost.
+ * Run one statement outside any transaction.  Not OPEN_DONE: "detail" has the
+ * server's message.
  */
-static bool
-register_start(Connection *connection)
+static OpenResult
+ask(Connection *connection, const char *sql, int64_t limit,
+	PGresult **answer, char *detail, size_t detail_size)
 {
-	int64_t		limit = clock_now() + REGISTER_TIMEOUT;
 	PGresult   *result;
 	const char *sqlstate;
 
+	*answer = NULL;
 	connection->step_count = 0;
 	connection->sent = false;
-	if (PQsendQueryParams(connection->link, "SELECT tide.register()", 0, NULL,
-						  NULL, NULL, NULL, 0) != 1 ||
-		PQpipelineSync(connection->link) != 1)
-		return false;
-
-	result = next_result(connection, limit);
-	if (result == NULL)
-		return false;
-	sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-	if (sqlstate != NULL)
-		log_event(LOG_DEBUG, "register-failed", "sqlstate", sqlstate, NULL);
-	PQclear(result);
+	if (PQsendQueryParams(connection->link, sql, 0, NULL, NULL, NULL, NULL,
+						  0) != 1 ||
+		PQpipelineSync(connection->link) != 1 ||
+		(result = next_result(connection, limit)) == NULL)
+	{
+		snprintf(detail, detail_size, "the connection was lost at once");
+		return OPEN_AWAY;
+	}
 	PQclear(next_result(connection, limit));
-	return PQstatus(connection->link) == CONNECTION_OK;
+	if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1)
+	{
+		*answer = result;
+		return OPEN_DONE;
+	}
+	sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	copy_first_line(detail, detail_size, PQresultErrorMessage(result));
+	PQclear(result);
+	/* the server is in a hurry or goes down: that passes */
+	if (sqlstate == NULL || PQstatus(connection->link) != CONNECTION_OK ||
+		strncmp(detail, "FATAL", 5) == 0)
+		return OPEN_AWAY;
+	return OPEN_UNFIT;
 }
 
-/* Open, or open again.  False: "problem" has the reason. */
-bool
-connection_open(Connection *connection, char *problem, size_t problem_size)
+/*
+ * Is this a server that can take changes, and speaks its pg_tide our protocol?
+ * "detail" has versions, or the reason.
+ */
+OpenResult
+connection_check(Connection *connection, int64_t timeout, char *detail,
+				 size_t detail_size)
+{
+	int64_t		limit = clock_now() + timeout;
+	PGresult   *server;
+	PGresult   *protocol;
+	OpenResult	result;
+
+	result = ask(connection,
+				 "SELECT pg_catalog.pg_is_in_recovery(),"
+				 " pg_catalog.current_setting('server_version'),"
+				 " (SELECT e.extversion FROM pg_catalog.pg_extension AS e"
+				 " WHERE e.extname OPERATOR(pg_catalog.=) 'pg_tide')",
+				 limit, &server, detail, detail_size);
+	if (result != OPEN_DONE)
+		return result;
+	if (PQgetvalue(server, 0, 0)[0] == 't')
+	{
+		snprintf(detail, detail_size, "the server is in recovery");
+		PQclear(server);
+		return OPEN_STANDBY;
+	}
+	result = ask(connection, "SELECT tide.protocol()", limit, &protocol,
+				 detail, detail_size);
+	if (result == OPEN_DONE &&
+		strcmp(PQgetvalue(protocol, 0, 0), PROTOCOL_MAJOR) != 0)
+	{
+		snprintf(detail, detail_size, "pg_tide %s speaks version %s of the "
+				 "protocol, this gateway %s", PQgetvalue(server, 0, 2),
+				 PQgetvalue(protocol, 0, 0), PROTOCOL_MAJOR);
+		result = OPEN_UNFIT;
+	}
+	else if (result == OPEN_DONE)
+		snprintf(detail, detail_size,
+				 "PostgreSQL %s, pg_tide %s, protocol " PROTOCOL_MAJOR,
+				 PQgetvalue(server, 0, 1), PQgetvalue(server, 0, 2));
+	PQclear(server);
+	PQclear(protocol);
+	return result;
+}
+
+/*
+ * Make the database take note that its server was started, if it has not yet.
+ * That is a write, which our pulls cannot do because they are read-only; so it
+ * comes before the first of them, in a transaction of its own.
+ */
+static OpenResult
+register_start(Connection *connection, char *detail, size_t detail_size)
+{
+	PGresult   *answer;
+	OpenResult	result = ask(connection, "SELECT tide.register()",
+							 clock_now() + REGISTER_TIMEOUT, &answer,
+							 detail, detail_size);
+
+	PQclear(answer);
+	return result;
+}
+
+/* Connect.  NULL: "detail" has the reason, and "refused" whether a server is
+ * there. */
+static PGconn *
+open_link(const Connection *connection, bool *refused, char *detail,
+		  size_t detail_size)
 {
 	/* what comes before dbname are defaults, which the conninfo may override */
 	const char *keywords[] = {
 		"connect_timeout", "fallback_application_name", "keepalives_idle",
-		"tcp_user_timeout", "dbname", "client_encoding", NULL
+		"tcp_user_timeout", "dbname", "client_encoding",
+		connection->application == NULL ? NULL : "application_name", NULL
 	};
 	const char *values[] = {
 		CONNECT_TIMEOUT, "tide-gateway", "60", "10000",
-		connection->conninfo, "UTF8", NULL
+		connection->conninfo, "UTF8", connection->application, NULL
 	};
+	PGconn	   *link = PQconnectdbParams(keywords, values, 1);
+
+	if (PQstatus(link) == CONNECTION_OK && PQsetnonblocking(link, 1) == 0 &&
+		PQenterPipelineMode(link) == 1)
+	{
+		PQsetNoticeReceiver(link, drop_notice, NULL);
+		return link;
+	}
+	copy_first_line(detail, detail_size, PQerrorMessage(link));
+	/* a ping gets an answer whoever asks, so it tells the one from the other */
+	*refused = PQpingParams(keywords, values, 1) == PQPING_OK;
+	PQfinish(link);
+	return NULL;
+}
+
+/*
+ * Open, or open again, and see whether the other side is fit.  "detail" has
+ * versions, or the reason.
+ */
+OpenResult
+connection_open(Connection *connection, char *detail, size_t detail_size)
+{
+	bool		refused = false;
+	OpenResult	result;
 	PGconn	   *link;
+	char		problem[256];
 
 	connection_close(connection);
-	link = PQconnectdbParams(keywords, values, 1);
-	if (PQstatus(link) != CONNECTION_OK ||
-		PQsetnonblocking(link, 1) != 0 ||
-		PQenterPipelineMode(link) != 1)
-	{
-		copy_first_line(problem, problem_size, PQerrorMessage(link));
-		PQfinish(link);
-		return false;
-	}
-	PQsetNoticeReceiver(link, drop_notice, NULL);
+	link = open_link(connection, &refused, detail, detail_size);
+	if (link == NULL)
+		return refused ? OPEN_REFUSED : OPEN_AWAY;
 
 	connection->link = link;
+	connection->opened_at = clock_now();
+	connection->unregistered = false;
 	memset(connection->prepared, 0, sizeof(connection->prepared));
 	pthread_mutex_lock(&connection->cancel_lock);
 	connection->cancel = PQgetCancel(link);
 	pthread_mutex_unlock(&connection->cancel_lock);
 
-	connection->unregistered = false;
-	if (!register_start(connection))
+	result = connection_check(connection, REGISTER_TIMEOUT, detail, detail_size);
+	if (result == OPEN_DONE)
 	{
-		snprintf(problem, problem_size, "the connection was lost at once");
-		connection_close(connection);
-		return false;
+		result = register_start(connection, problem, sizeof(problem));
+		if (result != OPEN_DONE)
+			snprintf(detail, detail_size, "%s", problem);
 	}
-	return true;
+	if (result != OPEN_DONE)
+		connection_close(connection);
+	return result;
 }
+
+/* Microseconds since the link was opened. */
+int64_t
+connection_age(const Connection *connection)
+{
+	return clock_now() - connection->opened_at;
+}
+
+/* ---------- what comes back ---------- */
 
 static FailedStep
 failed_step(const Step *step)
 {
 	if (step->is_prepare)
 		return STEP_PREPARE;
-	if (step->statement == STATEMENT_IDENTITY)
-		return STEP_IDENTITY;
+	if (step->statement == STATEMENT_BEGIN_READ ||
+		step->statement == STATEMENT_BEGIN_WRITE)
+		return STEP_BEGIN;
+	if (step->statement == STATEMENT_IDENTITY ||
+		step->statement == STATEMENT_TIMEOUT)
+		return STEP_SETTINGS;
+	if (step->statement == STATEMENT_ROLE)
+		return STEP_ROLE;
 	if (step->statement == STATEMENT_COMMIT)
 		return STEP_COMMIT;
 	return STEP_CALL;
@@ -607,9 +765,11 @@ take_error(Connection *connection, Job *job, const Step *step,
 	snprintf(job->sqlstate, sizeof(job->sqlstate), "%s",
 			 sqlstate == NULL ? "" : sqlstate);
 	/* maintenance.c writes a line of its own */
-	if (job->failure.status >= 500 && job->kind != JOB_MAINTAIN)
+	if ((job->failure.status >= 500 || failure_is_setup(sqlstate)) &&
+		job->kind != JOB_MAINTAIN)
 		log_event(LOG_WARNING, "database-error", "sqlstate", sqlstate,
-				  "statement", statements[step->statement].name, NULL);
+				  "statement", statements[step->statement].name,
+				  "message", failure_is_setup(sqlstate) ? message : NULL, NULL);
 
 	/* unknown or already prepared: another session, see use_prepared */
 	if (sqlstate != NULL && connection->by_name &&
@@ -627,6 +787,10 @@ take_error(Connection *connection, Job *job, const Step *step,
 		connection->unregistered = true;
 		return RUN_AGAIN;
 	}
+
+	/* a standby in the place of the server that we had */
+	if (failed_step(step) == STEP_BEGIN)
+		return RUN_LOST;
 
 	/* after FATAL the session ends; libpq may not have seen the end yet */
 	if (PQstatus(connection->link) != CONNECTION_OK ||
@@ -653,6 +817,8 @@ take_result(Connection *connection, Job *job, const Step *step,
 		job->reply_length = (size_t) PQgetlength(result, 0, 0);
 		return;
 	}
+	else if (step->statement == STATEMENT_IDENTITY)
+		connection->in_recovery = PQgetvalue(result, 0, 7)[0] == 't';
 	else if (step->statement == STATEMENT_COMMIT &&
 			 strcmp(PQcmdStatus(result), "COMMIT") != 0)
 		failure_try_again(&job->failure, "the transaction was rolled back");
@@ -722,16 +888,51 @@ roll_back(Connection *connection)
 		PQtransactionStatus(connection->link) == PQTRANS_IDLE;
 }
 
-/* The end of JOB_READY: does the extension speak our protocol? */
-static void
-check_protocol(Job *job)
+/*
+ * Would this session write the parameters of statements, passwords among them,
+ * into the server's log?  The names of the settings by which it would; NULL in
+ * all other cases.  auto_explain and pgaudit may not be loaded.
+ */
+#define WOULD_LOG_SQL \
+	"SELECT pg_catalog.concat_ws(', '," \
+	" CASE WHEN l <> '0' AND s = 'all' THEN 'log_statement' END," \
+	" CASE WHEN l <> '0' AND d <> '-1' THEN 'log_min_duration_statement' END," \
+	" CASE WHEN l <> '0' AND a <> '-1' THEN 'log_min_duration_sample' END," \
+	" CASE WHEN l <> '0' AND t <> '0' THEN 'log_transaction_sample_rate' END," \
+	" CASE WHEN e <> '0' THEN 'log_parameter_max_length_on_error' END," \
+	" CASE WHEN x <> '-1' AND xl <> '0' THEN 'auto_explain.log_min_duration' END," \
+	" CASE WHEN p = 'on' THEN 'pgaudit.log_parameter' END)" \
+	" FROM (SELECT pg_catalog.current_setting('log_parameter_max_length') AS l," \
+	" pg_catalog.current_setting('log_statement') AS s," \
+	" pg_catalog.current_setting('log_min_duration_statement') AS d," \
+	" pg_catalog.current_setting('log_min_duration_sample') AS a," \
+	" pg_catalog.current_setting('log_transaction_sample_rate') AS t," \
+	" pg_catalog.current_setting('log_parameter_max_length_on_error') AS e," \
+	" pg_catalog.current_setting('auto_explain.log_min_duration', true) AS x," \
+	" pg_catalog.current_setting('auto_explain.log_parameter_max_length', true) AS xl," \
+	" pg_catalog.current_setting('pgaudit.log_parameter', true) AS p) AS settings"
+
+/* May this session see a password?  False: the job has its failure. */
+static bool
+keeps_secrets(Connection *connection, Job *job, int64_t limit)
 {
-	if (job->failure.status == 0 && strcmp(job->reply, PROTOCOL_MAJOR) != 0)
-		failure_set(&job->failure, 503, "not_ready",
-					"pg_tide speaks another version of the protocol", NULL);
-	else if (job->failure.status != 0)
-		failure_set(&job->failure, 503, "not_ready",
-					"pg_tide is not installed in this database", NULL);
+	char		detail[256];
+	PGresult   *answer;
+	OpenResult	result = ask(connection, WOULD_LOG_SQL, limit, &answer,
+							 detail, sizeof(detail));
+
+	if (result == OPEN_DONE && PQgetlength(answer, 0, 0) == 0)
+	{
+		PQclear(answer);
+		return true;
+	}
+	if (result == OPEN_DONE)
+		log_event(LOG_ERROR, "login-refused", "message",
+				  "the database would write passwords into its log",
+				  "by", PQgetvalue(answer, 0, 0), NULL);
+	PQclear(answer);
+	return failure_set(&job->failure, 503, "not_ready",
+					   "logging in is not set up in this database", NULL);
 }
 
 /*
@@ -742,9 +943,14 @@ static RunResult
 prepare_and_run(Connection *connection, Job *job, int64_t limit)
 {
 	RunResult	outcome = RUN_DONE;
+	char		problem[256];
 
-	if (connection->unregistered && !register_start(connection))
+	connection->in_recovery = false;
+	if (connection->unregistered &&
+		register_start(connection, problem, sizeof(problem)) == OPEN_AWAY)
 		return RUN_LOST_BEFORE_SENT;
+	if (job->is_login && !keeps_secrets(connection, job, limit))
+		return RUN_DONE;
 	connection->by_name = use_prepared;
 	if (!send_prepares(connection, job))
 		return RUN_LOST_BEFORE_SENT;
@@ -771,10 +977,12 @@ connection_run(Connection *connection, Job *job)
 	int64_t		limit = job->deadline + GRACE;
 	RunResult	outcome;
 
-	set_running(connection, true);
+	set_running(connection, true, job->number);
 	outcome = prepare_and_run(connection, job, limit);
-	set_running(connection, false);
+	set_running(connection, false, 0);
 
+	if (connection->in_recovery && outcome != RUN_LOST_BEFORE_SENT)
+		outcome = RUN_LOST;
 	if (outcome == RUN_LOST || outcome == RUN_LOST_BEFORE_SENT)
 	{
 		failure_try_again(&job->failure,
@@ -791,10 +999,11 @@ connection_run(Connection *connection, Job *job)
 	if (job->failure.status == 0 && job->reply == NULL)
 		failure_set(&job->failure, 500, "internal_error",
 					"the database gave no reply", NULL);
-	if (job->kind == JOB_READY)
-		check_protocol(job);
 	if (job->failure.status != 0)
 		connection_free_result(job);
+	if (job->reply_length > MAX_KEPT_BYTES ||
+		(job->body != NULL && strlen(job->body) > MAX_KEPT_BYTES))
+		connection_close(connection);
 	return outcome;
 }
 

@@ -9,10 +9,21 @@
 #define CONNECTION_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "database/job.h"
 
 typedef struct Connection Connection;
+
+typedef enum OpenResult
+{
+	OPEN_DONE,
+	OPEN_AWAY,					/* no server answers, or not now */
+	OPEN_REFUSED,				/* a server answers, and lets nobody in */
+	OPEN_STANDBY,				/* a server in recovery */
+	OPEN_UNFIT					/* no pg_tide, or one of another protocol */
+} OpenResult;
 
 typedef enum RunResult
 {
@@ -25,12 +36,17 @@ typedef enum RunResult
 
 extern bool connection_check_conninfo(const char *conninfo, char *problem,
 									  size_t problem_size);
-extern Connection *connection_create(const char *conninfo);
-extern bool connection_open(Connection *connection, char *problem,
-							size_t problem_size);
+extern Connection *connection_create(const char *conninfo,
+									 const char *application);
+extern OpenResult connection_open(Connection *connection, char *detail,
+								  size_t detail_size);
+extern OpenResult connection_check(Connection *connection, int64_t timeout,
+								   char *detail, size_t detail_size);
+extern int64_t connection_age(const Connection *connection);
 extern bool connection_is_alive(Connection *connection);
 extern RunResult connection_run(Connection *connection, Job *job);
 extern void connection_cancel(Connection *connection);
+extern void connection_cancel_run(Connection *connection, uint64_t number);
 extern void connection_close(Connection *connection);
 extern void connection_free(Connection *connection);
 extern void connection_free_result(Job *job);

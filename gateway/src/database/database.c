@@ -20,16 +20,22 @@
 
 #include "database/connection.h"
 #include "database/database.h"
+#include "database/health.h"
 #include "database/queue.h"
 #include "util/clock.h"
 #include "util/log.h"
 #include "util/settings.h"
 
-#define FIRST_BACKOFF		(100 * CLOCK_MILLISECOND)
-#define LONGEST_BACKOFF		(2 * CLOCK_SECOND)
 #define IDLE_INTERVAL		(2 * CLOCK_SECOND)
 #define WAIT_INTERVAL		(500 * CLOCK_MILLISECOND)
 #define MAX_CONFLICT_RUNS	6	/* the first and five more */
+#define RETRY_WAITS			10	/* seconds: when too many pulls wait */
+
+/*
+ * A connection is opened anew at this age: settings of the database and of the
+ * role (ALTER DATABASE, ALTER ROLE) count for new sessions only.
+ */
+#define MAX_AGE				(45 * CLOCK_SECOND)
 
 typedef struct Worker
 {
@@ -37,20 +43,28 @@ typedef struct Worker
 	Connection *connection;		/* it may not be open */
 	bool		connected;		/* counted in connected_workers */
 	int64_t		next_attempt;	/* to connect; 0: at once */
-	int64_t		backoff;
+	int64_t		max_age;		/* of the connection */
+	int			generation;		/* of database_reconnect, as the connection was
+								 * opened */
 	unsigned int random;		/* state of rand_r */
 } Worker;
 
 static Worker *workers;
 static int	worker_count;
 static atomic_int connected_workers;
+static atomic_int generation = 0;
+static pthread_t canceller;
 
 static void
 set_connected(Worker *worker, bool connected)
 {
-	if (worker->connected != connected)
-		connected_workers += connected ? 1 : -1;
+	if (worker->connected == connected)
+		return;
+	connected_workers += connected ? 1 : -1;
 	worker->connected = connected;
+	queue_set_connections(connected_workers);
+	if (!connected)
+		health_doubt();
 }
 
 /* A random time around "interval": threads must not march in step. */
@@ -60,39 +74,51 @@ jitter(Worker *worker, int64_t interval)
 	return interval / 2 + rand_r(&worker->random) % interval;
 }
 
+/* Connect; "asked" as health_begin_attempt was. */
+static bool
+open_worker(Worker *worker, bool asked)
+{
+	char		detail[256];
+	OpenResult	result;
+
+	worker->generation = generation;
+	result = connection_open(worker->connection, detail, sizeof(detail));
+	if (asked)
+		health_end_attempt(result, detail);
+	else
+		health_opened(result, detail);
+	worker->max_age = jitter(worker, MAX_AGE / 2) + MAX_AGE / 2;
+	set_connected(worker, result == OPEN_DONE);
+	return result == OPEN_DONE;
+}
+
 /* Try to connect; false: next_attempt says when to try again. */
 static bool
 connect_worker(Worker *worker)
 {
-	char		problem[256];
-	char		pause[32];
-
-	if (connection_open(worker->connection, problem, sizeof(problem)))
-	{
-		worker->backoff = FIRST_BACKOFF;
-		worker->next_attempt = 0;
-		set_connected(worker, true);
-		log_event(LOG_INFO, "connected", NULL);
-		return true;
-	}
-
 	set_connected(worker, false);
-	worker->next_attempt = clock_now() + jitter(worker, worker->backoff);
-	snprintf(pause, sizeof(pause), "%lld",
-			 (long long) (worker->backoff / CLOCK_MILLISECOND));
-	log_event(LOG_WARNING, "connect-failed", "message", problem,
-			  "backoff_ms", pause, NULL);
-	worker->backoff *= 2;
-	if (worker->backoff > LONGEST_BACKOFF)
-		worker->backoff = LONGEST_BACKOFF;
-	return false;
+	return health_begin_attempt(&worker->next_attempt) &&
+		open_worker(worker, true);
+}
+
+/* Is there a connection that a job can be run on? */
+static bool
+has_connection(Worker *worker)
+{
+	if (connection_is_alive(worker->connection))
+	{
+		if (worker->generation == generation &&
+			connection_age(worker->connection) < worker->max_age)
+			return true;
+		connection_close(worker->connection);
+	}
+	return open_worker(worker, false);
 }
 
 static void
 finish(Job *job)
 {
-	if (job->is_login)
-		queue_login_done();
+	queue_done(job);
 	job->finished(job);
 }
 
@@ -109,32 +135,42 @@ is_empty_reply(const Job *job)
 }
 
 /*
- * Put an empty pull that may wait back into the queue, so that the connection
- * can run other jobs.  False: the reply must be sent as it is, because the time
- * is up or too many pulls wait already.
+ * Let an empty pull wait for more, without a connection.  False: the job has
+ * its outcome.
  */
 static bool
 wait_for_more(Job *job)
 {
 	const Settings *settings;
 	int64_t		now = clock_now();
-	int			length;
+	int			most;
 
 	if (job->kind != JOB_PULL || job->failure.status != 0 ||
 		now >= job->wait_until || !is_empty_reply(job))
 		return false;
 
 	settings = settings_acquire();
-	length = settings->queue_length;
+	most = settings->max_waiting;
 	settings_release(settings);
 
 	if (job->run_at == 0)
 		log_event(LOG_DEBUG, "waiting", NULL);
 	job->run_at = now + WAIT_INTERVAL;
-	if (job->run_at > job->wait_until)
-		job->run_at = job->wait_until;
-	job->deadline = job->run_at + job->timeout;
-	return queue_put_later(job, length);
+	switch (queue_wait(job, most))
+	{
+		case WAIT_BEGUN:
+			return true;
+		case WAIT_ENDED:
+			break;
+		case WAIT_REFUSED:
+			/* an empty reply at once would make clients ask again at once */
+			failure_set(&job->failure, 503, "try_again",
+						"too many pulls wait for something to come",
+						"Pull without wait, or later.");
+			job->failure.retry_after = RETRY_WAITS;
+			break;
+	}
+	return false;
 }
 
 /* Before a job is run again after a conflict: a short, growing pause. */
@@ -159,6 +195,14 @@ leave_to_others(Job *job)
 	return true;
 }
 
+/* The failure of a job for which there is no connection. */
+static void
+set_unavailable(Job *job)
+{
+	if (!health_is_bad(&job->failure))
+		failure_try_again(&job->failure, "the database is not available");
+}
+
 /*
  * Run a job until it has an outcome.  False: it was left to another thread.  A
  * lost connection is opened again at once, and only once: if the server is away
@@ -172,12 +216,11 @@ run(Worker *worker, Job *job)
 
 	for (;;)
 	{
-		if (!connection_is_alive(worker->connection) &&
-			!connect_worker(worker))
+		if (!has_connection(worker))
 		{
 			if (leave_to_others(job))
 				return false;
-			failure_try_again(&job->failure, "the database is not available");
+			set_unavailable(job);
 			return true;
 		}
 
@@ -201,7 +244,7 @@ run(Worker *worker, Job *job)
 			case RUN_AGAIN:
 				break;
 		}
-		if (clock_now() >= job->deadline)
+		if (clock_now() >= job->deadline || queue_is_abandoned(job))
 			return true;
 		job->failure.status = 0;
 	}
@@ -211,23 +254,8 @@ run(Worker *worker, Job *job)
 static void
 handle(Worker *worker, Job *job)
 {
-	if (queue_waits_ended())
-	{
-		/* the pull waits no longer: it ends with its last, empty reply */
-		if (job->result != NULL)
-		{
-			finish(job);
-			return;
-		}
-		/* a stop waits for requests, not for maintenance */
-		if (job->kind == JOB_MAINTAIN)
-		{
-			failure_try_again(&job->failure, "the gateway is stopping");
-			finish(job);
-			return;
-		}
-	}
-
+	if (job->is_poll)
+		job->deadline = clock_now() + job->timeout;
 	database_free(job);
 	job->failure.status = 0;
 	if (clock_now() >= job->deadline)
@@ -246,9 +274,10 @@ handle(Worker *worker, Job *job)
 static void
 wait_unconnected(Worker *worker)
 {
+	Failure		failure;
 	Job		   *job;
 
-	if (connected_workers > 0)
+	if (connected_workers > 0 || !health_is_bad(&failure))
 	{
 		queue_pause(worker->next_attempt);
 		return;
@@ -257,8 +286,8 @@ wait_unconnected(Worker *worker)
 	{
 		if (leave_to_others(job))
 			return;
-		failure_try_again(&job->failure, "the database is not available");
 		database_free(job);
+		set_unavailable(job);
 		finish(job);
 	}
 }
@@ -283,8 +312,12 @@ worker_main(void *argument)
 			 * After a restart of the server it must soon take note of its
 			 * start, even if there are no requests: see connection_open.
 			 */
-			else if (!connection_is_alive(worker->connection))
+			else if (!connection_is_alive(worker->connection) ||
+					 worker->generation != generation)
+			{
+				connection_close(worker->connection);
 				set_connected(worker, false);
+			}
 		}
 	}
 
@@ -292,6 +325,23 @@ worker_main(void *argument)
 	while ((job = queue_take(0)) != NULL)
 		handle(worker, job);
 	connection_close(worker->connection);
+	return NULL;
+}
+
+/* Cancel runs of jobs whose clients have gone. */
+static void *
+cancel_main(void *unused)
+{
+	uint64_t	number;
+	int			i;
+
+	(void) unused;
+	while ((number = queue_take_abandoned()) != 0)
+	{
+		log_event(LOG_DEBUG, "client-gone", NULL);
+		for (i = 0; i < worker_count; i++)
+			connection_cancel_run(workers[i].connection, number);
+	}
 	return NULL;
 }
 
@@ -314,10 +364,14 @@ database_start(const char *conninfo, int connections,
 		snprintf(problem, problem_size, "out of memory");
 		return false;
 	}
+	if (!health_start(conninfo))
+	{
+		snprintf(problem, problem_size, "could not start a thread");
+		return false;
+	}
 	for (i = 0; i < connections; i++)
 	{
-		workers[i].connection = connection_create(conninfo);
-		workers[i].backoff = FIRST_BACKOFF;
+		workers[i].connection = connection_create(conninfo, NULL);
 		workers[i].random = (unsigned int) clock_now() + (unsigned int) i;
 		if (workers[i].connection == NULL ||
 			pthread_create(&workers[i].thread, NULL, worker_main,
@@ -328,7 +382,19 @@ database_start(const char *conninfo, int connections,
 		}
 		worker_count++;
 	}
+	if (pthread_create(&canceller, NULL, cancel_main, NULL) != 0)
+	{
+		snprintf(problem, problem_size, "could not start a thread");
+		return false;
+	}
 	return true;
+}
+
+/* Open all connections anew, each before its next job. */
+void
+database_reconnect(void)
+{
+	generation++;
 }
 
 /* Ask the server to cancel all running jobs; from any thread. */
@@ -347,6 +413,8 @@ database_stop(void)
 {
 	int			i;
 
+	pthread_join(canceller, NULL);
+	health_stop();
 	for (i = 0; i < worker_count; i++)
 	{
 		pthread_join(workers[i].thread, NULL);

@@ -5,7 +5,8 @@
  *
  * The owner, mostly a request, hands the job over by queue_put.  From then
  * until finished() is called, the job belongs to the queue and to the database
- * thread that took it, and the owner must not touch it.
+ * thread that took it, and the owner must not touch it; it may only say, by
+ * queue_abandon, that nobody waits for the outcome any more.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,10 +21,10 @@
 
 typedef enum JobKind
 {
-	JOB_READY,					/* does pg_tide speak our protocol? */
 	JOB_SCHEMA,
 	JOB_PULL,
 	JOB_KEYS,
+	JOB_SCOPES,
 	JOB_PUSH,
 	JOB_AUTH,					/* a call of pg_tide_auth, see login.c */
 	JOB_MAINTAIN				/* no request's, see maintenance.c */
@@ -31,13 +32,27 @@ typedef enum JobKind
 
 #define JOB_MAX_VALUES	7
 
+/* Bytes of a page if nobody says otherwise, here and in tide.pull. */
+#define JOB_PAGE_BYTES	8388608
+
+/* Where a job is; queue.c's own. */
+typedef enum JobPlace
+{
+	PLACE_NOWHERE,				/* with its owner */
+	PLACE_QUEUED,
+	PLACE_WAITING,				/* an empty pull, for something to come */
+	PLACE_RUNNING,
+	PLACE_ENDED					/* without being run; finished() is to come */
+} JobPlace;
+
 typedef struct Job
 {
 	JobKind		kind;
 	bool		is_login;		/* a JOB_AUTH that checks a password: few run
 								 * at a time */
 
-	/* whose call it is; not used by JOB_READY and JOB_MAINTAIN */
+	/* whose call it is; not used by JOB_MAINTAIN */
+	const char *user;			/* whose turn it takes; NULL: nobody's */
 	const char *claims;
 	const char *role;
 
@@ -46,12 +61,14 @@ typedef struct Job
 	char	   *scopes;			/* an array literal */
 	char	   *entity_types;	/* an array literal */
 	char	   *refresh;		/* an array literal */
+	char	   *acks;			/* an array literal */
 	char	   *client_id;
 	const char *body;			/* of a push */
 	const char *times;			/* "iso" or "ms" */
 	int			max_rows;
 	int			max_push_changes;
 	int			max_time_rows;
+	int			max_bytes;		/* of a page */
 	int			lock_timeout;	/* seconds; 0: none */
 
 	/* the statement of a JOB_AUTH */
@@ -75,6 +92,14 @@ typedef struct Job
 
 	void		(*finished) (struct Job *job);
 	void	   *owner;
+
+	/* queue.c's own */
+	JobPlace	place;
+	bool		abandoned;		/* nobody waits for the outcome */
+	bool		cancel_sent;
+	bool		is_poll;		/* a waiting pull that is looked at again */
+	uint64_t	number;			/* of this run: no other run has it */
+	struct Turn *turn;			/* its user's */
 				TAILQ_ENTRY(Job) link;
 } Job;
 

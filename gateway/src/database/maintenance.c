@@ -78,10 +78,9 @@ start_run(const Settings *settings)
 	job.kind = JOB_MAINTAIN;
 	job.finished = finished;
 	job.timeout = settings->request_timeout * CLOCK_SECOND;
-	job.run_at = clock_now();
-	job.deadline = job.run_at + job.timeout;
+	job.deadline = clock_now() + job.timeout;
 	log_event(LOG_DEBUG, "maintaining", NULL);
-	if (!queue_put_later(&job, QUEUE_UNBOUNDED))
+	if (!queue_put(&job, QUEUE_UNBOUNDED))
 		busy = false;
 }
 

@@ -3,63 +3,237 @@
  * queue.c
  *	  The bounded queue between requests and database threads.
  *
- * Three lists under one lock: jobs to run now, in order of arrival; pulls that
- * found nothing and will be run again at a certain moment; and logins, which
- * check a password.  Waiting pulls come after the jobs to run now, unless they
- * are overdue, so that they slow nobody down.  To check a password takes a
- * tenth of a second of computing: only some logins run at a time, and leave
- * the other threads to the other jobs.
+ * There are three lanes: writes, reads, and logins, which check a password.
+ * They take turns, and within a lane users take turns, whatever number of jobs
+ * each of them has queued.  Reads never hold all connections, so that a push
+ * is taken while reads wait for a lock or run long; nor does one user.
+ *
+ * A pull that found nothing and may wait holds no place and no connection.  It
+ * is looked at again when no job could run instead, and by few threads at a
+ * time: waiting pulls must not slow requests down, however many they are.  With
+ * more of them each is looked at less often.
+ *
+ * One thread, the keeper, ends what must not be run any more: jobs whose
+ * deadline has passed, pulls that have waited long enough, jobs whose client
+ * has gone.  It does so while all database threads are busy.
  *
  *-------------------------------------------------------------------------
  */
 #include <pthread.h>
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "database/queue.h"
 #include "util/clock.h"
 
-#define MAX_OVERDUE		(CLOCK_SECOND / 2)
+#define KEEPER_INTERVAL	(CLOCK_SECOND / 20)
+#define READS_PER_POLL	4		/* of so many connections, one looks at waiting
+								 * pulls */
 
 TAILQ_HEAD(JobList, Job);
+
+typedef enum Lane
+{
+	LANE_WRITES,
+	LANE_READS,
+	LANE_LOGINS,
+	LANES
+} Lane;
+
+/* A user that has jobs queued or running. */
+typedef struct Turn
+{
+	char	   *user;
+	struct JobList jobs[LANES];
+	int			running[LANES];
+	int			count;			/* jobs in the lists and running */
+				TAILQ_ENTRY(Turn) link[LANES];
+} Turn;
+
+TAILQ_HEAD(Ring, Turn);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t jobs_changed; /* a job came, or the gateway stops */
 static pthread_cond_t stop_requested;	/* for threads that take no job now */
-static struct JobList ready = TAILQ_HEAD_INITIALIZER(ready);
+static pthread_cond_t keeper_wanted;
+static pthread_cond_t cancel_wanted;
+static pthread_t keeper;
+
+static void *turns = NULL;		/* tsearch's tree, by user */
+static struct Ring rings[LANES];	/* users with jobs queued, in turn */
+static int	running[LANES];
+static int	most[LANES];		/* that may run at a time */
+static int	connections = 1;
+static int	next_lane = 0;
+
 static struct JobList later = TAILQ_HEAD_INITIALIZER(later);	/* by run_at */
-static struct JobList logins = TAILQ_HEAD_INITIALIZER(logins);
-static int	ready_count = 0;	/* jobs in it, maintenance not counted */
-static int	later_count = 0;
+static struct JobList under_way = TAILQ_HEAD_INITIALIZER(under_way);
+static struct JobList ended = TAILQ_HEAD_INITIALIZER(ended);
+static int	ready_count = 0;	/* queued, maintenance and logins not counted */
 static int	login_count = 0;
-static int	logins_running = 0;
-static int	most_logins = 1;	/* that may run at a time */
-static bool login_went_last = false;	/* now a job of another list goes
-										 * first */
+static int	later_count = 0;
+static int	polls_running = 0;
+static uint64_t last_number = 0;
 static bool waits_ended = false;
 static bool stopping = false;
+static bool keeper_ends = false;
 
-/* Once, before the first thread. */
-void
+static void *keep(void *unused);
+
+/* ---------- start ---------- */
+
+/* Once, before the first thread.  False: there is no thread for the keeper. */
+bool
 queue_start(void)
 {
 	pthread_condattr_t attributes;
+	int			i;
 
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&jobs_changed, &attributes);
 	pthread_cond_init(&stop_requested, &attributes);
+	pthread_cond_init(&keeper_wanted, &attributes);
+	pthread_cond_init(&cancel_wanted, &attributes);
 	pthread_condattr_destroy(&attributes);
+	for (i = 0; i < LANES; i++)
+	{
+		TAILQ_INIT(&rings[i]);
+		most[i] = 1;
+	}
+	return pthread_create(&keeper, NULL, keep, NULL) == 0;
+}
+
+/* So many connections are up; reads leave one of them to writes. */
+void
+queue_set_connections(int count)
+{
+	pthread_mutex_lock(&lock);
+	connections = count < 1 ? 1 : count;
+	most[LANE_WRITES] = connections;
+	most[LANE_READS] = connections > 1 ? connections - 1 : 1;
+	pthread_cond_broadcast(&jobs_changed);
+	pthread_mutex_unlock(&lock);
+}
+
+/* ---------- turns ---------- */
+
+static Lane
+lane_of(const Job *job)
+{
+	if (job->is_login)
+		return LANE_LOGINS;
+	return job->kind == JOB_PUSH || job->kind == JOB_AUTH ||
+		job->kind == JOB_MAINTAIN ? LANE_WRITES : LANE_READS;
+}
+
+static int
+compare_turns(const void *a, const void *b)
+{
+	return strcmp(((const Turn *) a)->user, ((const Turn *) b)->user);
+}
+
+/* The turn of a user, made if it is not there; NULL: no memory. */
+static Turn *
+find_turn(const char *user)
+{
+	Turn	   *made = calloc(1, sizeof(Turn));
+	Turn	  **found;
+	int			i;
+
+	if (made == NULL)
+		return NULL;
+	made->user = strdup(user == NULL ? "" : user);
+	found = made->user == NULL ? NULL : tsearch(made, &turns, compare_turns);
+	if (found == NULL || *found != made)
+	{
+		free(made->user);
+		free(made);
+		return found == NULL ? NULL : *found;
+	}
+	for (i = 0; i < LANES; i++)
+		TAILQ_INIT(&made->jobs[i]);
+	return made;
+}
+
+/* One job less; the turn may be gone afterwards. */
+static void
+leave_turn(Job *job)
+{
+	Turn	   *turn = job->turn;
+
+	job->turn = NULL;
+	if (--turn->count > 0)
+		return;
+	tdelete(turn, &turns, compare_turns);
+	free(turn->user);
+	free(turn);
 }
 
 /* How many places a job takes: maintenance takes none. */
-static int
-weight(const Job *job)
+static void
+count_place(const Job *job, int change)
 {
-	return job->kind == JOB_MAINTAIN ? 0 : 1;
+	if (job->is_login)
+		login_count += change;
+	else if (job->kind != JOB_MAINTAIN)
+		ready_count += change;
+}
+
+static void
+add_to_turn(Job *job, bool first)
+{
+	Lane		lane = lane_of(job);
+	Turn	   *turn = job->turn;
+
+	if (TAILQ_EMPTY(&turn->jobs[lane]))
+	{
+		if (first)
+			TAILQ_INSERT_HEAD(&rings[lane], turn, link[lane]);
+		else
+			TAILQ_INSERT_TAIL(&rings[lane], turn, link[lane]);
+	}
+	if (first)
+		TAILQ_INSERT_HEAD(&turn->jobs[lane], job, link);
+	else
+		TAILQ_INSERT_TAIL(&turn->jobs[lane], job, link);
+	job->place = PLACE_QUEUED;
+	count_place(job, 1);
+}
+
+/* Take a queued job out of its list. */
+static void
+remove_from_turn(Job *job)
+{
+	Lane		lane = lane_of(job);
+	Turn	   *turn = job->turn;
+
+	TAILQ_REMOVE(&turn->jobs[lane], job, link);
+	count_place(job, -1);
+	if (TAILQ_EMPTY(&turn->jobs[lane]))
+		TAILQ_REMOVE(&rings[lane], turn, link[lane]);
+}
+
+/* ---------- putting jobs in ---------- */
+
+static bool
+put(Job *job)
+{
+	job->turn = find_turn(job->user);
+	if (job->turn == NULL)
+		return false;
+	job->turn->count++;
+	job->abandoned = job->cancel_sent = job->is_poll = false;
+	add_to_turn(job, false);
+	pthread_cond_signal(&jobs_changed);
+	pthread_cond_signal(&keeper_wanted);
+	return true;
 }
 
 /*
- * Queue a job to be run now.  False: "length" jobs wait already, or the gateway
- * is stopping.
+ * Queue a job.  False: "length" jobs wait already, the gateway is stopping, or
+ * there is no memory.
  */
 bool
 queue_put(Job *job, int length)
@@ -67,13 +241,7 @@ queue_put(Job *job, int length)
 	bool		accepted;
 
 	pthread_mutex_lock(&lock);
-	accepted = !stopping && ready_count < length;
-	if (accepted)
-	{
-		TAILQ_INSERT_TAIL(&ready, job, link);
-		ready_count += weight(job);
-		pthread_cond_signal(&jobs_changed);
-	}
+	accepted = !stopping && ready_count < length && put(job);
 	pthread_mutex_unlock(&lock);
 	return accepted;
 }
@@ -83,31 +251,40 @@ queue_put(Job *job, int length)
  * False as in queue_put.
  */
 bool
-queue_put_login(Job *job, int length, int most)
+queue_put_login(Job *job, int length, int at_a_time)
 {
 	bool		accepted;
 
 	pthread_mutex_lock(&lock);
-	most_logins = most;
-	accepted = !stopping && login_count < length;
-	if (accepted)
-	{
-		TAILQ_INSERT_TAIL(&logins, job, link);
-		login_count++;
-		pthread_cond_signal(&jobs_changed);
-	}
+	most[LANE_LOGINS] = at_a_time;
+	accepted = !stopping && login_count < length && put(job);
 	pthread_mutex_unlock(&lock);
 	return accepted;
 }
 
-/* A job that checks a password has been run: another one may. */
+/* A job that was taken no longer runs. */
+static void
+end_run(Job *job)
+{
+	Lane		lane = lane_of(job);
+
+	TAILQ_REMOVE(&under_way, job, link);
+	running[lane]--;
+	job->turn->running[lane]--;
+	if (job->is_poll)
+		polls_running--;
+	/* a thread may have found that all it could take were at their bounds */
+	pthread_cond_signal(&jobs_changed);
+}
+
+/* A job that was taken has been run. */
 void
-queue_login_done(void)
+queue_done(Job *job)
 {
 	pthread_mutex_lock(&lock);
-	logins_running--;
-	if (!TAILQ_EMPTY(&logins))
-		pthread_cond_signal(&jobs_changed);
+	end_run(job);
+	leave_turn(job);
+	job->place = PLACE_NOWHERE;
 	pthread_mutex_unlock(&lock);
 }
 
@@ -116,32 +293,30 @@ void
 queue_put_back(Job *job)
 {
 	pthread_mutex_lock(&lock);
-	if (job->is_login)
-	{
-		TAILQ_INSERT_HEAD(&logins, job, link);
-		login_count++;
-		logins_running--;
-	}
-	else
-	{
-		TAILQ_INSERT_HEAD(&ready, job, link);
-		ready_count += weight(job);
-	}
-	pthread_cond_signal(&jobs_changed);
+	end_run(job);
+	job->is_poll = false;
+	add_to_turn(job, true);
 	pthread_mutex_unlock(&lock);
 }
 
-/* Queue a job for job->run_at.  False as in queue_put. */
-bool
-queue_put_later(Job *job, int length)
+/*
+ * Let a pull that was taken wait until something comes, to be looked at again
+ * from job->run_at on.  Otherwise it has still to be finished.
+ */
+WaitResult
+queue_wait(Job *job, int length)
 {
+	WaitResult	result = WAIT_BEGUN;
 	Job		   *before;
-	bool		accepted;
 
 	pthread_mutex_lock(&lock);
-	accepted = !waits_ended && later_count < length;
-	if (accepted)
+	if (waits_ended || job->abandoned)
+		result = WAIT_ENDED;
+	else if (later_count >= length)
+		result = WAIT_REFUSED;
+	else
 	{
+		end_run(job);
 		/* nearly all jobs wait equally long, so the place is near the end */
 		before = TAILQ_LAST(&later, JobList);
 		while (before != NULL && before->run_at > job->run_at)
@@ -150,58 +325,117 @@ queue_put_later(Job *job, int length)
 			TAILQ_INSERT_HEAD(&later, job, link);
 		else
 			TAILQ_INSERT_AFTER(&later, before, job, link);
-		later_count += weight(job);
-		pthread_cond_signal(&jobs_changed);
+		job->place = PLACE_WAITING;
+		later_count++;
+		pthread_cond_signal(&keeper_wanted);
 	}
 	pthread_mutex_unlock(&lock);
-	return accepted;
+	return result;
 }
 
-/* May the first of the logins be run?  Under the lock. */
+/* ---------- taking jobs out ---------- */
+
+/* May one more job of this user run in this lane? */
 static bool
-login_is_due(void)
+turn_is_free(const Turn *turn, Lane lane)
 {
-	return !TAILQ_EMPTY(&logins) && (logins_running < most_logins || stopping);
+	int			user_most = connections > 1 ? connections - 1 : 1;
+	int			lane_most = lane == LANE_READS && most[lane] > 1 ?
+		most[lane] - 1 : most[lane];
+	int			all = 0;
+	int			i;
+
+	for (i = 0; i < LANES; i++)
+		all += turn->running[i];
+	return all < user_most && turn->running[lane] < lane_most;
 }
 
-/* The job whose turn it is, or NULL; under the lock. */
+/* The job whose turn it is in this lane; NULL: none may run. */
 static Job *
-next_job(int64_t now)
+next_in_lane(Lane lane)
 {
-	Job		   *first_ready = TAILQ_FIRST(&ready);
-	Job		   *login;
-	Job		   *first_later = TAILQ_FIRST(&later);
-	bool		due;
-	bool		overdue;
+	Turn	   *turn;
+	Job		   *job;
 
-	if (login_is_due() && !(login_went_last && first_ready != NULL))
+	if (running[lane] >= most[lane] && !stopping)
+		return NULL;
+	/* those that are passed over have a job running, so they are few */
+	TAILQ_FOREACH(turn, &rings[lane], link[lane])
 	{
-		login_went_last = true;
-		login = TAILQ_FIRST(&logins);
-		TAILQ_REMOVE(&logins, login, link);
-		login_count--;
-		logins_running++;
-		return login;
-	}
-	login_went_last = false;
-	due = first_later != NULL && (waits_ended || first_later->run_at <= now);
-	overdue = due && first_later->run_at + MAX_OVERDUE < now;
-	if (first_ready != NULL && !overdue)
-	{
-		TAILQ_REMOVE(&ready, first_ready, link);
-		ready_count -= weight(first_ready);
-		return first_ready;
-	}
-	if (due)
-	{
-		TAILQ_REMOVE(&later, first_later, link);
-		later_count -= weight(first_later);
-		return first_later;
+		if (!stopping && !turn_is_free(turn, lane))
+			continue;
+		job = TAILQ_FIRST(&turn->jobs[lane]);
+		remove_from_turn(job);
+		if (!TAILQ_EMPTY(&turn->jobs[lane]))
+		{
+			TAILQ_REMOVE(&rings[lane], turn, link[lane]);
+			TAILQ_INSERT_TAIL(&rings[lane], turn, link[lane]);
+		}
+		return job;
 	}
 	return NULL;
 }
 
-/* Wait for the next job.  NULL: "until" has come, or the gateway stops. */
+/* A waiting pull that is due; NULL: none, or enough are looked at now. */
+static Job *
+next_poll(int64_t now)
+{
+	int			most_polls = connections / READS_PER_POLL;
+	Job		   *job;
+
+	if (polls_running >= (most_polls < 1 ? 1 : most_polls) ||
+		running[LANE_READS] >= most[LANE_READS])
+		return NULL;
+	TAILQ_FOREACH(job, &later, link)
+	{
+		if (job->run_at > now)
+			return NULL;
+		if (turn_is_free(job->turn, LANE_READS))
+		{
+			TAILQ_REMOVE(&later, job, link);
+			later_count--;
+			job->is_poll = true;
+			polls_running++;
+			return job;
+		}
+	}
+	return NULL;
+}
+
+/* The job whose turn it is, which runs from now on; NULL: there is none. */
+static Job *
+next_job(int64_t now)
+{
+	Job		   *job = NULL;
+	Lane		lane;
+	int			i;
+
+	for (i = 0; i < LANES && job == NULL; i++)
+	{
+		lane = (Lane) ((next_lane + i) % LANES);
+		job = next_in_lane(lane);
+	}
+	if (job != NULL)
+		next_lane = (lane_of(job) + 1) % LANES;
+	else if (!waits_ended)
+		job = next_poll(now);
+	if (job == NULL)
+		return NULL;
+
+	lane = lane_of(job);
+	running[lane]++;
+	job->turn->running[lane]++;
+	job->place = PLACE_RUNNING;
+	job->number = ++last_number;
+	job->cancel_sent = false;
+	TAILQ_INSERT_TAIL(&under_way, job, link);
+	return job;
+}
+
+/*
+ * Wait for the next job; queue_done, queue_put_back or queue_wait end its run.
+ * NULL: "until" has come, or the gateway stops.
+ */
 Job *
 queue_take(int64_t until)
 {
@@ -218,20 +452,198 @@ queue_take(int64_t until)
 		if (job != NULL || stopping || now >= until)
 			break;
 
-		if (!TAILQ_EMPTY(&later) && TAILQ_FIRST(&later)->run_at < wake)
+		/* those that are due but may not run wait for the end of a run */
+		if (!TAILQ_EMPTY(&later) && TAILQ_FIRST(&later)->run_at > now &&
+			TAILQ_FIRST(&later)->run_at < wake)
 			wake = TAILQ_FIRST(&later)->run_at;
 		moment = clock_timespec(wake);
 		pthread_cond_timedwait(&jobs_changed, &lock, &moment);
 	}
 	/* another thread may sleep although there is a job that it could take */
-	if (job != NULL &&
-		!(TAILQ_EMPTY(&ready) && TAILQ_EMPTY(&later) && !login_is_due()))
+	if (job != NULL && (ready_count > 0 || login_count > 0 || later_count > 0))
 		pthread_cond_signal(&jobs_changed);
 	pthread_mutex_unlock(&lock);
 	return job;
 }
 
-/* How many jobs wait for a thread, and how many for their moment? */
+/* ---------- ending jobs that are not run ---------- */
+
+/* A queued or waiting job will not be run any more; the keeper finishes it. */
+static void
+end_job(Job *job)
+{
+	if (job->place == PLACE_WAITING)
+	{
+		TAILQ_REMOVE(&later, job, link);
+		later_count--;
+	}
+	else
+		remove_from_turn(job);
+	leave_turn(job);
+	job->place = PLACE_ENDED;
+	TAILQ_INSERT_TAIL(&ended, job, link);
+}
+
+/*
+ * Nobody waits for this job's outcome any more: it is not run, or what runs of
+ * it is cancelled.  Its finished() is called all the same, soon.  False: the
+ * job is not here yet.
+ */
+bool
+queue_abandon(Job *job)
+{
+	bool		here;
+
+	pthread_mutex_lock(&lock);
+	here = job->place != PLACE_NOWHERE;
+	if (job->place == PLACE_QUEUED || job->place == PLACE_WAITING)
+	{
+		end_job(job);
+		failure_try_again(&job->failure, "the client has gone");
+		pthread_cond_signal(&keeper_wanted);
+	}
+	else if (job->place == PLACE_RUNNING)
+	{
+		job->abandoned = true;
+		pthread_cond_signal(&cancel_wanted);
+	}
+	pthread_mutex_unlock(&lock);
+	return here;
+}
+
+/* Has the client of a running job gone? */
+bool
+queue_is_abandoned(Job *job)
+{
+	bool		result;
+
+	pthread_mutex_lock(&lock);
+	result = job->abandoned;
+	pthread_mutex_unlock(&lock);
+	return result;
+}
+
+/*
+ * Wait for a run that must be cancelled because its job was abandoned, and
+ * return its number; 0: the gateway stops.
+ */
+uint64_t
+queue_take_abandoned(void)
+{
+	uint64_t	number = 0;
+	Job		   *job;
+
+	pthread_mutex_lock(&lock);
+	while (number == 0 && !stopping)
+	{
+		TAILQ_FOREACH(job, &under_way, link)
+		{
+			if (job->abandoned && !job->cancel_sent)
+			{
+				job->cancel_sent = true;
+				number = job->number;
+				break;
+			}
+		}
+		if (number == 0)
+			pthread_cond_wait(&cancel_wanted, &lock);
+	}
+	pthread_mutex_unlock(&lock);
+	return number;
+}
+
+/* End queued jobs of a lane whose deadline has passed. */
+static void
+end_late_jobs(Lane lane, int64_t now)
+{
+	Turn	   *turn;
+	Turn	   *next_turn;
+	Job		   *job;
+	Job		   *next;
+
+	for (turn = TAILQ_FIRST(&rings[lane]); turn != NULL; turn = next_turn)
+	{
+		next_turn = TAILQ_NEXT(turn, link[lane]);
+		turn->count++;			/* it must outlive its last job */
+		for (job = TAILQ_FIRST(&turn->jobs[lane]); job != NULL; job = next)
+		{
+			next = TAILQ_NEXT(job, link);
+			if (job->deadline <= now)
+			{
+				end_job(job);
+				failure_try_again(&job->failure, "the server is too busy");
+			}
+			else if (job->kind == JOB_MAINTAIN && waits_ended)
+			{
+				/* a stop waits for requests, not for maintenance */
+				end_job(job);
+				failure_try_again(&job->failure, "the gateway is stopping");
+			}
+		}
+		if (--turn->count == 0)
+		{
+			tdelete(turn, &turns, compare_turns);
+			free(turn->user);
+			free(turn);
+		}
+	}
+}
+
+/* End what must not be run any more; under the lock. */
+static void
+end_jobs(int64_t now)
+{
+	Job		   *job;
+	Job		   *next;
+	int			i;
+
+	for (i = 0; i < LANES; i++)
+		end_late_jobs((Lane) i, now);
+	/* a pull that has waited long enough ends with its last, empty reply */
+	for (job = TAILQ_FIRST(&later); job != NULL; job = next)
+	{
+		next = TAILQ_NEXT(job, link);
+		if (waits_ended || job->wait_until <= now)
+			end_job(job);
+	}
+}
+
+static void *
+keep(void *unused)
+{
+	Job		   *job;
+
+	(void) unused;
+	pthread_mutex_lock(&lock);
+	while (!keeper_ends)
+	{
+		end_jobs(clock_now());
+		while ((job = TAILQ_FIRST(&ended)) != NULL)
+		{
+			TAILQ_REMOVE(&ended, job, link);
+			job->place = PLACE_NOWHERE;
+			pthread_mutex_unlock(&lock);
+			job->finished(job);
+			pthread_mutex_lock(&lock);
+		}
+		if (keeper_ends)
+			break;
+		if (turns == NULL)
+			pthread_cond_wait(&keeper_wanted, &lock);
+		else
+		{
+			struct timespec moment = clock_timespec(clock_now() + KEEPER_INTERVAL);
+
+			pthread_cond_timedwait(&keeper_wanted, &lock, &moment);
+		}
+	}
+	pthread_mutex_unlock(&lock);
+	return NULL;
+}
+
+/* ---------- counting, pausing, stopping ---------- */
+
+/* How many jobs wait for a thread, and how many for something to come? */
 void
 queue_count(int *queued, int *waiting)
 {
@@ -260,6 +672,7 @@ queue_end_waits(void)
 	pthread_mutex_lock(&lock);
 	waits_ended = true;
 	pthread_cond_broadcast(&jobs_changed);
+	pthread_cond_signal(&keeper_wanted);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -283,7 +696,20 @@ queue_stop(void)
 	stopping = true;
 	pthread_cond_broadcast(&jobs_changed);
 	pthread_cond_broadcast(&stop_requested);
+	pthread_cond_broadcast(&cancel_wanted);
+	pthread_cond_signal(&keeper_wanted);
 	pthread_mutex_unlock(&lock);
+}
+
+/* After the last job has been finished. */
+void
+queue_free(void)
+{
+	pthread_mutex_lock(&lock);
+	keeper_ends = true;
+	pthread_cond_signal(&keeper_wanted);
+	pthread_mutex_unlock(&lock);
+	pthread_join(keeper, NULL);
 }
 
 bool

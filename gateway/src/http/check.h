@@ -27,6 +27,7 @@ typedef struct RequestHead
 	const char *accept;
 	unsigned long long length;	/* that the client declares; 0: it declares
 								 * none, or sends chunks */
+	bool		has_body;		/* there is one, or there may be */
 } RequestHead;
 
 extern bool check_route(const Route *route, int method, bool stopping,

@@ -13,6 +13,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <poll.h>
 #include <pthread.h>
 #include <search.h>
 #include <stdio.h>
@@ -21,8 +22,9 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
+#include "database/queue.h"
 #include "http/clients.h"
-#include "http/linger.h"
+#include "http/cors.h"
 #include "util/clock.h"
 #include "util/log.h"
 #include "util/metrics.h"
@@ -36,6 +38,7 @@ typedef struct Tally
 	char	   *key;			/* "u" and the user, "a" and the address */
 	int			connections;
 	int			requests;		/* those without a reply */
+	size_t		bytes;			/* of bodies and replies in memory */
 } Tally;
 
 typedef enum Phase
@@ -55,10 +58,17 @@ struct Client
 	int64_t		deadline;		/* of the phase; NEVER: it has none */
 	int			min_rate;		/* of a body, in bytes a second */
 	bool		cut;			/* the socket is shut down */
+	bool		gone;			/* the other side has closed it */
 	bool		counted;		/* it counts in "connections" */
 	Tally	   *address;		/* NULL: a trusted proxy, which is not counted */
 	Tally	   *user;			/* whose token the last request had, or NULL */
 	bool		in_request;		/* it counts in user->requests */
+	size_t		bytes;			/* of its request and reply; they count in
+								 * user->bytes, too */
+	char	   *origin;			/* whose pages may read the reply, or NULL */
+	bool		refused;		/* there is no room for this connection */
+	Failure		refusal;		/* with refused: why */
+	Job		   *job;			/* that its request waits for, or NULL */
 				LIST_ENTRY(Client) link;
 };
 
@@ -72,6 +82,7 @@ static bool stopping = false;
 static void *tallies = NULL;	/* tsearch's tree */
 static int	connections = 0;
 static int	most_connections = 0;
+static size_t all_bytes = 0;
 
 /* ---------- tallies ---------- */
 
@@ -104,7 +115,7 @@ find_tally(char kind, const char *name)
 static void
 tidy_tally(Tally *tally)
 {
-	if (tally->connections > 0 || tally->requests > 0)
+	if (tally->connections > 0 || tally->requests > 0 || tally->bytes > 0)
 		return;
 	tdelete(tally, &tallies, compare_tallies);
 	free(tally->key);
@@ -131,10 +142,27 @@ set_user(Client *client, Tally *user)
 
 /* ---------- cutting ---------- */
 
+/*
+ * Whose pages may read a reply to a request that has not come to an end.  Of a
+ * head that has not come, only the settings tell.
+ */
+static const char *
+guess_origin(const Client *client, const Settings *settings)
+{
+	if (client->phase != PHASE_HEADERS)
+		return client->origin;
+	if (settings->cors_any)
+		return "*";
+	return settings->cors_origins.count == 1 ? settings->cors_origins.items[0] :
+		NULL;
+}
+
 /* Send a whole reply past libmicrohttpd; what follows it is not read. */
 static void
-send_failure(int socket, const Failure *failure)
+send_failure(const Client *client, const Failure *failure)
 {
+	const Settings *settings = settings_acquire();
+	const char *origin = guess_origin(client, settings);
 	Buffer		body = {0};
 	Buffer		reply = {0};
 	char		head[256];
@@ -153,11 +181,21 @@ send_failure(int socket, const Failure *failure)
 		snprintf(head, sizeof(head), "Retry-After: %d\r\n", failure->retry_after);
 		buffer_append_text(&reply, head);
 	}
+	if (cors_varies(settings))
+		buffer_append_text(&reply, "Vary: Origin\r\n");
+	if (origin != NULL)
+	{
+		buffer_append_text(&reply, "Access-Control-Allow-Origin: ");
+		buffer_append_text(&reply, origin);
+		buffer_append_text(&reply, "\r\nAccess-Control-Expose-Headers: "
+						   CORS_EXPOSE_HEADERS "\r\n");
+	}
+	settings_release(settings);
 	buffer_append_text(&reply, "\r\n");
 	if (body.data != NULL)
 		buffer_append_text(&reply, body.data);
 	if (!body.failed && !reply.failed)
-		send(socket, reply.data, reply.length, MSG_NOSIGNAL | MSG_DONTWAIT);
+		send(client->socket, reply.data, reply.length, MSG_NOSIGNAL | MSG_DONTWAIT);
 	buffer_free(&body);
 	buffer_free(&reply);
 }
@@ -172,7 +210,7 @@ cut(Client *client)
 	struct linger reset = {.l_onoff = 1,.l_linger = 0};
 	Failure		failure;
 
-	if (!client->cut && client->phase != PHASE_IDLE)
+	if (!client->cut && !client->refused && client->phase != PHASE_IDLE)
 		metrics_count_cut();
 	client->cut = true;
 	client->deadline = NEVER;
@@ -182,7 +220,7 @@ cut(Client *client)
 					client->phase == PHASE_BODY ?
 					"the body did not come in time" :
 					"the request did not come in time", NULL);
-		send_failure(client->socket, &failure);
+		send_failure(client, client->refused ? &client->refusal : &failure);
 	}
 	else if (client->phase == PHASE_REPLY)
 	{
@@ -190,6 +228,20 @@ cut(Client *client)
 		setsockopt(client->socket, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	}
 	shutdown(client->socket, SHUT_RDWR);
+}
+
+/*
+ * Has the client of a request that is under way hung up?  One that ends its
+ * half of the connection counts as gone: it cannot be told from one that has
+ * closed both.
+ */
+static bool
+has_gone(const Client *client)
+{
+	struct pollfd socket = {.fd = client->socket,.events = POLLRDHUP};
+
+	return poll(&socket, 1, 0) > 0 &&
+		(socket.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
 static void *
@@ -208,6 +260,12 @@ watch(void *unused)
 		{
 			if (client->deadline <= now)
 				cut(client);
+			else if (client->job != NULL && has_gone(client) &&
+					 queue_abandon(client->job))
+			{
+				client->job = NULL;
+				client->gone = true;
+			}
 		}
 		moment = clock_timespec(now + WATCH_INTERVAL);
 		pthread_cond_timedwait(&stop_requested, &lock, &moment);
@@ -281,8 +339,9 @@ has_room(const Client *client, const Settings *settings, Failure *failure)
 }
 
 /*
- * A new connection.  If there are too many, it gets its reply at once and is
- * cut.  NULL: there is no memory, and nobody watches the connection.
+ * A new connection.  If there are too many, its first request is refused, so
+ * that the reply has all the headers that the request asks for; if none comes
+ * soon, the connection gets its reply without.  NULL: there is no memory, and nobody watches the connection.
  */
 Client *
 client_open(int socket, const Address *peer)
@@ -291,7 +350,6 @@ client_open(int socket, const Address *peer)
 	Client	   *client = calloc(1, sizeof(Client));
 	Address		site = address_site(*peer);
 	char		name[ADDRESS_TEXT_SIZE];
-	Failure		failure;
 
 	if (client == NULL)
 	{
@@ -306,19 +364,15 @@ client_open(int socket, const Address *peer)
 	pthread_mutex_lock(&lock);
 	if (!networks_contain(&settings->trusted_proxies, peer))
 		client->address = find_tally('a', name);
-	if (has_room(client, settings, &failure))
+	if (has_room(client, settings, &client->refusal))
 	{
 		client->counted = true;
 		connections++;
 	}
 	else
 	{
-		client->cut = true;
-		client->phase = PHASE_IDLE;
+		client->refused = true;
 		client->deadline = clock_now() + CLOCK_SECOND;
-		linger_adopt(socket);
-		send_failure(socket, &failure);
-		shutdown(socket, SHUT_WR);
 	}
 	if (client->address != NULL)
 		client->address->connections++;
@@ -327,9 +381,32 @@ client_open(int socket, const Address *peer)
 
 	if (!client->counted)
 		log_event(LOG_DEBUG, "connection-refused", "address", name,
-				  "code", failure.code, NULL);
+				  "code", client->refusal.code, NULL);
 	settings_release(settings);
 	return client;
+}
+
+/* Its request is over, whatever it had; under the lock. */
+static void
+end_request(Client *client)
+{
+	all_bytes -= client->bytes;
+	if (client->user != NULL)
+		client->user->bytes -= client->bytes;
+	client->bytes = 0;
+	if (client->in_request)
+		client->user->requests--;
+	client->in_request = false;
+}
+
+/* Is this one connection too many?  Then the failure is set. */
+bool
+client_is_refused(Client *client, Failure *failure)
+{
+	if (client == NULL || !client->refused)
+		return false;
+	*failure = client->refusal;
+	return true;
 }
 
 /* The connection is about to be closed. */
@@ -342,8 +419,7 @@ client_close(Client *client)
 	LIST_REMOVE(client, link);
 	if (client->counted)
 		connections--;
-	if (client->in_request)
-		client->user->requests--;
+	end_request(client);
 	set_user(client, NULL);
 	if (client->address != NULL)
 	{
@@ -351,6 +427,7 @@ client_close(Client *client)
 		tidy_tally(client->address);
 	}
 	pthread_mutex_unlock(&lock);
+	free(client->origin);
 	free(client);
 }
 
@@ -363,7 +440,7 @@ enter(Client *client, Phase phase, int64_t deadline)
 	if (client == NULL)
 		return true;
 	pthread_mutex_lock(&lock);
-	good = !client->cut;
+	good = !client->cut && !client->gone;
 	if (good)
 	{
 		client->phase = phase;
@@ -373,11 +450,23 @@ enter(Client *client, Phase phase, int64_t deadline)
 	return good;
 }
 
+/* The head of a request is there; pages of "origin" may read its reply. */
 bool
-client_begin_body(Client *client, const Settings *settings)
+client_begin_body(Client *client, const Settings *settings, const char *origin)
 {
+	char	   *copy = origin == NULL ? NULL : strdup(origin);
+	char	   *old;
+
 	if (client != NULL)
+	{
+		pthread_mutex_lock(&lock);
 		client->min_rate = settings->min_rate;
+		old = client->origin;
+		client->origin = copy;
+		pthread_mutex_unlock(&lock);
+		copy = old;
+	}
+	free(copy);
 	return enter(client, PHASE_BODY,
 				 clock_now() + settings->body_timeout * CLOCK_SECOND);
 }
@@ -420,6 +509,17 @@ client_begin_idle(Client *client)
 	enter(client, PHASE_IDLE,
 		  clock_now() + settings->idle_timeout * CLOCK_SECOND);
 	settings_release(settings);
+}
+
+/* The job that the client waits for from now on; NULL: it waits for none. */
+void
+client_set_job(Client *client, Job *job)
+{
+	if (client == NULL)
+		return;
+	pthread_mutex_lock(&lock);
+	client->job = job;
+	pthread_mutex_unlock(&lock);
 }
 
 bool
@@ -484,14 +584,62 @@ client_begin_request(Client *client, const char *user,
 	return good;
 }
 
+/* ---------- bytes in memory ---------- */
+
+/*
+ * Count so many bytes of a body or a reply until client_give_bytes or the end
+ * of the request.  Whoever has nothing may have this much, whatever it is.
+ * False with the failure set: it would be too many.
+ */
+bool
+client_take_bytes(Client *client, size_t length, const Settings *settings,
+				  Failure *failure)
+{
+	Tally	   *user;
+	bool		good = true;
+
+	if (client == NULL)
+		return true;
+	pthread_mutex_lock(&lock);
+	user = client->user;
+	if (user != NULL && user->bytes > 0 &&
+		user->bytes + length > (size_t) settings->max_user_bytes)
+		good = refuse(failure, "too_many_bytes",
+					  "this user has too much under way");
+	else if (all_bytes > 0 && all_bytes + length > (size_t) settings->max_bytes)
+		good = failure_try_again(failure, "the server is too busy");
+	else
+	{
+		all_bytes += length;
+		client->bytes += length;
+		if (user != NULL)
+			user->bytes += length;
+	}
+	pthread_mutex_unlock(&lock);
+	return good;
+}
+
+void
+client_give_bytes(Client *client, size_t length)
+{
+	if (client == NULL)
+		return;
+	pthread_mutex_lock(&lock);
+	if (length > client->bytes)
+		length = client->bytes;
+	all_bytes -= length;
+	client->bytes -= length;
+	if (client->user != NULL)
+		client->user->bytes -= length;
+	pthread_mutex_unlock(&lock);
+}
+
 void
 client_end_request(Client *client)
 {
 	if (client == NULL)
 		return;
 	pthread_mutex_lock(&lock);
-	if (client->in_request)
-		client->user->requests--;
-	client->in_request = false;
+	end_request(client);
 	pthread_mutex_unlock(&lock);
 }

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "database/job.h"
 #include "util/address.h"
 #include "util/failure.h"
 #include "util/settings.h"
@@ -29,16 +30,22 @@ extern void client_close(Client *client);
  * The phases of a connection.  False: it has been cut, and nothing may be sent
  * on it any more.
  */
-extern bool client_begin_body(Client *client, const Settings *settings);
+extern bool client_begin_body(Client *client, const Settings *settings,
+							  const char *origin);
+extern bool client_is_refused(Client *client, Failure *failure);
 extern bool client_add_body(Client *client, size_t length);
 extern bool client_begin_work(Client *client);
 extern bool client_begin_reply(Client *client, const Settings *settings,
 							   size_t length);
 extern void client_begin_idle(Client *client);
 extern bool client_was_cut(Client *client);
+extern void client_set_job(Client *client, Job *job);
 
 extern bool client_begin_request(Client *client, const char *user,
 								 const Settings *settings, Failure *failure);
+extern bool client_take_bytes(Client *client, size_t length,
+							  const Settings *settings, Failure *failure);
+extern void client_give_bytes(Client *client, size_t length);
 extern void client_end_request(Client *client);
 
 #endif							/* CLIENTS_H */

@@ -8,18 +8,34 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "database/database.h"
+#include "database/health.h"
 #include "database/queue.h"
 #include "http/dispatch.h"
 #include "http/exchange.h"
 #include "http/openapi.h"
 #include "http/reply.h"
 #include "util/clock.h"
-
-#define READY_TIMEOUT	(5 * CLOCK_SECOND)
+#include "util/gzip.h"
 
 static atomic_int with_database = 0;	/* requests whose job has no outcome */
 
 /* ---------- the job and the queue ---------- */
+
+/* The reply as it is sent.  A database thread does this, not the one for all. */
+static void
+pack_reply(Request *request)
+{
+	Job		   *job = &request->job;
+
+	if (job->failure.status != 0 || job->reply == NULL ||
+		request->login != NULL)
+		return;
+	request->rows = sync_count_rows(job->kind, job->reply, job->reply_length);
+	if (request->takes_gzip && job->reply_length >= REPLY_LEAST_PACKED &&
+		gzip_pack(job->reply, job->reply_length, &request->packed))
+		database_free(job);
+}
 
 /* Called by a database thread: the job has its outcome. */
 static void
@@ -27,6 +43,8 @@ job_finished(Job *job)
 {
 	Request    *request = job->owner;
 
+	pack_reply(request);
+	client_set_job(request->client, NULL);
 	request->job_done = true;
 	with_database--;
 	exchange_resume(request->connection);
@@ -55,17 +73,20 @@ enqueue(Request *request)
 
 	job->finished = job_finished;
 	job->owner = request;
-	job->timeout = job->kind == JOB_READY ? READY_TIMEOUT :
-		request->settings->request_timeout * CLOCK_SECOND;
+	job->user = request->login != NULL ? request->login->address :
+		request->identity.user;
+	job->timeout = request->settings->request_timeout * CLOCK_SECOND;
 	job->deadline = clock_now() + job->timeout;
 
 	/* suspended first: the job may be done before queue_put returns */
 	request->job_done = false;
+	client_set_job(request->client, job);
 	exchange_suspend(request->connection);
 	with_database++;
 	if (put_job(request))
 		return true;
 
+	client_set_job(request->client, NULL);
 	failure_try_again(&job->failure, "the server is too busy");
 	job_finished(job);
 	return true;
@@ -157,12 +178,15 @@ dispatch_request(Request *request)
 		case ENDPOINT_OPENAPI:
 			return reply_text(request, 200, openapi_text);
 		case ENDPOINT_READY:
-			request->job.kind = JOB_READY;
-			return enqueue(request);
+			return health_check(&request->failure) ?
+				reply_text(request, 200, "{\"status\":\"ready\"}") :
+				reply_failure(request);
 		case ENDPOINT_SCHEMA:
 			return start_job(request, JOB_SCHEMA);
 		case ENDPOINT_KEYS:
 			return start_job(request, JOB_KEYS);
+		case ENDPOINT_SCOPES:
+			return start_job(request, JOB_SCOPES);
 		case ENDPOINT_PULL:
 			return start_job(request, JOB_PULL);
 		case ENDPOINT_PUSH:
@@ -204,6 +228,8 @@ bool
 dispatch_outcome(Request *request)
 {
 	const Job  *job = &request->job;
+	const char *reply = job->reply;
+	size_t		length = job->reply_length;
 
 	if (job->failure.status != 0)
 	{
@@ -212,10 +238,22 @@ dispatch_outcome(Request *request)
 	}
 	if (request->login != NULL)
 		return continue_login(request);
-	if (job->kind == JOB_READY)
-		return reply_text(request, 200, "{\"status\":\"ready\"}");
-	request->rows = sync_count_rows(job->kind, job->reply, job->reply_length);
-	return reply_send(request, 200, job->reply, job->reply_length);
+	/* the body has been stored, the reply takes its place */
+	request->discarded += request->body.length;
+	request_drop_body(request);
+	if (request->packed.length > 0)
+	{
+		reply = request->packed.data;
+		length = request->packed.length;
+	}
+	if (!client_take_bytes(request->client, length,
+						   request->settings, &request->failure))
+	{
+		database_free(&request->job);
+		buffer_free(&request->packed);
+		return reply_failure(request);
+	}
+	return reply_send(request, 200, reply, length);
 }
 
 /* How many requests have a job without outcome? */

@@ -38,6 +38,8 @@ exchange_read_head(struct MHD_Connection *connection, RequestHead *head)
 	head->encoding = exchange_header(connection, "Content-Encoding");
 	head->accept = exchange_header(connection, "Accept");
 	head->length = length == NULL ? 0 : strtoull(length, NULL, 10);
+	head->has_body = head->length > 0 ||
+		exchange_header(connection, "Transfer-Encoding") != NULL;
 }
 
 static enum MHD_Result

@@ -62,3 +62,23 @@ media_wants_stream(const char *accept)
 		strstr(accept, "application/json") == NULL &&
 		strstr(accept, "*/*") == NULL;
 }
+
+/* Does this Accept-Encoding have gzip, and not with a weight of 0? */
+bool
+media_takes_gzip(const char *accept_encoding)
+{
+	const char *found = accept_encoding == NULL ? NULL :
+		strcasestr(accept_encoding, "gzip");
+	const char *weight;
+
+	if (found == NULL || !begins_with(found, "gzip", ",; \t") ||
+		(found > accept_encoding && strchr(", \t", found[-1]) == NULL))
+		return false;
+	weight = found + strlen("gzip");
+	weight += strspn(weight, " \t;");
+	if (strncasecmp(weight, "q=0", 3) != 0)
+		return true;
+	weight += 3;
+	weight += strspn(weight, ".0");
+	return *weight >= '1' && *weight <= '9';
+}

@@ -87,6 +87,10 @@ send_body(Request *request, int status, const char *body, size_t length,
 	add_header(response, "Cache-Control", "no-store");
 	add_header(response, "X-Content-Type-Options", "nosniff");
 	add_header(response, "X-Request-Id", request->id);
+	if (body != NULL && body == request->packed.data)
+		add_header(response, "Content-Encoding", "gzip");
+	if (request->packed.length > 0 || length >= REPLY_LEAST_PACKED)
+		add_header(response, "Vary", "Accept-Encoding");
 	add_cors_headers(request, response);
 	add_failure_headers(request, response);
 	if (underway_refuses_new() || request->must_close)

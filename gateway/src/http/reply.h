@@ -10,6 +10,8 @@
 
 #include "http/request.h"
 
+#define REPLY_LEAST_PACKED	1024	/* shorter ones are not worth gzip */
+
 /* These return false if the connection must be closed instead. */
 extern bool reply_send(Request *request, int status, const char *body,
 					   size_t length);

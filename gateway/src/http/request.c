@@ -9,7 +9,6 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,10 +17,12 @@
 #include "auth/keys.h"
 #include "database/database.h"
 #include "http/check.h"
+#include "http/cors.h"
 #include "http/dispatch.h"
 #include "http/exchange.h"
 #include "http/head.h"
 #include "http/linger.h"
+#include "http/media.h"
 #include "http/reply.h"
 #include "http/request.h"
 #include "http/underway.h"
@@ -33,20 +34,15 @@
 /* A refused body of unknown length is read so far beyond the limit. */
 #define MAX_DISCARDED			((size_t) 64 << 20)
 
-/* All bodies in memory together: so many times the longest that is allowed. */
-#define MAX_BODIES				32
-
-static atomic_size_t body_bytes = 0;	/* of all requests */
-
 /* ---------- the struct ---------- */
 
-static void
-drop_body(Request *request)
+void
+request_drop_body(Request *request)
 {
 	if (request->route != NULL && route_is_login(request->route) &&
 		request->body.data != NULL)
 		explicit_bzero(request->body.data, request->body.length);
-	body_bytes -= request->body.length;
+	client_give_bytes(request->client, request->body.capacity);
 	buffer_free(&request->body);
 }
 
@@ -86,6 +82,8 @@ request_create(struct MHD_Connection *connection, const char *path,
 	request->settings = settings_acquire();
 	request->route = route_find(path);
 	request->method = route_method(method);
+	request->takes_gzip =
+		media_takes_gzip(exchange_header(connection, "Accept-Encoding"));
 	request->max_body = (size_t) request->settings->max_body_bytes;
 	request->started = clock_now();
 	set_id(request);
@@ -97,13 +95,14 @@ static void
 free_request(Request *request)
 {
 	database_free(&request->job);
+	buffer_free(&request->packed);
 	sync_free_job(&request->job);
 	if (request->login != NULL)
 		login_free(request->login);
 	free(request->login);
 	sync_free_fields(&request->fields);
 	identity_free(&request->identity);
-	drop_body(request);
+	request_drop_body(request);
 	settings_release(request->settings);
 	free(request->path);
 	free(request->method_name);
@@ -170,10 +169,26 @@ authenticate(Request *request, const RequestHead *head)
 static bool
 check_head(Request *request, const RequestHead *head)
 {
+	Failure		refusal;
+
 	if (!check_route(request->route, request->method, underway_refuses_new(),
 					 &request->failure))
 		return false;
 	request->is_preflight = request->method == METHOD_OPTIONS;
+	if (request->method != METHOD_POST && head->has_body)
+	{
+		request->must_close = true;
+		return failure_set(&request->failure, 400, "malformed_request",
+						   "this method takes no body", NULL);
+	}
+	/* a page learns of a refusal only if its preflight was accepted */
+	if (client_is_refused(request->client, &refusal))
+	{
+		request->must_close = true;
+		if (!request->is_preflight)
+			request->failure = refusal;
+		return request->is_preflight;
+	}
 	if (request->is_preflight)
 		return true;
 	if (request->route->needs_token && !authenticate(request, head))
@@ -196,7 +211,10 @@ request_begin(Request *request, const char *version, bool target_is_plain)
 	RequestHead head;
 	bool		good;
 
-	if (!client_begin_body(request->client, request->settings))
+	if (!client_begin_body(request->client, request->settings,
+						   cors_allow_origin(request->settings,
+											 exchange_header(request->connection,
+															 "Origin"))))
 		return false;
 	exchange_read_head(request->connection, &head);
 	good = check_form(request, version, target_is_plain) &&
@@ -228,19 +246,19 @@ request_receive(Request *request, const char *data, size_t length)
 	{
 		if (request->body.length + length > request->max_body)
 			check_refuse_length(request->max_body, &request->failure);
-		else if (body_bytes + length >
-				 (size_t) request->settings->max_body_bytes * MAX_BODIES)
-			failure_try_again(&request->failure, "the server is too busy");
 		else
 		{
-			size_t		before = request->body.length;
+			size_t		before = request->body.capacity;
 
 			buffer_append(&request->body, data, length);
-			body_bytes += request->body.length - before;
-			return true;
+			if (client_take_bytes(request->client,
+								  request->body.capacity - before,
+								  request->settings, &request->failure))
+				return true;
+			length = 0;			/* it is in the body already */
 		}
 		request->discarded = request->body.length;
-		drop_body(request);
+		request_drop_body(request);
 	}
 	request->discarded += length;
 	return request->discarded <= request->max_body + MAX_DISCARDED;

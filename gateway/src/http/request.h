@@ -52,6 +52,9 @@ typedef struct Request
 	bool		job_done;		/* the job has its outcome, and belongs to the
 								 * request again */
 
+	bool		takes_gzip;
+	Buffer		packed;			/* the reply in gzip's format; empty: it is not */
+
 	int			status;			/* of the reply; 0: none was sent */
 	size_t		reply_bytes;
 	long		rows;			/* in the reply, for the log; below 0: unknown */
@@ -68,6 +71,7 @@ extern bool request_begin(Request *request, const char *version,
 extern bool request_receive(Request *request, const char *data,
 							size_t length);
 extern bool request_continue(Request *request);
+extern void request_drop_body(Request *request);
 extern void request_end(Request *request);
 
 #endif							/* REQUEST_H */

@@ -17,6 +17,8 @@ static const Route routes[] = {
 	"GET, HEAD, OPTIONS"},
 	{"/api/v1/sync/keys", ENDPOINT_KEYS, METHOD_GET, true,
 	"GET, HEAD, OPTIONS"},
+	{"/api/v1/sync/scopes", ENDPOINT_SCOPES, METHOD_GET, true,
+	"GET, HEAD, OPTIONS"},
 	{"/api/v1/sync/pull", ENDPOINT_PULL, METHOD_GET | METHOD_POST, true,
 	"GET, HEAD, POST, OPTIONS"},
 	{"/api/v1/sync/push", ENDPOINT_PUSH, METHOD_POST, true, "POST, OPTIONS"},

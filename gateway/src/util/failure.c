@@ -153,12 +153,27 @@ failure_from_sqlstate(Failure *failure, FailedStep step, bool is_push,
 		sqlstate = "08006";
 
 	/* no such role, or the gateway may not switch to it */
-	if (step == STEP_IDENTITY &&
+	if (step == STEP_ROLE &&
 		(strcmp(sqlstate, "22023") == 0 || strcmp(sqlstate, "42501") == 0))
 	{
 		failure_set(failure, 403, "not_allowed",
 					"the token's role may not be used here",
 					"The gateway's database role must be a member of it.");
+		return;
+	}
+
+	/* these would be errors of the client, but it has no part in the two */
+	if (step == STEP_SETTINGS && strncmp(sqlstate, "22", 2) == 0)
+	{
+		failure_set(failure, 503, "not_ready",
+					"the database does not take a setting of the gateway", NULL);
+		return;
+	}
+	if (step == STEP_BEGIN &&
+		(strcmp(sqlstate, "0A000") == 0 || strcmp(sqlstate, "25006") == 0))
+	{
+		failure_try_again(failure,
+						  "the database is a standby, which takes no changes");
 		return;
 	}
 
@@ -185,6 +200,18 @@ failure_from_sqlstate(Failure *failure, FailedStep step, bool is_push,
 		failure_set(failure, rule->status, rule->code, message, hint);
 	else
 		failure_set(failure, rule->status, rule->code, rule->message, NULL);
+}
+
+/*
+ * Is this an error of how the database is set up, whose message names objects
+ * and roles, and no values?  Then the log may have it.
+ */
+bool
+failure_is_setup(const char *sqlstate)
+{
+	return sqlstate != NULL &&
+		(strncmp(sqlstate, "28", 2) == 0 || strncmp(sqlstate, "3F", 2) == 0 ||
+		 strncmp(sqlstate, "42", 2) == 0);
 }
 
 /*

@@ -25,7 +25,9 @@ typedef struct Failure
 typedef enum FailedStep
 {
 	STEP_PREPARE,				/* parsing our own statements */
-	STEP_IDENTITY,				/* setting role, claims and limits */
+	STEP_BEGIN,
+	STEP_SETTINGS,				/* claims and limits */
+	STEP_ROLE,
 	STEP_CALL,					/* the function of pg_tide */
 	STEP_COMMIT
 } FailedStep;
@@ -36,6 +38,7 @@ extern bool failure_try_again(Failure *failure, const char *message);
 extern void failure_from_sqlstate(Failure *failure, FailedStep step,
 								  bool is_push, const char *sqlstate,
 								  const char *message, const char *hint);
+extern bool failure_is_setup(const char *sqlstate);
 extern void failure_hide(Failure *failure, const char *sqlstate);
 extern bool failure_is_retryable_conflict(const char *sqlstate);
 extern void failure_write(const Failure *failure, Buffer *body);

@@ -3,11 +3,17 @@
  * log.c
  *	  Structured log lines, key=value, on standard error.
  *
- * Each line is one write, so that the lines of threads do not mix.  Callers
- * never pass a token, a password or a row.
+ * Callers never pass a token, a password or a row.
+ *
+ * A standard error that nobody reads must not stop requests.  So a thread of
+ * its own writes the lines, and the others only hand them over.  When there is
+ * no room, lines are lost, and a later line says how many.
  *
  *-------------------------------------------------------------------------
  */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -16,13 +22,35 @@
 #include <unistd.h>
 
 #include "util/buffer.h"
+#include "util/clock.h"
 #include "util/log.h"
 
 const char *const log_level_names[] = {
 	"debug", "info", "warning", "error", NULL
 };
 
+#define QUEUE_BYTES		(1 << 20)
+#define CHUNK_BYTES		32768
+
 static atomic_int minimum_level = LOG_INFO;
+
+typedef enum WriterState
+{
+	WRITER_ABSENT,				/* lines are written by who has them */
+	WRITER_RUNS,
+	WRITER_ENDS,				/* when all is written */
+	WRITER_GONE					/* nothing more is written */
+} WriterState;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed;
+static WriterState writer = WRITER_ABSENT;
+
+/* lines that are not written yet: a ring */
+static char queue[QUEUE_BYTES];
+static size_t first = 0;
+static size_t length = 0;
+static unsigned long lost = 0;	/* lines that found no room */
 
 void
 log_set_level(LogLevel level)
@@ -86,6 +114,163 @@ append_value(Buffer *line, const char *value)
 	buffer_append_char(line, '"');
 }
 
+/* ---------- writing ---------- */
+
+/* A log that cannot be written is no reason to stop serving. */
+static void
+write_out(const char *data, size_t size)
+{
+	while (size > 0)
+	{
+		ssize_t		written = write(STDERR_FILENO, data, size);
+
+		if (written >= 0)
+		{
+			data += written;
+			size -= (size_t) written;
+		}
+		else if (errno == EAGAIN || errno == EWOULDBLOCK)
+		{
+			struct pollfd out = {.fd = STDERR_FILENO,.events = POLLOUT};
+
+			poll(&out, 1, 1000);
+		}
+		else if (errno != EINTR)
+			return;
+	}
+}
+
+/* Is there room?  Then the line is in the ring; under the lock. */
+static bool
+enqueue(const char *line, size_t size)
+{
+	size_t		end = (first + length) % QUEUE_BYTES;
+	size_t		part = QUEUE_BYTES - end;
+
+	if (size > QUEUE_BYTES - length)
+		return false;
+	if (part > size)
+		part = size;
+	memcpy(queue + end, line, part);
+	memcpy(queue, line + part, size - part);
+	length += size;
+	return true;
+}
+
+static void begin_line(Buffer *line, LogLevel level, const char *event);
+
+/* Tell of lines that were lost, once there is room; under the lock. */
+static void
+tell_lost(void)
+{
+	Buffer		line = {0};
+	char		number[32];
+
+	snprintf(number, sizeof(number), " lines=%lu\n", lost);
+	begin_line(&line, LOG_WARNING, "log-lost");
+	buffer_append_text(&line, number);
+	if (!line.failed && enqueue(line.data, line.length))
+		lost = 0;
+	buffer_free(&line);
+}
+
+static void *
+write_lines(void *unused)
+{
+	static char chunk[CHUNK_BYTES];
+	size_t		size;
+
+	(void) unused;
+	pthread_mutex_lock(&lock);
+	for (;;)
+	{
+		while (length == 0 && writer == WRITER_RUNS)
+			pthread_cond_wait(&changed, &lock);
+		if (length == 0)
+			break;
+		size = length < CHUNK_BYTES ? length : CHUNK_BYTES;
+		if (size > QUEUE_BYTES - first)
+			size = QUEUE_BYTES - first;
+		memcpy(chunk, queue + first, size);
+		first = (first + size) % QUEUE_BYTES;
+		length -= size;
+		pthread_mutex_unlock(&lock);
+		write_out(chunk, size);
+		pthread_mutex_lock(&lock);
+		if (lost > 0)
+			tell_lost();
+	}
+	writer = WRITER_GONE;
+	pthread_cond_broadcast(&changed);
+	pthread_mutex_unlock(&lock);
+	return NULL;
+}
+
+/* From now on a thread writes the lines.  False: it could not be started. */
+bool
+log_start(void)
+{
+	pthread_condattr_t attributes;
+	pthread_t	thread;
+
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&changed, &attributes);
+	pthread_condattr_destroy(&attributes);
+	writer = WRITER_RUNS;
+	if (pthread_create(&thread, NULL, write_lines, NULL) != 0)
+	{
+		writer = WRITER_ABSENT;
+		return false;
+	}
+	pthread_detach(thread);
+	return true;
+}
+
+/* Write what is left, until the deadline at most; the last that is logged. */
+void
+log_stop(int64_t deadline)
+{
+	struct timespec moment = clock_timespec(deadline);
+
+	pthread_mutex_lock(&lock);
+	if (writer == WRITER_RUNS)
+	{
+		writer = WRITER_ENDS;
+		pthread_cond_broadcast(&changed);
+		while (writer == WRITER_ENDS && clock_now() < deadline)
+			pthread_cond_timedwait(&changed, &lock, &moment);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+/* Hand a line over. */
+static void
+put_line(const char *line, size_t size)
+{
+	pthread_mutex_lock(&lock);
+	if (writer == WRITER_RUNS || writer == WRITER_ENDS)
+	{
+		if (!enqueue(line, size))
+			lost++;
+		pthread_cond_signal(&changed);
+	}
+	else if (writer == WRITER_ABSENT)
+		write_out(line, size);
+	pthread_mutex_unlock(&lock);
+}
+
+static void
+begin_line(Buffer *line, LogLevel level, const char *event)
+{
+	buffer_append_text(line, "time=");
+	append_time(line);
+	buffer_append_text(line, " level=");
+	buffer_append_text(line, log_level_names[level == LOG_ALWAYS ? LOG_INFO : level]);
+	buffer_append_text(line, " event=");
+	buffer_append_text(line, event);
+}
+
 void
 log_event(LogLevel level, const char *event,...)
 {
@@ -93,18 +278,11 @@ log_event(LogLevel level, const char *event,...)
 	const char *key;
 	const char *value;
 	va_list		pairs;
-	ssize_t		written;
 
 	if ((int) level < minimum_level)
 		return;
 
-	buffer_append_text(&line, "time=");
-	append_time(&line);
-	buffer_append_text(&line, " level=");
-	buffer_append_text(&line, log_level_names[level == LOG_ALWAYS ? LOG_INFO : level]);
-	buffer_append_text(&line, " event=");
-	buffer_append_text(&line, event);
-
+	begin_line(&line, level, event);
 	va_start(pairs, event);
 	while ((key = va_arg(pairs, const char *)) != NULL)
 	{
@@ -120,10 +298,6 @@ log_event(LogLevel level, const char *event,...)
 	buffer_append_char(&line, '\n');
 
 	if (!line.failed)
-	{
-		/* a log that cannot be written is no reason to stop serving */
-		written = write(STDERR_FILENO, line.data, line.length);
-		(void) written;
-	}
+		put_line(line.data, line.length);
 	buffer_free(&line);
 }

@@ -8,6 +8,9 @@
 #ifndef LOG_H
 #define LOG_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 typedef enum LogLevel
 {
 	LOG_DEBUG,
@@ -19,6 +22,8 @@ typedef enum LogLevel
 
 extern const char *const log_level_names[];
 
+extern bool log_start(void);
+extern void log_stop(int64_t deadline);
 extern void log_set_level(LogLevel level);
 
 /* Pairs of key and value (both char *), ended by NULL; a NULL value: left out. */

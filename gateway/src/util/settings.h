@@ -38,12 +38,14 @@ typedef struct Settings
 	char	   *auth_role;
 	char	   *trusted_proxies_text;
 	int			max_pull_rows;
+	int			max_pull_bytes;
 	int			max_push_changes;
 	int			max_body_bytes;
 	int			max_body_depth;
 	int			max_time_rows;
 	int			db_connections;
 	int			queue_length;
+	int			max_waiting;
 	int			request_timeout;	/* seconds */
 	int			maintain_interval;	/* seconds; 0: never */
 	int			shutdown_timeout;	/* seconds */
@@ -60,6 +62,8 @@ typedef struct Settings
 	int			max_connections_address;	/* 0: any number */
 	int			max_user_connections;
 	int			max_user_requests;
+	int			max_bytes;
+	int			max_user_bytes;
 	int			header_timeout; /* seconds */
 	int			body_timeout;	/* seconds */
 	int			reply_timeout;	/* seconds */

@@ -1,0 +1,211 @@
+# Users take turns, waiting pulls cost requests nothing, clients that have gone
+# hold nothing, and locks and deadlines end what would hold others up.
+#
+# Seen failing: with jobs of all users in one list ("turns"); with polls before
+# queued jobs ("waiting pulls"); without queue_abandon() in watch() ("gone");
+# without end_late_jobs() ("deadlines"); with most[LANE_READS] as large as all
+# connections ("a locked table"); without READ_LOCK_TIMEOUT (the same).
+use strict;
+use warnings;
+
+use FindBin ();
+use lib "$FindBin::Bin/../lib";
+use IO::Socket::INET ();
+use IO::Select ();
+use POSIX ();
+use Test::More;
+use Time::HiRes ();
+use TideTest qw(wait_for in_background finished);
+
+my $cluster = TideTest::Cluster->shared;
+my $database = $cluster->create_fake;
+my $pull = '/api/v1/sync/pull';
+my $push = '/api/v1/sync/push';
+my @gateways;
+
+sub gateway
+{
+	my (%settings) = @_;
+	my $gateway = TideTest::Gateway->start(cluster => $cluster,
+		database => $database,
+		settings => { 'maintain-interval' => 0, %settings })->wait_until_ready;
+	push @gateways, $gateway;
+	return $gateway;
+}
+
+# A request on a connection of its own, without waiting for the reply.
+sub ask
+{
+	my ($gateway, $user, $target) = @_;
+	my $socket = IO::Socket::INET->new(PeerHost => '127.0.0.1',
+		PeerPort => $gateway->{port}) or die "could not connect: $!";
+	print {$socket} "GET $target HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
+	  . $gateway->token($user) . "\r\n\r\n";
+	$socket->flush;
+	return $socket;
+}
+
+sub status_on
+{
+	my ($socket) = @_;
+	IO::Select->new($socket)->can_read(30) or return '';
+	sysread $socket, my $text, 65536 or return '';
+	return $text =~ m{^HTTP/1\.1 (\d+)} ? $1 : '';
+}
+
+sub sleeping
+{
+	my ($count) = @_;
+	return wait_for("$count sleep in the database", 10, sub {
+		return $count == $cluster->sql($database, <<'SQL');
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'tide-gateway'
+	AND state = 'active' AND wait_event = 'PgSleep'
+SQL
+	});
+}
+
+sub metric
+{
+	my ($gateway, $name) = @_;
+	my ($address, $port) = $gateway->log =~ /event=metrics address=(\S+) port=(\d+)/;
+	my $text = HTTP::Tiny->new->get("http://$address:$port/metrics")->{content};
+	return $text =~ /^\Q$name\E (\d+)$/m ? $1 : undef;
+}
+
+subtest 'turns' => sub {
+	my $gateway = gateway('db-connections' => 1, 'metrics-listen' => '127.0.0.1:0');
+	my @flood = map { ask($gateway, 'flood', "$pull?since=sleep:0.2") } 1 .. 30;
+	wait_for('the flood is queued', 10,
+		sub { return metric($gateway, 'tide_queued_requests') >= 28; });
+	my @others = map { ask($gateway, "u$_", $pull) } 1 .. 5;
+	is status_on($_), 200, 'another user is served' for @others;
+	# counted, not timed: what of the flood has been answered by now
+	my $served = grep { IO::Select->new($_)->can_read(0) } @flood;
+	cmp_ok $served, '<=', 12, "among the first, not behind all of one user's ($served)";
+	is status_on($_), 200 for @flood;
+};
+
+subtest 'waiting pulls' => sub {
+	$cluster->sql($database, 'TRUNCATE tide.pushed');
+	my $gateway = gateway('db-connections' => 2, 'max-waiting' => 300,
+		'queue-length' => 20, 'metrics-listen' => '127.0.0.1:0');
+	my @waiting;
+	for my $i (1 .. 300)
+	{
+		push @waiting, ask($gateway, 'w' . $i % 30, "$pull?since=wait&wait=60");
+		wait_for('it waits', 20, sub {
+			return metric($gateway, 'tide_waiting_pulls') >= $i - 4;
+		}) if $i % 3 == 0;
+	}
+	wait_for('all of them wait', 20,
+		sub { return metric($gateway, 'tide_waiting_pulls') >= 297; });
+	wait_for('one too many is told to come later', 20, sub {
+		my $reply = $gateway->get("$pull?since=wait&wait=60", token => $gateway->token('more'));
+		return $reply->{status} == 503 && $reply->{headers}{'retry-after'} >= 10;
+	});
+	is $gateway->pull($gateway->token("u$_"))->{status}, 200,
+	  'requests find room in the queue' for 1 .. 10;
+
+	$cluster->sql($database, 'INSERT INTO tide.pushed DEFAULT VALUES');
+	is status_on($_), 200, 'what comes ends the wait' for @waiting[0 .. 29];
+	close $_ for @waiting;
+};
+
+subtest 'gone' => sub {
+	$cluster->sql($database, 'TRUNCATE tide.pushed');
+	my $gateway = gateway('db-connections' => 2, 'max-user-requests' => 6,
+		'metrics-listen' => '127.0.0.1:0');
+	my @slow = map { ask($gateway, 'gone', "$pull?since=sleep:25") } 1 .. 3;
+	my @waiting = map { ask($gateway, 'gone', "$pull?since=wait&wait=60") } 1 .. 3;
+	sleeping(1);
+	is $gateway->pull($gateway->token('gone'))->{status}, 429, 'no more of this user';
+	close $_ for @slow, @waiting;
+	wait_for('the statement is cancelled', 5, sub {
+		return 0 == $cluster->sql($database, <<'SQL');
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event = 'PgSleep'
+SQL
+	});
+	wait_for('and the user has room again', 5, sub {
+		return $gateway->pull($gateway->token('gone'))->{status} == 200;
+	});
+	is metric($gateway, 'tide_queued_requests'), 0, 'nothing is queued';
+	is metric($gateway, 'tide_waiting_pulls'), 0, 'nothing waits';
+};
+
+subtest 'deadlines' => sub {
+	my $gateway = gateway('db-connections' => 1, 'request-timeout' => 2);
+	my $slow = ask($gateway, 'slow', "$pull?since=sleep:1.9");
+	sleeping(1);
+	# the thread is held until the end, whatever the deadlines of others
+	my $backend = $cluster->sql($database, q{SELECT pid FROM pg_stat_activity
+		WHERE datname = current_database() AND wait_event = 'PgSleep'});
+	kill STOP => $backend or die $!;
+	my $start = Time::HiRes::time();
+	my $late = $gateway->pull($gateway->token('u1'));
+	my $took = Time::HiRes::time() - $start;
+	kill CONT => $backend;
+	is $late->{status}, 503, 'one that is queued beyond its time';
+	ok $late->{headers}{'retry-after'}, 'is told to come again';
+	cmp_ok $took, '<', 3, "in time, not when the thread is free ($took s)";
+	status_on($slow);
+};
+
+subtest 'a locked table' => sub {
+	my $gateway = gateway('db-connections' => 3);
+	my $holder = fork // die $!;
+	if ($holder == 0)
+	{
+		eval { $cluster->sql($database, <<'SQL') };
+SET application_name = 'holder';
+BEGIN; LOCK TABLE tide.parent; SELECT pg_sleep(30);
+SQL
+		POSIX::_exit(0);
+	}
+	wait_for('somebody has the lock', 10, sub {
+		return $cluster->sql($database, q{SELECT count(*) FROM pg_locks
+			WHERE relation = 'tide.parent'::regclass AND mode = 'AccessExclusiveLock' AND granted});
+	});
+	my $start = Time::HiRes::time();
+	my @blocked = map { ask($gateway, "b$_", "$pull?since=parent") } 1 .. 6;
+	my @took;
+	for my $n (1 .. 10)
+	{
+		my $began = Time::HiRes::time();
+		is $gateway->push_changes($gateway->token('pusher'), { n => $n })->{status}, 200, 'a push';
+		push @took, Time::HiRes::time() - $began;
+	}
+	@took = sort { $a <=> $b } @took;
+	cmp_ok $took[-1], '<', 0.9, "none waits for the pulls (the longest $took[-1] s)";
+	is status_on($_), 503, 'a pull of the locked table is given up' for @blocked;
+	cmp_ok Time::HiRes::time() - $start, '<', 8, 'soon';
+	$cluster->sql($database, q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE application_name = 'holder'});
+	waitpid $holder, 0;
+};
+
+subtest 'ready, whatever the others do' => sub {
+	my $gateway = gateway('db-connections' => 1);
+	my $slow = ask($gateway, 'slow', "$pull?since=sleep:8");
+	sleeping(1);
+	my $start = Time::HiRes::time();
+	is $gateway->get('/ready')->{status}, 200, 'the only connection is busy';
+	cmp_ok Time::HiRes::time() - $start, '<', 1, 'no matter';
+	my $checking = $cluster->sql($database, q{SELECT pid FROM pg_stat_activity
+		WHERE datname = current_database() AND application_name = 'tide-gateway-ready'
+		ORDER BY backend_start DESC LIMIT 1});
+	kill STOP => $checking or die $!;
+	wait_for('a database that does not answer is not ready', 10, sub {
+		my $began = Time::HiRes::time();
+		my $status = $gateway->get('/ready')->{status};
+		die 'it took too long' if Time::HiRes::time() - $began > 2;
+		return $status == 503;
+	});
+	kill CONT => $checking;
+	wait_for('it is again', 10, sub { return $gateway->get('/ready')->{status} == 200; });
+	close $slow;
+};
+
+is $_->stop, 0, 'stops with status 0' for @gateways;
+done_testing;
