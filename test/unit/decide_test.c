@@ -153,6 +153,7 @@ test_base(void)
 {
 	Incoming	in = pushed(50, "b");
 	Current		current = row(60123456, "a");
+	RaisedStamp raised = {0, 6000};
 	int			policy;
 	bool		stands = true;
 
@@ -174,6 +175,16 @@ test_base(void)
 	ok(verdict_is(POLICY_SERVER_WINS, &in, &current, VERDICT_APPLIED), "base null names the version without a stamp");
 	current = row(60, "a");
 	ok(verdict_is(POLICY_SERVER_WINS, &in, &current, VERDICT_SUPERSEDED), "and no other");
+	/* a version is named by its own stamp, not by what another one counts as */
+	in = pushed(4000, "b");
+	in.has_base = true;
+	in.base = 5000;
+	in.base_unit = 1000;
+	raised.known_as = 5001;
+	current = row(6000, "b");
+	current.raised = &raised;
+	current.nraised = 1;
+	ok(verdict_is(POLICY_SERVER_WINS, &in, &current, VERDICT_SUPERSEDED), "nor the one that it was raised above");
 	in = pushed(-1, "b");
 	in.has_base = true;
 	in.base = -1000;

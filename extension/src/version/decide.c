@@ -79,19 +79,14 @@ verdict_of_replay(const Incoming *in, const Current *current)
 	return VERDICT_SUPERSEDED;
 }
 
-/* does base name the version that stands, as the server or as its sender knows it? */
 static bool
 base_stands(const Incoming *in, const Current *current)
 {
-	Stamp		known;
-
 	if (!in->has_base)
 		return false;
 	if (in->base_is_null || !current->stamp.has_time)
 		return in->base_is_null && !current->stamp.has_time;
-	known = as_known(in, current, &current->stamp);
-	return time_same_unit(in->base, current->stamp.time, in->base_unit) ||
-		(known.has_time && time_same_unit(in->base, known.time, in->base_unit));
+	return time_same_unit(in->base, current->stamp.time, in->base_unit);
 }
 
 /*
