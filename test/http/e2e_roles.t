@@ -165,7 +165,10 @@ subtest 'tide_user has grants on the user\'s tables only' => sub {
 		task => [ { id => 10, title => 'good' } ] } });
 	is_deeply [ sort @{ codes($reply) } ],
 	  [ '42501', '42501', '42501', 'unknown_entity_type' ], 'what it may not write';
-	unlike $reply->{content}, qr/100|1000\b/, 'and what is there is not told';
+	unlike $reply->{content}, qr/"ledger"[^}]*\b100\b|1000\b/, 'and what is there is not told';
+	is_deeply [ map { $_->{entity} && $_->{entity}{amount} }
+		  grep { $_->{entityType} =~ /ledger|readable/ } @{ $reply->{json}{failed} } ],
+	  [ undef, undef, 100 ], 'but of what it may read';
 	is $reply->{json}{summary}{succeeded}, 1, 'what it may is stored';
 	is sql(q{SELECT (SELECT amount FROM ledger) || ' ' || (SELECT amount FROM readable)
 		|| ' ' || (SELECT salary FROM office)}), '100 100 1000', 'nothing else';
