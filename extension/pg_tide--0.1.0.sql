@@ -213,7 +213,7 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'tide_untrack'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.untrack(regclass, boolean)
-IS 'stop syncing this table; drop_columns also drops its stamp columns';
+IS 'stop syncing this table; drop_columns also drops the columns that tide.track added';
 
 CREATE FUNCTION tide.tracked_tables(
 	OUT relation regclass, OUT entity_type text, OUT scope text, OUT shared boolean,
@@ -370,12 +370,12 @@ IS 'put a version that lost back, as a change of now and with the caller''s righ
 
 CREATE FUNCTION tide.pull(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
 	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100, client_id text DEFAULT NULL,
-	refresh text[] DEFAULT NULL)
+	refresh text[] DEFAULT NULL, max_bytes int DEFAULT 8388608, acks text[] DEFAULT NULL)
 RETURNS json
 AS 'MODULE_PATHNAME', 'tide_pull'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION tide.pull(text, text[], text[], int, text, text[])
-IS 'what changed since a cursor or a time, as the JSON document that the gateway sends';
+COMMENT ON FUNCTION tide.pull(text, text[], text[], int, text, text[], int, text[])
+IS 'what changed since a cursor, a time or now, as the JSON document that the gateway sends';
 
 CREATE FUNCTION tide.changes(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
 	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100)
@@ -392,6 +392,13 @@ AS 'MODULE_PATHNAME', 'tide_cursor'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.cursor()
 IS 'a cursor that says "from now on", for every scope that the caller may see and every entity type';
+
+CREATE FUNCTION tide.scopes()
+RETURNS text[]
+AS 'MODULE_PATHNAME', 'tide_scopes'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.scopes()
+IS 'the scopes that the caller may sync; NULL: every scope';
 
 CREATE FUNCTION tide.keys(scopes text[] DEFAULT NULL, entity_types text[] DEFAULT NULL)
 RETURNS json
@@ -440,12 +447,12 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.register()
 IS 'take note of this start of the server, so that a read-only transaction can pull; who writes does it anyhow';
 
-CREATE FUNCTION tide.check()
+CREATE FUNCTION tide.check(role name DEFAULT NULL)
 RETURNS TABLE (severity text, object text, problem text, hint text)
 AS 'MODULE_PATHNAME', 'tide_check'
 LANGUAGE C STABLE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION tide.check()
-IS 'what keeps sync from being right or fast here: error, warning, info';
+COMMENT ON FUNCTION tide.check(name)
+IS 'what keeps sync from being right or fast here: error, warning, info; of a role: what it cannot do, and why its pulls are empty';
 
 -- ---------------------------------------------------------------------
 -- Privileges
@@ -458,6 +465,14 @@ AS 'SELECT true';
 REVOKE EXECUTE ON FUNCTION tide.unrestricted() FROM PUBLIC;
 COMMENT ON FUNCTION tide.unrestricted()
 IS 'who may execute this may sync every scope when no claims are set';
+
+CREATE FUNCTION tide.trusted()
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS 'SELECT true';
+REVOKE EXECUTE ON FUNCTION tide.trusted() FROM PUBLIC;
+COMMENT ON FUNCTION tide.trusted()
+IS 'whose owner may execute this, that table can be synced: every pull runs its policies with the claims of whoever pulls';
 
 CREATE FUNCTION tide.protocol()
 RETURNS integer

@@ -297,8 +297,8 @@ subtest 'changes that are wrong' => sub {
 	ok length $_->{errors}[0]{message}, 'with a message'
 	  for @{ $reply->{json}{failed} };
 	unlike $reply->{content}, qr/known to the office/, 'what is excluded stays secret';
-	is_error($gateway->pull($token, entityTypes => 'note,nope'), 400,
-		'unknown_entity_type', 'a pull of an unknown type');
+	is_deeply $gateway->pull($token, entityTypes => 'note,nope')->{json}{unavailableTypes},
+	  ['nope'], 'a pull of an unknown type names it';
 };
 
 subtest 'fields of a pull' => sub {
@@ -529,7 +529,7 @@ SQL
 		  [qw(unknown_column unknown_entity_type)], 'errors' or diag $reply->{content};
 		$reply = $fresh->post($pull, token => $user, json => {
 			entityTypes => ["nope$name"] });
-		is $reply->{status}, 400, 'an error that names it';
+		is_deeply $reply->{json}{unavailableTypes}, ["nope$name"], 'a type that is not there';
 	}
 	my $schema = $fresh->get('/api/v1/sync/schema', token => token_of({ sub => 'u1' }));
 	is $schema->{status}, 200, 'schema';

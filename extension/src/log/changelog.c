@@ -103,6 +103,20 @@ parse_snapshot(char *text, TideSnapshot *result)
 		result->xip[result->nxip++] = strtoull(p + 1, &p, 10);
 }
 
+/*
+ * The clock may have been set back: then there are two samples or more of about
+ * one time, and a time that was read before that is to mean one of before that.
+ * So samples are gone through in the order of what they show, up to the first
+ * behind which the clock can have said that time: the next one is of later, or
+ * of earlier than this one.  How far the clock went on before it was set back
+ * is not known; no farther than a day, we say, for somebody writes or
+ * maintains once a day.  Writers who take a sample at the same moment can be in
+ * the wrong order by a bit, which says nothing of the clock for long.
+ */
+#define CLOCK_WAS_WRONG_FOR "CAST('1 day' AS pg_catalog.interval)"
+#define AT_ONCE "CAST('1 second' AS pg_catalog.interval)"
+#define AT_ONCE_FOR "CAST('2 minutes' AS pg_catalog.interval)"
+
 bool
 sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at)
 {
@@ -115,8 +129,23 @@ sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at)
 	values[0] = TimestampTzGetDatum(time);
 	SPI_connect();
 	owner_run(&plan,
-			  "SELECT CAST(s.snapshot AS pg_catalog.text), s.at FROM tide.sample s"
-			  " WHERE s.at OPERATOR(pg_catalog.<=) $1 ORDER BY s.at DESC LIMIT 1",
+			  "SELECT CAST(s.snapshot AS pg_catalog.text), s.at FROM ("
+			  " SELECT r.at, r.snapshot, r.xmax, r.xmin,"
+			  " pg_catalog.lead(r.at) OVER o AS next,"
+			  " pg_catalog.bool_or(r.at OPERATOR(pg_catalog.>) $1) OVER o AS is_late FROM ("
+			  " SELECT c.at, c.snapshot, pg_catalog.pg_snapshot_xmax(c.snapshot) AS xmax,"
+			  " pg_catalog.pg_snapshot_xmin(c.snapshot) AS xmin FROM ("
+			  " SELECT t.at, t.snapshot FROM tide.sample t"
+			  " WHERE t.at OPERATOR(pg_catalog.>) ($1 OPERATOR(pg_catalog.-) " CLOCK_WAS_WRONG_FOR ")"
+			  " UNION ALL (SELECT b.at, b.snapshot FROM tide.sample b"
+			  " WHERE b.at OPERATOR(pg_catalog.<=) ($1 OPERATOR(pg_catalog.-) " CLOCK_WAS_WRONG_FOR ")"
+			  " ORDER BY b.at DESC LIMIT 1)) c) r"
+			  " WINDOW o AS (ORDER BY r.xmax, r.xmin, r.at)) s"
+			  " WHERE NOT s.is_late AND (s.next IS NULL OR s.next OPERATOR(pg_catalog.>) $1"
+			  " OR s.next OPERATOR(pg_catalog.<) s.at AND $1 OPERATOR(pg_catalog.<) (s.at"
+			  " OPERATOR(pg_catalog.+) CASE WHEN (s.at OPERATOR(pg_catalog.-) s.next)"
+			  " OPERATOR(pg_catalog.<) " AT_ONCE " THEN " AT_ONCE_FOR " ELSE " CLOCK_WAS_WRONG_FOR " END))"
+			  " ORDER BY s.xmax, s.xmin, s.at LIMIT 1",
 			  1, types, values, NULL, GetActiveSnapshot(), false);
 	found = (SPI_processed > 0);
 	if (found)
@@ -133,6 +162,40 @@ sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at)
 	}
 	SPI_finish();
 	return found;
+}
+
+/*
+ * What a sample from before so many microseconds did not show, at least; 0 if
+ * there is none.  As it is: a minute late now and then.
+ */
+uint64
+samples_xmax_before(int64 age)
+{
+	static SPIPlanPtr plan = NULL;
+	static Oid	types[1] = {TIMESTAMPTZOID};
+	static TimestampTz looked_at = 0;
+	static uint64 xmax = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	Datum		values[1];
+
+	if (looked_at != 0 && now >= looked_at && now - looked_at < SAMPLE_INTERVAL)
+		return xmax;
+	values[0] = TimestampTzGetDatum(now - age);
+	SPI_connect();
+	owner_run(&plan,
+			  "SELECT pg_catalog.pg_snapshot_xmax(s.snapshot) FROM tide.sample s"
+			  " WHERE s.at OPERATOR(pg_catalog.<=) $1 ORDER BY s.at DESC LIMIT 1",
+			  1, types, values, NULL, GetActiveSnapshot(), false);
+	if (SPI_processed > 0)
+	{
+		bool		isnull;
+
+		xmax = U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(SPI_tuptable->vals[0],
+																				 SPI_tuptable->tupdesc, 1, &isnull)));
+	}
+	looked_at = now;
+	SPI_finish();
+	return xmax;
 }
 
 /* ---------- the log ---------- */

@@ -53,8 +53,14 @@ extern List *changelog_read(const TideSnapshot *seen, const ScopeSet *scopes,
 							uint64 after_xid, int64 after_seq,
 							int max_entries);
 
-/* the newest sample not after a time, as the active snapshot sees it */
+/*
+ * The newest sample that was taken before the clock said this time, as the active
+ * snapshot sees it.
+ */
 extern bool sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at);
+
+/* what a sample of that age did not show yet; 0: there is none */
+extern uint64 samples_xmax_before(int64 age);
 
 extern void sample_now(void);
 

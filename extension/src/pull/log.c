@@ -23,24 +23,30 @@
 
 #define MAX_ENTRIES 256
 
-static bool
-same_snapshot(const TideSnapshot *a, const TideSnapshot *b)
+/*
+ * The scopes of the place, as the log has them, which is as some table's type
+ * writes them.
+ */
+static ScopeSet
+log_scopes(Pull *pull)
 {
-	return a->xmin == b->xmin && a->xmax == b->xmax && a->nxip == b->nxip &&
-		(a->nxip == 0 || memcmp(a->xip, b->xip, sizeof(uint64) * a->nxip) == 0);
+	if (pull->access.scopes.all || pull->place->scopes.all)
+		return pull->place->scopes;
+	return scopes_intersect(&pull->place->scopes, &pull->spelled);
 }
 
 /* the table of an entry, if the entry is one that this reading is after */
 static PullTable *
-wanted_table(Pull *pull, const LogEntry *entry, const ScopeSet *scopes, const TypeSet *types)
+wanted_table(Pull *pull, const LogEntry *entry)
 {
 	PullTable  *table = pull_table(pull, entry->relid, entry->reg);
 
-	if (table == NULL || !types_contain(types, entry->reg))
+	if (table == NULL || !types_contain(&pull->place->types, entry->reg))
 		return NULL;
 	if (table->t->shared || entry->nkeys == 0)
 		return table;
-	return access_has_text(&table->scopes, entry->scope) ? table : NULL;
+	return scopes_contain(&pull->place->scopes, entry->scope) &&
+		access_has_text(&table->scopes, entry->scope) ? table : NULL;
 }
 
 /*
@@ -92,7 +98,7 @@ is_own(Pull *pull, KeyMap *last, const LogEntry *entry, const char *key)
 static bool
 take_entry(Pull *pull, const LogEntry *entry, PullTable *table, KeyMap *last)
 {
-	Cursor	   *state = &pull->state;
+	Place	   *state = pull->place;
 	int			i = 0;
 
 	if (entry->xid == state->xid && entry->seq == state->seq)
@@ -121,10 +127,10 @@ take_entry(Pull *pull, const LogEntry *entry, PullTable *table, KeyMap *last)
 
 /* what lies between state.seen and state.target; false: the page is full */
 static bool
-read_window(Pull *pull, const ScopeSet *scopes, const TypeSet *types)
+read_window(Pull *pull, const ScopeSet *scopes)
 {
-	Cursor	   *state = &pull->state;
-	bool		to_now = same_snapshot(&state->target, &pull->now);
+	Place	   *state = pull->place;
+	bool		to_now = snapshot_equal(&state->target, &pull->asked.now);
 	uint64		xid = state->xid;
 	int64		seq = state->index >= 0 ? state->seq - 1 : PG_INT64_MIN;
 
@@ -138,10 +144,11 @@ read_window(Pull *pull, const ScopeSet *scopes, const TypeSet *types)
 		foreach(lc, entries)
 		{
 			LogEntry   *entry = lfirst(lc);
-			PullTable  *table = wanted_table(pull, entry, scopes, types);
+			PullTable  *table = wanted_table(pull, entry);
 
 			xid = entry->xid;
 			seq = entry->seq;
+			pull->saw_entries = true;
 			if (pull->registered && !types_contain(pull->registered, entry->reg))
 				pull->saw_untracked = true;
 
@@ -163,35 +170,39 @@ read_window(Pull *pull, const ScopeSet *scopes, const TypeSet *types)
 static void
 open_window(Pull *pull)
 {
-	pull->state.phase = CURSOR_IN_LOG;
-	pull->state.target = pull->now;
-	pull->state.xid = 0;
-	pull->state.seq = 0;
-	pull->state.index = -1;
+	Place	   *state = pull->place;
+
+	state->phase = CURSOR_IN_LOG;
+	state->target = pull->asked.now;
+	state->xid = 0;
+	state->seq = 0;
+	state->index = -1;
 }
 
 /*
- * From state.seen to now, for scopes and types that the cursor covers.  True:
- * complete, and state.seen is now.  False: the page is full, and the state is
- * where the next one goes on.
+ * The place from what it has seen to now.  True: complete, and it has seen now.
+ * False: the page is full, and the place is where the next one goes on.
  *
  * A window whose target is older than now is followed by one up to now in the
  * same page: rows are read as they stand now, so only a page that ends at its
  * own snapshot shows a consistent state.
  */
 bool
-pull_read_log(Pull *pull, const ScopeSet *scopes, const TypeSet *types)
+pull_read_log(Pull *pull)
 {
-	if (pull->state.phase != CURSOR_IN_LOG)
+	Place	   *state = pull->place;
+	ScopeSet	scopes = log_scopes(pull);
+
+	if (state->phase != CURSOR_IN_LOG)
 		open_window(pull);
 	for (;;)
 	{
-		bool		to_now = same_snapshot(&pull->state.target, &pull->now);
+		bool		to_now = snapshot_equal(&state->target, &pull->asked.now);
 
-		if (!read_window(pull, scopes, types))
+		if (!read_window(pull, &scopes))
 			return false;
-		pull->state.seen = pull->state.target;
-		pull->state.phase = CURSOR_AT_REST;
+		state->seen = state->target;
+		state->phase = CURSOR_AT_REST;
 		if (to_now)
 			return true;
 		open_window(pull);

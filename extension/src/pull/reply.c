@@ -32,6 +32,9 @@ PG_FUNCTION_INFO_V1(tide_changes);
 PG_FUNCTION_INFO_V1(tide_cursor);
 PG_FUNCTION_INFO_V1(tide_as_jsonb);
 
+/* what a page may take where the caller does not say, as in the SQL function */
+#define DEFAULT_MAX_BYTES (8 * 1024 * 1024)
+
 static ArrayType *
 array_argument(FunctionCallInfo fcinfo, int n)
 {
@@ -178,6 +181,40 @@ append_stats(StringInfo buf, Pull *pull)
 	appendStringInfoChar(buf, '}');
 }
 
+/* a member of a reply that is there if it says something */
+void
+pull_append_names(StringInfo buf, const char *member, List *names)
+{
+	ListCell   *lc;
+
+	if (names == NIL)
+		return;
+	appendStringInfo(buf, ",\"%s\":[", member);
+	foreach(lc, names)
+	{
+		if (lc != list_head(names))
+			appendStringInfoChar(buf, ',');
+		escape_json(buf, lfirst(lc));
+	}
+	appendStringInfoChar(buf, ']');
+}
+
+static void
+append_reset_types(StringInfo buf, Pull *pull)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	foreach(lc, pull->tables)
+	{
+		TrackedTable *t = ((PullTable *) lfirst(lc))->t;
+
+		if (types_contain(&pull->resets, t->reg))
+			names = lappend(names, t->entity_type);
+	}
+	pull_append_names(buf, "resetTypes", names);
+}
+
 static void
 append_reply(StringInfo buf, Pull *pull, TimestampTz now)
 {
@@ -189,12 +226,14 @@ append_reply(StringInfo buf, Pull *pull, TimestampTz now)
 	appendStringInfoString(buf, ",\"deletedByType\":");
 	append_types(buf, pull, true, now);
 	appendStringInfo(buf, ",\"cursor\":\"%s\",\"syncTimestamp\":",
-					 pull_cursor(pull));
+					 pull_last_cursor(pull));
 	wire_append_time_ms_floor(buf, now);
 	appendStringInfoString(buf, ",\"serverTime\":");
 	wire_append_time_ms_floor(buf, now);
 	if (pull->reset_reason)
 		appendStringInfo(buf, ",\"resetReason\":\"%s\"", pull->reset_reason);
+	append_reset_types(buf, pull);
+	pull_append_names(buf, "unavailableTypes", pull->unavailable);
 	appendStringInfoString(buf, ",\"stats\":");
 	append_stats(buf, pull);
 	appendStringInfo(buf, ",\"hasMore\":%s,\"reset\":%s,\"revokedScopes\":[",
@@ -233,6 +272,8 @@ tide_pull(PG_FUNCTION_ARGS)
 	pull.client_id = tide_text_argument(fcinfo, 4);
 	if (pull.client_id && pull.client_id[0] == '\0')
 		pull.client_id = NULL;
+	pull.max_bytes = PG_ARGISNULL(6) ? DEFAULT_MAX_BYTES : PG_GETARG_INT32(6);
+	pull.acks = array_argument(fcinfo, 7);
 	pull_page(&pull, tide_text_argument(fcinfo, 0), array_argument(fcinfo, 1),
 			  array_argument(fcinfo, 2),
 			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3), array_argument(fcinfo, 5));
@@ -315,6 +356,7 @@ tide_changes(PG_FUNCTION_ARGS)
 	foreach(lc, pull.items)
 		put_change(rsinfo, lfirst(lc));
 	wire_end(level);
+	history_flush(&pull.head);
 	pull_finish(&pull);
 	return (Datum) 0;
 }
@@ -330,6 +372,7 @@ tide_cursor(PG_FUNCTION_ARGS)
 	Datum		result;
 
 	pull_at_rest(&pull);
+	history_flush(&pull.head);
 	result = text_in(caller, pull_cursor(&pull));
 	pull_finish(&pull);
 	return result;

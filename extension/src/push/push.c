@@ -24,6 +24,7 @@
 
 #include "cursor/generation.h"
 #include "cursor/history.h"
+#include "cursor/places.h"
 #include "cursor/timeline.h"
 #include "log/changelog.h"
 #include "log/records.h"
@@ -256,6 +257,30 @@ open_push(Push *push, ArrayType *scopes, char *client_id)
 	push->client_id = client_id && client_id[0] ? client_id : NULL;
 }
 
+/* is the client from before the horizon with a type that it pushes? */
+static bool
+is_expired_for(Push *push, const Cursor *cursor, uint64 horizon)
+{
+	const char *last = NULL;
+	int			i;
+
+	if (places_are_expired(cursor, horizon))
+		return true;
+	for (i = 0; i < push->nchanges; i++)
+	{
+		const char *type = push->changes[i].sent.entity_type;
+		TrackedTable *t;
+
+		if (type == NULL || (last && strcmp(type, last) == 0))
+			continue;
+		last = type;
+		t = registry_find(type, true);
+		if (t && places_expired_for(cursor, t->reg, horizon))
+			return true;
+	}
+	return false;
+}
+
 /*
  * A client that was away for longer than deletes are remembered must not bring
  * deleted rows back.  Its cursor tells; without one, each change's stamp.
@@ -277,8 +302,9 @@ check_horizon(Push *push)
 	{
 		Cursor	   *cursor = cursor_decode(push->cursor);
 
+		history_check_cursor(cursor);
 		if (history_is_other(cursor) || history_is_lost(cursor) ||
-			(pruned && snapshot_is_expired(&cursor->seen, &horizon)))
+			(pruned && is_expired_for(push, cursor, horizon.xid)))
 			ereport(ERROR,
 					(errcode(ERRCODE_TIDE_RESYNC_REQUIRED),
 					 errmsg("the cursor is from before what this database remembers"),

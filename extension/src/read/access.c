@@ -387,11 +387,36 @@ access_has_text(const TableScopes *scopes, const char *text)
 	return false;
 }
 
+/* as far as the table is there */
+static bool
+may_select_any(Oid relid)
+{
+	bool		is_missing = false;
+
+	return pg_class_aclcheck_ext(relid, GetUserId(), ACL_SELECT, &is_missing) == ACLCHECK_OK ||
+		(!is_missing &&
+		 pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK);
+}
+
 bool
 access_may_select(Oid relid)
 {
-	return pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
-		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
+	Oid			schema = get_rel_namespace(relid);
+
+	return OidIsValid(schema) && tide_may_use_schema(schema) && may_select_any(relid);
+}
+
+void
+access_require_select(Oid relid)
+{
+	Oid			schema = get_rel_namespace(relid);
+
+	if (!OidIsValid(schema))
+		return;					/* dropped just now */
+	if (!tide_may_use_schema(schema))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_SCHEMA, get_namespace_name(schema));
+	if (!may_select_any(relid))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(relid));
 }
 
 bool
@@ -416,8 +441,7 @@ access_check_columns(TrackedTable *t)
 
 	if (pg_class_aclcheck(t->relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
 		return;
-	if (!access_may_select(t->relid))
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(t->relid));
+	access_require_select(t->relid);
 	for (i = 0; i < t->ncolumns; i++)
 	{
 		TrackedColumn *c = &t->columns[i];
