@@ -213,7 +213,7 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'tide_untrack'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.untrack(regclass, boolean)
-IS 'stop syncing this table; drop_columns also drops its stamp columns';
+IS 'stop syncing this table; drop_columns also drops the columns that tide.track added';
 
 CREATE FUNCTION tide.tracked_tables(
 	OUT relation regclass, OUT entity_type text, OUT scope text, OUT shared boolean,
@@ -447,12 +447,12 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.register()
 IS 'take note of this start of the server, so that a read-only transaction can pull; who writes does it anyhow';
 
-CREATE FUNCTION tide.check()
+CREATE FUNCTION tide.check(role name DEFAULT NULL)
 RETURNS TABLE (severity text, object text, problem text, hint text)
 AS 'MODULE_PATHNAME', 'tide_check'
 LANGUAGE C STABLE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION tide.check()
-IS 'what keeps sync from being right or fast here: error, warning, info';
+COMMENT ON FUNCTION tide.check(name)
+IS 'what keeps sync from being right or fast here: error, warning, info; of a role: what it cannot do, and why its pulls are empty';
 
 -- ---------------------------------------------------------------------
 -- Privileges
@@ -465,6 +465,14 @@ AS 'SELECT true';
 REVOKE EXECUTE ON FUNCTION tide.unrestricted() FROM PUBLIC;
 COMMENT ON FUNCTION tide.unrestricted()
 IS 'who may execute this may sync every scope when no claims are set';
+
+CREATE FUNCTION tide.trusted()
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS 'SELECT true';
+REVOKE EXECUTE ON FUNCTION tide.trusted() FROM PUBLIC;
+COMMENT ON FUNCTION tide.trusted()
+IS 'whose owner may execute this, that table can be synced: every pull runs its policies with the claims of whoever pulls';
 
 CREATE FUNCTION tide.protocol()
 RETURNS integer

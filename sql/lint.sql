@@ -15,7 +15,7 @@ SELECT p.oid::regprocedure, proconfig FROM members JOIN pg_proc p ON classid = '
 	WHERE prosecdef AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false);
 -- functions in languages that look up names when they run have one too (one-line SQL without names may do without)
 SELECT p.oid::regprocedure FROM members JOIN pg_proc p ON classid = 'pg_proc'::regclass AND objid = p.oid JOIN pg_language l ON l.oid = prolang
-	WHERE lanname NOT IN ('c', 'internal') AND proconfig IS NULL AND p.proname <> 'unrestricted';
+	WHERE lanname NOT IN ('c', 'internal') AND proconfig IS NULL AND p.proname NOT IN ('trusted', 'unrestricted');
 -- all public objects have a comment
 SELECT pg_describe_object(classid, objid, 0) FROM members
 	WHERE classid IN ('pg_proc'::regclass, 'pg_class'::regclass, 'pg_type'::regclass, 'pg_operator'::regclass)

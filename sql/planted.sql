@@ -3,6 +3,7 @@
 \set SHOW_CONTEXT never
 SET client_min_messages = warning;
 CREATE ROLE regress_tide_planter;
+GRANT EXECUTE ON FUNCTION tide.trusted() TO regress_tide_planter;
 CREATE SCHEMA planted AUTHORIZATION regress_tide_planter;
 GRANT CREATE ON SCHEMA public TO regress_tide_planter;
 SET ROLE regress_tide_planter;

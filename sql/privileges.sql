@@ -5,6 +5,7 @@ CREATE SCHEMA priv;
 SET search_path = priv;
 CREATE ROLE regress_tide_user;
 CREATE ROLE regress_tide_owner;
+GRANT EXECUTE ON FUNCTION tide.trusted() TO regress_tide_owner;
 CREATE TABLE note (id int PRIMARY KEY, user_id text NOT NULL, body text, secret text, locked boolean DEFAULT false);
 CREATE TABLE hidden (id int PRIMARY KEY);
 CREATE TABLE readonly (id int PRIMARY KEY, n int);
@@ -119,4 +120,5 @@ SELECT j.t, json_array_length(rs) AS n FROM tide.pull() p, json_each(p->'changes
 SELECT tide.untrack('own', true);
 RESET ROLE;
 DROP SCHEMA priv CASCADE;
+REVOKE EXECUTE ON FUNCTION tide.trusted() FROM regress_tide_owner;
 DROP ROLE regress_tide_user, regress_tide_owner;

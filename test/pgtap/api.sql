@@ -26,7 +26,7 @@ INSERT INTO promised VALUES
 	('prune', 'keep interval DEFAULT ''30 days''::interval', 'bigint', false),
 	('maintain', '', 'bigint', false),
 	('restore', 'conflict_id bigint', 'tide.verdict', true),
-	('check', '', 'TABLE(severity text, object text, problem text, hint text)', true),
+	('check', 'role name DEFAULT NULL::name', 'TABLE(severity text, object text, problem text, hint text)', true),
 	('schema', '', 'json', true),
 	('protocol', '', 'integer', true),
 	('register', '', 'void', true),

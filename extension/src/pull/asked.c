@@ -48,7 +48,7 @@ typedef struct Named
 static const char *
 problem_of(TrackedTable *t)
 {
-	return t->broken ? t->broken_why : NULL;
+	return registry_problem(t);
 }
 
 /* the caller's scopes as the values of one type of scope columns */

@@ -72,7 +72,7 @@ append_parents(StringInfo buf, TrackedTable *t, List *all)
 			   *lc;
 
 	appendStringInfoString(buf, ",\"parents\":[");
-	foreach(lf, RelationGetFKeyList(rel))
+	foreach(lf, copyObject(RelationGetFKeyList(rel)))
 	{
 		ForeignKeyCacheInfo *fk = lfirst(lf);
 
@@ -134,7 +134,7 @@ tide_schema(PG_FUNCTION_ARGS)
 	{
 		TrackedTable *t = lfirst(lc);
 
-		if (t->broken || !access_may_select(t->relid))
+		if (registry_problem(t) || !access_may_select(t->relid))
 			continue;
 		if (!first)
 			appendStringInfoChar(&buf, ',');

@@ -59,7 +59,7 @@ spell_allowed(Pull *pull)
 		TableScopes scopes;
 		int			i;
 
-		if (t->broken || t->shared)
+		if (t->shared || registry_problem(t))
 			continue;
 		access_table_scopes(&allowed, t, &scopes);
 		for (i = 0; i < scopes.n; i++)

@@ -208,7 +208,6 @@ push_table(Push *push, Oid relid)
 	ListCell   *lc;
 	PushTable  *table;
 	TrackedTable *t;
-	int			order = 0;
 
 	foreach(lc, push->tables)
 	{
@@ -221,12 +220,7 @@ push_table(Push *push, Oid relid)
 	table->t = t;
 	access_table_scopes(&push->access, t, &table->scopes);
 	table->rows = rows_table(t, &table->scopes);
-	foreach(lc, registry_all())
-	{
-		if (((TrackedTable *) lfirst(lc))->relid == relid)
-			table->order = order;
-		order += ORDER_STEP;
-	}
+	table->order = registry_position(relid) * ORDER_STEP;
 	push->tables = lappend(push->tables, table);
 	return table;
 }
@@ -785,7 +779,7 @@ push_find_tables(Push *push)
 			continue;
 		}
 		t = registry_find(c->sent.entity_type, true);
-		if (t != NULL && !t->broken)
+		if (t != NULL && !registry_problem(t))
 		{
 			c->table = last = push_table(push, t->relid);
 			last_type = c->sent.entity_type;

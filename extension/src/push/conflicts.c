@@ -314,7 +314,7 @@ conflict_is_visible(const Access *access, Oid relid, const char *scope,
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
 		return superuser();
 	t = registry_lookup(relid);
-	if (!t->tracked || t->broken)
+	if (!t->tracked || registry_problem(t))
 		return superuser();
 	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 		return false;

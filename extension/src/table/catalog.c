@@ -13,8 +13,10 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_operator.h"
+#include "catalog/pg_trigger.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -30,6 +32,121 @@ relation_sql(Relation rel)
 {
 	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
 									  RelationGetRelationName(rel));
+}
+
+char *
+catalog_sql_name(Oid relid)
+{
+	HeapTuple	class = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	char	   *namespace;
+	char	   *result = NULL;
+
+	if (!HeapTupleIsValid(class))
+		return NULL;
+	namespace = get_namespace_name(((Form_pg_class) GETSTRUCT(class))->relnamespace);
+	if (namespace)
+		result = quote_qualified_identifier(namespace,
+											NameStr(((Form_pg_class) GETSTRUCT(class))->relname));
+	ReleaseSysCache(class);
+	return result;
+}
+
+HeapTuple
+catalog_class(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCacheCopy1(RELOID, ObjectIdGetDatum(relid));
+
+	return HeapTupleIsValid(tuple) ? tuple : NULL;
+}
+
+static TriggerFacts *
+copy_trigger(HeapTuple tuple, TupleDesc desc)
+{
+	Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+	TriggerFacts *result = palloc0(sizeof(TriggerFacts));
+	bool		isnull;
+	Datum		args = heap_getattr(tuple, Anum_pg_trigger_tgargs, desc, &isnull);
+	int			i;
+
+	result->oid = form->oid;
+	result->relid = form->tgrelid;
+	result->parent = form->tgparentid;
+	result->function = form->tgfoid;
+	result->name = pstrdup(NameStr(form->tgname));
+	result->type = form->tgtype;
+	result->enabled = form->tgenabled;
+	result->internal = form->tgisinternal;
+	result->xmin = HeapTupleHeaderGetXmin(tuple->t_data);
+	if (!isnull && form->tgnargs > 0)
+	{
+		/* each ends with a zero byte */
+		char	   *arg = VARDATA_ANY(DatumGetByteaPCopy(args));
+
+		result->nargs = form->tgnargs;
+		result->args = palloc(sizeof(char *) * form->tgnargs);
+		for (i = 0; i < form->tgnargs; i++)
+		{
+			result->args[i] = arg;
+			arg += strlen(arg) + 1;
+		}
+	}
+	return result;
+}
+
+static List *
+read_triggers(Oid index, AttrNumber column, Oid value)
+{
+	Relation	rel = table_open(TriggerRelationId, AccessShareLock);
+	List	   *result = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, column, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(value));
+	scan = systable_beginscan(rel, index, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		result = lappend(result, copy_trigger(tuple, RelationGetDescr(rel)));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
+List *
+catalog_triggers(Oid relid)
+{
+	return read_triggers(TriggerRelidNameIndexId, Anum_pg_trigger_tgrelid, relid);
+}
+
+TriggerFacts *
+catalog_trigger(Oid trigger)
+{
+	List	   *found = read_triggers(TriggerOidIndexId, Anum_pg_trigger_oid, trigger);
+
+	return found == NIL ? NULL : linitial(found);
+}
+
+List *
+catalog_parents(Oid relid)
+{
+	Relation	rel = table_open(ConstraintRelationId, AccessShareLock);
+	List	   *result = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_constraint_conrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, ConstraintRelidTypidNameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
+
+		if (form->contype == CONSTRAINT_FOREIGN && form->confrelid != relid)
+			result = list_append_unique_oid(result, form->confrelid);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
 }
 
 Form_pg_attribute
@@ -87,14 +204,13 @@ relation_has_index_on(Relation rel, AttrNumber attnum)
 
 /* does it inherit from a table, or another, not its partition, from it? */
 bool
-relation_is_inherited(Relation rel)
+catalog_is_inherited(Form_pg_class form)
 {
-	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
-		return rel->rd_rel->relispartition;
+	if (form->relispartition || form->relkind == RELKIND_PARTITIONED_TABLE)
+		return form->relispartition;
 	/* relhassubclass stays when the last child is gone */
-	return has_superclass(RelationGetRelid(rel)) ||
-		(rel->rd_rel->relhassubclass &&
-		 find_inheritance_children(RelationGetRelid(rel), NoLock) != NIL);
+	return has_superclass(form->oid) ||
+		(form->relhassubclass && find_inheritance_children(form->oid, NoLock) != NIL);
 }
 
 /*

@@ -9,13 +9,44 @@
 #define TIDE_CATALOG_H
 
 #include "access/attnum.h"
+#include "access/htup.h"
+#include "access/transam.h"
 #include "catalog/pg_attribute.h"
+#include "catalog/pg_class.h"
 #include "nodes/pg_list.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
 
+/* a trigger, copied from the catalog */
+typedef struct TriggerFacts
+{
+	Oid			oid;
+	Oid			relid;
+	Oid			parent;			/* it is a clone of; invalid if none */
+	Oid			function;
+	char	   *name;
+	int16		type;			/* TRIGGER_TYPE_... */
+	char		enabled;
+	bool		internal;
+	TransactionId xmin;			/* who wrote it */
+	int			nargs;
+	char	  **args;
+} TriggerFacts;
+
+/*
+ * None of these locks the relation: what they give is true while the caller
+ * holds a lock that keeps it so, or until an invalidation comes.
+ */
+extern HeapTuple catalog_class(Oid relid);	/* copied; NULL: there is none */
+extern List *catalog_triggers(Oid relid);	/* TriggerFacts, by name */
+extern TriggerFacts *catalog_trigger(Oid trigger);	/* NULL: there is none */
+extern List *catalog_parents(Oid relid);	/* other tables that foreign keys
+											 * refer to */
+extern bool catalog_is_inherited(Form_pg_class form);
+
 /* the relation's qualified and quoted name */
 extern char *relation_sql(Relation rel);
+extern char *catalog_sql_name(Oid relid);	/* NULL: there is none */
 
 /* a column by name; NULL */
 extern Form_pg_attribute relation_column(Relation rel, const char *name);
@@ -23,8 +54,6 @@ extern Form_pg_attribute relation_column(Relation rel, const char *name);
 /* is there an index of all rows that begins with this column? */
 extern bool relation_has_index_on(Relation rel, AttrNumber attnum);
 
-/* does it inherit from a table, or another, not its partition, from it? */
-extern bool relation_is_inherited(Relation rel);
 
 /* the table and all below it, in no order, as a snapshot shows them */
 extern List *partitions_seen(Oid relid, Snapshot snapshot);

@@ -4,6 +4,12 @@
  *	  Making out what a table is to pg_tide: from the arguments of its stamp
  *	  trigger, its columns and its primary key.
  *
+ * All of it is read from the system catalogs, copied before anything else is
+ * looked up, and no lock is taken on the table: a pointer into the relation
+ * cache would not outlive the next look-up, and a table that somebody has
+ * locked must not stop those who do not ask for it.  What changes meanwhile
+ * comes as an invalidation, see registry_lookup().
+ *
  * Settings that do not fit the table any more (a column renamed, another
  * primary key) make it broken, with the reason.
  *
@@ -13,33 +19,26 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/relation.h"
 #include "access/stratnum.h"
 #include "access/table.h"
-#include "access/xact.h"
+#include "access/tupdesc_details.h"
 #include "catalog/indexing.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_inherits.h"
-#include "catalog/pg_operator.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "miscadmin.h"
-#include "parser/parse_func.h"
-#include "storage/lmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/fmgroids.h"
-#include "utils/hsearch.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 #include "utils/syscache.h"
 
 #include "table/catalog.h"
+#include "table/form.h"
 #include "table/kind.h"
 #include "table/load.h"
-#include "table/registry.h"
 #include "table/scope_path.h"
 #include "util/compat.h"
 #include "util/settings.h"
@@ -68,15 +67,104 @@ is_plain_type(Oid type)
 }
 
 static void
-load_columns(TrackedTable *t, TupleDesc desc)
+set_broken(TrackedTable *t, char *why)
+{
+	t->broken = true;
+	t->broken_why = why;
+}
+
+/* somebody is changing the table: what was read does not fit together */
+static void
+set_torn(TrackedTable *t)
+{
+	set_broken(t, pstrdup("it is being changed at this moment"));
+}
+
+/*
+ * The value of a column in rows from before ADD COLUMN ... DEFAULT, which do
+ * not hold it.  All of them, by attnum - 1; made when the first one comes.
+ */
+static AttrMissing *
+load_missing(HeapTuple tuple, TupleDesc desc, int natts, AttrMissing *missing)
+{
+	Form_pg_attribute form = (Form_pg_attribute) GETSTRUCT(tuple);
+	int			first = 1;
+	bool		isnull;
+	Datum		array = heap_getattr(tuple, Anum_pg_attribute_attmissingval, desc, &isnull);
+	Datum		value;
+
+	if (missing == NULL)
+		missing = palloc0(sizeof(AttrMissing) * natts);
+	if (isnull)
+		return missing;
+	value = array_get_element(array, 1, &first, -1, form->attlen, form->attbyval,
+							  form->attalign, &isnull);
+	if (!isnull)
+	{
+		missing[form->attnum - 1].am_value = datumCopy(value, form->attbyval, form->attlen);
+		missing[form->attnum - 1].am_present = true;
+	}
+	return missing;
+}
+
+/*
+ * The columns, as a descriptor like that of the relation cache.  False if not
+ * all of them are there.
+ */
+static bool
+load_descriptor(TrackedTable *t, Form_pg_class class)
+{
+	int			natts = class->relnatts;
+	Form_pg_attribute *columns = palloc0(sizeof(Form_pg_attribute) * Max(natts, 1));
+	Relation	rel = table_open(AttributeRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	AttrMissing *missing = NULL;
+	int			n = 0;
+
+	ScanKeyInit(&key[0], Anum_pg_attribute_attrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(class->oid));
+	ScanKeyInit(&key[1], Anum_pg_attribute_attnum, BTGreaterStrategyNumber, F_INT2GT,
+				Int16GetDatum(0));
+	scan = systable_beginscan(rel, AttributeRelidNumIndexId, true, NULL, 2, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_attribute form = (Form_pg_attribute) GETSTRUCT(tuple);
+
+		if (form->attnum > natts || columns[form->attnum - 1] != NULL)
+			continue;
+		columns[form->attnum - 1] = palloc0(sizeof(FormData_pg_attribute));
+		memcpy(columns[form->attnum - 1], form, ATTRIBUTE_FIXED_PART_SIZE);
+		if (form->atthasmissing)
+			missing = load_missing(tuple, RelationGetDescr(rel), natts, missing);
+		n++;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	if (n < natts)
+		return false;
+	t->tupdesc = CreateTupleDesc(natts, columns);
+	t->tupdesc->tdtypeid = OidIsValid(class->reltype) ? class->reltype : RECORDOID;
+	if (missing)
+	{
+		t->tupdesc->constr = palloc0(sizeof(TupleConstr));
+		t->tupdesc->constr->missing = missing;
+	}
+	t->ncolumns = natts;
+	return true;
+}
+
+/* false if the type of one is gone */
+static bool
+load_columns(TrackedTable *t)
 {
 	int			i;
 
-	t->ncolumns = desc->natts;
-	t->columns = palloc0(sizeof(TrackedColumn) * desc->natts);
-	for (i = 0; i < desc->natts; i++)
+	t->columns = palloc0(sizeof(TrackedColumn) * Max(t->ncolumns, 1));
+	for (i = 0; i < t->ncolumns; i++)
 	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
+		Form_pg_attribute att = TupleDescAttr(t->tupdesc, i);
 		TrackedColumn *c = &t->columns[i];
 		Oid			function;
 		bool		varlena;
@@ -85,8 +173,10 @@ load_columns(TrackedTable *t, TupleDesc desc)
 		c->dropped = att->attisdropped;
 		if (c->dropped)
 			continue;
+		if (!SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(att->atttypid)))
+			return false;
 		c->name = pstrdup(NameStr(att->attname));
-		c->wire = t->camel ? camel_case(c->name) : c->name;
+		c->wire = t->settings.camel ? camel_case(c->name) : c->name;
 		c->type = att->atttypid;
 		c->typmod = att->atttypmod;
 		c->base_type = getBaseType(att->atttypid);
@@ -102,6 +192,27 @@ load_columns(TrackedTable *t, TupleDesc desc)
 		getTypeInputInfo(att->atttypid, &function, &c->ioparam);
 		fmgr_info_cxt(function, &c->input, t->context);
 	}
+	return true;
+}
+
+/* what only says how rows are to be made; missing values stay */
+static void
+trim_descriptor(TupleDesc desc)
+{
+	int			i;
+
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		att->attnotnull = false;
+		att->atthasdef = false;
+		att->attidentity = '\0';
+		att->attgenerated = '\0';
+#if PG_VERSION_NUM >= 180000
+		populate_compact_attribute(desc, i);
+#endif
+	}
 }
 
 static char *
@@ -115,55 +226,72 @@ key_operator(Oid opfamily, Oid type, int strategy)
 	return operator_text(oper);
 }
 
-/* false if there is no usable primary key */
+/* a primary key, from its row of pg_index; the columns' classes beside it */
 static bool
-load_keys(TrackedTable *t, Relation rel)
+load_key(TrackedTable *t, Form_pg_index index, const oidvector *classes)
 {
-	List	   *indexes = RelationGetIndexList(rel);
-	ListCell   *lc;
-	bool		found = false;
+	int			n = index->indnkeyatts;
+	int			i;
 
-	foreach(lc, indexes)
+	t->deferrable_key = !index->indimmediate;
+	t->keys = palloc(sizeof(AttrNumber) * n);
+	t->key_equal = palloc(sizeof(char *) * n);
+	t->key_less = palloc(sizeof(char *) * n);
+	t->key_greater = palloc(sizeof(char *) * n);
+	for (i = 0; i < n; i++)
 	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-		int			i;
+		AttrNumber	att = index->indkey.values[i];
+		Oid			family = get_opclass_family(classes->values[i]);
+		Oid			type = get_opclass_input_type(classes->values[i]);
 
-		if (index->rd_index->indisprimary && index->rd_index->indisvalid)
-		{
-			int			n = index->rd_index->indnkeyatts;
-
-			t->nkeys = n;
-			t->deferrable_key = !index->rd_index->indimmediate;
-			t->keys = palloc(sizeof(AttrNumber) * n);
-			t->key_equal = palloc(sizeof(char *) * n);
-			t->key_less = palloc(sizeof(char *) * n);
-			t->key_greater = palloc(sizeof(char *) * n);
-			for (i = 0; i < n; i++)
-			{
-				AttrNumber	att = index->rd_index->indkey.values[i];
-				Oid			family = index->rd_opfamily[i];
-				Oid			type = index->rd_opcintype[i];
-
-				t->keys[i] = att;
-				tracked_column(t, att)->key = true;
-				t->key_equal[i] = key_operator(family, type, BTEqualStrategyNumber);
-				t->key_less[i] = key_operator(family, type, BTLessStrategyNumber);
-				t->key_greater[i] = key_operator(family, type, BTGreaterStrategyNumber);
-			}
-			found = true;
-		}
-		index_close(index, AccessShareLock);
+		if (att <= 0 || att > t->ncolumns || t->columns[att - 1].dropped)
+			return false;
+		t->keys[i] = att;
+		tracked_column(t, att)->key = true;
+		t->key_equal[i] = key_operator(family, type, BTEqualStrategyNumber);
+		t->key_less[i] = key_operator(family, type, BTLessStrategyNumber);
+		t->key_greater[i] = key_operator(family, type, BTGreaterStrategyNumber);
 	}
-	list_free(indexes);
-	return found;
+	t->nkeys = n;
+	return true;
 }
 
 static void
-set_broken(TrackedTable *t, char *why)
+load_keys(TrackedTable *t)
 {
-	t->broken = true;
-	t->broken_why = why;
+	Relation	rel = table_open(IndexRelationId, AccessShareLock);
+	HeapTuple	primary = NULL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_index_indrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(t->relid));
+	scan = systable_beginscan(rel, IndexIndrelidIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_index form = (Form_pg_index) GETSTRUCT(tuple);
+
+		if (form->indisprimary && form->indisvalid && primary == NULL)
+			primary = heap_copytuple(tuple);
+	}
+	systable_endscan(scan);
+	if (primary == NULL)
+		set_broken(t, pstrdup("it has no primary key"));
+	else
+	{
+		bool		isnull;
+		Datum		classes = heap_getattr(primary, Anum_pg_index_indclass,
+										   RelationGetDescr(rel), &isnull);
+
+		if (!load_key(t, (Form_pg_index) GETSTRUCT(primary),
+					  (oidvector *) DatumGetPointer(classes)))
+			set_torn(t);
+	}
+	table_close(rel, AccessShareLock);
 }
+
+/* ---------- settings ---------- */
 
 /* a column that a setting names, or 0 and t->broken */
 static AttrNumber
@@ -196,17 +324,6 @@ typed_column(TrackedTable *t, const char *setting, const char *name, const Oid *
 	return InvalidAttrNumber;
 }
 
-static void
-load_policy(TrackedTable *t, const char *value)
-{
-	t->policy = strcmp(value, "client_wins") == 0 ? POLICY_CLIENT_WINS :
-		strcmp(value, "server_wins") == 0 ? POLICY_SERVER_WINS :
-		strcmp(value, "merge") == 0 ? POLICY_MERGE :
-		strchr(value, '.') ? POLICY_RESOLVER : POLICY_LAST_WRITE_WINS;
-	if (t->policy == POLICY_RESOLVER)
-		t->resolver = pstrdup(value);
-}
-
 /*
  * The column that keeps the stamps of columns is bookkeeping, whatever the
  * policy is now.
@@ -225,172 +342,103 @@ load_clocks(TrackedTable *t)
 		set_broken(t, pstrdup("its column \"" CLOCKS_COLUMN "\", which merging needs, is gone"));
 }
 
-/*
- * One "name=value" of the stamp trigger.  Settings that shape how columns are
- * loaded ("naming", "reg", ...) come in a first pass, those that name columns
- * in a second one.
- */
+/* a key column's or the scope's values look as they did when it was tracked */
 static void
-load_setting(TrackedTable *t, const char *arg, bool columns)
+check_form(TrackedTable *t, AttrNumber attnum, int n)
+{
+	TrackedColumn *c = tracked_column(t, attnum);
+
+	if (!t->broken && n < list_length(t->settings.forms) &&
+		!type_form_fits(list_nth(t->settings.forms, n), c->type, c->typmod))
+		set_broken(t, psprintf("values of its column \"%s\" are not written as they were", c->name));
+}
+
+/* the key is the one that was tracked */
+static void
+fit_keys(TrackedTable *t)
+{
+	ListCell   *lc;
+	int			i;
+
+	foreach(lc, t->settings.keys)
+	{
+		AttrNumber	attnum = named_column(t, "key", lfirst(lc));
+
+		if (attnum && !tracked_column(t, attnum)->key)
+			set_broken(t, pstrdup("its primary key has changed"));
+	}
+	if (!t->broken && list_length(t->settings.keys) != t->nkeys)
+		set_broken(t, pstrdup("its primary key has changed"));
+	for (i = 0; i < t->nkeys && !t->broken; i++)
+	{
+		int			k = 0;
+
+		foreach(lc, t->settings.keys)
+		{
+			if (strcmp(lfirst(lc), tracked_column(t, t->keys[i])->name) == 0)
+				check_form(t, t->keys[i], k);
+			k++;
+		}
+	}
+}
+
+/* that of a partition: its own index may have the columns in another order */
+static void
+copy_keys(TrackedTable *t)
+{
+	ListCell   *lc;
+
+	t->keys = palloc(sizeof(AttrNumber) * INDEX_MAX_KEYS);
+	foreach(lc, t->settings.keys)
+	{
+		AttrNumber	attnum = named_column(t, "key", lfirst(lc));
+
+		if (attnum && t->nkeys < INDEX_MAX_KEYS)
+			t->keys[t->nkeys++] = attnum;
+	}
+}
+
+/* the columns that settings name */
+static void
+fit_columns(TrackedTable *t)
 {
 	static const Oid times[] = {TIMESTAMPTZOID, TIMESTAMPOID, InvalidOid};
 	static const Oid texts[] = {TEXTOID, VARCHAROID, InvalidOid};
 	static const Oid integers[] = {INT4OID, INT8OID, INT2OID, InvalidOid};
-	const char *value = strchr(arg, '=');
-	char	   *name;
-	AttrNumber	att;
+	TableSettings *s = &t->settings;
+	ListCell   *lc;
 
-	if (value == NULL)
-		return;
-	name = pnstrdup(arg, value - arg);
-	value++;
-
-	if (!columns)
-	{
-		if (strcmp(name, "reg") == 0)
-			t->reg = atoi(value);
-		else if (strcmp(name, "entity_type") == 0)
-			t->entity_type = pstrdup(value);
-		else if (strcmp(name, "shared") == 0)
-			t->shared = true;
-		else if (strcmp(name, "scope_path") == 0)
-			t->scope_path = pstrdup(value);
-		else if (strcmp(name, "scope_added") == 0)
-			t->scope_added = true;
-		else if (strcmp(name, "naming") == 0)
-			t->camel = (strcmp(value, "camel") == 0);
-		else if (strcmp(name, "conflict") == 0)
-			load_policy(t, value);
-		else if (strcmp(name, "replicated") == 0)
-			t->replicated = true;
-		else if (strcmp(name, "utc") == 0)
-			t->utc = (strcmp(value, "true") == 0);
-		return;
-	}
-
-	if (strcmp(name, "scope") == 0)
-		t->scope = named_column(t, name, value);
-	else if (strcmp(name, "modified_at") == 0)
-		t->modified_at = typed_column(t, name, value, times);
-	else if (strcmp(name, "client_id") == 0)
-		t->client_id = typed_column(t, name, value, texts);
-	else if (strcmp(name, "version") == 0)
-		t->version = typed_column(t, name, value, integers);
-	else if (strcmp(name, "deleted_at") == 0)
-		t->deleted_at = typed_column(t, name, value, times);
-	else if (strcmp(name, "exclude") == 0)
+	if (s->scope)
+		t->scope = named_column(t, "scope", s->scope);
+	if (s->modified_at)
+		t->modified_at = typed_column(t, "modified_at", s->modified_at, times);
+	if (s->client_id)
+		t->client_id = typed_column(t, "client_id", s->client_id, texts);
+	if (s->version)
+		t->version = typed_column(t, "version", s->version, integers);
+	if (s->deleted_at)
+		t->deleted_at = typed_column(t, "deleted_at", s->deleted_at, times);
+	foreach(lc, s->exclude)
 	{
 		/* renamed, it would be sent to clients from then on */
-		att = named_column(t, name, value);
-		if (att)
-			tracked_column(t, att)->excluded = true;
+		AttrNumber	attnum = named_column(t, "exclude", lfirst(lc));
+
+		if (attnum)
+			tracked_column(t, attnum)->excluded = true;
 	}
-	else if (strcmp(name, "key") == 0)
-	{
-		att = named_column(t, name, value);
-		t->nkeys_tracked++;
-		if (OidIsValid(t->root))
-		{
-			if (att && t->nkeys < INDEX_MAX_KEYS)
-				t->keys[t->nkeys++] = att;
-		}
-		else if (att && !tracked_column(t, att)->key)
-			set_broken(t, pstrdup("its primary key has changed"));
-	}
-	pfree(name);
+	if (t->scope && !OidIsValid(t->root))
+		check_form(t, t->scope, list_length(s->keys));
 }
 
-/* a row of pg_trigger, copied; an error if there is none */
-static HeapTuple
-read_trigger(Oid trigger)
+static void
+load_policy(TrackedTable *t)
 {
-	Relation	rel = table_open(TriggerRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(trigger));
-	scan = systable_beginscan(rel, TriggerOidIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "could not find trigger %u", trigger);
-	tuple = heap_copytuple(tuple);
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return tuple;
-}
-
-/*
- * The transaction that wrote the stamp trigger: a snapshot that does not see
- * it was taken before the table was tracked as it is now.
- */
-static TransactionId
-trigger_xmin(Oid trigger)
-{
-	return HeapTupleHeaderGetXmin(read_trigger(trigger)->t_data);
-}
-
-/* was it made for a partition, after that of the table above? */
-bool
-registry_is_clone(Oid trigger)
-{
-	return OidIsValid(((Form_pg_trigger) GETSTRUCT(read_trigger(trigger)))->tgparentid);
-}
-
-/* the table whose trigger this one was cloned from, over all levels */
-static Oid
-root_of_trigger(Oid trigger)
-{
-	for (;;)
-	{
-		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(read_trigger(trigger));
-
-		if (!OidIsValid(form->tgparentid))
-			return form->tgrelid;
-		trigger = form->tgparentid;
-	}
-}
-
-static Trigger *
-find_stamp_trigger(Relation rel, Oid function)
-{
-	int			i;
-
-	if (rel->trigdesc == NULL || !OidIsValid(function))
-		return NULL;
-	for (i = 0; i < rel->trigdesc->numtriggers; i++)
-		if (rel->trigdesc->triggers[i].tgfoid == function)
-			return &rel->trigdesc->triggers[i];
-	return NULL;
-}
-
-/*
- * May an INSERT or UPDATE of some rows change others, or the same rows once
- * more?  The user's triggers and rules may, and foreign keys that follow an
- * update.
- */
-static bool
-has_side_effects(Relation rel)
-{
-	int			i;
-
-	if (rel->rd_rel->relhasrules)
-		return true;
-	for (i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
-	{
-		Trigger    *trigger = &rel->trigdesc->triggers[i];
-
-		if (!trigger->tgisinternal &&
-			(strncmp(trigger->tgname, TRIGGER_PREFIX, strlen(TRIGGER_PREFIX)) != 0 ||
-			 strncmp(trigger->tgname, PATH_TRIGGER_PREFIX, strlen(PATH_TRIGGER_PREFIX)) == 0))
-			return true;
-		if (trigger->tgfoid == F_RI_FKEY_CASCADE_UPD ||
-			trigger->tgfoid == F_RI_FKEY_SETNULL_UPD ||
-			trigger->tgfoid == F_RI_FKEY_SETDEFAULT_UPD)
-			return true;
-	}
-	return false;
+	if (t->settings.conflict == NULL)
+		return;
+	if (!policy_by_name(t->settings.conflict, &t->policy))
+		set_broken(t, psprintf("its conflict policy \"%s\" is not known", t->settings.conflict));
+	else if (t->policy == POLICY_RESOLVER)
+		t->resolver = t->settings.conflict;
 }
 
 /* follow the foreign keys that the scope is found by, if it is */
@@ -421,47 +469,67 @@ load_path(TrackedTable *t)
 
 /* is the table fit for its settings?  Not asked of partitions. */
 static void
-check_fit(TrackedTable *t, Relation rel)
+check_fit(TrackedTable *t, Form_pg_class class)
 {
-	if (rel->rd_rel->relispartition || relation_is_inherited(rel) ||
-		rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+	if (catalog_is_inherited(class) || class->relpersistence != RELPERSISTENCE_PERMANENT)
 		set_broken(t, pstrdup("it has become a partition, part of an inheritance tree, or unlogged"));
-	if (!t->broken && t->nkeys_tracked != t->nkeys)
-		set_broken(t, pstrdup("its primary key has changed"));
 	if (!t->broken && (!t->modified_at || !t->client_id ||
 					   (!t->scope && !t->shared)))
 		set_broken(t, pstrdup("its trigger has no complete settings"));
 }
 
-/* columns and key, as the arguments of the stamp trigger have them */
+/*
+ * May an INSERT or UPDATE of some rows change others, or the same rows once
+ * more?  The user's triggers and rules may, and foreign keys that follow an
+ * update.
+ */
+static bool
+has_side_effects(Form_pg_class class, List *triggers)
+{
+	ListCell   *lc;
+
+	if (class->relhasrules)
+		return true;
+	foreach(lc, triggers)
+	{
+		TriggerFacts *trigger = lfirst(lc);
+
+		if (!trigger->internal &&
+			(strncmp(trigger->name, TRIGGER_PREFIX, strlen(TRIGGER_PREFIX)) != 0 ||
+			 strncmp(trigger->name, PATH_TRIGGER_PREFIX, strlen(PATH_TRIGGER_PREFIX)) == 0))
+			return true;
+		if (trigger->function == F_RI_FKEY_CASCADE_UPD ||
+			trigger->function == F_RI_FKEY_SETNULL_UPD ||
+			trigger->function == F_RI_FKEY_SETDEFAULT_UPD)
+			return true;
+	}
+	return false;
+}
+
 static void
-load_settings(TrackedTable *t, Relation rel, Trigger *trigger)
+load_fit(TrackedTable *t, Form_pg_class class, List *triggers)
 {
 	int			i;
 
-	t->partitioned = (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE);
-	if (t->entity_type == NULL)
-		t->entity_type = pstrdup(RelationGetRelationName(rel));
-	t->sql_name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-											 RelationGetRelationName(rel));
-	/* with the values that rows from before ADD COLUMN ... DEFAULT lack */
-	t->tupdesc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
-	load_columns(t, RelationGetDescr(rel));
+	load_policy(t);
 	if (OidIsValid(t->root))
-		t->keys = palloc(sizeof(AttrNumber) * INDEX_MAX_KEYS);
-	else if (!load_keys(t, rel))
-		set_broken(t, pstrdup("it has no primary key"));
+		copy_keys(t);
+	else
+	{
+		load_keys(t);
+		if (t->nkeys > 0)
+			fit_keys(t);
+	}
 	load_clocks(t);
-	for (i = 0; i < trigger->tgnargs; i++)
-		load_setting(t, trigger->tgargs[i], true);
+	fit_columns(t);
 	if (!OidIsValid(t->root))
 	{
-		check_fit(t, rel);
+		check_fit(t, class);
 		load_path(t);
 	}
 
 	/* triggers of the partitions' own would have to be looked at one by one */
-	t->has_side_effects = t->partitioned || has_side_effects(rel);
+	t->has_side_effects = t->partitioned || has_side_effects(class, triggers);
 	t->plain_key = !t->scope ||
 		is_plain_type(tracked_column(t, t->scope)->type);
 	for (i = 0; i < t->nkeys; i++)
@@ -472,14 +540,41 @@ load_settings(TrackedTable *t, Relation rel, Trigger *trigger)
 			t->has_synced_generated = true;
 }
 
+/* columns and key, as the arguments of the stamp trigger have them */
+static void
+load_settings(TrackedTable *t, Form_pg_class class, List *triggers)
+{
+	char	   *namespace = get_namespace_name(class->relnamespace);
+
+	t->partitioned = (class->relkind == RELKIND_PARTITIONED_TABLE);
+	t->entity_type = t->settings.entity_type ? t->settings.entity_type :
+		pstrdup(NameStr(class->relname));
+	t->sql_name = quote_qualified_identifier(namespace ? namespace : "?",
+											 NameStr(class->relname));
+	t->shared = t->settings.shared;
+	t->camel = t->settings.camel;
+	t->utc = t->settings.utc;
+	t->replicated = t->settings.replicated;
+	t->scope_path = t->settings.scope_path;
+	if (namespace == NULL || !load_descriptor(t, class) || !load_columns(t))
+	{
+		t->tupdesc = CreateTemplateTupleDesc(0);
+		t->ncolumns = 0;
+		set_torn(t);
+		return;
+	}
+	trim_descriptor(t->tupdesc);
+	load_fit(t, class, triggers);
+}
+
 /* trigger: the one with the settings, NULL; root: see TrackedTable */
 static TrackedTable *
-load(Relation rel, Trigger *trigger, Oid root, MemoryContext parent)
+load(HeapTuple tuple, List *triggers, TriggerFacts *trigger, Oid root, MemoryContext parent)
 {
+	Form_pg_class class = (Form_pg_class) GETSTRUCT(tuple);
 	MemoryContext context,
 				old;
 	TrackedTable *t;
-	int			i;
 
 	/* under the current context until complete, so that an error frees it */
 	context = AllocSetContextCreate(CurrentMemoryContext, "pg_tide table",
@@ -487,11 +582,12 @@ load(Relation rel, Trigger *trigger, Oid root, MemoryContext parent)
 	old = MemoryContextSwitchTo(context);
 	t = palloc0(sizeof(TrackedTable));
 	t->context = context;
-	t->relid = RelationGetRelid(rel);
-
-	t->utc = true;
-	for (i = 0; trigger && i < trigger->tgnargs; i++)
-		load_setting(t, trigger->tgargs[i], false);
+	t->relid = class->oid;
+	t->owner = class->relowner;
+	t->namespace = class->relnamespace;
+	if (trigger)
+		settings_read(&t->settings, trigger->nargs, trigger->args);
+	t->reg = t->settings.reg;
 
 	/*
 	 * anybody can put our trigger on a table: without a registration it is
@@ -502,34 +598,75 @@ load(Relation rel, Trigger *trigger, Oid root, MemoryContext parent)
 		t->root = root;
 		t->tracked = !OidIsValid(root);
 		if (t->tracked)
-			t->trigger_xmin = trigger_xmin(trigger->tgoid);
-		load_settings(t, rel, trigger);
+			t->trigger_xmin = trigger->xmin;
+		load_settings(t, class, triggers);
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextSetParent(context, parent);
 	return t;
 }
 
+static TriggerFacts *
+find_stamp_trigger(List *triggers, Oid function)
+{
+	ListCell   *lc;
+
+	foreach(lc, triggers)
+	{
+		TriggerFacts *trigger = lfirst(lc);
+
+		if (OidIsValid(function) && trigger->function == function)
+			return trigger;
+	}
+	return NULL;
+}
+
+/* the table whose trigger this one was cloned from, over all levels; or none */
+static Oid
+root_of_trigger(TriggerFacts *trigger)
+{
+	while (trigger && OidIsValid(trigger->parent))
+		trigger = catalog_trigger(trigger->parent);
+	return trigger ? trigger->relid : InvalidOid;
+}
+
 /*
- * What the table is to us, tracked or not.  palloc'd in a context of its own,
- * which is a child of parent.
+ * What the table is to us, tracked or not, in a context of its own that is a
+ * child of parent.  NULL if there is no such relation.
  */
 TrackedTable *
-registry_load(Relation rel, Oid stamp_function, MemoryContext parent)
+registry_load(Oid relid, Oid stamp_function, MemoryContext parent)
 {
-	Trigger    *trigger = find_stamp_trigger(rel, stamp_function);
-	Oid			root = InvalidOid;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pg_tide catalogs",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	HeapTuple	class = catalog_class(relid);
+	TrackedTable *t = NULL;
 
-	if (trigger && rel->rd_rel->relispartition && registry_is_clone(trigger->tgoid))
-		root = root_of_trigger(trigger->tgoid);
-	return load(rel, trigger, root, parent);
+	if (class)
+	{
+		List	   *triggers = catalog_triggers(relid);
+		TriggerFacts *trigger = find_stamp_trigger(triggers, stamp_function);
+		Oid			root = InvalidOid;
+
+		if (trigger && OidIsValid(trigger->parent) &&
+			((Form_pg_class) GETSTRUCT(class))->relispartition)
+			root = root_of_trigger(trigger);
+		t = load(class, triggers, trigger, root, parent);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return t;
 }
 
 /* likewise, of a table as a partition of root, whether it is one or not */
 TrackedTable *
-registry_load_partition(Relation rel, Relation root, Oid stamp_function,
-						MemoryContext parent)
+registry_load_partition(Oid relid, Oid root, Oid stamp_function, MemoryContext parent)
 {
-	return load(rel, find_stamp_trigger(root, stamp_function),
-				RelationGetRelid(root), parent);
+	HeapTuple	class = catalog_class(relid);
+
+	if (class == NULL)
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	return load(class, catalog_triggers(relid),
+				find_stamp_trigger(catalog_triggers(root), stamp_function), root, parent);
 }

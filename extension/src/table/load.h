@@ -8,13 +8,12 @@
 #ifndef TIDE_LOAD_H
 #define TIDE_LOAD_H
 
-#include "utils/relcache.h"
+#include "utils/palloc.h"
 #include "table/tracked.h"
 
-extern TrackedTable *registry_load(Relation rel, Oid stamp_function,
+extern TrackedTable *registry_load(Oid relid, Oid stamp_function,
 								   MemoryContext parent);
-extern TrackedTable *registry_load_partition(Relation rel, Relation root,
-											 Oid stamp_function, MemoryContext parent);
-extern bool registry_is_clone(Oid trigger);
+extern TrackedTable *registry_load_partition(Oid relid, Oid root, Oid stamp_function,
+											 MemoryContext parent);
 
 #endif							/* TIDE_LOAD_H */

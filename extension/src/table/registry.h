@@ -5,7 +5,7 @@
  *
  * The configuration of a tracked table is the argument list of its stamp
  * trigger: it is dumped with the table (also by --schema-only), vanishes with
- * it, and costs nothing per row because the relation cache holds it.
+ * it, and is read but once.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,7 +13,6 @@
 #define TIDE_REGISTRY_H
 
 #include "nodes/pg_list.h"
-#include "utils/relcache.h"
 #include "table/tracked.h"
 
 extern void registry_init(void);
@@ -21,8 +20,12 @@ extern TrackedTable *registry_lookup(Oid relid);
 extern TrackedTable *registry_require(Oid relid);
 extern TrackedTable *registry_lock(Oid relid, int lockmode);
 extern TrackedTable *registry_lookup_rows(Oid relid, TrackedTable **layout);
-extern TrackedTable *registry_partition(Relation rel, TrackedTable *root);
+extern TrackedTable *registry_partition(Oid relid, TrackedTable *root);
 extern TrackedTable *registry_find(const char *entity_type, bool missing_ok);
 extern List *registry_all(void);
+extern int	registry_position(Oid relid);
+
+/* why a tracked table cannot be synced; NULL if it can */
+extern const char *registry_problem(TrackedTable *t);
 
 #endif							/* TIDE_REGISTRY_H */

@@ -17,6 +17,7 @@
 #include "utils/relcache.h"
 
 #include "table/policy.h"
+#include "table/setting.h"
 
 /*
  * The stamps of columns, under merge.  The column's name is fixed, for it has to
@@ -69,6 +70,9 @@ typedef struct TrackedTable
 	bool		tracked;		/* false: a known non-tracked table */
 	bool		broken;			/* names a column that is not there any more */
 	char	   *broken_why;		/* and which, for the error */
+	Oid			owner;			/* of the table */
+	Oid			namespace;
+	TableSettings settings;		/* as they were given, fitting or not */
 	int32		reg;			/* registration: untracked and tracked again
 								 * is another one */
 	TransactionId trigger_xmin; /* who wrote the stamp trigger */
@@ -88,7 +92,6 @@ typedef struct TrackedTable
 	char	   *scope_path;		/* the foreign keys that the scope is found
 								 * by, and that column is kept true to; NULL:
 								 * it is the user's */
-	bool		scope_added;	/* that column is not the user's */
 	struct ScopePath *path;		/* the same, made out; NULL: none, or broken */
 	AttrNumber	modified_at;
 	AttrNumber	client_id;
@@ -101,7 +104,6 @@ typedef struct TrackedTable
 									 * not name: triggers, cascades, rules */
 	int			ncolumns;		/* == natts of the relation */
 	TrackedColumn *columns;		/* by attnum - 1 */
-	int			nkeys_tracked;	/* when it was tracked; for load_table */
 	int			nkeys;
 	AttrNumber *keys;			/* in index order */
 	char	  **key_equal;		/* "OPERATOR(schema.=)" of each key column */

@@ -15,10 +15,16 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_event_trigger.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_publication.h"
+#include "catalog/pg_rewrite.h"
 #include "catalog/pg_subscription_rel.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "funcapi.h"
+#include "miscadmin.h"
+#include "rewrite/prs2lock.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
@@ -32,6 +38,8 @@
 #include "table/catalog.h"
 #include "table/registry.h"
 #include "table/scope_path.h"
+#include "table/names.h"
+#include "track/advice.h"
 #include "track/trackable.h"
 #include "util/compat.h"
 #include "util/settings.h"
@@ -54,6 +62,50 @@ report(ReturnSetInfo *rsinfo, const char *severity, const char *object,
 	nulls[3] = (hint == NULL);
 	values[3] = hint ? CStringGetTextDatum(hint) : (Datum) 0;
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+static void
+report_advice(void *arg, const char *severity, const char *object, const char *problem,
+			  const char *hint)
+{
+	report(arg, severity, object, problem, hint);
+}
+
+/* the table to name in a call of tide.track */
+static const char *
+root_sql_name(TrackedTable *t)
+{
+	char	   *root = OidIsValid(t->root) ? catalog_sql_name(t->root) : NULL;
+
+	return root ? root : t->sql_name;
+}
+
+static char *
+replicated_call(TrackedTable *t)
+{
+	TableSettings s = t->settings;
+
+	s.replicated = true;
+	return settings_call(&s, t->sql_name);
+}
+
+static char *
+get_rule_name(Oid rule)
+{
+	Relation	rel = table_open(RewriteRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	char	   *name = NULL;
+
+	ScanKeyInit(&key, Anum_pg_rewrite_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(rule));
+	scan = systable_beginscan(rel, RewriteOidIndexId, true, NULL, 1, &key);
+	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		name = pstrdup(NameStr(((Form_pg_rewrite) GETSTRUCT(tuple))->rulename));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return name ? name : "...";
 }
 
 static Trigger *
@@ -85,19 +137,18 @@ check_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel, const char *
 	if (trigger == NULL)
 		report(rsinfo, "error", t->sql_name,
 			   psprintf("trigger %s is missing: changes are lost", name),
-			   OidIsValid(t->root) ? "Call tide.track for the partitioned table again." :
-			   "Call tide.track for the table again.");
+			   settings_call(&t->settings, root_sql_name(t)));
 	else if (trigger->tgenabled == TRIGGER_DISABLED ||
 			 trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA)
 		report(rsinfo, "error", t->sql_name,
 			   psprintf("trigger %s is disabled: changes are lost", name),
-			   psprintf("ALTER TABLE %s ENABLE TRIGGER %s; and send the rows that changed meanwhile with tide.touch.",
+			   psprintf("ALTER TABLE %s ENABLE TRIGGER %s; -- and send the rows that changed meanwhile with tide.touch",
 						t->sql_name, name));
 	else if (t->replicated && trigger->tgenabled != TRIGGER_FIRES_ALWAYS &&
 			 strcmp(name, FLUSH_TRIGGER) != 0)
 		report(rsinfo, "error", t->sql_name,
 			   psprintf("trigger %s does not fire for logical replication: changes are lost", name),
-			   psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s; and send the rows that changed meanwhile with tide.touch.",
+			   psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s; -- and send the rows that changed meanwhile with tide.touch",
 						t->sql_name, name));
 }
 
@@ -119,7 +170,7 @@ check_subscription(ReturnSetInfo *rsinfo, TrackedTable *root, Relation rel)
 		report(rsinfo, "error", root->sql_name,
 			   psprintf("logical replication writes to \"%s\": such changes are lost",
 						RelationGetRelationName(rel)),
-			   "Call tide.track for it again, with replicated => true.");
+			   replicated_call(root));
 	systable_endscan(scan);
 	table_close(subscribed, AccessShareLock);
 }
@@ -133,14 +184,18 @@ check_trigger_order(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 	for (i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
 	{
 		Trigger    *trigger = &rel->trigdesc->triggers[i];
+		char	   *name;
 
-		if (TRIGGER_FOR_BEFORE(trigger->tgtype) && TRIGGER_FOR_ROW(trigger->tgtype) &&
-			(TRIGGER_FOR_INSERT(trigger->tgtype) || TRIGGER_FOR_UPDATE(trigger->tgtype)) &&
-			strcmp(trigger->tgname, STAMP_TRIGGER) > 0)
-			report(rsinfo, "warning", t->sql_name,
-				   psprintf("trigger \"%s\" runs after %s: what it changes is not stamped",
-							trigger->tgname, STAMP_TRIGGER),
-				   "Give it a name that sorts before.");
+		if (!trackable_comes_after(trigger->tgname, trigger->tgtype))
+			continue;
+		/* a look at the catalogs can take the trigger away */
+		name = pstrdup(trigger->tgname);
+		report(rsinfo, "warning", t->sql_name,
+			   psprintf("trigger \"%s\" runs after %s: what it changes is not stamped",
+						name, STAMP_TRIGGER),
+			   psprintf("ALTER TRIGGER %s ON %s RENAME TO %s;", quote_identifier(name),
+						relation_sql(rel),
+						quote_identifier(psprintf("a_%.*s", NAMEDATALEN - 3, name))));
 	}
 }
 
@@ -154,8 +209,8 @@ check_scope_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel, const 
 		report(rsinfo, "error", t->sql_name,
 			   psprintf("trigger %s of table \"%s\" is %s: rows stay in scopes that they have left",
 						name, RelationGetRelationName(rel), trigger ? "disabled" : "missing"),
-			   trigger ? psprintf("Enable it, and call tide.track for %s again.", t->sql_name) :
-			   "Call tide.track for the table again.");
+			   psprintf("%s%s", trigger ? psprintf("ALTER TABLE %s ENABLE TRIGGER %s; ", relation_sql(rel), name) : "",
+						settings_call(&t->settings, t->sql_name)));
 }
 
 /* one table that the scope is found through, and the one before it */
@@ -175,7 +230,7 @@ check_step(ReturnSetInfo *rsinfo, TrackedTable *t, Relation before, PathStep *st
 			report(rsinfo, "error", t->sql_name,
 				   psprintf("column %s of %s is in no unique index: a row that is written while it changes can stay in the old scope",
 							step->read_names[i], step->sql_name),
-				   "Call tide.track for the table again, which makes one.");
+				   settings_call(&t->settings, t->sql_name));
 	for (i = 0; i < step->ncolumns; i++)
 		indexed |= relation_has_index_on(before, step->from[i]);
 	if (!indexed)
@@ -233,7 +288,7 @@ check_partition(ReturnSetInfo *rsinfo, TrackedTable *root, Oid relid)
 		report(rsinfo, "error", root->sql_name,
 			   psprintf("partition \"%s\" has no triggers: changes are lost",
 						RelationGetRelationName(rel)),
-			   "Call tide.track for the table again.");
+			   settings_call(&root->settings, root->sql_name));
 	check_subscription(rsinfo, root, rel);
 	relation_close(rel, AccessShareLock);
 }
@@ -253,7 +308,8 @@ check_event_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, const char *name)
 	if (enabled == TRIGGER_DISABLED || enabled == TRIGGER_FIRES_ON_REPLICA)
 		report(rsinfo, "error", t->sql_name,
 			   psprintf("event trigger %s is disabled: partitions come and go unseen", name),
-			   psprintf("ALTER EVENT TRIGGER %s ENABLE; and track the table again.", name));
+			   psprintf("ALTER EVENT TRIGGER %s ENABLE; %s", name,
+						settings_call(&t->settings, t->sql_name)));
 }
 
 /* DETACH ... CONCURRENTLY that was interrupted: the table no longer shows the rows */
@@ -261,15 +317,16 @@ static void
 check_detaching(ReturnSetInfo *rsinfo, TrackedTable *t, Oid parent)
 {
 	bool		pending = false;
+	List	   *kept = find_inheritance_children_extended(parent, true, NoLock, &pending, NULL);
+	List	   *left = list_difference_oid(find_inheritance_children_extended(parent, false, NoLock,
+																		  NULL, NULL), kept);
 
-	(void) find_inheritance_children_extended(parent, true, NoLock, &pending, NULL);
 	if (pending)
 		report(rsinfo, "warning", t->sql_name,
 			   psprintf("a partition of \"%s\" is being detached, or that was interrupted: clients keep its rows until it is done",
 						get_rel_name(parent)),
-			   psprintf("ALTER TABLE %s DETACH PARTITION ... FINALIZE;",
-						quote_qualified_identifier(get_namespace_name(get_rel_namespace(parent)),
-												   get_rel_name(parent))));
+			   psprintf("ALTER TABLE %s DETACH PARTITION %s FINALIZE;", catalog_sql_name(parent),
+						left == NIL ? "..." : catalog_sql_name(linitial_oid(left))));
 }
 
 static void
@@ -311,12 +368,62 @@ check_triggers(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 static void
 check_scope_index(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 {
-	if (!t->shared && !relation_has_index_on(rel, t->scope))
-		report(rsinfo, "warning", t->sql_name,
-			   "no index serves its scope: a first pull reads the whole table",
-			   psprintf("CREATE INDEX%s ON %s (%s, ...key...);",
-						t->partitioned ? "" : " CONCURRENTLY", t->sql_name,
-						quote_identifier(tracked_column(t, t->scope)->name)));
+	StringInfoData columns;
+	int			i;
+
+	if (t->shared || relation_has_index_on(rel, t->scope))
+		return;
+	initStringInfo(&columns);
+	appendStringInfoString(&columns, quote_identifier(tracked_column(t, t->scope)->name));
+	for (i = 0; i < t->nkeys; i++)
+		if (t->keys[i] != t->scope)
+			appendStringInfo(&columns, ", %s", quote_identifier(tracked_column(t, t->keys[i])->name));
+	report(rsinfo, "warning", t->sql_name,
+		   "no index serves its scope: a first pull reads the whole table",
+		   psprintf("CREATE INDEX%s ON %s (%s);",
+					t->partitioned ? "" : " CONCURRENTLY", t->sql_name, columns.data));
+}
+
+/* whose claim counts, and what was made after the table was tracked */
+static void
+check_claim(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
+{
+	const char *problem = t->broken ? NULL : registry_problem(t);
+
+	if (problem && !names_is_trusted(t->owner))
+		report(rsinfo, "error", t->sql_name, psprintf("it is not synced: %s", problem),
+			   psprintf("GRANT EXECUTE ON FUNCTION tide.trusted() TO %s;",
+						quote_identifier(GetUserNameFromId(t->owner, false))));
+	else if (problem)
+		report(rsinfo, "error", t->sql_name, psprintf("it is not synced: %s", problem),
+			   "Track one of them again, with another entity_type.");
+	if (rel->rd_rules && rel->rd_rules->numLocks > 0)
+		report(rsinfo, "error", t->sql_name,
+			   "it has rules, which make other statements of those that sync runs",
+			   psprintf("DROP RULE %s ON %s;",
+						quote_identifier(get_rule_name(rel->rd_rules->rules[0]->ruleId)), t->sql_name));
+}
+
+/* the change log is bound to this database's transactions */
+static void
+check_publications(ReturnSetInfo *rsinfo)
+{
+	Relation	rel = table_open(PublicationRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_publication form = (Form_pg_publication) GETSTRUCT(tuple);
+
+		if (form->puballtables)
+			report(rsinfo, "warning", "tide.log",
+				   psprintf("publication \"%s\" is FOR ALL TABLES: what pg_tide keeps for this database goes to subscribers, too",
+							NameStr(form->pubname)),
+				   "Publish your own tables by name, or those of your schemas.");
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
 }
 
 static void
@@ -347,6 +454,11 @@ tide_check(PG_FUNCTION_ARGS)
 	ListCell   *lc;
 
 	tide_init_materialized_srf(fcinfo);
+	if (!PG_ARGISNULL(0))
+	{
+		advise_on_role(get_role_oid(NameStr(*PG_GETARG_NAME(0)), false), report_advice, rsinfo);
+		return (Datum) 0;
+	}
 	foreach(lc, registry_all())
 	{
 		TrackedTable *t = lfirst(lc);
@@ -357,15 +469,19 @@ tide_check(PG_FUNCTION_ARGS)
 		if (t->broken)
 			report(rsinfo, "error", t->sql_name,
 				   psprintf("the settings do not fit the table: %s", t->broken_why),
-				   "Call tide.track for it again.");
+				   settings_call(&t->settings, t->sql_name));
+		check_claim(rsinfo, t, rel);
 		check_triggers(rsinfo, t, rel);
 		if (!t->broken)
 		{
 			check_scope_index(rsinfo, t, rel);
 			check_path(rsinfo, t, rel);
+			if (!registry_problem(t))
+				advise_on_table(t, report_advice, rsinfo);
 		}
 		relation_close(rel, AccessShareLock);
 	}
+	check_publications(rsinfo);
 	check_log(rsinfo);
 	return (Datum) 0;
 }

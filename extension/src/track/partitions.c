@@ -145,7 +145,7 @@ capture_tree(TrackedTable *root, Oid top, bool gone)
 
 		if (rel->rd_rel->relkind == RELKIND_RELATION)
 		{
-			TrackedTable *layout = registry_partition(rel, root);
+			TrackedTable *layout = registry_partition(RelationGetRelid(rel), root);
 
 			capture_whole_table(root, layout, rel, gone);
 			MemoryContextDelete(layout->context);

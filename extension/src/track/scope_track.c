@@ -16,6 +16,7 @@
 #include "catalog/indexing.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_depend.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
@@ -24,6 +25,7 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -70,18 +72,18 @@ check_existing_column(Relation rel, TrackOptions *o, Form_pg_attribute att)
 	int			i;
 
 	if (att->atttypid != o->path->type || att->atttypmod != o->path->typmod)
-		bad_column(rel, o->scope, psprintf("it is of type %s, and the scope of type %s",
+		bad_column(rel, o->s.scope, psprintf("it is of type %s, and the scope of type %s",
 										   format_type_with_typemod(att->atttypid, att->atttypmod), type),
 				   "Name another column, or none, with scope_column.");
 	if (att->attgenerated || att->attidentity)
-		bad_column(rel, o->scope, "it is generated",
+		bad_column(rel, o->s.scope, "it is generated",
 				   "Name another column, or none, with scope_column.");
 	if (bms_is_member(att->attnum - FirstLowInvalidHeapAttributeNumber, keys))
-		bad_column(rel, o->scope, "it is part of the primary key",
+		bad_column(rel, o->s.scope, "it is part of the primary key",
 				   "Name another column, or none, with scope_column.");
 	for (i = 0; i < o->path->steps[0].ncolumns; i++)
 		if (o->path->steps[0].from[i] == att->attnum)
-			bad_column(rel, o->scope, "the path begins with it",
+			bad_column(rel, o->s.scope, "the path begins with it",
 					   "Name another column, or none, with scope_column.");
 }
 
@@ -105,7 +107,7 @@ static void
 add_column(Relation rel, TrackOptions *o)
 {
 	Oid			type_collation = get_typcollation(o->path->type);
-	char	   *clause = psprintf("ADD COLUMN %s %s", quote_identifier(o->scope),
+	char	   *clause = psprintf("ADD COLUMN %s %s", quote_identifier(o->s.scope),
 								  format_type_extended(o->path->type, o->path->typmod,
 													   FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
 
@@ -116,15 +118,15 @@ add_column(Relation rel, TrackOptions *o)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("table \"%s\" has no column \"%s\" for its scope",
-						RelationGetRelationName(rel), o->scope),
+						RelationGetRelationName(rel), o->s.scope),
 				 errhint("ALTER TABLE %s %s;", relation_sql(rel), clause)));
-	o->added = lappend(o->added, clause);
-	o->scope_added = true;
+	o->clauses = lappend(o->clauses, clause);
+	o->s.added = add_name(o->s.added, o->s.scope);
 }
 
 /*
- * o->scope is a path: make it out, and choose the column that holds what it
- * leads to, which o->scope is from then on.
+ * o->s.scope is a path: make it out, and choose the column that holds what it
+ * leads to, which o->s.scope is from then on.
  */
 void
 scope_track_settle(Relation rel, TrackOptions *o)
@@ -132,28 +134,28 @@ scope_track_settle(Relation rel, TrackOptions *o)
 	char	   *why;
 	Form_pg_attribute att;
 
-	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE || o->replicated)
+	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE || o->s.replicated)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("the scope of a table that is partitioned or replicated cannot follow foreign keys"),
 				 errhint("Give \"%s\" a column that says whose row it is.", RelationGetRelationName(rel))));
-	o->scope_path = o->scope;
-	o->path = scope_path_resolve(RelationGetRelid(rel), o->scope_path, &why);
+	o->s.scope_path = o->s.scope;
+	o->path = scope_path_resolve(RelationGetRelid(rel), o->s.scope_path, &why);
 	if (o->path == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("scope \"%s\" leads nowhere: %s", o->scope_path, why),
+				 errmsg("scope \"%s\" leads nowhere: %s", o->s.scope_path, why),
 				 errhint("Name columns of foreign keys, from \"%s\" on, and at the end the column that says whose row it is: 'plan_id.user_id'.",
 						 RelationGetRelationName(rel))));
-	o->scope = o->scope_column ? o->scope_column : pstrdup(DEFAULT_SCOPE_COLUMN);
-	att = relation_column(rel, o->scope);
+	o->s.scope = o->scope_column ? o->scope_column : pstrdup(DEFAULT_SCOPE_COLUMN);
+	att = relation_column(rel, o->s.scope);
 	if (att)
 		check_existing_column(rel, o, att);
 	else
 		add_column(rel, o);
 	att = TupleDescAttr(RelationGetDescr(rel), o->path->first - 1);
 	if (att->attgenerated)
-		bad_column(rel, o->scope, psprintf("the path begins with \"%s\", which is generated",
+		bad_column(rel, o->s.scope, psprintf("the path begins with \"%s\", which is generated",
 										   NameStr(att->attname)),
 				   "Begin with a column that is written.");
 }
@@ -176,11 +178,11 @@ scope_track_lock(TrackOptions *o)
 		if (!tide_owns_table(RelationGetRelid(rel)))
 			aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE,
 						   RelationGetRelationName(rel));
-		if (relation_is_inherited(rel))
+		if (catalog_is_inherited(rel->rd_rel))
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("scope \"%s\" cannot go through \"%s\": it is part of an inheritance tree",
-							o->scope_path, RelationGetRelationName(rel)),
+							o->s.scope_path, RelationGetRelationName(rel)),
 					 errhint("Use tables without inheritance.")));
 		relation_close(rel, NoLock);
 	}
@@ -263,7 +265,7 @@ guard_step(TrackOptions *o, PathStep *step)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("scope \"%s\" needs \"%s\" of table \"%s\" to be in a unique index",
-							o->scope_path, get_attname(step->relid, step->reads[i], false), table),
+							o->s.scope_path, get_attname(step->relid, step->reads[i], false), table),
 					 errhint("%s;", guard_sql(step, NULL, step->read_names[i]))));
 		run_ddl(guard_sql(step,
 						  ChooseRelationName(table, get_attname(step->relid, step->reads[i], false),
@@ -299,7 +301,7 @@ scope_track_create(TrackOptions *o, const char *table)
 					 " AFTER INSERT OR UPDATE ON %s DEFERRABLE INITIALLY DEFERRED"
 					 " FOR EACH ROW WHEN (NEW.%s IS NULL AND NEW.%s IS NOT NULL)"
 					 " EXECUTE FUNCTION tide.scope_late()",
-					 table, quote_identifier(o->scope),
+					 table, quote_identifier(o->s.scope),
 					 quote_identifier(get_attname(o->relid, o->path->first, false))));
 	for (i = 0; i < o->path->nsteps; i++)
 		follow_step_triggers(&o->path->steps[i]);
@@ -375,7 +377,7 @@ alter_triggers(const char *table, const char *what, List *names)
 static uint64
 backfill(TrackOptions *o, const char *table)
 {
-	const char *scope = quote_identifier(o->scope);
+	const char *scope = quote_identifier(o->s.scope);
 	char	   *value = scope_expression(o->path);
 	List	   *triggers = update_triggers(o->relid, false);
 	List	   *always = update_triggers(o->relid, true);
@@ -442,17 +444,26 @@ is_visited(Oid relid)
 	return false;
 }
 
-/* does a foreign key of somebody's rely on the index? */
+/*
+ * Does a foreign key of somebody's rely on the index?  By pg_depend, which has
+ * an index by what is depended upon.
+ */
 static bool
 is_referred_to(Oid index)
 {
-	Relation	rel = table_open(ConstraintRelationId, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	Relation	rel = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
 	HeapTuple	tuple;
 	bool		result = false;
 
+	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(RelationRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(index));
+	scan = systable_beginscan(rel, DependReferenceIndexId, true, NULL, 2, key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		result |= ((Form_pg_constraint) GETSTRUCT(tuple))->conindid == index;
+		result |= ((Form_pg_depend) GETSTRUCT(tuple))->classid == ConstraintRelationId;
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return result;

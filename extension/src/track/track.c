@@ -5,44 +5,39 @@
  *
  * Tracking a table is DDL, run with the caller's rights: columns for the stamp
  * where they are missing, and triggers.  The arguments of the stamp trigger
- * are the settings, see registry.c.
+ * are the settings, see setting.c.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/nbtree.h"
 #include "access/relation.h"
-#include "access/table.h"
-#include "access/transam.h"
-#include "catalog/catalog.h"
-#include "catalog/namespace.h"
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_type.h"
+#include "commands/comment.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "parser/parse_func.h"
-#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/typcache.h"
+#include "utils/syscache.h"
 #include "utils/varlena.h"
 
 #include "log/changelog.h"
-#include "log/records.h"
 #include "table/catalog.h"
+#include "table/form.h"
+#include "table/names.h"
 #include "table/registry.h"
+#include "track/advice.h"
 #include "track/partitions.h"
 #include "track/scope_track.h"
 #include "track/trackable.h"
 #include "util/compat.h"
 #include "util/settings.h"
-#include "version/clocks.h"
-#include "version/decide.h"
 
 PG_FUNCTION_INFO_V1(tide_track);
 PG_FUNCTION_INFO_V1(tide_untrack);
@@ -66,6 +61,27 @@ check_owner(Relation rel)
 	if (!tide_owns_table(RelationGetRelid(rel)))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE,
 					   RelationGetRelationName(rel));
+}
+
+/*
+ * Every pull runs the policies of the table, and so functions of its owner's
+ * choice, with the claims of whoever pulls.
+ */
+static void
+check_trusted(Relation rel)
+{
+	char	   *owner;
+
+	if (names_is_trusted(rel->rd_rel->relowner))
+		return;
+	owner = GetUserNameFromId(rel->rd_rel->relowner, false);
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("owner \"%s\" of table \"%s\" may not have tables synced",
+					owner, RelationGetRelationName(rel)),
+			 errdetail("Every pull runs policies of the table's owner with the claims of whoever pulls."),
+			 errhint("As a superuser: GRANT EXECUTE ON FUNCTION tide.trusted() TO %s;",
+					 quote_identifier(owner))));
 }
 
 /* ---------- options ---------- */
@@ -95,7 +111,7 @@ check_resolver(const char *name)
 		get_func_prokind(function) != PROKIND_FUNCTION)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("conflict resolver %s(text, jsonb, jsonb) is no function that returns jsonb",
+				 errmsg("conflict resolver %s(text, jsonb, jsonb) does not return jsonb",
 						NameListToQuotedString(names)),
 				 errhint("It returns the row to store, or NULL to keep the current one.")));
 	return quote_qualified_identifier(get_namespace_name(get_func_namespace(function)),
@@ -105,16 +121,18 @@ check_resolver(const char *name)
 static char *
 check_conflict_option(char *conflict)
 {
-	if (conflict == NULL || strcmp(conflict, "last_write_wins") == 0 ||
-		strcmp(conflict, "client_wins") == 0 || strcmp(conflict, "server_wins") == 0 ||
-		strcmp(conflict, "merge") == 0)
-		return conflict;
-	if (strchr(conflict, '.'))
-		return check_resolver(conflict);
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("unknown conflict policy \"%s\"", conflict),
-			 errhint("Use 'last_write_wins', 'client_wins', 'server_wins', 'merge', or the name of a function with its schema.")));
+	ConflictPolicy policy;
+
+	if (conflict == NULL)
+		return NULL;
+	if (!policy_by_name(conflict, &policy))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown conflict policy \"%s\"", conflict),
+				 errhint("Use 'last_write_wins', 'client_wins', 'server_wins', 'merge', or the name of a function with its schema.")));
+	if (policy == POLICY_LAST_WRITE_WINS)
+		return NULL;
+	return policy == POLICY_RESOLVER ? check_resolver(conflict) : conflict;
 }
 
 static void
@@ -126,24 +144,24 @@ read_options(FunctionCallInfo fcinfo, TrackOptions *o)
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("which table is to be tracked?"),
+				 errmsg("the table to track must not be null"),
 				 errhint("Name it: SELECT tide.track('workouts', scope => 'user_id').")));
 	o->relid = PG_GETARG_OID(0);
-	o->entity_type = tide_text_argument(fcinfo, 1);
-	o->scope = tide_text_argument(fcinfo, 2);
-	o->shared = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
-	o->conflict = check_conflict_option(tide_text_argument(fcinfo, 4));
-	o->modified_at = name_option(fcinfo, 5);
-	o->client_id = name_option(fcinfo, 6);
-	o->version = name_option(fcinfo, 7);
-	o->deleted_at = name_option(fcinfo, 8);
+	o->s.entity_type = tide_text_argument(fcinfo, 1);
+	o->s.scope = tide_text_argument(fcinfo, 2);
+	o->s.shared = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
+	o->s.conflict = check_conflict_option(tide_text_argument(fcinfo, 4));
+	o->s.modified_at = name_option(fcinfo, 5);
+	o->s.client_id = name_option(fcinfo, 6);
+	o->s.version = name_option(fcinfo, 7);
+	o->s.deleted_at = name_option(fcinfo, 8);
 	if (naming && strcmp(naming, "camel") != 0 && strcmp(naming, "as_is") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unknown naming \"%s\"", naming),
 				 errhint("Use 'as_is' or 'camel'.")));
-	o->camel = naming && strcmp(naming, "camel") == 0;
-	o->utc = PG_ARGISNULL(10) || PG_GETARG_BOOL(10);
+	o->s.camel = naming && strcmp(naming, "camel") == 0;
+	o->s.utc = PG_ARGISNULL(10) || PG_GETARG_BOOL(10);
 	if (!PG_ARGISNULL(11))
 	{
 		Datum	   *elements;
@@ -155,12 +173,12 @@ read_options(FunctionCallInfo fcinfo, TrackOptions *o)
 						  TYPALIGN_CHAR, &elements, &nulls, &n);
 		for (i = 0; i < n; i++)
 			if (!nulls[i])
-				o->exclude = lappend(o->exclude,
+				o->s.exclude = lappend(o->s.exclude,
 									 pstrdup(NameStr(*DatumGetName(elements[i]))));
 	}
 	o->scope_column = name_option(fcinfo, 12);
 	o->add_columns = PG_ARGISNULL(13) || PG_GETARG_BOOL(13);
-	o->replicated = !PG_ARGISNULL(14) && PG_GETARG_BOOL(14);
+	o->s.replicated = !PG_ARGISNULL(14) && PG_GETARG_BOOL(14);
 }
 
 /* ---------- triggers ---------- */
@@ -179,42 +197,28 @@ drop_triggers(Oid relid, const char *table)
 	partitions_drop_triggers(relid);
 }
 
-static void
-add_argument(StringInfo args, const char *name, const char *value)
+/* how the values of the key and of the scope are written, see form.c */
+static List *
+forms_of(Oid relid, TableSettings *settings)
 {
-	if (value)
-		appendStringInfo(args, "%s%s", args->len ? ", " : "",
-						 quote_literal_cstr(psprintf("%s=%s", name, value)));
-}
-
-/* the settings, as arguments of the stamp trigger */
-static char *
-settings_text(TrackOptions *o, int32 reg, List *keys)
-{
-	StringInfoData args;
+	List	   *names = list_copy(settings->keys);
+	List	   *result = NIL;
 	ListCell   *lc;
 
-	initStringInfo(&args);
-	add_argument(&args, "reg", psprintf("%d", reg));
-	add_argument(&args, "entity_type", o->entity_type);
-	foreach(lc, keys)
-		add_argument(&args, "key", lfirst(lc));
-	add_argument(&args, "scope", o->scope);
-	add_argument(&args, "scope_path", o->scope_path);
-	add_argument(&args, "scope_added", o->scope_added ? "true" : NULL);
-	add_argument(&args, "shared", o->shared ? "true" : NULL);
-	if (o->conflict && strcmp(o->conflict, "last_write_wins") != 0)
-		add_argument(&args, "conflict", o->conflict);
-	add_argument(&args, "modified_at", o->modified_at);
-	add_argument(&args, "client_id", o->client_id);
-	add_argument(&args, "version", o->version);
-	add_argument(&args, "deleted_at", o->deleted_at);
-	add_argument(&args, "naming", o->camel ? "camel" : NULL);
-	add_argument(&args, "utc", o->utc ? NULL : "false");
-	add_argument(&args, "replicated", o->replicated ? "true" : NULL);
-	foreach(lc, o->exclude)
-		add_argument(&args, "exclude", lfirst(lc));
-	return args.data;
+	if (settings->scope)
+		names = lappend(names, settings->scope);
+	foreach(lc, names)
+	{
+		HeapTuple	tuple = SearchSysCacheAttName(relid, lfirst(lc));
+		Form_pg_attribute att;
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "column \"%s\" of relation %u does not exist", (char *) lfirst(lc), relid);
+		att = (Form_pg_attribute) GETSTRUCT(tuple);
+		result = lappend(result, type_form(att->atttypid, att->atttypmod));
+		ReleaseSysCache(tuple);
+	}
+	return result;
 }
 
 static void
@@ -227,14 +231,14 @@ create_trigger(const char *table, const char *name, bool always, const char *eve
 }
 
 static void
-create_triggers(const char *table, bool partitioned, TrackOptions *o, int32 reg, List *keys)
+create_triggers(const char *table, bool partitioned, TrackOptions *o)
 {
-	create_trigger(table, STAMP_TRIGGER, o->replicated, "BEFORE INSERT OR UPDATE",
+	create_trigger(table, STAMP_TRIGGER, o->s.replicated, "BEFORE INSERT OR UPDATE",
 				   psprintf("FOR EACH ROW EXECUTE FUNCTION tide.stamp(%s)",
-							settings_text(o, reg, keys)));
-	if (partitioned || o->replicated)
+							settings_arguments(&o->s)));
+	if (partitioned || o->s.replicated)
 	{
-		create_trigger(table, ROW_TRIGGER, o->replicated, "AFTER INSERT OR UPDATE OR DELETE",
+		create_trigger(table, ROW_TRIGGER, o->s.replicated, "AFTER INSERT OR UPDATE OR DELETE",
 					   "FOR EACH ROW EXECUTE FUNCTION tide.capture_row()");
 		create_trigger(table, FLUSH_TRIGGER, false, "AFTER INSERT OR UPDATE OR DELETE",
 					   "FOR EACH STATEMENT EXECUTE FUNCTION tide.capture_row()");
@@ -252,29 +256,29 @@ create_triggers(const char *table, bool partitioned, TrackOptions *o, int32 reg,
 					   " FOR EACH STATEMENT EXECUTE FUNCTION tide.capture()");
 	}
 	if (partitioned)
-		partitions_create_triggers(o->relid, o->replicated);
+		partitions_create_triggers(o->relid, o->s.replicated);
 	else
-		create_trigger(table, TRUNCATE_TRIGGER, o->replicated, "BEFORE TRUNCATE",
+		create_trigger(table, TRUNCATE_TRIGGER, o->s.replicated, "BEFORE TRUNCATE",
 					   "FOR EACH STATEMENT EXECUTE FUNCTION tide.capture()");
 }
 
 /* ---------- track ---------- */
 
 static void
-notice_missing_index(Relation rel, TrackOptions *o, List *keys)
+notice_missing_index(Relation rel, TrackOptions *o)
 {
 	StringInfoData columns;
 	ListCell   *lc;
 
-	if (o->shared ||
-		(relation_column(rel, o->scope) &&
-		 relation_has_index_on(rel, relation_column(rel, o->scope)->attnum)))
+	if (o->s.shared ||
+		(relation_column(rel, o->s.scope) &&
+		 relation_has_index_on(rel, relation_column(rel, o->s.scope)->attnum)))
 		return;
 	initStringInfo(&columns);
-	appendStringInfoString(&columns, quote_identifier(o->scope));
-	foreach(lc, keys)
+	appendStringInfoString(&columns, quote_identifier(o->s.scope));
+	foreach(lc, o->s.keys)
 	{
-		if (strcmp(lfirst(lc), o->scope) != 0)
+		if (strcmp(lfirst(lc), o->s.scope) != 0)
 			appendStringInfo(&columns, ", %s", quote_identifier(lfirst(lc)));
 	}
 	ereport(NOTICE,
@@ -285,27 +289,84 @@ notice_missing_index(Relation rel, TrackOptions *o, List *keys)
 					 relation_sql(rel), columns.data)));
 }
 
+static bool
+same_name(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
 /* the settings by which a client's cursor covers the table are the same? */
 static bool
-same_coverage(TrackedTable *t, TrackOptions *o, List *keys)
+same_coverage(TrackedTable *t, TrackOptions *o)
 {
-	ListCell   *lc;
-	int			i = 0;
+	int			i;
 
-	if (t->broken || t->shared != o->shared || t->nkeys != list_length(keys))
+	if (t->broken || t->shared != o->s.shared || t->nkeys != list_length(o->s.keys) ||
+		!same_name(t->settings.scope, o->s.scope) ||
+		!same_name(t->scope_path, o->s.scope_path))
 		return false;
-	if (!o->shared &&
-		strcmp(tracked_column(t, t->scope)->name, o->scope) != 0)
-		return false;
-	if ((t->scope_path == NULL) != (o->scope_path == NULL) ||
-		(t->scope_path && strcmp(t->scope_path, o->scope_path) != 0))
-		return false;
-	foreach(lc, keys)
+	for (i = 0; i < t->nkeys; i++)
 	{
-		if (strcmp(tracked_column(t, t->keys[i++])->name, lfirst(lc)) != 0)
+		if (strcmp(tracked_column(t, t->keys[i])->name, list_nth(o->s.keys, i)) != 0)
 			return false;
 	}
 	return true;
+}
+
+/*
+ * Which columns have been added: by the registration that there is, or by one
+ * before, which tide.untrack has left word of.
+ */
+static List *
+columns_added_before(Relation rel, TrackedTable *before)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	List	   *result = NIL;
+	int			i;
+
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		const char *mark;
+
+		if (att->attisdropped)
+			continue;
+		mark = trackable_mark(rel, att);
+		if ((mark && strcmp(mark, MARK_ADDED) == 0) ||
+			(before->tracked && !before->broken &&
+			 name_in_list(before->settings.added, NameStr(att->attname))))
+			result = add_name(result, NameStr(att->attname));
+	}
+	return result;
+}
+
+static void
+comment_column(const char *table, const char *column, const char *comment)
+{
+	run_ddl(psprintf("COMMENT ON COLUMN %s.%s IS %s", table, quote_identifier(column),
+					 comment ? quote_literal_cstr(comment) : "NULL"));
+}
+
+/* what it has left word of is in the settings from now on */
+static void
+take_marks_off(const char *table, Oid relid)
+{
+	Relation	rel = relation_open(relid, NoLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	List	   *names = NIL;
+	ListCell   *lc;
+	int			i;
+
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped && trackable_mark(rel, att) != NULL)
+			names = add_name(names, NameStr(att->attname));
+	}
+	relation_close(rel, NoLock);
+	foreach(lc, names)
+		comment_column(table, lfirst(lc), NULL);
 }
 
 static void
@@ -314,12 +375,12 @@ add_missing_columns(const char *table, TrackOptions *o)
 	StringInfoData sql;
 	ListCell   *lc;
 
-	if (o->added == NIL)
+	if (o->clauses == NIL)
 		return;
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "ALTER TABLE %s ", table);
-	foreach(lc, o->added)
-		appendStringInfo(&sql, "%s%s", lc == list_head(o->added) ? "" : ", ",
+	foreach(lc, o->clauses)
+		appendStringInfo(&sql, "%s%s", lc == list_head(o->clauses) ? "" : ", ",
 						 (char *) lfirst(lc));
 	run_ddl(sql.data);
 }
@@ -337,11 +398,36 @@ unused_registration(void)
 		ListCell   *lc;
 		bool		used = false;
 
-		foreach(lc, registry_all())
-			used |= (((TrackedTable *) lfirst(lc))->reg == reg);
+		foreach(lc, names_all(false))
+			used |= (((TrackedName *) lfirst(lc))->reg == reg);
 		if (!used)
 			return reg;
 	}
+}
+
+static void
+notice_advice(void *arg, const char *severity, const char *object, const char *problem,
+			  const char *hint)
+{
+	ereport(NOTICE,
+			(errmsg("%s: %s", object, problem),
+			 hint ? errhint("%s", hint) : 0));
+}
+
+/* two tables of one number would share their places in cursors */
+static bool
+is_shared_registration(Oid relid, int reg)
+{
+	ListCell   *lc;
+
+	foreach(lc, names_all(false))
+	{
+		TrackedName *name = lfirst(lc);
+
+		if (name->reg == reg && name->relid != relid && name->trusted)
+			return true;
+	}
+	return false;
 }
 
 Datum
@@ -350,10 +436,8 @@ tide_track(PG_FUNCTION_ARGS)
 	TrackOptions o;
 	Relation	rel;
 	char	   *table;
-	List	   *keys;
 	TrackedTable *before;
 	List	   *left;
-	int32		reg;
 	int32		old_reg;		/* 0: none */
 	bool		fresh;
 	bool		partitioned;
@@ -363,16 +447,20 @@ tide_track(PG_FUNCTION_ARGS)
 	/* what CREATE TRIGGER takes; ADD COLUMN takes more when it comes to that */
 	rel = relation_open(o.relid, ShareRowExclusiveLock);
 	check_owner(rel);
+	check_trusted(rel);
+	before = o.before = registry_lookup(o.relid);
+	o.s.added = columns_added_before(rel, before);
 	trackable_check_relation(rel);
-	if (o.entity_type == NULL)
-		o.entity_type = pstrdup(RelationGetRelationName(rel));
-	keys = trackable_check_key(rel);
-	if (o.scope && !o.shared && strchr(o.scope, '.') && relation_column(rel, o.scope) == NULL)
+	if (o.s.entity_type == NULL)
+		o.s.entity_type = pstrdup(RelationGetRelationName(rel));
+	o.s.keys = trackable_check_key(rel);
+	if (o.s.scope && !o.s.shared && strchr(o.s.scope, '.') &&
+		relation_column(rel, o.s.scope) == NULL)
 		scope_track_settle(rel, &o);
 	trackable_check_scope(rel, &o);
 	trackable_settle_columns(rel, &o);
-	trackable_check_settings(rel, &o, keys);
-	notice_missing_index(rel, &o, keys);
+	trackable_check_settings(rel, &o);
+	notice_missing_index(rel, &o);
 	table = relation_sql(rel);
 	partitioned = (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE);
 	relation_close(rel, NoLock);	/* the lock stays; DDL wants no other user */
@@ -380,39 +468,91 @@ tide_track(PG_FUNCTION_ARGS)
 	scope_track_lock(&o);
 	scope_track_notice_indexes(&o);
 
-	before = registry_lookup(o.relid);
 	old_reg = before->tracked ? before->reg : 0;
-	fresh = !before->tracked || !same_coverage(before, &o, keys);
+	fresh = !before->tracked || !same_coverage(before, &o) ||
+		is_shared_registration(o.relid, old_reg);
 	left = scope_track_tables(before->path);
-	if (before->scope_added && !before->broken &&
-		o.scope_path && strcmp(tracked_column(before, before->scope)->name, o.scope) == 0)
-		o.scope_added = true;
 
 	SPI_connect();
+	take_marks_off(table, o.relid);
 	add_missing_columns(table, &o);
 	drop_triggers(o.relid, table);
 	fresh |= scope_track_prepare(&o, table);
-	reg = fresh ? unused_registration() : old_reg;
+	o.s.reg = fresh ? unused_registration() : old_reg;
+	o.s.forms = forms_of(o.relid, &o.s);
 	scope_track_create(&o, table);
-	create_triggers(table, partitioned, &o, reg, keys);
+	create_triggers(table, partitioned, &o);
 	scope_track_leave(left);
 	SPI_finish();
 
 	if (fresh && old_reg != 0)
 		changelog_append_registration(o.relid, old_reg);
 	if (fresh)
-		changelog_append_registration(o.relid, reg);
+		changelog_append_registration(o.relid, o.s.reg);
+	advise_on_table(registry_require(o.relid), notice_advice, NULL);
 	PG_RETURN_VOID();
 }
 
-static void
-drop_column(StringInfo sql, TrackedTable *t, AttrNumber attnum, bool *none)
+/*
+ * The columns that tide.track added and that are as it left them: where settings
+ * no longer fit, one of that name may be another one by now.
+ */
+static List *
+columns_to_drop(TrackedTable *t)
 {
-	if (!AttributeNumberIsValid(attnum))
+	const AttrNumber known[] = {t->modified_at, t->client_id, t->version, t->deleted_at,
+	t->clocks, t->scope};
+	List	   *result = NIL;
+	ListCell   *lc;
+	int			i;
+
+	foreach(lc, t->settings.added)
+	{
+		TrackedColumn *c = tracked_column_by_name(t, lfirst(lc));
+		bool		fits = !t->broken;
+
+		for (i = 0; c && i < lengthof(known); i++)
+			fits |= (known[i] == c->attnum);
+		if (c && fits)
+			result = lappend(result, c->name);
+	}
+	return result;
+}
+
+/* columns that stay, for when the table is tracked again */
+static void
+leave_marks(TrackedTable *t, const char *table)
+{
+	List	   *added = columns_to_drop(t);
+	int			i;
+
+	for (i = 0; i < t->ncolumns; i++)
+	{
+		TrackedColumn *c = &t->columns[i];
+		bool		ours = !c->dropped && name_in_list(added, c->name);
+
+		if (c->dropped || (!ours && c->attnum != t->client_id) ||
+			GetComment(t->relid, RelationRelationId, c->attnum) != NULL)
+			continue;
+		comment_column(table, c->name, ours ? MARK_ADDED : MARK_USED);
+	}
+}
+
+static void
+drop_added_columns(TrackedTable *t, const char *table)
+{
+	StringInfoData sql;
+	List	   *names = columns_to_drop(t);
+	ListCell   *lc;
+
+	if (names == NIL)
 		return;
-	appendStringInfo(sql, "%s DROP COLUMN %s", *none ? "" : ",",
-					 quote_identifier(tracked_column(t, attnum)->name));
-	*none = false;
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "ALTER TABLE %s", table);
+	foreach(lc, names)
+		appendStringInfo(&sql, "%s DROP COLUMN %s", lc == list_head(names) ? "" : ",",
+						 quote_identifier(lfirst(lc)));
+	run_ddl(sql.data);
 }
 
 Datum
@@ -426,6 +566,7 @@ tide_untrack(PG_FUNCTION_ARGS)
 	char	   *table;
 
 	check_owner(rel);
+	check_trusted(rel);
 	t = registry_lookup(relid);
 	if (OidIsValid(t->root))
 		registry_require(relid);	/* says which table to name */
@@ -443,19 +584,9 @@ tide_untrack(PG_FUNCTION_ARGS)
 	drop_triggers(relid, table);
 	scope_track_leave(left);
 	if (drop_columns)
-	{
-		StringInfoData sql;
-		bool		none = true;
-
-		initStringInfo(&sql);
-		appendStringInfo(&sql, "ALTER TABLE %s", table);
-		drop_column(&sql, t, t->modified_at, &none);
-		drop_column(&sql, t, t->client_id, &none);
-		drop_column(&sql, t, t->clocks, &none);
-		drop_column(&sql, t, t->scope_added ? t->scope : InvalidAttrNumber, &none);
-		if (!none)
-			run_ddl(sql.data);
-	}
+		drop_added_columns(t, table);
+	else
+		leave_marks(t, table);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -469,25 +600,6 @@ set_name(Datum *values, bool *nulls, int n, TrackedTable *t, AttrNumber attnum)
 	if (!nulls[n])
 		values[n] = DirectFunctionCall1(namein,
 										CStringGetDatum(tracked_column(t, attnum)->name));
-}
-
-static const char *
-policy_name(TrackedTable *t)
-{
-	switch ((ConflictPolicy) t->policy)
-	{
-		case POLICY_CLIENT_WINS:
-			return "client_wins";
-		case POLICY_SERVER_WINS:
-			return "server_wins";
-		case POLICY_MERGE:
-			return "merge";
-		case POLICY_RESOLVER:
-			return t->resolver;
-		case POLICY_LAST_WRITE_WINS:
-			break;
-	}
-	return "last_write_wins";
 }
 
 static Datum
@@ -516,6 +628,7 @@ tide_tracked_tables(PG_FUNCTION_ARGS)
 		TrackedTable *t = lfirst(lc);
 		Datum		values[16] = {0};
 		bool		nulls[16] = {false};
+		const char *problem;
 
 		values[0] = ObjectIdGetDatum(t->relid);
 		values[1] = CStringGetTextDatum(t->entity_type);
@@ -524,7 +637,7 @@ tide_tracked_tables(PG_FUNCTION_ARGS)
 			values[2] = CStringGetTextDatum(t->scope_path ? t->scope_path :
 											tracked_column(t, t->scope)->name);
 		values[3] = BoolGetDatum(t->shared);
-		values[4] = CStringGetTextDatum(policy_name(t));
+		values[4] = CStringGetTextDatum(t->resolver ? t->resolver : policy_name(t->policy));
 		set_name(values, nulls, 5, t, t->modified_at);
 		set_name(values, nulls, 6, t, t->client_id);
 		set_name(values, nulls, 7, t, t->version);
@@ -534,9 +647,10 @@ tide_tracked_tables(PG_FUNCTION_ARGS)
 		values[11] = excluded_names(t);
 		values[12] = BoolGetDatum(t->replicated);
 		values[13] = Int32GetDatum(t->reg);
-		nulls[14] = !t->broken;
-		if (t->broken)
-			values[14] = CStringGetTextDatum(t->broken_why);
+		problem = t->broken ? t->broken_why : registry_problem(t);
+		nulls[14] = (problem == NULL);
+		if (problem)
+			values[14] = CStringGetTextDatum(problem);
 		set_name(values, nulls, 15, t, t->scope_path ? t->scope : InvalidAttrNumber);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}

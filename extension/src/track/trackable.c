@@ -14,29 +14,32 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "catalog/catalog.h"
-#include "catalog/namespace.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
 #include "catalog/partition.h"
+#include "catalog/pg_attrdef.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_depend.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
+#include "commands/comment.h"
 #include "executor/spi.h"
-#include "funcapi.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
-#include "utils/array.h"
+#include "rewrite/prs2lock.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
 #include "table/catalog.h"
-#include "table/registry.h"
+#include "table/names.h"
 #include "table/scope_path.h"
 #include "track/trackable.h"
 #include "util/compat.h"
 #include "util/settings.h"
-#include "version/clocks.h"
 
 /* ---------- the table ---------- */
 
@@ -72,6 +75,43 @@ trackable_check_partition(Relation root, Relation partition)
 						 RelationGetRelationName(root))));
 }
 
+/*
+ * PostgreSQL fires triggers by name.  One after ours would change a row that
+ * has its stamp already, also one that a push has judged.
+ */
+static void
+check_trigger_order(Relation rel)
+{
+	int			i;
+
+	for (i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+	{
+		Trigger    *trigger = &rel->trigdesc->triggers[i];
+		char	   *name;
+
+		if (!trackable_comes_after(trigger->tgname, trigger->tgtype))
+			continue;
+		/* a look at the catalogs can take the trigger away */
+		name = pstrdup(trigger->tgname);
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot track \"%s\": its trigger \"%s\" would run after " STAMP_TRIGGER,
+						RelationGetRelationName(rel), name),
+				 errdetail("Triggers run in the order of their names, and what this one changes would not be stamped."),
+				 errhint("ALTER TRIGGER %s ON %s RENAME TO %s;",
+						 quote_identifier(name), relation_sql(rel),
+						 quote_identifier(psprintf("a_%.*s", NAMEDATALEN - 3, name)))));
+	}
+}
+
+bool
+trackable_comes_after(const char *name, int16 type)
+{
+	return TRIGGER_FOR_BEFORE(type) && TRIGGER_FOR_ROW(type) &&
+		(TRIGGER_FOR_INSERT(type) || TRIGGER_FOR_UPDATE(type)) &&
+		strcmp(name, STAMP_TRIGGER) > 0;
+}
+
 /* the table and all below it, locked, each one fit to be in it */
 static void
 check_partitions(Relation root)
@@ -83,6 +123,7 @@ check_partitions(Relation root)
 		Relation	partition = relation_open(lfirst_oid(lc), NoLock);
 
 		trackable_check_partition(root, partition);
+		check_trigger_order(partition);
 		relation_close(partition, NoLock);
 	}
 }
@@ -118,10 +159,15 @@ trackable_check_relation(Relation rel)
 	if (strcmp(get_namespace_name(RelationGetNamespace(rel)), TIDE_SCHEMA) == 0)
 		refuse(rel, ERRCODE_WRONG_OBJECT_TYPE, "it is pg_tide's own",
 			   "Track a table of your own.");
-	if (relation_is_inherited(rel))
+	if (catalog_is_inherited(rel->rd_rel))
 		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
 			   "it inherits from a table, or another inherits from it",
 			   "Rows of inheritance children would be missed; use a table without inheritance.");
+	/* relhasrules stays when the last rule is gone */
+	if (rel->rd_rules && rel->rd_rules->numLocks > 0)
+		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED, "it has rules",
+			   "Rules make other statements of those that sync runs; use triggers instead.");
+	check_trigger_order(rel);
 }
 
 /*
@@ -211,7 +257,7 @@ settle_column(Relation rel, TrackOptions *o, const char *setting, char *named,
 			return pstrdup(camel);
 		if (relation_column(rel, snake))
 			return pstrdup(snake);
-		named = pstrdup(o->camel ? snake : camel);
+		named = pstrdup(o->s.camel ? snake : camel);
 	}
 	if (relation_column(rel, named))
 		return named;
@@ -223,7 +269,8 @@ settle_column(Relation rel, TrackOptions *o, const char *setting, char *named,
 				 errmsg("table \"%s\" has no column \"%s\" for %s",
 						RelationGetRelationName(rel), named, setting),
 				 errhint("ALTER TABLE %s %s;", relation_sql(rel), clause)));
-	o->added = lappend(o->added, clause);
+	o->clauses = lappend(o->clauses, clause);
+	o->s.added = add_name(o->s.added, named);
 	return named;
 }
 
@@ -240,21 +287,115 @@ check_column_type(Relation rel, const char *setting, const char *name,
 				 errhint("It has to be %s.", wanted)));
 }
 
+/* the comment by which tide.untrack has marked a column; NULL */
+const char *
+trackable_mark(Relation rel, Form_pg_attribute att)
+{
+	char	   *comment = GetComment(RelationGetRelid(rel), RelationRelationId, att->attnum);
+
+	return comment == NULL ? NULL :
+		strcmp(comment, MARK_ADDED) == 0 ? MARK_ADDED :
+		strcmp(comment, MARK_USED) == 0 ? MARK_USED : NULL;
+}
+
+/* what is in the table and refers to a column, or fills it; NULL if nothing does */
+static const char *
+use_of_column(Relation rel, Form_pg_attribute att)
+{
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData key[3];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	const char *result = NULL;
+
+	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(RelationRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(RelationGetRelid(rel)));
+	ScanKeyInit(&key[2], Anum_pg_depend_refobjsubid, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(att->attnum));
+	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 3, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Oid			class = ((Form_pg_depend) GETSTRUCT(tuple))->classid;
+
+		result = class == AttrDefaultRelationId ? "it has a default" :
+			class == ConstraintRelationId ? "it is part of a foreign key or another constraint" :
+			class == RelationRelationId ? "it is in an index" :
+			"a view, a policy or the like uses it";
+	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return att->attidentity || att->attgenerated ? "it is generated" : result;
+}
+
+/* are there values in the column?  All rows count, whatever policies hide. */
+static bool
+column_has_values(Relation rel, Form_pg_attribute att)
+{
+	Oid			user;
+	int			context;
+	bool		result;
+
+	SPI_connect();
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(user, context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_NOFORCE_RLS);
+	if (SPI_execute(psprintf("SELECT FROM %s WHERE %s IS NOT NULL LIMIT 1", relation_sql(rel),
+							 quote_identifier(NameStr(att->attname))), true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read table \"%s\"", RelationGetRelationName(rel));
+	result = SPI_processed > 0;
+	SetUserIdAndSecContext(user, context);
+	SPI_finish();
+	return result;
+}
+
+/*
+ * A column that only has the usual name may be the application's: a reference
+ * to its clients, say.  Plain writes would empty it.
+ */
+static void
+check_guessed_client(Relation rel, TrackOptions *o)
+{
+	Form_pg_attribute att = relation_column(rel, "clientId");
+	const char *use;
+
+	if (att == NULL)
+		att = relation_column(rel, "client_id");
+	if (att == NULL || trackable_mark(rel, att) != NULL ||
+		(o->before->tracked && o->before->settings.client_id &&
+		 strcmp(o->before->settings.client_id, NameStr(att->attname)) == 0))
+		return;
+	use = use_of_column(rel, att);
+	if (use == NULL && column_has_values(rel, att))
+		use = "it has values";
+	if (use)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("column \"%s\" of table \"%s\" is not taken for the client of a change: %s",
+						NameStr(att->attname), RelationGetRelationName(rel), use),
+				 errdetail("Each write sets that column to the client that made it."),
+				 errhint("If it is meant for that, say client_id => %s; else have another one added with client_id => 'tide_client_id'.",
+						 quote_literal_cstr(NameStr(att->attname)))));
+}
+
 void
 trackable_settle_columns(Relation rel, TrackOptions *o)
 {
 	Form_pg_attribute att;
 
-	o->modified_at = settle_column(rel, o, "modified_at", o->modified_at,
+	o->s.modified_at = settle_column(rel, o, "modified_at", o->s.modified_at,
 								   "lastModifiedAt", "last_modified_at",
 								   "pg_catalog.timestamptz");
-	o->client_id = settle_column(rel, o, "client_id", o->client_id,
+	if (o->s.client_id == NULL)
+		check_guessed_client(rel, o);
+	o->s.client_id = settle_column(rel, o, "client_id", o->s.client_id,
 								 "clientId", "client_id", "pg_catalog.text");
-	o->version = settle_column(rel, o, "version", o->version, NULL, NULL,
+	o->s.version = settle_column(rel, o, "version", o->s.version, NULL, NULL,
 							   "pg_catalog.int4");
-	o->deleted_at = settle_column(rel, o, "deleted_at", o->deleted_at, NULL, NULL,
+	o->s.deleted_at = settle_column(rel, o, "deleted_at", o->s.deleted_at, NULL, NULL,
 								  "pg_catalog.timestamptz");
-	if (o->conflict && strcmp(o->conflict, "merge") == 0)
+	if (o->s.conflict && strcmp(o->s.conflict, "merge") == 0)
 	{
 		(void) settle_column(rel, o, "the stamps of its columns", pstrdup(CLOCKS_COLUMN),
 							 NULL, NULL, "pg_catalog.jsonb");
@@ -265,23 +406,23 @@ trackable_settle_columns(Relation rel, TrackOptions *o)
 							  "jsonb, nullable and not generated");
 	}
 
-	if ((att = relation_column(rel, o->modified_at)) != NULL)
-		check_column_type(rel, "modified_at", o->modified_at,
+	if ((att = relation_column(rel, o->s.modified_at)) != NULL)
+		check_column_type(rel, "modified_at", o->s.modified_at,
 						  (att->atttypid == TIMESTAMPTZOID || att->atttypid == TIMESTAMPOID) &&
 						  !att->attgenerated,
 						  "a timestamp with or without time zone that is not generated");
-	if ((att = relation_column(rel, o->client_id)) != NULL)
-		check_column_type(rel, "client_id", o->client_id,
+	if ((att = relation_column(rel, o->s.client_id)) != NULL)
+		check_column_type(rel, "client_id", o->s.client_id,
 						  (att->atttypid == TEXTOID || att->atttypid == VARCHAROID) &&
 						  !att->attnotnull && !att->attgenerated,
 						  "text or varchar, nullable (NULL is the server) and not generated");
-	if (o->version && (att = relation_column(rel, o->version)) != NULL)
-		check_column_type(rel, "version", o->version,
+	if (o->s.version && (att = relation_column(rel, o->s.version)) != NULL)
+		check_column_type(rel, "version", o->s.version,
 						  (att->atttypid == INT8OID || att->atttypid == INT4OID ||
 						   att->atttypid == INT2OID) && !att->attgenerated,
 						  "an integer that is not generated");
-	if (o->deleted_at && (att = relation_column(rel, o->deleted_at)) != NULL)
-		check_column_type(rel, "deleted_at", o->deleted_at,
+	if (o->s.deleted_at && (att = relation_column(rel, o->s.deleted_at)) != NULL)
+		check_column_type(rel, "deleted_at", o->s.deleted_at,
 						  (att->atttypid == TIMESTAMPTZOID || att->atttypid == TIMESTAMPOID) &&
 						  !att->attnotnull && !att->attgenerated,
 						  "a nullable timestamp with or without time zone");
@@ -333,15 +474,15 @@ last_column(ScopePath *path)
 void
 trackable_check_scope(Relation rel, TrackOptions *o)
 {
-	if (o->shared && o->scope)
+	if (o->s.shared && o->s.scope)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a table is either shared or has a scope"),
 				 errhint("Leave out one of the two.")));
-	if (!o->shared && o->scope == NULL)
+	if (!o->s.shared && o->s.scope == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("whose rows are those of \"%s\"?", RelationGetRelationName(rel)),
+				 errmsg("table \"%s\" needs a scope or has to be shared", RelationGetRelationName(rel)),
 				 errhint("Name the column that says so, scope => 'user_id', or make them everybody's, shared => true.")));
 	if (o->path)
 	{
@@ -353,36 +494,23 @@ trackable_check_scope(Relation rel, TrackOptions *o)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("scope_column is for a scope that follows foreign keys"),
 				 errhint("Leave it out, or give a path as scope: 'plan_id.user_id'.")));
-	if (o->shared)
+	if (o->s.shared)
 		return;
-	if (relation_column(rel, o->scope) == NULL)
+	if (relation_column(rel, o->s.scope) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("table \"%s\" has no column \"%s\" for scope",
-						RelationGetRelationName(rel), o->scope),
+						RelationGetRelationName(rel), o->s.scope),
 				 errhint("Name the column that says whose row it is.")));
-	check_scope_type(rel, relation_column(rel, o->scope));
-}
-
-static bool
-name_in_list(List *names, const char *name)
-{
-	ListCell   *lc;
-
-	foreach(lc, names)
-	{
-		if (strcmp(lfirst(lc), name) == 0)
-			return true;
-	}
-	return false;
+	check_scope_type(rel, relation_column(rel, o->s.scope));
 }
 
 static void
-check_exclude(Relation rel, TrackOptions *o, List *keys)
+check_exclude(Relation rel, TrackOptions *o)
 {
 	ListCell   *lc;
 
-	foreach(lc, o->exclude)
+	foreach(lc, o->s.exclude)
 	{
 		char	   *name = lfirst(lc);
 
@@ -392,11 +520,11 @@ check_exclude(Relation rel, TrackOptions *o, List *keys)
 					 errmsg("table \"%s\" has no column \"%s\" to exclude",
 							RelationGetRelationName(rel), name),
 					 errhint("Names are as in SQL, not as on the wire.")));
-		if (name_in_list(keys, name) || strcmp(name, o->modified_at) == 0 ||
-			strcmp(name, o->client_id) == 0 ||
-			(o->scope && strcmp(name, o->scope) == 0) ||
-			(o->version && strcmp(name, o->version) == 0) ||
-			(o->deleted_at && strcmp(name, o->deleted_at) == 0))
+		if (name_in_list(o->s.keys, name) || strcmp(name, o->s.modified_at) == 0 ||
+			strcmp(name, o->s.client_id) == 0 ||
+			(o->s.scope && strcmp(name, o->s.scope) == 0) ||
+			(o->s.version && strcmp(name, o->s.version) == 0) ||
+			(o->s.deleted_at && strcmp(name, o->s.deleted_at) == 0))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("column \"%s\" cannot be excluded: sync needs it", name),
@@ -406,9 +534,9 @@ check_exclude(Relation rel, TrackOptions *o, List *keys)
 
 /* a column has one role, but the key may be the scope */
 static void
-check_roles(Relation rel, TrackOptions *o, List *keys)
+check_roles(Relation rel, TrackOptions *o)
 {
-	const char *roles[] = {o->modified_at, o->client_id, o->version, o->deleted_at, o->scope};
+	const char *roles[] = {o->s.modified_at, o->s.client_id, o->s.version, o->s.deleted_at, o->s.scope};
 	int			i,
 				j;
 
@@ -421,7 +549,7 @@ check_roles(Relation rel, TrackOptions *o, List *keys)
 		for (j = 0; j < i; j++)
 			if (roles[j] && strcmp(roles[i], roles[j]) == 0)
 				taken = true;
-		if (roles[i] != o->scope && name_in_list(keys, roles[i]))
+		if (roles[i] != o->s.scope && name_in_list(o->s.keys, roles[i]))
 			taken = true;
 		if (taken)
 			ereport(ERROR,
@@ -440,19 +568,19 @@ check_wire_names(Relation rel, TrackOptions *o)
 	int			i,
 				j;
 
-	if (!o->camel)
+	if (!o->s.camel)
 		return;
 	for (i = 0; i < desc->natts; i++)
 	{
 		char	   *a = NameStr(TupleDescAttr(desc, i)->attname);
 
-		if (TupleDescAttr(desc, i)->attisdropped || name_in_list(o->exclude, a))
+		if (TupleDescAttr(desc, i)->attisdropped || name_in_list(o->s.exclude, a))
 			continue;
 		for (j = 0; j < i; j++)
 		{
 			char	   *b = NameStr(TupleDescAttr(desc, j)->attname);
 
-			if (!TupleDescAttr(desc, j)->attisdropped && !name_in_list(o->exclude, b) &&
+			if (!TupleDescAttr(desc, j)->attisdropped && !name_in_list(o->s.exclude, b) &&
 				strcmp(camel_case(a), camel_case(b)) == 0)
 				ereport(ERROR,
 						(errcode(ERRCODE_DUPLICATE_COLUMN),
@@ -468,30 +596,31 @@ check_entity_type(TrackOptions *o)
 {
 	ListCell   *lc;
 
-	if (o->entity_type[0] == '\0')
+	if (o->s.entity_type[0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("an entity type needs a name"),
 				 errhint("Leave entity_type out to use the table's name.")));
-	foreach(lc, registry_all())
+	foreach(lc, names_all(false))
 	{
-		TrackedTable *t = lfirst(lc);
+		TrackedName *name = lfirst(lc);
 
-		if (t->relid != o->relid && strcmp(t->entity_type, o->entity_type) == 0)
+		if (name->relid != o->relid && name->trusted &&
+			strcmp(name->entity_type, o->s.entity_type) == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_DUPLICATE_OBJECT),
 					 errmsg("entity type \"%s\" is already that of table %s",
-							o->entity_type, t->sql_name),
+							o->s.entity_type, catalog_sql_name(name->relid)),
 					 errhint("Give this table another one with entity_type => '...'.")));
 	}
 }
 
 /* what the settings say of each other, once the columns are settled */
 void
-trackable_check_settings(Relation rel, TrackOptions *o, List *keys)
+trackable_check_settings(Relation rel, TrackOptions *o)
 {
-	check_roles(rel, o, keys);
-	check_exclude(rel, o, keys);
+	check_roles(rel, o);
+	check_exclude(rel, o);
 	check_wire_names(rel, o);
 	check_entity_type(o);
 }

@@ -12,38 +12,41 @@
 #include "nodes/pg_list.h"
 #include "utils/relcache.h"
 
-/* the arguments of tide.track; names are those of SQL */
+#include "table/tracked.h"
+
+/* the arguments of tide.track, and what becomes of them */
 typedef struct TrackOptions
 {
 	Oid			relid;
-	char	   *entity_type;
-	char	   *scope;			/* once settled, a column */
-	char	   *scope_path;		/* as it was given, if it follows foreign keys */
-	struct ScopePath *path;		/* the same, made out */
+	TableSettings s;			/* once settled, scope is a column */
+	struct ScopePath *path;		/* the scope's, made out; NULL if none */
 	char	   *scope_column;	/* as it was given */
-	bool		scope_added;	/* the column is ours */
-	bool		shared;
-	char	   *modified_at;
-	char	   *client_id;
-	char	   *version;
-	char	   *deleted_at;
-	char	   *conflict;		/* NULL: last_write_wins */
-	bool		camel;
-	bool		utc;
-	List	   *exclude;		/* of char * */
 	bool		add_columns;
-	bool		replicated;
-	List	   *added;			/* "ADD COLUMN ..." to be run */
+	List	   *clauses;		/* "ADD COLUMN ..." to be run */
+	TrackedTable *before;		/* as it was tracked so far; not tracked if
+								 * it was not */
 } TrackOptions;
+
+/*
+ * Comments that tide.untrack leaves on columns, so that tide.track knows them
+ * again: those that it added, and the client's if it was there before.
+ */
+#define MARK_ADDED "pg_tide added this column"
+#define MARK_USED "pg_tide kept the client of each change in this column"
+
+extern const char *trackable_mark(Relation rel, Form_pg_attribute att);
 
 /* each raises an error, with a hint, for what cannot be tracked */
 extern void trackable_check_relation(Relation rel);
 extern void trackable_check_partition(Relation root, Relation partition);
+
+/* does a trigger of that name and type run after ours and change rows? */
+extern bool trackable_comes_after(const char *name, int16 type);
 extern List *trackable_check_key(Relation rel); /* names of the key's columns */
 extern void trackable_check_scope(Relation rel, TrackOptions *o);
 
 /* choose the columns of the stamp and the like; o->added are those to add */
 extern void trackable_settle_columns(Relation rel, TrackOptions *o);
-extern void trackable_check_settings(Relation rel, TrackOptions *o, List *keys);
+extern void trackable_check_settings(Relation rel, TrackOptions *o);
 
 #endif							/* TIDE_TRACKABLE_H */

@@ -47,18 +47,24 @@
 #define tide_owns_schema(nspid) \
 	object_ownercheck(NamespaceRelationId, nspid, GetUserId())
 #define tide_may_execute(funcid) \
-	(object_aclcheck(ProcedureRelationId, funcid, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
-#define tide_may_use_schema(nspid) \
-	(object_aclcheck(NamespaceRelationId, nspid, GetUserId(), ACL_USAGE) == ACLCHECK_OK)
+	tide_role_may_execute(GetUserId(), funcid)
+#define tide_role_may_use(role, nspid) \
+	(object_aclcheck(NamespaceRelationId, nspid, role, ACL_USAGE) == ACLCHECK_OK)
+#define tide_role_may_execute(role, funcid) \
+	(object_aclcheck(ProcedureRelationId, funcid, role, ACL_EXECUTE) == ACLCHECK_OK)
+#define tide_may_use_schema(nspid) tide_role_may_use(GetUserId(), nspid)
 #else
 #define tide_owns_table(relid) \
 	pg_class_ownercheck(relid, GetUserId())
 #define tide_owns_schema(nspid) \
 	pg_namespace_ownercheck(nspid, GetUserId())
 #define tide_may_execute(funcid) \
-	(pg_proc_aclcheck(funcid, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
-#define tide_may_use_schema(nspid) \
-	(pg_namespace_aclcheck(nspid, GetUserId(), ACL_USAGE) == ACLCHECK_OK)
+	tide_role_may_execute(GetUserId(), funcid)
+#define tide_role_may_use(role, nspid) \
+	(pg_namespace_aclcheck(nspid, role, ACL_USAGE) == ACLCHECK_OK)
+#define tide_role_may_execute(role, funcid) \
+	(pg_proc_aclcheck(funcid, role, ACL_EXECUTE) == ACLCHECK_OK)
+#define tide_may_use_schema(nspid) tide_role_may_use(GetUserId(), nspid)
 #endif
 
 /* the transaction, as long as it has no id of its own, too */
