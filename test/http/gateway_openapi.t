@@ -41,6 +41,35 @@ for my $path (sort keys %routes)
 	}
 }
 
+# The fields of a pull, as the source reads them.  Seen failing with one left out.
+sub slurp
+{
+	my ($path) = @_;
+	open my $in, '<', TideTest::root_directory() . "/$path" or die "$path: $!";
+	local $/;
+	return scalar <$in>;
+}
+my @read = (slurp('gateway/src/api/sync.c') =~ /strcmp\(name, "(\w+)"\) == 0\)\n\t\treturn &fields->/g, 'scope');
+cmp_ok scalar(@read), '>=', 9, 'fields are found';
+my $components = $document->{components};
+is_deeply [ sort map { $components->{parameters}{ $_->{'$ref'} =~ s{.*/}{}r }{name} }
+	@{ $document->{paths}{'/api/v1/sync/pull'}{get}{parameters} } ], [ sort @read ], 'the parameters of a pull';
+is_deeply [ sort keys %{ $components->{schemas}{PullFields}{properties} } ], [ sort @read ], 'and its body';
+
+# The SQLSTATEs of a whole request: the extension raises them, failure.c gives
+# each a status and a word, docs/reference.md says so.
+my ($raised) = slurp('extension/src/util/errors.h') =~ m{/\* the whole request \*/(.*?)/\*}s;
+my %raised = map { (s/[^TD0-9]//gr => 1) } $raised =~ /MAKE_SQLSTATE\(([^)]*)\)/g;
+cmp_ok scalar(keys %raised), '>=', 12, 'codes are found';
+my %rule = map { /\{"(TD\d+)", (\d+), "(\w+)"/ ? ($1 => "$2 $3") : () } split /\n/, slurp('gateway/src/util/failure.c');
+ok $rule{$_}, "the gateway has a rule for $_" for sort keys %raised;
+my $reference = slurp('docs/reference.md');
+for my $state (sort keys %rule)
+{
+	my ($status, $word) = split / /, $rule{$state};
+	like $reference, qr/^\| $status \|[^|]*`$word`[^|]*\|[^|]*`$state`/m, "$state is $status $word in the reference";
+}
+
 sub check_references
 {
 	my ($node, $where) = @_;

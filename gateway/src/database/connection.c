@@ -58,7 +58,6 @@ typedef enum Statement
 	STATEMENT_ROLE,
 	STATEMENT_TIMEOUT,
 	STATEMENT_PULL,
-	STATEMENT_PULL_BOUND,
 	STATEMENT_PUSH,
 	STATEMENT_KEYS,
 	STATEMENT_SCHEMA,
@@ -94,9 +93,6 @@ static const struct
 		"SELECT pg_catalog.set_config('statement_timeout', $1, true),"
 	" pg_catalog.set_config('idle_in_transaction_session_timeout', $1, true)"},
 	{"tide_1_pull",
-		"SELECT tide.pull($1::text, $2::text[], $3::text[], $4::integer, $5::text,"
-	" $6::text[])"},
-	{"tide_1_pull_bound",
 		"SELECT tide.pull($1::text, $2::text[], $3::text[], $4::integer, $5::text,"
 	" $6::text[], max_bytes => $7::integer, acks => $8::text[])"},
 	{"tide_1_push", "SELECT tide.push_json($1::bytea)"},
@@ -326,8 +322,7 @@ call_statement(const Job *job)
 	switch (job->kind)
 	{
 		case JOB_PULL:
-			return job->acks == NULL && job->max_bytes == JOB_PAGE_BYTES ?
-				STATEMENT_PULL : STATEMENT_PULL_BOUND;
+			return STATEMENT_PULL;
 		case JOB_PUSH:
 			return STATEMENT_PUSH;
 		case JOB_KEYS:
@@ -368,12 +363,9 @@ send_call(Connection *connection, const Job *job)
 		values[count++] = max_rows;
 		values[count++] = job->client_id;
 		values[count++] = job->refresh;
-		if (call_statement(job) == STATEMENT_PULL_BOUND)
-		{
-			snprintf(max_bytes, sizeof(max_bytes), "%d", job->max_bytes);
-			values[count++] = max_bytes;
-			values[count++] = job->acks;
-		}
+		snprintf(max_bytes, sizeof(max_bytes), "%d", job->max_bytes);
+		values[count++] = max_bytes;
+		values[count++] = job->acks;
 	}
 	else if (job->kind == JOB_KEYS)
 	{

@@ -32,9 +32,6 @@ typedef enum JobKind
 
 #define JOB_MAX_VALUES	7
 
-/* Bytes of a page if nobody says otherwise, here and in tide.pull. */
-#define JOB_PAGE_BYTES	8388608
-
 /* Where a job is; queue.c's own. */
 typedef enum JobPlace
 {

@@ -103,6 +103,13 @@ check_refuse_length(size_t limit, Failure *failure)
 	return failure_set(failure, 413, "too_large", "the body is too large", hint);
 }
 
+/* Is the body one that will be unpacked? */
+bool
+check_is_packed(const RequestHead *head, const Route *route)
+{
+	return media_is_gzip(head->encoding) && !route_is_login(route);
+}
+
 /* What is to come: the reply that is asked for, and the body. */
 bool
 check_content(const RequestHead *head, const Route *route, int method,
@@ -120,10 +127,11 @@ check_content(const RequestHead *head, const Route *route, int method,
 	if (route_is_login(route) && settings->login_call == NULL)
 		return failure_set(failure, 404, "login_not_configured",
 						   "logging in is not configured on this gateway", NULL);
-	problem = media_refusal(head->content_type, head->encoding);
+	problem = media_refusal(head->content_type,
+							check_is_packed(head, route) ? NULL : head->encoding);
 	if (problem != NULL)
 		return failure_set(failure, 415, "unsupported_media_type", problem,
-						   "Send application/json, in UTF-8, not compressed.");
+						   "Send application/json, in UTF-8, as it is or, when pulling or pushing, as gzip.");
 	if (head->length > limit)
 		return check_refuse_length(limit, failure);
 	return true;

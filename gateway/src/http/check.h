@@ -37,6 +37,7 @@ extern const char *check_token(const RequestHead *head,
 							   time_t now, Identity *identity,
 							   Failure *failure);
 extern size_t check_body_limit(const Route *route, const Settings *settings);
+extern bool check_is_packed(const RequestHead *head, const Route *route);
 extern bool check_content(const RequestHead *head, const Route *route,
 						  int method, const Settings *settings,
 						  Failure *failure);

@@ -10,7 +10,7 @@
 
 #include "util/settings.h"
 
-#define CORS_ALLOW_HEADERS	"authorization, content-type"
+#define CORS_ALLOW_HEADERS	"authorization, content-type, content-encoding"
 #define CORS_EXPOSE_HEADERS "retry-after, x-request-id"
 #define CORS_MAX_AGE		"600"
 

@@ -100,6 +100,9 @@ check_body(Request *request)
 {
 	const Buffer *body = &request->body;
 
+	if (request->unpacker != NULL && gzip_state(request->unpacker) != GZIP_DONE)
+		return failure_set(&request->failure, 400, "malformed_request",
+						   "the body ends in the middle of its gzip", NULL);
 	if (body->failed)
 		return failure_try_again(&request->failure,
 								 "the server is short of memory");
@@ -239,7 +242,6 @@ dispatch_outcome(Request *request)
 	if (request->login != NULL)
 		return continue_login(request);
 	/* the body has been stored, the reply takes its place */
-	request->discarded += request->body.length;
 	request_drop_body(request);
 	if (request->packed.length > 0)
 	{

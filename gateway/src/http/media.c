@@ -37,7 +37,7 @@ media_refusal(const char *content_type, const char *content_encoding)
 
 	if (content_encoding != NULL &&
 		strcasecmp(content_encoding, "identity") != 0)
-		return "the body has a content encoding";
+		return "the body has a content encoding that is not supported";
 	if (content_type == NULL)
 		return NULL;
 	if (!begins_with(content_type, "application/json", "; \t"))
@@ -61,6 +61,15 @@ media_wants_stream(const char *accept)
 		strstr(accept, "application/x-ndjson") != NULL &&
 		strstr(accept, "application/json") == NULL &&
 		strstr(accept, "*/*") == NULL;
+}
+
+/* Is a body of this Content-Encoding packed as we can unpack it? */
+bool
+media_is_gzip(const char *content_encoding)
+{
+	return content_encoding != NULL &&
+		(strcasecmp(content_encoding, "gzip") == 0 ||
+		 strcasecmp(content_encoding, "x-gzip") == 0);
 }
 
 /* Does this Accept-Encoding have gzip, and not with a weight of 0? */

@@ -12,6 +12,7 @@
 
 extern const char *media_refusal(const char *content_type,
 								 const char *content_encoding);
+extern bool media_is_gzip(const char *content_encoding);
 extern bool media_takes_gzip(const char *accept_encoding);
 extern bool media_wants_stream(const char *accept);
 

@@ -147,8 +147,7 @@ log_request(const Request *request)
 	snprintf(milliseconds, sizeof(milliseconds), "%.1f",
 			 (double) (clock_now() - request->started) / CLOCK_MILLISECOND);
 	snprintf(bytes, sizeof(bytes), "%zu", request->reply_bytes);
-	snprintf(received, sizeof(received), "%zu",
-			 request->body.length + request->discarded);
+	snprintf(received, sizeof(received), "%zu", request->received);
 	snprintf(rows, sizeof(rows), "%ld", request->rows);
 	log_event(LOG_INFO, "request", "id", request->id,
 			  "method", request->method_name, "path", request->path,
@@ -167,7 +166,7 @@ measure_request(const Request *request)
 		.path = request->route != NULL ? request->route->path : NULL,
 		.status = request->status,
 		.duration = clock_now() - request->started,
-		.received = request->body.length + request->discarded,
+		.received = request->received,
 		.sent = request->reply_bytes,
 		.rows = request->rows
 	};

@@ -96,6 +96,7 @@ free_request(Request *request)
 {
 	database_free(&request->job);
 	buffer_free(&request->packed);
+	gzip_close(request->unpacker);
 	sync_free_job(&request->job);
 	if (request->login != NULL)
 		login_free(request->login);
@@ -195,8 +196,17 @@ check_head(Request *request, const RequestHead *head)
 		return false;
 	if (request->method == METHOD_POST)
 		request->max_body = check_body_limit(request->route, request->settings);
-	return check_content(head, request->route, request->method,
-						 request->settings, &request->failure);
+	if (!check_content(head, request->route, request->method,
+					   request->settings, &request->failure))
+		return false;
+	if (request->method == METHOD_POST && check_is_packed(head, request->route))
+	{
+		request->unpacker = gzip_open();
+		if (request->unpacker == NULL)
+			return failure_try_again(&request->failure,
+									 "the server is short of memory");
+	}
+	return true;
 }
 
 /* ---------- head and body ---------- */
@@ -232,9 +242,42 @@ request_begin(Request *request, const char *version, bool target_is_plain)
 	return reply_failure(request);
 }
 
+/* Add a piece to the body; false: the request is refused. */
+static bool
+append_body(Request *request, const char *data, size_t length)
+{
+	Buffer	   *body = &request->body;
+	size_t		before = body->capacity;
+
+	if (request->unpacker == NULL)
+	{
+		if (body->length + length > request->max_body)
+			return check_refuse_length(request->max_body, &request->failure);
+		buffer_append(body, data, length);
+	}
+	else
+	{
+		switch (gzip_unpack(request->unpacker, data, length, request->max_body,
+							body))
+		{
+			case GZIP_MORE:
+			case GZIP_DONE:
+				break;
+			case GZIP_TOO_LONG:
+				return check_refuse_length(request->max_body, &request->failure);
+			case GZIP_BROKEN:
+				return failure_set(&request->failure, 400, "malformed_request",
+								   "the body is not gzip, as its encoding says",
+								   NULL);
+		}
+	}
+	return client_take_bytes(request->client, body->capacity - before,
+							 request->settings, &request->failure);
+}
+
 /*
- * A piece of the body.  No reply can be sent here: a body that is too long is
- * read and forgotten, within reason, and refused at its end.
+ * A piece of the body.  No reply can be sent here: a body that is refused is
+ * read and forgotten, within reason, and answered at its end.
  */
 bool
 request_receive(Request *request, const char *data, size_t length)
@@ -242,26 +285,11 @@ request_receive(Request *request, const char *data, size_t length)
 	if (!client_add_body(request->client, length))
 		return false;
 	exchange_acknowledge(request->connection);
-	if (request->failure.status == 0)
-	{
-		if (request->body.length + length > request->max_body)
-			check_refuse_length(request->max_body, &request->failure);
-		else
-		{
-			size_t		before = request->body.capacity;
-
-			buffer_append(&request->body, data, length);
-			if (client_take_bytes(request->client,
-								  request->body.capacity - before,
-								  request->settings, &request->failure))
-				return true;
-			length = 0;			/* it is in the body already */
-		}
-		request->discarded = request->body.length;
-		request_drop_body(request);
-	}
-	request->discarded += length;
-	return request->discarded <= request->max_body + MAX_DISCARDED;
+	request->received += length;
+	if (request->failure.status == 0 && append_body(request, data, length))
+		return true;
+	request_drop_body(request);
+	return request->received <= request->max_body + MAX_DISCARDED;
 }
 
 /* ---------- its end ---------- */

@@ -20,6 +20,7 @@
 #include "http/routes.h"
 #include "util/buffer.h"
 #include "util/failure.h"
+#include "util/gzip.h"
 #include "util/settings.h"
 
 struct MHD_Connection;
@@ -45,13 +46,14 @@ typedef struct Request
 	SyncFields	fields;
 	Buffer		body;
 	size_t		max_body;
-	size_t		discarded;		/* bytes of the body that were dropped */
+	size_t		received;		/* bytes of the body as it was sent */
 	Failure		failure;		/* why it is refused; status 0: it is not */
 
 	Job			job;
 	bool		job_done;		/* the job has its outcome, and belongs to the
 								 * request again */
 
+	GzipReader *unpacker;		/* of a body that comes packed, else NULL */
 	bool		takes_gzip;
 	Buffer		packed;			/* the reply in gzip's format; empty: it is not */
 

@@ -6,6 +6,7 @@
  *-------------------------------------------------------------------------
  */
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <zlib.h>
@@ -47,4 +48,77 @@ gzip_pack(const char *data, size_t length, Buffer *packed)
 		return true;
 	buffer_free(packed);
 	return false;
+}
+
+struct GzipReader
+{
+	z_stream	stream;
+	GzipState	state;
+};
+
+/* NULL: no memory. */
+GzipReader *
+gzip_open(void)
+{
+	GzipReader *reader = calloc(1, sizeof(GzipReader));
+
+	if (reader != NULL &&
+		inflateInit2(&reader->stream, GZIP_WINDOW) != Z_OK)
+	{
+		free(reader);
+		return NULL;
+	}
+	return reader;
+}
+
+/*
+ * Unpack one more piece and append it to the text, which never gets longer than
+ * "most": a few bytes can be packed gigabytes.
+ */
+GzipState
+gzip_unpack(GzipReader *reader, const char *data, size_t length, size_t most,
+			Buffer *text)
+{
+	unsigned char chunk[CHUNK];
+	size_t		got;
+	int			result = Z_OK;
+
+	/* nothing may follow the end */
+	if (reader->state == GZIP_DONE && length > 0)
+		reader->state = GZIP_BROKEN;
+	if (reader->state != GZIP_MORE)
+		return reader->state;
+	reader->stream.next_in = (unsigned char *) data;
+	reader->stream.avail_in = (unsigned int) length;
+	do
+	{
+		reader->stream.next_out = chunk;
+		reader->stream.avail_out = CHUNK;
+		result = inflate(&reader->stream, Z_NO_FLUSH);
+		got = CHUNK - reader->stream.avail_out;
+		if (text->length + got > most)
+			return reader->state = GZIP_TOO_LONG;
+		buffer_append(text, chunk, got);
+	} while (result == Z_OK && reader->stream.avail_out == 0);
+
+	if (result == Z_STREAM_END)
+		reader->state = reader->stream.avail_in == 0 ? GZIP_DONE : GZIP_BROKEN;
+	else if (result != Z_OK && result != Z_BUF_ERROR)
+		reader->state = GZIP_BROKEN;
+	return reader->state;
+}
+
+GzipState
+gzip_state(const GzipReader *reader)
+{
+	return reader->state;
+}
+
+void
+gzip_close(GzipReader *reader)
+{
+	if (reader == NULL)
+		return;
+	inflateEnd(&reader->stream);
+	free(reader);
 }
