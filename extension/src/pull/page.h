@@ -9,7 +9,9 @@
 #define TIDE_PAGE_H
 
 #include "nodes/pg_list.h"
+#include "utils/array.h"
 #include "utils/snapshot.h"
+#include "cursor/ack.h"
 #include "cursor/cursor.h"
 #include "read/access.h"
 #include "read/rows.h"
@@ -26,8 +28,12 @@ typedef struct Pull
 								 * of, those that it may sync */
 	ScopeSet	revoked;		/* and those that it may not any more */
 	int			limit;
-	const char *client_id;		/* whose own changes to leave out; NULL:
-								 * nobody's */
+	const char *client_id;		/* who asks; NULL: not known */
+	ArrayType  *acks;			/* pushes whose replies the client shows; NULL:
+								 * none */
+	Ack		   *acked;			/* those of them that are of this history */
+	int			nacked;
+	int			max_bytes;
 	bool		item_cursors;
 	const TypeSet *registered;	/* in time mode: all there are */
 
@@ -51,6 +57,7 @@ typedef struct Pull
 /* page.c */
 extern PullTable *pull_table(Pull *pull, Oid relid, int32 reg);
 extern bool pull_is_full(Pull *pull);
+extern void pull_take_acks(Pull *pull);
 extern PullItem *pull_add(Pull *pull, PullTable *table, const char *key);
 
 /* the state now says "after this item" */

@@ -463,6 +463,7 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 
 	generation_register();
 	pull_open(pull, scopes, entity_types);
+	pull_take_acks(pull);
 	choose_refresh(pull, refresh);
 	foreach(lc, pull->tables)
 		access_check_columns(((PullTable *) lfirst(lc))->t);
@@ -472,7 +473,10 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 	history_stamp_cursor(&place);	/* a position after the snapshot */
 
 	if (by_time)
+	{
+		pull->nacked = 0;
 		pull_since_time(pull, time);
+	}
 	else
 	{
 		if (cursor)
@@ -481,7 +485,10 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 			pull->reset_reason = reason_to_start_over(pull, cursor);
 		}
 		if (cursor == NULL || pull->reset_reason)
+		{
+			pull->nacked = 0;	/* the client drops what does not come again */
 			pull_start_over(pull);
+		}
 		else
 		{
 			pull->state = *cursor;

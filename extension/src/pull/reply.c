@@ -31,6 +31,9 @@ PG_FUNCTION_INFO_V1(tide_pull);
 PG_FUNCTION_INFO_V1(tide_changes);
 PG_FUNCTION_INFO_V1(tide_cursor);
 
+/* what a page may take where the caller does not say, as in the SQL function */
+#define DEFAULT_MAX_BYTES (8 * 1024 * 1024)
+
 static ArrayType *
 array_argument(FunctionCallInfo fcinfo, int n)
 {
@@ -229,6 +232,8 @@ tide_pull(PG_FUNCTION_ARGS)
 	pull.client_id = tide_text_argument(fcinfo, 4);
 	if (pull.client_id && pull.client_id[0] == '\0')
 		pull.client_id = NULL;
+	pull.max_bytes = PG_ARGISNULL(6) ? DEFAULT_MAX_BYTES : PG_GETARG_INT32(6);
+	pull.acks = array_argument(fcinfo, 7);
 	pull_page(&pull, tide_text_argument(fcinfo, 0), array_argument(fcinfo, 1),
 			  array_argument(fcinfo, 2),
 			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3), array_argument(fcinfo, 5));

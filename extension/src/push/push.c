@@ -140,12 +140,31 @@ work_on_all(Push *push, void *arg)
 }
 
 /*
- * Rows that do not stand as they were pushed are sent again with the next pull, even
- * if the client ignores the reply.
+ * What the log says of the rows that the push writes itself; NULL: nothing, for
+ * no reply has an ack of it.  A transaction id is spent with the first of them.
+ */
+const LogOrigin *
+push_origin(Push *push)
+{
+	if (!push->is_acked)
+		return NULL;
+	if (push->origin.push == 0)
+	{
+		push->origin.push = changelog_next_push();
+		push->origin.subject = push->access.subject;
+		push->origin.client_id = push->client_id;
+	}
+	return &push->origin;
+}
+
+/*
+ * Rows that do not stand as they were pushed are sent again with the next pull of
+ * who pushed them, even if the client ignores the reply.
  */
 static void
 send_other_versions(Push *push)
 {
+	LogOrigin	lost = {0, push->access.subject, push->client_id};
 	ListCell   *lc;
 
 	foreach(lc, push->tables)
@@ -159,7 +178,7 @@ send_other_versions(Push *push)
 
 			if (c->table == table && (c->outcome.verdict == VERDICT_SUPERSEDED || c->outcome.verdict == VERDICT_MERGED) &&
 				(table->t->shared || c->found.scope))
-				changelog_append(table->t, c->found.scope, NULL, &c->typed.key_text, 1);
+				changelog_append(table->t, c->found.scope, &lost, &c->typed.key_text, 1);
 		}
 	}
 }
@@ -418,6 +437,7 @@ tide_push(PG_FUNCTION_ARGS)
 				 errmsg("the body of a push must not be null")));
 	open_push(&push, PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1),
 			  tide_text_argument(fcinfo, 2));
+	push.is_acked = true;
 	push.batch_id = tide_text_argument(fcinfo, 3);
 	push_read_body(&push, PG_GETARG_JSONB_P(0));
 	if (!PG_ARGISNULL(4))
