@@ -327,6 +327,16 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.pull(text, text[], text[], int, text, text[], int, text[])
 IS 'what changed since a cursor or a time, as the JSON document that the gateway sends';
 
+CREATE FUNCTION tide.pull_page(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
+	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100, client_id text DEFAULT NULL,
+	refresh text[] DEFAULT NULL, max_bytes int DEFAULT 8388608, acks text[] DEFAULT NULL,
+	OUT reply json, OUT items integer, OUT more boolean)
+RETURNS record
+AS 'MODULE_PATHNAME', 'tide_pull_page'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.pull_page(text, text[], text[], int, text, text[], int, text[])
+IS 'as tide.pull, for the gateway: also how many rows and deletions the reply has, and whether there are more';
+
 CREATE FUNCTION tide.changes(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
 	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100)
 RETURNS TABLE (entity_type text, operation text, key jsonb, data jsonb,
