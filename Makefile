@@ -1,4 +1,5 @@
-# pg_tide: the extension (extension/) and the gateway (gateway/).
+# pg_tide: the extension (extension/), the gateway (gateway/) and the client
+# (client/).
 #
 #   make, make install, make clean, make installcheck   as with PGXS
 #   make test    everything, on a throw-away PostgreSQL
@@ -18,9 +19,9 @@ ifneq ($(origin PG_CONFIG), undefined)
 export PG_CONFIG
 endif
 
-.PHONY: all extension gateway install installcheck clean test soak fuzz mutants demo bench deps indent
+.PHONY: all extension gateway client install installcheck clean test soak fuzz mutants demo bench deps indent
 
-all: extension gateway
+all: extension gateway client
 
 extension:
 	$(MAKE) -C extension all
@@ -28,9 +29,13 @@ extension:
 gateway:
 	$(MAKE) -C gateway all
 
+client:
+	$(MAKE) -C client all
+
 install: all
 	$(MAKE) -C extension install
 	$(MAKE) -C gateway install
+	$(MAKE) -C client install
 
 installcheck:
 	$(MAKE) -C extension installcheck
@@ -38,6 +43,7 @@ installcheck:
 clean:
 	$(MAKE) -C extension clean
 	$(MAKE) -C gateway clean
+	$(MAKE) -C client clean
 	$(RM) test/bench/load test/bench/slow
 	$(RM) -r test/fuzz/build
 

@@ -30,7 +30,9 @@ CREATE TABLE tide.log (
 	push		integer,
 	subject		text COLLATE "C",
 	client_id	text COLLATE "C",
-	keys		text[] NOT NULL
+	keys		text[] NOT NULL,
+	for_subject	text COLLATE "C",
+	for_client	text COLLATE "C"
 ) WITH (toast_tuple_target = 5000);	-- compressing some 100 keys costs more than it saves
 CREATE INDEX log_scope ON tide.log (scope, xid, seq);
 -- for readers of every scope; partial, so that a reader of one is never planned to go through it
@@ -39,24 +41,30 @@ COMMENT ON TABLE tide.log IS 'the change log: which rows changed, an entry for a
 COMMENT ON COLUMN tide.log.xid IS 'top-level transaction that made the change';
 COMMENT ON COLUMN tide.log.reg IS 'registration of the table: tracked anew is another one';
 COMMENT ON COLUMN tide.log.scope IS 'whose rows; empty for tables that are everybody''s';
-COMMENT ON COLUMN tide.log.push IS 'which push of the transaction stored just this, and has shown it in its reply; 0: news for who pushed alone, as what was pushed did not stand';
+COMMENT ON COLUMN tide.log.push IS 'which push of the transaction stored just this, and has shown it in its reply';
 COMMENT ON COLUMN tide.log.subject IS 'the user who pushed, where there is a push';
 COMMENT ON COLUMN tide.log.client_id IS 'the client that pushed, where there is a push';
+COMMENT ON COLUMN tide.log.for_client IS 'with for_subject: whom alone this entry is for, because a change of theirs lost to these rows; NULL: everybody';
 COMMENT ON COLUMN tide.log.keys IS 'keys of the rows; none: the table was tracked, all its rows are new, or untracked';
 
 CREATE TABLE tide.tombstone (
 	relid		oid NOT NULL,
 	key			text COLLATE "C" NOT NULL,
+	binds		text COLLATE "C" NOT NULL,
+	scopes		text[],
 	modified_at	timestamptz,
 	client_id	text COLLATE "C",
 	scope		text COLLATE "C",
 	xid			pg_catalog.xid8 NOT NULL,
-	image		jsonb,
+	image		text,
 	clocks		jsonb,
-	PRIMARY KEY (relid, key)
+	PRIMARY KEY (relid, key, binds)
 );
 COMMENT ON TABLE tide.tombstone IS 'deleted rows: key, scope and the stamp of the delete';
-COMMENT ON COLUMN tide.tombstone.image IS 'where conflicts are merged: the row as it was, for changes that come late or bring it back';
+COMMENT ON COLUMN tide.tombstone.key IS 'the row''s key, or, where that is long, a hash of it';
+COMMENT ON COLUMN tide.tombstone.binds IS 'empty where the delete binds everybody; else the scopes, in one text, or a hash of that';
+COMMENT ON COLUMN tide.tombstone.scopes IS 'the scopes that alone the delete of a row binds that nobody has seen';
+COMMENT ON COLUMN tide.tombstone.image IS 'where conflicts are merged: the row as it was, for changes that come late or bring it back; JSON of the texts of its columns';
 COMMENT ON COLUMN tide.tombstone.clocks IS 'where conflicts are merged: stamps of the columns that were not the delete''s';
 
 CREATE INDEX tombstone_xid ON tide.tombstone (xid);
@@ -88,11 +96,11 @@ CREATE TABLE tide.conflict (
 	key			text COLLATE "C" NOT NULL,
 	scope		text COLLATE "C",
 	kind		text NOT NULL,
-	lost		jsonb,
+	lost		text,
 	lost_is_delete boolean NOT NULL,
 	lost_modified_at timestamptz,
 	lost_client_id text COLLATE "C",
-	stood		jsonb,
+	stood		text,
 	stood_modified_at timestamptz,
 	stood_client_id text COLLATE "C",
 	role		name NOT NULL,
@@ -101,22 +109,54 @@ CREATE TABLE tide.conflict (
 	xid			pg_catalog.xid8 NOT NULL
 );
 COMMENT ON SEQUENCE tide.conflict_id_seq IS 'numbers conflicts, for tide.restore';
-CREATE INDEX conflict_key ON tide.conflict (relid, key);
 CREATE INDEX conflict_xid ON tide.conflict (xid);
-COMMENT ON TABLE tide.conflict IS 'versions that lost, and stamps that were not stored as they were sent';
-COMMENT ON COLUMN tide.conflict.kind IS 'superseded: a pushed version lost; overruled: a stored one did; merged: a pushed version stands in part; adjusted: none, but the stamp was brought back or raised; replaced: none, but the stamp would not be known again';
+COMMENT ON TABLE tide.conflict IS 'versions that lost';
+COMMENT ON COLUMN tide.conflict.kind IS 'superseded: a pushed version lost; overruled: a stored one did; merged: a pushed version stands in part';
+COMMENT ON COLUMN tide.conflict.lost IS 'JSON, as text: jsonb cannot hold all that a row can';
+
+CREATE TABLE tide.sent (
+	relid		oid NOT NULL,
+	mark		bigint NOT NULL,
+	key			text COLLATE "C" NOT NULL,
+	sent_at		timestamptz NOT NULL,
+	client_id	text COLLATE "C",
+	subject		text COLLATE "C",
+	digest		bytea NOT NULL,
+	image		text,
+	stored_at	timestamptz,
+	stored_client_id text COLLATE "C",
+	in_part		boolean NOT NULL,
+	raised_to	timestamptz,
+	known_as	timestamptz,
+	xid			pg_catalog.xid8 NOT NULL
+);
+-- no unique key to name rows by where the database is published: none is needed
+ALTER TABLE tide.sent REPLICA IDENTITY FULL;
+CREATE INDEX sent_mark ON tide.sent (relid, mark);
+CREATE INDEX sent_raised ON tide.sent (relid, key, raised_to) WHERE raised_to IS NOT NULL;
+CREATE INDEX sent_xid ON tide.sent (xid);
+COMMENT ON TABLE tide.sent IS 'pushed changes that the row does not tell of, for when one is sent again';
+COMMENT ON COLUMN tide.sent.mark IS 'hash of key, stamp as sent and client';
+COMMENT ON COLUMN tide.sent.key IS 'the row''s key, or, where that is long, a hash of it';
+COMMENT ON COLUMN tide.sent.digest IS 'of all that was sent, and who sent it';
+COMMENT ON COLUMN tide.sent.image IS 'the row, as JSON, where only that is known of what was sent';
+COMMENT ON COLUMN tide.sent.stored_at IS 'the row''s stamp once it was stored; NULL: it lost';
+COMMENT ON COLUMN tide.sent.in_part IS 'stored, but not all of it, because it was merged';
+COMMENT ON COLUMN tide.sent.raised_to IS 'the time that it was stored with instead of its own, if that is a later one';
+COMMENT ON COLUMN tide.sent.known_as IS 'the time that such a version counts by for who sent it';
 
 CREATE TABLE tide.receipt (
+	id			bytea PRIMARY KEY,
 	role		name NOT NULL,
-	subject		text COLLATE "C" NOT NULL,
+	subject		text COLLATE "C",
 	batch_id	text COLLATE "C" NOT NULL,
 	body_hash	bytea NOT NULL,
 	reply		text NOT NULL,
-	xid			pg_catalog.xid8 NOT NULL,
-	PRIMARY KEY (role, subject, batch_id)
+	xid			pg_catalog.xid8 NOT NULL
 );
 CREATE INDEX receipt_xid ON tide.receipt (xid);
 COMMENT ON TABLE tide.receipt IS 'replies to pushes that had a batchId, for when one is sent again';
+COMMENT ON COLUMN tide.receipt.id IS 'hash of role, user and batchId, which together can be longer than an index takes';
 
 CREATE TABLE tide.horizon (
 	xid			pg_catalog.xid8 NOT NULL,
@@ -291,6 +331,14 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.push(jsonb, text[], text, text, boolean)
 IS 'apply a batch of changes; what cannot be stored is named and harms no other change';
 
+CREATE FUNCTION tide.push_json(body bytea, scopes text[] DEFAULT NULL, client_id text DEFAULT NULL,
+	batch_id text DEFAULT NULL, atomic boolean DEFAULT NULL)
+RETURNS json
+AS 'MODULE_PATHNAME', 'tide_push_json'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.push_json(bytea, text[], text, text, boolean)
+IS 'tide.push of a body that is JSON text in UTF-8, as the gateway gets it: a change that jsonb or the encoding of the database does not take fails, and no other';
+
 CREATE FUNCTION tide.conflict_is_visible(relid oid, scope text, subject text)
 RETURNS boolean
 AS 'MODULE_PATHNAME', 'tide_conflict_is_visible'
@@ -298,14 +346,20 @@ LANGUAGE C STABLE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.conflict_is_visible(oid, text, text)
 IS 'may the caller see a conflict of this table and scope, which this user has pushed? for the view tide.conflicts';
 
+CREATE FUNCTION tide.as_jsonb(version json)
+RETURNS jsonb
+AS 'MODULE_PATHNAME', 'tide_as_jsonb'
+LANGUAGE C STABLE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.as_jsonb(json)
+IS 'a row as jsonb, NULL if it is too large for that; for the view tide.conflicts';
+
 CREATE VIEW tide.conflicts WITH (security_barrier) AS
 SELECT c.id, c.at, CAST(c.relid AS pg_catalog.regclass) AS relation, c.key, c.scope, c.kind,
-	c.lost, c.lost_is_delete, c.lost_modified_at, c.lost_client_id,
-	c.stood, c.stood_modified_at, c.stood_client_id, c.role, c.subject
-FROM tide.conflict c WHERE c.kind OPERATOR(pg_catalog.<>) ALL ('{adjusted,replaced}')
-	AND tide.conflict_is_visible(c.relid, c.scope, c.subject);
+	tide.as_jsonb(CAST(c.lost AS pg_catalog.json)) AS lost, c.lost_is_delete, c.lost_modified_at, c.lost_client_id,
+	tide.as_jsonb(CAST(c.stood AS pg_catalog.json)) AS stood, c.stood_modified_at, c.stood_client_id, c.role, c.subject
+FROM tide.conflict c WHERE tide.conflict_is_visible(c.relid, c.scope, c.subject);
 GRANT SELECT ON tide.conflicts TO PUBLIC;
-COMMENT ON VIEW tide.conflicts IS 'versions that lost, each with the one that stood, until they are pruned: those of the scopes that the caller may sync';
+COMMENT ON VIEW tide.conflicts IS 'versions that lost, each with the one that stood, until they are pruned: those of the scopes that the caller may sync; a version too large for jsonb is NULL here, and kept';
 
 CREATE FUNCTION tide.restore(conflict_id bigint)
 RETURNS tide.verdict
@@ -325,7 +379,7 @@ RETURNS json
 AS 'MODULE_PATHNAME', 'tide_pull'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.pull(text, text[], text[], int, text, text[], int, text[])
-IS 'what changed since a cursor or a time, as the JSON document that the gateway sends';
+IS 'what changed since a cursor, a time or now, as the JSON document that the gateway sends';
 
 CREATE FUNCTION tide.pull_page(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
 	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100, client_id text DEFAULT NULL,
@@ -344,7 +398,7 @@ RETURNS TABLE (entity_type text, operation text, key jsonb, data jsonb,
 AS 'MODULE_PATHNAME', 'tide_changes'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.changes(text, text[], text[], int)
-IS 'what changed since a cursor or a time, a row a changed row; continue after a row with its cursor';
+IS 'what changed since a cursor or a time, a row a changed row; continue after a row with its cursor; data is NULL of an upsert that is too large for jsonb';
 
 CREATE FUNCTION tide.cursor()
 RETURNS text
@@ -352,6 +406,13 @@ AS 'MODULE_PATHNAME', 'tide_cursor'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.cursor()
 IS 'a cursor that says "from now on", for every scope that the caller may see and every entity type';
+
+CREATE FUNCTION tide.scopes()
+RETURNS text[]
+AS 'MODULE_PATHNAME', 'tide_scopes'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.scopes()
+IS 'the scopes that the caller may sync; NULL: every scope';
 
 CREATE FUNCTION tide.keys(scopes text[] DEFAULT NULL, entity_types text[] DEFAULT NULL)
 RETURNS json

@@ -66,7 +66,10 @@ SELECT status FROM tide.upsert('cw', '{"id": 1, "body": "old and winning"}', '20
 SELECT cw.at > was.at AS above FROM cw, was WHERE id = 1;
 -- another policy from now on
 SELECT tide.track('cw', shared => true, modified_at => 'at', client_id => 'by');
-SELECT status, data->>'body' AS body FROM tide.upsert('cw', '{"id": 1, "body": "old and losing"}', '2001-01-02', 'p');
+SELECT status, data->>'body' AS body FROM tide.upsert('cw', '{"id": 1, "body": "old and losing"}', '2001-01-02', 'q');
+-- who sent the version that stands knows it by the stamp it had then
+SELECT status, data->>'body' AS body FROM tide.upsert('cw', '{"id": 1, "body": "older still"}', '2000-12-31', 'p');
+SELECT status, data->>'body' AS body FROM tide.upsert('cw', '{"id": 1, "body": "later of its own"}', '2001-01-02', 'p');
 -- what is none
 SELECT tide.track('cw', shared => true, modified_at => 'at', client_id => 'by', conflict => 'newest');
 DROP SCHEMA policy CASCADE;

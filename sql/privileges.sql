@@ -52,7 +52,7 @@ SELECT tide.pull();
 \echo :LAST_ERROR_SQLSTATE
 SET request.jwt.claims = '{"sub": ""}';
 SELECT tide.pull();
-SET request.jwt.claims = '{"sub": 5}';
+SET request.jwt.claims = '{"sub": true}';
 SELECT tide.pull();
 SET request.jwt.claims = '{"sub": null, "role": "x"}';
 SELECT tide.pull();

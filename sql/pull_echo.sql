@@ -106,6 +106,12 @@ SELECT ack('phone', (SELECT jsonb_build_object('plan', jsonb_agg(jsonb_build_obj
 INSERT INTO plan VALUES (2000, 'ann', 'last');
 SELECT p->'stats' AS stats, p->'hasMore' AS "hasMore" FROM tide.pull(:'c8', acks => ARRAY[:'a9'], max_rows => 3) p;
 
+-- nor on a page that ends the reading of tables: the client may drop what did not come
+SELECT tide.pull(entity_types => '{plan}', max_rows => 490)->>'cursor' AS c \gset
+SELECT ack('phone', '{"plan": [{"id": -1, "name": "behind where the reading is"}]}') AS a11 \gset
+SELECT p->'changesByType'->'plan'->-1->>'id' AS last, p->'hasMore' AS "hasMore"
+FROM tide.pull(:'c', entity_types => '{plan}', acks => ARRAY[:'a11']) p;
+
 -- shared rows: another user's push under the same clientId is no echo
 CREATE TABLE word (id int PRIMARY KEY);
 SELECT tide.track('word', shared => true);

@@ -21,7 +21,7 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 
 -- neither a cursor nor a time
-SELECT s, r.code FROM unnest(ARRAY['x', 'yesterday', 'now', 'infinity', '-infinity', '2024-02-30', '2024-13-01T00:00:00Z', '2024-02-29T12:34:56 nowhere',
+SELECT s, r.code FROM unnest(ARRAY['x', 'yesterday', 'Now', 'infinity', '-infinity', '2024-02-30', '2024-13-01T00:00:00Z', '2024-02-29T12:34:56 nowhere',
 	'1e400', '-', '.', '99999999999999999999', '0x10', 'null', '{}', '12:34', 'AQ', 'A', 'A!', 'AQ==', '====']) WITH ORDINALITY AS x(s, n), refusal(s) r ORDER BY n;
 SELECT length(s), r.code FROM unnest(ARRAY[repeat('A', 100), repeat('Z', 10000), repeat('9', 10000)]) AS x(s), refusal(s) r;
 -- a cursor cut short, prolonged, or with a character changed is malformed, never an internal error
@@ -47,9 +47,12 @@ SELECT tide.pull(max_rows => NULL)->'stats' AS "the default";
 SELECT tide.pull(max_rows => 2147483647)->'stats' AS stats;
 
 -- entity types
-SELECT tide.pull(entity_types => '{nothing}');
+SELECT p->'unavailableTypes' AS unavailable, p->'stats' AS stats FROM tide.pull(entity_types => '{nothing}') p;
+SELECT p->'unavailableTypes' AS unavailable, p->'stats' AS stats FROM tide.pull(entity_types => '{Note,note,Note,nothing}') p;
+SELECT p->'unavailableTypes' AS none, p->'stats' AS stats FROM tide.pull(entity_types => '{}') p;
+-- a type that cannot be had is no error, but so many are one
+SELECT tide.pull(entity_types => ARRAY(SELECT 'type ' || i FROM generate_series(1, 10001) i));
 \echo :LAST_ERROR_SQLSTATE
-SELECT tide.pull(entity_types => '{note,Note}');
 SELECT tide.pull(entity_types => '{NULL}');
 \echo :LAST_ERROR_SQLSTATE
 SELECT * FROM tide.changes(entity_types => '{nothing}');

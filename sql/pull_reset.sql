@@ -30,19 +30,19 @@ SELECT p->'reset' AS reset, p->'stats'->'resettable' AS stats FROM tide.pull(:'h
 -- clientId never hides rows of a reset
 SELECT tide.push('{"clientId": "phone", "changes": {"resettable": [{"id": 4}]}}')->'summary'->>'succeeded' AS n;
 SELECT p->'reset' AS reset, p->'stats'->'resettable' AS stats FROM tide.pull(:'elsewhere', entity_types => '{resettable}', client_id => 'phone') p;
--- untracked and tracked again is a new type: read in full, with reset, since
+-- untracked and tracked again is a new type: read in full, and named, since
 -- rows that were deleted meanwhile are in no log
 SELECT tide.untrack('t');
 INSERT INTO t VALUES (5);
 SELECT tide.track('t', 'resettable', shared => true);
-SELECT p->'reset' AS reset, p->'stats'->'resettable' AS stats FROM tide.pull(:'here', entity_types => '{resettable}') p;
+SELECT p->'reset' AS reset, p->'resetTypes' AS types, p->'stats'->'resettable' AS stats FROM tide.pull(:'here', entity_types => '{resettable}') p;
 -- so is another table of that name
 ALTER TABLE t RENAME TO t_old;
 SELECT tide.untrack('t_old');
 CREATE TABLE t (id int PRIMARY KEY);
 INSERT INTO t VALUES (9);
 SELECT tide.track('t', 'resettable', shared => true);
-SELECT p->'reset' AS reset, p->'changesByType'->'resettable'->0->>'id' AS id FROM tide.pull(:'here', entity_types => '{resettable}') p;
+SELECT p->'reset' AS reset, p->'resetTypes' AS types, p->'changesByType'->'resettable'->0->>'id' AS id FROM tide.pull(:'here', entity_types => '{resettable}') p;
 -- a cursor taken before a rewrite and a new column: no reset, nothing twice
 SELECT tide.pull(entity_types => '{resettable}')->>'cursor' AS c \gset
 ALTER TABLE t ADD extra text DEFAULT md5(random()::text), ALTER id TYPE bigint;
@@ -54,7 +54,7 @@ ALTER TABLE t RENAME extra TO more;
 SELECT p->'changesByType'->'resettable'->0->>'more' AS more FROM tide.pull(:'c', entity_types => '{resettable}') p;
 ALTER TABLE t DROP more;
 SELECT p->'stats' AS stats FROM tide.pull(:'c', entity_types => '{resettable}') p;
--- in the middle of a first reading there is more to be had, or less is asked for: then what was sent so far is nobody's
+-- in the middle of a first reading there is more to be had, or less is asked for: what was sent keeps its place
 INSERT INTO t SELECT generate_series(100, 105);
 SELECT tide.pull(entity_types => '{resettable}', max_rows => 3)->>'cursor' AS half \gset
 DELETE FROM t WHERE id = 9;
@@ -67,7 +67,7 @@ SELECT p->'reset' AS reset, p->>'resetReason' AS reason FROM tide.pull(:'half', 
 SELECT tide.untrack('another');
 -- a table that is gone
 DROP TABLE t;
-SELECT tide.pull(:'c', entity_types => '{resettable}');
+SELECT tide.pull(:'c', entity_types => '{resettable}')->'unavailableTypes' AS unavailable;
 SELECT tide.pull(:'c')->'reset' AS reset;
 DROP SCHEMA reset CASCADE;
 DROP DATABASE regress_pg_tide_elsewhere;

@@ -51,7 +51,7 @@ SELECT n, status, entity->>'v' AS v FROM go('{"changes": {"seat": [{"hall": "s",
 
 -- base: causality beats clocks
 SELECT n, status, entity->>'name' AS name, entity->>'lastModifiedAt' AS at FROM go('{"changes": {"TrainingPlan": [{"id": "00000000-0000-4000-8000-00000000000b", "name": "late clock", "lastModifiedAt": "1999-01-01T00:00:00Z", "_base": "2020-01-01T00:00:01Z"}]}}');
-SELECT n, status, entity->>'name' AS name FROM go('{"changes": {"TrainingPlan": [{"id": "00000000-0000-4000-8000-00000000000b", "name": "wrong base", "lastModifiedAt": "1999-01-02T00:00:00Z", "_base": "2020-01-01T00:00:01Z"}]}}');
+SELECT n, status, entity->>'name' AS name FROM go('{"changes": {"TrainingPlan": [{"id": "00000000-0000-4000-8000-00000000000b", "name": "wrong base", "lastModifiedAt": "1998-12-31T00:00:00Z", "_base": "2020-01-01T00:00:01Z"}]}}');
 SELECT n, status, entity->>'name' AS name, entity->>'lastModifiedAt' AS at FROM go('{"changes": [{"entityType": "TrainingPlan", "entityId": "00000000-0000-4000-8000-00000000000b", "base": "2020-01-01T00:00:01.001Z",
 	"data": {"name": "newer and based"}, "lastModifiedAt": "2020-06-01T00:00:00Z"}]}');
 SELECT n, status, entity ? 'deletedAt' AS gone FROM go('{"changes": [{"entityType": "TrainingPlan", "action": "delete", "entityId": "00000000-0000-4000-8000-00000000000b", "base": "2020-06-01T00:00:00.000Z", "lastModifiedAt": "1999-01-03T00:00:00Z"}]}');

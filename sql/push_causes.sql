@@ -13,11 +13,11 @@ CREATE FUNCTION push(body jsonb) RETURNS TABLE (id text, status text, "column" t
 	SELECT s->>'entityId', s->>'status', NULL, (s->'entity')::jsonb FROM p, json_array_elements(r->'succeeded') s
 	UNION ALL SELECT s->>'entityId', s->'errors'->0->>'code', s->'errors'->0->>'column', NULL FROM p, json_array_elements(r->'failed') s $$;
 
--- a trigger writes the pushed row once more: that is the server's edit, above
--- the client's, and the same change sent again has no second effect
+-- a trigger writes the pushed row once more: it is the pushed version all the
+-- same, with its stamp and client, and sent again it has no second effect
 CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE note SET body = upper(body) WHERE id = NEW.id; RETURN NULL; END $$;
 CREATE TRIGGER shout AFTER INSERT OR UPDATE OF n ON note FOR EACH ROW WHEN (NEW.body <> upper(NEW.body)) EXECUTE FUNCTION shout();
-SELECT id, status, entity->>'body' AS body, entity->>'clientId' AS client, entity->>'lastModifiedAt' > '2020-01-02' AS above
+SELECT id, status, entity->>'body' AS body, entity->>'clientId' AS client, entity->>'lastModifiedAt' AS at
 	FROM push('[{"id": 1, "body": "loud", "lastModifiedAt": "2020-01-01T00:00:00Z"}]');
 SELECT id, status, entity->>'body' AS body FROM push('[{"id": 1, "body": "loud", "lastModifiedAt": "2020-01-01T00:00:00Z"}]');
 SELECT id, status, entity->>'body' AS body, entity->>'clientId' AS client FROM push('[{"id": 1, "body": "again", "n": 1}]');

@@ -63,6 +63,20 @@ SELECT id, s FROM moved ORDER BY id;
 SELECT id, result FROM go('{"moved": [{"id": 2, "s": "move 101"}, {"id": 4, "s": "four and more"}]}');
 SELECT id, s FROM moved ORDER BY id;
 
+-- triggers that undo what was sent: all of it, one column, a soft delete; what one makes of it stands
+CREATE TABLE kept (id int PRIMARY KEY, s text, n int, gone timestamptz);
+CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NEW.n = 13 OR OLD.s = 'fixed' THEN RETURN OLD; END IF;
+	IF NEW.s = 'SHOUT' THEN NEW.s := 'shout'; ELSIF NEW.s = 'no' THEN NEW.s := OLD.s; END IF;
+	RETURN NEW;
+END $$;
+CREATE TRIGGER keep BEFORE UPDATE ON kept FOR EACH ROW EXECUTE FUNCTION keep();
+SELECT tide.track('kept', shared => true, deleted_at => 'gone');
+INSERT INTO kept VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 3), (4, 'd', 4), (5, 'fixed', 5), (6, 'f', 6);
+SELECT * FROM go('{"kept": [{"id": 1, "n": 13}, {"id": 2, "s": "no"}, {"id": 3, "s": "no", "n": 33}, {"id": 4, "s": "SHOUT"}, {"id": 5, "deletedAt": "2020-01-01T00:00:00Z"}, {"id": 6, "s": "f"}]}');
+SELECT id, s, n, gone FROM kept ORDER BY id;
+
 -- a new row without a scope, where its user has several
 CREATE FUNCTION athletes(claims jsonb) RETURNS text[] LANGUAGE sql AS $$ SELECT ARRAY['a1', 'a2'] $$;
 CREATE TABLE run (id int PRIMARY KEY, owner text NOT NULL, km int);

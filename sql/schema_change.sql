@@ -23,7 +23,7 @@ BEGIN
 	END;
 	BEGIN
 		p := tide.pull(entity_types => '{t}');
-		pulls := 'ok';
+		pulls := CASE p->>'unavailableTypes' WHEN '["t"]' THEN 'unavailable' ELSE 'ok' END;
 		leaks := p::text ~ 'hush';
 	EXCEPTION WHEN OTHERS THEN pulls := SQLSTATE;
 	END;

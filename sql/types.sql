@@ -62,8 +62,8 @@ SELECT * FROM carry_over('a', 'z');
 SELECT * FROM differ();
 SELECT p->'summary'->>'succeeded' AS n, (SELECT count(DISTINCT s->>'status') = 1 AND min(s->>'status') = 'unchanged' FROM json_array_elements(p->'succeeded') s) AS unchanged
 	FROM tide.push(jsonb_build_object('changes', jsonb_build_object('z', tide.pull(entity_types => '{z}', max_rows => 500)::jsonb->'changesByType'->'z'))) p;
--- what JSON does not tell apart: where an array begins; its null and SQL's; the
--- white space of json, and a name that is in it twice
+-- where an array begins, and JSON's null beside SQL's, come back too; what is
+-- not told apart: the white space of json, and a name that is in it twice
 INSERT INTO a (id, ia, j, jb, jba) VALUES (20, '[2:3]={1,2}', '{"b": 1, "a" : [ ], "b": 2}', 'null', ARRAY['null'::jsonb]);
 SELECT * FROM carry_over('a', 'z');
 SELECT * FROM differ();

@@ -55,8 +55,8 @@ SELECT status, data->>'name' AS name FROM up('{"id": 1, "name": "phom"}', '2020-
 SELECT status, data->>'name' AS name FROM up('{"id": 1, "name": "phonf"}', '2020-01-01 00:00:10.000001Z', 'phonf');
 SELECT status, data->>'name' AS name FROM up('{"id": 1, "name": "phonf"}', '2020-01-01 00:00:10.000001Z', 'Zoe');
 SELECT status, data->>'name' AS name FROM up('{"id": 1, "name": "server"}', '2020-01-01 00:00:10.000001Z');
--- equal stamp, other values: stamped on arrival, and the note says so
-SELECT status, data->>'name' AS name, (data->>'at')::timestamptz > '2025-01-01' AS "on arrival", note
+-- equal stamp, other values: in order of arrival, and the note says so
+SELECT status, data->>'name' AS name, (data->>'at')::timestamptz AT TIME ZONE 'UTC' AS raised, note
 	FROM up('{"id": 1, "name": "liar"}', '2020-01-01 00:00:10.000001Z', 'phonf');
 -- without a stamp: on arrival
 UPDATE athlete SET at = clock_timestamp() + interval '50 s';

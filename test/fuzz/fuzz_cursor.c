@@ -88,7 +88,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		cursor = decode(first);
 		require(cursor != NULL);
 		require(strcmp(encode(cursor), first) == 0);
-		(void) snapshot_shows(&cursor->seen, cursor->seen.xmax);
+		if (cursor->nplaces > 0)
+			(void) snapshot_shows(&cursor->places[0].seen, cursor->places[0].seen.xmax);
 	}
 	shim_reset();
 	free(text);

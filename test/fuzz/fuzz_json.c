@@ -4,7 +4,8 @@
  *	  json_check, the scan of every body, with any bytes.
  *
  * What it takes cJSON reads too, and finds no key twice in an object; cut off,
- * or with something behind, it is refused.
+ * or with something behind, it is refused.  A push may have what json_check
+ * takes, and beyond that only escapes that PostgreSQL does not store.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,7 +17,8 @@
 #include "util/json.h"
 
 static JsonVerdict
-check(const char *text, size_t length, int depth, JsonProblem *problem)
+check_by(JsonVerdict (*scan) (const char *, size_t, int, JsonProblem *),
+		 const char *text, size_t length, int depth, JsonProblem *problem)
 {
 	char	   *copy = malloc(length > 0 ? length : 1);
 	JsonVerdict verdict;
@@ -25,13 +27,28 @@ check(const char *text, size_t length, int depth, JsonProblem *problem)
 	memcpy(copy, text, length);
 	problem->what = NULL;
 	problem->offset = length + 1;
-	verdict = json_check(copy, length, depth, problem);
+	verdict = scan(copy, length, depth, problem);
 	free(copy);
 	if (verdict == JSON_REFUSED)
 	{
 		require(problem->what != NULL);
 		require(problem->offset <= length);
 	}
+	return verdict;
+}
+
+static JsonVerdict
+check(const char *text, size_t length, int depth, JsonProblem *problem)
+{
+	JsonProblem of_push;
+	JsonVerdict push = check_by(json_check_push, text, length, depth, &of_push);
+	JsonVerdict verdict = check_by(json_check, text, length, depth, problem);
+
+	if (verdict == JSON_GOOD)
+		require(push == JSON_GOOD);
+	else if (push == JSON_GOOD)
+		require(strstr(problem->what, "NUL") != NULL ||
+				strstr(problem->what, "surrogate") != NULL);
 	return verdict;
 }
 

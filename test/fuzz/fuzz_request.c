@@ -113,7 +113,7 @@ test_body(const char *body, size_t length)
 	SyncFields	fields = {0};
 	Failure		failure = {0};
 
-	if (!sync_check_body(body, length, &settings, &failure) ||
+	if (!sync_check_body(JOB_PULL, body, length, &settings, &failure) ||
 		!sync_take_body(&fields, &settings, body, length, &failure))
 		require(failure.status == 400 && failure.message[0] != '\0' &&
 				text_is_utf8(failure.message, strlen(failure.message)));

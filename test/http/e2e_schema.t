@@ -55,6 +55,13 @@ sub sync
 			$client->{copy} = {};
 			$came{"reset $json->{resetReason}"} = 1;
 		}
+		for my $type (@{ $json->{resetTypes} // [] })
+		{
+			# all of it is on the pages from the first that says so on
+			$client->{copy}{$type} = {} unless $came{"again $type"};
+			$came{"again $type"} = 1;
+		}
+		$came{"not $_"} = 1 for @{ $json->{unavailableTypes} // [] };
 		apply_page($client->{copy}, $json);
 		$came{$_} += @{ $json->{changesByType}{$_} } for keys %{ $json->{changesByType} };
 		$came{"-$_"} += @{ $json->{deletedByType}{$_} } for keys %{ $json->{deletedByType} };
@@ -188,8 +195,8 @@ subtest 'columns of the settings' => sub {
 		sql($ddl);
 		isnt sql(q{SELECT problem FROM tide.tracked WHERE relation = 'note'::regclass}), '',
 		  "$what: tide.tracked says what the matter is";
-		is sync(), '500 internal_error', "$what: a pull is an error";
-		is $gateway->pull($token, entityTypes => 'part')->{status}, 200, "$what: not of other types";
+		sql('UPDATE part SET n = n + 1 WHERE id = 1');
+		is sync(), 'not note=1 part=1', "$what: it is left out and named, and the others are served";
 		isnt pushed('note', { id => 1, n => 5 }), 'applied', "$what: nor is anything pushed";
 		is pushed('part', { id => 1, n => 5 }), 'applied', "$what: but to others";
 		eval { sql('UPDATE note SET n = 6 WHERE id = 1') };
@@ -202,7 +209,7 @@ subtest 'columns of the settings' => sub {
 	use_all();
 	sql(q{ALTER TABLE note RENAME user_id TO owner; SELECT tide.track('note', scope => 'owner')});
 	sql('UPDATE note SET n = n + 1 WHERE id = 1');
-	like sync(), qr/reset tracked_anew=1/, 'tracked by another scope: read anew';
+	like sync(), qr/^again note=1 note=\d+$/, 'tracked by another scope: read anew';
 	sql(q{ALTER TABLE note RENAME owner TO user_id; SELECT tide.track('note', scope => 'user_id')});
 	sync();
 	sql(q{SELECT tide.track('note', scope => 'user_id', conflict => 'client_wins')});
@@ -224,7 +231,8 @@ subtest 'tables' => sub {
 	sql(q{CREATE TABLE extra (id int PRIMARY KEY, user_id text); CREATE INDEX ON extra (user_id, id);
 		INSERT INTO extra SELECT i, 'u1' FROM generate_series(1, 9) i;
 		GRANT ALL ON extra TO tide_user; SELECT tide.track('extra', scope => 'user_id')});
-	is sync(), 'extra=9', 'a new one comes in full, and nothing else';
+	# after a type has gone, the cursor does not know its name: a new one may be it
+	is sync(), 'again extra=1 extra=9', 'a new one comes in full, and nothing else';
 	is pushed('extra', { id => 10 }), 'applied', 'and can be pushed to';
 
 	$gateway->pull($token, since => $client->{cursor});
@@ -236,9 +244,9 @@ subtest 'tables' => sub {
 	sql(q{CREATE TABLE part (id int PRIMARY KEY, user_id text, n int, more text);
 		CREATE INDEX ON part (user_id, id); INSERT INTO part VALUES (2, 'u1', 22, 'm');
 		GRANT ALL ON part TO tide_user; SELECT tide.track('part', scope => 'user_id')});
-	is sync(), 'extra=1 part=1', 'made again and tracked: it comes';
+	is sync(), 'again part=1 extra=1 part=1', 'made again and tracked: it comes';
 	$client = $away;
-	like sync(), qr/reset tracked_anew=1/, 'to one that was away all the while: the copy of the old one must go';
+	is sync(), 'again part=1 extra=2 part=1', 'to one that was away all the while: the copy of the old one must go';
 	is_right($_, "$_ is right", $_ eq 'note' ? 'memo' : $_) for qw(note part extra);
 	sql(q{SELECT tide.untrack('extra')});
 	is sync(), '', 'untracked';

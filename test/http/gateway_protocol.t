@@ -151,12 +151,23 @@ subtest 'JSON that readers take differently, or not at all' => sub {
 	is_refused_at('{"a":"\ud800"}', 'surrogate', 7, 'half a pair');
 	is_refused_at('{"since":"a","\u0073ince":"b"}', 'key twice', 14,
 		'a key twice');
-	is_refused_at('{"a":' . '[' x 64, 'too deeply', 69, '65 levels');
+	is_refused_at('{"a":' . '[' x 512, 'too deeply', 517, '513 levels');
 	is_refused_at("{'a':1}", 'key in quotes', 2, 'another language');
 
-	my $deep = '{"a":' . '[' x 63 . ']' x 63 . '}';
+	# what is one change's fault is for the database to judge
+	for my $odd ('"\u0000"', '"\ud800"', '"\udc00\ud800"', '1e200000')
+	{
+		my $body = "{\"changes\":{\"a\":[{\"b\":$odd},{\"c\":{\"\\ud800\":1,\"\\ud800\\udc00\":2}}]}}";
+		my $reply = $gateway->post($push, token => $token, content => $body);
+		is $reply->{status} . ($reply->{json}{error}{message} =~ /cannot be read/ ? ' early' : ''),
+		  '400', "in a row of a push: $odd reaches the database";
+		is_error($gateway->post($pull, token => $token, content => $body), 400,
+			'malformed_request', "but not of a pull: $odd") if $odd =~ /u/;
+	}
+
+	my $deep = '{"a":' . '[' x 511 . ']' x 511 . '}';
 	is $gateway->post($_, token => $token, content => $deep)->{status}, 200,
-	  "64 levels: $_" for $push, $pull;
+	  "512 levels: $_" for $push, $pull;
 	my $before = $cluster->sql($database, 'SELECT count(*) FROM tide.pushed');
 	is $gateway->post($push, token => $token, content =>
 		  '{"a":{"a":[{"a":1},{"a":2}]},"A":"\\\\u0000 \ud83d\ude00","":-1e5}')

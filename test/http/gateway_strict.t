@@ -220,7 +220,7 @@ subtest 'bodies' => sub {
 		[ 'the other half', '{"changes":"\ude00"}', qr/half of a surrogate pair/ ],
 		[ 'halves swapped', '{"changes":"\ude00\ud83d"}', qr/half of a surrogate pair/ ],
 		[ 'a half and text', '{"changes":"\ud83dx"}', qr/half of a surrogate pair/ ],
-		[ 'too deep', $deep->(64), qr/nested too deeply, at byte 75/ ],
+		[ 'too deep', $deep->(512), qr/nested too deeply, at byte 523/ ],
 		[ 'far too deep', $deep->(100_000), qr/nested too deeply/ ],
 		[ 'open for ever', '[' x 1_000_000, qr/nested too deeply/ ],
 		[ 'a mark in front', "\xef\xbb\xbf{}", qr/at byte 1$/m ],

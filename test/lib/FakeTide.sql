@@ -124,6 +124,10 @@ BEGIN
 	RETURN json_build_object('echo', tide.echo(), 'body', body);
 END $$;
 
+CREATE FUNCTION tide.push_json(body bytea) RETURNS json LANGUAGE sql AS $$
+	SELECT tide.push(convert_from(body, 'UTF8')::jsonb)
+$$;
+
 CREATE FUNCTION tide.keys(scopes text[], entity_types text[]) RETURNS json LANGUAGE sql AS $$
 	SELECT json_build_object('echo', json_build_object('scopes', scopes, 'types', entity_types))
 $$;

@@ -83,7 +83,7 @@ SELECT is((SELECT array_agg(k ORDER BY k) FROM json_object_keys(tide.pull()) k),
 SELECT is((tide.pull()->'changesByType')::jsonb, '{"TrainingPlan": [{"id": "p1", "athleteId": "ann", "name": "Plan", "lastModifiedAt": "2026-01-02T03:04:05.678Z", "clientId": "ann"}]}', 'what a pull sends');
 SELECT ok(length(tide.cursor()) < 100, 'a cursor for one scope is under 100 bytes');
 SELECT throws_ok(format($$SELECT tide.pull(%L)$$, substr(tide.cursor(), 1, 9)), 'TD002', NULL, 'half a cursor is refused');
-SELECT throws_ok($$SELECT tide.pull(entity_types => '{plan}')$$, 'TD003', NULL, 'an unknown entity type is refused');
+SELECT is((tide.pull(entity_types => '{plan}')->'unavailableTypes')::jsonb, '["plan"]', 'an unknown entity type is named');
 SELECT throws_ok($$SELECT tide.pull(scopes => '{bob}')$$, 'TD005', NULL, 'another one''s scope is refused');
 SELECT set_config('request.jwt.claims', '', true) IS NOT NULL AS claims \gset
 CREATE ROLE pgtap_tide_user;

@@ -8,7 +8,8 @@
 # G1: once all is quiet, each replica is what the tables hold for its scopes.
 # G3: whenever a page says that it is the last, its replica is the state that
 # the very snapshot of that page shows.  A kept cursor never gives a reset
-# without a reason (G6).
+# without a reason (G6).  Some replicas ask for less now and then, in the middle
+# of pages too: what they leave out they get later, and nothing comes again.
 #
 # The seed also picks what else goes on in a run (MODE=... picks it, too):
 #
@@ -299,7 +300,14 @@ sub apply_page
 	{
 		die "a reset, $reply->{resetReason}\n" unless may_be_reset($replica, $reply->{resetReason});
 		%$rows = ();
-		$replica->{prunes} = $run->{prunes};
+		$replica->{stale} = {};
+	}
+	my %again = map { $_ => 1 } @{ $reply->{resetTypes} // [] };
+	sweep($replica, grep { !$again{$_} } @{ $replica->{asked_types} });
+	for my $type (sort keys %again)
+	{
+		die "$type again\n" unless may_come_again($replica, $type);
+		$replica->{stale}{$type} //= { map { $_ => 1 } grep { /^$type / } keys %$rows };
 	}
 	for my $type (sort keys %{ $reply->{deletedByType} })
 	{
@@ -308,6 +316,7 @@ sub apply_page
 			my $key = key_of($type, $row);
 			die "$key is twice in a page\n" if $sent{$key}++;
 			delete $rows->{$key};
+			delete $replica->{stale}{$type}{$key} if $replica->{stale}{$type};
 			$items++;
 		}
 	}
@@ -320,10 +329,35 @@ sub apply_page
 			die "$key of $row->{owner} is not for $replica->{name}\n"
 			  if $type ne 'common' && !grep { $_ eq $row->{owner} } @{ $replica->{scopes} };
 			$rows->{$key} = line_of($type, $row);
+			delete $replica->{stale}{$type}{$key} if $replica->{stale}{$type};
 			$items++;
 		}
 	}
+	sweep($replica, @{ $replica->{asked_types} }) unless $reply->{hasMore};
 	return $items;
+}
+
+# These types are complete: what has not come again is gone.
+sub sweep
+{
+	my ($replica, @types) = @_;
+	for my $type (@types)
+	{
+		my $stale = delete $replica->{stale}{$type} or next;
+		delete $replica->{rows}{$_} for keys %$stale;
+	}
+	return;
+}
+
+# Only what was forgotten or tracked anew comes again: no narrowing is a reason.
+sub may_come_again
+{
+	my ($replica, $type) = @_;
+	return 1 if $replica->{asks_time};
+	# of a type that is gone the cursor does not know the name: any new one may be it
+	return $type eq 'common' || $replica->{stale}{$type} || !grep { /^$type / } keys %{ $replica->{rows} }
+	  if $run->{mode} eq 'retrack';
+	return $run->{prunes} > 0;
 }
 
 # Is there a reason?  A cursor speaks of the snapshot of the last complete page,
@@ -332,16 +366,32 @@ sub may_be_reset
 {
 	my ($replica, $reason) = @_;
 	return 1 if $replica->{asks_time};
-	return $run->{prunes} > $replica->{prunes} if $reason eq 'expired';
-	return $run->{mode} eq 'retrack' && $reason =~ /^(?:tracked|asked)_anew$/
-	  && grep { $_ eq 'common' } @{ $replica->{types} };
+	# an idle pull gives back the cursor it came with, which may be as old as the
+	# first of them
+	return $run->{prunes} > 0 if $reason eq 'expired';
+	# what was coming again could not come to an end
+	return $run->{mode} =~ /^(?:retrack|prune)$/ && $reason eq 'asked_anew';
+}
+
+# of some rows, those that were asked for
+sub asked_for
+{
+	my ($replica, $rows) = @_;
+	my %types = map { $_ => 1 } @{ $replica->{asked_types} };
+	my %scopes = map { $_ => 1 } @{ $replica->{asked_scopes} };
+	return { map { $_ => $rows->{$_} } grep {
+		my ($type) = /^(\w+)/;
+		my ($owner) = $rows->{$_} =~ /^(\w+)/;
+		$types{$type} && ($type eq 'common' || $scopes{$owner})
+	} keys %$rows };
 }
 
 sub compare
 {
 	my ($replica, $what, @lines) = @_;
 	my %state = map { utf8::decode($_); my (undef, $key, $row) = split /\|/; ($key => $row) } @lines;
-	my $rows = $replica->{rows};
+	my $rows = asked_for($replica, $replica->{rows});
+	%state = %{ asked_for($replica, \%state) };
 	my @wrong = map {
 		($rows->{$_} // 'nothing') eq ($state{$_} // 'nothing') ? ()
 		  : "$_ is " . ($rows->{$_} // 'nothing') . ", should be " . ($state{$_} // 'nothing')
@@ -359,18 +409,37 @@ sub pull_sql
 	  && (!defined $replica->{since} || rand() < 0.7);
 	my $since = $replica->{asks_time} ? "'$replica->{time}'"
 	  : defined $replica->{since} ? "'$replica->{since}'" : 'NULL';
-	my $scopes = 'ARRAY[' . join(', ', map { "'$_'" } @{ $replica->{scopes} }) . ']';
-	my $types = 'ARRAY[' . join(', ', map { "'$_'" } @{ $replica->{types} }) . ']';
+	my $scopes = 'ARRAY[' . join(', ', map { "'$_'" } @{ $replica->{asked_scopes} }) . ']';
+	my $types = 'ARRAY[' . join(', ', map { "'$_'" } @{ $replica->{asked_types} }) . ']';
 	return 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; '
 	  . "SELECT tide.pull($since, $scopes, $types, $limit); "
 	  . state_sql($replica) . '; COMMIT';
 }
 
+# some of these, at least one
+sub some
+{
+	my @some = grep { rand() < 0.5 } @_;
+	return @some ? @some : pick(@_);
+}
+
+# all of it, or what it happens to like: what it leaves out keeps its place
+sub choose
+{
+	my ($replica, $all) = @_;
+	my $likes = $replica->{narrows} && !$all;
+	$replica->{asked_types} = [ $likes && rand() < 0.7 ? some(@{ $replica->{types} }) : @{ $replica->{types} } ];
+	$replica->{asked_scopes} = [ $likes && rand() < 0.7 ? some(@{ $replica->{scopes} }) : @{ $replica->{scopes} } ];
+	return;
+}
+
 sub pull
 {
-	my ($replica, $limit) = @_;
+	my ($replica, $limit, $all) = @_;
 	$replica->{limit} = $limit;
-	step($replica, pull_sql($replica, $limit), "pull, limit $limit");
+	choose($replica, $all) if $all || !$replica->{more} || rand() < 0.5;
+	step($replica, pull_sql($replica, $limit), "pull, limit $limit"
+		. ($replica->{narrows} ? ", @{ $replica->{asked_types} } of @{ $replica->{asked_scopes} }" : ''));
 	return;
 }
 
@@ -406,7 +475,6 @@ sub pull_done
 	if (!$reply->{hasMore})
 	{
 		$run->{complete}++;
-		$replica->{prunes} = $run->{prunes};
 		compare($replica, 'at the snapshot of its last page', @lines);
 	}
 	return;
@@ -542,7 +610,7 @@ sub quiesce
 		for (my $pages = 0; $pages == 0 || $replica->{more}; $pages++)
 		{
 			die "replica $replica->{name} does not come to an end\n" if $pages > 1000;
-			pull($replica, pick(1, 2, 7, 100));
+			pull($replica, pick(1, 2, 7, 100), 1);
 		}
 		compare($replica, 'once all is quiet', split /\n/, $control->query(state_sql($replica)));
 	}
@@ -562,7 +630,7 @@ sub one_run
 	for my $w (@writers) { @$w{qw(open failed savepoints)} = (0, 0, 0); }
 	for my $replica (@replicas)
 	{
-		@$replica{qw(rows since time more prunes)} = ({}, undef, $replica->{by_time}, 0, 0);
+		@$replica{qw(rows since time more stale)} = ({}, undef, $replica->{by_time}, 0, {});
 		# What was deleted before a table was tracked anew is not named to who
 		# goes by a time: the README says so.
 		$replica->{types} = [ grep { $_ ne 'common' || $run->{mode} ne 'retrack' } @TYPES ]
@@ -603,6 +671,8 @@ sub add_session
 @replicas = (
 	map({ add_session("scope $_", \&pull_done, scopes => [$_], types => \@TYPES) } @OWNERS),
 	add_session('scopes a and b', \&pull_done, scopes => [ 'a', 'b' ], types => \@TYPES),
+	add_session('narrowing', \&pull_done, scopes => \@OWNERS, types => \@TYPES, narrows => 1),
+	add_session('narrowing a and b', \&pull_done, scopes => [ 'a', 'b' ], types => \@TYPES, narrows => 1),
 	add_session('items of c', \&pull_done, scopes => ['c'], types => ['item']),
 	add_session('scope a by time', \&pull_done, scopes => ['a'], types => \@TYPES, 
 		by_time => '2000-01-01T00:00:00Z'));

@@ -10,7 +10,7 @@ use File::Temp qw(tempdir);
 my $dir   = dirname(abs_path(__FILE__));
 my $build = tempdir(CLEANUP => 1);
 
-my $log = `make -s -C "$dir" BUILD="$build" all 2>&1`;
+my $log = `make -s -C "$dir" BUILD="$build" "$build/cursor_test" 2>&1`;
 if ($? != 0)
 {
 	print "1..1\nnot ok 1 - cursor_test builds\n";

@@ -113,7 +113,7 @@ rnd_scopes(ScopeSet *set)
 {
 	int			i;
 
-	set->all = rnd_below(5) == 0;
+	set->all = false;
 	set->n = (int) rnd_below(6);
 	set->scopes = palloc(sizeof(char *) * 6);
 	for (i = 0; i < set->n; i++)
@@ -133,39 +133,71 @@ rnd_types(TypeSet *set)
 	types_normalise(set);
 }
 
+static void
+rnd_place(Place *p, const Place *like)
+{
+	rnd_scopes(&p->scopes);
+	p->scopes.all = rnd_below(5) == 0;
+	do
+		rnd_types(&p->types);
+	while (p->types.n == 0);
+	if (like && rnd_below(2))
+		p->seen = like->seen;
+	else
+		rnd_snapshot(&p->seen);
+	p->phase = (CursorPhase) rnd_below(3);
+	if (p->phase != CURSOR_AT_REST && rnd_below(3) == 0)
+		rnd_types(&p->resets);
+	if (p->phase == CURSOR_IN_LOG)
+	{
+		if (like && like->phase == CURSOR_IN_LOG && rnd_below(2))
+			p->target = like->target;
+		else
+			rnd_snapshot(&p->target);
+		p->xid = rnd_wide();
+		p->seq = (int64) (rnd_wide() >> 1);
+		p->index = (int32) (rnd_wide() >> 33) - 1;
+	}
+	else if (p->phase == CURSOR_IN_TABLES)
+	{
+		rnd_types(&p->done_types);
+		p->reg = (int32) (rnd_wide() >> 33);
+		p->scope = rnd_below(2) ? rnd_string() : NULL;
+		p->key = rnd_below(2) ? rnd_string() : NULL;
+	}
+}
+
+static int
+compare_places(const void *a, const void *b)
+{
+	return place_compare(a, b);
+}
+
 static Cursor *
 rnd_cursor(void)
 {
 	Cursor	   *c = palloc0(sizeof(Cursor));
+	int			i;
 
 	c->history = rnd();
 	c->timeline = (uint32) rnd_wide();
 	c->position = rnd_wide();
 	c->generation = rnd_below(2) ? rnd_wide() : 0;
-	rnd_snapshot(&c->seen);
-	rnd_scopes(&c->scopes);
-	rnd_types(&c->types);
-	rnd_scopes(&c->held_scopes);
-	c->held_scopes.all = false;
-	c->phase = (CursorPhase) rnd_below(3);
-	if (c->phase != CURSOR_AT_REST && rnd_below(3) == 0)
+	if (rnd_below(3) == 0)
+		rnd_scopes(&c->held_scopes);
+	if (rnd_below(3) == 0)
+		rnd_types(&c->lost_types);
+	if (rnd_below(3) == 0)
 		rnd_types(&c->refreshed);
-	if (c->phase == CURSOR_IN_LOG)
-	{
-		rnd_snapshot(&c->target);
-		c->xid = rnd_wide();
-		c->seq = (int64) (rnd_wide() >> 1);
-		c->index = (int32) (rnd_wide() >> 33) - 1;
-	}
-	else if (c->phase == CURSOR_IN_TABLES)
-	{
-		rnd_scopes(&c->wanted_scopes);
-		rnd_types(&c->wanted_types);
-		rnd_types(&c->done_types);
-		c->reg = (int32) (rnd_wide() >> 33);
-		c->scope = rnd_below(2) ? rnd_string() : NULL;
-		c->key = rnd_below(2) ? rnd_string() : NULL;
-	}
+	c->gone = rnd_below(3) == 0;
+	c->nplaces = (int) rnd_below(rnd_below(8) == 0 ? CURSOR_MAX_PLACES + 1 : 4);
+	c->places = palloc0(sizeof(Place) * (c->nplaces + 1));
+	for (i = 0; i < c->nplaces; i++)
+		rnd_place(&c->places[i], i > 0 ? &c->places[i - 1] : NULL);
+	qsort(c->places, c->nplaces, sizeof(Place), compare_places);
+	for (i = 1; i < c->nplaces; i++)
+		if (place_compare(&c->places[i - 1], &c->places[i]) == 0)
+			c->nplaces = i;
 	return c;
 }
 
@@ -174,39 +206,19 @@ rnd_cursor(void)
  */
 
 static bool
-same_string(const char *a, const char *b)
-{
-	if (a == NULL || b == NULL)
-		return a == b;
-	return strcmp(a, b) == 0;
-}
-
-static bool
-same_snapshot(const TideSnapshot *a, const TideSnapshot *b)
-{
-	return a->xmin == b->xmin && a->xmax == b->xmax && a->nxip == b->nxip &&
-		(a->nxip == 0 ||
-		 memcmp(a->xip, b->xip, sizeof(uint64) * a->nxip) == 0);
-}
-
-static bool
 same_cursor(const Cursor *a, const Cursor *b)
 {
+	int			i;
+
+	for (i = 0; i < a->nplaces && i < b->nplaces; i++)
+		if (place_compare(&a->places[i], &b->places[i]) != 0)
+			return false;
 	return a->history == b->history && a->timeline == b->timeline &&
 		a->position == b->position && a->generation == b->generation &&
-		same_snapshot(&a->seen, &b->seen) &&
-		scopes_equal(&a->scopes, &b->scopes) &&
-		types_equal(&a->types, &b->types) &&
 		scopes_equal(&a->held_scopes, &b->held_scopes) &&
-		a->phase == b->phase &&
+		types_equal(&a->lost_types, &b->lost_types) &&
 		types_equal(&a->refreshed, &b->refreshed) &&
-		same_snapshot(&a->target, &b->target) &&
-		a->xid == b->xid && a->seq == b->seq && a->index == b->index &&
-		scopes_equal(&a->wanted_scopes, &b->wanted_scopes) &&
-		types_equal(&a->wanted_types, &b->wanted_types) &&
-		types_equal(&a->done_types, &b->done_types) &&
-		a->reg == b->reg && same_string(a->scope, b->scope) &&
-		same_string(a->key, b->key);
+		a->gone == b->gone && a->nplaces == b->nplaces;
 }
 
 /* NULL if it is refused, with the SQLSTATE in shim_sqlstate */
@@ -295,20 +307,23 @@ usual_cursor(void)
 	static char *scopes[] = {"0b39f6f0-6c1f-4d54-9a4e-5e8d3a1c2b7f"};
 	static int32 regs[13];
 	Cursor	   *c = palloc0(sizeof(Cursor));
+	Place	   *p = palloc0(sizeof(Place));
 	int			i;
 
 	for (i = 0; i < 13; i++)
-		regs[i] = 117 + i;
+		regs[i] = 987654321 + i;
 	c->history = UINT64_C(0xfedcba9876543210);
 	c->timeline = 3;
 	c->position = UINT64_C(0x1a2b3c4d5e6f);
-	c->seen.xmin = UINT64_C(0x300000007);
-	c->seen.xmax = UINT64_C(0x300000007);
-	c->seen.xip = xip;
-	c->scopes.n = 1;
-	c->scopes.scopes = scopes;
-	c->types.n = 13;
-	c->types.regs = regs;
+	c->nplaces = 1;
+	c->places = p;
+	p->seen.xmin = UINT64_C(0x300000007);
+	p->seen.xmax = UINT64_C(0x300000007);
+	p->seen.xip = xip;
+	p->scopes.n = 1;
+	p->scopes.scopes = scopes;
+	p->types.n = 13;
+	p->types.regs = regs;
 	return c;
 }
 
@@ -316,6 +331,7 @@ static void
 test_size(void)
 {
 	Cursor	   *c = usual_cursor();
+	Place	   *p = &c->places[0];
 	char	   *text = cursor_encode(c);
 
 	printf("# a usual cursor: %s (%zu bytes)\n", text, strlen(text));
@@ -326,12 +342,10 @@ test_size(void)
 	c->generation = PG_UINT64_MAX;
 	ok(strlen(cursor_encode(c)) < 100, "under 100 bytes with a generation");
 
-	c->phase = CURSOR_IN_TABLES;
-	c->wanted_scopes = c->scopes;
-	c->wanted_types = c->types;
-	c->reg = 120;
-	c->scope = c->scopes.scopes[0];
-	c->key = c->scopes.scopes[0];
+	p->phase = CURSOR_IN_TABLES;
+	p->reg = p->types.regs[3];
+	p->scope = p->scopes.scopes[0];
+	p->key = p->scopes.scopes[0];
 	ok(strlen(cursor_encode(c)) < 170, "under 170 bytes amid the tables");
 	shim_reset();
 }
@@ -373,7 +387,7 @@ test_garbage(void)
 static bool
 tail_is_refused(uint8 flags, const char *tail, size_t n)
 {
-	uint8		bytes[8192];
+	uint8		bytes[32768];
 	size_t		len = 0;
 
 	bytes[len++] = 45 << 2 | 1;
@@ -391,104 +405,128 @@ tail_is_refused(uint8 flags, const char *tail, size_t n)
 #define ACCEPTED(flags, tail, name) \
 	ok(!tail_is_refused(flags, tail, sizeof(tail) - 1), name)
 
+/* a place of type 1 and all scopes, at rest */
 #define SNAPSHOT "\005\000\000"
-#define SCOPES "\000"
-#define TYPES "\000"
+#define NO_SCOPES "\000"
+#define TYPE "\001\001\000"
+#define PLACE "\004" NO_SCOPES TYPE SNAPSHOT
 #define UUID "\000ABCDEFGHIJKLMNOP"
+/* no scope listed, one place with these flags, of type 1 */
+#define ONE(flags) NO_SCOPES "\001" flags NO_SCOPES TYPE SNAPSHOT
 
 static bool
 scopes_are_refused(int n)
 {
-	char		tail[8000];
-	size_t		len = sizeof(SNAPSHOT) - 1;
+	char		tail[20000];
+	size_t		len = 0;
 	int			i;
 
-	memcpy(tail, SNAPSHOT, len);
-	/* a count of two bytes */
-	tail[len++] = (char) (0x80 | ((n + 1) & 0x7f));
-	tail[len++] = (char) ((n + 1) >> 7);
+	tail[len++] = (char) (0x80 | (n & 0x7f));
+	tail[len++] = (char) (n >> 7);
 	for (i = 0; i < n; i++)
 	{
 		tail[len++] = 3;
-		tail[len++] = (char) ('A' + i / 60);
-		tail[len++] = (char) ('A' + i % 60);
+		tail[len++] = (char) ('0' + i / 60);
+		tail[len++] = (char) ('0' + i % 60);
 	}
-	tail[len++] = 0;			/* types */
-	return tail_is_refused(0, tail, len);
+	tail[len++] = 1;			/* held: a run of all of them */
+	tail[len++] = 0;
+	tail[len++] = (char) (0x80 | ((n - 1) & 0x7f));
+	tail[len++] = (char) ((n - 1) >> 7);
+	tail[len++] = 0;			/* places */
+	return tail_is_refused(2, tail, len);
 }
 
 static void
 test_strictness(void)
 {
-	ACCEPTED(0, SNAPSHOT SCOPES TYPES, "the shortest cursor");
-	REFUSED(0, SNAPSHOT SCOPES TYPES "\000", "a byte too many");
-	REFUSED(0, SNAPSHOT SCOPES, "a byte too few");
-	REFUSED(3, SNAPSHOT SCOPES TYPES, "an unknown phase");
-	REFUSED(8, SNAPSHOT SCOPES TYPES, "the reserved horizon");
-	ACCEPTED(0x81, SNAPSHOT SCOPES TYPES "\001\001\000" SNAPSHOT "\000\000\000",
-			 "a refreshed type in the log");
-	REFUSED(0x80, SNAPSHOT SCOPES TYPES "\001\001\000", "a refreshed type at rest");
-	REFUSED(0x81, SNAPSHOT SCOPES TYPES "\000" SNAPSHOT "\000\000\000",
-			"refreshed types that are none");
-	ACCEPTED(0x40, SNAPSHOT SCOPES TYPES "\002\002a", "a held scope");
-	REFUSED(0x40, SNAPSHOT SCOPES TYPES "\001", "held scopes that are none");
-	REFUSED(0x40, SNAPSHOT SCOPES TYPES "\000", "held scopes that are all");
-	REFUSED(0x40, SNAPSHOT SCOPES TYPES, "held scopes that are not there");
-	REFUSED(0x10, SNAPSHOT SCOPES TYPES UUID, "a scope outside of tables");
-	REFUSED(4, "\0\0\0\0\0\0\0\0" SNAPSHOT SCOPES TYPES,
-			"a generation of zero");
-	ACCEPTED(4, "\0\0\0\0\0\0\0\1" SNAPSHOT SCOPES TYPES, "a generation");
+	ACCEPTED(0, NO_SCOPES "\000", "no place at all");
+	ACCEPTED(0, NO_SCOPES "\001" PLACE, "the shortest place");
+	REFUSED(0, NO_SCOPES "\001" PLACE "\000", "a byte too many");
+	REFUSED(0, NO_SCOPES "\001\004" NO_SCOPES TYPE "\005\000", "a byte too few");
+	REFUSED(0x20, NO_SCOPES "\000", "an unknown flag");
+	REFUSED(0, ONE("\007"), "an unknown phase");
+	ACCEPTED(8, NO_SCOPES "\000", "a type is gone");
+	ACCEPTED(4, NO_SCOPES TYPE "\000", "a lost type");
+	REFUSED(4, NO_SCOPES "\000\000", "lost types that are none");
+	ACCEPTED(0x10, NO_SCOPES TYPE "\000", "a refreshed type");
+	REFUSED(0x10, NO_SCOPES "\000\000", "refreshed types that are none");
+	ACCEPTED(2, "\001\002a" "\001\000\000" "\000", "a held scope");
+	REFUSED(2, "\001\002a" "\000" "\000", "held scopes that are none");
+	REFUSED(2, "\001\002a" "\001\001\000" "\000", "a held scope that is not listed");
+	REFUSED(2, "\001\002a" "\001\000\001" "\000", "more of them than are listed");
+	REFUSED(0, "\001\002a" "\000", "a scope that is listed for nothing");
+	REFUSED(1, "\0\0\0\0\0\0\0\0" NO_SCOPES "\000", "a generation of zero");
+	ACCEPTED(1, "\0\0\0\0\0\0\0\1" NO_SCOPES "\000", "a generation");
 
-	REFUSED(0, "\205\000\000\000" SCOPES TYPES, "an overlong number");
-	ACCEPTED(0, "\377\377\377\377\377\377\377\377\377\001\000\000" SCOPES TYPES,
+	REFUSED(0, NO_SCOPES "\001\004" NO_SCOPES "\000" SNAPSHOT, "a place of no type");
+	REFUSED(0, NO_SCOPES "\002" PLACE "\104" NO_SCOPES TYPE, "a place twice");
+	ACCEPTED(0, NO_SCOPES "\002" PLACE "\004" NO_SCOPES TYPE "\001\000\000",
+			 "a place that has seen less");
+	REFUSED(0, NO_SCOPES "\002" PLACE "\004" NO_SCOPES TYPE "\006\000\000",
+			"one that has seen less than nothing");
+	ACCEPTED(0, NO_SCOPES "\002" PLACE "\104" NO_SCOPES "\001\002\000",
+			 "a place that has seen the same");
+	REFUSED(0, NO_SCOPES "\002" PLACE "\004" NO_SCOPES "\001\002\000" "\000\000\000",
+			"and spells it out");
+	REFUSED(0, NO_SCOPES "\002\004" NO_SCOPES "\001\002\000" SNAPSHOT "\104" NO_SCOPES TYPE,
+			"places out of order");
+	REFUSED(0, NO_SCOPES "\001\104" NO_SCOPES TYPE, "the first is like one before");
+	REFUSED(0, NO_SCOPES "\041" PLACE, "more places than there may be");
+	REFUSED(0, ONE("\044") TYPE, "a type to drop at rest");
+	ACCEPTED(0, ONE("\045") TYPE SNAPSHOT "\000\000\000", "a type to drop in the log");
+	REFUSED(0, ONE("\045") "\000" SNAPSHOT "\000\000\000", "types to drop that are none");
+	REFUSED(0, ONE("\014") UUID, "a scope outside of tables");
+	REFUSED(0, ONE("\205") "\000\000\000", "the first has a target like one before");
+
+	REFUSED(0, NO_SCOPES "\001\004" NO_SCOPES TYPE "\205\000\000\000", "an overlong number");
+	ACCEPTED(0, NO_SCOPES "\001\004" NO_SCOPES TYPE "\377\377\377\377\377\377\377\377\377\001\000\000",
 			 "the largest number");
-	REFUSED(0, "\377\377\377\377\377\377\377\377\377\002\000\000" SCOPES TYPES,
+	REFUSED(0, NO_SCOPES "\001\004" NO_SCOPES TYPE "\377\377\377\377\377\377\377\377\377\002\000\000",
 			"a number that overflows");
-	REFUSED(0, "\377\377\377\377\377\377\377\377\377\201\000\000\000" SCOPES TYPES,
+	REFUSED(0, NO_SCOPES "\001\004" NO_SCOPES TYPE "\377\377\377\377\377\377\377\377\377\201\000\000\000",
 			"a number of eleven bytes");
-	REFUSED(0, "\377\377\377\377\377\377\377\377\377\001\001\000" SCOPES TYPES,
+	REFUSED(0, NO_SCOPES "\001\004" NO_SCOPES TYPE "\377\377\377\377\377\377\377\377\377\001\001\000",
 			"an xmax that overflows");
-	ACCEPTED(0, "\005\002\002\000\000" SCOPES TYPES, "all below xmax running");
-	REFUSED(0, "\005\002\003\000\000\000" SCOPES TYPES,
+	ACCEPTED(0, NO_SCOPES "\001\004" NO_SCOPES TYPE "\005\002\002\000\000", "all below xmax running");
+	REFUSED(0, NO_SCOPES "\001\004" NO_SCOPES TYPE "\005\002\003\000\000\000",
 			"more running than there is room for");
-	REFUSED(0, "\005\002\001\002" SCOPES TYPES, "running at xmax");
-	REFUSED(0, "\005\377\377\177\377\377\177" SCOPES TYPES,
+	REFUSED(0, NO_SCOPES "\001\004" NO_SCOPES TYPE "\005\002\001\002", "running at xmax");
+	REFUSED(0, NO_SCOPES "\001\004" NO_SCOPES TYPE "\005\377\377\177\377\377\177",
 			"a count beyond what is there");
 
-	ACCEPTED(0, SNAPSHOT "\003\002a\002b" TYPES, "two scopes");
-	ACCEPTED(0, SNAPSHOT "\002\001" TYPES, "an empty scope");
-	REFUSED(0, SNAPSHOT "\003\002b\002a" TYPES, "scopes out of order");
-	REFUSED(0, SNAPSHOT "\003\002a\002a" TYPES, "a scope twice");
-	REFUSED(0, SNAPSHOT "\002\002\000" TYPES, "a zero byte in a scope");
-	REFUSED(0, SNAPSHOT "\002\002\377" TYPES, "a scope that is not UTF-8");
-	REFUSED(0, SNAPSHOT "\002\003\303" TYPES, "a scope beyond the end");
-	REFUSED(0, SNAPSHOT "\002\00041424344-4546" TYPES, "a cut uuid");
-	REFUSED(0, SNAPSHOT "\002\04541424344-4546-4748-494a-4b4c4d4e4f50" TYPES,
+#define HELD(scopes, n) scopes "\001\000" n "\000"
+	ACCEPTED(2, HELD("\002\002a\002b", "\001"), "two scopes");
+	ACCEPTED(2, HELD("\001\001", "\000"), "an empty scope");
+	REFUSED(2, HELD("\002\002b\002a", "\001"), "scopes out of order");
+	REFUSED(2, HELD("\002\002a\002a", "\001"), "a scope twice");
+	REFUSED(2, HELD("\001\002\000", "\000"), "a zero byte in a scope");
+	REFUSED(2, HELD("\001\002\377", "\000"), "a scope that is not UTF-8");
+	REFUSED(2, HELD("\001\003\303", "\000"), "a scope beyond the end");
+	REFUSED(2, HELD("\001\00041424344-4546", "\000"), "a cut uuid");
+	REFUSED(2, HELD("\001\04541424344-4546-4748-494a-4b4c4d4e4f50", "\000"),
 			"a uuid spelt out");
-	ACCEPTED(0, SNAPSHOT "\002\04541424344-4546-4748-494A-4b4c4d4e4f50" TYPES,
+	ACCEPTED(2, HELD("\001\04541424344-4546-4748-494A-4b4c4d4e4f50", "\000"),
 			 "one with an upper-case letter must be");
-	ok(!scopes_are_refused(1000), "1,000 scopes");
-	ok(scopes_are_refused(1001), "1,001 scopes");
+	ok(!scopes_are_refused(CURSOR_MAX_LISTED), "4,000 scopes");
+	ok(scopes_are_refused(CURSOR_MAX_LISTED + 1), "4,001 scopes");
 
-	ACCEPTED(0, SNAPSHOT SCOPES "\002\001\000\000\000", "two runs of types");
-	ACCEPTED(0, SNAPSHOT SCOPES "\001\001\217\116", "10,000 types");
-	REFUSED(0, SNAPSHOT SCOPES "\001\001\220\116", "10,001 types");
-	REFUSED(0, SNAPSHOT SCOPES "\002\001\217\116\000\000",
-			"another one after 10,000");
-	REFUSED(0, SNAPSHOT SCOPES "\001\377\377\377\377\007\001",
-			"a type beyond the largest");
-	ACCEPTED(0, SNAPSHOT SCOPES "\001\377\377\377\377\007\000",
-			 "the largest type");
-	REFUSED(0, SNAPSHOT SCOPES "\002\377\377\377\377\007\000\000\000",
+#define LOST(types) NO_SCOPES types "\000"
+	ACCEPTED(4, LOST("\002\001\000\000\000"), "two runs of types");
+	ACCEPTED(4, LOST("\001\001\217\116"), "10,000 types");
+	REFUSED(4, LOST("\001\001\220\116"), "10,001 types");
+	REFUSED(4, LOST("\002\001\217\116\000\000"), "another one after 10,000");
+	REFUSED(4, LOST("\001\377\377\377\377\007\001"), "a type beyond the largest");
+	ACCEPTED(4, LOST("\001\377\377\377\377\007\000"), "the largest type");
+	REFUSED(4, LOST("\002\377\377\377\377\007\000\000\000"),
 			"a type after the largest");
 
-	ACCEPTED(1, SNAPSHOT SCOPES TYPES SNAPSHOT "\001\001\000", "in the log");
-	REFUSED(1, SNAPSHOT SCOPES TYPES SNAPSHOT "\001\377\377\377\377\377\377\377\377\377\001\000",
+	ACCEPTED(0, ONE("\005") SNAPSHOT "\001\001\000", "in the log");
+	REFUSED(0, ONE("\005") SNAPSHOT "\001\377\377\377\377\377\377\377\377\377\001\000",
 			"a negative seq");
-	REFUSED(1, SNAPSHOT SCOPES TYPES SNAPSHOT "\001\001\201\200\200\200\010",
+	REFUSED(0, ONE("\005") SNAPSHOT "\001\001\201\200\200\200\010",
 			"an index that overflows");
-	ACCEPTED(0x32, SNAPSHOT SCOPES TYPES SCOPES TYPES TYPES "\001" UUID "\002k",
-			 "in the tables");
+	ACCEPTED(0, ONE("\036") "\000" "\001" UUID "\002k", "in the tables");
 	shim_reset();
 }
 
@@ -519,26 +557,28 @@ static void
 test_limits(void)
 {
 	Cursor	   *c = usual_cursor();
+	ScopeSet   *scopes = &c->places[0].scopes;
 	int			i;
 
-	c->scopes.scopes = palloc(sizeof(char *) * 1001);
-	for (i = 0; i < 1001; i++)
+	scopes->scopes = palloc(sizeof(char *) * (CURSOR_MAX_LISTED + 1));
+	for (i = 0; i < CURSOR_MAX_LISTED + 1; i++)
 	{
-		c->scopes.scopes[i] = palloc(400);
-		memset(c->scopes.scopes[i], 'x', 399);
-		c->scopes.scopes[i][399] = '\0';
-		snprintf(c->scopes.scopes[i], 400, "%04d", i);
+		scopes->scopes[i] = palloc(400);
+		snprintf(scopes->scopes[i], 400, "%04d", i);
 	}
-	c->scopes.n = 1000;
-	ok(same_cursor(c, cursor_decode(cursor_encode(c))), "1,000 scopes");
-	c->scopes.n = 1001;
-	ok(try_encode(c) == NULL &&
+	scopes->n = CURSOR_MAX_LISTED;
+	ok(cursor_fits(c) && same_cursor(c, cursor_decode(cursor_encode(c))), "4,000 scopes");
+	scopes->n = CURSOR_MAX_LISTED + 1;
+	ok(!cursor_fits(c) && try_encode(c) == NULL &&
 	   shim_sqlstate == ERRCODE_TIDE_TOO_MANY_SCOPES,
-	   "1,001 scopes are refused when it is made");
-	c->scopes.n = 1000;
+	   "4,001 scopes are refused when it is made");
+	scopes->n = 1000;
 	for (i = 0; i < 1000; i++)
-		c->scopes.scopes[i][4] = 'x';
-	ok(try_encode(c) == NULL &&
+	{
+		memset(scopes->scopes[i] + 4, 'x', 395);
+		scopes->scopes[i][399] = '\0';
+	}
+	ok(!cursor_fits(c) && try_encode(c) == NULL &&
 	   shim_sqlstate == ERRCODE_TIDE_TOO_MANY_SCOPES,
 	   "more than 128 kB is refused when it is made");
 	shim_reset();

@@ -173,6 +173,29 @@ test_cases(void)
 	}
 }
 
+/* Of a push, what PostgreSQL does not store is let through in a change. */
+static void
+test_push(void)
+{
+	static const char *const good[] = {
+		"{\"changes\":[\"\\ud800\"]}", "{\"changes\":{\"t\":[{\"\\u0000\":\"\\udc00\\ud800\"}]}}",
+		"{\"changes\":{\"\\ud800\":[]}}", "[[{\"\\ud800\":1,\"\\ud800\\udc00\":2,\"\\ud801\":3,\"\\ud800x\":4}]]", NULL
+	};
+	static const char *const bad[] = {
+		"{\"changes\":\"\\ud800\"}", "{\"\\u0000\":[]}", "[[{\"\\ud800\":1,\"\\uD800\":2}]]",
+		"[[\"\\ud80\"]]", "[[\"\xED\xA0\x80\"]]", "[[\"\\ud800]]", NULL
+	};
+	JsonProblem problem;
+	int			i;
+
+	for (i = 0; good[i] != NULL; i++)
+		ok(json_check_push(good[i], strlen(good[i]), DEPTH, &problem) == JSON_GOOD,
+		   "one change's fault");
+	for (i = 0; bad[i] != NULL; i++)
+		ok(json_check_push(bad[i], strlen(bad[i]), DEPTH, &problem) == JSON_REFUSED,
+		   "the body's");
+}
+
 /* n times '[' or {"a":, and their ends. */
 static void
 nest(Buffer *text, int n, bool objects)
@@ -702,6 +725,7 @@ main(int argc, char **argv)
 	printf("# seed %llu\n", (unsigned long long) seed);
 	state = seed * 2 + 1;
 	test_cases();
+	test_push();
 	test_depth();
 	test_many_keys();
 	test_random(rounds);

@@ -27,6 +27,8 @@ typedef struct PushedRow
 	const LogOrigin *origin;	/* NULL: news to who pushed it, too, as it is
 								 * merged with what was there */
 	Bitmapset  *columns;		/* attnums that the statement writes in it */
+	bool		kept;			/* triggers of the user's left all of them as
+								 * they were */
 } PushedRow;
 
 typedef struct PushWrite
@@ -34,6 +36,8 @@ typedef struct PushWrite
 	Oid			relid;
 	int			depth;			/* of triggers, at the push itself */
 	KeyMap	   *rows;			/* key text to PushedRow, of those written */
+	KeyMap	   *stored;			/* table and key to PushedRow, of all that the
+								 * push has written; NULL: not needed */
 	int			reached;		/* how many of its rows the stamp trigger has
 								 * seen */
 } PushWrite;
@@ -44,6 +48,9 @@ extern int	trigger_depth(void);
 
 /* is the trigger function that asks fired by the push's own statement? */
 extern bool push_write_is_direct(Oid relid);
+
+/* a row's name in PushWrite.stored, palloc'd */
+extern char *pushed_row_name(Oid relid, const char *key);
 
 extern void capture_whole_table(TrackedTable *t, TrackedTable *layout, Relation rel,
 								bool deleted);

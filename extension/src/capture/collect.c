@@ -50,8 +50,6 @@ start(Collection *c)
 	c->order = NIL;
 	c->tombstones = NULL;
 	c->ntombstones = c->atombstones = 0;
-	c->replaced = NULL;
-	c->nreplaced = c->areplaced = 0;
 	c->dead = c->full ? keymap_new(c->context, 16) : NULL;
 	c->empty = true;
 }
@@ -112,8 +110,6 @@ collect_write(Collection *c)
 	pfree(entries);
 	if (c->ntombstones > 0)
 		tombstone_write(c->t, c->tombstones, c->ntombstones);
-	if (c->nreplaced > 0)
-		conflict_write_replaced(c->t, c->replaced, c->nreplaced);
 }
 
 static bool
@@ -324,40 +320,6 @@ add_tombstone(Collection *c, const char *key, char *scope, const Stamp *stamp,
 	MemoryContextSwitchTo(old);
 }
 
-/*
- * A client's version goes that no push has judged: where an older one may stand
- * against a newer, its stamp has to be known if it is sent again.
- */
-static void
-add_replaced(Collection *c, const char *key, TupleTableSlot *old)
-{
-	MemoryContext context;
-	Tombstone  *replaced;
-	Stamp		stamp;
-
-	if (!policy_forgets(c->layout->policy) || old->tts_isnull[c->layout->client_id - 1])
-		return;
-	context = MemoryContextSwitchTo(c->context);
-	stamp = stamp_of_row(c->layout, old->tts_values, old->tts_isnull);
-	if (stamp.has_time)
-	{
-		if (c->nreplaced == c->areplaced)
-		{
-			c->areplaced = c->areplaced ? c->areplaced * 2 : 16;
-			c->replaced = c->replaced ?
-				repalloc_huge(c->replaced, sizeof(Tombstone) * c->areplaced) :
-				palloc(sizeof(Tombstone) * c->areplaced);
-		}
-		replaced = &c->replaced[c->nreplaced++];
-		memset(replaced, 0, sizeof(*replaced));
-		replaced->key = pstrdup(key);
-		replaced->scope = row_scope(c->layout, old);
-		replaced->stamp = stamp;
-		c->empty = false;
-	}
-	MemoryContextSwitchTo(context);
-}
-
 /* the stamp of a delete by plain SQL: the server's time, above the row's */
 static Stamp
 plain_delete_stamp(Collection *c, TupleTableSlot *old)
@@ -366,7 +328,7 @@ plain_delete_stamp(Collection *c, TupleTableSlot *old)
 	Stamp		stamp = {0};
 
 	stamp.has_time = true;
-	stamp.time = stamp_server_time(c->layout, &row);
+	stamp.time = stamp_server_time(c->layout, &row, false);
 	if (tide_client_id && tide_client_id[0])
 		stamp.client_id = tide_client_id;
 	return stamp;
@@ -382,7 +344,7 @@ collect_pack(Collection *c)
 	if (c->t->policy == POLICY_MERGE)
 		return;
 	c->packed_stamp.has_time = true;
-	c->packed_stamp.time = stamp_server_time(c->t, NULL);
+	c->packed_stamp.time = stamp_server_time(c->t, NULL, false);
 	if (tide_client_id && tide_client_id[0])
 		c->packed_stamp.client_id = tide_client_id;
 	c->packing = packed_begin(c->t, &c->packed_stamp, CurrentMemoryContext);
@@ -413,8 +375,6 @@ collect_delete(Collection *c, TupleTableSlot *old)
 		packed_add(c->packing, key, scope);
 	else
 		add_tombstone(c, key, scope, &stamp, old);
-	if (pushed == NULL)
-		add_replaced(c, key, old);
 }
 
 static bool
@@ -469,13 +429,6 @@ collect_update(Collection *c, TupleTableSlot *old, TupleTableSlot *new)
 	if (!row_changed(c->layout, old, new))
 		return;
 	collect_insert(c, new);
-	if (policy_forgets(c->layout->policy))
-	{
-		char	   *old_key = row_key(c->layout, old);
-
-		if (pushed_row(c, old_key) == NULL)
-			add_replaced(c, old_key, old);
-	}
 	if (key_or_scope_changed(c->layout, old, new))
 	{
 		char	   *old_key = row_key(c->layout, old);

@@ -34,9 +34,6 @@ typedef struct Collection
 	Tombstone  *tombstones;
 	int			ntombstones;
 	int			atombstones;
-	Tombstone  *replaced;		/* of versions that are there no more */
-	int			nreplaced;
-	int			areplaced;
 	KeyMap	   *dead;			/* key to number of its tombstone, from 1;
 								 * NULL where no key can come twice */
 	void		(*full) (void); /* NULL, or who writes it; see collect_begin */

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "common/int.h"
@@ -44,6 +45,12 @@ push_write_is_direct(Oid relid)
 {
 	return push_write != NULL && push_write->relid == relid &&
 		trigger_depth() == push_write->depth + 1;
+}
+
+char *
+pushed_row_name(Oid relid, const char *key)
+{
+	return psprintf("%u %s", relid, key);
 }
 
 static bool
@@ -86,24 +93,30 @@ synced_column_changed(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple 
 	return false;
 }
 
+static int64
+version_of(TrackedTable *t, TupleDesc desc, HeapTuple tuple, bool *isnull)
+{
+	Oid			type = tracked_column(t, t->version)->base_type;
+	Datum		value = heap_getattr(tuple, t->version, desc, isnull);
+
+	if (*isnull)
+		return 0;
+	return type == INT8OID ? DatumGetInt64(value) :
+		type == INT4OID ? DatumGetInt32(value) : DatumGetInt16(value);
+}
+
 /* the version counter of the new row */
 static Datum
 next_version(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
 {
 	Oid			type = tracked_column(t, t->version)->base_type;
 	bool		isnull;
-	Datum		value = heap_getattr(old ? old : new, t->version, desc, &isnull);
-	int64		version;
+	int64		version = version_of(t, desc, old ? old : new, &isnull);
 
 	if (isnull)
 		version = 1;
-	else
-	{
-		version = type == INT8OID ? DatumGetInt64(value) :
-			type == INT4OID ? DatumGetInt32(value) : DatumGetInt16(value);
-		if (old && pg_add_s64_overflow(version, 1, &version))
-			version = PG_INT64_MAX;
-	}
+	else if (old && pg_add_s64_overflow(version, 1, &version))
+		version = PG_INT64_MAX;
 	if (type == INT8OID)
 		return Int64GetDatum(version);
 
@@ -111,6 +124,33 @@ next_version(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
 	if (type == INT4OID)
 		return Int32GetDatum((int32) Min(version, PG_INT32_MAX));
 	return Int16GetDatum((int16) Min(version, PG_INT16_MAX));
+}
+
+/*
+ * Has the statement counted by itself, as Hibernate and Rails do for their
+ * optimistic locking?  Then that is a change, also if it is the only one: they
+ * have to find the version that they left.
+ */
+static bool
+counted_itself(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+{
+	bool		old_null,
+				new_null;
+	int64		before,
+				after;
+
+	if (!AttributeNumberIsValid(t->version))
+		return false;
+	before = version_of(t, desc, old, &old_null);
+	after = version_of(t, desc, new, &new_null);
+	return !new_null && (old_null || (after > before && after - 1 == before));
+}
+
+/* was this version written by this transaction, so that nobody else has seen it? */
+static bool
+is_own_version(HeapTuple tuple)
+{
+	return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
 }
 
 /*
@@ -136,7 +176,7 @@ plain_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
 		(!replaced.has_time || DatumGetTimestampTz(value) > replaced.time) &&
 		!stamp_is_ahead(DatumGetTimestampTz(value)))
 		return DatumGetTimestampTz(value);
-	return stamp_server_time(t, &replaced);
+	return stamp_server_time(t, &replaced, old && is_own_version(old));
 }
 
 /* does NEW carry a stamp above OLD's? */
@@ -157,7 +197,7 @@ stamp_raised(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
 typedef struct Settings
 {
 	int			n;
-	int			columns[4];
+	int			columns[4];		/* stamp, client, version, clocks */
 	Datum		values[4];
 	bool		nulls[4];
 } Settings;
@@ -296,17 +336,42 @@ pushed_columns(TrackedTable *t, TupleDesc desc, HeapTuple old)
 	return row ? columns_here(t, row->columns) : NULL;
 }
 
+/* note whether a row that is there keeps what the push would write */
+static void
+note_if_kept(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+{
+	TrackedTable *root = registry_lookup(table_of_rows(t));
+	PushedRow  *row;
+	Bitmapset  *columns;
+	int			att = -1;
+
+	if (old == NULL || !root->has_side_effects)
+		return;
+	row = keymap_get(push_write->rows, key_text(t, desc, old));
+	if (row == NULL)
+		return;
+	columns = bms_copy(columns_here(t, row->columns));
+	if (t->deleted_at)
+		columns = bms_add_member(columns, t->deleted_at);
+	while ((att = bms_next_member(columns, att)) >= 0)
+	{
+		if (column_changed(desc, att - 1, old, new))
+			return;
+	}
+	row->kept = true;
+}
+
 /*
  * A push writes the stamps of columns itself, but knows nothing of columns that
  * the user's triggers change beside: those have the row's.
  */
 static void
 stamp_columns_beside(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new,
-					 Settings *s)
+					 const Stamp *stamp, Settings *s)
 {
 	Bitmapset  *beside;
 	Stamp	   *clocks;
-	Stamp		stamp;
+	Stamp		in_row;
 
 	if (old == NULL || t->policy != POLICY_MERGE)
 		return;
@@ -314,9 +379,67 @@ stamp_columns_beside(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple n
 							pushed_columns(t, desc, old));
 	if (bms_is_empty(beside))
 		return;
-	clocks = row_clocks(t, desc, new, &stamp);
-	clocks_set(clocks, beside, &stamp);
-	set_clocks(t, s, clocks_text(t, clocks, &stamp));
+	clocks = row_clocks(t, desc, new, &in_row);
+	if (stamp == NULL)
+		stamp = &in_row;
+	clocks_set(clocks, beside, stamp);
+	set_clocks(t, s, clocks_text(t, clocks, stamp));
+}
+
+static void
+set_stamp(TrackedTable *t, Settings *s, const Stamp *stamp)
+{
+	bool		server = (stamp->client_id == NULL);
+
+	set_column(s, t->modified_at, TimestampTzGetDatum(stamp->time), !stamp->has_time);
+	set_column(s, t->client_id,
+			   server ? (Datum) 0 : stamp_client_datum(t, stamp->client_id), server);
+}
+
+/*
+ * The stamp that a push gives the row it writes: triggers of the user's that ran
+ * before may have set another one, as moddatetime does, and it would be that of
+ * the arrival.  NULL: there are no such triggers, or it is none of the push's
+ * rows any more.
+ */
+static const Stamp *
+direct_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+{
+	PushedRow  *row;
+
+	if (push_write->stored == NULL)
+		return NULL;
+	row = keymap_get(push_write->rows, key_text(t, desc, old ? old : new));
+	return row ? &row->stamp : NULL;
+}
+
+/*
+ * The stamp of a row that the push has stored, and that a trigger changes once
+ * more: it is the pushed version all the same.  NULL: it is not such a row.
+ */
+static const Stamp *
+stored_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old)
+{
+	PushedRow  *row;
+	Stamp		stamp = {0};
+	Datum		value;
+	bool		isnull;
+
+	if (push_write == NULL || push_write->stored == NULL || old == NULL ||
+		!is_own_version(old))
+		return NULL;
+	row = keymap_get(push_write->stored,
+					 pushed_row_name(table_of_rows(t), key_text(t, desc, old)));
+	if (row == NULL)
+		return NULL;
+
+	/* what was undone, or has been written since by others, is not it */
+	value = heap_getattr(old, t->modified_at, desc, &isnull);
+	stamp.has_time = !isnull;
+	stamp.time = isnull ? 0 : DatumGetTimestampTz(value);
+	value = heap_getattr(old, t->client_id, desc, &isnull);
+	stamp.client_id = isnull ? NULL : TextDatumGetCString(value);
+	return stamp_compare(&stamp, &row->stamp) == 0 ? &row->stamp : NULL;
 }
 
 /*
@@ -362,6 +485,7 @@ tide_stamp(PG_FUNCTION_ARGS)
 	TrackedTable *t;
 	HeapTuple	old = NULL;
 	HeapTuple	new;
+	const Stamp *stored;
 	Settings	set = {0};
 
 	trigger_check(fcinfo, "tide.stamp() is a trigger of tracked tables, for each row, before insert or update",
@@ -383,31 +507,46 @@ tide_stamp(PG_FUNCTION_ARGS)
 
 	if (push_write_is_direct(table_of_rows(t)))
 	{
+		const Stamp *stamp = direct_stamp(t, desc, old, new);
+
 		push_write->reached++;
+		note_if_kept(t, desc, old, new);
 		/* the push chose the stamp; only the counter is ours */
+		if (stamp)
+			set_stamp(t, &set, stamp);
 		if (AttributeNumberIsValid(t->version))
 			set_column(&set, t->version, next_version(t, desc, old, new), false);
-		stamp_columns_beside(t, desc, old, new, &set);
+		stamp_columns_beside(t, desc, old, new, stamp, &set);
 	}
 	else if (stamp_came_along(t, desc, old, new))
 	{
 		if (AttributeNumberIsValid(t->version) && !version_came_along(t, desc, old, new))
 			set_column(&set, t->version, next_version(t, desc, old, new), false);
 	}
+	else if ((stored = stored_stamp(t, desc, old)) != NULL)
+	{
+		if (!synced_column_changed(t, desc, old, new))
+			keep_stamp(t, desc, old, &set);
+		else
+		{
+			set_stamp(t, &set, stored);
+			stamp_columns(t, desc, old, new, stored, &set);
+			if (AttributeNumberIsValid(t->version))
+				set_column(&set, t->version, next_version(t, desc, old, new), false);
+		}
+	}
 	else if (old && !synced_column_changed(t, desc, old, new) &&
-			 !stamp_raised(t, desc, old, new))
+			 !stamp_raised(t, desc, old, new) && !counted_itself(t, desc, old, new))
 		keep_stamp(t, desc, old, &set);
 	else
 	{
-		bool		server = (tide_client_id == NULL || tide_client_id[0] == '\0');
 		Stamp		stamp = {0};
 
 		stamp.has_time = true;
 		stamp.time = plain_stamp(t, desc, old, new);
-		stamp.client_id = server ? NULL : tide_client_id;
-		set_column(&set, t->modified_at, TimestampTzGetDatum(stamp.time), false);
-		set_column(&set, t->client_id,
-				   server ? (Datum) 0 : stamp_client_datum(t, tide_client_id), server);
+		if (tide_client_id && tide_client_id[0] != '\0')
+			stamp.client_id = tide_client_id;
+		set_stamp(t, &set, &stamp);
 		stamp_columns(t, desc, old, new, &stamp, &set);
 		if (AttributeNumberIsValid(t->version))
 			set_column(&set, t->version, next_version(t, desc, old, new), false);

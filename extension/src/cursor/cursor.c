@@ -7,15 +7,21 @@
  *
  *	  version		1 byte, such that the text begins with a letter: that is
  *					what tells a cursor from a time
- *	  flags			1 byte: the phase, and which optional fields follow
+ *	  flags			1 byte: which optional fields follow
  *	  history		8 bytes
  *	  timeline, position
  *	  generation	8 bytes, if the flag says so
- *	  seen, covered scopes, covered types
- *	  held scopes	if the flag says so
- *	  refreshed types, if the flag says so
- *	  in the log:	target, xid, seq, index + 1
- *	  in the tables: wanted scopes, wanted types, done types, reg, scope?, key?
+ *	  scopes		each that is spoken of, once
+ *	  held scopes, lost types, refreshed types
+ *					each if its flag says so
+ *	  places		their number, and of each:
+ *		  flags			1 byte: the phase, and which optional fields follow
+ *		  scopes, types
+ *		  seen			the first one's in full, another's as the difference
+ *						to the one before, if it differs at all
+ *		  resets		if the flag says so
+ *		  in the log:	target (as seen), xid, seq, index + 1
+ *		  in the tables: done types, reg, scope?, key?
  *
  * Numbers are varints (seven bits a byte, low bits first), ascending numbers
  * are stored as differences, and a canonical uuid takes 16 bytes.  There is
@@ -38,15 +44,20 @@
 /* "t" in base64 is 45; the two low bits are free for later versions */
 #define CURSOR_VERSION		((45 << 2) | 1)
 
-#define FLAG_PHASE			0x03
-#define FLAG_GENERATION		0x04
-#define FLAG_HORIZON		0x08	/* reserved, not written by this version */
-#define FLAG_SCOPE			0x10
-#define FLAG_KEY			0x20
-#define FLAG_HELD			0x40
-#define FLAG_REFRESHED		0x80
-#define FLAGS_KNOWN			(FLAG_PHASE | FLAG_GENERATION | \
-							 FLAG_SCOPE | FLAG_KEY | FLAG_HELD | FLAG_REFRESHED)
+#define FLAG_GENERATION		0x01
+#define FLAG_HELD			0x02
+#define FLAG_LOST			0x04
+#define FLAG_GONE			0x08
+#define FLAG_REFRESHED		0x10
+#define FLAGS_KNOWN			0x1f
+
+#define PLACE_PHASE			0x03
+#define PLACE_ALL			0x04	/* all scopes but those */
+#define PLACE_SCOPE			0x08
+#define PLACE_KEY			0x10
+#define PLACE_RESETS		0x20
+#define PLACE_SAME_SEEN		0x40	/* as the place before */
+#define PLACE_SAME_TARGET	0x80
 
 /* what keeps a forged cursor from making us allocate without bounds */
 #define MAX_TEXT			(128 * 1024)
@@ -71,8 +82,8 @@ typedef struct Reader
 	const uint8 *end;
 } Reader;
 
-static void
-malformed(void)
+void
+cursor_malformed(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_TIDE_MALFORMED_CURSOR),
@@ -198,24 +209,30 @@ put_snapshot(Writer *w, const TideSnapshot *snapshot)
 	}
 }
 
+/* likewise, of one that has seen no more than the place before */
+static void
+put_snapshot_below(Writer *w, const TideSnapshot *snapshot, const TideSnapshot *above)
+{
+	uint64		next = snapshot->xmin;
+	int			i;
+
+	Assert(snapshot->xmax <= above->xmax);
+	put_varint(w, above->xmax - snapshot->xmax);
+	put_varint(w, snapshot->xmax - snapshot->xmin);
+	put_varint(w, (uint64) snapshot->nxip);
+	for (i = 0; i < snapshot->nxip; i++)
+	{
+		put_varint(w, snapshot->xip[i] - next);
+		next = snapshot->xip[i] + 1;
+	}
+}
+
 static void
 put_scopes(Writer *w, const ScopeSet *set)
 {
 	int			i;
 
-	if (set->all)
-	{
-		put_varint(w, 0);
-		return;
-	}
-	if (set->n > CURSOR_MAX_SCOPES)
-		ereport(ERROR,
-				(errcode(ERRCODE_TIDE_TOO_MANY_SCOPES),
-				 errmsg("too many scopes for a cursor"),
-				 errdetail("There are %d, and a cursor holds at most %d.",
-						   set->n, CURSOR_MAX_SCOPES),
-				 errhint("Pull fewer scopes at a time, and keep a cursor for each set of them.")));
-	put_varint(w, (uint64) set->n + 1);
+	put_varint(w, (uint64) set->n);
 	for (i = 0; i < set->n; i++)
 	{
 		Assert(i == 0 || strcmp(set->scopes[i - 1], set->scopes[i]) < 0);
@@ -225,13 +242,34 @@ put_scopes(Writer *w, const ScopeSet *set)
 
 /* runs of consecutive numbers: tables tracked one after the other are one */
 static void
-put_types(Writer *w, const TypeSet *set)
+put_numbers(Writer *w, const int32 *numbers, int n)
 {
 	int			nruns = 0;
 	int64		next = 0;
 	int			i;
 	int			j;
 
+	for (i = 0; i < n; i++)
+	{
+		Assert(i == 0 || numbers[i - 1] < numbers[i]);
+		if (i == 0 || numbers[i] != numbers[i - 1] + 1)
+			nruns++;
+	}
+	put_varint(w, (uint64) nruns);
+	for (i = 0; i < n; i = j)
+	{
+		for (j = i + 1; j < n && numbers[j] == numbers[j - 1] + 1;)
+			j++;
+		put_varint(w, (uint64) (numbers[i] - next));
+		put_varint(w, (uint64) (j - i - 1));
+		/* no run can begin right behind another: it would be one with it */
+		next = (int64) numbers[j - 1] + 2;
+	}
+}
+
+static void
+put_types(Writer *w, const TypeSet *set)
+{
 	if (set->n > MAX_TYPES)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -240,23 +278,25 @@ put_types(Writer *w, const TypeSet *set)
 						   set->n, MAX_TYPES)));
 	if (set->n > 0 && set->regs[0] < 0)
 		elog(ERROR, "registration %d is negative", set->regs[0]);
+	put_numbers(w, set->regs, set->n);
+}
+
+/* scopes by their place among those that the cursor lists */
+static void
+put_scopes_of(Writer *w, const ScopeSet *set, const ScopeSet *listed)
+{
+	int32	   *numbers = palloc(sizeof(int32) * (set->n + 1));
+	int			i;
+	int			j = 0;
 
 	for (i = 0; i < set->n; i++)
 	{
-		Assert(i == 0 || set->regs[i - 1] < set->regs[i]);
-		if (i == 0 || set->regs[i] != set->regs[i - 1] + 1)
-			nruns++;
-	}
-	put_varint(w, (uint64) nruns);
-	for (i = 0; i < set->n; i = j)
-	{
-		for (j = i + 1; j < set->n && set->regs[j] == set->regs[j - 1] + 1;)
+		while (strcmp(listed->scopes[j], set->scopes[i]) != 0)
 			j++;
-		put_varint(w, (uint64) (set->regs[i] - next));
-		put_varint(w, (uint64) (j - i - 1));
-		/* no run can begin right behind another: it would be one with it */
-		next = (int64) set->regs[j - 1] + 2;
+		numbers[i] = j;
 	}
+	put_numbers(w, numbers, set->n);
+	pfree(numbers);
 }
 
 static char *
@@ -288,72 +328,159 @@ to_text(const uint8 *data, size_t n)
 static uint8
 cursor_flags(const Cursor *cursor)
 {
-	uint8		flags = (uint8) cursor->phase;
+	return (cursor->generation != 0 ? FLAG_GENERATION : 0) |
+		(cursor->held_scopes.n > 0 ? FLAG_HELD : 0) |
+		(cursor->lost_types.n > 0 ? FLAG_LOST : 0) |
+		(cursor->gone ? FLAG_GONE : 0) |
+		(cursor->refreshed.n > 0 ? FLAG_REFRESHED : 0);
+}
 
-	if (cursor->generation != 0)
-		flags |= FLAG_GENERATION;
-	if (cursor->held_scopes.n > 0)
-		flags |= FLAG_HELD;
-	if (cursor->phase != CURSOR_AT_REST && cursor->refreshed.n > 0)
-		flags |= FLAG_REFRESHED;
-	if (cursor->phase == CURSOR_IN_TABLES)
+/* before: NULL for the first place */
+static uint8
+place_flags(const Place *place, const Place *before)
+{
+	uint8		flags = (uint8) place->phase;
+
+	if (place->scopes.all)
+		flags |= PLACE_ALL;
+	if (before && snapshot_equal(&before->seen, &place->seen))
+		flags |= PLACE_SAME_SEEN;
+	if (place->phase != CURSOR_AT_REST && place->resets.n > 0)
+		flags |= PLACE_RESETS;
+	if (place->phase == CURSOR_IN_LOG && before && before->phase == CURSOR_IN_LOG &&
+		snapshot_equal(&before->target, &place->target))
+		flags |= PLACE_SAME_TARGET;
+	if (place->phase == CURSOR_IN_TABLES)
 	{
-		if (cursor->scope != NULL)
-			flags |= FLAG_SCOPE;
-		if (cursor->key != NULL)
-			flags |= FLAG_KEY;
+		if (place->scope != NULL)
+			flags |= PLACE_SCOPE;
+		if (place->key != NULL)
+			flags |= PLACE_KEY;
 	}
 	return flags;
 }
 
-/* The fields of other phases than the cursor's own are not looked at. */
+/* The fields of other phases than the place's own are not looked at. */
+static void
+put_place(Writer *w, const Place *place, const Place *before, const ScopeSet *listed)
+{
+	uint8		flags = place_flags(place, before);
+
+	Assert(before == NULL || place_compare(before, place) < 0);
+	put_byte(w, flags);
+	put_scopes_of(w, &place->scopes, listed);
+	put_types(w, &place->types);
+	if (before == NULL)
+		put_snapshot(w, &place->seen);
+	else if (!(flags & PLACE_SAME_SEEN))
+		put_snapshot_below(w, &place->seen, &before->seen);
+	if (flags & PLACE_RESETS)
+		put_types(w, &place->resets);
+
+	if (place->phase == CURSOR_IN_LOG)
+	{
+		Assert(place->seq >= 0 && place->index >= -1);
+		if (!(flags & PLACE_SAME_TARGET))
+			put_snapshot(w, &place->target);
+		put_varint(w, place->xid);
+		put_varint(w, (uint64) place->seq);
+		put_varint(w, (uint64) ((int64) place->index + 1));
+	}
+	else if (place->phase == CURSOR_IN_TABLES)
+	{
+		Assert(place->reg >= 0);
+		put_types(w, &place->done_types);
+		put_varint(w, (uint64) place->reg);
+		if (flags & PLACE_SCOPE)
+			put_string(w, place->scope);
+		if (flags & PLACE_KEY)
+			put_string(w, place->key);
+	}
+}
+
+/* each scope that the cursor speaks of */
+static ScopeSet
+list_scopes(const Cursor *cursor)
+{
+	ScopeSet	listed = cursor->held_scopes;
+	int			i;
+
+	for (i = 0; i < cursor->nplaces; i++)
+	{
+		/* most often they are those that there are already */
+		if (i == 0 && listed.n == 0)
+			listed = cursor->places[i].scopes;
+		else if (cursor->places[i].scopes.n > 0)
+			listed = scopes_listed(&listed, &cursor->places[i].scopes);
+	}
+	listed.all = false;
+	return listed;
+}
+
+static void
+put_cursor(Writer *w, const Cursor *cursor, const ScopeSet *listed)
+{
+	uint8		flags = cursor_flags(cursor);
+	int			i;
+
+	w->room = 128;
+	w->used = 0;
+	w->data = palloc(w->room);
+
+	put_byte(w, CURSOR_VERSION);
+	put_byte(w, flags);
+	put_fixed64(w, cursor->history);
+	put_varint(w, cursor->timeline);
+	put_varint(w, cursor->position);
+	if (flags & FLAG_GENERATION)
+		put_fixed64(w, cursor->generation);
+	put_scopes(w, listed);
+	if (flags & FLAG_HELD)
+		put_scopes_of(w, &cursor->held_scopes, listed);
+	if (flags & FLAG_LOST)
+		put_types(w, &cursor->lost_types);
+	if (flags & FLAG_REFRESHED)
+		put_types(w, &cursor->refreshed);
+	put_varint(w, (uint64) cursor->nplaces);
+	for (i = 0; i < cursor->nplaces; i++)
+		put_place(w, &cursor->places[i], i > 0 ? &cursor->places[i - 1] : NULL, listed);
+}
+
+/* may it be encoded, or does it speak of too much? */
+bool
+cursor_fits(const Cursor *cursor)
+{
+	ScopeSet	listed;
+	Writer		w;
+	bool		fits;
+
+	if (cursor->nplaces > CURSOR_MAX_PLACES)
+		return false;
+	listed = list_scopes(cursor);
+	if (listed.n > CURSOR_MAX_LISTED)
+		return false;
+	put_cursor(&w, cursor, &listed);
+	fits = w.used <= MAX_TEXT / 4 * 3;
+	pfree(w.data);
+	return fits;
+}
+
 char *
 cursor_encode(const Cursor *cursor)
 {
+	ScopeSet	listed = list_scopes(cursor);
 	Writer		w;
-	uint8		flags = cursor_flags(cursor);
 	char	   *text;
 
-	w.room = 128;
-	w.used = 0;
-	w.data = palloc(w.room);
-
-	put_byte(&w, CURSOR_VERSION);
-	put_byte(&w, flags);
-	put_fixed64(&w, cursor->history);
-	put_varint(&w, cursor->timeline);
-	put_varint(&w, cursor->position);
-	if (flags & FLAG_GENERATION)
-		put_fixed64(&w, cursor->generation);
-	put_snapshot(&w, &cursor->seen);
-	put_scopes(&w, &cursor->scopes);
-	put_types(&w, &cursor->types);
-	if (flags & FLAG_HELD)
-		put_scopes(&w, &cursor->held_scopes);
-	if (flags & FLAG_REFRESHED)
-		put_types(&w, &cursor->refreshed);
-
-	if (cursor->phase == CURSOR_IN_LOG)
-	{
-		Assert(cursor->seq >= 0 && cursor->index >= -1);
-		put_snapshot(&w, &cursor->target);
-		put_varint(&w, cursor->xid);
-		put_varint(&w, (uint64) cursor->seq);
-		put_varint(&w, (uint64) ((int64) cursor->index + 1));
-	}
-	else if (cursor->phase == CURSOR_IN_TABLES)
-	{
-		Assert(cursor->reg >= 0);
-		put_scopes(&w, &cursor->wanted_scopes);
-		put_types(&w, &cursor->wanted_types);
-		put_types(&w, &cursor->done_types);
-		put_varint(&w, (uint64) cursor->reg);
-		if (flags & FLAG_SCOPE)
-			put_string(&w, cursor->scope);
-		if (flags & FLAG_KEY)
-			put_string(&w, cursor->key);
-	}
-
+	Assert(cursor->nplaces <= CURSOR_MAX_PLACES);
+	if (listed.n > CURSOR_MAX_LISTED)
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_TOO_MANY_SCOPES),
+				 errmsg("too many scopes for a cursor"),
+				 errdetail("There are %d, and a cursor holds at most %d.",
+						   listed.n, CURSOR_MAX_LISTED),
+				 errhint("Pull fewer scopes at a time, and keep a cursor for each set of them.")));
+	put_cursor(&w, cursor, &listed);
 	text = to_text(w.data, w.used);
 	pfree(w.data);
 	/* better now than a cursor that is refused when it comes back */
@@ -373,7 +500,7 @@ static uint8
 get_byte(Reader *r)
 {
 	if (r->at >= r->end)
-		malformed();
+		cursor_malformed();
 	return *r->at++;
 }
 
@@ -383,7 +510,7 @@ get_bytes(Reader *r, uint64 n)
 	const uint8 *bytes = r->at;
 
 	if (n > (uint64) (r->end - r->at))
-		malformed();
+		cursor_malformed();
 	r->at += n;
 	return bytes;
 }
@@ -412,7 +539,7 @@ get_varint(Reader *r, uint64 max)
 		byte = get_byte(r);
 		/* the tenth byte has room for one bit, and an eleventh has none */
 		if (shift == 63 && byte > 1)
-			malformed();
+			cursor_malformed();
 		v |= (uint64) (byte & 0x7f) << shift;
 		if ((byte & 0x80) == 0)
 			break;
@@ -420,9 +547,9 @@ get_varint(Reader *r, uint64 max)
 	}
 	/* a last byte of nothing: longer than it need be */
 	if (byte == 0 && shift > 0)
-		malformed();
+		cursor_malformed();
 	if (v > max)
-		malformed();
+		cursor_malformed();
 	return v;
 }
 
@@ -471,83 +598,128 @@ get_string(Reader *r)
 	text[len] = '\0';
 	/* it sees to zero bytes too */
 	if (!pg_verifymbstr(text, (int) len, true) || parse_uuid(text, len, uuid))
-		malformed();
+		cursor_malformed();
 	return text;
 }
 
+/* the ids between xmin and xmax */
 static void
-get_snapshot(Reader *r, TideSnapshot *snapshot)
+get_running(Reader *r, TideSnapshot *snapshot)
 {
-	uint64		next;
+	uint64		next = snapshot->xmin;
 	int			i;
 
-	snapshot->xmin = get_varint(r, PG_UINT64_MAX);
-	snapshot->xmax = snapshot->xmin +
-		get_varint(r, PG_UINT64_MAX - snapshot->xmin);
 	snapshot->nxip = get_count(r, PG_INT32_MAX);
 	snapshot->xip = palloc(sizeof(uint64) * Max(snapshot->nxip, 1));
-	next = snapshot->xmin;
 	for (i = 0; i < snapshot->nxip; i++)
 	{
 		/* next <= xmax always, and there must be room below it */
 		if (next == snapshot->xmax)
-			malformed();
+			cursor_malformed();
 		next += get_varint(r, snapshot->xmax - next - 1);
 		snapshot->xip[i] = next++;
 	}
 }
 
 static void
+get_snapshot(Reader *r, TideSnapshot *snapshot)
+{
+	snapshot->xmin = get_varint(r, PG_UINT64_MAX);
+	snapshot->xmax = snapshot->xmin +
+		get_varint(r, PG_UINT64_MAX - snapshot->xmin);
+	get_running(r, snapshot);
+}
+
+static void
+get_snapshot_below(Reader *r, TideSnapshot *snapshot, const TideSnapshot *above)
+{
+	snapshot->xmax = above->xmax - get_varint(r, above->xmax);
+	snapshot->xmin = snapshot->xmax - get_varint(r, snapshot->xmax);
+	get_running(r, snapshot);
+}
+
+static void
 get_scopes(Reader *r, ScopeSet *set)
 {
-	uint64		tag = get_varint(r, CURSOR_MAX_SCOPES + 1);
 	int			i;
 
-	set->all = (tag == 0);
-	set->n = set->all ? 0 : (int) (tag - 1);
-	if (set->n > r->end - r->at)
-		malformed();
+	set->all = false;
+	set->n = get_count(r, CURSOR_MAX_LISTED);
 	set->scopes = palloc(sizeof(char *) * Max(set->n, 1));
 	for (i = 0; i < set->n; i++)
 	{
 		set->scopes[i] = get_string(r);
 		if (i > 0 && strcmp(set->scopes[i - 1], set->scopes[i]) >= 0)
-			malformed();
+			cursor_malformed();
 	}
+}
+
+/* ascending numbers, at most so many, none above the largest */
+static int32 *
+get_numbers(Reader *r, int max, int32 largest, int *n)
+{
+	int			nruns = get_count(r, max);
+	int			room = Max(nruns, 1);
+	int32	   *numbers = palloc(sizeof(int32) * room);
+	int64		next = 0;
+
+	*n = 0;
+	while (nruns-- > 0)
+	{
+		int64		first;
+		int			length;
+		int			i;
+
+		if (next > largest)
+			cursor_malformed();
+		first = next + (int64) get_varint(r, (uint64) (largest - next));
+		length = 1 + (int) get_varint(r, (uint64) Min(max - *n - 1, largest - first));
+		if (*n + length + nruns > room)
+		{
+			room = *n + length + nruns;
+			numbers = repalloc(numbers, sizeof(int32) * room);
+		}
+		for (i = 0; i < length; i++)
+			numbers[(*n)++] = (int32) (first + i);
+		next = first + length + 1;
+		/* the runs still to come hold at least one each */
+		if (*n + nruns > max)
+			cursor_malformed();
+	}
+	return numbers;
 }
 
 static void
 get_types(Reader *r, TypeSet *set)
 {
-	int			nruns = get_count(r, MAX_TYPES);
-	int			room = Max(nruns, 1);
-	int64		next = 0;
+	set->regs = get_numbers(r, MAX_TYPES, PG_INT32_MAX, &set->n);
+}
+
+/* an optional field that is there is not empty */
+static void
+get_some_types(Reader *r, TypeSet *set)
+{
+	get_types(r, set);
+	if (set->n == 0)
+		cursor_malformed();
+}
+
+/* used: which of the listed scopes have come */
+static void
+get_scopes_of(Reader *r, ScopeSet *set, const ScopeSet *listed, bool *used)
+{
+	int32	   *numbers;
+	int			i;
 
 	set->n = 0;
-	set->regs = palloc(sizeof(int32) * room);
-	while (nruns-- > 0)
+	numbers = get_numbers(r, listed->n, listed->n - 1, &set->n);
+	set->scopes = palloc(sizeof(char *) * (set->n + 1));
+	for (i = 0; i < set->n; i++)
 	{
-		int64		reg;
-		int			length;
-		int			i;
-
-		if (next > PG_INT32_MAX)
-			malformed();
-		reg = next + (int64) get_varint(r, (uint64) (PG_INT32_MAX - next));
-		length = 1 + (int) get_varint(r, (uint64) Min(MAX_TYPES - set->n - 1,
-													  PG_INT32_MAX - reg));
-		if (set->n + length + nruns > room)
-		{
-			room = set->n + length + nruns;
-			set->regs = repalloc(set->regs, sizeof(int32) * room);
-		}
-		for (i = 0; i < length; i++)
-			set->regs[set->n++] = (int32) (reg + i);
-		next = reg + length + 1;
-		/* the runs still to come hold at least one each */
-		if (set->n + nruns > MAX_TYPES)
-			malformed();
+		set->scopes[i] = listed->scopes[numbers[i]];
+		used[numbers[i]] = true;
 	}
+	pfree(numbers);
 }
 
 static int
@@ -576,7 +748,7 @@ from_text(const char *text, size_t *n)
 	size_t		i;
 
 	if (len > MAX_TEXT || len % 4 == 1)
-		malformed();
+		cursor_malformed();
 	data = palloc(len / 4 * 3 + 3);
 	*n = 0;
 	for (i = 0; i < len; i++)
@@ -584,7 +756,7 @@ from_text(const char *text, size_t *n)
 		int			value = base64_value(text[i]);
 
 		if (value < 0)
-			malformed();
+			cursor_malformed();
 		bits = bits << 6 | (uint32) value;
 		nbits += 6;
 		if (nbits >= 8)
@@ -595,30 +767,70 @@ from_text(const char *text, size_t *n)
 		}
 	}
 	if (bits != 0)
-		malformed();
+		cursor_malformed();
 	return data;
 }
 
 static void
-get_place_in_log(Reader *r, Cursor *cursor)
+get_place(Reader *r, Place *place, const Place *before, const ScopeSet *listed, bool *used)
 {
-	get_snapshot(r, &cursor->target);
-	cursor->xid = get_varint(r, PG_UINT64_MAX);
-	cursor->seq = (int64) get_varint(r, PG_INT64_MAX);
-	cursor->index = (int32) ((int64) get_varint(r, (uint64) PG_INT32_MAX + 1) - 1);
+	uint8		flags = get_byte(r);
+
+	if ((flags & PLACE_PHASE) > CURSOR_IN_TABLES)
+		cursor_malformed();
+	place->phase = (CursorPhase) (flags & PLACE_PHASE);
+	place->scopes.all = (flags & PLACE_ALL) != 0;
+	get_scopes_of(r, &place->scopes, listed, used);
+	get_some_types(r, &place->types);
+	if (flags & PLACE_SAME_SEEN)
+	{
+		if (before == NULL)
+			cursor_malformed();
+		place->seen = before->seen;
+	}
+	else if (before == NULL)
+		get_snapshot(r, &place->seen);
+	else
+		get_snapshot_below(r, &place->seen, &before->seen);
+	if (flags & PLACE_RESETS)
+		get_some_types(r, &place->resets);
+
+	if (place->phase == CURSOR_IN_LOG)
+	{
+		if (!(flags & PLACE_SAME_TARGET))
+			get_snapshot(r, &place->target);
+		else if (before)
+			place->target = before->target;
+		place->xid = get_varint(r, PG_UINT64_MAX);
+		place->seq = (int64) get_varint(r, PG_INT64_MAX);
+		place->index = (int32) ((int64) get_varint(r, (uint64) PG_INT32_MAX + 1) - 1);
+	}
+	else if (place->phase == CURSOR_IN_TABLES)
+	{
+		get_types(r, &place->done_types);
+		place->reg = (int32) get_varint(r, PG_INT32_MAX);
+		if (flags & PLACE_SCOPE)
+			place->scope = get_string(r);
+		if (flags & PLACE_KEY)
+			place->key = get_string(r);
+	}
+
+	/* flags that say what is not so, and places out of order */
+	if (flags != place_flags(place, before) ||
+		(before && place_compare(before, place) >= 0))
+		cursor_malformed();
 }
 
 static void
-get_place_in_tables(Reader *r, uint8 flags, Cursor *cursor)
+get_places(Reader *r, Cursor *cursor, const ScopeSet *listed, bool *used)
 {
-	get_scopes(r, &cursor->wanted_scopes);
-	get_types(r, &cursor->wanted_types);
-	get_types(r, &cursor->done_types);
-	cursor->reg = (int32) get_varint(r, PG_INT32_MAX);
-	if (flags & FLAG_SCOPE)
-		cursor->scope = get_string(r);
-	if (flags & FLAG_KEY)
-		cursor->key = get_string(r);
+	int			i;
+
+	cursor->nplaces = get_count(r, CURSOR_MAX_PLACES);
+	cursor->places = palloc0(sizeof(Place) * Max(cursor->nplaces, 1));
+	for (i = 0; i < cursor->nplaces; i++)
+		get_place(r, &cursor->places[i], i > 0 ? &cursor->places[i - 1] : NULL,
+				  listed, used);
 }
 
 /* The result and all it points to is palloc'd in the current context. */
@@ -626,23 +838,24 @@ Cursor *
 cursor_decode(const char *text)
 {
 	Cursor	   *cursor = palloc0(sizeof(Cursor));
+	ScopeSet	listed;
+	bool	   *used;
 	Reader		r;
 	uint8	   *data;
 	size_t		n;
 	uint8		flags;
+	int			i;
 
 	data = from_text(text, &n);
 	r.at = data;
 	r.end = data + n;
 
 	if (get_byte(&r) != CURSOR_VERSION)
-		malformed();
+		cursor_malformed();
 	flags = get_byte(&r);
-	if ((flags & ~FLAGS_KNOWN) != 0 || (flags & FLAG_PHASE) > CURSOR_IN_TABLES)
-		malformed();
-	cursor->phase = (CursorPhase) (flags & FLAG_PHASE);
-	if (cursor->phase != CURSOR_IN_TABLES && (flags & (FLAG_SCOPE | FLAG_KEY)))
-		malformed();
+	if ((flags & ~FLAGS_KNOWN) != 0)
+		cursor_malformed();
+	cursor->gone = (flags & FLAG_GONE) != 0;
 
 	cursor->history = get_fixed64(&r);
 	cursor->timeline = (uint32) get_varint(&r, PG_UINT32_MAX);
@@ -651,31 +864,27 @@ cursor_decode(const char *text)
 	{
 		cursor->generation = get_fixed64(&r);
 		if (cursor->generation == 0)
-			malformed();
+			cursor_malformed();
 	}
-	get_snapshot(&r, &cursor->seen);
-	get_scopes(&r, &cursor->scopes);
-	get_types(&r, &cursor->types);
+	get_scopes(&r, &listed);
+	used = palloc0(listed.n + 1);
 	if (flags & FLAG_HELD)
 	{
-		get_scopes(&r, &cursor->held_scopes);
+		get_scopes_of(&r, &cursor->held_scopes, &listed, used);
 		if (cursor->held_scopes.n == 0)
-			malformed();
+			cursor_malformed();
 	}
+	if (flags & FLAG_LOST)
+		get_some_types(&r, &cursor->lost_types);
 	if (flags & FLAG_REFRESHED)
-	{
-		get_types(&r, &cursor->refreshed);
-		if (cursor->phase == CURSOR_AT_REST || cursor->refreshed.n == 0)
-			malformed();
-	}
-
-	if (cursor->phase == CURSOR_IN_LOG)
-		get_place_in_log(&r, cursor);
-	else if (cursor->phase == CURSOR_IN_TABLES)
-		get_place_in_tables(&r, flags, cursor);
+		get_some_types(&r, &cursor->refreshed);
+	get_places(&r, cursor, &listed, used);
+	for (i = 0; i < listed.n; i++)
+		if (!used[i])
+			cursor_malformed();
 
 	if (r.at != r.end)
-		malformed();
+		cursor_malformed();
 	pfree(data);
 	return cursor;
 }
@@ -692,31 +901,27 @@ cursor_is_cursor(const char *text)
 }
 
 /*
- * Snapshots and sets
+ * Snapshots and the order of places
  */
+
+static int
+compare_numbers(uint64 x, uint64 y)
+{
+	return (x > y) - (x < y);
+}
 
 static int
 compare_xids(const void *a, const void *b)
 {
-	uint64		x = *(const uint64 *) a;
-	uint64		y = *(const uint64 *) b;
-
-	return (x > y) - (x < y);
+	return compare_numbers(*(const uint64 *) a, *(const uint64 *) b);
 }
 
 static int
-compare_regs(const void *a, const void *b)
+compare_texts(const char *a, const char *b)
 {
-	int32		x = *(const int32 *) a;
-	int32		y = *(const int32 *) b;
-
-	return (x > y) - (x < y);
-}
-
-static int
-compare_scopes(const void *a, const void *b)
-{
-	return strcmp(*(char *const *) a, *(char *const *) b);
+	if (a == NULL || b == NULL)
+		return (a != NULL) - (b != NULL);
+	return strcmp(a, b);
 }
 
 bool
@@ -731,77 +936,61 @@ snapshot_shows(const TideSnapshot *snapshot, uint64 xid)
 				compare_xids) == NULL;
 }
 
-bool
-scopes_contain(const ScopeSet *set, const char *scope)
+int
+snapshot_compare(const TideSnapshot *a, const TideSnapshot *b)
 {
-	if (set->all)
-		return true;
-	return set->n > 0 &&
-		bsearch(&scope, set->scopes, set->n, sizeof(char *),
-				compare_scopes) != NULL;
-}
-
-bool
-types_contain(const TypeSet *set, int32 reg)
-{
-	return set->n > 0 &&
-		bsearch(&reg, set->regs, set->n, sizeof(int32), compare_regs) != NULL;
-}
-
-bool
-scopes_equal(const ScopeSet *a, const ScopeSet *b)
-{
+	int			order = compare_numbers(a->xmax, b->xmax);
 	int			i;
 
-	if (a->all || b->all)
-		return a->all == b->all;
-	if (a->n != b->n)
-		return false;
-	for (i = 0; i < a->n; i++)
-	{
-		if (strcmp(a->scopes[i], b->scopes[i]) != 0)
-			return false;
-	}
-	return true;
+	if (order == 0)
+		order = compare_numbers(a->xmin, b->xmin);
+	if (order == 0)
+		order = compare_numbers(a->nxip, b->nxip);
+	for (i = 0; order == 0 && i < a->nxip; i++)
+		order = compare_numbers(a->xip[i], b->xip[i]);
+	return order;
 }
 
-bool
-types_equal(const TypeSet *a, const TypeSet *b)
+int
+place_compare_state(const Place *a, const Place *b)
 {
-	return a->n == b->n &&
-		(a->n == 0 || memcmp(a->regs, b->regs, sizeof(int32) * a->n) == 0);
+	int			order = snapshot_compare(&b->seen, &a->seen);
+
+	if (order == 0)
+		order = (int) a->phase - (int) b->phase;
+	if (order == 0 && a->phase == CURSOR_IN_LOG)
+	{
+		order = snapshot_compare(&a->target, &b->target);
+		if (order == 0)
+			order = compare_numbers(a->xid, b->xid);
+		if (order == 0)
+			order = compare_numbers((uint64) a->seq, (uint64) b->seq);
+		if (order == 0)
+			order = (a->index > b->index) - (a->index < b->index);
+	}
+	if (order == 0 && a->phase == CURSOR_IN_TABLES)
+	{
+		order = (a->reg > b->reg) - (a->reg < b->reg);
+		if (order == 0)
+			order = compare_texts(a->scope, b->scope);
+		if (order == 0)
+			order = compare_texts(a->key, b->key);
+		if (order == 0)
+			order = types_compare(&a->done_types, &b->done_types);
+	}
+	if (order == 0 && a->phase != CURSOR_AT_REST)
+		order = types_compare(&a->resets, &b->resets);
+	return order;
 }
 
-void
-scopes_normalise(ScopeSet *set)
+int
+place_compare(const Place *a, const Place *b)
 {
-	int			kept = 0;
-	int			i;
+	int			order = place_compare_state(a, b);
 
-	if (set->all)
-		set->n = 0;
-	if (set->n > 1)
-		qsort(set->scopes, set->n, sizeof(char *), compare_scopes);
-	for (i = 0; i < set->n; i++)
-	{
-		if (kept == 0 || strcmp(set->scopes[kept - 1], set->scopes[i]) != 0)
-			set->scopes[kept++] = set->scopes[i];
-	}
-	set->n = kept;
-}
-
-void
-types_normalise(TypeSet *set)
-{
-	int			kept = 0;
-	int			i;
-
-	if (set->n > 1)
-		qsort(set->regs, set->n, sizeof(int32), compare_regs);
-	for (i = 0; i < set->n; i++)
-	{
-		if (kept == 0 || set->regs[kept - 1] != set->regs[i])
-			set->regs[kept++] = set->regs[i];
-	}
-	set->n = kept;
+	if (order == 0)
+		order = types_compare(&a->types, &b->types);
+	if (order == 0)
+		order = scopes_compare(&a->scopes, &b->scopes);
+	return order;
 }

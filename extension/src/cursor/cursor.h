@@ -12,6 +12,7 @@
 
 #include "postgres.h"
 #include "access/xlogdefs.h"
+#include "cursor/sets.h"
 
 /* a pg_snapshot with 64-bit transaction ids */
 typedef struct TideSnapshot
@@ -22,33 +23,51 @@ typedef struct TideSnapshot
 	uint64	   *xip;			/* ascending, all in [xmin, xmax) */
 } TideSnapshot;
 
-/* the most that a cursor speaks of */
+/* the most that a pull asks for */
 #define CURSOR_MAX_SCOPES 1000
 
-/* a set of scopes */
-typedef struct ScopeSet
-{
-	bool		all;			/* every scope; then nothing is listed */
-	int			n;
-	char	  **scopes;			/* ascending by strcmp, no duplicates */
-} ScopeSet;
+/* the most that a cursor lists, with what was left out */
+#define CURSOR_MAX_LISTED 4000
 
-/* a set of entity types, by registration */
-typedef struct TypeSet
-{
-	int			n;
-	int32	   *regs;			/* ascending, no duplicates */
-} TypeSet;
+/* the most places that a cursor keeps */
+#define CURSOR_MAX_PLACES 32
 
 typedef enum CursorPhase
 {
 	CURSOR_AT_REST = 0,			/* everything visible in "seen" was sent */
 	CURSOR_IN_LOG = 1,			/* between "seen" and "target", at (xid, seq,
 								 * index): that entry's key was sent */
-	CURSOR_IN_TABLES = 2		/* "seen" is complete for covered scopes and
-								 * types; the rest of wanted is being read
-								 * from the tables, after (reg, scope, key) */
+	CURSOR_IN_TABLES = 2		/* being read from the tables, after (reg,
+								 * scope, key); then the log, from "seen" on */
 } CursorPhase;
+
+/*
+ * How far the client is with these types of these scopes.  Of a type that is
+ * shared by all, the scopes say nothing.
+ */
+typedef struct Place
+{
+	ScopeSet	scopes;
+	TypeSet		types;
+	TideSnapshot seen;
+	CursorPhase phase;
+
+	/* but at rest: of the types, those that the client was told to drop */
+	TypeSet		resets;
+
+	/* CURSOR_IN_LOG */
+	TideSnapshot target;
+	uint64		xid;
+	int64		seq;
+	int32		index;			/* of the key in the entry; -1: none of it was
+								 * sent */
+
+	/* CURSOR_IN_TABLES */
+	TypeSet		done_types;		/* read to the end */
+	int32		reg;
+	char	   *scope;			/* NULL: of a shared table, or all scopes */
+	char	   *key;			/* NULL: nothing of it was sent */
+} Place;
 
 typedef struct Cursor
 {
@@ -58,29 +77,16 @@ typedef struct Cursor
 	XLogRecPtr	position;		/* WAL position, flushed */
 	uint64		generation;		/* 0: none registered */
 
-	TideSnapshot seen;
-	ScopeSet	scopes;			/* covered */
-	TypeSet		types;			/* covered */
-	ScopeSet	held_scopes;	/* neither covered nor wanted, but the client
-								 * may have rows of them; never "all" */
+	/* what the client may hold rows of although no place is kept */
+	ScopeSet	held_scopes;	/* never "all" */
+	TypeSet		lost_types;
+	bool		gone;			/* and types that are registered no more */
 
-	CursorPhase phase;
-	/* but at rest */
-	TypeSet		refreshed;		/* being read in full although they were
-								 * covered: asked for once */
-	/* CURSOR_IN_LOG */
-	TideSnapshot target;
-	uint64		xid;
-	int64		seq;
-	int32		index;			/* of the key in the entry; -1: none of it was
-								 * sent */
-	/* CURSOR_IN_TABLES */
-	ScopeSet	wanted_scopes;
-	TypeSet		wanted_types;
-	TypeSet		done_types;		/* of those, read to the end */
-	int32		reg;
-	char	   *scope;			/* NULL: of a shared table, or all scopes */
-	char	   *key;			/* NULL: nothing of it was sent */
+	TypeSet		refreshed;		/* being read in full although they were known:
+								 * asked for once */
+	int			nplaces;
+	Place	   *places;			/* in the order of place_compare(), and no two
+								 * of them are of the same */
 } Cursor;
 
 /* does this text look like a cursor (as against a time)? */
@@ -90,14 +96,22 @@ extern bool cursor_is_cursor(const char *text);
 extern char *cursor_encode(const Cursor *cursor);
 extern Cursor *cursor_decode(const char *text);
 
+/* how long cursor_encode() would make it, without its errors */
+extern bool cursor_fits(const Cursor *cursor);
+
+/* raises the error for a cursor that no server has made */
+extern void cursor_malformed(void);
+
 /* was xid visible to a reader with this snapshot, provided it committed? */
 extern bool snapshot_shows(const TideSnapshot *snapshot, uint64 xid);
+extern int	snapshot_compare(const TideSnapshot *a, const TideSnapshot *b);
 
-extern bool scopes_contain(const ScopeSet *set, const char *scope);
-extern bool types_contain(const TypeSet *set, int32 reg);
-extern bool scopes_equal(const ScopeSet *a, const ScopeSet *b);
-extern bool types_equal(const TypeSet *a, const TypeSet *b);
-extern void scopes_normalise(ScopeSet *set);	/* sort, drop duplicates */
-extern void types_normalise(TypeSet *set);
+#define snapshot_equal(a, b) (snapshot_compare(a, b) == 0)
+
+/* a total order, the place that has seen most first */
+extern int	place_compare(const Place *a, const Place *b);
+
+/* likewise, but whatever the places are of */
+extern int	place_compare_state(const Place *a, const Place *b);
 
 #endif							/* TIDE_CURSOR_H */

@@ -19,6 +19,7 @@
 
 #include "access/timeline.h"
 #include "access/transam.h"
+#include "access/twophase.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
@@ -79,6 +80,11 @@ history_stamp_cursor(Cursor *cursor)
 	cursor->timeline = TideCurrentTimeLine();
 	cursor->position = insert_position();
 	cursor->generation = generation_current();
+}
+
+void
+history_flush(const Cursor *cursor)
+{
 	XLogFlush(cursor->position);
 }
 
@@ -115,17 +121,52 @@ history_is_other(const Cursor *cursor)
 bool
 history_is_lost(const Cursor *cursor)
 {
-	uint64		xmax = cursor->seen.xmax;
+	uint64		xmax = 0;
+	int			i;
 
 	timeline_require_primary();
 
-	if (cursor->phase == CURSOR_IN_LOG)
-		xmax = Max(xmax, cursor->target.xmax);
+	for (i = 0; i < cursor->nplaces; i++)
+	{
+		const Place *place = &cursor->places[i];
+
+		xmax = Max(xmax, place->seen.xmax);
+		if (place->phase == CURSOR_IN_LOG)
+			xmax = Max(xmax, place->target.xmax);
+	}
 
 	/* ids from the future are of transactions that did not happen here */
 	return !position_is_ours(cursor->timeline, cursor->position) ||
 		!generation_reached(cursor->generation, cursor->position, xmax) ||
 		xmax > U64FromFullTransactionId(ReadNextFullTransactionId());
+}
+
+/*
+ * Each transaction that a cursor lists as running costs a look-up in the log.
+ * No server runs more of them than it has room for; a cursor that was kept
+ * while that was reduced, and has several places, may list some more.
+ */
+void
+history_check_cursor(const Cursor *cursor)
+{
+	int64		room = 4 * ((int64) MaxBackends + max_prepared_xacts) + 1000;
+	int64		listed = 0;
+	int			i;
+
+	for (i = 0; i < cursor->nplaces; i++)
+	{
+		const Place *place = &cursor->places[i];
+
+		listed += place->seen.nxip;
+		if (place->phase == CURSOR_IN_LOG)
+			listed += place->target.nxip;
+
+		/* nor was there ever a transaction before the first */
+		if (place->seen.xmax < FirstNormalTransactionId)
+			cursor_malformed();
+	}
+	if (listed > room)
+		cursor_malformed();
 }
 
 /*

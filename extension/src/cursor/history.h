@@ -12,8 +12,14 @@
 #include "utils/snapshot.h"
 #include "cursor/cursor.h"
 
-/* fills history, timeline, position (flushed), generation */
+/* fills history, timeline, position, generation */
 extern void history_stamp_cursor(Cursor *cursor);
+
+/* before the cursor leaves: a position that a crash loses is no position */
+extern void history_flush(const Cursor *cursor);
+
+/* raises TD002 for a cursor that says more than any server's would */
+extern void history_check_cursor(const Cursor *cursor);
 
 /* is the cursor of another database, or another server? */
 extern bool history_is_other(const Cursor *cursor);

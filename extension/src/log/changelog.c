@@ -103,6 +103,20 @@ parse_snapshot(char *text, TideSnapshot *result)
 		result->xip[result->nxip++] = strtoull(p + 1, &p, 10);
 }
 
+/*
+ * The clock may have been set back: then there are two samples or more of about
+ * one time, and a time that was read before that is to mean one of before that.
+ * So samples are gone through in the order of what they show, up to the first
+ * behind which the clock can have said that time: the next one is of later, or
+ * of earlier than this one.  How far the clock went on before it was set back
+ * is not known; no farther than a day, we say, for somebody writes or
+ * maintains once a day.  Writers who take a sample at the same moment can be in
+ * the wrong order by a bit, which says nothing of the clock for long.
+ */
+#define CLOCK_WAS_WRONG_FOR "CAST('1 day' AS pg_catalog.interval)"
+#define AT_ONCE "CAST('1 second' AS pg_catalog.interval)"
+#define AT_ONCE_FOR "CAST('2 minutes' AS pg_catalog.interval)"
+
 bool
 sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at)
 {
@@ -115,8 +129,23 @@ sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at)
 	values[0] = TimestampTzGetDatum(time);
 	SPI_connect();
 	owner_run(&plan,
-			  "SELECT CAST(s.snapshot AS pg_catalog.text), s.at FROM tide.sample s"
-			  " WHERE s.at OPERATOR(pg_catalog.<=) $1 ORDER BY s.at DESC LIMIT 1",
+			  "SELECT CAST(s.snapshot AS pg_catalog.text), s.at FROM ("
+			  " SELECT r.at, r.snapshot, r.xmax, r.xmin,"
+			  " pg_catalog.lead(r.at) OVER o AS next,"
+			  " pg_catalog.bool_or(r.at OPERATOR(pg_catalog.>) $1) OVER o AS is_late FROM ("
+			  " SELECT c.at, c.snapshot, pg_catalog.pg_snapshot_xmax(c.snapshot) AS xmax,"
+			  " pg_catalog.pg_snapshot_xmin(c.snapshot) AS xmin FROM ("
+			  " SELECT t.at, t.snapshot FROM tide.sample t"
+			  " WHERE t.at OPERATOR(pg_catalog.>) ($1 OPERATOR(pg_catalog.-) " CLOCK_WAS_WRONG_FOR ")"
+			  " UNION ALL (SELECT b.at, b.snapshot FROM tide.sample b"
+			  " WHERE b.at OPERATOR(pg_catalog.<=) ($1 OPERATOR(pg_catalog.-) " CLOCK_WAS_WRONG_FOR ")"
+			  " ORDER BY b.at DESC LIMIT 1)) c) r"
+			  " WINDOW o AS (ORDER BY r.xmax, r.xmin, r.at)) s"
+			  " WHERE NOT s.is_late AND (s.next IS NULL OR s.next OPERATOR(pg_catalog.>) $1"
+			  " OR s.next OPERATOR(pg_catalog.<) s.at AND $1 OPERATOR(pg_catalog.<) (s.at"
+			  " OPERATOR(pg_catalog.+) CASE WHEN (s.at OPERATOR(pg_catalog.-) s.next)"
+			  " OPERATOR(pg_catalog.<) " AT_ONCE " THEN " AT_ONCE_FOR " ELSE " CLOCK_WAS_WRONG_FOR " END))"
+			  " ORDER BY s.xmax, s.xmin, s.at LIMIT 1",
 			  1, types, values, NULL, GetActiveSnapshot(), false);
 	found = (SPI_processed > 0);
 	if (found)
@@ -135,9 +164,51 @@ sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at)
 	return found;
 }
 
+/*
+ * What a sample from before so many microseconds did not show, at least; 0 if
+ * there is none.  As it is: a minute late now and then.
+ */
+uint64
+samples_xmax_before(int64 age)
+{
+	static SPIPlanPtr plan = NULL;
+	static Oid	types[1] = {TIMESTAMPTZOID};
+	static TimestampTz looked_at = 0;
+	static uint64 xmax = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	Datum		values[1];
+
+	if (looked_at != 0 && now >= looked_at && now - looked_at < SAMPLE_INTERVAL)
+		return xmax;
+	values[0] = TimestampTzGetDatum(now - age);
+	SPI_connect();
+	owner_run(&plan,
+			  "SELECT pg_catalog.pg_snapshot_xmax(s.snapshot) FROM tide.sample s"
+			  " WHERE s.at OPERATOR(pg_catalog.<=) $1 ORDER BY s.at DESC LIMIT 1",
+			  1, types, values, NULL, GetActiveSnapshot(), false);
+	if (SPI_processed > 0)
+	{
+		bool		isnull;
+
+		xmax = U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(SPI_tuptable->vals[0],
+																				 SPI_tuptable->tupdesc, 1, &isnull)));
+	}
+	looked_at = now;
+	SPI_finish();
+	return xmax;
+}
+
 /* ---------- the log ---------- */
 
+/* those that an entry for everybody has */
 #define LOG_COLUMNS 9
+
+static void
+put_text(Datum *values, bool *nulls, int n, const char *string)
+{
+	nulls[n] = (string == NULL);
+	values[n] = string ? CStringGetTextDatum(string) : (Datum) 0;
+}
 
 static void
 entry_values(Oid relid, int32 reg, const char *scope, const LogOrigin *origin,
@@ -153,36 +224,37 @@ entry_values(Oid relid, int32 reg, const char *scope, const LogOrigin *origin,
 	values[4] = CStringGetTextDatum(scope ? scope : "");
 	nulls[5] = (origin == NULL);
 	values[5] = origin ? Int32GetDatum(origin->push) : (Datum) 0;
-	nulls[6] = (origin == NULL || origin->subject == NULL);
-	values[6] = nulls[6] ? (Datum) 0 : CStringGetTextDatum(origin->subject);
-	nulls[7] = (origin == NULL || origin->client_id == NULL);
-	values[7] = nulls[7] ? (Datum) 0 : CStringGetTextDatum(origin->client_id);
+	put_text(values, nulls, 6, origin ? origin->subject : NULL);
+	put_text(values, nulls, 7, origin ? origin->client_id : NULL);
 	values[8] = owner_text_array(keys, nkeys);
 }
 
+/* for_subject, for_client: whom it is for, NULL: everybody */
 static void
 append_entry(Oid relid, int32 reg, const char *scope, const LogOrigin *origin,
-			 char **keys, int nkeys)
+			 const char *for_subject, const char *for_client, char **keys, int nkeys)
 {
 	static SPIPlanPtr plan = NULL;
-	static Oid	types[LOG_COLUMNS] = {XID8OID, INT8OID, OIDOID, INT4OID, TEXTOID,
-	INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID};
-	Datum		values[LOG_COLUMNS];
-	bool		isnull[LOG_COLUMNS];
-	char		nulls[LOG_COLUMNS];
+	static Oid	types[LOG_COLUMNS + 2] = {XID8OID, INT8OID, OIDOID, INT4OID, TEXTOID,
+	INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TEXTOID};
+	Datum		values[LOG_COLUMNS + 2];
+	bool		isnull[LOG_COLUMNS + 2];
+	char		nulls[LOG_COLUMNS + 2];
 	int			i;
 
 	entry_values(relid, reg, scope, origin, keys, nkeys, values, isnull);
-	for (i = 0; i < LOG_COLUMNS; i++)
+	put_text(values, isnull, LOG_COLUMNS, for_subject);
+	put_text(values, isnull, LOG_COLUMNS + 1, for_client);
+	for (i = 0; i < lengthof(nulls); i++)
 		nulls[i] = isnull[i] ? 'n' : ' ';
 
 	generation_register();
 	SPI_connect();
 	sample_if_due();
 	owner_run(&plan,
-			  "INSERT INTO tide.log (xid, seq, relid, reg, scope, push, subject, client_id, keys)"
-			  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-			  LOG_COLUMNS, types, values, nulls, InvalidSnapshot, true);
+			  "INSERT INTO tide.log (xid, seq, relid, reg, scope, push, subject, client_id, keys,"
+			  " for_subject, for_client) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+			  lengthof(types), types, values, nulls, InvalidSnapshot, true);
 	SPI_finish();
 }
 
@@ -193,7 +265,14 @@ void
 changelog_append(TrackedTable *t, const char *scope, const LogOrigin *origin,
 				 char **keys, int nkeys)
 {
-	append_entry(t->relid, t->reg, scope, origin, keys, nkeys);
+	append_entry(t->relid, t->reg, scope, origin, NULL, NULL, keys, nkeys);
+}
+
+void
+changelog_append_for(TrackedTable *t, const char *scope, const char *subject,
+					 const char *client_id, char **keys, int nkeys)
+{
+	append_entry(t->relid, t->reg, scope, NULL, subject, client_id, keys, nkeys);
 }
 
 /*
@@ -203,7 +282,7 @@ changelog_append(TrackedTable *t, const char *scope, const LogOrigin *origin,
 void
 changelog_append_registration(Oid relid, int32 reg)
 {
-	append_entry(relid, reg, NULL, NULL, NULL, 0);
+	append_entry(relid, reg, NULL, NULL, NULL, NULL, NULL, 0);
 }
 
 /* the columns of tide.log, as those of an ephemeral relation */
@@ -323,6 +402,8 @@ collect_entries(List *entries)
 			entry->origin->subject = owner_column_text(tuple, desc, 7);
 			entry->origin->client_id = owner_column_text(tuple, desc, 8);
 		}
+		entry->for_subject = owner_column_text(tuple, desc, 10);
+		entry->for_client = owner_column_text(tuple, desc, 11);
 		deconstruct_array(DatumGetArrayTypeP(SPI_getbinval(tuple, desc, 9, &isnull)),
 						  TEXTOID, -1, false, TYPALIGN_INT,
 						  &keys, NULL, &entry->nkeys);
@@ -334,7 +415,8 @@ collect_entries(List *entries)
 	return entries;
 }
 
-#define ENTRY_COLUMNS "l.xid, l.seq, l.relid, l.reg, l.scope, l.push, l.subject, l.client_id, l.keys"
+#define ENTRY_COLUMNS "l.xid, l.seq, l.relid, l.reg, l.scope, l.push, l.subject, l.client_id, l.keys," \
+	" l.for_subject, l.for_client"
 #define AFTER "ROW(l.xid, l.seq) OPERATOR(pg_catalog.>) ROW($2, $3)"
 #define RUNNING "l.xid OPERATOR(pg_catalog.=) ANY ($5) AND " AFTER
 #define IN_ORDER " ORDER BY l.xid, l.seq LIMIT $4"

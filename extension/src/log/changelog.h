@@ -22,9 +22,8 @@
 /* of an entry that comes from a push */
 typedef struct LogOrigin
 {
-	int32		push;			/* which of its transaction stored just this and
-								 * shows it in its reply; 0: what was pushed
-								 * did not stand, and who pushed has to know */
+	int32		push;			/* which of its transaction, from 1, stored just
+								 * this and shows it in its reply */
 	const char *subject;		/* NULL: no user */
 	const char *client_id;		/* NULL: not known */
 } LogOrigin;
@@ -37,6 +36,8 @@ typedef struct LogEntry
 	int32		reg;
 	char	   *scope;			/* '' if the table is shared */
 	LogOrigin  *origin;			/* NULL: not a push's own */
+	char	   *for_subject;	/* whom alone it is for; both NULL: everybody */
+	char	   *for_client;
 	int			nkeys;			/* 0: the table was tracked or untracked */
 	char	  **keys;
 } LogEntry;
@@ -45,6 +46,10 @@ typedef struct LogEntry
 
 extern void changelog_append(TrackedTable *t, const char *scope,
 							 const LogOrigin *origin, char **keys, int nkeys);
+
+/* keys that only this client of this user is to be sent */
+extern void changelog_append_for(TrackedTable *t, const char *scope, const char *subject,
+								 const char *client_id, char **keys, int nkeys);
 extern void changelog_append_registration(Oid relid, int32 reg);
 extern void changelog_append_many(TrackedTable *t, LogEntry *entries, int n);
 extern int32 changelog_next_reg(void);
@@ -62,8 +67,14 @@ extern List *changelog_read(const TideSnapshot *seen, const ScopeSet *scopes,
 							uint64 after_xid, int64 after_seq,
 							int max_entries);
 
-/* the newest sample not after a time, as the active snapshot sees it */
+/*
+ * The newest sample that was taken before the clock said this time, as the active
+ * snapshot sees it.
+ */
 extern bool sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at);
+
+/* what a sample of that age did not show yet; 0: there is none */
+extern uint64 samples_xmax_before(int64 age);
 
 extern void sample_now(void);
 

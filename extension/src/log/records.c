@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * records.c
- *	  What is remembered beside the log: tombstones, conflicts, receipts, and
- *	  the horizon before which all of it is forgotten.
+ *	  What is remembered beside the log: tombstones, conflicts, what was sent,
+ *	  receipts, and the horizon before which all of it is forgotten.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,6 +16,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
 #include "utils/xid8.h"
 
 #include "log/packed.h"
@@ -23,7 +24,6 @@
 #include "util/compat.h"
 #include "util/keymap.h"
 #include "util/owner.h"
-#include "version/decide.h"
 
 /* a time and a client id, columns n and n + 1 of a result */
 static Stamp
@@ -62,193 +62,287 @@ current_role(void)
 							   CStringGetDatum(GetUserNameFromId(GetUserId(), false)));
 }
 
+static Datum
+top_xid(void)
+{
+	return FullTransactionIdGetDatum(GetTopFullTransactionId());
+}
+
+/* ---------- arrays, one for each column ---------- */
+
+/*
+ * Rows to insert, column by column: each column is an array, NULL among its
+ * elements, which unnest() makes rows of again.
+ */
+typedef struct Columns
+{
+	int			nrows;
+	Datum	   *values;			/* column after column */
+	bool	   *nulls;
+} Columns;
+
+static void
+columns_begin(Columns *columns, int ncolumns, int nrows)
+{
+	columns->nrows = nrows;
+	columns->values = palloc0(sizeof(Datum) * ncolumns * nrows);
+	columns->nulls = palloc(sizeof(bool) * ncolumns * nrows);
+	memset(columns->nulls, true, sizeof(bool) * ncolumns * nrows);
+}
+
+static void
+column_put(Columns *columns, int column, int row, Datum value)
+{
+	columns->values[column * columns->nrows + row] = value;
+	columns->nulls[column * columns->nrows + row] = false;
+}
+
+static void
+column_put_text(Columns *columns, int column, int row, const char *string)
+{
+	if (string)
+		column_put(columns, column, row, CStringGetTextDatum(string));
+}
+
+static void
+column_put_time(Columns *columns, int column, int row, bool has_time, TimestampTz time)
+{
+	if (has_time)
+		column_put(columns, column, row, TimestampTzGetDatum(time));
+}
+
+/* the array of a column of this type */
+static Datum
+column_array(Columns *columns, int column, Oid type)
+{
+	int			lower_bound = 1;
+	int			first = column * columns->nrows;
+	bool		is_long = (type == TIMESTAMPTZOID || type == INT8OID);
+	int			length = is_long ? sizeof(int64) : type == BOOLOID ? sizeof(bool) : -1;
+
+	return PointerGetDatum(construct_md_array(columns->values + first,
+											  columns->nulls + first,
+											  1, &columns->nrows, &lower_bound,
+											  type, length,
+											  is_long ? FLOAT8PASSBYVAL : type == BOOLOID,
+											  is_long ? TYPALIGN_DOUBLE :
+											  type == BOOLOID ? TYPALIGN_CHAR : TYPALIGN_INT));
+}
+
+/* ---------- long keys ---------- */
+
+/* no index entry can be longer than a third of a page */
+#define MAX_KEY_LENGTH 500
+
+/*
+ * A key as our indexes hold it: a long one by its hash, which is longer than
+ * any key that is held as it is, so that no other key can be taken for it.
+ */
+static char *
+indexed_key(char *key)
+{
+	char	   *result;
+	Datum		hash;
+
+	if (strlen(key) <= MAX_KEY_LENGTH)
+		return key;
+	hash = DirectFunctionCall1(sha256_bytea, CStringGetTextDatum(key));
+	hash = DirectFunctionCall2(binary_encode, hash, CStringGetTextDatum("hex"));
+	result = psprintf("%*s%s", MAX_KEY_LENGTH, "sha256:", TextDatumGetCString(hash));
+	return result;
+}
+
+/* the one of these keys that is held so */
+static char *
+key_of(char *indexed, char **keys, int nkeys)
+{
+	int			i;
+
+	if (strlen(indexed) <= MAX_KEY_LENGTH)
+		return indexed;
+	for (i = 0; i < nkeys; i++)
+		if (strlen(keys[i]) > MAX_KEY_LENGTH && strcmp(indexed_key(keys[i]), indexed) == 0)
+			return keys[i];
+	elog(ERROR, "a key was read that was not asked for");
+	return NULL;
+}
+
+static Datum
+indexed_keys(char **keys, int nkeys)
+{
+	char	  **indexed = palloc(sizeof(char *) * Max(nkeys, 1));
+	int			i;
+
+	for (i = 0; i < nkeys; i++)
+		indexed[i] = indexed_key(keys[i]);
+	return owner_text_array(indexed, nkeys);
+}
+
 /* ---------- tombstones ---------- */
 
 /* in pieces, so that a huge DELETE does not make huge arrays */
 #define TOMBSTONES_PER_STATEMENT 5000
+#define IMAGES_PER_STATEMENT (32 * 1024 * 1024) /* bytes */
 
-/* key[], client_id[], scope[], modified_at[] of tombstones, as four values */
-static void
-put_tombstones(Datum *values, Tombstone *tombstones, int n)
+/* how many of these go into one statement; at least one */
+static int
+piece_of(Tombstone *tombstones, int n)
 {
-	char	  **keys = palloc(sizeof(char *) * n);
-	char	  **clients = palloc(sizeof(char *) * n);
-	char	  **scopes = palloc(sizeof(char *) * n);
-	Datum	   *times = palloc(sizeof(Datum) * n);
-	bool	   *no_time = palloc(sizeof(bool) * n);
-	int			lower_bound = 1;
+	size_t		size = 0;
 	int			i;
 
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n && i < TOMBSTONES_PER_STATEMENT; i++)
 	{
-		keys[i] = tombstones[i].key;
-		clients[i] = unconstify(char *, tombstones[i].stamp.client_id);
-		scopes[i] = tombstones[i].scope;
-		times[i] = TimestampTzGetDatum(tombstones[i].stamp.time);
-		no_time[i] = !tombstones[i].stamp.has_time;
+		size += tombstones[i].image ? strlen(tombstones[i].image) : 0;
+		if (i > 0 && size > IMAGES_PER_STATEMENT)
+			break;
 	}
-	values[0] = owner_text_array(keys, n);
-	values[1] = owner_text_array(clients, n);
-	values[2] = owner_text_array(scopes, n);
-	values[3] = PointerGetDatum(construct_md_array(times, no_time, 1, &n, &lower_bound,
-												   TIMESTAMPTZOID, sizeof(TimestampTz),
-												   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	return i;
+}
+
+enum
+{
+	TOMBSTONE_KEY, TOMBSTONE_BINDS, TOMBSTONE_SCOPES, TOMBSTONE_TIME, TOMBSTONE_CLIENT,
+	TOMBSTONE_SCOPE, TOMBSTONE_IMAGE, TOMBSTONE_CLOCKS, TOMBSTONE_COLUMNS
+};
+
+/* scopes as the text of an array */
+static char *
+scopes_text(char **scopes, int n)
+{
+	Oid			output;
+	bool		is_varlena;
+
+	getTypeOutputInfo(TEXTARRAYOID, &output, &is_varlena);
+	return OidOutputFunctionCall(output, owner_text_array(scopes, n));
 }
 
 static void
 write_some_tombstones(TrackedTable *t, Tombstone *tombstones, int n)
 {
 	static SPIPlanPtr plan = NULL;
-	static Oid	types[8] = {OIDOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-	TIMESTAMPTZARRAYOID, XID8OID, TEXTARRAYOID, TEXTARRAYOID};
-	Datum		values[8];
-	char	  **images = palloc(sizeof(char *) * n);
-	char	  **clocks = palloc(sizeof(char *) * n);
+	static Oid	types[TOMBSTONE_COLUMNS + 3] = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+	OIDOID, XID8OID, TIMESTAMPTZOID};
+	Datum		values[TOMBSTONE_COLUMNS + 3];
+	Columns		columns;
 	int			i;
 
+	columns_begin(&columns, TOMBSTONE_COLUMNS, n);
 	for (i = 0; i < n; i++)
 	{
-		images[i] = tombstones[i].image;
-		clocks[i] = tombstones[i].clocks;
+		Tombstone  *tombstone = &tombstones[i];
+		char	   *scopes = tombstone->nbinds > 0 ?
+		scopes_text(tombstone->binds, tombstone->nbinds) : NULL;
+
+		column_put_text(&columns, TOMBSTONE_KEY, i, indexed_key(tombstone->key));
+		column_put_text(&columns, TOMBSTONE_BINDS, i, scopes ? indexed_key(scopes) : "");
+		column_put_text(&columns, TOMBSTONE_SCOPES, i, scopes);
+		column_put_time(&columns, TOMBSTONE_TIME, i, tombstone->stamp.has_time,
+						tombstone->stamp.time);
+		column_put_text(&columns, TOMBSTONE_CLIENT, i, tombstone->stamp.client_id);
+		column_put_text(&columns, TOMBSTONE_SCOPE, i, tombstone->scope);
+		column_put_text(&columns, TOMBSTONE_IMAGE, i, tombstone->image);
+		column_put_text(&columns, TOMBSTONE_CLOCKS, i, tombstone->clocks);
 	}
-	values[0] = ObjectIdGetDatum(t->relid);
-	put_tombstones(values + 1, tombstones, n);
-	values[5] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	values[6] = owner_text_array(images, n);
-	values[7] = owner_text_array(clocks, n);
-	owner_run(&plan,
-			  "INSERT INTO tide.tombstone AS old (relid, key, client_id, scope, modified_at, xid, image, clocks)"
-			  " SELECT $1, n.key, n.client_id, n.scope, n.modified_at, $6,"
-			  "  CAST(n.image AS pg_catalog.jsonb), CAST(n.clocks AS pg_catalog.jsonb)"
-			  " FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3),"
-			  "  pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($7),"
-			  "  pg_catalog.unnest($8)) n(key, client_id, scope, modified_at, image, clocks)"
-			  " ORDER BY n.key COLLATE pg_catalog.\"C\""
-			  " ON CONFLICT (relid, key) DO UPDATE SET modified_at = excluded.modified_at,"
-			  "  client_id = excluded.client_id, scope = excluded.scope, xid = excluded.xid,"
-			  "  image = excluded.image, clocks = excluded.clocks"
-			  " WHERE old.modified_at IS NULL"
-			  "  OR excluded.modified_at OPERATOR(pg_catalog.>) old.modified_at"
-			  "  OR (excluded.modified_at OPERATOR(pg_catalog.=) old.modified_at"
-			  "   AND (old.client_id IS NULL OR excluded.client_id OPERATOR(pg_catalog.>=) old.client_id))",
-			  8, types, values, NULL, InvalidSnapshot, true);
+	for (i = 0; i < TOMBSTONE_COLUMNS; i++)
+		values[i] = column_array(&columns, i, i == TOMBSTONE_TIME ? TIMESTAMPTZOID : TEXTOID);
+	values[i++] = ObjectIdGetDatum(t->relid);
+	values[i++] = top_xid();
+	values[i++] = TimestampTzGetDatum(stamp_limit());
+
+	/* a stamp beyond the limit counts for nothing, see decide.c */
+	owner_execute(&plan,
+				  "INSERT INTO tide.tombstone AS old (relid, key, binds, scopes, modified_at,"
+				  " client_id, scope, image, clocks, xid)"
+				  " SELECT $9, n.key, n.binds, CAST(n.scopes AS pg_catalog.text[]), n.modified_at,"
+				  "  n.client_id, n.scope, n.image, CAST(n.clocks AS pg_catalog.jsonb), $10"
+				  " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
+				  "  pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
+				  "  pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8))"
+				  "  n(key, binds, scopes, modified_at, client_id, scope, image, clocks)"
+				  " ORDER BY n.key COLLATE pg_catalog.\"C\""
+				  " ON CONFLICT (relid, key, binds) DO UPDATE SET modified_at = excluded.modified_at,"
+				  "  client_id = excluded.client_id, scope = excluded.scope, xid = excluded.xid,"
+				  "  image = excluded.image, clocks = excluded.clocks"
+				  " WHERE old.modified_at IS NULL OR old.modified_at OPERATOR(pg_catalog.>) $11"
+				  "  OR excluded.modified_at OPERATOR(pg_catalog.>) old.modified_at"
+				  "  OR (excluded.modified_at OPERATOR(pg_catalog.=) old.modified_at"
+				  "   AND (old.client_id IS NULL OR excluded.client_id OPERATOR(pg_catalog.>=) old.client_id))",
+				  lengthof(types), types, values, NULL);
 }
 
-/*
- * Tombstones of these keys are about to be replaced: the stamps of a client's
- * deletes are to be known when they come again.
- */
-static void
-remember_tombstones(TrackedTable *t, Tombstone *tombstones, int n)
+void
+tombstone_write(TrackedTable *t, Tombstone *tombstones, int n)
 {
-	static SPIPlanPtr plan = NULL;
-	static Oid	types[6] = {OIDOID, INT4OID, TEXTARRAYOID, NAMEOID, TIMESTAMPTZOID, XID8OID};
-	Datum		values[6];
-	char	  **keys = palloc(sizeof(char *) * n);
 	int			i;
+	int			size;
 
-	for (i = 0; i < n; i++)
-		keys[i] = tombstones[i].key;
-	values[0] = ObjectIdGetDatum(t->relid);
-	values[1] = Int32GetDatum(t->reg);
-	values[2] = owner_text_array(keys, n);
-	values[3] = current_role();
-	values[4] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[5] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	owner_run(&plan,
-			  "INSERT INTO tide.conflict (relid, reg, key, scope, kind, lost_is_delete,"
-			  " lost_modified_at, lost_client_id, role, at, xid)"
-			  " SELECT $1, $2, o.key, o.scope, '" CONFLICT_REPLACED "', true,"
-			  "  o.modified_at, o.client_id, $4, $5, $6 FROM tide.tombstone o"
-			  " WHERE o.relid OPERATOR(pg_catalog.=) $1 AND o.key OPERATOR(pg_catalog.=) ANY ($3)"
-			  " AND o.client_id IS NOT NULL AND o.modified_at IS NOT NULL",
-			  6, types, values, NULL, InvalidSnapshot, true);
+	for (i = 0; i < n; i += size)
+	{
+		MemoryContext piece = AllocSetContextCreate(CurrentMemoryContext, "pg_tide tombstones",
+													ALLOCSET_DEFAULT_SIZES);
+		MemoryContext old = MemoryContextSwitchTo(piece);
+
+		size = piece_of(tombstones + i, n - i);
+		write_some_tombstones(t, tombstones + i, size);
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(piece);
+	}
 }
 
 bool
 tombstone_set_image(TrackedTable *t, const Tombstone *tombstone)
 {
 	static SPIPlanPtr plan = NULL;
-	static Oid	types[6] = {OIDOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[6];
-	char		nulls[6];
-	bool		found;
+	static Oid	types[7] = {OIDOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[7];
+	char		nulls[7];
 
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = ObjectIdGetDatum(t->relid);
-	put_text(values, nulls, 1, tombstone->key);
+	put_text(values, nulls, 1, indexed_key(tombstone->key));
 	put_stamp(values, nulls, 2, &tombstone->stamp);
 	put_text(values, nulls, 4, tombstone->image);
 	put_text(values, nulls, 5, tombstone->clocks);
-	SPI_connect();
-	owner_run(&plan,
-			  "UPDATE tide.tombstone SET image = CAST($5 AS pg_catalog.jsonb),"
-			  " clocks = CAST($6 AS pg_catalog.jsonb)"
-			  " WHERE relid OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2"
-			  " AND (modified_at OPERATOR(pg_catalog.=) $3"
-			  "  OR (modified_at IS NULL AND $3 IS NULL))"
-			  " AND (client_id OPERATOR(pg_catalog.=) $4"
-			  "  OR (client_id IS NULL AND $4 IS NULL))",
-			  6, types, values, nulls, InvalidSnapshot, true);
-	found = (SPI_processed > 0);
-	SPI_finish();
-	return found;
+	put_text(values, nulls, 6, tombstone->nbinds == 0 ? "" :
+			 indexed_key(scopes_text(tombstone->binds, tombstone->nbinds)));
+	return owner_execute(&plan,
+						 "UPDATE tide.tombstone SET image = $5, clocks = CAST($6 AS pg_catalog.jsonb)"
+						 " WHERE relid OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2"
+						 " AND binds OPERATOR(pg_catalog.=) $7"
+						 " AND (modified_at OPERATOR(pg_catalog.=) $3"
+						 "  OR (modified_at IS NULL AND $3 IS NULL))"
+						 " AND (client_id OPERATOR(pg_catalog.=) $4"
+						 "  OR (client_id IS NULL AND $4 IS NULL))",
+						 7, types, values, nulls) > 0;
 }
 
-/*
- * No key may be among them twice.
- */
-void
-tombstone_write(TrackedTable *t, Tombstone *tombstones, int n)
+/* a list that rows of a result go to, and what they were asked for by */
+typedef struct Reading
 {
-	int			i;
+	List	   *result;
+	char	  **keys;
+	int			nkeys;
+} Reading;
 
-	SPI_connect();
-	for (i = 0; i < n; i += TOMBSTONES_PER_STATEMENT)
-	{
-		MemoryContext piece = AllocSetContextCreate(CurrentMemoryContext, "pg_tide tombstones",
-													ALLOCSET_DEFAULT_SIZES);
-		MemoryContext old = MemoryContextSwitchTo(piece);
-
-		if (policy_forgets(t->policy))
-			remember_tombstones(t, tombstones + i, Min(n - i, TOMBSTONES_PER_STATEMENT));
-		write_some_tombstones(t, tombstones + i, Min(n - i, TOMBSTONES_PER_STATEMENT));
-		MemoryContextSwitchTo(old);
-		MemoryContextDelete(piece);
-	}
-	SPI_finish();
-}
-
-/*
- * A palloc'd list of Tombstone, in no order.  snapshot: InvalidSnapshot for
- * one of this command.
- */
-/*
- * Of each key the tombstone with the greatest stamp: one of its own, or one in
- * a pack.
- */
-static List *
-greatest_of_each(List *own, List *packed)
+static void
+take_tombstone(HeapTuple tuple, TupleDesc desc, void *arg)
 {
-	KeyMap	   *map;
-	ListCell   *lc;
+	Reading    *reading = arg;
+	Tombstone  *tombstone = palloc0(sizeof(Tombstone));
+	Datum		scopes;
+	bool		isnull;
 
-	if (packed == NIL)
-		return own;
-	map = keymap_new(CurrentMemoryContext, list_length(own) * 2 + 1);
-	foreach(lc, own)
-		keymap_put(map, ((Tombstone *) lfirst(lc))->key, lfirst(lc));
-	foreach(lc, packed)
-	{
-		Tombstone  *tombstone = lfirst(lc);
-		Tombstone  *other = keymap_get(map, tombstone->key);
-
-		if (other == NULL)
-			own = lappend(own, tombstone);
-		else if (stamp_compare(&tombstone->stamp, &other->stamp) > 0)
-			*other = *tombstone;
-	}
-	return own;
+	tombstone->key = key_of(owner_column_text(tuple, desc, 1), reading->keys, reading->nkeys);
+	tombstone->stamp = stamp_columns(tuple, desc, 2);
+	tombstone->scope = owner_column_text(tuple, desc, 4);
+	tombstone->image = owner_column_text(tuple, desc, 5);
+	tombstone->clocks = owner_column_text(tuple, desc, 6);
+	scopes = SPI_getbinval(tuple, desc, 7, &isnull);
+	if (!isnull)
+		tombstone->binds = owner_strings(scopes, &tombstone->nbinds);
+	reading->result = lappend(reading->result, tombstone);
 }
 
 List *
@@ -256,194 +350,297 @@ tombstone_read(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot)
 {
 	static SPIPlanPtr plan = NULL;
 	static Oid	types[2] = {OIDOID, TEXTARRAYOID};
-	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext spi;
-	List	   *result = NIL;
+	Reading		reading = {NIL, keys, nkeys};
 	Datum		values[2];
-	uint64		i;
 
 	if (nkeys == 0)
 		return NIL;
 	values[0] = ObjectIdGetDatum(t->relid);
-	values[1] = owner_text_array(keys, nkeys);
-	SPI_connect();
-	owner_run(&plan,
-			  "SELECT o.key, o.modified_at, o.client_id, o.scope,"
-			  " CAST(o.image AS pg_catalog.text), CAST(o.clocks AS pg_catalog.text) FROM tide.tombstone o"
-			  " WHERE o.relid OPERATOR(pg_catalog.=) $1 AND o.key OPERATOR(pg_catalog.=) ANY ($2)",
-			  2, types, values, NULL, snapshot, snapshot == InvalidSnapshot);
-	spi = MemoryContextSwitchTo(caller);
-	for (i = 0; i < SPI_processed; i++)
-	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		Tombstone  *tombstone = palloc0(sizeof(Tombstone));
-
-		tombstone->key = owner_column_text(tuple, desc, 1);
-		tombstone->stamp = stamp_columns(tuple, desc, 2);
-		tombstone->scope = owner_column_text(tuple, desc, 4);
-		tombstone->image = owner_column_text(tuple, desc, 5);
-		tombstone->clocks = owner_column_text(tuple, desc, 6);
-		result = lappend(result, tombstone);
-	}
-	MemoryContextSwitchTo(spi);
-	SPI_finish();
-	return greatest_of_each(result, packed_read(t, keys, nkeys, snapshot));
+	values[1] = indexed_keys(keys, nkeys);
+	owner_select(&plan,
+				 "SELECT o.key, o.modified_at, o.client_id, o.scope, o.image,"
+				 " CAST(o.clocks AS pg_catalog.text), o.scopes FROM tide.tombstone o"
+				 " WHERE o.relid OPERATOR(pg_catalog.=) $1 AND o.key OPERATOR(pg_catalog.=) ANY ($2)",
+				 2, types, values, NULL, snapshot, take_tombstone, &reading);
+	return list_concat(reading.result, packed_read(t, keys, nkeys, snapshot));
 }
 
 /* ---------- conflicts ---------- */
 
-void
-conflict_write_replaced(TrackedTable *t, Tombstone *replaced, int n)
+enum
 {
-	static SPIPlanPtr plan = NULL;
-	static Oid	types[9] = {OIDOID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-	TIMESTAMPTZARRAYOID, NAMEOID, TIMESTAMPTZOID, XID8OID};
-	Datum		values[9];
-
-	values[0] = ObjectIdGetDatum(t->relid);
-	values[1] = Int32GetDatum(t->reg);
-	put_tombstones(values + 2, replaced, n);
-	values[6] = current_role();
-	values[7] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[8] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	SPI_connect();
-	owner_run(&plan,
-			  "INSERT INTO tide.conflict (relid, reg, key, scope, kind, lost_is_delete,"
-			  " lost_modified_at, lost_client_id, role, at, xid)"
-			  " SELECT $1, $2, n.key, n.scope, '" CONFLICT_REPLACED "', false,"
-			  "  n.modified_at, n.client_id, $7, $8, $9"
-			  " FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4),"
-			  "  pg_catalog.unnest($5), pg_catalog.unnest($6)) n(key, client_id, scope, modified_at)",
-			  9, types, values, NULL, InvalidSnapshot, true);
-	SPI_finish();
-}
+	LOST_KEY, LOST_SCOPE, LOST_KIND, LOST_JSON, LOST_IS_DELETE, LOST_TIME, LOST_CLIENT,
+	LOST_STOOD, LOST_STOOD_TIME, LOST_STOOD_CLIENT, LOST_COLUMNS
+};
 
 void
-conflict_write(TrackedTable *t, const Conflict *c, const char *subject)
+conflict_write(TrackedTable *t, const Conflict *conflicts, int n, const char *subject)
 {
 	static SPIPlanPtr plan = NULL;
-	static Oid	types[16] = {OIDOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID,
-		TIMESTAMPTZOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, NAMEOID,
-	TEXTOID, TIMESTAMPTZOID, XID8OID};
-	Datum		values[16];
-	char		nulls[16];
+	static const Oid column_types[LOST_COLUMNS] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID,
+	TIMESTAMPTZOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID};
+	static Oid	types[LOST_COLUMNS + 6] = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		BOOLARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
+	TEXTARRAYOID, OIDOID, INT4OID, NAMEOID, TEXTOID, TIMESTAMPTZOID, XID8OID};
+	Datum		values[LOST_COLUMNS + 6];
+	char		nulls[LOST_COLUMNS + 6];
+	Columns		columns;
+	int			i;
 
-	memset(nulls, ' ', sizeof(nulls));
-	values[0] = ObjectIdGetDatum(t->relid);
-	values[1] = Int32GetDatum(t->reg);
-	put_text(values, nulls, 2, c->key);
-	put_text(values, nulls, 3, c->scope);
-	put_text(values, nulls, 4, c->kind);
-	put_text(values, nulls, 5, c->lost);
-	values[6] = BoolGetDatum(c->lost_is_delete);
-	put_stamp(values, nulls, 7, &c->lost_stamp);
-	put_text(values, nulls, 9, c->stood);
-	put_stamp(values, nulls, 10, &c->stood_stamp);
-	values[12] = current_role();
-	put_text(values, nulls, 13, subject);
-	values[14] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[15] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	SPI_connect();
-	owner_run(&plan,
-			  "INSERT INTO tide.conflict (relid, reg, key, scope, kind, lost, lost_is_delete,"
-			  " lost_modified_at, lost_client_id, stood, stood_modified_at, stood_client_id,"
-			  " role, subject, at, xid)"
-			  " VALUES ($1, $2, $3, $4, $5, CAST($6 AS pg_catalog.jsonb), $7, $8, $9,"
-			  " CAST($10 AS pg_catalog.jsonb), $11, $12, $13, $14, $15, $16)",
-			  16, types, values, nulls, InvalidSnapshot, true);
-	SPI_finish();
-}
-
-/*
- * A palloc'd list of Conflict.  snapshot: InvalidSnapshot for one of this
- * command.
- */
-List *
-conflict_read(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot)
-{
-	static SPIPlanPtr plan = NULL;
-	static Oid	types[2] = {OIDOID, TEXTARRAYOID};
-	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext spi;
-	List	   *result = NIL;
-	Datum		values[2];
-	uint64		i;
-
-	values[0] = ObjectIdGetDatum(t->relid);
-	values[1] = owner_text_array(keys, nkeys);
-	SPI_connect();
-	owner_run(&plan,
-			  "SELECT c.key, c.kind, c.lost_modified_at, c.lost_client_id,"
-			  " c.stood_modified_at, c.stood_client_id FROM tide.conflict c"
-			  " WHERE c.relid OPERATOR(pg_catalog.=) $1 AND c.key OPERATOR(pg_catalog.=) ANY ($2)",
-			  2, types, values, NULL, snapshot, snapshot == InvalidSnapshot);
-	spi = MemoryContextSwitchTo(caller);
-	for (i = 0; i < SPI_processed; i++)
+	if (n == 0)
+		return;
+	columns_begin(&columns, LOST_COLUMNS, n);
+	for (i = 0; i < n; i++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		Conflict   *c = palloc0(sizeof(Conflict));
+		const Conflict *c = &conflicts[i];
 
-		c->key = owner_column_text(tuple, desc, 1);
-		c->kind = owner_column_text(tuple, desc, 2);
-		c->lost_stamp = stamp_columns(tuple, desc, 3);
-		c->stood_stamp = stamp_columns(tuple, desc, 5);
-		result = lappend(result, c);
+		column_put_text(&columns, LOST_KEY, i, c->key);
+		column_put_text(&columns, LOST_SCOPE, i, c->scope);
+		column_put_text(&columns, LOST_KIND, i, c->kind);
+		column_put_text(&columns, LOST_JSON, i, c->lost);
+		column_put(&columns, LOST_IS_DELETE, i, BoolGetDatum(c->lost_is_delete));
+		column_put_time(&columns, LOST_TIME, i, c->lost_stamp.has_time, c->lost_stamp.time);
+		column_put_text(&columns, LOST_CLIENT, i, c->lost_stamp.client_id);
+		column_put_text(&columns, LOST_STOOD, i, c->stood);
+		column_put_time(&columns, LOST_STOOD_TIME, i, c->stood_stamp.has_time,
+						c->stood_stamp.time);
+		column_put_text(&columns, LOST_STOOD_CLIENT, i, c->stood_stamp.client_id);
 	}
-	MemoryContextSwitchTo(spi);
-	SPI_finish();
-	return result;
+	memset(nulls, ' ', sizeof(nulls));
+	for (i = 0; i < LOST_COLUMNS; i++)
+		values[i] = column_array(&columns, i, column_types[i]);
+	values[i++] = ObjectIdGetDatum(t->relid);
+	values[i++] = Int32GetDatum(t->reg);
+	values[i++] = current_role();
+	put_text(values, nulls, i++, subject);
+	values[i++] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[i++] = top_xid();
+	owner_execute(&plan,
+				  "INSERT INTO tide.conflict (relid, reg, key, scope, kind, lost, lost_is_delete,"
+				  " lost_modified_at, lost_client_id, stood, stood_modified_at, stood_client_id,"
+				  " role, subject, at, xid)"
+				  " SELECT $11, $12, n.key, n.scope, n.kind, n.lost, n.lost_is_delete,"
+				  "  n.lost_modified_at, n.lost_client_id, n.stood, n.stood_modified_at,"
+				  "  n.stood_client_id, $13, $14, $15, $16"
+				  " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
+				  "  pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
+				  "  pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8),"
+				  "  pg_catalog.unnest($9), pg_catalog.unnest($10))"
+				  "  n(key, scope, kind, lost, lost_is_delete, lost_modified_at, lost_client_id,"
+				  "   stood, stood_modified_at, stood_client_id)",
+				  lengthof(types), types, values, nulls);
 }
 
-/* NULL: there is none of that number */
+static void
+take_conflict(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	Conflict   *c = palloc0(sizeof(Conflict));
+	bool		isnull;
+
+	c->relid = DatumGetObjectId(SPI_getbinval(tuple, desc, 1, &isnull));
+	c->key = owner_column_text(tuple, desc, 2);
+	c->lost = owner_column_text(tuple, desc, 3);
+	c->lost_is_delete = DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull));
+	c->scope = owner_column_text(tuple, desc, 5);
+	c->subject = owner_column_text(tuple, desc, 6);
+	*(Conflict **) arg = c;
+}
+
 Conflict *
 conflict_by_id(int64 id)
 {
 	static SPIPlanPtr plan = NULL;
 	static Oid	types[1] = {INT8OID};
-	MemoryContext caller = CurrentMemoryContext;
 	Conflict   *c = NULL;
 	Datum		values[1];
 
 	values[0] = Int64GetDatum(id);
-	SPI_connect();
-	owner_run(&plan,
-			  "SELECT c.relid, c.key, CAST(c.lost AS pg_catalog.text), c.lost_is_delete,"
-			  " c.scope, c.subject"
-			  " FROM tide.conflict c WHERE c.id OPERATOR(pg_catalog.=) $1"
-			  " AND c.kind OPERATOR(pg_catalog.<>) ALL ('{" CONFLICT_ADJUSTED "," CONFLICT_REPLACED "}')",
-			  1, types, values, NULL, InvalidSnapshot, true);
-	if (SPI_processed > 0)
-	{
-		HeapTuple	tuple = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		MemoryContext old = MemoryContextSwitchTo(caller);
-		bool		isnull;
-
-		c = palloc0(sizeof(Conflict));
+	owner_select(&plan,
+				 "SELECT c.relid, c.key, c.lost, c.lost_is_delete, c.scope, c.subject"
+				 " FROM tide.conflict c WHERE c.id OPERATOR(pg_catalog.=) $1",
+				 1, types, values, NULL, InvalidSnapshot, take_conflict, &c);
+	if (c)
 		c->id = id;
-		c->relid = DatumGetObjectId(SPI_getbinval(tuple, desc, 1, &isnull));
-		c->key = owner_column_text(tuple, desc, 2);
-		c->lost = owner_column_text(tuple, desc, 3);
-		c->lost_is_delete = DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull));
-		c->scope = owner_column_text(tuple, desc, 5);
-		c->subject = owner_column_text(tuple, desc, 6);
-		MemoryContextSwitchTo(old);
-	}
-	SPI_finish();
 	return c;
+}
+
+/* ---------- what was sent ---------- */
+
+enum
+{
+	SENT_MARK, SENT_KEY, SENT_TIME, SENT_CLIENT, SENT_SUBJECT, SENT_DIGEST, SENT_IMAGE,
+	SENT_STORED_TIME, SENT_STORED_CLIENT, SENT_IN_PART, SENT_RAISED, SENT_KNOWN_AS, SENT_COLUMNS
+};
+
+static Datum
+digest_datum(const uint8 *digest)
+{
+	return PointerGetDatum(cstring_to_text_with_len((const char *) digest, SENT_DIGEST_SIZE));
+}
+
+void
+sent_write(TrackedTable *t, const SentRecord *records, int n)
+{
+	static SPIPlanPtr plan = NULL;
+	static const Oid column_types[SENT_COLUMNS] = {INT8OID, TEXTOID, TIMESTAMPTZOID, TEXTOID,
+	TEXTOID, BYTEAOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	static Oid	types[SENT_COLUMNS + 2] = {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
+		TEXTARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
+	TEXTARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, OIDOID, XID8OID};
+	Datum		values[SENT_COLUMNS + 2];
+	Columns		columns;
+	int			i;
+
+	if (n == 0)
+		return;
+	columns_begin(&columns, SENT_COLUMNS, n);
+	for (i = 0; i < n; i++)
+	{
+		const SentRecord *r = &records[i];
+
+		column_put(&columns, SENT_MARK, i, Int64GetDatum(r->mark));
+		column_put_text(&columns, SENT_KEY, i, indexed_key(r->key));
+		column_put_time(&columns, SENT_TIME, i, true, r->stamp.time);
+		column_put_text(&columns, SENT_CLIENT, i, r->stamp.client_id);
+		column_put_text(&columns, SENT_SUBJECT, i, r->subject);
+		column_put(&columns, SENT_DIGEST, i, digest_datum(r->digest));
+		column_put_text(&columns, SENT_IMAGE, i, r->image);
+		column_put_time(&columns, SENT_STORED_TIME, i, r->stored.has_time, r->stored.time);
+		column_put_text(&columns, SENT_STORED_CLIENT, i, r->stored.client_id);
+		column_put(&columns, SENT_IN_PART, i, BoolGetDatum(r->in_part));
+		column_put_time(&columns, SENT_RAISED, i, r->is_raised, r->raised_to);
+		column_put_time(&columns, SENT_KNOWN_AS, i, r->is_raised, r->known_as);
+	}
+	for (i = 0; i < SENT_COLUMNS; i++)
+		values[i] = column_array(&columns, i, column_types[i]);
+	values[i++] = ObjectIdGetDatum(t->relid);
+	values[i++] = top_xid();
+	owner_execute(&plan,
+				  "INSERT INTO tide.sent (relid, mark, key, sent_at, client_id, subject, digest,"
+				  " image, stored_at, stored_client_id, in_part, raised_to, known_as, xid)"
+				  " SELECT $13, n.mark, n.key, n.sent_at, n.client_id, n.subject, n.digest,"
+				  "  n.image, n.stored_at, n.stored_client_id, n.in_part, n.raised_to, n.known_as, $14"
+				  " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
+				  "  pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
+				  "  pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8),"
+				  "  pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11),"
+				  "  pg_catalog.unnest($12))"
+				  "  n(mark, key, sent_at, client_id, subject, digest, image, stored_at,"
+				  "   stored_client_id, in_part, raised_to, known_as)",
+				  lengthof(types), types, values, NULL);
+}
+
+#define SENT_RESULT \
+	"s.mark, s.key, s.sent_at, s.client_id, s.subject, s.digest, s.image," \
+	" s.stored_at, s.stored_client_id, s.in_part, s.raised_to, s.known_as"
+
+static void
+take_sent(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	Reading    *reading = arg;
+	SentRecord *r = palloc0(sizeof(SentRecord));
+	bool		isnull;
+	Datum		value;
+
+	r->mark = DatumGetInt64(SPI_getbinval(tuple, desc, 1, &isnull));
+	r->key = owner_column_text(tuple, desc, 2);
+	if (reading->nkeys > 0)
+		r->key = key_of(r->key, reading->keys, reading->nkeys);
+	r->stamp = stamp_columns(tuple, desc, 3);
+	r->subject = owner_column_text(tuple, desc, 5);
+	value = SPI_getbinval(tuple, desc, 6, &isnull);
+	memcpy(r->digest, VARDATA_ANY(DatumGetByteaPP(value)), SENT_DIGEST_SIZE);
+	r->image = owner_column_text(tuple, desc, 7);
+	r->stored = stamp_columns(tuple, desc, 8);
+	r->in_part = DatumGetBool(SPI_getbinval(tuple, desc, 10, &isnull));
+	value = SPI_getbinval(tuple, desc, 11, &isnull);
+	r->is_raised = !isnull;
+	if (r->is_raised)
+	{
+		r->raised_to = DatumGetTimestampTz(value);
+		r->known_as = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 12, &isnull));
+	}
+	reading->result = lappend(reading->result, r);
+}
+
+/* the keys in the result are as the index holds them */
+List *
+sent_read(TrackedTable *t, const int64 *marks, int n, Snapshot snapshot)
+{
+	static SPIPlanPtr plan = NULL;
+	static Oid	types[2] = {OIDOID, INT8ARRAYOID};
+	Reading		reading = {0};
+	Columns		columns;
+	Datum		values[2];
+	int			i;
+
+	if (n == 0)
+		return NIL;
+	columns_begin(&columns, 1, n);
+	for (i = 0; i < n; i++)
+		column_put(&columns, 0, i, Int64GetDatum(marks[i]));
+	values[0] = ObjectIdGetDatum(t->relid);
+	values[1] = column_array(&columns, 0, INT8OID);
+	owner_select(&plan, "SELECT " SENT_RESULT " FROM tide.sent s"
+				 " WHERE s.relid OPERATOR(pg_catalog.=) $1 AND s.mark OPERATOR(pg_catalog.=) ANY ($2)",
+				 2, types, values, NULL, snapshot, take_sent, &reading);
+	return reading.result;
+}
+
+/* a client whose stamps are in whole seconds raises one after the other */
+#define MAX_RAISED "100"
+
+List *
+sent_read_raised(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot)
+{
+	static SPIPlanPtr plan = NULL;
+	static Oid	types[2] = {OIDOID, TEXTARRAYOID};
+	Reading		reading = {NIL, keys, nkeys};
+	Datum		values[2];
+
+	if (nkeys == 0)
+		return NIL;
+	values[0] = ObjectIdGetDatum(t->relid);
+	values[1] = indexed_keys(keys, nkeys);
+	owner_select(&plan, "SELECT " SENT_RESULT " FROM pg_catalog.unnest($2) k(key)"
+				 " CROSS JOIN LATERAL (SELECT * FROM tide.sent s"
+				 "  WHERE s.relid OPERATOR(pg_catalog.=) $1 AND s.key OPERATOR(pg_catalog.=) k.key"
+				 "  AND s.raised_to IS NOT NULL ORDER BY s.raised_to DESC LIMIT " MAX_RAISED ") s",
+				 2, types, values, NULL, snapshot, take_sent, &reading);
+	return reading.result;
 }
 
 /* ---------- receipts ---------- */
 
-/* whose a receipt is: the role that pushes, and the user of its claims */
-static void
-receipt_owner(Datum *values, const char *subject, const char *batch_id)
+/*
+ * Whose a receipt is: the role that pushes, and the user of its claims.  Both
+ * and the batch's id together are of any length, so they are looked up by hash.
+ */
+static Datum
+receipt_id(const char *subject, const char *batch_id)
 {
-	values[0] = current_role();
-	values[1] = CStringGetTextDatum(subject ? subject : "");
-	values[2] = CStringGetTextDatum(batch_id);
+	char	   *names[3];
+
+	names[0] = GetUserNameFromId(GetUserId(), false);
+	names[1] = unconstify(char *, subject ? subject : "");
+	names[2] = unconstify(char *, batch_id);
+	return DirectFunctionCall1(sha256_bytea, CStringGetTextDatum(scopes_text(names, 3)));
+}
+
+typedef struct Receipt
+{
+	bytea	   *body_hash;
+	char	   *reply;
+} Receipt;
+
+static void
+take_receipt(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	Receipt    *receipt = arg;
+	bool		isnull;
+
+	receipt->body_hash = DatumGetByteaPCopy(SPI_getbinval(tuple, desc, 1, &isnull));
+	receipt->reply = owner_column_text(tuple, desc, 2);
 }
 
 char *
@@ -451,30 +648,17 @@ receipt_read(const char *subject, const char *batch_id, Snapshot snapshot,
 			 bytea **body_hash)
 {
 	static SPIPlanPtr plan = NULL;
-	static Oid	types[3] = {NAMEOID, TEXTOID, TEXTOID};
-	MemoryContext caller = CurrentMemoryContext;
-	Datum		values[3];
-	char	   *reply = NULL;
+	static Oid	types[1] = {BYTEAOID};
+	Receipt		receipt = {NULL, NULL};
+	Datum		values[1];
 
-	receipt_owner(values, subject, batch_id);
-	SPI_connect();
-	owner_run(&plan,
-			  "SELECT r.body_hash, r.reply FROM tide.receipt r"
-			  " WHERE r.role OPERATOR(pg_catalog.=) $1 AND r.subject OPERATOR(pg_catalog.=) $2"
-			  " AND r.batch_id OPERATOR(pg_catalog.=) $3",
-			  3, types, values, NULL, snapshot, snapshot == InvalidSnapshot);
-	if (SPI_processed > 0)
-	{
-		MemoryContext old = MemoryContextSwitchTo(caller);
-		bool		isnull;
-
-		*body_hash = DatumGetByteaPCopy(SPI_getbinval(SPI_tuptable->vals[0],
-													  SPI_tuptable->tupdesc, 1, &isnull));
-		reply = owner_column_text(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);
-		MemoryContextSwitchTo(old);
-	}
-	SPI_finish();
-	return reply;
+	values[0] = receipt_id(subject, batch_id);
+	owner_select(&plan,
+				 "SELECT r.body_hash, r.reply FROM tide.receipt r"
+				 " WHERE r.id OPERATOR(pg_catalog.=) $1",
+				 1, types, values, NULL, snapshot, take_receipt, &receipt);
+	*body_hash = receipt.body_hash;
+	return receipt.reply;
 }
 
 void
@@ -482,47 +666,45 @@ receipt_write(const char *subject, const char *batch_id, bytea *body_hash,
 			  const char *reply)
 {
 	static SPIPlanPtr plan = NULL;
-	static Oid	types[6] = {NAMEOID, TEXTOID, TEXTOID, BYTEAOID, TEXTOID, XID8OID};
-	Datum		values[6];
+	static Oid	types[7] = {BYTEAOID, NAMEOID, TEXTOID, TEXTOID, BYTEAOID, TEXTOID, XID8OID};
+	Datum		values[7];
+	char		nulls[7];
 
-	receipt_owner(values, subject, batch_id);
-	values[3] = PointerGetDatum(body_hash);
-	values[4] = CStringGetTextDatum(reply);
-	values[5] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	SPI_connect();
-	owner_run(&plan,
-			  "INSERT INTO tide.receipt (role, subject, batch_id, body_hash, reply, xid)"
-			  " VALUES ($1, $2, $3, $4, $5, $6)",
-			  6, types, values, NULL, InvalidSnapshot, true);
-	SPI_finish();
+	memset(nulls, ' ', sizeof(nulls));
+	values[0] = receipt_id(subject, batch_id);
+	values[1] = current_role();
+	put_text(values, nulls, 2, subject);
+	values[3] = CStringGetTextDatum(batch_id);
+	values[4] = PointerGetDatum(body_hash);
+	values[5] = CStringGetTextDatum(reply);
+	values[6] = top_xid();
+	owner_execute(&plan,
+				  "INSERT INTO tide.receipt (id, role, subject, batch_id, body_hash, reply, xid)"
+				  " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+				  7, types, values, nulls);
 }
 
 /* ---------- the horizon ---------- */
 
-/* snapshot: InvalidSnapshot for one of this command */
+static void
+take_horizon(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	Horizon    *horizon = arg;
+	bool		isnull;
+
+	horizon->xid = U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(tuple, desc, 1, &isnull)));
+	horizon->at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 2, &isnull));
+	horizon->pruned_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 3, &isnull));
+}
+
 bool
 horizon_read(Snapshot snapshot, Horizon *horizon)
 {
 	static SPIPlanPtr plan = NULL;
-	bool		found;
 
-	SPI_connect();
-	owner_run(&plan, "SELECT h.xid, h.at, h.pruned_at FROM tide.horizon h"
-			  " ORDER BY h.xid DESC LIMIT 1",
-			  0, NULL, NULL, NULL, snapshot, snapshot == InvalidSnapshot);
-	found = (SPI_processed > 0);
-	if (found)
-	{
-		HeapTuple	tuple = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		isnull;
-
-		horizon->xid = U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(tuple, desc, 1, &isnull)));
-		horizon->at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 2, &isnull));
-		horizon->pruned_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 3, &isnull));
-	}
-	SPI_finish();
-	return found;
+	return owner_select(&plan, "SELECT h.xid, h.at, h.pruned_at FROM tide.horizon h"
+						" ORDER BY h.xid DESC LIMIT 1",
+						0, NULL, NULL, NULL, snapshot, take_horizon, horizon) > 0;
 }
 
 void
@@ -536,12 +718,9 @@ horizon_set(const Horizon *horizon)
 	values[0] = FullTransactionIdGetDatum(FullTransactionIdFromU64(horizon->xid));
 	values[1] = TimestampTzGetDatum(horizon->at);
 	values[2] = TimestampTzGetDatum(horizon->pruned_at);
-	SPI_connect();
-	owner_run(&delete_plan, "DELETE FROM tide.horizon", 0, NULL, NULL, NULL,
-			  InvalidSnapshot, true);
-	owner_run(&insert_plan, "INSERT INTO tide.horizon (xid, at, pruned_at) VALUES ($1, $2, $3)",
-			  3, types, values, NULL, InvalidSnapshot, true);
-	SPI_finish();
+	owner_execute(&delete_plan, "DELETE FROM tide.horizon", 0, NULL, NULL, NULL);
+	owner_execute(&insert_plan, "INSERT INTO tide.horizon (xid, at, pruned_at) VALUES ($1, $2, $3)",
+				  3, types, values, NULL);
 }
 
 /*
@@ -552,8 +731,8 @@ horizon_set(const Horizon *horizon)
 int64
 changelog_forget(uint64 horizon, int max_rows)
 {
-	static SPIPlanPtr plans[6] = {NULL, NULL, NULL, NULL, NULL, NULL};
-	static const char *const sql[6] = {
+	static SPIPlanPtr plans[7] = {NULL, NULL, NULL, NULL, NULL, NULL, NULL};
+	static const char *const sql[7] = {
 		"DELETE FROM tide.log WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 		" SELECT l.ctid FROM tide.log l WHERE l.reg OPERATOR(pg_catalog.>) 0"
 		" AND l.xid OPERATOR(pg_catalog.<) $1 ORDER BY l.xid, l.seq LIMIT $2))",
@@ -569,6 +748,9 @@ changelog_forget(uint64 horizon, int max_rows)
 		"DELETE FROM tide.conflict WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 		" SELECT c.ctid FROM tide.conflict c WHERE c.xid OPERATOR(pg_catalog.<) $1"
 		" ORDER BY c.xid LIMIT $2))",
+		"DELETE FROM tide.sent WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+		" SELECT s.ctid FROM tide.sent s WHERE s.xid OPERATOR(pg_catalog.<) $1"
+		" ORDER BY s.xid LIMIT $2))",
 		"DELETE FROM tide.sample WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 		" SELECT s.ctid FROM tide.sample s"
 		" WHERE pg_catalog.pg_snapshot_xmin(s.snapshot) OPERATOR(pg_catalog.<) $1"
@@ -581,12 +763,7 @@ changelog_forget(uint64 horizon, int max_rows)
 
 	values[0] = FullTransactionIdGetDatum(FullTransactionIdFromU64(horizon));
 	values[1] = Int32GetDatum(max_rows);
-	SPI_connect();
 	for (i = 0; i < lengthof(plans); i++)
-	{
-		owner_run(&plans[i], sql[i], 2, types, values, NULL, InvalidSnapshot, true);
-		removed += SPI_processed;
-	}
-	SPI_finish();
+		removed += owner_execute(&plans[i], sql[i], 2, types, values, NULL);
 	return removed;
 }

@@ -13,7 +13,12 @@
 #include "table/registry.h"
 #include "version/stamp.h"
 
-/* an SPI connection is made and finished inside each of these functions */
+/*
+ * Every statement here runs in an SPI connection of its own.  A snapshot that
+ * is InvalidSnapshot stands for one that shows what this command wrote.
+ */
+
+/* ---------- tombstones ---------- */
 
 typedef struct Tombstone
 {
@@ -21,12 +26,22 @@ typedef struct Tombstone
 	Stamp		stamp;
 	char	   *scope;
 
-	/* JSON, under merge: the row's columns by name, and their stamps */
-	char	   *image;			/* NULL: the row was never seen */
+	/* under merge: the row's columns, see merge.c, and their stamps, JSON */
+	char	   *image;			/* NULL: never seen, or too large */
 	char	   *clocks;			/* NULL: all have the tombstone's */
+
+	/*
+	 * Where nobody has seen the row, and its key does not say whose it would
+	 * be: the scopes of who deleted it, which alone it binds.
+	 */
+	int			nbinds;			/* 0: it binds everybody */
+	char	  **binds;
 } Tombstone;
 
-/* keep the greater stamp of an existing tombstone and this one */
+/*
+ * Keep the greater stamp of an existing tombstone and this one.  No key may be
+ * among them twice.
+ */
 extern void tombstone_write(TrackedTable *t, Tombstone *tombstones, int n);
 
 /*
@@ -35,18 +50,23 @@ extern void tombstone_write(TrackedTable *t, Tombstone *tombstones, int n);
  */
 extern bool tombstone_set_image(TrackedTable *t, const Tombstone *tombstone);
 
-/* tombstones of these keys; latest: whatever the transaction's snapshot is */
+/*
+ * A palloc'd list of those of these keys, in no order.  A key can have several:
+ * one that binds everybody, and others that do not.
+ */
 extern List *tombstone_read(TrackedTable *t, char **keys, int nkeys,
 							Snapshot snapshot);
 
-/* a version that lost, or a stamp that was not stored as it was sent */
+/* ---------- conflicts ---------- */
+
+/* a version that lost */
 typedef struct Conflict
 {
 	int64		id;
 	Oid			relid;
 	char	   *key;
 	char	   *scope;
-	char	   *subject;		/* who pushed; NULL: no user, or not read */
+	char	   *subject;		/* who pushed; NULL: no user */
 	const char *kind;
 	char	   *lost;			/* JSON, NULL: none */
 	bool		lost_is_delete;
@@ -58,30 +78,53 @@ typedef struct Conflict
 #define CONFLICT_SUPERSEDED "superseded"
 #define CONFLICT_OVERRULED "overruled"
 #define CONFLICT_MERGED "merged"
-#define CONFLICT_ADJUSTED "adjusted"
 
-#define CONFLICT_REPLACED "replaced"
+extern void conflict_write(TrackedTable *t, const Conflict *conflicts, int n,
+						   const char *subject);
 
-/*
- * Stamps of versions that were replaced, by whatever: when one comes again it
- * is known.  Of the tombstones only key, scope and stamp count.
- */
-extern void conflict_write_replaced(TrackedTable *t, Tombstone *replaced, int n);
-
-extern void conflict_write(TrackedTable *t, const Conflict *conflict, const char *subject);
-
-/* those of these keys: without the JSON */
-extern List *conflict_read(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot);
+/* NULL: there is none of that number */
 extern Conflict *conflict_by_id(int64 id);
 
+/* ---------- what was sent ---------- */
+
+#define SENT_DIGEST_SIZE 16
+
+/* a change with a stamp, for when it comes again */
+typedef struct SentRecord
+{
+	int64		mark;			/* hash of key and stamp as sent: the index */
+	char	   *key;
+	Stamp		stamp;			/* as sent */
+	char	   *subject;		/* NULL: no user */
+	uint8		digest[SENT_DIGEST_SIZE];	/* of key, stamp, user and content */
+	char	   *image;			/* JSON of the row, where only that is known
+								 * of what was sent */
+	Stamp		stored;			/* the row's then; no time: it lost */
+	bool		in_part;		/* not all of it stands */
+	bool		is_raised;
+	TimestampTz raised_to;		/* the time that it has instead of its own */
+	TimestampTz known_as;		/* and that its sender knows it by */
+} SentRecord;
+
+extern void sent_write(TrackedTable *t, const SentRecord *records, int n);
+
+/* a palloc'd list of those with these marks */
+extern List *sent_read(TrackedTable *t, const int64 *marks, int n, Snapshot snapshot);
+
+/* of these keys, the newest that were stored with a later time than was sent */
+extern List *sent_read_raised(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot);
+
+/* ---------- receipts ---------- */
+
 /*
- * The reply to a batch, NULL if there is none, and the hash of its body, as
- * the snapshot sees it (InvalidSnapshot: this command).
+ * The reply to a batch, NULL if there is none, and the hash of its body.
  */
 extern char *receipt_read(const char *subject, const char *batch_id,
 						  Snapshot snapshot, bytea **body_hash);
 extern void receipt_write(const char *subject, const char *batch_id,
 						  bytea *body_hash, const char *reply);
+
+/* ---------- the horizon ---------- */
 
 /* what has been forgotten, and when that was done */
 typedef struct Horizon

@@ -114,7 +114,7 @@ tide_keys(PG_FUNCTION_ARGS)
 	text	   *result;
 
 	pull_open(&pull, PG_ARGISNULL(0) ? NULL : PG_GETARG_ARRAYTYPE_P(0),
-			  PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1));
+			  PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1), NULL);
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, "{\"keysByType\":{");
 	foreach(lc, pull.tables)
@@ -128,7 +128,9 @@ tide_keys(PG_FUNCTION_ARGS)
 					 errmsg("there are more than %d keys", tide_max_time_rows),
 					 errhint("Ask for fewer entity types, or pull without \"since\".")));
 	}
-	appendStringInfoString(&buf, "}}");
+	appendStringInfoChar(&buf, '}');
+	pull_append_names(&buf, "unavailableTypes", pull.unavailable);
+	appendStringInfoChar(&buf, '}');
 	MemoryContextSwitchTo(caller);
 	result = cstring_to_text_with_len(buf.data, buf.len);
 	pull_finish(&pull);

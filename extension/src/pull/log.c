@@ -23,11 +23,16 @@
 
 #define MAX_ENTRIES 256
 
-static bool
-same_snapshot(const TideSnapshot *a, const TideSnapshot *b)
+/*
+ * The scopes of the place, as the log has them, which is as some table's type
+ * writes them.
+ */
+static ScopeSet
+log_scopes(Pull *pull)
 {
-	return a->xmin == b->xmin && a->xmax == b->xmax && a->nxip == b->nxip &&
-		(a->nxip == 0 || memcmp(a->xip, b->xip, sizeof(uint64) * a->nxip) == 0);
+	if (pull->access.scopes.all || pull->place->scopes.all)
+		return pull->place->scopes;
+	return scopes_intersect(&pull->place->scopes, &pull->spelled);
 }
 
 /* as far as it is known who they are */
@@ -48,28 +53,26 @@ same_user(Pull *pull, const LogOrigin *origin)
 static bool
 is_for_another(Pull *pull, const LogEntry *entry)
 {
-	const LogOrigin *origin = entry->origin;
-
-	if (origin == NULL || origin->push != 0)
-		return false;
-	if (pull->access.subject && origin->subject && !same_user(pull, origin))
+	if (pull->access.subject && entry->for_subject &&
+		strcmp(pull->access.subject, entry->for_subject) != 0)
 		return true;
-	return pull->client_id && origin->client_id &&
-		strcmp(pull->client_id, origin->client_id) != 0 &&
-		(origin->subject == NULL || strcmp(origin->client_id, origin->subject) != 0);
+	return pull->client_id && entry->for_client &&
+		strcmp(pull->client_id, entry->for_client) != 0 &&
+		(entry->for_subject == NULL || strcmp(entry->for_client, entry->for_subject) != 0);
 }
 
 /* the table of an entry, if the entry is one that this reading is after */
 static PullTable *
-wanted_table(Pull *pull, const LogEntry *entry, const ScopeSet *scopes, const TypeSet *types)
+wanted_table(Pull *pull, const LogEntry *entry)
 {
 	PullTable  *table = pull_table(pull, entry->relid, entry->reg);
 
-	if (table == NULL || !types_contain(types, entry->reg) || is_for_another(pull, entry))
+	if (table == NULL || !types_contain(&pull->place->types, entry->reg) || is_for_another(pull, entry))
 		return NULL;
 	if (table->t->shared || entry->nkeys == 0)
 		return table;
-	return access_has_text(&table->scopes, entry->scope) ? table : NULL;
+	return scopes_contain(&pull->place->scopes, entry->scope) &&
+		access_has_text(&table->scopes, entry->scope) ? table : NULL;
 }
 
 /* did the client store the reply that shows what this entry is about? */
@@ -79,7 +82,7 @@ is_acked(Pull *pull, const LogEntry *entry)
 	const LogOrigin *origin = entry->origin;
 	int			i;
 
-	if (origin == NULL || origin->push == 0 || !same_user(pull, origin))
+	if (origin == NULL || !same_user(pull, origin))
 		return false;
 	for (i = 0; i < pull->nacked; i++)
 		if (pull->acked[i].xid == entry->xid && pull->acked[i].number == origin->push)
@@ -98,7 +101,7 @@ last_entries(Pull *pull, List *entries)
 	KeyMap	   *map;
 	ListCell   *lc;
 
-	if (pull->nacked == 0)
+	if (!pull->takes_acks)
 		return NULL;
 	map = keymap_new(CurrentMemoryContext, 256);
 	foreach(lc, entries)
@@ -123,7 +126,7 @@ is_known(Pull *pull, KeyMap *last, const LogEntry *entry, const char *key)
 {
 	LogEntry   *final;
 
-	if (pull->nacked == 0)
+	if (!pull->takes_acks)
 		return false;
 	final = keymap_get(last, psprintf("%d %s", entry->reg, key));
 	return final && is_acked(pull, final);
@@ -133,7 +136,7 @@ is_known(Pull *pull, KeyMap *last, const LogEntry *entry, const char *key)
 static bool
 take_entry(Pull *pull, const LogEntry *entry, PullTable *table, KeyMap *last)
 {
-	Cursor	   *state = &pull->state;
+	Place	   *state = pull->place;
 	int			i = 0;
 
 	if (entry->xid == state->xid && entry->seq == state->seq)
@@ -162,10 +165,10 @@ take_entry(Pull *pull, const LogEntry *entry, PullTable *table, KeyMap *last)
 
 /* what lies between state.seen and state.target; false: the page is full */
 static bool
-read_window(Pull *pull, const ScopeSet *scopes, const TypeSet *types)
+read_window(Pull *pull, const ScopeSet *scopes)
 {
-	Cursor	   *state = &pull->state;
-	bool		to_now = same_snapshot(&state->target, &pull->now);
+	Place	   *state = pull->place;
+	bool		to_now = snapshot_equal(&state->target, &pull->asked.now);
 	uint64		xid = state->xid;
 	int64		seq = state->index >= 0 ? state->seq - 1 : PG_INT64_MIN;
 
@@ -179,10 +182,11 @@ read_window(Pull *pull, const ScopeSet *scopes, const TypeSet *types)
 		foreach(lc, entries)
 		{
 			LogEntry   *entry = lfirst(lc);
-			PullTable  *table = wanted_table(pull, entry, scopes, types);
+			PullTable  *table = wanted_table(pull, entry);
 
 			xid = entry->xid;
 			seq = entry->seq;
+			pull->saw_entries = true;
 			if (pull->registered && !types_contain(pull->registered, entry->reg))
 				pull->saw_untracked = true;
 
@@ -204,35 +208,39 @@ read_window(Pull *pull, const ScopeSet *scopes, const TypeSet *types)
 static void
 open_window(Pull *pull)
 {
-	pull->state.phase = CURSOR_IN_LOG;
-	pull->state.target = pull->now;
-	pull->state.xid = 0;
-	pull->state.seq = 0;
-	pull->state.index = -1;
+	Place	   *state = pull->place;
+
+	state->phase = CURSOR_IN_LOG;
+	state->target = pull->asked.now;
+	state->xid = 0;
+	state->seq = 0;
+	state->index = -1;
 }
 
 /*
- * From state.seen to now, for scopes and types that the cursor covers.  True:
- * complete, and state.seen is now.  False: the page is full, and the state is
- * where the next one goes on.
+ * The place from what it has seen to now.  True: complete, and it has seen now.
+ * False: the page is full, and the place is where the next one goes on.
  *
  * A window whose target is older than now is followed by one up to now in the
  * same page: rows are read as they stand now, so only a page that ends at its
  * own snapshot shows a consistent state.
  */
 bool
-pull_read_log(Pull *pull, const ScopeSet *scopes, const TypeSet *types)
+pull_read_log(Pull *pull)
 {
-	if (pull->state.phase != CURSOR_IN_LOG)
+	Place	   *state = pull->place;
+	ScopeSet	scopes = log_scopes(pull);
+
+	if (state->phase != CURSOR_IN_LOG)
 		open_window(pull);
 	for (;;)
 	{
-		bool		to_now = same_snapshot(&pull->state.target, &pull->now);
+		bool		to_now = snapshot_equal(&state->target, &pull->asked.now);
 
-		if (!read_window(pull, scopes, types))
+		if (!read_window(pull, &scopes))
 			return false;
-		pull->state.seen = pull->state.target;
-		pull->state.phase = CURSOR_AT_REST;
+		state->seen = state->target;
+		state->phase = CURSOR_AT_REST;
 		if (to_now)
 			return true;
 		open_window(pull);

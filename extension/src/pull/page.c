@@ -14,7 +14,6 @@
 #include "cursor/generation.h"
 #include "pull/page.h"
 #include "read/rows.h"
-#include "table/registry.h"
 #include "util/errors.h"
 #include "util/keymap.h"
 
@@ -85,7 +84,7 @@ pull_add(Pull *pull, PullTable *table, const char *key)
 	return item;
 }
 
-/* the state now says "after this item" */
+/* the place now says "after this item" */
 void
 pull_item_done(Pull *pull, PullItem *item)
 {
@@ -98,42 +97,16 @@ pull_item_done(Pull *pull, PullItem *item)
 	MemoryContextSwitchTo(old);
 }
 
-/* what is not covered of all that is asked for comes from the tables */
-void
-pull_read_from_start(Pull *pull)
-{
-	Cursor	   *state = &pull->state;
-
-	state->phase = CURSOR_IN_TABLES;
-	state->wanted_scopes = pull->log_scopes;
-	state->wanted_types = pull->types;
-	state->done_types.n = 0;
-	state->reg = 0;
-	state->scope = state->key = NULL;
-}
-
-/* nothing is covered, nor is anything known of the client */
+/*
+ * Nothing is covered, nor is anything known of the client; but a client that
+ * drops only what it asks for keeps rows of the other types it has.
+ */
 void
 pull_start_over(Pull *pull)
 {
-	Cursor	   *state = &pull->state;
+	TypeSet		lost = types_subtract(&pull->begin.lost_types, &pull->asked.types);
 
-	memset(state, 0, sizeof(*state));
-	state->seen = pull->now;
-	pull_read_from_start(pull);
+	places_begin(&pull->asked, &pull->begin);
+	pull->begin.lost_types = lost;
 	pull->known.n = 0;
-}
-
-/* of all tracked tables, whoever may read them */
-TypeSet
-pull_registered_types(void)
-{
-	TypeSet		result = {0};
-	ListCell   *lc;
-
-	result.regs = palloc(sizeof(int32) * (list_length(registry_all()) + 1));
-	foreach(lc, registry_all())
-		result.regs[result.n++] = ((TrackedTable *) lfirst(lc))->reg;
-	types_normalise(&result);
-	return result;
 }

@@ -13,6 +13,7 @@
 #include "utils/snapshot.h"
 #include "cursor/ack.h"
 #include "cursor/cursor.h"
+#include "cursor/places.h"
 #include "read/access.h"
 #include "read/rows.h"
 
@@ -20,13 +21,12 @@ typedef struct Pull
 {
 	/* what is asked for */
 	Access		access;
-	TypeSet		types;
-	TypeSet		refresh;		/* of those, to be read in full again */
+	Asked		asked;			/* scopes: as all tables' types write them */
 	List	   *tables;			/* of PullTable, parents first */
-	ScopeSet	log_scopes;		/* the union of the tables' scopes, as text */
-	ScopeSet	known;			/* of the scopes that the client may hold rows
-								 * of, those that it may sync */
-	ScopeSet	revoked;		/* and those that it may not any more */
+	List	   *typed_scopes;	/* see asked.c */
+	ScopeSet	spelled;		/* of the scopes, those that some table's type
+								 * writes like that */
+	List	   *unavailable;	/* names of types that cannot be served */
 	int			limit;
 	const char *client_id;		/* who asks; NULL: not known */
 	ArrayType  *acks;			/* pushes whose replies the client shows; NULL:
@@ -40,10 +40,19 @@ typedef struct Pull
 	/* what it is read with */
 	MemoryContext context;
 	Snapshot	snapshot;
-	TideSnapshot now;
+
+	/* what the client may hold rows of */
+	const char *since;			/* the cursor that it came with, NULL: none */
+	bool		may_come_back;	/* if there is nothing new */
+	ScopeSet	known;			/* the scopes of those that it may sync */
+	ScopeSet	revoked;		/* and of those that it may not any more */
 
 	/* where it is, and at the end the new cursor */
-	Cursor		state;
+	Cursor		head;			/* of the new cursor: the history */
+	Begin		begin;			/* its places */
+	Place	   *place;			/* the one of them that is being read */
+	bool		takes_acks;		/* its client drops nothing that is left out */
+	bool		saw_entries;	/* the log had some */
 
 	/* what came of it */
 	List	   *items;			/* of PullItem */
@@ -52,6 +61,7 @@ typedef struct Pull
 	bool		saw_untracked;	/* in time mode: the log has types that are
 								 * none any more */
 	const char *reset_reason;	/* NULL: no reset */
+	TypeSet		resets;			/* types that come in full again */
 } Pull;
 
 /* page.c */
@@ -60,20 +70,15 @@ extern bool pull_is_full(Pull *pull);
 extern void pull_take_acks(Pull *pull);
 extern PullItem *pull_add(Pull *pull, PullTable *table, const char *key);
 
-/* the state now says "after this item" */
+/* the place now says "after this item" */
 extern void pull_item_done(Pull *pull, PullItem *item);
 
 /* nothing is covered, nor is anything known of the client */
 extern void pull_start_over(Pull *pull);
 
-/* what is not covered of all that is asked for comes from the tables */
-extern void pull_read_from_start(Pull *pull);
-
-/* of all tracked tables, whoever may read them */
-extern TypeSet pull_registered_types(void);
-
-/* pull_scopes.c */
-extern void pull_note_revoked(Pull *pull, const Cursor *cursor);
+/* scopes.c */
+extern void pull_note_revoked(Pull *pull, Cursor *cursor);
+extern void pull_note_held(Pull *pull);
 extern void pull_check_scopes(Pull *pull);
 extern char *pull_cursor(Pull *pull);
 

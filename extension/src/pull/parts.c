@@ -3,9 +3,10 @@
  * parts.c
  *	  The parts of a page, in their order.
  *
- * What the cursor covers is brought up to now from the change log; what it does
- * not cover is read from the tables, over as many pages as that takes; and then
- * the log again, from the snapshot at which that reading began.
+ * Each place that is asked for is brought up to now: one that is new from the
+ * tables, over as many pages as that takes, and then from the log, from the
+ * snapshot at which that reading began.  What the last page ended in goes first,
+ * lest it never ends; then what is known, from the log; then what is new.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,61 +14,66 @@
 
 #include "pull/parts.h"
 
-/* the scopes as the log has them, which is as each table's type writes them */
-static ScopeSet
-log_scopes_of(Pull *pull, const ScopeSet *scopes)
+/* whose turn it is: the lowest first */
+static int
+turn(const Place *place)
 {
-	ScopeSet	result = {0};
-	ListCell   *lc;
-	int			n = scopes->n;
-
-	result.all = scopes->all;
-	if (result.all)
-		return result;
-	foreach(lc, pull->tables)
-		n += ((PullTable *) lfirst(lc))->scopes.n;
-	result.scopes = palloc(sizeof(char *) * (n + 1));
-	foreach(lc, pull->tables)
+	switch (place->phase)
 	{
-		PullTable  *table = lfirst(lc);
-		int			i;
-
-		for (i = 0; i < table->scopes.n; i++)
-			if (scopes_contain(scopes, table->scopes.texts[i]))
-				result.scopes[result.n++] = table->scopes.texts[i];
+		case CURSOR_IN_LOG:
+			return 0;
+		case CURSOR_IN_TABLES:
+			return place->reg != 0 || place->done_types.n > 0 ? 1 : 3;
+		default:
+			return 2;
 	}
-	scopes_normalise(&result);
-	return result;
 }
 
+/* true: the place is complete up to now */
 static bool
-covers_all(Pull *pull)
+read_place(Pull *pull, Place *place)
 {
-	return scopes_equal(&pull->state.scopes, &pull->log_scopes) &&
-		types_equal(&pull->state.types, &pull->types);
+	bool		is_new = (turn(place) == 3);
+
+	pull->place = place;
+
+	/* of what is read in full, the client drops the rows that do not come */
+	pull->takes_acks = (pull->nacked > 0 && place->phase != CURSOR_IN_TABLES &&
+						place->resets.n == 0);
+	if (place->phase == CURSOR_IN_TABLES)
+	{
+		if (!pull_read_tables(pull))
+			return false;
+		place->phase = CURSOR_AT_REST;
+
+		/*
+		 * What was read from beginning to end with this snapshot has nothing
+		 * in the log.  On a later page it may, also with an equal snapshot:
+		 * of the caller's own transaction.
+		 */
+		if (is_new && snapshot_equal(&place->seen, &pull->asked.now))
+			return true;
+	}
+	return pull_read_log(pull);
 }
 
-/* the three parts, as far as the page goes; true: complete up to now */
+/* the places, as far as the page goes; true: complete up to now */
 bool
 pull_read_parts(Pull *pull)
 {
-	Cursor	   *state = &pull->state;
+	Begin	   *begin = &pull->begin;
+	Place	  **order = palloc(sizeof(Place *) * (begin->nasked + 1));
+	int			n = 0;
+	int			t;
+	int			i;
 
-	if (state->phase != CURSOR_IN_TABLES)
-	{
-		ScopeSet	scopes = log_scopes_of(pull, &state->scopes);
-
-		if (!pull_read_log(pull, &scopes, &state->types))
+	for (t = 0; t <= 3; t++)
+		for (i = 0; i < begin->nasked; i++)
+			if (turn(&begin->asked[i]) == t)
+				order[n++] = &begin->asked[i];
+	for (i = 0; i < n; i++)
+		if (!read_place(pull, order[i]))
 			return false;
-		if (covers_all(pull))
-			return true;
-		pull_read_from_start(pull);
-	}
-
-	if (!pull_read_tables(pull, &state->scopes, &state->types))
-		return false;
-	state->phase = CURSOR_AT_REST;
-	state->scopes = pull->log_scopes;
-	state->types = pull->types;
-	return pull_read_log(pull, &pull->log_scopes, &pull->types);
+	begin->refreshed.n = 0;
+	return true;
 }

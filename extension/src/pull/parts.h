@@ -10,17 +10,16 @@
 
 #include "pull/page.h"
 
-/* parts.c: the three parts, as far as the page goes; true: complete up to now */
+/* parts.c: all places, as far as the page goes; true: complete up to now */
 extern bool pull_read_parts(Pull *pull);
 
-/* pull_time.c: everything since a time, in one page */
+/* time.c: everything since a time, in one page */
 extern void pull_since_time(Pull *pull, TimestampTz time);
 
-/* pull_tables.c: from the tables themselves */
-extern bool pull_read_tables(Pull *pull, const ScopeSet *covered_scopes,
-							 const TypeSet *covered_types);
+/* tables.c: the place that is being read, from the tables themselves */
+extern bool pull_read_tables(Pull *pull);
 
-/* pull_log.c: from the change log */
-extern bool pull_read_log(Pull *pull, const ScopeSet *scopes, const TypeSet *types);
+/* log.c: likewise, from the change log */
+extern bool pull_read_log(Pull *pull);
 
 #endif							/* TIDE_PARTS_H */

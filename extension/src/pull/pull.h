@@ -8,13 +8,24 @@
 #ifndef TIDE_PULL_H
 #define TIDE_PULL_H
 
+#include "lib/stringinfo.h"
 #include "utils/array.h"
 #include "pull/page.h"
 
+/* asked.c: what is asked for */
+extern void pull_choose_tables(Pull *pull, ArrayType *entity_types, ArrayType *refresh);
+extern void pull_settle_scopes(Pull *pull);
+
+/* reply.c */
+extern void pull_append_names(StringInfo buf, const char *member, List *names);
+
+/* pull.c */
 extern void pull_page(Pull *pull, const char *since, ArrayType *scopes,
 					  ArrayType *entity_types, int max_rows, ArrayType *refresh);
-extern void pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types);
+extern void pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types,
+					  ArrayType *refresh);
 extern void pull_at_rest(Pull *pull);
+extern const char *pull_last_cursor(Pull *pull);
 extern void pull_finish(Pull *pull);
 
 #endif							/* TIDE_PULL_H */

@@ -33,6 +33,7 @@ PG_FUNCTION_INFO_V1(tide_pull);
 PG_FUNCTION_INFO_V1(tide_pull_page);
 PG_FUNCTION_INFO_V1(tide_changes);
 PG_FUNCTION_INFO_V1(tide_cursor);
+PG_FUNCTION_INFO_V1(tide_as_jsonb);
 
 /* what a page may take where the caller does not say, as in the SQL function */
 #define DEFAULT_MAX_BYTES (8 * 1024 * 1024)
@@ -83,7 +84,10 @@ find_tombstones(Pull *pull)
 			Tombstone  *tombstone = lfirst(lc);
 			PullItem   *item = keymap_get(table->seen, tombstone->key);
 
-			if (item && access_has_text(&table->scopes, tombstone->scope))
+			/* a key can have several: that of a row nobody has seen, beside */
+			if (item && access_has_text(&table->scopes, tombstone->scope) &&
+				(!item->have_stamp ||
+				 stamp_compare(&tombstone->stamp, &item->stamp) > 0))
 			{
 				item->have_stamp = tombstone->stamp.has_time;
 				item->stamp = tombstone->stamp;
@@ -180,6 +184,40 @@ append_stats(StringInfo buf, Pull *pull)
 	appendStringInfoChar(buf, '}');
 }
 
+/* a member of a reply that is there if it says something */
+void
+pull_append_names(StringInfo buf, const char *member, List *names)
+{
+	ListCell   *lc;
+
+	if (names == NIL)
+		return;
+	appendStringInfo(buf, ",\"%s\":[", member);
+	foreach(lc, names)
+	{
+		if (lc != list_head(names))
+			appendStringInfoChar(buf, ',');
+		escape_json(buf, lfirst(lc));
+	}
+	appendStringInfoChar(buf, ']');
+}
+
+static void
+append_reset_types(StringInfo buf, Pull *pull)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	foreach(lc, pull->tables)
+	{
+		TrackedTable *t = ((PullTable *) lfirst(lc))->t;
+
+		if (types_contain(&pull->resets, t->reg))
+			names = lappend(names, t->entity_type);
+	}
+	pull_append_names(buf, "resetTypes", names);
+}
+
 static void
 append_reply(StringInfo buf, Pull *pull, TimestampTz now)
 {
@@ -191,12 +229,14 @@ append_reply(StringInfo buf, Pull *pull, TimestampTz now)
 	appendStringInfoString(buf, ",\"deletedByType\":");
 	append_types(buf, pull, true, now);
 	appendStringInfo(buf, ",\"cursor\":\"%s\",\"syncTimestamp\":",
-					 pull_cursor(pull));
+					 pull_last_cursor(pull));
 	wire_append_time_ms_floor(buf, now);
 	appendStringInfoString(buf, ",\"serverTime\":");
 	wire_append_time_ms_floor(buf, now);
 	if (pull->reset_reason)
 		appendStringInfo(buf, ",\"resetReason\":\"%s\"", pull->reset_reason);
+	append_reset_types(buf, pull);
+	pull_append_names(buf, "unavailableTypes", pull->unavailable);
 	appendStringInfoString(buf, ",\"stats\":");
 	append_stats(buf, pull);
 	appendStringInfo(buf, ",\"hasMore\":%s,\"reset\":%s,\"revokedScopes\":[",
@@ -273,6 +313,18 @@ tide_pull_page(PG_FUNCTION_ARGS)
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 
+/* for what is kept as json, and shown as jsonb */
+Datum
+tide_as_jsonb(PG_FUNCTION_ARGS)
+{
+	char	   *json = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Datum		result;
+
+	if (!wire_jsonb(json, strlen(json), &result))
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(result);
+}
+
 static void
 put_change(ReturnSetInfo *rsinfo, PullItem *item)
 {
@@ -301,7 +353,7 @@ put_change(ReturnSetInfo *rsinfo, PullItem *item)
 	{
 		resetStringInfo(&buf);
 		wire_append_row(&buf, t, item->values, item->nulls);
-		values[3] = JsonbPGetDatum(json_parse(buf.data));
+		nulls[3] = !wire_jsonb(buf.data, buf.len, &values[3]);
 	}
 	nulls[4] = !item->have_stamp;
 	values[4] = TimestampTzGetDatum(item->stamp.time);
@@ -332,6 +384,7 @@ tide_changes(PG_FUNCTION_ARGS)
 	foreach(lc, pull.items)
 		put_change(rsinfo, lfirst(lc));
 	wire_end(level);
+	history_flush(&pull.head);
 	pull_finish(&pull);
 	return (Datum) 0;
 }
@@ -347,6 +400,7 @@ tide_cursor(PG_FUNCTION_ARGS)
 	Datum		result;
 
 	pull_at_rest(&pull);
+	history_flush(&pull.head);
 	result = text_in(caller, pull_cursor(&pull));
 	pull_finish(&pull);
 	return result;

@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * scopes.c
- *	  Scopes that a client has lost since its cursor was made.
+ *	  The scopes of a caller, and those that its client has lost since its
+ *	  cursor was made.
  *
- * A client may hold rows of each scope that its cursor knows: those that it
- * covers, those that were being read, and those that were covered once and not
- * asked for since.  One of them that the caller may not sync any more is named
+ * A client may hold rows of each scope that its cursor knows: those that a
+ * place of it is of, and those that were asked for once and have no place any
+ * more.  One of them that the caller may not sync any more is named
  * in the reply, so that the client drops its rows; the cursor of that reply
  * does not know it.  Is the reply lost, the old cursor comes again, and names
  * it again.
@@ -14,34 +15,27 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
 #include "pull/page.h"
 #include "table/registry.h"
 #include "util/errors.h"
 
-/* the members of a set are added to another that has room for them */
-static void
-add_scopes(ScopeSet *to, const ScopeSet *from)
-{
-	int			i;
-
-	for (i = 0; i < from->n; i++)
-		to->scopes[to->n++] = from->scopes[i];
-}
+PG_FUNCTION_INFO_V1(tide_scopes);
 
 /* every scope that the cursor speaks of, as far as it lists them */
 static ScopeSet
 scopes_of_cursor(const Cursor *cursor)
 {
-	ScopeSet	result = {0};
+	ScopeSet	result = cursor->held_scopes;
+	int			i;
 
-	result.scopes = palloc(sizeof(char *) *
-						   (cursor->scopes.n + cursor->wanted_scopes.n +
-							cursor->held_scopes.n + 1));
-	add_scopes(&result, &cursor->scopes);
-	add_scopes(&result, &cursor->held_scopes);
-	if (cursor->phase == CURSOR_IN_TABLES)
-		add_scopes(&result, &cursor->wanted_scopes);
-	scopes_normalise(&result);
+	for (i = 0; i < cursor->nplaces; i++)
+		if (!cursor->places[i].scopes.all)
+			result = scopes_union(&result, &cursor->places[i].scopes);
 	return result;
 }
 
@@ -77,11 +71,11 @@ spell_allowed(Pull *pull)
 
 /*
  * Which of the cursor's scopes the caller has lost, and which it still has: in
- * pull->revoked and pull->known.  Rows of tide.changes cannot say the first, so
- * their cursors keep it.
+ * pull->revoked and pull->known.  The former have no place any more.  Rows of
+ * tide.changes cannot say which they are, so their cursors keep them.
  */
 void
-pull_note_revoked(Pull *pull, const Cursor *cursor)
+pull_note_revoked(Pull *pull, Cursor *cursor)
 {
 	ScopeSet	known = scopes_of_cursor(cursor);
 	ScopeSet	spelled = {0};
@@ -104,17 +98,60 @@ pull_note_revoked(Pull *pull, const Cursor *cursor)
 		else
 			pull->revoked.scopes[pull->revoked.n++] = known.scopes[i];
 	}
+	if (pull->revoked.n > 0)
+		places_forget_scopes(cursor, &pull->revoked);
+
+	/* of who might see every scope, and may not now, nobody can list them */
+	for (i = 0; i < cursor->nplaces && !pull->access.allowed.all; i++)
+	{
+		Place	   *place = &cursor->places[i];
+
+		if (!place->scopes.all)
+			continue;
+		if (!have_spelled)
+			spelled = spell_allowed(pull);
+		have_spelled = true;
+		spelled = scopes_union(&spelled, &pull->access.allowed);
+		place->scopes = scopes_intersect(&place->scopes, &spelled);
+	}
+}
+
+/*
+ * A row that the log names and that is now in a scope which is not asked for,
+ * but whose rows the client has by this cursor: it has moved, and is not gone.
+ */
+void
+pull_note_held(Pull *pull)
+{
+	ListCell   *lc;
+	int			i;
+
+	foreach(lc, pull->tables)
+	{
+		PullTable  *table = lfirst(lc);
+
+		for (i = 0; i < pull->begin.nothers; i++)
+		{
+			Place	   *place = &pull->begin.others[i];
+
+			if (!types_contain(&place->types, table->t->reg))
+				continue;
+			table->held = scopes_union(&table->held, &place->scopes);
+		}
+		if (!pull->access.allowed.all && pull->item_cursors)
+			table->held = scopes_intersect(&table->held, &pull->access.allowed);
+	}
 }
 
 /* a cursor can say which scopes it is for only of so many */
 void
 pull_check_scopes(Pull *pull)
 {
-	if (pull->log_scopes.n > CURSOR_MAX_SCOPES)
+	if (pull->asked.scopes.n > CURSOR_MAX_SCOPES)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_TOO_MANY_SCOPES),
 				 errmsg("this is a pull of %d scopes, and one takes at most %d",
-						pull->log_scopes.n, CURSOR_MAX_SCOPES),
+						pull->asked.scopes.n, CURSOR_MAX_SCOPES),
 				 errhint("Ask for some of them at a time, and keep a cursor for each such set.")));
 }
 
@@ -122,20 +159,30 @@ pull_check_scopes(Pull *pull)
 char *
 pull_cursor(Pull *pull)
 {
-	Cursor	   *state = &pull->state;
-	ScopeSet	held = {0};
+	Cursor		cursor = pull->head;
+
+	cursor.held_scopes = pull->known;
+	places_settle(&cursor, &pull->begin, &pull->asked.shared);
+	return cursor_encode(&cursor);
+}
+
+/*
+ * The caller's scopes, so that a client which may sync too many for one cursor
+ * can choose.  Nobody can list every scope: that is NULL.
+ */
+Datum
+tide_scopes(PG_FUNCTION_ARGS)
+{
+	Access		access;
+	Datum	   *texts;
 	int			i;
 
-	held.scopes = palloc(sizeof(char *) * (pull->known.n + 1));
-	for (i = 0; i < pull->known.n; i++)
-	{
-		const char *scope = pull->known.scopes[i];
-
-		if (!scopes_contain(&state->scopes, scope) &&
-			(state->phase != CURSOR_IN_TABLES ||
-			 !scopes_contain(&state->wanted_scopes, scope)))
-			held.scopes[held.n++] = pull->known.scopes[i];
-	}
-	state->held_scopes = held;
-	return cursor_encode(state);
+	access_resolve(NULL, &access);
+	if (access.allowed.all)
+		PG_RETURN_NULL();
+	texts = palloc(sizeof(Datum) * (access.allowed.n + 1));
+	for (i = 0; i < access.allowed.n; i++)
+		texts[i] = CStringGetTextDatum(access.allowed.scopes[i]);
+	PG_RETURN_ARRAYTYPE_P(construct_array(texts, access.allowed.n, TEXTOID, -1, false,
+										  TYPALIGN_INT));
 }

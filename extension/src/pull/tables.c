@@ -80,7 +80,8 @@ append_key_above(StringInfo sql, TrackedTable *t, int first)
  * (NULL: from the start).
  */
 static void
-select_in_order(PullTable *table, int scope, const char *after, int limit)
+select_in_order(PullTable *table, const TableScopes *scopes, int scope,
+				const char *after, int limit)
 {
 	TrackedTable *t = table->t;
 	Oid			types[INDEX_MAX_KEYS + 2];
@@ -96,7 +97,7 @@ select_in_order(PullTable *table, int scope, const char *after, int limit)
 	if (scope >= 0)
 	{
 		types[nargs] = tracked_column(t, t->scope)->base_type;
-		args[nargs++] = table->scopes.values[scope];
+		args[nargs++] = scopes->values[scope];
 	}
 	if (after)
 	{
@@ -140,9 +141,9 @@ select_in_order(PullTable *table, int scope, const char *after, int limit)
 
 /* the rest of one scope of a table; false: the page is full */
 static bool
-read_scope(Pull *pull, PullTable *table, int scope)
+read_scope(Pull *pull, PullTable *table, const TableScopes *scopes, int scope)
 {
-	Cursor	   *state = &pull->state;
+	Place	   *state = pull->place;
 
 	for (;;)
 	{
@@ -152,7 +153,7 @@ read_scope(Pull *pull, PullTable *table, int scope)
 		SPITupleTable *rows;
 
 		CHECK_FOR_INTERRUPTS();
-		select_in_order(table, scope, state->key, limit);
+		select_in_order(table, scopes, scope, state->key, limit);
 		n = SPI_processed;
 		rows = SPI_tuptable;
 		for (i = 0; i < n; i++)
@@ -182,62 +183,76 @@ compare_texts(const void *a, const void *b)
 	return strcmp(*(char *const *) a, *(char *const *) b);
 }
 
-/*
- * The rest of a table, scope by scope in the order of their texts.  covered:
- * scopes that need not be read (NULL: none).
- */
-static bool
-read_table(Pull *pull, PullTable *table, const ScopeSet *covered)
+/* the scopes of the place, as values of the table */
+static TableScopes
+scopes_to_read(Pull *pull, PullTable *table)
 {
-	Cursor	   *state = &pull->state;
+	const ScopeSet *scopes = &pull->place->scopes;
+	TableScopes result = {0};
+	int			i;
+
+	if (table->t->shared || scopes->all)
+		result.any = true;
+	else if (table->scopes.any)
+	{
+		Access		some = {0};
+
+		some.scopes = *scopes;
+		access_table_scopes(&some, table->t, &result);
+	}
+	else
+	{
+		result.values = palloc(sizeof(Datum) * Max(table->scopes.n, 1));
+		result.texts = palloc(sizeof(char *) * Max(table->scopes.n, 1));
+		for (i = 0; i < table->scopes.n; i++)
+			if (scopes_contain(scopes, table->scopes.texts[i]))
+			{
+				result.values[result.n] = table->scopes.values[i];
+				result.texts[result.n++] = table->scopes.texts[i];
+			}
+	}
+	return result;
+}
+
+/* the rest of a table, scope by scope in the order of their texts */
+static bool
+read_table(Pull *pull, PullTable *table)
+{
+	Place	   *state = pull->place;
+	TableScopes scopes = scopes_to_read(pull, table);
 	char	  **order;
 	int			i,
 				s;
 
-	if (table->scopes.any)
-		return read_scope(pull, table, -1);
+	if (scopes.any)
+		return read_scope(pull, table, &scopes, -1);
 
-	order = palloc(sizeof(char *) * Max(table->scopes.n, 1));
-	memcpy(order, table->scopes.texts, sizeof(char *) * table->scopes.n);
-	qsort(order, table->scopes.n, sizeof(char *), compare_texts);
-	for (i = 0; i < table->scopes.n; i++)
+	order = palloc(sizeof(char *) * Max(scopes.n, 1));
+	memcpy(order, scopes.texts, sizeof(char *) * scopes.n);
+	qsort(order, scopes.n, sizeof(char *), compare_texts);
+	for (i = 0; i < scopes.n; i++)
 	{
-		if (covered && scopes_contain(covered, order[i]))
-			continue;
 		if (state->scope && strcmp(order[i], state->scope) < 0)
 			continue;			/* read on an earlier page */
 		if (state->scope == NULL || strcmp(order[i], state->scope) != 0)
 			state->key = NULL;
 		state->scope = order[i];
-		for (s = 0; strcmp(table->scopes.texts[s], order[i]) != 0; s++)
+		for (s = 0; strcmp(scopes.texts[s], order[i]) != 0; s++)
 			 /* find its value */ ;
-		if (!read_scope(pull, table, s))
+		if (!read_scope(pull, table, &scopes, s))
 			return false;
 	}
 	return true;
 }
 
-static void
-add_type(TypeSet *set, int32 reg)
-{
-	int32	   *regs = palloc(sizeof(int32) * (set->n + 1));
-
-	if (set->n > 0)
-		memcpy(regs, set->regs, sizeof(int32) * set->n);
-	regs[set->n++] = reg;
-	set->regs = regs;
-	types_normalise(set);
-}
-
 /*
- * Everything asked for that is not covered.  The state's done_types are
- * complete, and its reg, scope and key the position in the table being read.
- * False: the page is full.
+ * The place's done_types are complete, and its reg, scope and key the position
+ * in the table being read.  False: the page is full.
  */
 bool
-pull_read_tables(Pull *pull, const ScopeSet *covered_scopes, const TypeSet *covered_types)
+pull_read_tables(Pull *pull)
 {
-	Cursor	   *state = &pull->state;
+	Place	   *state = pull->place;
 	List	   *order = NIL;
 	ListCell   *lc;
 
@@ -248,17 +263,16 @@ pull_read_tables(Pull *pull, const ScopeSet *covered_scopes, const TypeSet *cove
 
 		if (table->t->reg == state->reg)
 			order = lcons(table, order);
-		else
+		else if (types_contain(&state->types, table->t->reg))
 			order = lappend(order, table);
 	}
 	foreach(lc, order)
 	{
 		PullTable  *table = lfirst(lc);
 		int32		reg = table->t->reg;
-		bool		covered = types_contain(covered_types, reg);
+		TypeSet		one = types_of(reg);
 
-		if (types_contain(&state->done_types, reg) ||
-			(covered && (table->t->shared || covered_scopes->all)))
+		if (types_contain(&state->done_types, reg) || !types_contain(&state->types, reg))
 			continue;
 		if (state->reg != reg)
 		{
@@ -266,9 +280,9 @@ pull_read_tables(Pull *pull, const ScopeSet *covered_scopes, const TypeSet *cove
 			state->scope = NULL;
 			state->key = NULL;
 		}
-		if (!read_table(pull, table, covered ? covered_scopes : NULL))
+		if (!read_table(pull, table))
 			return false;
-		add_type(&state->done_types, reg);
+		state->done_types = types_union(&state->done_types, &one);
 	}
 	return true;
 }

@@ -38,6 +38,7 @@ read_everything(Pull *pull, const char *reset_reason)
 	pull->reset_reason = reset_reason;
 	pull->items = NIL;
 	pull->nitems = 0;
+	pull->resets.n = 0;
 	foreach(lc, pull->tables)
 		((PullTable *) lfirst(lc))->seen = keymap_new(pull->context, 64);
 	pull_start_over(pull);
@@ -53,8 +54,8 @@ find_sample(Pull *pull, TimestampTz time, const char **reason)
 	bool		pruned = horizon_read(pull->snapshot, &horizon);
 	TimestampTz at;
 
-	if (sample_before(time, &pull->state.seen, &at) &&
-		!(pruned && snapshot_is_expired(&pull->state.seen, &horizon)))
+	if (sample_before(time, &pull->place->seen, &at) &&
+		!(pruned && snapshot_is_expired(&pull->place->seen, &horizon)))
 		return true;
 	*reason = pruned ? "expired" : "before_tracking";
 	return false;
@@ -67,67 +68,68 @@ known_types(Pull *pull)
 	TypeSet		known = {0};
 	ListCell   *lc;
 
-	known.regs = palloc(sizeof(int32) * (pull->types.n + 1));
+	known.regs = palloc(sizeof(int32) * (pull->asked.types.n + 1));
 	foreach(lc, pull->tables)
 	{
 		PullTable  *table = lfirst(lc);
 
-		if (!table->tracked_since && !types_contain(&pull->refresh, table->t->reg))
+		if (!table->tracked_since && !types_contain(&pull->asked.refresh, table->t->reg))
 			known.regs[known.n++] = table->t->reg;
 	}
 	types_normalise(&known);
 	return known;
 }
 
-static bool
-is_any_tracked_since(Pull *pull)
+static TypeSet
+tracked_since(Pull *pull)
 {
+	TypeSet		result = {0};
 	ListCell   *lc;
 
 	foreach(lc, pull->tables)
 	{
-		if (((PullTable *) lfirst(lc))->tracked_since)
-			return true;
+		PullTable  *table = lfirst(lc);
+		TypeSet		one = types_of(table->t->reg);
+
+		if (table->tracked_since)
+			result = types_union(&result, &one);
 	}
-	return false;
+	return result;
 }
 
 void
 pull_since_time(Pull *pull, TimestampTz time)
 {
-	Cursor	   *state = &pull->state;
-	TypeSet		registered = pull_registered_types();
+	Place	   *place = palloc0(sizeof(Place));
 	TypeSet		known;
 	const char *reason;
 
 	pull->limit = tide_max_time_rows;
 	pull->client_id = NULL;
-	memset(state, 0, sizeof(*state));
+	pull->place = place;
 	if (!find_sample(pull, time, &reason))
 	{
 		read_everything(pull, reason);
 		return;
 	}
 
-	state->scopes = pull->log_scopes;
-	state->types = pull->types;
-	pull->registered = &registered;
-	if (!pull_read_log(pull, &pull->log_scopes, &pull->types))
+	place->scopes = pull->asked.scopes;
+	place->types = pull->asked.types;
+	pull->begin.nasked = 1;
+	pull->begin.asked = place;
+	pull->registered = &pull->asked.registered;
+	if (!pull_read_log(pull))
 		too_many_rows(pull);
-	/* as is_tracked_anew() has it for cursors */
-	if (pull->saw_untracked && is_any_tracked_since(pull))
-	{
-		read_everything(pull, "tracked_anew");
-		return;
-	}
 
 	known = known_types(pull);
-	if (known.n == pull->types.n)
+	if (known.n == pull->asked.types.n)
 		return;
-	state->types = known;
-	if (!pull_read_tables(pull, &pull->log_scopes, &known))
+	/* what a table that is none any more had, one of these may have had too */
+	if (pull->saw_untracked)
+		pull->resets = tracked_since(pull);
+	place->phase = CURSOR_IN_TABLES;
+	place->done_types = known;
+	if (!pull_read_tables(pull))
 		too_many_rows(pull);
-	state->phase = CURSOR_AT_REST;
-	state->seen = pull->now;
-	state->types = pull->types;
+	place->phase = CURSOR_AT_REST;
 }

@@ -22,7 +22,9 @@
 #include "push/batch.h"
 #include "push/change.h"
 #include "push/judge.h"
+#include "push/known.h"
 #include "push/merge.h"
+#include "push/rights.h"
 #include "read/rows.h"
 #include "util/compat.h"
 #include "util/errors.h"
@@ -36,14 +38,46 @@ static const char *const REFUSED = "the row was not stored: a policy or a trigge
 
 /* ---------- writing ---------- */
 
-/* remember deletes of rows that were never seen */
+/*
+ * Whose rows a tombstone is about, of one that is not there: those that the
+ * tombstone that was found is, those that the key says, or else, of a row that
+ * nobody has seen, those of the scopes of who deletes it.
+ */
+static void
+settle_scopes(PushTable *table, Change *c, Tombstone *tombstone)
+{
+	TableScopes *scopes = &table->scopes;
+
+	tombstone->scope = c->found.scope;
+	if (c->found.tombstone)
+	{
+		tombstone->nbinds = c->found.tombstone->nbinds;
+		tombstone->binds = c->found.tombstone->binds;
+	}
+	else if (tombstone->scope == NULL && !scopes->any)
+	{
+		tombstone->nbinds = scopes->n;
+		tombstone->binds = scopes->texts;
+		if (scopes->n == 1)
+			tombstone->scope = scopes->texts[0];
+	}
+}
+
+/*
+ * Remember deletes of rows that are not there.  Of a shared table whose policies
+ * apply to the caller nobody can say whether they would let the row be deleted.
+ */
 static void
 remember_deletes(PushTable *table, List *changes)
 {
-	Tombstone  *tombstones = palloc0(sizeof(Tombstone) * list_length(changes));
+	TrackedTable *t = table->t;
+	Tombstone  *tombstones;
 	ListCell   *lc;
 	int			n = 0;
 
+	if (t->shared && check_enable_rls(t->relid, InvalidOid, true) == RLS_ENABLED)
+		return;
+	tombstones = palloc0(sizeof(Tombstone) * list_length(changes));
 	foreach(lc, changes)
 	{
 		Change	   *c = lfirst(lc);
@@ -51,29 +85,33 @@ remember_deletes(PushTable *table, List *changes)
 
 		tombstone->key = c->typed.key_text;
 		tombstone->stamp = c->outcome.stored;
-		tombstone->scope = c->found.scope;
-		if (tombstone->scope == NULL && !table->scopes.any && table->scopes.n == 1)
-			tombstone->scope = table->scopes.texts[0];
+		settle_scopes(table, c, tombstone);
 		if (c->found.merge)
 			merge_keep_image(c, tombstone);
 	}
-	tombstone_write(table->t, tombstones, n);
+	tombstone_write(t, tombstones, n);
 }
 
-/* the scope of a row that was written is one that the caller may write */
-static void
-check_written_scope(Change *c, HeapTuple tuple, TupleDesc desc, int n)
+/*
+ * The scope of a row that was written, palloc'd: it is one that the caller may
+ * write.
+ */
+static char *
+written_scope(Change *c, HeapTuple tuple, TupleDesc desc, int n)
 {
 	PushTable  *table = c->table;
 	TrackedTable *t = table->t;
+	char	   *scope = NULL;
 	Datum		value;
 	bool		isnull;
 
-	if (table->scopes.any)
-		return;
+	if (t->shared)
+		return NULL;
 	value = SPI_getbinval(tuple, desc, n, &isnull);
-	if (!isnull && access_has_text(&table->scopes, wire_scope_text(t, value)))
-		return;
+	if (!isnull)
+		scope = wire_scope_text(t, value);
+	if (access_has_text(&table->scopes, scope))
+		return scope;
 	if (isnull && !c->found.exists && change_may_lack_scope(c))
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_SCOPE_MISSING),
@@ -83,6 +121,7 @@ check_written_scope(Change *c, HeapTuple tuple, TupleDesc desc, int n)
 			(errcode(ERRCODE_TIDE_SCOPE_NOT_ALLOWED),
 			 errmsg("the row would be in a scope that is not allowed"),
 			 err_generic_string(PG_DIAG_COLUMN_NAME, scope_member(t))));
+	return NULL;
 }
 
 /* the key of a row that was written, in columns of the result from n on */
@@ -96,6 +135,23 @@ written_key(TrackedTable *t, HeapTuple tuple, TupleDesc desc, int n)
 	for (k = 0; k < t->nkeys; k++)
 		key[k] = SPI_getbinval(tuple, desc, n + k, &isnull);
 	return wire_key_text(t, key);
+}
+
+/*
+ * Nothing of what was sent is stored, though it is not what was there: triggers
+ * have undone all of it.  What a merge or a resolver makes of a change is not
+ * looked at.
+ */
+static void
+refuse_kept(Push *push, Change *c)
+{
+	PushedRow  *row = keymap_get(push->write.rows, c->typed.key_text);
+
+	if (row && row->kept && !c->found.same && c->outcome.values == NULL &&
+		c->outcome.verdict == VERDICT_APPLIED)
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_NOT_STORED),
+				 errmsg("a trigger of the table kept the row as it was")));
 }
 
 /* what is stored would be another row than the one that was pushed */
@@ -160,10 +216,11 @@ write_rows(Push *push, PushTable *table, BatchStatement statement, List *changes
 		c->outcome.written = true;
 		if (statement == BATCH_DELETE)
 			continue;
-		check_written_scope(c, tuple, desc, 2);
+		(void) written_scope(c, tuple, desc, 2);
 		if (table->t->has_side_effects &&
 			strcmp(written_key(table->t, tuple, desc, 3), c->typed.key_text) != 0)
 			refuse_other_key();
+		refuse_kept(push, c);
 		keep_row(push, c, tuple, desc, 3 + table->t->nkeys);
 	}
 	free_result(table);
@@ -198,7 +255,7 @@ insert_rows(Push *push, PushTable *table, List *changes, bool strict)
 
 		if (c == NULL || c->outcome.written)
 			refuse_other_key();
-		check_written_scope(c, tuple, desc, 1);
+		c->outcome.scope = written_scope(c, tuple, desc, 1);
 		c->outcome.written = true;
 		keep_row(push, c, tuple, desc, 2 + t->nkeys);
 		inserted = lappend(inserted, c);
@@ -330,6 +387,22 @@ may_insert_first(PushTable *table, List *changes)
 	return needs_nothing_else(t, changes);
 }
 
+/* one right to the table is found out faster than one for each change */
+static bool
+may_all_insert(PushTable *table, List *changes)
+{
+	ListCell   *lc;
+
+	if (rights_may_insert_all(table->t))
+		return true;
+	foreach(lc, changes)
+	{
+		if (!rights_may_insert(table->t, ((Change *) lfirst(lc))->typed.inserted, NULL))
+			return false;
+	}
+	return true;
+}
+
 /*
  * Insert what is not there; returns the rest, of which nothing is known yet.
  * Tombstones are looked at afterwards: one that has a say undoes it all, and
@@ -342,8 +415,10 @@ insert_unseen(Push *push, PushTable *table, List *changes)
 	ListCell   *lc;
 
 	judge_lock_keys(table, changes);
-	conflicts_load_known(push, table, changes);
+	known_load(push, table, changes);
 	if (judge_any_known(changes))
+		return changes;
+	if (!may_all_insert(table, changes))
 		return changes;
 	foreach(lc, changes)
 		judge_as_new(push, lfirst(lc));

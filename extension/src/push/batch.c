@@ -39,6 +39,7 @@
 #include "push/batch_sql.h"
 #include "push/merge.h"
 #include "push/rights.h"
+#include "read/rows.h"
 #include "table/plans.h"
 #include "util/compat.h"
 #include "util/json.h"
@@ -567,12 +568,16 @@ static void
 announce(Push *push, PushTable *table, BatchStatement statement, List *changes)
 {
 	PushWrite  *write = &push->write;
-	PushedRow  *rows = palloc0(sizeof(PushedRow) * list_length(changes));
+	PushedRow  *rows = MemoryContextAllocZero(push->context,
+											  sizeof(PushedRow) * list_length(changes));
 	ListCell   *lc;
 
 	write->relid = table->t->relid;
 	write->depth = trigger_depth();
 	write->rows = keymap_new(CurrentMemoryContext, list_length(changes) * 2);
+	if (push->keeps_rows && push->rows == NULL)
+		push->rows = keymap_new(push->context, push->nchanges * 2);
+	write->stored = push->rows;
 	foreach(lc, changes)
 	{
 		Change	   *c = lfirst(lc);
@@ -582,6 +587,14 @@ announce(Push *push, PushTable *table, BatchStatement statement, List *changes)
 		row->origin = c->outcome.verdict == VERDICT_MERGED ? NULL : push_origin(push);
 		row->columns = columns_of(statement, c);
 		keymap_put(write->rows, c->typed.key_text, row);
+		if (write->stored)
+		{
+			MemoryContext old = MemoryContextSwitchTo(push->context);
+
+			keymap_put(write->stored,
+					   pushed_row_name(table->t->relid, c->typed.key_text), row);
+			MemoryContextSwitchTo(old);
+		}
 	}
 }
 

@@ -22,12 +22,12 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
+#include "table/catalog.h"
+#include "util/compat.h"
 #include "push/batch.h"
 #include "push/batch_sql.h"
 #include "push/blame.h"
 #include "push/units.h"
-#include "table/catalog.h"
-#include "util/compat.h"
 #include "util/owner.h"
 
 typedef struct ForeignKey

@@ -4,20 +4,29 @@
  *	  The body of a push: its shape, and what each change says of itself.
  *
  * What is wrong with the body as a whole raises an error; a member of
- * "changes" that is no change fails as one.
+ * "changes" that is no change fails as one.  Of a body that comes as text (from
+ * the gateway) that includes what is JSON and no jsonb: half of a surrogate
+ * pair, a NUL, a number beyond numeric, a character that the encoding of the
+ * database lacks.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 
 #include "push/change.h"
+#include "push/units.h"
 #include "util/compat.h"
 #include "util/errors.h"
 #include "util/json.h"
+#include "util/json_scan.h"
 #include "util/settings.h"
+#include "wire/wire.h"
 
 /* ---------- the body ---------- */
 
@@ -28,6 +37,46 @@ malformed(const char *message, const char *hint)
 			(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
 			 errmsg("%s", message),
 			 errhint("%s", hint)));
+}
+
+/*
+ * Each part of the body in turn goes into the digest by which a batch that
+ * comes again is known.
+ */
+static void
+add_to_digest(Push *push, const char *name, const void *data, size_t len)
+{
+	StringInfoData buf;
+
+	if (push->batch_id == NULL)
+		return;
+	initStringInfo(&buf);
+	appendStringInfoSpaces(&buf, VARHDRSZ);
+	if (push->digest)
+	{
+		appendBinaryStringInfo(&buf, VARDATA(push->digest), VARSIZE(push->digest) - VARHDRSZ);
+		pfree(push->digest);
+	}
+	/* with its terminating zero */
+	appendBinaryStringInfo(&buf, name, strlen(name) + 1);
+	appendBinaryStringInfo(&buf, data, len);
+	SET_VARSIZE(buf.data, buf.len);
+	push->digest = DatumGetByteaP(DirectFunctionCall1(sha256_bytea,
+													  PointerGetDatum(buf.data)));
+	pfree(buf.data);
+}
+
+/* as jsonb: white space and the order of members do not matter */
+static void
+add_value_to_digest(Push *push, const char *name, JsonbValue *v)
+{
+	Jsonb	   *jsonb;
+
+	if (push->batch_id == NULL)
+		return;
+	jsonb = JsonbValueToJsonb(v);
+	add_to_digest(push, name, VARDATA(jsonb), VARSIZE(jsonb) - VARHDRSZ);
+	pfree(jsonb);
 }
 
 Change *
@@ -50,56 +99,22 @@ push_new_change(Push *push)
 	return c;
 }
 
-static void
-read_map_row(Push *push, const char *entity_type, JsonbValue *row)
+/* a row, in the map form */
+static const char *
+read_row(Change *c, JsonbValue *row)
 {
-	Change	   *c = push_new_change(push);
 	JsonbValue *id;
 
-	c->sent.entity_type = entity_type;
-	c->sent.is_map_form = true;
 	if (!json_is_object(row))
-	{
-		change_fail_as(c, "malformed_change", "a row must be an object");
-		return;
-	}
+		return "a row must be an object";
 	c->sent.data = row->val.binary.data;
-	c->sent.base = json_member(c->sent.data, "_base");
+	c->sent.base = json_member_or_null(c->sent.data, "_base");
 	c->sent.changed = json_member(c->sent.data, "_changed");
 
 	/* for a type that is not known; else it is named by its key */
 	if ((id = json_member(c->sent.data, "id")) != NULL)
 		c->sent.entity_id = json_id(id);
-}
-
-/* {"Type": [row, ...], ...} */
-static void
-read_map(Push *push, JsonbContainer *map)
-{
-	JsonbIterator *it = JsonbIteratorInit(map);
-	JsonbValue	v;
-	JsonbIteratorToken token;
-	char	   *entity_type = NULL;
-
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-			entity_type = json_string(&v);
-		else if (token == WJB_VALUE)
-		{
-			JsonbIterator *rows;
-			JsonbValue	row;
-			JsonbIteratorToken t;
-
-			if (!json_is_array(&v))
-				malformed("in \"changes\", each entity type must have an array of rows",
-						  "Send {\"changes\": {\"TrainingPlan\": [{...}]}}.");
-			rows = JsonbIteratorInit(v.val.binary.data);
-			while ((t = JsonbIteratorNext(&rows, &row, true)) != WJB_DONE)
-				if (t == WJB_ELEM)
-					read_map_row(push, entity_type, &row);
-		}
-	}
+	return NULL;
 }
 
 static const char *
@@ -107,7 +122,7 @@ read_list_item(Change *c, JsonbContainer *item)
 {
 	JsonbValue *v;
 
-	if ((v = json_member(item, "id")) != NULL)
+	if ((v = json_member(item, "id")) != NULL && !json_has_long_number(v))
 		c->sent.change_id = json_text(v);
 	if ((v = json_member(item, "entityId")) != NULL)
 	{
@@ -137,7 +152,7 @@ read_list_item(Change *c, JsonbContainer *item)
 		return "a create or update needs \"data\"";
 	c->sent.stamp = json_member(item, "lastModifiedAt");
 	c->sent.created = json_member(item, "createdAt");
-	c->sent.base = json_member(item, "base");
+	c->sent.base = json_member_or_null(item, "base");
 	if ((v = json_member(item, "clientId")) != NULL)
 	{
 		if (v->type != jbvString)
@@ -146,6 +161,75 @@ read_list_item(Change *c, JsonbContainer *item)
 	}
 	c->sent.changed = json_member(item, "changedFields");
 	return NULL;
+}
+
+static void
+read_change(Push *push, Change *c, JsonbValue *v)
+{
+	const char *problem;
+
+	add_value_to_digest(push, c->sent.is_map_form ? c->sent.entity_type : "", v);
+	if (c->sent.is_map_form)
+		problem = read_row(c, v);
+	else if (!json_is_object(v))
+		problem = "a change must be an object";
+	else
+		problem = read_list_item(c, v->val.binary.data);
+	if (problem)
+		change_fail_as(c, "malformed_change", problem);
+}
+
+static Change *
+new_row(Push *push, const char *entity_type)
+{
+	Change	   *c = push_new_change(push);
+
+	c->sent.entity_type = entity_type;
+	c->sent.is_map_form = true;
+	return c;
+}
+
+static void
+not_an_array(void)
+{
+	malformed("in \"changes\", each entity type must have an array of rows",
+			  "Send {\"changes\": {\"TrainingPlan\": [{...}]}}.");
+}
+
+static void
+no_changes(void)
+{
+	malformed("a push needs \"changes\", an object or an array",
+			  "Send {\"changes\": {\"TrainingPlan\": [{...}]}} or {\"changes\": [{\"entityType\": ...}]}.");
+}
+
+/* {"Type": [row, ...], ...} */
+static void
+read_map(Push *push, JsonbContainer *map)
+{
+	JsonbIterator *it = JsonbIteratorInit(map);
+	JsonbValue	v;
+	JsonbIteratorToken token;
+	char	   *entity_type = NULL;
+
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			entity_type = json_string(&v);
+		else if (token == WJB_VALUE)
+		{
+			JsonbIterator *rows;
+			JsonbValue	row;
+			JsonbIteratorToken t;
+
+			if (!json_is_array(&v))
+				not_an_array();
+			rows = JsonbIteratorInit(v.val.binary.data);
+			while ((t = JsonbIteratorNext(&rows, &row, true)) != WJB_DONE)
+				if (t == WJB_ELEM)
+					read_change(push, new_row(push, entity_type), &row);
+		}
+	}
 }
 
 /* [{"entityType": ..., "entityId": ..., "data": {...}}, ...] */
@@ -158,19 +242,66 @@ read_list(Push *push, JsonbContainer *list)
 
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
 	{
-		Change	   *c;
-		const char *problem;
-
-		if (token != WJB_ELEM)
-			continue;
-		c = push_new_change(push);
-		problem = json_is_object(&v) ? read_list_item(c, v.val.binary.data) :
-			"a change must be an object";
-		if (problem)
-		{
-			change_fail_as(c, "malformed_change", problem);
-		}
+		if (token == WJB_ELEM)
+			read_change(push, push_new_change(push), &v);
 	}
+}
+
+/* ---------- the body's own members ---------- */
+
+/* what the body says beside its changes; each may be NULL */
+typedef struct Envelope
+{
+	JsonbValue *batch_id;
+	JsonbValue *atomic;
+	JsonbValue *cursor;
+	JsonbValue *client_id;
+}			Envelope;
+
+static void
+read_envelope(Push *push, Envelope * envelope)
+{
+	JsonbValue *v;
+
+	if ((v = envelope->batch_id) != NULL && push->batch_id == NULL)
+	{
+		if (v->type != jbvString || v->val.string.len == 0)
+			malformed("\"batchId\" must be a string that is not empty",
+					  "Leave it out, or send an id that is new for each batch.");
+		push->batch_id = json_string(v);
+	}
+	/* of a push of nothing, too */
+	add_to_digest(push, "push", "", 0);
+	if ((v = envelope->atomic) != NULL)
+	{
+		if (v->type != jbvBool)
+			malformed("\"atomic\" must be true or false", "Leave it out for false.");
+		push->atomic = v->val.boolean;
+		add_value_to_digest(push, "atomic", v);
+	}
+	if ((v = envelope->cursor) != NULL)
+	{
+		if (v->type != jbvString)
+			malformed("\"cursor\" must be a string", "Leave it out, or send the cursor of the last pull.");
+		push->cursor = json_string(v);
+		add_value_to_digest(push, "cursor", v);
+	}
+	if ((v = envelope->client_id) != NULL)
+	{
+		if (v->type != jbvString)
+			malformed("\"clientId\" must be a string", "Leave it out, or send the device's id.");
+		if (push->client_id == NULL)
+			push->client_id = json_string(v);
+		add_value_to_digest(push, "clientId", v);
+	}
+}
+
+static void
+require_object(bool is_object)
+{
+	if (!is_object)
+		malformed("the body of a push must be an object",
+				  "Send {\"changes\": ...}.");
 }
 
 /*
@@ -180,44 +311,296 @@ read_list(Push *push, JsonbContainer *list)
 void
 push_read_body(Push *push, Jsonb *body)
 {
+	JsonbContainer *root = &body->root;
 	JsonbValue *changes;
-	JsonbValue *v;
+	Envelope	envelope;
 
-	if (!JB_ROOT_IS_OBJECT(body))
-		malformed("the body of a push must be an object",
-				  "Send {\"changes\": ...}.");
-	if ((v = json_member(&body->root, "batchId")) != NULL && push->batch_id == NULL)
-	{
-		if (v->type != jbvString || v->val.string.len == 0)
-			malformed("\"batchId\" must be a string that is not empty",
-					  "Leave it out, or send an id that is new for each batch.");
-		push->batch_id = json_string(v);
-	}
-	if ((v = json_member(&body->root, "atomic")) != NULL)
-	{
-		if (v->type != jbvBool)
-			malformed("\"atomic\" must be true or false", "Leave it out for false.");
-		push->atomic = v->val.boolean;
-	}
-	if ((v = json_member(&body->root, "cursor")) != NULL)
-	{
-		if (v->type != jbvString)
-			malformed("\"cursor\" must be a string", "Leave it out, or send the cursor of the last pull.");
-		push->cursor = json_string(v);
-	}
-	if ((v = json_member(&body->root, "clientId")) != NULL && push->client_id == NULL)
-	{
-		if (v->type != jbvString)
-			malformed("\"clientId\" must be a string", "Leave it out, or send the device's id.");
-		push->client_id = json_string(v);
-	}
+	require_object(JB_ROOT_IS_OBJECT(body));
+	envelope.batch_id = json_member(root, "batchId");
+	envelope.atomic = json_member(root, "atomic");
+	envelope.cursor = json_member(root, "cursor");
+	envelope.client_id = json_member(root, "clientId");
+	read_envelope(push, &envelope);
 
-	changes = json_member(&body->root, "changes");
+	changes = json_member(root, "changes");
 	if (json_is_object(changes))
 		read_map(push, changes->val.binary.data);
 	else if (json_is_array(changes))
 		read_list(push, changes->val.binary.data);
 	else
-		malformed("a push needs \"changes\", an object or an array",
-				  "Send {\"changes\": {\"TrainingPlan\": [{...}]}} or {\"changes\": [{\"entityType\": ...}]}.");
+		no_changes();
+}
+
+/* ---------- a body that may be no jsonb ---------- */
+
+/* raises an error for what jsonb or the encoding of the database does not take */
+static JsonbValue *
+value_of_span(JsonSpan span)
+{
+	char	   *utf8 = pnstrdup(span.at, span.len);
+	char	   *text = pg_any_to_server(utf8, span.len, PG_UTF8);
+	Jsonb	   *jsonb = json_parse(text);
+	JsonbValue *v = palloc(sizeof(JsonbValue));
+
+	pfree(utf8);
+	if (text != utf8)
+		pfree(text);
+	if (JB_ROOT_IS_SCALAR(jsonb))
+	{
+		if (!JsonbExtractScalar(&jsonb->root, v))
+			elog(ERROR, "not a scalar");
+		return v;
+	}
+	v->type = jbvBinary;
+	v->val.binary.data = &jsonb->root;
+	v->val.binary.len = VARSIZE(jsonb) - VARHDRSZ;
+	return v;
+}
+
+/* the text is in the database's encoding, if it can be */
+static bool
+is_in_encoding(JsonSpan span)
+{
+	int			encoding = GetDatabaseEncoding();
+	Oid			proc;
+	char	   *buffer;
+	int			converted;
+
+	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
+		return true;
+	proc = FindDefaultConversionProc(PG_UTF8, encoding);
+	if (!OidIsValid(proc))
+		return false;
+	buffer = palloc(span.len * MAX_CONVERSION_GROWTH + 1);
+	converted = pg_do_encoding_conversion_buf(proc, PG_UTF8, encoding,
+											  (unsigned char *) unconstify(char *, span.at),
+											  span.len, (unsigned char *) buffer,
+											  span.len * MAX_CONVERSION_GROWTH + 1, true);
+	pfree(buffer);
+	return converted == span.len;
+}
+
+static bool
+is_readable(JsonSpan span)
+{
+	return json_is_readable(span.at, span.len, GetDatabaseEncoding() == PG_UTF8) &&
+		is_in_encoding(span);
+}
+
+/*
+ * Of a change that cannot be read, the members that can: so it is named by its
+ * type, its key and its id.
+ */
+static void
+name_unreadable(Change *c, JsonSpan text)
+{
+	StringInfoData buf;
+	JsonMembers members;
+	JsonSpan	name;
+	JsonSpan	value;
+	JsonSpan	rest;
+	JsonbValue *v;
+
+	if (json_first(text) != '{')
+		return;
+	initStringInfo(&buf);
+	json_members(&members, text);
+	while (json_next_member(&members, &name, &value))
+	{
+		if (!is_readable(name) || !is_readable(value))
+			continue;
+		appendStringInfoChar(&buf, buf.len ? ',' : '{');
+		appendBinaryStringInfo(&buf, name.at, name.len);
+		appendStringInfoChar(&buf, ':');
+		appendBinaryStringInfo(&buf, value.at, value.len);
+	}
+	appendStringInfoString(&buf, buf.len ? "}" : "{}");
+	rest.at = buf.data;
+	rest.len = buf.len;
+	v = value_of_span(rest);
+	if (c->sent.is_map_form)
+		(void) read_row(c, v);
+	else
+		(void) read_list_item(c, v->val.binary.data);
+}
+
+/* from *next on; an error is about the change that it names then */
+static void
+read_texts(Push *push, void *next)
+{
+	int		   *i = next;
+
+	for (; *i < push->nchanges; (*i)++)
+	{
+		Change	   *c = &push->changes[*i];
+
+		if (c->outcome.verdict == VERDICT_NONE)
+			read_change(push, c, value_of_span(c->sent.text));
+	}
+}
+
+static void
+read_all_texts(Push *push)
+{
+	ErrorData  *error;
+	int			i = 0;
+
+	while ((error = try_work(push, read_texts, &i, true)) != NULL)
+	{
+		Change	   *c = &push->changes[i++];
+
+		add_to_digest(push, "unreadable", c->sent.text.at, c->sent.text.len);
+		name_unreadable(c, c->sent.text);
+		/* without its detail, that of jsonb says nothing */
+		if (error->detail)
+			error->message = psprintf("%s: %s", error->message, error->detail);
+		change_fail(c, error);
+	}
+}
+
+/* an entity type of the map form, and its rows */
+typedef struct TypeText
+{
+	const char *name;			/* NULL: cannot be read */
+	JsonSpan	rows;
+}			TypeText;
+
+/* as jsonb orders them: the reply has them in one order, however sent */
+static int
+compare_types(const void *a, const void *b)
+{
+	const		TypeText *x = a;
+	const		TypeText *y = b;
+	size_t		x_len = x->name ? strlen(x->name) : 0;
+	size_t		y_len = y->name ? strlen(y->name) : 0;
+
+	if (x_len != y_len)
+		return x_len < y_len ? -1 : 1;
+	return x_len == 0 ? 0 : memcmp(x->name, y->name, x_len);
+}
+
+static void
+read_type_texts(Push *push, const TypeText * type)
+{
+	JsonMembers rows;
+	JsonSpan	none;
+	JsonSpan	row;
+
+	json_members(&rows, type->rows);
+	while (json_next_member(&rows, &none, &row))
+	{
+		Change	   *c = new_row(push, type->name);
+
+		c->sent.text = row;
+		if (type->name == NULL)
+		{
+			add_to_digest(push, "unreadable", row.at, row.len);
+			name_unreadable(c, row);
+			change_fail_as(c, "malformed_change", "the name of the entity type cannot be read");
+		}
+	}
+}
+
+static void
+read_map_text(Push *push, JsonSpan changes)
+{
+	TypeText   *types = NULL;
+	JsonMembers members;
+	JsonSpan	name;
+	JsonSpan	value;
+	int			n = 0;
+	int			i;
+
+	json_members(&members, changes);
+	while (json_next_member(&members, &name, &value))
+	{
+		if (json_first(value) != '[')
+			not_an_array();
+		types = types ? repalloc_huge(types, sizeof(TypeText) * (n + 1)) :
+			palloc(sizeof(TypeText));
+		types[n].rows = value;
+		types[n++].name = is_readable(name) ? json_string(value_of_span(name)) : NULL;
+	}
+	if (n > 1)
+		qsort(types, n, sizeof(TypeText), compare_types);
+	for (i = 0; i < n; i++)
+	{
+		if (i > 0 && types[i].name && types[i - 1].name &&
+			strcmp(types[i].name, types[i - 1].name) == 0)
+			malformed("an entity type is in \"changes\" twice",
+					  "Put all rows of a type into one array.");
+		read_type_texts(push, &types[i]);
+	}
+}
+
+static void
+read_list_text(Push *push, JsonSpan changes)
+{
+	JsonMembers members;
+	JsonSpan	none;
+	JsonSpan	item;
+
+	json_members(&members, changes);
+	while (json_next_member(&members, &none, &item))
+		push_new_change(push)->sent.text = item;
+}
+
+/* a member of the body; NULL where it is null */
+static void
+take_span(JsonSpan * member, JsonSpan value)
+{
+	if (member->at)
+		malformed("the body of a push has a member twice", "Send each member once.");
+	*member = value;
+}
+
+static JsonbValue *
+envelope_value(JsonSpan span)
+{
+	return span.at == NULL || json_is_null(span.at, span.len) ? NULL : value_of_span(span);
+}
+
+/*
+ * As push_read_body, of JSON in UTF-8 that need not be jsonb as a whole: a
+ * change that cannot be read fails, and no other.
+ */
+void
+push_read_text(Push *push, const char *body, size_t len)
+{
+	static const char *const names[] = {"changes", "batchId", "atomic", "cursor", "clientId"};
+	JsonSpan	spans[lengthof(names)] = {{NULL, 0}};
+	JsonSpan	whole = {body, len};
+	JsonSpan	name;
+	JsonSpan	value;
+	JsonMembers members;
+	Envelope	envelope;
+	int			i;
+
+	(void) pg_verify_mbstr(PG_UTF8, body, len, false);
+	if (!json_is_valid(body, len))
+		malformed("the body of a push is not JSON",
+				  "It is one JSON value, nested at most 1000 levels.");
+	require_object(json_first(whole) == '{');
+	json_members(&members, whole);
+	while (json_next_member(&members, &name, &value))
+	{
+		for (i = 0; i < lengthof(names); i++)
+		{
+			if (json_name_is(name, names[i]))
+				take_span(&spans[i], value);
+		}
+	}
+	envelope.batch_id = envelope_value(spans[1]);
+	envelope.atomic = envelope_value(spans[2]);
+	envelope.cursor = envelope_value(spans[3]);
+	envelope.client_id = envelope_value(spans[4]);
+	read_envelope(push, &envelope);
+
+	if (spans[0].at && json_first(spans[0]) == '{')
+		read_map_text(push, spans[0]);
+	else if (spans[0].at && json_first(spans[0]) == '[')
+		read_list_text(push, spans[0]);
+	else
+		no_changes();
+	read_all_texts(push);
 }

@@ -12,8 +12,11 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "storage/lockdefs.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/varlena.h"
@@ -26,6 +29,7 @@
 #include "util/errors.h"
 #include "util/json.h"
 #include "util/settings.h"
+#include "wire/time.h"
 #include "wire/wire.h"
 
 /* ---------- failures ---------- */
@@ -118,6 +122,22 @@ change_may_lack_scope(Change *c)
 		!bms_is_member(t->scope, c->typed.columns);
 }
 
+/*
+ * What was sent can be in a message, or be the name of a column that there is
+ * not.  All of it would come back, from each change that has it.
+ */
+#define SHOWN_MAX 400
+
+static const char *
+clipped(const char *text)
+{
+	int			len = text ? strlen(text) : 0;
+
+	if (len <= SHOWN_MAX)
+		return text;
+	return psprintf("%.*s...", pg_mbcliplen(text, len, SHOWN_MAX), text);
+}
+
 /* keep an error with the change; the error's strings must live as long */
 void
 change_fail(Change *c, ErrorData *error)
@@ -136,9 +156,9 @@ change_fail(Change *c, ErrorData *error)
 	};
 	c->outcome.verdict = VERDICT_FAILED;
 	c->outcome.failure.code = word ? word : pstrdup(unpack_sql_state(error->sqlerrcode));
-	c->outcome.failure.message = error->message ? error->message : "unknown error";
+	c->outcome.failure.message = error->message ? clipped(error->message) : "unknown error";
 	c->outcome.failure.constraint = error->constraint_name;
-	c->outcome.failure.column = error->column_name;
+	c->outcome.failure.column = clipped(error->column_name);
 	if (word == NULL && error->column_name && c->table)
 	{
 		/* clients know columns by their names on the wire */
@@ -152,10 +172,12 @@ change_fail(Change *c, ErrorData *error)
 void
 change_fail_as(Change *c, const char *code, const char *message)
 {
-	memset(&c->outcome.failure, 0, sizeof(c->outcome.failure));
-	c->outcome.verdict = VERDICT_FAILED;
+	c->outcome = (Outcome)
+	{
+		VERDICT_FAILED
+	};
 	c->outcome.failure.code = code;
-	c->outcome.failure.message = message;
+	c->outcome.failure.message = clipped(message);
 }
 
 /* for the reason that an earlier change of the same row failed */
@@ -165,10 +187,13 @@ change_fail_with(Change *c, Change *earlier)
 	static const char *const prefix = "an earlier change of this row failed: ";
 	const char *message = earlier->outcome.failure.message;
 
-	c->outcome.verdict = VERDICT_FAILED;
+	c->outcome = (Outcome)
+	{
+		VERDICT_FAILED
+	};
 	c->outcome.failure = earlier->outcome.failure;
 	if (strncmp(message, prefix, strlen(prefix)) != 0)
-		c->outcome.failure.message = psprintf("%s%s", prefix, message);
+		c->outcome.failure.message = clipped(psprintf("%s%s", prefix, message));
 }
 
 /* ---------- conversion ---------- */
@@ -310,6 +335,14 @@ copy_value(JsonbValue *v)
 	return copy;
 }
 
+static bool
+is_zero(JsonbValue *v)
+{
+	return v->type == jbvNumeric &&
+		DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(v->val.numeric),
+										 DirectFunctionCall1(int4_numeric, Int32GetDatum(0))));
+}
+
 static void
 read_marks(Push *push, Change *c, RowMarks *marks)
 {
@@ -341,7 +374,11 @@ read_marks(Push *push, Change *c, RowMarks *marks)
 			else if (role == ROLE_CLIENT)
 				marks->client = copy_value(&v);
 			else if (role == ROLE_DELETED)
-				marks->deleted = copy_value(&v);
+				{
+				/* 0 is how some clients say that it is not deleted */
+				if (!is_zero(&v))
+					marks->deleted = copy_value(&v);
+			}
 		}
 	}
 }
@@ -353,6 +390,28 @@ missing_key(TrackedTable *t, const char *column)
 			(errcode(ERRCODE_TIDE_MISSING_KEY),
 			 errmsg("a change of \"%s\" needs its key \"%s\"", t->entity_type, column),
 			 err_generic_string(PG_DIAG_COLUMN_NAME, column)));
+}
+
+/*
+ * The value of a column, in the current context.  What it takes to get there is
+ * freed at once: a push has many values, and a short one can take much.
+ */
+static Datum
+read_value(Push *push, TrackedTable *t, TrackedColumn *column, JsonbValue *v,
+		   bool *isnull)
+{
+	Form_pg_attribute attribute = TupleDescAttr(t->tupdesc, column->attnum - 1);
+	MemoryContext old;
+	Datum		value;
+
+	push->converting = column->wire;
+	MemoryContextReset(push->scratch);
+	old = MemoryContextSwitchTo(push->scratch);
+	value = wire_read_value(t, column, v, isnull);
+	MemoryContextSwitchTo(old);
+	if (*isnull)
+		return (Datum) 0;
+	return datumCopy(value, attribute->attbyval, attribute->attlen);
 }
 
 /* one column of the key: from entityId, else from the data */
@@ -379,13 +438,12 @@ read_key_column(Push *push, Change *c, TrackedColumn *column)
 		v = in_data;
 	if (v == NULL)
 		missing_key(t, column->wire);
-	push->converting = column->wire;
-	value = wire_read_value(t, column, v, &isnull);
+	value = read_value(push, t, column, v, &isnull);
 	if (isnull)
 		missing_key(t, column->wire);
 	if (in_data && in_data != v)
 	{
-		Datum		other = wire_read_value(t, column, in_data, &isnull);
+		Datum		other = read_value(push, t, column, in_data, &isnull);
 
 		if (isnull || strcmp(OutputFunctionCall(&column->output, value),
 							 OutputFunctionCall(&column->output, other)) != 0)
@@ -443,8 +501,7 @@ change_read_columns(Push *push, TrackedTable *t, JsonbContainer *data,
 		{
 			int			i = column->attnum - 1;
 
-			push->converting = column->wire;
-			values[i] = wire_read_value(t, column, &v, &nulls[i]);
+			values[i] = read_value(push, t, column, &v, &nulls[i]);
 			result = bms_add_member(result, column->attnum);
 		}
 	}
@@ -573,6 +630,53 @@ settle_scope(Change *c)
 				 err_generic_string(PG_DIAG_COLUMN_NAME, column->wire)));
 }
 
+/*
+ * The precision that a base was given in, in microseconds: milliseconds, which
+ * name one version, for who keeps no more of a time; or all of it.
+ */
+static int64
+given_unit(JsonbValue *v)
+{
+	char	   *text = v->type == jbvString ? json_string(v) :
+	DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(v->val.numeric)));
+	bool		is_number = v->type == jbvNumeric ||
+		(time_is_number(text, strlen(text), 1) && strlen(text) != 4);
+	const char *fraction = strchr(text, '.');
+	int			digits = fraction ? strspn(fraction + 1, "0123456789") : 0;
+
+	return digits > (is_number ? 0 : 3) ? 1 : 1000;
+}
+
+static void
+read_base(Change *c)
+{
+	Incoming   *in = &c->typed.incoming;
+	JsonbValue *v = c->sent.base;
+
+	if (v == NULL)
+		return;
+	in->has_base = true;
+	in->base_is_null = (v->type == jbvNull);
+	if (in->base_is_null)
+		return;
+	in->base = stamp_round(c->table->t, wire_read_time(v, "base"));
+	in->base_unit = given_unit(v);
+}
+
+/*
+ * A number that would be a time of today in seconds.  Numbers are milliseconds:
+ * this one is a day in January 1970.
+ */
+static bool
+is_in_seconds(JsonbValue *v)
+{
+	return v && v->type == jbvNumeric &&
+		DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
+										   NumericGetDatum(v->val.numeric))) > 1e9 &&
+		DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
+										   NumericGetDatum(v->val.numeric))) < 1e10;
+}
+
 static void
 read_stamp(Push *push, Change *c, RowMarks *marks)
 {
@@ -593,12 +697,9 @@ read_stamp(Push *push, Change *c, RowMarks *marks)
 		c->typed.incoming.stamp.has_time = true;
 		c->typed.incoming.stamp.time = stamp_round(t, time);
 		c->typed.incoming.is_ahead = stamp_is_ahead(c->typed.incoming.stamp.time);
+		c->typed.in_seconds = is_in_seconds(v);
 	}
-	if (c->sent.base)
-	{
-		c->typed.incoming.has_base = true;
-		c->typed.incoming.base = stamp_round(t, wire_read_time(c->sent.base, "base"));
-	}
+	read_base(c);
 	if (client == NULL && marks->client && !push->restoring)
 	{
 		if (marks->client->type != jbvString)
@@ -639,7 +740,7 @@ name_change(Change *c)
 		const char *name = tracked_column(t, t->keys[k])->wire;
 		JsonbValue *v = json_member(source, name);
 
-		if (v == NULL)
+		if (v == NULL || json_has_long_number(v))
 			continue;
 		if (t->nkeys == 1)
 		{
@@ -671,9 +772,11 @@ push_find_tables(Push *push)
 	for (i = 0; i < push->nchanges; i++)
 	{
 		Change	   *c = &push->changes[i];
+		bool		failed = (c->outcome.verdict == VERDICT_FAILED);
 		TrackedTable *t;
 
-		if (c->outcome.verdict == VERDICT_FAILED || c->table)
+		/* of those that cannot be read some can be named */
+		if (c->table || c->sent.entity_type == NULL || (failed && c->sent.data == NULL))
 			continue;
 		if (last_type && strcmp(c->sent.entity_type, last_type) == 0)
 		{
@@ -682,19 +785,21 @@ push_find_tables(Push *push)
 			continue;
 		}
 		t = registry_find(c->sent.entity_type, true);
-		if (t == NULL)
-			change_fail_as(c, "unknown_entity_type",
-						   psprintf("unknown entity type \"%s\"", c->sent.entity_type));
-		else if (t->broken)
-			change_fail_as(c, "not_supported",
-						   psprintf("entity type \"%s\" cannot be pushed until its table is tracked again",
-									t->entity_type));
-		else
+		if (t != NULL && !t->broken)
 		{
 			c->table = last = push_table(push, t->relid);
 			last_type = c->sent.entity_type;
 			name_change(c);
 		}
+		else if (failed)
+			continue;
+		else if (t == NULL)
+			change_fail_as(c, "unknown_entity_type",
+						   psprintf("unknown entity type \"%s\"", c->sent.entity_type));
+		else
+			change_fail_as(c, "not_supported",
+						   psprintf("entity type \"%s\" cannot be pushed until its table is tracked again",
+									t->entity_type));
 	}
 }
 

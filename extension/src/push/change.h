@@ -15,6 +15,7 @@
 #include "read/access.h"
 #include "table/registry.h"
 #include "util/json.h"
+#include "util/json_scan.h"
 #include "util/keymap.h"
 #include "version/decide.h"
 
@@ -42,6 +43,8 @@ typedef struct Failure
 /* a change as the client sent it; JSON texts where it says so */
 typedef struct Sent
 {
+	/* JSON texts where it says so */
+	JsonSpan	text;			/* of all of it, while it is not read; at NULL */
 	const char *entity_type;
 	const char *change_id;		/* JSON, NULL: none */
 	const char *entity_id;		/* JSON */
@@ -53,7 +56,7 @@ typedef struct Sent
 	bool		has_given_stamp;	/* tide.upsert: the argument's */
 	TimestampTz given_stamp;
 	JsonbValue *created;		/* the envelope's createdAt */
-	JsonbValue *base;
+	JsonbValue *base;			/* null: it names the version without stamp */
 	JsonbValue *changed;		/* changedFields, or _changed of a row */
 	const char *client_id;		/* the item's, NULL: none */
 } Sent;
@@ -74,6 +77,7 @@ typedef struct Typed
 	bool		has_deleted_at;
 	TimestampTz deleted_at;		/* if a delete names the time */
 	Incoming	incoming;
+	bool		in_seconds;		/* its stamp looks like a number of seconds */
 	bool		has_place;		/* its stamp could be read */
 	int			round;			/* how many earlier changes of this push are
 								 * to the same row */
@@ -92,6 +96,11 @@ typedef struct Found
 	char	   *before;			/* JSON of the row, where the change stands
 								 * against it or the resolver is asked */
 	struct Merge *merge;		/* under the policy "merge" */
+	Bitmapset  *differs;		/* under the policy "merge": changed columns
+								 * that have another value */
+	RaisedStamp *raised;		/* versions of the change's own client */
+	int			nraised;
+	struct Tombstone *tombstone;	/* of an absent row: the one that counts */
 } Found;
 
 /* what becomes of the change.  An attempt begins with {0}. */
@@ -102,11 +111,14 @@ typedef struct Outcome
 	const char *note;
 	bool		overrules;		/* it stands against what is there */
 	bool		asks;			/* the resolver decides */
+	TimestampTz known_as;		/* the time that its sender knows it by */
+	bool		replaces_twin;	/* what it replaces was sent with its stamp */
 	Bitmapset  *columns;		/* what is written, where that is not just
 								 * what was sent: NULL if it is */
 	Datum	   *values;			/* likewise, by attnum - 1; NULL */
 	bool	   *nulls;
 	bool		written;		/* by the last statement */
+	char	   *scope;			/* of a row that it inserted */
 	Failure		failure;
 	struct PullItem *entity;	/* the row as it now stands; NULL if failed */
 } Outcome;
@@ -119,6 +131,8 @@ typedef struct Change
 	Typed		typed;
 	Found		found;
 	Found		found_before;	/* by the attempt before */
+	char	   *scope_to_be;	/* of an insert, as an attempt before found out;
+								 * NULL: not known */
 	Outcome		outcome;
 	int			place;			/* in the list that is being sorted out */
 } Change;
@@ -126,6 +140,7 @@ typedef struct Change
 typedef struct Push
 {
 	MemoryContext context;
+	MemoryContext scratch;		/* of the value being read */
 	Access		access;
 	const char *client_id;		/* of the body, or of the claims */
 	bool		is_acked;		/* its reply has an ack */
@@ -138,15 +153,20 @@ typedef struct Push
 	int			nconverted;
 	const char *cursor;			/* of the body, NULL: none */
 	const char *batch_id;		/* NULL: none */
+	bytea	   *digest;			/* of what was sent; NULL: no batch id */
 	bool		atomic;
 	bool		has_horizon;	/* and no cursor says that the client is not
 								 * from before it */
 	TimestampTz horizon;
 	bool		is_converting;	/* changes are being read, not carried out */
 	const char *converting;		/* the member being read, on the wire */
+	bool		keeps_rows;		/* triggers may change rows that it stored */
+	KeyMap	   *rows;			/* table and key to PushedRow, of those */
+	KeyMap	   *raised;			/* likewise to SentRecords with a raised stamp */
 	PushWrite	write;			/* what its running statement tells the
 								 * triggers */
 	bool		has_deferrable; /* the database has deferrable constraints */
+	int			nfollowers;		/* so many were tried, see units.c */
 	List	   *pending_before; /* Oids of tables of which the caller's own
 								 * transaction has violations pending */
 	Change	   *stopped_at;		/* at whose row the last statement failed, if
@@ -157,6 +177,7 @@ typedef struct Push
 
 /* push_body.c */
 extern void push_read_body(Push *push, Jsonb *body);
+extern void push_read_text(Push *push, const char *body, size_t len);
 extern Change *push_new_change(Push *push);
 extern const LogOrigin *push_origin(Push *push);
 
@@ -178,9 +199,9 @@ extern void change_fail_as(Change *c, const char *code, const char *message);
 extern void apply_group(Push *push, PushTable *table, List *changes, bool is_delete);
 
 /* conflicts.c */
-extern void conflicts_load_known(Push *push, PushTable *table, List *changes);
 extern void conflicts_keep_rows(Push *push, PushTable *table, List *changes);
 extern void conflicts_record(Push *push);
+extern void conflicts_send_winners(Push *push);
 extern bool conflict_is_visible(const Access *access, Oid relid, const char *scope,
 								const char *subject);
 extern char *change_json(Change *c, Bitmapset *columns, bool with_stamp);

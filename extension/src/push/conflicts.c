@@ -1,11 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * conflicts.c
- *	  Remembering versions that lost, and putting one back: tide.restore.
- *
- * What is remembered has a second use: a change that comes again is known by
- * its stamp, also when that was not the stamp that was stored, or when its
- * version has been overruled since.
+ *	  Remembering versions that lost, and who may see them.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,6 +20,7 @@
 #include "log/changelog.h"
 #include "log/records.h"
 #include "push/change.h"
+#include "push/known.h"
 #include "push/merge.h"
 #include "read/rows.h"
 #include "table/registry.h"
@@ -34,75 +31,17 @@
 
 PG_FUNCTION_INFO_V1(tide_conflict_is_visible);
 
-/*
- * A delete whose row plain SQL has inserted again since: its stamp is that of
- * the tombstone, which has nothing to say any more.
- */
-static void
-load_known_deletes(PushTable *table, char **keys, int n, KeyMap *map, Snapshot snapshot)
+/* has it to be kept what the row was before this change? */
+static bool
+needs_row(const Change *c)
 {
-	ListCell   *lc;
-
-	foreach(lc, tombstone_read(table->t, keys, n, snapshot))
-	{
-		Tombstone  *tombstone = lfirst(lc);
-		Change	   *c = keymap_get(map, tombstone->key);
-
-		if (c->found.exists && c->typed.incoming.has_stamp &&
-			stamp_compare(&c->typed.incoming.stamp, &tombstone->stamp) == 0)
-			c->typed.incoming.is_known = true;
-	}
-}
-
-/* set for each of these changes whether it was judged before, as committed by now */
-void
-conflicts_load_known(Push *push, PushTable *table, List *changes)
-{
-	MemoryContext old;
-	Snapshot	snapshot;
-	KeyMap	   *map;
-	char	  **keys;
-	ListCell   *lc;
-	int			n = 0;
-
-	if (changes == NIL)
-		return;
-	old = MemoryContextSwitchTo(push->context);
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	map = keymap_new(push->context, list_length(changes) * 2);
-	keys = palloc(sizeof(char *) * list_length(changes));
-	foreach(lc, changes)
-	{
-		Change	   *c = lfirst(lc);
-
-		c->typed.incoming.is_known = false;
-		memset(&c->typed.incoming.known_stored, 0, sizeof(Stamp));
-		keys[n++] = c->typed.key_text;
-		keymap_put(map, c->typed.key_text, c);
-	}
-	if (policy_forgets(table->t->policy))
-		load_known_deletes(table, keys, n, map, snapshot);
-	foreach(lc, conflict_read(table->t, keys, n, snapshot))
-	{
-		Conflict   *conflict = lfirst(lc);
-		Change	   *c = keymap_get(map, conflict->key);
-
-		if (!c->typed.incoming.has_stamp ||
-			stamp_compare(&c->typed.incoming.stamp, &conflict->lost_stamp) != 0)
-			continue;
-		c->typed.incoming.is_known = true;
-		memset(&c->typed.incoming.known_stored, 0, sizeof(Stamp));
-		if (strcmp(conflict->kind, CONFLICT_ADJUSTED) == 0 ||
-			strcmp(conflict->kind, CONFLICT_MERGED) == 0)
-			c->typed.incoming.known_stored = conflict->stood_stamp;
-	}
-	UnregisterSnapshot(snapshot);
-	MemoryContextSwitchTo(old);
+	return c->outcome.overrules || c->outcome.asks || c->outcome.replaces_twin;
 }
 
 /*
- * The rows that changes are about to overrule, or about which the resolver is
- * asked, as they are before that: as JSON, in c->found.before.
+ * The rows that changes are about to overrule, or that their stamp does not tell
+ * from, or about which the resolver is asked, as they are before that: as JSON,
+ * in c->found.before.
  */
 void
 conflicts_keep_rows(Push *push, PushTable *table, List *changes)
@@ -118,7 +57,7 @@ conflicts_keep_rows(Push *push, PushTable *table, List *changes)
 		Change	   *c = lfirst(lc);
 
 		c->found.before = NULL;
-		if (c->outcome.overrules || c->outcome.asks)
+		if (needs_row(c))
 			items = lappend(items, rows_ask(read, c->typed.key_text));
 	}
 	if (items != NIL)
@@ -129,7 +68,7 @@ conflicts_keep_rows(Push *push, PushTable *table, List *changes)
 		foreach(lc, changes)
 		{
 			Change	   *c = lfirst(lc);
-			PullItem   *item = c->outcome.overrules || c->outcome.asks ?
+			PullItem   *item = needs_row(c) ?
 			keymap_get(read->seen, c->typed.key_text) : NULL;
 			StringInfoData buf;
 
@@ -180,14 +119,6 @@ change_json(Change *c, Bitmapset *columns, bool with_stamp)
 	return buf.data;
 }
 
-/* does not all of a merged change show in the row? */
-static bool
-stands_in_part(Change *c)
-{
-	return c->found.merge == NULL || !c->found.exists || c->found.merge->is_deleted ||
-		!bms_equal(c->found.merge->wins, c->typed.changed);
-}
-
 /* false: there is nothing about this change to remember */
 static bool
 conflict_of(Push *push, Change *c, Conflict *conflict)
@@ -195,7 +126,7 @@ conflict_of(Push *push, Change *c, Conflict *conflict)
 	memset(conflict, 0, sizeof(*conflict));
 	conflict->key = c->typed.key_text;
 	conflict->scope = c->found.scope;
-	if (c->outcome.verdict == VERDICT_SUPERSEDED && !c->typed.incoming.is_known)
+	if (c->outcome.verdict == VERDICT_SUPERSEDED && c->typed.incoming.known == KNOWN_NOT)
 	{
 		conflict->kind = CONFLICT_SUPERSEDED;
 		conflict->lost = c->typed.is_delete ? NULL : change_json(c, c->typed.columns, false);
@@ -237,24 +168,6 @@ overruled_by(Push *push, Change *c, Conflict *conflict)
 	return true;
 }
 
-/* a stamp that was brought back or raised must be known when it comes again */
-static bool
-adjustment_of(Change *c, Conflict *conflict)
-{
-	if ((c->outcome.verdict != VERDICT_APPLIED && c->outcome.verdict != VERDICT_MERGED) ||
-		!c->typed.incoming.has_stamp ||
-		stamp_compare(&c->typed.incoming.stamp, &c->outcome.stored) == 0)
-		return false;
-	memset(conflict, 0, sizeof(*conflict));
-	conflict->key = c->typed.key_text;
-	conflict->scope = c->found.scope;
-	conflict->kind = CONFLICT_ADJUSTED;
-	conflict->lost_is_delete = c->typed.is_delete;
-	conflict->lost_stamp = c->typed.incoming.stamp;
-	conflict->stood_stamp = c->outcome.stored;
-	return true;
-}
-
 /*
  * A conflict shows both versions, so it is seen in one scope only if they both
  * are: NULL, everybody's who may see everything, if the row has moved.
@@ -274,50 +187,113 @@ settle_scope(Change *c, Conflict *conflict)
 		conflict->scope = NULL;
 }
 
-/* the stamp of the version that was there will not be known any more */
-static bool
-forgotten_by(Change *c, Conflict *conflict)
-{
-	if (!policy_forgets(c->table->t->policy) || c->outcome.overrules ||
-		(c->outcome.verdict != VERDICT_APPLIED && c->outcome.verdict != VERDICT_MERGED) ||
-		!c->found.stamp.has_time || c->found.stamp.client_id == NULL ||
-		stamp_compare(&c->found.stamp, &c->outcome.stored) == 0)
-		return false;
-	memset(conflict, 0, sizeof(*conflict));
-	conflict->key = c->typed.key_text;
-	conflict->scope = c->found.scope;
-	conflict->kind = CONFLICT_REPLACED;
-	conflict->lost_stamp = c->found.stamp;
-	return true;
-}
-
-static void
-write_conflict(Push *push, Change *c, Conflict *conflict)
-{
-	settle_scope(c, conflict);
-	conflict_write(c->table->t, conflict, push->access.subject);
-}
-
 /* after the rows were read as they now stand */
 void
 conflicts_record(Push *push)
 {
+	Conflict   *conflicts = palloc(sizeof(Conflict) * Max(push->nchanges, 1) * 2);
 	int			level = wire_begin_kept();
+	ListCell   *lc;
 	int			i;
 
-	for (i = 0; i < push->nchanges; i++)
+	foreach(lc, push->tables)
 	{
-		Change	   *c = &push->changes[i];
-		Conflict	conflict;
+		PushTable  *table = lfirst(lc);
+		int			n = 0;
 
-		if (c->outcome.verdict == VERDICT_FAILED)
-			continue;
-		if (overruled_by(push, c, &conflict) || forgotten_by(c, &conflict))
-			write_conflict(push, c, &conflict);
-		if (conflict_of(push, c, &conflict) || adjustment_of(c, &conflict))
-			write_conflict(push, c, &conflict);
+		for (i = 0; i < push->nchanges; i++)
+		{
+			Change	   *c = &push->changes[i];
+
+			if (c->table != table || c->outcome.verdict == VERDICT_FAILED)
+				continue;
+			if (overruled_by(push, c, &conflicts[n]))
+				settle_scope(c, &conflicts[n++]);
+			if (conflict_of(push, c, &conflicts[n]))
+				settle_scope(c, &conflicts[n++]);
+		}
+		conflict_write(table->t, conflicts, n, push->access.subject);
 	}
 	wire_end(level);
+}
+
+/* ---------- the winner, once more ---------- */
+
+/* whom to send it to, and which rows: a client has one in each scope */
+typedef struct Loser
+{
+	const char *scope;
+	const char *client_id;
+	int			nkeys;
+	char	  **keys;
+} Loser;
+
+static bool
+same_string(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static void
+add_loser(List **losers, Change *c)
+{
+	Loser	   *loser = NULL;
+	ListCell   *lc;
+
+	foreach(lc, *losers)
+	{
+		loser = lfirst(lc);
+		if (loser->nkeys < MAX_KEYS_PER_ENTRY && same_string(loser->scope, c->found.scope) &&
+			same_string(loser->client_id, c->typed.incoming.stamp.client_id))
+			break;
+	}
+	if (lc == NULL)
+	{
+		loser = palloc0(sizeof(Loser));
+		loser->scope = c->found.scope;
+		loser->client_id = c->typed.incoming.stamp.client_id;
+		loser->keys = palloc(sizeof(char *) * MAX_KEYS_PER_ENTRY);
+		*losers = lappend(*losers, loser);
+	}
+	loser->keys[loser->nkeys++] = c->typed.key_text;
+}
+
+/*
+ * Rows that do not stand as they were pushed are sent again with the next pull of
+ * who pushed, even if the client ignores the reply; nobody else has missed them.
+ * A change that was known to have lost was told so before.
+ */
+void
+conflicts_send_winners(Push *push)
+{
+	ListCell   *lc,
+			   *ll;
+	int			i;
+
+	foreach(lc, push->tables)
+	{
+		PushTable  *table = lfirst(lc);
+		List	   *losers = NIL;
+
+		for (i = 0; i < push->nchanges; i++)
+		{
+			Change	   *c = &push->changes[i];
+
+			if (c->table == table &&
+				(c->outcome.verdict == VERDICT_SUPERSEDED ||
+				 c->outcome.verdict == VERDICT_MERGED) &&
+				c->typed.incoming.known == KNOWN_NOT &&
+				(table->t->shared || c->found.scope))
+				add_loser(&losers, c);
+		}
+		foreach(ll, losers)
+		{
+			Loser	   *loser = lfirst(ll);
+
+			changelog_append_for(table->t, loser->scope, push->access.subject,
+								 loser->client_id, loser->keys, loser->nkeys);
+		}
+	}
 }
 
 /* ---------- who may see them ---------- */

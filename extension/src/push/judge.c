@@ -31,7 +31,9 @@
 #include "log/records.h"
 #include "push/batch.h"
 #include "push/judge.h"
+#include "push/known.h"
 #include "push/merge.h"
+#include "push/rights.h"
 #include "table/scope_path.h"
 #include "util/compat.h"
 #include "util/errors.h"
@@ -47,19 +49,10 @@
 /* advisory locks of our own: users have 1 and 2 here */
 #define KEY_LOCK_CLASS 7
 
+static const char *const IN_SECONDS = "the stamp is a day in January 1970: a number is taken for Unix milliseconds, and this one looks like seconds";
 static const char *const FORBIDDEN = "the row is in a scope that is not allowed";
 
 /* ---------- what is there ---------- */
-
-static bool
-same_datum(TrackedColumn *column, Form_pg_attribute att, Datum a, Datum b)
-{
-	if (tide_image_eq(a, b, att->attbyval, att->attlen))
-		return true;
-	/* 1.5 and 1.50 */
-	return column->base_type == NUMERICOID &&
-		DatumGetBool(DirectFunctionCall2(numeric_eq, a, b));
-}
 
 static bool
 is_deleted(TrackedTable *t, HeapTuple tuple, TupleDesc desc)
@@ -72,11 +65,15 @@ is_deleted(TrackedTable *t, HeapTuple tuple, TupleDesc desc)
 	return !isnull;
 }
 
-/* has the row what the change would store? */
+/*
+ * Has the row what the change would store?  Under merge, which columns differ is
+ * noted as well.
+ */
 static bool
 is_same(Change *c, HeapTuple tuple, TupleDesc desc, bool deleted)
 {
 	TrackedTable *t = c->table->t;
+	bool		same = true;
 	bool		isnull;
 	int			att = -1;
 
@@ -86,13 +83,16 @@ is_same(Change *c, HeapTuple tuple, TupleDesc desc, bool deleted)
 	{
 		Datum		value = SPI_getbinval(tuple, desc, probe_column(c->table, att), &isnull);
 
-		if (isnull != c->typed.nulls[att - 1])
-			return false;
-		if (!isnull && !same_datum(tracked_column(t, att), TupleDescAttr(t->tupdesc, att - 1),
-								   value, c->typed.values[att - 1]))
-			return false;
+		if (isnull == c->typed.nulls[att - 1] &&
+			(isnull || same_datum(tracked_column(t, att), TupleDescAttr(t->tupdesc, att - 1),
+								  value, c->typed.values[att - 1])))
+			continue;
+		same = false;
+		if (t->policy != POLICY_MERGE)
+			break;
+		c->found.differs = bms_add_member(c->found.differs, att);
 	}
-	return true;
+	return same;
 }
 
 /* exists: a row, or a tombstone; deleted: softly */
@@ -109,18 +109,26 @@ judge_change(Push *push, Change *c, bool exists, bool same, bool deleted)
 	current.exists = exists;
 	current.stamp = c->found.stamp;
 	current.same = same;
-	current.now = stamp_server_time(t, NULL);
-	current.server_time = stamp_server_time(t, exists ? &c->found.stamp : NULL);
-	if (exists && c->found.stamp.has_time)
-		current.just_above = stamp_just_above(t, c->found.stamp.time);
+	current.differs = c->found.differs;
+	current.unit = stamp_unit(t);
+	current.limit = stamp_limit();
+	current.now = stamp_server_time(t, NULL, false);
+	current.server_time = stamp_server_time(t, exists && stamp_counts(&c->found.stamp, current.limit) ?
+											&c->found.stamp : NULL, false);
+	current.raised = c->found.raised;
+	current.nraised = c->found.nraised;
 	current.is_row = c->found.exists && !deleted;
 	current.clocks = c->found.merge ? c->found.merge->clocks : NULL;
 	decision = decide(t->policy, &c->typed.incoming, &current);
 	c->outcome.verdict = decision.verdict;
 	c->outcome.overrules = decision.overrules;
 	c->outcome.asks = decision.asks;
+	c->outcome.replaces_twin = decision.replaces_twin;
 	c->outcome.stored = decision.stored;
-	c->outcome.note = decision.note;
+	c->outcome.known_as = decision.known_as;
+	c->outcome.note = decision.note == NULL && c->typed.in_seconds ? IN_SECONDS :
+		decision.note;
+	known_note_raised(push, c, &decision);
 	if (t->policy == POLICY_MERGE)
 		merge_settle(push, c, &decision);
 	MemoryContextSwitchTo(old);
@@ -131,6 +139,29 @@ const char *
 scope_member(TrackedTable *t)
 {
 	return tracked_column(t, t->path ? t->path->first : t->scope)->wire;
+}
+
+/*
+ * Whose an absent row would be, where its key says so: true unless that is a
+ * scope that the caller may not write.
+ */
+static bool
+settle_scope_of_key(Push *push, Change *c)
+{
+	TrackedTable *t = c->table->t;
+	MemoryContext old;
+	int			k;
+
+	if (t->shared)
+		return true;
+	for (k = 0; k < t->nkeys && t->keys[k] != t->scope; k++)
+		 /* is the scope part of the key? */ ;
+	if (k == t->nkeys)
+		return true;
+	old = MemoryContextSwitchTo(push->context);
+	c->found.scope = wire_scope_text(t, c->typed.key[k]);
+	MemoryContextSwitchTo(old);
+	return access_has_text(&c->table->scopes, c->found.scope);
 }
 
 static void
@@ -186,10 +217,14 @@ read_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc)
 		fail_forbidden(c);
 		return;
 	}
+	if (rights_refuse(c, true))
+		return;
+	old = MemoryContextSwitchTo(push->context);
 	if (t->policy == POLICY_MERGE)
 		merge_read_row(push, c, tuple, desc);
 	c->found.deleted = is_deleted(t, tuple, desc);
 	c->found.same = is_same(c, tuple, desc, c->found.deleted);
+	MemoryContextSwitchTo(old);
 }
 
 /*
@@ -230,7 +265,8 @@ judge_rows(Push *push, PushTable *table, List *changes)
 	SPI_freetuptable(SPI_tuptable);
 
 	existing = changes_with_verdict(changes, VERDICT_NONE, true);
-	conflicts_load_known(push, table, existing);
+	known_load(push, table, existing);
+	known_load_raised(push, table, existing);
 	foreach(lc, existing)
 	{
 		Change	   *c = lfirst(lc);
@@ -389,10 +425,53 @@ changes_by_key(List *changes)
 
 /* is the deleted row one of a scope that the caller may not write? */
 static bool
-is_forbidden(PushTable *table, Tombstone *tombstone)
+is_forbidden(PushTable *table, const Tombstone *tombstone)
 {
-	return !table->t->shared && tombstone->scope &&
+	return !table->t->shared && tombstone->nbinds == 0 && tombstone->scope &&
 		!access_has_text(&table->scopes, tombstone->scope);
+}
+
+/* the scope that a new row would be in; NULL: that will only be seen once it is there */
+static char *
+scope_to_be(Change *c)
+{
+	TrackedTable *t = c->table->t;
+
+	if (c->scope_to_be || t->shared || t->path || !bms_is_member(t->scope, c->typed.inserted) ||
+		c->typed.nulls[t->scope - 1])
+		return c->scope_to_be;
+	return wire_scope_text(t, c->typed.values[t->scope - 1]);
+}
+
+static bool
+binds_scope(const Tombstone *tombstone, const char *scope)
+{
+	int			i;
+
+	for (i = 0; scope && i < tombstone->nbinds; i++)
+		if (strcmp(tombstone->binds[i], scope) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Has the tombstone a say about this change?  Not one of a row that nobody has
+ * seen, which somebody deleted who may not write the scope that it is to be in:
+ * anybody can guess a key.
+ */
+static bool
+has_a_say(const Tombstone *tombstone, Change *c)
+{
+	int			i;
+
+	if (tombstone->nbinds == 0)
+		return true;
+	if (!c->typed.is_delete)
+		return binds_scope(tombstone, scope_to_be(c));
+	for (i = 0; i < tombstone->nbinds; i++)
+		if (access_has_text(&c->table->scopes, tombstone->binds[i]))
+			return true;
+	return false;
 }
 
 bool
@@ -402,7 +481,7 @@ judge_any_known(List *changes)
 
 	foreach(lc, changes)
 	{
-		if (((Change *) lfirst(lc))->typed.incoming.is_known)
+		if (((Change *) lfirst(lc))->typed.incoming.known != KNOWN_NOT)
 			return true;
 	}
 	return false;
@@ -422,9 +501,9 @@ judge_as_new(Push *push, Change *c)
 	judge_change(push, c, false, false, false);
 }
 
-/* judge changes to absent rows by their tombstones */
+/* find, for each of these changes, the tombstone that counts */
 static void
-judge_by_tombstones(Push *push, PushTable *table, List *changes)
+find_tombstones(Push *push, PushTable *table, List *changes)
 {
 	KeyMap	   *map = changes_by_key(changes);
 	ListCell   *lc;
@@ -433,60 +512,122 @@ judge_by_tombstones(Push *push, PushTable *table, List *changes)
 	{
 		Tombstone  *tombstone = lfirst(lc);
 		Change	   *c = keymap_get(map, tombstone->key);
+		Found	   *found = &c->found;
 
-		c->found.stamp = tombstone->stamp;
-		c->found.scope = tombstone->scope;
 		if (is_forbidden(table, tombstone))
-		{
 			fail_forbidden(c);
-			continue;
+		else if (has_a_say(tombstone, c) &&
+				 (found->tombstone == NULL ||
+				  stamp_compare(&tombstone->stamp, &found->tombstone->stamp) > 0))
+		{
+			found->tombstone = tombstone;
+			found->stamp = tombstone->stamp;
+			found->scope = tombstone->nbinds > 0 && !c->typed.is_delete ? scope_to_be(c) :
+				tombstone->scope;
 		}
-		if (table->t->policy == POLICY_MERGE)
-			merge_read_tombstone(push, c, tombstone);
-		judge_change(push, c, true, c->typed.is_delete, false);
 	}
+}
+
+/* may this change be made to a row that is not there? */
+static bool
+may_be_made(Push *push, Change *c)
+{
+	TableScopes *scopes = &c->table->scopes;
+
+	if (!settle_scope_of_key(push, c) ||
+		(c->typed.is_delete && !scopes->any && scopes->n == 0))
+	{
+		fail_forbidden(c);
+		return false;
+	}
+	return !rights_refuse(c, false);
+}
+
+/* judge changes to absent rows by their tombstones */
+static void
+judge_by_tombstones(Push *push, PushTable *table, List *absent)
+{
+	MemoryContext old = MemoryContextSwitchTo(push->context);
+	List	   *changes = NIL;
+	ListCell   *lc;
+
+	foreach(lc, absent)
+		if (may_be_made(push, lfirst(lc)))
+			changes = lappend(changes, lfirst(lc));
+	find_tombstones(push, table, changes);
+	foreach(lc, changes)
+	{
+		Change	   *c = lfirst(lc);
+
+		if (c->outcome.verdict != VERDICT_NONE || table->t->policy != POLICY_MERGE)
+			continue;
+		if (c->found.tombstone)
+			merge_read_tombstone(push, c, c->found.tombstone);
+		else
+			merge_read_nothing(push, c);
+	}
+	known_load_raised(push, table, changes);
 	foreach(lc, changes)
 	{
 		Change	   *c = lfirst(lc);
 
 		if (c->outcome.verdict != VERDICT_NONE)
 			continue;
-		if (!c->typed.is_delete && push->has_horizon && c->typed.incoming.has_stamp &&
-			c->typed.incoming.stamp.time < push->horizon)
+		if (c->found.tombstone)
+			judge_change(push, c, true, c->typed.is_delete, false);
+		else if (!c->typed.is_delete && push->has_horizon && c->typed.incoming.has_stamp &&
+				 c->typed.incoming.stamp.time < push->horizon)
 			change_fail_as(c, "resync_required",
 						   "the row may have been deleted before what this database remembers");
 		else
-		{
-			if (table->t->policy == POLICY_MERGE)
-				merge_read_nothing(push, c);
 			judge_change(push, c, false, false, false);
-		}
 	}
+	MemoryContextSwitchTo(old);
+}
+
+/* the set of changes has to be undone and done again */
+static void
+deleted_meanwhile(bool seen_only_now)
+{
+	ereport(ERROR,
+			(errcode(IsolationUsesXactSnapshot() && !seen_only_now ?
+					 ERRCODE_T_R_SERIALIZATION_FAILURE : ERRCODE_TIDE_AGAIN),
+			 errmsg("a row was deleted while it was being pushed"),
+			 errhint("Try again.")));
 }
 
 /*
  * After rows were inserted: a delete that committed meanwhile, of plain SQL
  * that takes no lock of ours, may be newer.  Then all of the set is undone
- * and done again; a transaction that keeps its snapshot has to be.
+ * and done again; a transaction that keeps its snapshot has to be.  Likewise
+ * where it shows only now that a row is in a scope in which it was deleted.
  */
 void
 judge_tombstones_again(Push *push, PushTable *table, List *inserted)
 {
 	KeyMap	   *map = changes_by_key(inserted);
+	TimestampTz limit = stamp_limit();
 	ListCell   *lc;
 
 	foreach(lc, latest_tombstones(push, table->t, inserted))
 	{
 		Tombstone  *tombstone = lfirst(lc);
 		Change	   *c = keymap_get(map, tombstone->key);
+		bool		is_newer = stamp_counts(&tombstone->stamp, limit) &&
+		stamp_compare(&tombstone->stamp, &c->outcome.stored) >= 0;
 
-		if (stamp_compare(&tombstone->stamp, &c->outcome.stored) >= 0 ||
-			is_forbidden(table, tombstone))
-			ereport(ERROR,
-					(errcode(IsolationUsesXactSnapshot() ?
-							 ERRCODE_T_R_SERIALIZATION_FAILURE : ERRCODE_TIDE_AGAIN),
-					 errmsg("a row was deleted while it was being pushed"),
-					 errhint("Try again.")));
+		if (tombstone->nbinds == 0)
+		{
+			if (is_newer || is_forbidden(table, tombstone))
+				deleted_meanwhile(false);
+		}
+		else if (is_newer && binds_scope(tombstone, c->outcome.scope))
+		{
+			bool		is_news = (scope_to_be(c) == NULL);
+
+			c->scope_to_be = c->outcome.scope;
+			deleted_meanwhile(is_news);
+		}
 	}
 }
 
@@ -501,7 +642,7 @@ judge_absent(Push *push, PushTable *table, List *absent, bool is_delete)
 	bool		look_again = is_delete || table->t->policy == POLICY_MERGE;
 
 	judge_lock_keys(table, absent);
-	conflicts_load_known(push, table, absent);
+	known_load(push, table, absent);
 	look_again |= judge_any_known(absent);
 	if (look_again && IsolationUsesXactSnapshot())
 	{

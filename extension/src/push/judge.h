@@ -20,7 +20,7 @@ extern void judge_rows(Push *push, PushTable *table, List *changes);
 /* the others, by their tombstones, with their keys locked */
 extern void judge_absent(Push *push, PushTable *table, List *absent, bool is_delete);
 
-/* as a row that is new, whatever there is */
+/* as a row that is new, whatever there is, of which the caller may insert it */
 extern void judge_as_new(Push *push, Change *c);
 
 /* no other push creates or deletes these keys until this transaction ends */

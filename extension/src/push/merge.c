@@ -13,13 +13,14 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/datum.h"
 #include "utils/json.h"
 
 #include "push/batch.h"
 #include "push/merge.h"
-#include "util/json.h"
+#include "util/json_scan.h"
 #include "version/image.h"
 #include "wire/wire.h"
 
@@ -103,7 +104,6 @@ merge_read_nothing(Push *push, Change *c)
 static Bitmapset *
 read_image(TrackedTable *t, const char *image, Datum *values, bool *nulls)
 {
-	Jsonb	   *json = json_parse(image);
 	Bitmapset  *columns = NULL;
 	int			level = wire_begin_kept();
 	int			i;
@@ -111,56 +111,55 @@ read_image(TrackedTable *t, const char *image, Datum *values, bool *nulls)
 	for (i = 0; i < t->ncolumns; i++)
 	{
 		TrackedColumn *c = &t->columns[i];
-		JsonbValue	buffer;
-		JsonbValue *v;
+		JsonSpan	value;
 
-		if (!clocks_cover(t, c))
+		if (!clocks_cover(t, c) || !image_find(image, c, &value))
 			continue;
-		v = getKeyJsonValueFromContainer(&json->root, c->name, strlen(c->name), &buffer);
-		if (v == NULL)
-			continue;
-		values[i] = wire_read_value(t, c, v, &nulls[i]);
+		nulls[i] = (*value.at == 'n');
+		values[i] = InputFunctionCall(&c->input,
+									  nulls[i] ? NULL : json_unescape(value),
+									  c->ioparam, c->typmod);
 		columns = bms_add_member(columns, c->attnum);
 	}
 	wire_end(level);
 	return columns;
 }
 
-/* an image of some columns only: those of the JSON, and these */
+/* an image of some columns only: those of the other image, and these */
 static char *
 image_with(TrackedTable *t, const char *image, Bitmapset *columns,
 		   Datum *values, bool *nulls)
 {
-	Jsonb	   *json = image ? json_parse(image) : NULL;
 	StringInfoData buf;
 	int			level = wire_begin_kept();
+	bool		fits = true;
 	int			i;
 
 	initStringInfo(&buf);
 	appendStringInfoChar(&buf, '{');
-	for (i = 0; i < t->ncolumns; i++)
+	for (i = 0; i < t->ncolumns && fits; i++)
 	{
 		TrackedColumn *c = &t->columns[i];
-		bool		written = bms_is_member(c->attnum, columns);
-		JsonbValue	buffer;
-		JsonbValue *v = NULL;
+		JsonSpan	kept;
 
 		if (!clocks_cover(t, c))
 			continue;
-		if (!written && json)
-			v = getKeyJsonValueFromContainer(&json->root, c->name, strlen(c->name), &buffer);
-		if (!written && v == NULL)
-			continue;
-		image_append_name(&buf, c);
-		if (v)
-			appendStringInfoString(&buf, json_text(v));
-		else if (nulls[i])
-			appendStringInfoString(&buf, "null");
-		else
-			wire_append_value(&buf, t, c, values[i]);
+		if (bms_is_member(c->attnum, columns))
+			fits = image_append_column(&buf, t, c, values[i], nulls[i]);
+		else if (image && image_find(image, c, &kept))
+		{
+			image_append_name(&buf, c);
+			fits = buf.len + kept.len < IMAGE_MAX;
+			if (fits)
+				appendBinaryStringInfo(&buf, kept.at, kept.len);
+		}
 	}
 	appendStringInfoChar(&buf, '}');
 	wire_end(level);
+	if (!fits)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the deleted row is too large to be kept")));
 	return buf.data;
 }
 
@@ -267,6 +266,8 @@ merge_into_tombstones(PushTable *table, List *changes)
 
 		tombstone.key = c->typed.key_text;
 		tombstone.stamp = c->found.stamp;
+		tombstone.nbinds = c->found.tombstone->nbinds;
+		tombstone.binds = c->found.tombstone->binds;
 		tombstone.image = image_with(table->t, c->found.merge->image, c->found.merge->wins,
 									 c->typed.values, c->typed.nulls);
 		tombstone.clocks = c->found.merge->new_clocks;

@@ -24,12 +24,14 @@
 
 #include "cursor/generation.h"
 #include "cursor/history.h"
+#include "cursor/places.h"
 #include "cursor/timeline.h"
 #include "log/changelog.h"
 #include "log/records.h"
 #include "log/retention.h"
 #include "push/change.h"
 #include "push/deferred.h"
+#include "push/known.h"
 #include "push/units.h"
 #include "util/compat.h"
 #include "util/errors.h"
@@ -38,6 +40,7 @@
 #include "wire/wire.h"
 
 PG_FUNCTION_INFO_V1(tide_push);
+PG_FUNCTION_INFO_V1(tide_push_json);
 PG_FUNCTION_INFO_V1(tide_upsert);
 PG_FUNCTION_INFO_V1(tide_delete);
 PG_FUNCTION_INFO_V1(tide_restore);
@@ -112,6 +115,7 @@ settle_tables(Push *push)
 		PushTable  *table = lfirst(lc);
 
 		plain &= !table->t->has_side_effects;
+		push->keeps_rows |= table->t->has_side_effects;
 		table->nchanges = 0;
 	}
 	for (i = 0; i < push->nchanges; i++)
@@ -155,32 +159,6 @@ push_origin(Push *push)
 		push->origin.client_id = push->client_id;
 	}
 	return &push->origin;
-}
-
-/*
- * Rows that do not stand as they were pushed are sent again with the next pull of
- * who pushed them, even if the client ignores the reply.
- */
-static void
-send_other_versions(Push *push)
-{
-	LogOrigin	lost = {0, push->access.subject, push->client_id};
-	ListCell   *lc;
-
-	foreach(lc, push->tables)
-	{
-		PushTable  *table = lfirst(lc);
-		int			i;
-
-		for (i = 0; i < push->nchanges; i++)
-		{
-			Change	   *c = &push->changes[i];
-
-			if (c->table == table && (c->outcome.verdict == VERDICT_SUPERSEDED || c->outcome.verdict == VERDICT_MERGED) &&
-				(table->t->shared || c->found.scope))
-				changelog_append(table->t, c->found.scope, &lost, &c->typed.key_text, 1);
-		}
-	}
 }
 
 static bool
@@ -253,9 +231,10 @@ run_atomic(Push *push)
 static void
 finish_push(Push *push)
 {
-	send_other_versions(push);
+	conflicts_send_winners(push);
 	push_read_entities(push);
 	conflicts_record(push);
+	known_record(push);
 }
 
 /*
@@ -289,9 +268,35 @@ open_push(Push *push, ArrayType *scopes, char *client_id)
 	timeline_require_primary();
 	SPI_connect();
 	push->context = CurrentMemoryContext;
+	push->scratch = AllocSetContextCreate(push->context, "pg_tide value",
+										  ALLOCSET_DEFAULT_SIZES);
 	access_resolve(scopes, &push->access);
 	generation_register();
 	push->client_id = client_id && client_id[0] ? client_id : NULL;
+}
+
+/* is the client from before the horizon with a type that it pushes? */
+static bool
+is_expired_for(Push *push, const Cursor *cursor, uint64 horizon)
+{
+	const char *last = NULL;
+	int			i;
+
+	if (places_are_expired(cursor, horizon))
+		return true;
+	for (i = 0; i < push->nchanges; i++)
+	{
+		const char *type = push->changes[i].sent.entity_type;
+		TrackedTable *t;
+
+		if (type == NULL || (last && strcmp(type, last) == 0))
+			continue;
+		last = type;
+		t = registry_find(type, true);
+		if (t && places_expired_for(cursor, t->reg, horizon))
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -315,8 +320,9 @@ check_horizon(Push *push)
 	{
 		Cursor	   *cursor = cursor_decode(push->cursor);
 
+		history_check_cursor(cursor);
 		if (history_is_other(cursor) || history_is_lost(cursor) ||
-			(pruned && snapshot_is_expired(&cursor->seen, &horizon)))
+			(pruned && is_expired_for(push, cursor, horizon.xid)))
 			ereport(ERROR,
 					(errcode(ERRCODE_TIDE_RESYNC_REQUIRED),
 					 errmsg("the cursor is from before what this database remembers"),
@@ -356,16 +362,6 @@ lock_batch(Push *push)
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
-static bytea *
-hash_body(Jsonb *body)
-{
-	/* the id may come in the body one time and as an argument the next */
-	Datum		rest = DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(body),
-										   CStringGetTextDatum("batchId"));
-
-	return DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, rest));
-}
-
 /*
  * The reply that this batch got before, NULL if it is new.  Read as committed
  * by now: the first one may have committed after our snapshot was taken.
@@ -403,15 +399,13 @@ find_receipt(Push *push, bytea *hash)
 /* ---------- tide.push ---------- */
 
 static char *
-carry_out(Push *push, Jsonb *body)
+carry_out(Push *push)
 {
-	bytea	   *hash = NULL;
 	char	   *reply;
 
 	if (push->batch_id)
 	{
-		hash = hash_body(body);
-		reply = find_receipt(push, hash);
+		reply = find_receipt(push, push->digest);
 		if (reply)
 			return reply;
 	}
@@ -419,12 +413,13 @@ carry_out(Push *push, Jsonb *body)
 	run_push(push);
 	reply = push_reply(push);
 	if (push->batch_id)
-		receipt_write(push->access.subject, push->batch_id, hash, reply);
+		receipt_write(push->access.subject, push->batch_id, push->digest, reply);
 	return reply;
 }
 
-Datum
-tide_push(PG_FUNCTION_ARGS)
+/* tide.push, and tide.push_json, whose body is text in UTF-8 */
+static Datum
+push_body(FunctionCallInfo fcinfo, bool is_text)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Push		push = {0};
@@ -439,16 +434,35 @@ tide_push(PG_FUNCTION_ARGS)
 			  tide_text_argument(fcinfo, 2));
 	push.is_acked = true;
 	push.batch_id = tide_text_argument(fcinfo, 3);
-	push_read_body(&push, PG_GETARG_JSONB_P(0));
+	if (is_text)
+	{
+		bytea	   *body = PG_GETARG_BYTEA_PP(0);
+
+		push_read_text(&push, VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body));
+	}
+	else
+		push_read_body(&push, PG_GETARG_JSONB_P(0));
 	if (!PG_ARGISNULL(4))
 		push.atomic = PG_GETARG_BOOL(4);
 	settle_client_id(&push);
-	reply = carry_out(&push, PG_GETARG_JSONB_P(0));
+	reply = carry_out(&push);
 
 	MemoryContextSwitchTo(caller);
 	result = cstring_to_text(reply);
 	SPI_finish();
 	PG_RETURN_TEXT_P(result);
+}
+
+Datum
+tide_push(PG_FUNCTION_ARGS)
+{
+	return push_body(fcinfo, false);
+}
+
+Datum
+tide_push_json(PG_FUNCTION_ARGS)
+{
+	return push_body(fcinfo, true);
 }
 
 /* ---------- one change ---------- */
@@ -477,10 +491,7 @@ verdict_datum(FunctionCallInfo fcinfo, Push *push, MemoryContext caller)
 	}
 	PUT(0, verdict_name(c->outcome.verdict));
 	if (entity)
-	{
-		values[1] = JsonbPGetDatum(json_parse(entity));
-		nulls[1] = false;
-	}
+		nulls[1] = !wire_jsonb(entity, strlen(entity), &values[1]);
 	if (c->outcome.verdict == VERDICT_FAILED)
 	{
 		PUT(2, c->outcome.failure.code);

@@ -43,10 +43,25 @@ verdict_name(Verdict verdict)
 }
 
 /*
- * Read the rows of all changes that did not fail, as they stand after
- * everything the push caused, with the rights and within the scopes of the
- * caller: one statement a table.  Afterwards c->outcome.entity is the row, or an item
- * without one.  Those that the write itself returned are there already.
+ * Is the row to be read for the reply?  Of a change that failed, if its key is
+ * known and the caller may read all that clients get; it is no reason to fail
+ * the others if not.
+ */
+static bool
+wants_row(Change *c, PushTable *table, bool may_read)
+{
+	if (c->table != table || c->outcome.entity != NULL)
+		return false;
+	if (c->outcome.verdict == VERDICT_FAILED)
+		return may_read && c->typed.key_text != NULL;
+	return true;
+}
+
+/*
+ * Read the rows of all changes as they stand after everything the push caused,
+ * with the rights and within the scopes of the caller: one statement a table.
+ * Afterwards c->outcome.entity is the row, or an item without one.  Those that
+ * the write itself returned are there already.
  */
 void
 push_read_entities(Push *push)
@@ -60,6 +75,7 @@ push_read_entities(Push *push)
 	{
 		PushTable  *table = lfirst(lc);
 		PullTable  *read = rows_table(table->t, &table->scopes);
+		bool		may_read = access_may_read(table->t);
 		int			i;
 
 		tables = lappend(tables, read);
@@ -67,8 +83,7 @@ push_read_entities(Push *push)
 		{
 			Change	   *c = &push->changes[i];
 
-			if (c->table != table || c->outcome.verdict == VERDICT_FAILED ||
-				c->outcome.entity != NULL)
+			if (!wants_row(c, table, may_read))
 				continue;
 			c->outcome.entity = keymap_get(read->seen, c->typed.key_text);
 			if (c->outcome.entity == NULL)
@@ -163,6 +178,11 @@ static void
 append_failed(StringInfo buf, Change *c)
 {
 	append_identity(buf, c);
+	appendStringInfoString(buf, ",\"entity\":");
+	if (c->outcome.entity && c->outcome.entity->have_row)
+		wire_append_row(buf, c->table->t, c->outcome.entity->values, c->outcome.entity->nulls);
+	else
+		appendStringInfoString(buf, "null");
 	appendStringInfoString(buf, ",\"errors\":[{\"code\":");
 	escape_json(buf, c->outcome.failure.code);
 	append_string_member(buf, "message", c->outcome.failure.message);
@@ -186,7 +206,7 @@ push_ack(Push *push)
 	return ack_encode(&ack);
 }
 
-/* section 4's reply, in request order */
+/* the reply to a push, in request order */
 char *
 push_reply(Push *push)
 {

@@ -23,6 +23,7 @@
 #include "utils/rel.h"
 #include "utils/resowner.h"
 
+#include "push/batch.h"
 #include "push/blame.h"
 #include "push/deferred.h"
 #include "push/units.h"
@@ -111,12 +112,46 @@ try_work(Push *push, Work work, void *arg, bool keep)
 
 /* ---------- units ---------- */
 
+/* of so many followers in a push, each is tried for a reason of its own */
+#define MAX_FOLLOWERS_TRIED 100
+
+static void
+apply_alone(Push *push, void *arg)
+{
+	Change	   *c = arg;
+
+	apply_group(push, c->table, list_make1(c), c->typed.is_delete);
+}
+
+/*
+ * A change behind a failed one of the same row fails with it.  What is wrong with
+ * the change itself is said all the same, as far as that can be seen without the
+ * earlier one: not what only a new row would lack.
+ */
+static void
+fail_follower(Push *push, Change *c)
+{
+	Change	   *earlier = c->typed.earlier;
+	ErrorData  *error;
+
+	forget_verdicts(list_make1(c));
+	if (push->nfollowers++ < MAX_FOLLOWERS_TRIED)
+	{
+		error = try_work(push, apply_alone, c, false);
+		if (error && error->sqlerrcode != ERRCODE_TIDE_AGAIN &&
+			error->sqlerrcode != ERRCODE_NOT_NULL_VIOLATION)
+			change_fail(c, error);
+	}
+	if (c->outcome.verdict != VERDICT_FAILED)
+		change_fail_with(c, earlier);
+}
+
 /*
  * The changes that may be carried out: one behind a failed change of the same
  * row fails with it, or half of a row would be stored.
  */
 static List *
-without_followers(List *changes)
+without_followers(Push *push, List *changes)
 {
 	List	   *result = NIL;
 	ListCell   *lc;
@@ -126,7 +161,7 @@ without_followers(List *changes)
 		Change	   *c = lfirst(lc);
 
 		if (c->typed.earlier && c->typed.earlier->outcome.verdict == VERDICT_FAILED)
-			change_fail_with(c, c->typed.earlier);
+			fail_follower(push, c);
 		else
 			result = lappend(result, c);
 	}
@@ -137,7 +172,7 @@ void
 apply_unit(Push *push, void *arg)
 {
 	Unit	   *unit = arg;
-	List	   *changes = unit->round > 0 ? without_followers(unit->changes) : unit->changes;
+	List	   *changes = unit->round > 0 ? without_followers(push, unit->changes) : unit->changes;
 
 	if (changes != NIL)
 		apply_group(push, unit->table, changes, unit->is_delete);

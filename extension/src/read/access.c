@@ -12,6 +12,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
@@ -51,6 +53,10 @@ claims_subject(Jsonb *claims)
 	JsonbValue *sub = JB_ROOT_IS_OBJECT(claims) ?
 	getKeyJsonValueFromContainer(&claims->root, "sub", 3, &buffer) : NULL;
 
+	/* a user's number, as many login servers send it */
+	if (sub && sub->type == jbvNumeric)
+		return DatumGetCString(DirectFunctionCall1(numeric_out,
+												   NumericGetDatum(sub->val.numeric)));
 	if (sub == NULL || sub->type != jbvString || sub->val.string.len == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_NO_CLAIMS),
@@ -199,6 +205,73 @@ access_resolve(ArrayType *asked, Access *access)
 					 errhint("Ask only for scopes of this user, or leave them out.")));
 }
 
+/* decimal digits with or without a sign, within the range of the type */
+static bool
+read_integer(Oid type, const char *text, Datum *value)
+{
+	const char *digits = text + (*text == '-' || *text == '+' ? 1 : 0);
+	int64		number;
+
+	if (*digits == '\0' || digits[strspn(digits, "0123456789")] != '\0')
+		return false;
+	errno = 0;
+	number = strtoll(text, NULL, 10);
+	if (errno != 0)
+		return false;
+	switch (type)
+	{
+		case INT2OID:
+			*value = Int16GetDatum((int16) number);
+			return number >= PG_INT16_MIN && number <= PG_INT16_MAX;
+		case INT4OID:
+			*value = Int32GetDatum((int32) number);
+			return number >= PG_INT32_MIN && number <= PG_INT32_MAX;
+		default:
+			*value = Int64GetDatum(number);
+			return true;
+	}
+}
+
+/* 8-4-4-4-12 hexadecimal digits */
+static bool
+is_usual_uuid(const char *text)
+{
+	int			i;
+
+	for (i = 0; i < 36; i++)
+	{
+		if (i == 8 || i == 13 || i == 18 || i == 23 ? text[i] != '-' :
+			!isxdigit((unsigned char) text[i]))
+			return false;
+	}
+	return text[i] == '\0';
+}
+
+/*
+ * What the type's input would cut off or round, so that one user's text would be
+ * another user's value?
+ */
+static bool
+input_alters(TrackedColumn *c, char *text, Datum value)
+{
+	Datum		whole;
+
+	switch (c->base_type)
+	{
+		case NAMEOID:
+			return strlen(text) >= NAMEDATALEN;
+		case CHAROID:
+			return strlen(text) > 1;
+		case NUMERICOID:
+			whole = DirectFunctionCall3(numeric_in, CStringGetDatum(text),
+										ObjectIdGetDatum(InvalidOid),
+										Int32GetDatum(-1));
+			return !DatumGetBool(DirectFunctionCall2(numeric_eq, whole, value));
+		default:
+			return false;
+	}
+}
+
 /*
  * Is this text a value of the type?  For the usual types a look is enough; any
  * other is tried, in a subtransaction, because input functions raise errors.
@@ -210,22 +283,15 @@ try_input(TrackedColumn *c, char *text, Datum *value)
 	ResourceOwner owner = CurrentResourceOwner;
 	volatile bool good = false;
 
-	if (c->type == TEXTOID ||
-		(c->type == UUIDOID && strlen(text) == 36 &&
-		 strspn(text, "0123456789abcdefABCDEF-") == 36 &&
-		 text[8] == '-' && text[13] == '-' && text[18] == '-' && text[23] == '-' &&
-		 strcspn(text + 9, "-") == 4 && strcspn(text + 14, "-") == 4 &&
-		 strcspn(text + 19, "-") == 4 && strcspn(text, "-") == 8 &&
-		 strchr(text + 24, '-') == NULL) ||
-		(c->type == INT8OID && strlen(text) > 0 && strlen(text) < 18 &&
-		 strspn(text, "0123456789") == strlen(text)) ||
-		(c->type == INT4OID && strlen(text) > 0 && strlen(text) < 10 &&
-		 strspn(text, "0123456789") == strlen(text)))
+	if (c->type == INT2OID || c->type == INT4OID || c->type == INT8OID)
+		return read_integer(c->type, text, value);
+	if (c->type == TEXTOID || (c->type == UUIDOID && is_usual_uuid(text)))
 	{
 		*value = InputFunctionCall(&c->input, text, c->ioparam, c->typmod);
 		return true;
 	}
-	if (c->type == UUIDOID || c->type == INT8OID || c->type == INT4OID)
+	/* uuid has other spellings, but none with other characters */
+	if (c->type == UUIDOID && text[strspn(text, "0123456789abcdefABCDEF-{}")] != '\0')
 		return false;
 
 	BeginInternalSubTransaction(NULL);
@@ -233,8 +299,8 @@ try_input(TrackedColumn *c, char *text, Datum *value)
 	PG_TRY();
 	{
 		*value = InputFunctionCall(&c->input, text, c->ioparam, c->typmod);
+		good = !input_alters(c, text, *value);
 		ReleaseCurrentSubTransaction();
-		good = true;
 	}
 	PG_CATCH();
 	{
@@ -321,11 +387,51 @@ access_has_text(const TableScopes *scopes, const char *text)
 	return false;
 }
 
+/* as far as the table is there */
+static bool
+may_select_any(Oid relid)
+{
+	bool		is_missing = false;
+
+	return pg_class_aclcheck_ext(relid, GetUserId(), ACL_SELECT, &is_missing) == ACLCHECK_OK ||
+		(!is_missing &&
+		 pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK);
+}
+
 bool
 access_may_select(Oid relid)
 {
-	return pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
-		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
+	Oid			schema = get_rel_namespace(relid);
+
+	return OidIsValid(schema) && tide_may_use_schema(schema) && may_select_any(relid);
+}
+
+void
+access_require_select(Oid relid)
+{
+	Oid			schema = get_rel_namespace(relid);
+
+	if (!OidIsValid(schema))
+		return;					/* dropped just now */
+	if (!tide_may_use_schema(schema))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_SCHEMA, get_namespace_name(schema));
+	if (!may_select_any(relid))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(relid));
+}
+
+bool
+access_may_read(TrackedTable *t)
+{
+	int			i;
+
+	if (pg_class_aclcheck(t->relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+		return true;
+	for (i = 0; i < t->ncolumns; i++)
+		if (column_is_synced(&t->columns[i]) &&
+			pg_attribute_aclcheck(t->relid, t->columns[i].attnum, GetUserId(),
+								  ACL_SELECT) != ACLCHECK_OK)
+			return false;
+	return true;
 }
 
 void
@@ -335,8 +441,7 @@ access_check_columns(TrackedTable *t)
 
 	if (pg_class_aclcheck(t->relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
 		return;
-	if (!access_may_select(t->relid))
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(t->relid));
+	access_require_select(t->relid);
 	for (i = 0; i < t->ncolumns; i++)
 	{
 		TrackedColumn *c = &t->columns[i];

@@ -42,8 +42,17 @@ extern Datum access_scope_array(TrackedTable *t, const TableScopes *scopes);
 extern Oid	access_scope_array_type(TrackedTable *t);
 extern bool access_has_text(const TableScopes *scopes, const char *text);
 
-/* has the caller any right to read this table? */
+/*
+ * Has the caller any right to read this table, and its schema's USAGE?  Not of
+ * one that has just been dropped.
+ */
 extern bool access_may_select(Oid relid);
+
+/* may the caller read every column that is synced? */
+extern bool access_may_read(TrackedTable *t);
+
+/* an error that names what the caller lacks, unless it has */
+extern void access_require_select(Oid relid);
 
 /* an error that names the column, unless the caller may read all that is synced */
 extern void access_check_columns(TrackedTable *t);

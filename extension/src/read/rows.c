@@ -204,15 +204,18 @@ static bool
 row_is_allowed(PullTable *table, PullItem *item)
 {
 	TrackedTable *t = table->t;
+	const char *scope;
 	int			i;
 
 	if (t->shared)
 		return true;
 	i = t->scope - 1;
-	return !item->nulls[i] &&
-		(table->scopes.any ||
-		 access_has_text(&table->scopes,
-						 wire_scope_text(t, item->values[i])));
+	if (item->nulls[i])
+		return false;
+	if (table->scopes.any)
+		return true;
+	scope = wire_scope_text(t, item->values[i]);
+	return access_has_text(&table->scopes, scope) || scopes_contain(&table->held, scope);
 }
 
 /*
@@ -281,8 +284,9 @@ rows_check_snapshot(TrackedTable *t, List *relids, Snapshot snapshot)
 	{
 		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(lfirst_oid(lc)));
 
+		/* dropped before we had the lock on it */
 		if (!HeapTupleIsValid(tuple))
-			elog(ERROR, "cache lookup failed for relation %u", lfirst_oid(lc));
+			changed_since(t);
 		writers = lappend_oid(writers, HeapTupleHeaderGetXmin(tuple->t_data));
 		ReleaseSysCache(tuple);
 	}

@@ -22,6 +22,8 @@ typedef struct PullTable
 	TrackedTable *t;
 	List	   *relids;			/* it, and its partitions */
 	TableScopes scopes;
+	ScopeSet	held;			/* other scopes that the client has rows of: one
+								 * that is there is not gone */
 	KeyMap	   *seen;			/* keys that are asked for, to their PullItem */
 	bool		tracked_since;	/* in time mode: tracked after that time */
 } PullTable;

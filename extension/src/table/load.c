@@ -37,6 +37,7 @@
 #include "utils/syscache.h"
 
 #include "table/catalog.h"
+#include "table/kind.h"
 #include "table/load.h"
 #include "table/registry.h"
 #include "table/scope_path.h"
@@ -63,44 +64,6 @@ is_plain_type(Oid type)
 			return true;
 		default:
 			return false;
-	}
-}
-
-/* how values of a type are written, looking through domains */
-static WireKind
-wire_kind(Oid type)
-{
-	Oid			base = getBaseType(type);
-
-	switch (base)
-	{
-		case BOOLOID:
-			return WIRE_BOOL;
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-		case FLOAT4OID:
-		case FLOAT8OID:
-		case NUMERICOID:
-			return WIRE_NUMBER;
-		case TIMESTAMPTZOID:
-			return WIRE_TIMESTAMPTZ;
-		case TIMESTAMPOID:
-			return WIRE_TIMESTAMP;
-		case DATEOID:
-			return WIRE_DATE;
-		case JSONOID:
-		case JSONBOID:
-			return WIRE_JSON;
-		default:
-			if (OidIsValid(get_element_type(base)) || type_is_rowtype(base))
-				return WIRE_OTHER;
-
-			/*
-			 * Also where the type has a cast to json, as hstore does: there
-			 * is none back, and a cast is user code.
-			 */
-			return WIRE_TEXT;
 	}
 }
 

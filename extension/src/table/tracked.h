@@ -16,6 +16,8 @@
 #include "nodes/bitmapset.h"
 #include "utils/relcache.h"
 
+#include "table/policy.h"
+
 /*
  * The stamps of columns, under merge.  The column's name is fixed, for it has to
  * be known without any setting.
@@ -33,24 +35,9 @@ typedef enum WireKind
 	WIRE_TIMESTAMP,				/* likewise where it holds UTC, else without Z */
 	WIRE_DATE,
 	WIRE_JSON,					/* json and jsonb: as they are */
-	WIRE_OTHER					/* arrays, composites, ...: to_json() */
+	WIRE_ARRAY,					/* a JSON array, where that says it all */
+	WIRE_COMPOSITE				/* an object of the fields */
 } WireKind;
-
-typedef enum ConflictPolicy
-{
-	POLICY_LAST_WRITE_WINS,
-	POLICY_CLIENT_WINS,
-	POLICY_SERVER_WINS,
-	POLICY_MERGE,
-	POLICY_RESOLVER				/* a function of the user's */
-} ConflictPolicy;
-
-/*
- * May a version stand that is older than the one it replaced?  Then stamps do
- * not tell what has been seen before: those that are replaced are remembered.
- */
-#define policy_forgets(policy) \
-	((policy) == POLICY_CLIENT_WINS || (policy) == POLICY_RESOLVER)
 
 typedef struct TrackedColumn
 {

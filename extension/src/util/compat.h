@@ -48,6 +48,8 @@
 	object_ownercheck(NamespaceRelationId, nspid, GetUserId())
 #define tide_may_execute(funcid) \
 	(object_aclcheck(ProcedureRelationId, funcid, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
+#define tide_may_use_schema(nspid) \
+	(object_aclcheck(NamespaceRelationId, nspid, GetUserId(), ACL_USAGE) == ACLCHECK_OK)
 #else
 #define tide_owns_table(relid) \
 	pg_class_ownercheck(relid, GetUserId())
@@ -55,6 +57,8 @@
 	pg_namespace_ownercheck(nspid, GetUserId())
 #define tide_may_execute(funcid) \
 	(pg_proc_aclcheck(funcid, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
+#define tide_may_use_schema(nspid) \
+	(pg_namespace_aclcheck(nspid, GetUserId(), ACL_USAGE) == ACLCHECK_OK)
 #endif
 
 /* the transaction, as long as it has no id of its own, too */

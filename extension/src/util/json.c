@@ -9,8 +9,11 @@
 
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
 
 #include "util/json.h"
+#include "util/json_scan.h"
 
 JsonbValue *
 json_member(JsonbContainer *object, const char *name)
@@ -18,6 +21,12 @@ json_member(JsonbContainer *object, const char *name)
 	JsonbValue *v = getKeyJsonValueFromContainer(object, name, strlen(name), NULL);
 
 	return v && v->type == jbvNull ? NULL : v;
+}
+
+JsonbValue *
+json_member_or_null(JsonbContainer *object, const char *name)
+{
+	return getKeyJsonValueFromContainer(object, name, strlen(name), NULL);
 }
 
 bool
@@ -54,11 +63,68 @@ json_text(JsonbValue *v)
 	return JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
 }
 
-/* as json_text, but a number becomes a string: one-column ids are strings */
+/*
+ * 1e131071 is eight bytes, and 131072 when it is written out.  The limit is
+ * that of numeric's declared precision.
+ */
+bool
+json_is_long_number(Numeric number)
+{
+	static Numeric limit = NULL;
+	Datum		size;
+
+	if (limit == NULL)
+	{
+		char	   *text = psprintf("1e%d", JSON_MAX_DIGITS);
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		limit = DatumGetNumeric(DirectFunctionCall3(numeric_in,
+													CStringGetDatum(text),
+													ObjectIdGetDatum(InvalidOid),
+													Int32GetDatum(-1)));
+		MemoryContextSwitchTo(old);
+	}
+	if (DatumGetInt32(DirectFunctionCall1(numeric_scale,
+										  NumericGetDatum(number))) > JSON_MAX_DIGITS)
+		return true;
+	size = DirectFunctionCall1(numeric_abs, NumericGetDatum(number));
+	return DatumGetBool(DirectFunctionCall2(numeric_ge, size,
+											NumericGetDatum(limit)));
+}
+
+bool
+json_has_long_number(JsonbValue *v)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	part;
+
+	if (v->type == jbvNumeric)
+		return json_is_long_number(v->val.numeric);
+	if (v->type != jbvBinary)
+		return false;
+	it = JsonbIteratorInit(v->val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &part, false)) != WJB_DONE)
+	{
+		if ((token == WJB_ELEM || token == WJB_VALUE) &&
+			part.type == jbvNumeric && json_is_long_number(part.val.numeric))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * as json_text, but a number becomes a string: one-column ids are strings.
+ * NULL for a number of so many digits that writing it out is no way to name a
+ * change.
+ */
 char *
 json_id(JsonbValue *v)
 {
-	char	   *json = json_text(v);
+	char	   *json;
 
+	if (json_has_long_number(v))
+		return NULL;
+	json = json_text(v);
 	return v->type == jbvNumeric ? psprintf("\"%s\"", json) : json;
 }

@@ -9,9 +9,13 @@
 #define TIDE_JSON_H
 
 #include "utils/jsonb.h"
+#include "utils/numeric.h"
 
 /* NULL if there is none, or null */
 extern JsonbValue *json_member(JsonbContainer *object, const char *name);
+
+/* NULL if there is none */
+extern JsonbValue *json_member_or_null(JsonbContainer *object, const char *name);
 
 /* v may be NULL */
 extern bool json_is_object(JsonbValue *v);
@@ -21,6 +25,12 @@ extern bool json_is_array(JsonbValue *v);
 extern char *json_string(JsonbValue *v);
 extern char *json_text(JsonbValue *v);
 extern char *json_id(JsonbValue *v);
+
+/* has a number more than JSON_MAX_DIGITS digits? */
+extern bool json_is_long_number(Numeric number);
+
+/* has it a number of more than JSON_MAX_DIGITS digits? */
+extern bool json_has_long_number(JsonbValue *v);
 
 /* text that is JSON for sure */
 extern Jsonb *json_parse(const char *text);

@@ -98,6 +98,36 @@ owner_run(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
 		elog(ERROR, "could not run, %s: %s", SPI_result_code_string(code), sql);
 }
 
+uint64
+owner_select(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
+			 Datum *values, const char *nulls, Snapshot snapshot,
+			 TakeRow take_row, void *arg)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext spi;
+	uint64		n;
+	uint64		i;
+
+	SPI_connect();
+	owner_run(plan, sql, nargs, types, values, nulls, snapshot,
+			  snapshot == InvalidSnapshot);
+	n = SPI_processed;
+	spi = MemoryContextSwitchTo(caller);
+	for (i = 0; i < n && take_row; i++)
+		take_row(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, arg);
+	MemoryContextSwitchTo(spi);
+	SPI_finish();
+	return n;
+}
+
+uint64
+owner_execute(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
+			  Datum *values, const char *nulls)
+{
+	return owner_select(plan, sql, nargs, types, values, nulls, InvalidSnapshot,
+						NULL, NULL);
+}
+
 Datum
 owner_text_array(char **strings, int n)
 {
@@ -115,6 +145,21 @@ owner_text_array(char **strings, int n)
 		return PointerGetDatum(construct_empty_array(TEXTOID));
 	return PointerGetDatum(construct_md_array(elements, nulls, 1, &n, &lower_bound,
 											  TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+char **
+owner_strings(Datum array, int *n)
+{
+	Datum	   *elements;
+	char	  **strings;
+	int			i;
+
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT,
+					  &elements, NULL, n);
+	strings = palloc(sizeof(char *) * Max(*n, 1));
+	for (i = 0; i < *n; i++)
+		strings[i] = TextDatumGetCString(elements[i]);
+	return strings;
 }
 
 char *

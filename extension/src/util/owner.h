@@ -34,6 +34,20 @@ extern Oid	owner_of_table(Oid relid);
 /* a relation of schema tide; an error if there is none */
 extern Oid	owner_relation(const char *name);
 
+/* takes a row of a result, in the memory context of who asked for it */
+typedef void (*TakeRow) (HeapTuple tuple, TupleDesc desc, void *arg);
+
+/*
+ * Run a statement in an SPI connection of its own; returns how many rows it
+ * found or wrote.  snapshot: InvalidSnapshot for one that shows what this
+ * command wrote.
+ */
+extern uint64 owner_select(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
+						   Datum *values, const char *nulls, Snapshot snapshot,
+						   TakeRow take_row, void *arg);
+extern uint64 owner_execute(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
+							Datum *values, const char *nulls);
+
 /* in an SPI connection of the caller's; see owner.c */
 extern void owner_run(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
 					  Datum *values, const char *nulls, Snapshot snapshot,
@@ -41,6 +55,9 @@ extern void owner_run(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
 
 /* text[] of strings, NULL among them */
 extern Datum owner_text_array(char **strings, int n);
+
+/* the strings of a text[], palloc'd; none of them may be NULL */
+extern char **owner_strings(Datum array, int *n);
 
 /* a text column of a result, palloc'd; NULL */
 extern char *owner_column_text(HeapTuple tuple, TupleDesc desc, int n);

@@ -8,7 +8,7 @@
  * 5,000 rows suggests (hash or merge join) is wrong for the next one of two.
  * Our statements know better: rows are found by key, through the index that
  * fits it best.  So they have one generic plan, made with the alternatives
- * switched off and as if every table were large; the settings are those of the
+ * switched off and as if every table were large and unknown; the settings are those of the
  * session again before it runs.  JIT is off too: the cost of what was switched
  * off would set it going.
  *
@@ -21,6 +21,7 @@
 #include "optimizer/plancat.h"
 #include "utils/guc.h"
 #include "utils/plancache.h"
+#include "utils/selfuncs.h"
 
 #include "util/plan.h"
 
@@ -71,11 +72,28 @@ assume_large(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
 	}
 }
 
+static get_relation_stats_hook_type previous_stats_hook = NULL;
+
+/*
+ * Nor do statistics count, which may be of a time when the table had other rows:
+ * they could say that a column of the index is good enough without the next.
+ */
+static bool
+assume_nothing(PlannerInfo *root, RangeTblEntry * rte, AttrNumber attnum,
+			   VariableStatData * vardata)
+{
+	if (planning)
+		return true;
+	return previous_stats_hook && previous_stats_hook(root, rte, attnum, vardata);
+}
+
 void
 plans_init(void)
 {
 	previous_hook = get_relation_info_hook;
 	get_relation_info_hook = assume_large;
+	previous_stats_hook = get_relation_stats_hook;
+	get_relation_stats_hook = assume_nothing;
 }
 
 static CachedPlan *

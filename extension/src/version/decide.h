@@ -9,8 +9,8 @@
 #define TIDE_DECIDE_H
 
 #include "nodes/bitmapset.h"
-#include "table/tracked.h"
-#include "version/stamp.h"
+#include "table/policy.h"
+#include "version/order.h"
 
 typedef enum Verdict
 {
@@ -22,22 +22,42 @@ typedef enum Verdict
 	VERDICT_FAILED
 } Verdict;
 
+/* what is remembered of a change with this stamp and this content */
+typedef enum Known
+{
+	KNOWN_NOT,
+	KNOWN_LOST,					/* it lost, or stands only in part */
+	KNOWN_STORED				/* it was stored as a whole */
+} Known;
+
 typedef struct Incoming
 {
 	bool		has_stamp;
 	Stamp		stamp;			/* as sent, in the column's precision; its
 								 * client_id is there even without a time */
 	bool		has_base;
-	TimestampTz base;			/* in the column's precision */
+	bool		base_is_null;	/* it names the version without a stamp */
+	TimestampTz base;
+	int64		base_unit;		/* the precision it was given in, in
+								 * microseconds */
 	bool		is_ahead;		/* the stamp is beyond the allowed skew */
 	bool		stands;			/* whatever is there: put back by hand */
-	bool		is_known;		/* a change with this stamp was judged before,
-								 * and what stands has another one */
 	bool		is_delete;
 	Bitmapset  *columns;		/* attnums that an update would write */
+	Known		known;
 	Stamp		known_stored;	/* the stamp it was stored with then; no time:
-								 * it lost */
+								 * it was not */
 } Incoming;
+
+/*
+ * A version of the very user and client that push now, which was stored with a
+ * stamp above the one that was sent: they know it by the latter.
+ */
+typedef struct RaisedStamp
+{
+	TimestampTz known_as;
+	TimestampTz stored;
+} RaisedStamp;
 
 typedef struct Current
 {
@@ -46,9 +66,15 @@ typedef struct Current
 	Stamp		stamp;
 	const Stamp *clocks;		/* of columns, by attnum - 1; under merge */
 	bool		same;			/* has what the incoming change would store */
-	TimestampTz just_above;		/* smallest time above the stamp's */
-	TimestampTz server_time;	/* now, but above the stamp's */
+	Bitmapset  *differs;		/* of the incoming columns, those that are
+								 * there with another value; under merge */
+	int64		unit;			/* precision of the stamp column */
 	TimestampTz now;
+	TimestampTz server_time;	/* now, but above the stamp's */
+	TimestampTz limit;			/* no client's stamp and none of the server's
+								 * is beyond this */
+	const RaisedStamp *raised;
+	int			nraised;
 } Current;
 
 typedef struct Decision
@@ -56,14 +82,21 @@ typedef struct Decision
 	Verdict		verdict;
 	Stamp		stored;			/* the row's stamp, if applied or merged */
 	Stamp		column_stamp;	/* that of the columns that it writes */
+	TimestampTz known_as;		/* the time that its sender knows it by, should
+								 * it be raised */
 	Bitmapset  *wins;			/* merged: columns of which it is the later
 								 * writer */
 	bool		asks;			/* the resolver has to say what is stored */
 	bool		overrules;		/* applied against a version that had a claim
 								 * of its own: that one is a loser to keep */
+	bool		replaces_twin;	/* what it replaces has, for who pushes, the
+								 * same stamp: stamps do not tell them apart */
 	const char *note;			/* static; NULL: nothing to say */
 } Decision;
 
 extern Decision decide(ConflictPolicy policy, const Incoming *in, const Current *current);
+
+/* is it a stamp that counts: neither none, nor beyond what any clock allows? */
+extern bool stamp_counts(const Stamp *stamp, TimestampTz limit);
 
 #endif							/* TIDE_DECIDE_H */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * stamp.c
- *	  Comparing stamps and making the server's own.
+ *	  Stamps of a tracked table's rows: their precision, and the server's own.
  *
  * A stamp column is timestamptz or timestamp; one without zone holds UTC, so
  * both are the same count of microseconds here.
@@ -17,25 +17,8 @@
 #include "util/settings.h"
 #include "version/stamp.h"
 
-/*
- * Later time wins; equal times by clientId as bytes, the server (NULL) first;
- * no time before all.
- */
-int
-stamp_compare(const Stamp *a, const Stamp *b)
-{
-	if (a->has_time != b->has_time)
-		return a->has_time ? 1 : -1;
-	if (a->has_time && a->time != b->time)
-		return a->time > b->time ? 1 : -1;
-	if (a->client_id == NULL || b->client_id == NULL)
-		return (a->client_id != NULL) - (b->client_id != NULL);
-	return strcmp(a->client_id, b->client_id);
-}
-
-/* microseconds between two neighbouring values of the stamp column */
-static int64
-precision_of(TrackedTable *t)
+int64
+stamp_unit(TrackedTable *t)
 {
 	int32		typmod = tracked_column(t, t->modified_at)->typmod;
 	int64		unit = 1;
@@ -46,39 +29,45 @@ precision_of(TrackedTable *t)
 	return unit;
 }
 
+/* a time near the end of time is not rounded to one beyond it */
 TimestampTz
 stamp_round(TrackedTable *t, TimestampTz time)
 {
 	int32		typmod = tracked_column(t, t->modified_at)->typmod;
+	TimestampTz rounded = time;
 
-	if (typmod >= 0 && typmod < 6 && !TIMESTAMP_NOT_FINITE(time))
-		TideAdjustTimestamp(&time, typmod);
-	return time;
+	if (typmod < 0 || typmod >= 6 || TIMESTAMP_NOT_FINITE(time))
+		return time;
+	TideAdjustTimestamp(&rounded, typmod);
+	return IS_VALID_TIMESTAMP(rounded) ? rounded : rounded - stamp_unit(t);
 }
 
 TimestampTz
-stamp_just_above(TrackedTable *t, TimestampTz time)
+stamp_server_time(TrackedTable *t, const Stamp *replaced, bool in_own)
 {
-	return stamp_round(t, time) + precision_of(t);
-}
-
-TimestampTz
-stamp_server_time(TrackedTable *t, const Stamp *replaced)
-{
+	int64		unit = stamp_unit(t);
 	TimestampTz now = GetCurrentTimestamp();
-	int64		unit = precision_of(t);
+	TimestampTz above;
 
 	/* floor, so that the server is never ahead of itself */
 	now -= ((now % unit) + unit) % unit;
-	if (replaced && replaced->has_time && replaced->time >= now)
-		now = stamp_just_above(t, replaced->time);
-	return now;
+	if (replaced == NULL || !replaced->has_time || TIMESTAMP_NOT_FINITE(replaced->time))
+		return now;
+	above = in_own && replaced->time < END_TIMESTAMP - unit ?
+		replaced->time + unit : time_above(replaced->time, unit);
+	return Max(now, above);
+}
+
+TimestampTz
+stamp_limit(void)
+{
+	return GetCurrentTimestamp() + (int64) tide_max_clock_skew * 1000;
 }
 
 bool
 stamp_is_ahead(TimestampTz time)
 {
-	return time > GetCurrentTimestamp() + (int64) tide_max_clock_skew * 1000;
+	return time > stamp_limit();
 }
 
 /*

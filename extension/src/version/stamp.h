@@ -1,40 +1,32 @@
 /*-------------------------------------------------------------------------
  *
  * stamp.h
- *	  The stamp of a row version: when it was written, and for which client.
+ *	  Stamps of a tracked table's rows: their precision, and the server's own.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef TIDE_STAMP_H
 #define TIDE_STAMP_H
 
-#include "postgres.h"
-#include "utils/timestamp.h"
 #include "table/registry.h"
-
-typedef struct Stamp
-{
-	bool		has_time;		/* false: from before the table was tracked */
-	TimestampTz time;			/* in the precision of the table's column */
-	const char *client_id;		/* NULL: the server */
-} Stamp;
-
-/* < 0, 0, > 0: a total order */
-extern int	stamp_compare(const Stamp *a, const Stamp *b);
+#include "version/order.h"
 
 /* what the table's column makes of a time: its precision */
 extern TimestampTz stamp_round(TrackedTable *t, TimestampTz time);
 
-/* the smallest time of the table's precision above this one */
-extern TimestampTz stamp_just_above(TrackedTable *t, TimestampTz time);
+/* microseconds between two neighbouring values of the stamp column */
+extern int64 stamp_unit(TrackedTable *t);
 
 /*
  * The server's time for a version that replaces one with this stamp (NULL:
- * none): now, but always above it.
+ * none): now, but always above it.  in_own: that version was written by this
+ * transaction, so nobody has seen it; else it lies in a later millisecond.
  */
-extern TimestampTz stamp_server_time(TrackedTable *t, const Stamp *replaced);
+extern TimestampTz stamp_server_time(TrackedTable *t, const Stamp *replaced, bool in_own);
 
-/* is this time further ahead than pg_tide.max_clock_skew allows? */
+/* no time that pg_tide.max_clock_skew allows is beyond this one */
+extern TimestampTz stamp_limit(void);
+
 extern bool stamp_is_ahead(TimestampTz time);
 
 extern Stamp stamp_of_row(TrackedTable *t, Datum *values, bool *nulls);

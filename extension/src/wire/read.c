@@ -7,7 +7,11 @@
  * function, so that a client may send whatever the type understands: int8 and
  * numeric as strings, for one.  Times are read more strictly and more
  * generously at once (see wire_time.c), JSON stays JSON, and arrays and
- * composites are put into the text that their input functions take.
+ * composites are put into the text that their input functions take.  Whatever
+ * wire.c writes of a value is read as that value.
+ *
+ * Objects and arrays are refused for scalar types, as are other texts that an
+ * input function would take for something else.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,31 +20,136 @@
 #include <ctype.h>
 
 #include "access/tupdesc.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "common/int.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/numeric.h"
+#include "utils/resowner.h"
 #include "utils/typcache.h"
 
+#include "table/kind.h"
 #include "util/compat.h"
 #include "util/json.h"
+#include "util/json_scan.h"
 #include "wire/time.h"
 #include "wire/wire.h"
 
 /* shorter ones can be dates: 20261121 */
 #define MIN_MS_DIGITS 9
 
-static char *value_text(JsonbValue *v, Oid type, bool utc);
+/* what an error shows of a value */
+#define SHOWN_MAX 64
+
+static char *value_text(JsonbValue *v, Oid type, bool utc, bool inside);
+
+/* shorter texts fit, whatever they are: an element takes at most 16 bytes */
+#define ALWAYS_FITS (16 * 1024 * 1024)
+
+bool
+wire_jsonb(const char *json, size_t len, Datum *result)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool fits = true;
+
+	if (len < ALWAYS_FITS)
+	{
+		*result = DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
+		return true;
+	}
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		*result = DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(caller);
+		CurrentResourceOwner = owner;
+		if (error->sqlerrcode != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+			ReThrowError(error);
+		FreeErrorData(error);
+		fits = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+	return fits;
+}
+
+static void
+refuse_long_number(JsonbValue *v)
+{
+	if (json_has_long_number(v))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("a number has more than %d digits", JSON_MAX_DIGITS),
+				 errhint("Only a column of type numeric takes it; for others, send a string.")));
+}
+
+static char *
+short_json_text(JsonbValue *v)
+{
+	Jsonb	   *jsonb;
+
+	refuse_long_number(v);
+	jsonb = JsonbValueToJsonb(v);
+	return JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
+}
 
 static char *
 number_text(JsonbValue *v)
 {
 	return DatumGetCString(DirectFunctionCall1(numeric_out,
 											   NumericGetDatum(v->val.numeric)));
+}
+
+/* for an error: a string or number, cut short, or what else it is */
+static char *
+shown(JsonbValue *v)
+{
+	char	   *text;
+	int			len;
+	int			max;
+
+	switch (v->type)
+	{
+		case jbvString:
+			len = v->val.string.len;
+			max = pg_mbcliplen(v->val.string.val, len, SHOWN_MAX);
+			return psprintf("\"%.*s%s\"", max, v->val.string.val,
+							max < len ? "..." : "");
+		case jbvNumeric:
+			if (json_is_long_number(v->val.numeric))
+				return "a number";
+			text = number_text(v);
+			len = strlen(text);
+			return len <= SHOWN_MAX ? text :
+				psprintf("%.*s...", SHOWN_MAX, text);
+		case jbvBool:
+			return v->val.boolean ? "true" : "false";
+		case jbvBinary:
+			return JsonContainerIsArray(v->val.binary.data) ?
+				"a JSON array" : "a JSON object";
+		default:
+			return "null";
+	}
 }
 
 /* 3.0 is an integer to clients that know only doubles */
@@ -96,6 +205,26 @@ refuse_clock(const char *text, Oid type)
 				 errhint("Send the time itself.")));
 }
 
+static bool type_knows_clock(Oid base);
+
+static bool
+fields_know_clock(Oid type)
+{
+	TupleDesc	desc = lookup_rowtype_tupdesc(type, -1);
+	bool		result = false;
+	int			i;
+
+	for (i = 0; i < desc->natts && !result; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+
+		if (!attribute->attisdropped)
+			result = type_knows_clock(getBaseType(attribute->atttypid));
+	}
+	ReleaseTupleDesc(desc);
+	return result;
+}
+
 /* Would the type's input function take "now" for the server's time? */
 static bool
 type_knows_clock(Oid base)
@@ -125,7 +254,9 @@ type_knows_clock(Oid base)
 		default:
 			break;
 	}
-	part = get_element_type(base);
+	if (type_is_rowtype(base))
+		return fields_know_clock(base);
+	part = wire_element_type(base);
 	if (!OidIsValid(part))
 		part = get_multirange_range(base);
 	if (!OidIsValid(part))
@@ -139,8 +270,16 @@ invalid_time(JsonbValue *v, Oid base)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_DATETIME_FORMAT),
 			 errmsg("invalid input syntax for type %s: %s",
-					format_type_be(base), json_text(v)),
+					format_type_be(base), shown(v)),
 			 errhint("Send ISO 8601 or Unix milliseconds.")));
+}
+
+static void
+time_out_of_range(Oid base)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+			 errmsg("%s out of range", format_type_be(base))));
 }
 
 static Timestamp
@@ -150,10 +289,17 @@ time_from_ms(const char *text, Oid base)
 
 	if (!time_is_number(text, strlen(text), 1) ||
 		!time_scan_ms(text, strlen(text), &result))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("%s out of range", format_type_be(base))));
+		time_out_of_range(base);
 	return result;
+}
+
+/* the text of a number of milliseconds, which no time has many digits of */
+static char *
+ms_text(JsonbValue *v, Oid base)
+{
+	if (json_is_long_number(v->val.numeric))
+		time_out_of_range(base);
+	return number_text(v);
 }
 
 /* is it a string of nothing but a number of Unix milliseconds? */
@@ -178,13 +324,19 @@ read_timestamp(JsonbValue *v, Oid base, bool utc)
 	char	   *text;
 
 	if (v->type == jbvNumeric)
-		return time_from_ms(number_text(v), base);
+		return time_from_ms(ms_text(v, base), base);
 	if (v->type != jbvString)
 		invalid_time(v, base);
 
 	if (time_scan(v->val.string.val, v->val.string.len,
 				  &result, &has_zone, &zone))
-		return as_given ? result + zone * USECS_PER_SEC : result;
+	{
+		if (as_given &&
+			(pg_add_s64_overflow(result, zone * USECS_PER_SEC, &result) ||
+			 !IS_VALID_TIMESTAMP(result)))
+			time_out_of_range(base);
+		return result;
+	}
 
 	text = pnstrdup(v->val.string.val, v->val.string.len);
 	if (is_ms_string(v))
@@ -229,7 +381,7 @@ date_text(JsonbValue *v)
 		}
 	}
 	else if (v->type == jbvNumeric)
-		text = number_text(v);
+		text = ms_text(v, DATEOID);
 	else
 		invalid_time(v, DATEOID);
 
@@ -290,7 +442,7 @@ append_array(StringInfo buf, JsonbContainer *array, Oid element, bool nests,
 			append_array(buf, v.val.binary.data, element, nests, delimiter,
 						 utc);
 		else
-			append_quoted(buf, value_text(&v, element, utc));
+			append_quoted(buf, value_text(&v, element, utc, true));
 	}
 	appendStringInfoChar(buf, '}');
 }
@@ -298,7 +450,6 @@ append_array(StringInfo buf, JsonbContainer *array, Oid element, bool nests,
 static char *
 array_text(JsonbContainer *array, Oid element, bool utc)
 {
-	Oid			base = getBaseType(element);
 	StringInfoData buf;
 	int16		typlen;
 	bool		typbyval;
@@ -310,9 +461,8 @@ array_text(JsonbContainer *array, Oid element, bool utc)
 	get_type_io_data(element, IOFunc_input, &typlen, &typbyval, &typalign,
 					 &delimiter, &ioparam, &function);
 	initStringInfo(&buf);
-	/* an array within one of json is a value, else it is a dimension */
-	append_array(&buf, array, element, base != JSONOID && base != JSONBOID,
-				 delimiter, utc);
+	append_array(&buf, array, element, wire_element_nests(element), delimiter,
+				 utc);
 	return buf.data;
 }
 
@@ -322,6 +472,7 @@ composite_text(JsonbContainer *object, Oid type, bool utc)
 	TupleDesc	desc = lookup_rowtype_tupdesc(type, -1);
 	StringInfoData buf;
 	bool		first = true;
+	int			nknown = 0;
 	int			i;
 
 	check_stack_depth();
@@ -338,15 +489,27 @@ composite_text(JsonbContainer *object, Oid type, bool utc)
 		if (!first)
 			appendStringInfoChar(&buf, ',');
 		first = false;
-		if (getKeyJsonValueFromContainer(object, name, strlen(name),
-										 &v) != NULL &&
-			v.type != jbvNull)
-			append_quoted(&buf, value_text(&v, attribute->atttypid, utc));
+		if (getKeyJsonValueFromContainer(object, name, strlen(name), &v) == NULL)
+			continue;
+		nknown++;
+		if (v.type != jbvNull)
+			append_quoted(&buf, value_text(&v, attribute->atttypid, utc, true));
 	}
 	appendStringInfoChar(&buf, ')');
 	ReleaseTupleDesc(desc);
+
+	/* misspelled, it would be lost without a word */
+	if (nknown < JsonContainerSize(object))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+				 errmsg("a value of type %s has a member that is none of its fields",
+						format_type_be(type))));
 	return buf.data;
 }
+
+/*
+ * Scalars
+ */
 
 /*
  * Text that some input function would take, but for something else: {} for an
@@ -358,28 +521,64 @@ refuse_value(JsonbValue *v, Oid type, const char *hint)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
 			 errmsg("invalid value for type %s: %s", format_type_be(type),
-					json_text(v)),
+					shown(v)),
 			 errhint("%s", hint)));
 }
 
 static char *
 container_text(JsonbValue *v, Oid base, bool utc)
 {
-	Oid			element = get_element_type(base);
+	Oid			element = wire_element_type(base);
+	char		category;
+	bool		preferred;
 
 	if (OidIsValid(element) && is_json_array(v))
 		return array_text(v->val.binary.data, element, utc);
 	if (OidIsValid(element))
 		refuse_value(v, base, "Send a JSON array.");
-	if (type_is_rowtype(base) && JsonContainerIsObject(v->val.binary.data))
-		return composite_text(v->val.binary.data, base, utc);
-	/* right for text, and an error that shows the value for most others */
-	return json_text(v);
+	if (type_is_rowtype(base))
+	{
+		if (JsonContainerIsObject(v->val.binary.data))
+			return composite_text(v->val.binary.data, base, utc);
+		refuse_value(v, base, "Send a JSON object.");
+	}
+	get_type_category_preferred(base, &category, &preferred);
+	if (category != TYPCATEGORY_STRING)
+		refuse_value(v, base, "Send a string of the form that PostgreSQL writes for this type.");
+	return short_json_text(v);
 }
 
-/* Any value but null, as text that the input function of the type takes. */
+/* base64, for one, would be stored as the bytes of its letters */
+static void
+require_hex(JsonbValue *v)
+{
+	if (v->type != jbvString ||
+		(v->val.string.len > 0 &&
+		 (v->val.string.len < 2 || strncmp(v->val.string.val, "\\x", 2) != 0)))
+		refuse_value(v, BYTEAOID, "Send a string of \\x and hexadecimal digits.");
+}
+
+/* {"$json": "text"}: the text, else NULL */
 static char *
-value_text(JsonbValue *v, Oid type, bool utc)
+text_form(JsonbValue *v)
+{
+	JsonbValue	text;
+
+	if (v->type != jbvBinary || !JsonContainerIsObject(v->val.binary.data) ||
+		JsonContainerSize(v->val.binary.data) != 1 ||
+		getKeyJsonValueFromContainer(v->val.binary.data, JSON_TEXT_FORM,
+									 strlen(JSON_TEXT_FORM), &text) == NULL ||
+		text.type != jbvString)
+		return NULL;
+	return pnstrdup(text.val.string.val, text.val.string.len);
+}
+
+/*
+ * Any value but null, as text that the input function of the type takes.
+ * inside: of an array or a composite, where json is its text.
+ */
+static char *
+value_text(JsonbValue *v, Oid type, bool utc, bool inside)
 {
 	Oid			base = getBaseType(type);
 	char	   *text;
@@ -393,10 +592,12 @@ value_text(JsonbValue *v, Oid type, bool utc)
 			return date_text(v);
 		case JSONOID:
 		case JSONBOID:
-			return json_text(v);
+			if (inside && v->type == jbvString)
+				return pnstrdup(v->val.string.val, v->val.string.len);
+			text = inside ? NULL : text_form(v);
+			return text ? text : short_json_text(v);
 		case BYTEAOID:
-			if (v->type != jbvString)
-				refuse_value(v, base, "Send a string of \\x and hexadecimal digits.");
+			require_hex(v);
 			break;
 		default:
 			break;
@@ -410,6 +611,8 @@ value_text(JsonbValue *v, Oid type, bool utc)
 				refuse_clock(text, base);
 			return text;
 		case jbvNumeric:
+			if (base != NUMERICOID)
+				refuse_long_number(v);
 			text = number_text(v);
 			if (base == INT2OID || base == INT4OID || base == INT8OID)
 				trim_zero_fraction(text);
@@ -454,9 +657,21 @@ read_directly(TrackedTable *t, TrackedColumn *c, JsonbValue *v, Datum *result)
 		case TIMESTAMPOID:
 			time = read_timestamp(v, c->base_type, t->utc);
 			TideAdjustTimestamp(&time, c->typmod);
+			/* rounded up, it can lie beyond the last one */
+			if (!TIMESTAMP_NOT_FINITE(time) && !IS_VALID_TIMESTAMP(time))
+				time_out_of_range(c->base_type);
 			*result = TimestampGetDatum(time);
 			return true;
+		case NUMERICOID:
+			if (v->type != jbvNumeric)
+				return false;
+			*result = DirectFunctionCall2(numeric, NumericGetDatum(v->val.numeric),
+										  Int32GetDatum(c->typmod));
+			return true;
 		case JSONBOID:
+			if (text_form(v) != NULL)
+				return false;
+			refuse_long_number(v);
 			*result = JsonbPGetDatum(JsonbValueToJsonb(v));
 			return true;
 		default:
@@ -476,6 +691,11 @@ wire_read_value(TrackedTable *t, TrackedColumn *c, JsonbValue *v, bool *isnull)
 	char	   *text;
 
 	*isnull = (v->type == jbvNull);
+	if (*isnull && wire_null_is_json(c))
+	{
+		*isnull = false;
+		return InputFunctionCall(&c->input, pstrdup("null"), c->ioparam, c->typmod);
+	}
 	if (*isnull)
 	{
 		/* a domain can be NOT NULL */
@@ -497,6 +717,6 @@ wire_read_value(TrackedTable *t, TrackedColumn *c, JsonbValue *v, bool *isnull)
 
 	if (read_directly(t, c, v, &result))
 		return result;
-	text = value_text(v, c->type, t->utc);
+	text = value_text(v, c->type, t->utc, false);
 	return InputFunctionCall(&c->input, text, c->ioparam, c->typmod);
 }

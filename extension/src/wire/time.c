@@ -20,6 +20,7 @@
 #include "utils/datetime.h"
 #include "utils/numeric.h"
 
+#include "util/json.h"
 #include "util/errors.h"
 #include "util/settings.h"
 #include "wire/time.h"
@@ -486,6 +487,8 @@ wire_read_time(JsonbValue *v, const char *what)
 			pfree(text);
 			return result;
 		case jbvNumeric:
+			if (json_has_long_number(v))
+				time_out_of_range(what, ERRCODE_TIDE_BAD_TIME);
 			text = DatumGetCString(DirectFunctionCall1(numeric_out,
 													   NumericGetDatum(v->val.numeric)));
 			if (!time_is_number(text, strlen(text), 1) ||

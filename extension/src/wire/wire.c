@@ -7,15 +7,35 @@
  * Replies carry thousands of rows, so the common types are written straight
  * into the buffer.  What comes in is in wire_read.c, times are in wire_time.c.
  *
+ * What a pull sends, a push stores again as it was.  A value is written by the
+ * output function of its type or by code of this file, and never by a cast:
+ * casts are user code, and there is none back.
+ *
+ *	- Booleans, numbers, times and dates are what JSON and ISO 8601 have for
+ *	  them; every other scalar is a string of the type's text form.
+ *	- A composite is an object of its fields.
+ *	- An array is a JSON array, of arrays if it has several dimensions.  JSON
+ *	  cannot say where an array begins: one whose lower bounds are not 1 is a
+ *	  string of its text form, such as "[0:1]={7,8}".
+ *	- Within arrays and composites json and jsonb are strings of their text
+ *	  form: null is SQL's NULL there, and "null" is JSON's.
+ *	- A column of json or jsonb is the JSON value itself, and its NULL is null.
+ *	  What would not come back that way is sent as {"$json": "its text"}:
+ *	  JSON's null where the column can be NULL as well (where it cannot, null
+ *	  means JSON's), an object that looks like this one, and what jsonb or
+ *	  other readers of JSON do not take, see json_needs_text_form().
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include <ctype.h>
 
+#include "access/htup_details.h"
+#include "access/tupdesc.h"
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "pgtime.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -25,24 +45,28 @@
 #include "utils/float.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
-#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
 #include "utils/uuid.h"
 
+#include "table/kind.h"
+#include "util/json_scan.h"
 #include "util/settings.h"
 #include "wire/time.h"
 #include "wire/wire.h"
 
-/* to_json() of a type, see json_function() */
-typedef struct JsonFunction
+/* how values of a type are written, wherever they are found */
+typedef struct Form
 {
-	Oid			type;			/* hash key */
-	bool		valid;			/* false: filling it failed */
-	FmgrInfo	function;
-} JsonFunction;
+	Oid			type;			/* domains looked through */
+	WireKind	kind;
+	bool		utc;			/* timestamps without zone hold UTC */
+	FmgrInfo   *output;
+}			Form;
 
-static HTAB *json_functions = NULL;
+static void append_value(StringInfo buf, const Form * form, Datum value);
 
 /*
  * Settings
@@ -93,6 +117,46 @@ void
 wire_end(int level)
 {
 	AtEOXact_GUC(true, level);
+}
+
+/*
+ * Is a JSON array within the JSON array of such elements a dimension?  Else it
+ * is an element.
+ */
+bool
+wire_element_nests(Oid element)
+{
+	WireKind	kind = wire_kind(element);
+
+	return kind != WIRE_JSON && kind != WIRE_ARRAY;
+}
+
+static bool
+domain_is_not_null(Oid type)
+{
+	while (get_typtype(type) == TYPTYPE_DOMAIN)
+	{
+		HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+		Form_pg_type form;
+		bool		not_null;
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for type %u", type);
+		form = (Form_pg_type) GETSTRUCT(tuple);
+		not_null = form->typnotnull;
+		type = form->typbasetype;
+		ReleaseSysCache(tuple);
+		if (not_null)
+			return true;
+	}
+	return false;
+}
+
+bool
+wire_null_is_json(TrackedColumn *c)
+{
+	return c->kind == WIRE_JSON &&
+		(c->not_null || domain_is_not_null(c->type));
 }
 
 /*
@@ -198,11 +262,18 @@ append_uuid(StringInfo buf, const pg_uuid_t *uuid)
 }
 
 static void
-append_text_kind(StringInfo buf, TrackedColumn *c, Datum value)
+append_output(StringInfo buf, const Form * form, Datum value)
 {
-	char	   *text;
+	char	   *text = OutputFunctionCall(form->output, value);
 
-	switch (c->base_type)
+	append_string(buf, text, strlen(text));
+	pfree(text);
+}
+
+static void
+append_text_kind(StringInfo buf, const Form * form, Datum value)
+{
+	switch (form->type)
 	{
 		case TEXTOID:
 		case VARCHAROID:
@@ -213,9 +284,7 @@ append_text_kind(StringInfo buf, TrackedColumn *c, Datum value)
 			append_uuid(buf, DatumGetUUIDP(value));
 			break;
 		default:
-			text = OutputFunctionCall(&c->output, value);
-			append_string(buf, text, strlen(text));
-			pfree(text);
+			append_output(buf, form, value);
 			break;
 	}
 }
@@ -225,13 +294,13 @@ append_text_kind(StringInfo buf, TrackedColumn *c, Datum value)
  */
 
 static void
-append_number(StringInfo buf, TrackedColumn *c, Datum value)
+append_number(StringInfo buf, const Form * form, Datum value)
 {
 	char	   *text;
 
 	/* the longest int8 has 20 characters */
 	enlargeStringInfo(buf, 24);
-	switch (c->base_type)
+	switch (form->type)
 	{
 		case INT2OID:
 			buf->len += pg_ltoa(DatumGetInt16(value), buf->data + buf->len);
@@ -243,7 +312,7 @@ append_number(StringInfo buf, TrackedColumn *c, Datum value)
 			buf->len += pg_lltoa(DatumGetInt64(value), buf->data + buf->len);
 			break;
 		default:
-			text = OutputFunctionCall(&c->output, value);
+			text = OutputFunctionCall(form->output, value);
 			/* NaN, Infinity and -Infinity are no numbers in JSON */
 			if (isdigit((unsigned char) text[text[0] == '-' ? 1 : 0]))
 				appendStringInfoString(buf, text);
@@ -255,10 +324,10 @@ append_number(StringInfo buf, TrackedColumn *c, Datum value)
 }
 
 static void
-append_timestamp(StringInfo buf, TrackedTable *t, Timestamp time)
+append_timestamp(StringInfo buf, const Form * form, Timestamp time)
 {
 	/* milliseconds since 1970 are UTC, and this is of no zone at all */
-	if (t->utc || TIMESTAMP_NOT_FINITE(time))
+	if (form->utc || TIMESTAMP_NOT_FINITE(time))
 	{
 		wire_append_time(buf, time);
 		return;
@@ -270,7 +339,7 @@ append_timestamp(StringInfo buf, TrackedTable *t, Timestamp time)
 }
 
 static void
-append_date(StringInfo buf, TrackedColumn *c, Datum value)
+append_date(StringInfo buf, const Form * form, Datum value)
 {
 	DateADT		date = DatumGetDateADT(value);
 	int			year;
@@ -297,86 +366,205 @@ append_date(StringInfo buf, TrackedColumn *c, Datum value)
 			return;
 		}
 	}
-	append_text_kind(buf, c, value);
+	append_text_kind(buf, form, value);
 }
 
 /*
  * JSON
  */
 
-/*
- * to_json() asks its call expression for the type of its argument.  It looks
- * everything else up at each call, so what is kept here never goes stale.
- */
-static FmgrInfo *
-json_function(Oid type)
-{
-	JsonFunction *entry;
-	MemoryContext old;
-	Node	   *argument;
-	bool		found;
-
-	if (json_functions == NULL)
-	{
-		HASHCTL		info;
-
-		memset(&info, 0, sizeof(info));
-		info.keysize = sizeof(Oid);
-		info.entrysize = sizeof(JsonFunction);
-		info.hcxt = CacheMemoryContext;
-		json_functions = hash_create("pg_tide to_json", 32, &info,
-									 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
-	entry = hash_search(json_functions, &type, HASH_ENTER, &found);
-	if (found && entry->valid)
-		return &entry->function;
-
-	entry->valid = false;
-	fmgr_info_cxt(F_TO_JSON, &entry->function, CacheMemoryContext);
-	old = MemoryContextSwitchTo(CacheMemoryContext);
-	argument = (Node *) makeNullConst(type, -1, InvalidOid);
-	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSON, JSONOID,
-											 list_make1(argument),
-											 InvalidOid, InvalidOid,
-											 COERCE_EXPLICIT_CALL),
-					   &entry->function);
-	MemoryContextSwitchTo(old);
-	entry->valid = true;
-	return &entry->function;
-}
-
+/* A column's value; within arrays and composites json is text. */
 static void
 append_json(StringInfo buf, TrackedColumn *c, Datum value)
 {
-	Jsonb	   *jsonb;
+	char	   *json;
+	size_t		len;
 
 	if (c->base_type == JSONOID)
+		json = TextDatumGetCString(value);
+	else
 	{
-		append_varlena(buf, value, false);
-		return;
+		Jsonb	   *jsonb = DatumGetJsonbP(value);
+
+		json = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
+		if ((Pointer) jsonb != DatumGetPointer(value))
+			pfree(jsonb);
 	}
-	jsonb = DatumGetJsonbP(value);
-	(void) JsonbToCString(buf, &jsonb->root, VARSIZE(jsonb));
-	if ((Pointer) jsonb != DatumGetPointer(value))
-		pfree(jsonb);
+	len = strlen(json);
+	if (json_needs_text_form(json, len, GetDatabaseEncoding() == PG_UTF8) ||
+		(json_is_null(json, len) && !wire_null_is_json(c)))
+	{
+		appendStringInfoString(buf, "{\"" JSON_TEXT_FORM "\":");
+		append_string(buf, json, len);
+		appendStringInfoCharMacro(buf, '}');
+	}
+	else
+		appendBinaryStringInfo(buf, json, len);
+	pfree(json);
+}
+
+/*
+ * Arrays and composites
+ */
+
+/* the form of what is within a value of this form */
+static void
+inner_form(Form * inner, const Form * outer, Oid type, FmgrInfo *output)
+{
+	Oid			function;
+	bool		varlena;
+
+	inner->type = getBaseType(type);
+	inner->kind = wire_kind(type);
+	inner->utc = outer->utc;
+	inner->output = output;
+	getTypeOutputInfo(type, &function, &varlena);
+	fmgr_info(function, output);
+}
+
+static void
+append_inner_value(StringInfo buf, const Form * form, Datum value, bool isnull)
+{
+	if (isnull)
+		appendBinaryStringInfo(buf, "null", 4);
+	else if (form->kind == WIRE_JSON)
+		append_output(buf, form, value);
+	else
+		append_value(buf, form, value);
+}
+
+/* one dimension, from element *at on, which is moved behind it */
+static void
+append_dimension(StringInfo buf, const Form * form, int ndims, const int *dims,
+				 Datum *elements, bool *nulls, int *at)
+{
+	int			i;
+
+	appendStringInfoCharMacro(buf, '[');
+	for (i = 0; i < dims[0]; i++)
+	{
+		if (i > 0)
+			appendStringInfoCharMacro(buf, ',');
+		if (ndims > 1)
+			append_dimension(buf, form, ndims - 1, dims + 1, elements, nulls, at);
+		else
+		{
+			append_inner_value(buf, form, elements[*at], nulls[*at]);
+			(*at)++;
+		}
+	}
+	appendStringInfoCharMacro(buf, ']');
+}
+
+static bool
+begins_at_one(const ArrayType *array)
+{
+	int			i;
+
+	for (i = 0; i < ARR_NDIM(array); i++)
+	{
+		if (ARR_LBOUND(array)[i] != 1)
+			return false;
+	}
+	return true;
+}
+
+static void
+append_array(StringInfo buf, const Form * form, Datum value)
+{
+	ArrayType  *array = DatumGetArrayTypeP(value);
+	Oid			element = ARR_ELEMTYPE(array);
+	Form		inner;
+	FmgrInfo	output;
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n;
+	int			at = 0;
+
+	check_stack_depth();
+	if (!begins_at_one(array) ||
+		(ARR_NDIM(array) > 1 && !wire_element_nests(element)))
+		append_output(buf, form, value);
+	else if (ARR_NDIM(array) == 0)
+		appendBinaryStringInfo(buf, "[]", 2);
+	else
+	{
+		inner_form(&inner, form, element, &output);
+		get_typlenbyvalalign(element, &typlen, &typbyval, &typalign);
+		deconstruct_array(array, element, typlen, typbyval, typalign,
+						  &elements, &nulls, &n);
+		append_dimension(buf, &inner, ARR_NDIM(array), ARR_DIMS(array),
+						 elements, nulls, &at);
+		pfree(elements);
+		pfree(nulls);
+	}
+	if ((Pointer) array != DatumGetPointer(value))
+		pfree(array);
+}
+
+static void
+append_composite(StringInfo buf, const Form * form, Datum value)
+{
+	HeapTupleHeader header = DatumGetHeapTupleHeader(value);
+	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header),
+											  HeapTupleHeaderGetTypMod(header));
+	Datum	   *values = palloc(sizeof(Datum) * Max(desc->natts, 1));
+	bool	   *nulls = palloc(sizeof(bool) * Max(desc->natts, 1));
+	HeapTupleData tuple;
+	bool		first = true;
+	int			i;
+
+	check_stack_depth();
+	memset(&tuple, 0, sizeof(tuple));
+	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
+	ItemPointerSetInvalid(&tuple.t_self);
+	tuple.t_data = header;
+	heap_deform_tuple(&tuple, desc, values, nulls);
+
+	appendStringInfoCharMacro(buf, '{');
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+		Form		inner;
+		FmgrInfo	output;
+
+		if (attribute->attisdropped)
+			continue;
+		if (!first)
+			appendStringInfoCharMacro(buf, ',');
+		first = false;
+		append_string(buf, NameStr(attribute->attname),
+					  strlen(NameStr(attribute->attname)));
+		appendStringInfoCharMacro(buf, ':');
+		inner_form(&inner, form, attribute->atttypid, &output);
+		append_inner_value(buf, &inner, values[i], nulls[i]);
+	}
+	appendStringInfoCharMacro(buf, '}');
+	ReleaseTupleDesc(desc);
+	pfree(values);
+	pfree(nulls);
+	if ((Pointer) header != DatumGetPointer(value))
+		pfree(header);
 }
 
 /*
  * Values and rows
  */
 
-/* The value is not NULL. */
-void
-wire_append_value(StringInfo buf, TrackedTable *t, TrackedColumn *c,
-				  Datum value)
+/* A value that is not NULL, of any kind but WIRE_JSON. */
+static void
+append_value(StringInfo buf, const Form * form, Datum value)
 {
-	switch (c->kind)
+	switch (form->kind)
 	{
 		case WIRE_TEXT:
-			append_text_kind(buf, c, value);
+			append_text_kind(buf, form, value);
 			break;
 		case WIRE_NUMBER:
-			append_number(buf, c, value);
+			append_number(buf, form, value);
 			break;
 		case WIRE_BOOL:
 			appendStringInfoString(buf, DatumGetBool(value) ? "true" : "false");
@@ -385,19 +573,40 @@ wire_append_value(StringInfo buf, TrackedTable *t, TrackedColumn *c,
 			wire_append_time(buf, DatumGetTimestampTz(value));
 			break;
 		case WIRE_TIMESTAMP:
-			append_timestamp(buf, t, DatumGetTimestamp(value));
+			append_timestamp(buf, form, DatumGetTimestamp(value));
 			break;
 		case WIRE_DATE:
-			append_date(buf, c, value);
+			append_date(buf, form, value);
 			break;
 		case WIRE_JSON:
-			append_json(buf, c, value);
+			elog(ERROR, "json is written by whoever knows where it stands");
 			break;
-		case WIRE_OTHER:
-			append_varlena(buf, FunctionCall1(json_function(c->type), value),
-						   false);
+		case WIRE_ARRAY:
+			append_array(buf, form, value);
+			break;
+		case WIRE_COMPOSITE:
+			append_composite(buf, form, value);
 			break;
 	}
+}
+
+/* The value is not NULL. */
+void
+wire_append_value(StringInfo buf, TrackedTable *t, TrackedColumn *c,
+				  Datum value)
+{
+	Form		form;
+
+	if (c->kind == WIRE_JSON)
+	{
+		append_json(buf, c, value);
+		return;
+	}
+	form.type = c->base_type;
+	form.kind = c->kind;
+	form.utc = t->utc;
+	form.output = &c->output;
+	append_value(buf, &form, value);
 }
 
 static void

@@ -25,6 +25,12 @@ extern int	wire_begin(void);
 extern int	wire_begin_kept(void);
 extern void wire_end(int level);
 
+/* is a JSON array among such elements a dimension? */
+extern bool wire_element_nests(Oid element);
+
+/* a column of json whose null on the wire is JSON's, as it cannot be NULL */
+extern bool wire_null_is_json(TrackedColumn *c);
+
 /* a JSON object of the synced columns; values[] and nulls[] are by attnum - 1 */
 extern void wire_append_row(StringInfo buf, TrackedTable *t,
 							Datum *values, bool *nulls);
@@ -49,7 +55,13 @@ extern char *wire_key_text(TrackedTable *t, Datum *values);
 extern char *wire_scope_text(TrackedTable *t, Datum value);
 extern void wire_key_values(TrackedTable *t, const char *text, Datum *values);
 
-/* the value of a column, from JSON; JSON null is NULL */
+/*
+ * A row's JSON as jsonb.  False for one that jsonb has no room for, as a text
+ * above 256 MB.
+ */
+extern bool wire_jsonb(const char *json, size_t len, Datum *result);
+
+/* the value of a column, from JSON; null is NULL, unless wire_null_is_json() */
 extern Datum wire_read_value(TrackedTable *t, TrackedColumn *c,
 							 JsonbValue *v, bool *isnull);
 

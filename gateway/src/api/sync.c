@@ -179,15 +179,18 @@ take_member(SyncFields *fields, const Settings *settings, const cJSON *item)
  * accepted.
  */
 bool
-sync_check_body(const char *body, size_t length, const Settings *settings,
-				Failure *failure)
+sync_check_body(JobKind kind, const char *body, size_t length,
+				const Settings *settings, Failure *failure)
 {
 	JsonProblem problem;
+	JsonVerdict verdict;
 	char		message[256];
 
 	if (length == 0)
 		return true;
-	switch (json_check(body, length, settings->max_body_depth, &problem))
+	verdict = (kind == JOB_PUSH ? json_check_push : json_check)
+		(body, length, settings->max_body_depth, &problem);
+	switch (verdict)
 	{
 		case JSON_GOOD:
 			return true;

@@ -35,7 +35,7 @@ typedef struct SyncFields
 
 extern void sync_take_parameter(SyncFields *fields, const Settings *settings,
 								const char *name, const char *value);
-extern bool sync_check_body(const char *body, size_t length,
+extern bool sync_check_body(JobKind kind, const char *body, size_t length,
 							const Settings *settings, Failure *failure);
 extern bool sync_take_body(SyncFields *fields, const Settings *settings,
 						   const char *body, size_t length, Failure *failure);

@@ -81,7 +81,7 @@ static const struct
 	{"tide_1_pull",
 		"SELECT tide.pull($1::text, $2::text[], $3::text[], $4::integer, $5::text,"
 	" $6::text[])"},
-	{"tide_1_push", "SELECT tide.push($1::jsonb)"},
+	{"tide_1_push", "SELECT tide.push_json($1::bytea)"},
 	{"tide_1_keys", "SELECT tide.keys($1::text[], $2::text[])"},
 	{"tide_1_schema", "SELECT tide.schema()"},
 	{"tide_1_protocol", "SELECT tide.protocol()"},
@@ -248,18 +248,27 @@ add_step(Connection *connection, Statement statement, bool is_prepare)
 	step->is_prepare = is_prepare;
 }
 
-/* Put a statement into the pipeline. */
+/* Put a statement into the pipeline, lengths and formats as libpq has them. */
 static bool
-send_statement(Connection *connection, Statement statement, int count,
-			   const char *const *values)
+send_parameters(Connection *connection, Statement statement, int count,
+				const char *const *values, const int *lengths,
+				const int *formats)
 {
 	add_step(connection, statement, false);
 	if (connection->by_name)
 		return PQsendQueryPrepared(connection->link,
 								   statements[statement].name,
-								   count, values, NULL, NULL, 0) == 1;
+								   count, values, lengths, formats, 0) == 1;
 	return PQsendQueryParams(connection->link, statements[statement].sql,
-							 count, NULL, values, NULL, NULL, 0) == 1;
+							 count, NULL, values, lengths, formats, 0) == 1;
+}
+
+/* Likewise, all of them text. */
+static bool
+send_statement(Connection *connection, Statement statement, int count,
+			   const char *const *values)
+{
+	return send_parameters(connection, statement, count, values, NULL, NULL);
 }
 
 /* Put the preparation of what is not prepared yet into the pipeline. */
@@ -327,7 +336,18 @@ send_call(Connection *connection, const Job *job)
 		values[count++] = job->entity_types;
 	}
 	else if (job->kind == JOB_PUSH)
-		values[count++] = job->body;
+	{
+		/*
+		 * As bytes: text that the database's encoding lacks would be refused
+		 * as a whole, before anybody can see whose change it is.
+		 */
+		int			length = (int) strlen(job->body);
+		int			format = 1;
+
+		values[0] = job->body;
+		return send_parameters(connection, STATEMENT_PUSH, 1, values, &length,
+							   &format);
+	}
 	return send_statement(connection, call_statement(job), count, values);
 }
 

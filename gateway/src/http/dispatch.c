@@ -85,8 +85,8 @@ check_body(Request *request)
 	if (body->length == 0 && request->route->endpoint != ENDPOINT_PULL)
 		return failure_set(&request->failure, 400, "malformed_request",
 						   "the body is empty", NULL);
-	return sync_check_body(body->data, body->length, request->settings,
-						   &request->failure);
+	return sync_check_body(request->job.kind, body->data, body->length,
+						   request->settings, &request->failure);
 }
 
 /* Turn parameters and body into the job's arguments. */

@@ -8,6 +8,7 @@
  * readers disagree about (a key twice in an object: cJSON takes the first, jsonb
  * the last) and what PostgreSQL cannot store (an escaped NUL, half of a
  * surrogate pair), so that such a body costs no database connection.
+ * Of a push the latter is let through where it is one change's.
  *
  * The keys of all open objects are in one hash table.  When an object is closed,
  * its keys are removed, the last one first; that is why slots can simply be
@@ -51,6 +52,8 @@ typedef struct Scanner
 	size_t		at;
 
 	int			max_depth;
+	int			free_depth;		/* with so many open levels a string may have
+								 * any escapes */
 	int			depth;			/* open levels */
 	Level		levels[JSON_MAX_DEPTH];
 
@@ -159,6 +162,14 @@ hex_unit(const char *digits)
 	return unit;
 }
 
+/* \uDC00 to \uDFFF; the text has been scanned up to a quote behind it. */
+static bool
+is_low_half(const char *p)
+{
+	return p[0] == '\\' && p[1] == 'u' &&
+		hex_unit(p + 2) >= 0xDC00 && hex_unit(p + 2) <= 0xDFFF;
+}
+
 /* The character that an escape stands for, in a string that was scanned. */
 static uint32_t
 next_escaped(const char **p)
@@ -176,7 +187,7 @@ next_escaped(const char **p)
 	}
 	unit = hex_unit(*p);
 	*p += 4;
-	if (unit >= 0xD800 && unit <= 0xDBFF)
+	if (unit >= 0xD800 && unit <= 0xDBFF && is_low_half(*p))
 	{
 		unit = 0x10000 + ((unit - 0xD800) << 10) + (hex_unit(*p + 2) - 0xDC00);
 		*p += 6;
@@ -348,6 +359,8 @@ scan_escape(Scanner *scanner)
 
 	if (!scan_unit(scanner, &unit))
 		return false;
+	if (scanner->depth >= scanner->free_depth)
+		return true;
 	if (unit == 0)
 		return complain_at(scanner, start, "a string has an escaped NUL (\\u0000)");
 	if (unit < 0xD800 || unit > 0xDFFF)
@@ -541,19 +554,14 @@ scan_text(Scanner *scanner)
 	}
 }
 
-/*
- * Is this one JSON value in UTF-8, nested at most max_depth levels, without
- * escaped NULs, halves of surrogate pairs and repeated keys?  JSON_REFUSED sets
- * the problem.  max_depth is at most JSON_MAX_DEPTH.  The text is shorter than
- * 4 GB and needs no NUL at its end.
- */
-JsonVerdict
-json_check(const char *text, size_t length, int max_depth,
-		   JsonProblem *problem)
+static JsonVerdict
+check(const char *text, size_t length, int max_depth, int free_depth,
+	  JsonProblem *problem)
 {
 	Scanner		scanner = {.text = text,.length = length};
 
 	scanner.max_depth = max_depth < JSON_MAX_DEPTH ? max_depth : JSON_MAX_DEPTH;
+	scanner.free_depth = free_depth;
 	scanner.problem = problem;
 	scanner.verdict = JSON_GOOD;
 
@@ -569,4 +577,24 @@ json_check(const char *text, size_t length, int max_depth,
 	free(scanner.keys);
 	free(scanner.slots);
 	return scanner.verdict;
+}
+
+/*
+ * Is this one JSON value in UTF-8, nested at most max_depth (up to
+ * JSON_MAX_DEPTH) levels, without escaped NULs, halves of surrogate pairs and
+ * repeated keys?  The problem is set with JSON_REFUSED.  "text" is shorter
+ * than 4 GB and needs no NUL at its end.
+ */
+JsonVerdict
+json_check(const char *text, size_t length, int max_depth,
+		   JsonProblem *problem)
+{
+	return check(text, length, max_depth, JSON_MAX_DEPTH + 1, problem);
+}
+
+JsonVerdict
+json_check_push(const char *text, size_t length, int max_depth,
+				JsonProblem *problem)
+{
+	return check(text, length, max_depth, 2, problem);
 }

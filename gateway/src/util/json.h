@@ -29,4 +29,11 @@ typedef struct JsonProblem
 extern JsonVerdict json_check(const char *text, size_t length, int max_depth,
 							  JsonProblem *problem);
 
+/*
+ * The same of a push.  What PostgreSQL cannot store is let through inside of
+ * the body's members: that is the fault of one change, which fails alone.
+ */
+extern JsonVerdict json_check_push(const char *text, size_t length,
+								   int max_depth, JsonProblem *problem);
+
 #endif							/* JSON_H */

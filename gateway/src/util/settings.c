@@ -70,7 +70,7 @@ static const Setting table[] = {
 	1, 1000000, true, "most changes in one push"},
 	{"max-body-bytes", SETTING_INTEGER, FIELD(max_body_bytes), "16777216",
 	1, 1 << 30, true, "longest request body"},
-	{"max-body-depth", SETTING_INTEGER, FIELD(max_body_depth), "64",
+	{"max-body-depth", SETTING_INTEGER, FIELD(max_body_depth), "512",
 		LEAST_DEPTH, JSON_MAX_DEPTH, true,
 	"deepest nesting of objects and arrays in a request body"},
 	{"max-header-bytes", SETTING_INTEGER, FIELD(max_header_bytes), "65536",

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * postgres.h
- *	  Just enough of PostgreSQL to build cursor.c alone.
+ *	  Just enough of PostgreSQL to build cursor.c, decide.c or json_scan.c alone.
  *
  * Allocations come from malloc() one by one, so that the sanitizers see each
  * bound, and are freed together by shim_reset().  ereport(ERROR) notes the
@@ -38,6 +38,11 @@ typedef uint64_t uint64;
 
 extern void *palloc(size_t size);
 extern void *palloc0(size_t size);
+
+/* there are no huge ones here */
+#define MCXT_ALLOC_HUGE 1
+#define palloc_extended(size, flags) palloc(size)
+
 extern void *repalloc(void *pointer, size_t size);
 extern void pfree(void *pointer);
 extern void shim_reset(void);

@@ -1,0 +1,363 @@
+/*
+ * api.c
+ *	  The calls of tide.h.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/engine.h"
+#include "store/commands.h"
+#include "store/file.h"
+#include "store/settings.h"
+#include "store/sql.h"
+#include "tide.h"
+#include "loop/handle.h"
+
+#define BUSY_TIMEOUT_MS 5000
+
+/* Begin a call: what the last one said is over. */
+static void
+begin(tide *t)
+{
+	failure_clear(&t->engine.store.failure);
+}
+
+static int
+result(tide *t, bool good)
+{
+	int			code = t->engine.store.failure.result;
+
+	if (good && code == TIDE_OK)
+		return TIDE_OK;
+	return code != TIDE_OK ? code : TIDE_LOCAL;
+}
+
+static int
+need_file(tide *t)
+{
+	if (t->engine.store.db == NULL)
+		failure_set(&t->engine.store.failure, TIDE_LOCAL, "no_file", "no file is open");
+	else if (!t->set_up)
+		failure_set(&t->engine.store.failure, TIDE_LOCAL, "not_set_up",
+					"the file is not set up for sync");
+	else if (!sqlite3_get_autocommit(t->engine.store.db))
+		failure_set(&t->engine.store.failure, TIDE_LOCAL, "in_transaction",
+					"the connection is in a transaction");
+	return t->engine.store.failure.result;
+}
+
+static tide *
+new_handle(void)
+{
+	tide	   *t = sqlite3_malloc64(sizeof(tide));
+
+	if (t == NULL)
+		return NULL;
+	memset(t, 0, sizeof(*t));
+	t->lock.fd = -1;
+	engine_init(&t->engine);
+	return t;
+}
+
+static int
+use_connection(tide *t, sqlite3 *db)
+{
+	return result(t, file_open(&t->engine.store, db, &t->set_up));
+}
+
+int
+tide_attach(sqlite3 *db, tide **out)
+{
+	*out = new_handle();
+	return *out ? use_connection(*out, db) : TIDE_LOCAL;
+}
+
+int
+tide_open(const char *path, int create, tide **out)
+{
+	int			flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
+		(create ? SQLITE_OPEN_CREATE : 0);
+	tide	   *t = new_handle();
+	int			rc;
+
+	*out = t;
+	if (t == NULL)
+		return TIDE_LOCAL;
+	rc = sqlite3_open_v2(path, &t->own, flags, NULL);
+	if (rc != SQLITE_OK)
+	{
+		failure_set(&t->engine.store.failure, TIDE_LOCAL, "cannot_open",
+					"could not open \"%s\": %s", path,
+					t->own ? sqlite3_errmsg(t->own) : "out of memory");
+		return TIDE_LOCAL;
+	}
+	sqlite3_extended_result_codes(t->own, 1);
+	sqlite3_busy_timeout(t->own, BUSY_TIMEOUT_MS);
+	/* a pull must not keep the app from reading */
+	if (sqlite3_exec(t->own, create ? "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL" :
+					 "PRAGMA synchronous = NORMAL", NULL, NULL, NULL) != SQLITE_OK)
+	{
+		t->engine.store.db = t->own;
+		sql_failed(&t->engine.store);
+		t->engine.store.db = NULL;
+		return result(t, false);
+	}
+	return use_connection(t, t->own);
+}
+
+void
+tide_close(tide *t)
+{
+	if (t == NULL)
+		return;
+	engine_free(&t->engine);
+	lock_release(&t->lock);
+	http_free(t->http);
+	if (t->own)
+		sqlite3_close(t->own);
+	sqlite3_free(t);
+}
+
+int
+tide_is_set_up(tide *t)
+{
+	return t->set_up;
+}
+
+/* A member that is an array, as the text that it is. */
+static bool
+take_array(const Json *json, const char *name, char **text)
+{
+	const JsonNode *node = json_member(json, json->nodes, name);
+
+	*text = NULL;
+	if (node == NULL || node->kind == JSON_NULL)
+		return true;
+	if (node->kind != JSON_ARRAY)
+		return false;
+	*text = json_text(json, node);
+	return *text != NULL;
+}
+
+static bool
+take_options(tide *t, const Json *json, FileOptions *options)
+{
+	const JsonNode *naming = json_member(json, json->nodes, "naming");
+	size_t		length;
+
+	options->server = json_text(json, json_member(json, json->nodes, "server"));
+	options->snake = json_is(json, naming, "snake");
+	options->status_columns = json_is_true(json_member(json, json->nodes, "statusColumns"));
+	if (options->server == NULL || options->server[0] == '\0' ||
+		!take_array(json, "entityTypes", &options->entity_types) ||
+		!take_array(json, "scopes", &options->scopes) ||
+		(naming && !options->snake && !json_is(json, naming, "as_is")))
+		return failure_set(&t->engine.store.failure, TIDE_USAGE, "bad_options",
+						   "an option of the file is missing or of the wrong kind");
+	length = strlen(options->server);
+	while (length > 0 && options->server[length - 1] == '/')
+		options->server[--length] = '\0';
+	return true;
+}
+
+int
+tide_setup(tide *t, const char *text)
+{
+	FileOptions options = {0};
+	Json		json;
+	bool		good;
+
+	begin(t);
+	if (t->engine.store.db == NULL)
+		return need_file(t);
+	if (t->set_up)
+	{
+		failure_set(&t->engine.store.failure, TIDE_LOCAL, "set_up",
+					"the file is set up for sync already");
+		return TIDE_LOCAL;
+	}
+	good = json_parse(&json, text, strlen(text)) && json.nodes->kind == JSON_OBJECT;
+	if (!good)
+		failure_set(&t->engine.store.failure, TIDE_USAGE, "bad_options",
+					"the options are not a JSON object");
+	good = good && take_options(t, &json, &options) &&
+		file_create(&t->engine.store, &options);
+	json_free(&json);
+	sqlite3_free(options.server);
+	sqlite3_free(options.entity_types);
+	sqlite3_free(options.scopes);
+	t->set_up = good;
+	return result(t, good);
+}
+
+int
+tide_set_token(tide *t, const char *token)
+{
+	begin(t);
+	if (need_file(t) != TIDE_OK)
+		return result(t, false);
+	return result(t, engine_set_token(&t->engine, token));
+}
+
+int
+tide_sync(tide *t)
+{
+	begin(t);
+	if (need_file(t) != TIDE_OK)
+		return result(t, false);
+	t->engine.asked = true;
+	return TIDE_OK;
+}
+
+/*
+ * Before the first request of a sync: nobody else may be at it.  A file that
+ * lies elsewhere than before is a copy, and gets a name of its own.
+ */
+static bool
+begin_alone(tide *t)
+{
+	Store	   *store = &t->engine.store;
+	const char *path = sqlite3_db_filename(store->db, "main");
+	long		holder;
+
+	if (t->lock.fd >= 0)
+		return true;
+	if (!lock_take(&t->lock, path, &holder))
+		return failure_set(&store->failure, TIDE_BUSY, "busy",
+						   "process %ld is syncing this file", holder);
+	return file_check_identity(store, path);
+}
+
+int
+tide_next(tide *t, int64_t now, tide_step *step)
+{
+	Engine	   *e = &t->engine;
+	bool		send = false,
+				good;
+
+	begin(t);
+	memset(step, 0, sizeof(*step));
+	if (need_file(t) != TIDE_OK)
+		return result(t, false);
+	good = ((e->phase == PHASE_IDLE && !e->asked) || begin_alone(t)) &&
+		engine_next(e, now, &send, &step->wait, &step->until);
+	if (good && !send)
+		lock_release(&t->lock);
+	if (!good || !send)
+	{
+		step->kind = TIDE_WAIT;
+		return result(t, good);
+	}
+	step->kind = TIDE_SEND;
+	step->method = e->phase == PHASE_SCHEMA ? "GET" : "POST";
+	step->url = e->url.data;
+	step->headers = e->headers.data;
+	step->body = e->phase == PHASE_SCHEMA ? NULL : e->body.data;
+	step->body_length = e->body.length;
+	return TIDE_OK;
+}
+
+int
+tide_reply_begin(tide *t, int status, const char *headers)
+{
+	begin(t);
+	return result(t, engine_begin_answer(&t->engine, status, headers));
+}
+
+int
+tide_reply(tide *t, const void *data, size_t length)
+{
+	begin(t);
+	return result(t, engine_add_answer(&t->engine, data, length));
+}
+
+int
+tide_reply_end(tide *t, int64_t now)
+{
+	begin(t);
+	if (need_file(t) != TIDE_OK)
+		return result(t, false);
+	return result(t, engine_end_answer(&t->engine, now));
+}
+
+int
+tide_no_answer(tide *t, int64_t now, const char *why)
+{
+	begin(t);
+	return result(t, engine_no_answer(&t->engine, now, why));
+}
+
+int
+tide_network_is_back(tide *t)
+{
+	t->engine.failures = 0;
+	t->engine.next_try = 0;
+	return TIDE_OK;
+}
+
+int
+tide_summarize(tide *t, tide_summary *summary)
+{
+	Engine	   *e = &t->engine;
+	bool		good;
+
+	begin(t);
+	memset(summary, 0, sizeof(*summary));
+	if (need_file(t) != TIDE_OK)
+		return result(t, false);
+	good = sql_number(&e->store, "SELECT pending FROM tide_status", &summary->pending) &&
+		sql_number(&e->store, "SELECT parked FROM tide_status", &summary->parked) &&
+		freeze_next_retry(&e->store, &summary->next_retry);
+	summary->finished = e->phase == PHASE_IDLE;
+	summary->result = e->result;
+	summary->pulled = e->tally.pulled;
+	summary->pushed = e->tally.pushed;
+	summary->failed = e->tally.failed;
+	summary->lost = e->tally.lost;
+	summary->phase = engine_phase_name(e->phase);
+	return result(t, good);
+}
+
+int
+tide_retry(tide *t, const char *entity_type, const char *key)
+{
+	begin(t);
+	if (need_file(t) != TIDE_OK)
+		return result(t, false);
+	return result(t, file_check(&t->engine.store) &&
+				  command_retry(&t->engine.store, entity_type, key));
+}
+
+int
+tide_discard(tide *t, const char *entity_type, const char *key)
+{
+	begin(t);
+	if (need_file(t) != TIDE_OK)
+		return result(t, false);
+	return result(t, file_check(&t->engine.store) &&
+				  command_discard(&t->engine.store, entity_type, key, tide_now()));
+}
+
+const char *
+tide_error(tide *t)
+{
+	return t->engine.store.failure.message;
+}
+
+const char *
+tide_error_code(tide *t)
+{
+	return t->engine.store.failure.code;
+}
+
+const char *
+tide_error_hint(tide *t)
+{
+	return t->engine.store.failure.hint;
+}
+
+const char *
+tide_version(void)
+{
+	return "0.1.0";
+}

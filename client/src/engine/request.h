@@ -1,0 +1,15 @@
+/*
+ * request.h
+ *	  The requests of a sync, as text.
+ */
+#ifndef TIDE_ENGINE_REQUEST_H
+#define TIDE_ENGINE_REQUEST_H
+
+#include "engine/engine.h"
+
+/* Fill in url, headers and, but for a schema, body. */
+bool		request_schema(Engine *e);
+bool		request_pull(Engine *e);
+bool		request_push(Engine *e);
+
+#endif

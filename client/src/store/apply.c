@@ -1,0 +1,593 @@
+/*
+ * apply.c
+ *	  Pages of a pull: staged while more is to come, then made visible at once.
+ *
+ * A page goes to tide_stage as the JSON that it came as.  With the last page,
+ * one transaction writes all of it into the tables, drops what a reset has not
+ * brought again, and moves the cursor.  The first pull of a new file has
+ * nothing to tear and goes straight into the tables, page by page.
+ */
+#include <string.h>
+
+#include "store/apply.h"
+#include "store/applying.h"
+#include "store/parked.h"
+#include "store/recheck.h"
+#include "store/rows.h"
+#include "store/settings.h"
+#include "store/sql.h"
+
+/* what the pages of a pull have said so far */
+typedef struct Pull
+{
+	Applying	applying;
+	Store	   *store;
+	bool		reset;
+	Names		reset_types;
+	Names		revoked;
+	Names		recheck;		/* types whose triggers were missing */
+} Pull;
+
+typedef bool (*RowAction) (Pull *pull, EntityType *type, const Json *json,
+						   const JsonNode *row, bool deleted);
+
+/*
+ * Does the schema know all types and columns of the page?  A table or column
+ * that is new on the server shows up here first.
+ */
+static bool
+knows_rows(EntityType *type, const Json *json, const JsonNode *rows, bool *known)
+{
+	const JsonNode **members = sqlite3_malloc64(sizeof(JsonNode *) * (size_t) type->ncolumns);
+	const JsonNode *row = json_first(json, rows);
+
+	if (members == NULL)
+		return false;
+	/* all rows of a type have the same members */
+	if (row && !row_members(type, json, row, members))
+		*known = false;
+	sqlite3_free(members);
+	return true;
+}
+
+static bool
+knows_page(Store *store, const Json *json, bool *known)
+{
+	const JsonNode *types = json_member(json, json->nodes, "changesByType");
+	const JsonNode *name;
+
+	*known = true;
+	for (name = json_first(json, types); name; name = json_next_name(json, types, name))
+	{
+		char	   *text = json_text(json, name);
+		EntityType *type;
+
+		if (text == NULL)
+			return failure_memory(&store->failure);
+		type = store_type(store, text, strlen(text));
+		sqlite3_free(text);
+		if (type == NULL)
+			*known = *known && json_count(json, name + 1) == 0;
+		else if (!knows_rows(type, json, name + 1, known))
+			return failure_memory(&store->failure);
+	}
+	return true;
+}
+
+/* Call an action for each row of a member of the page. */
+static bool
+each_row(Pull *pull, const Json *json, const char *member, bool deleted, RowAction action)
+{
+	const JsonNode *types = json_member(json, json->nodes, member);
+	const JsonNode *name,
+			   *row;
+
+	for (name = json_first(json, types); name; name = json_next_name(json, types, name))
+	{
+		char	   *text = json_text(json, name);
+		EntityType *type;
+
+		if (text == NULL)
+			return failure_memory(&pull->store->failure);
+		type = store_type(pull->store, text, strlen(text));
+		sqlite3_free(text);
+		for (row = json_first(json, name + 1); row && type;
+			 row = json_next(json, name + 1, row))
+		{
+			if (!action(pull, type, json, row, deleted))
+				return false;
+		}
+	}
+	return true;
+}
+
+static bool
+stage_row(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, bool deleted)
+{
+	Buffer		text = {0};
+	bool		good;
+
+	json_raw(json, row, &text);
+	good = text.failed ? failure_memory(&pull->store->failure) :
+		sql_run(pull->store, "INSERT INTO tide_stage (entity_type, deleted, row)"
+				" VALUES (%Q, %d, %Q)", type->name, deleted, text.data);
+	buffer_free(&text);
+	return good;
+}
+
+/* Does the type come in full, so that what does not come is gone? */
+static bool
+comes_anew(const Pull *pull, const EntityType *type)
+{
+	return pull->reset || names_has(&pull->reset_types, type->name);
+}
+
+/* Do we want to know which keys came? */
+static bool
+is_counted(const Pull *pull, const EntityType *type)
+{
+	return comes_anew(pull, type) || names_has(&pull->recheck, type->name);
+}
+
+/* Is what came the version that the edit was made upon? */
+static bool
+is_base(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, bool *same)
+{
+	sqlite3_stmt *stmt = row_statement(pull->store, type, STATEMENT_READ_BASE);
+	const char *stamp;
+	char	   *incoming;
+	int			rc;
+
+	*same = false;
+	if (type->modified_at < 0)
+		return true;
+	if (stmt == NULL || !row_bind_key(pull->store, type, stmt, 1, json, row))
+		return false;
+	rc = sql_step(pull->store, stmt);
+	if (rc != SQLITE_ROW)
+		return rc != -1;
+	stamp = (const char *) sqlite3_column_text(stmt, type->modified_at);
+	incoming = json_text(json, json_member(json, row, type->columns[type->modified_at].wire));
+	*same = stamp && incoming && strcmp(stamp, incoming) == 0;
+	sqlite3_free(incoming);
+	sqlite3_reset(stmt);
+	return true;
+}
+
+/* A dirty row is not touched: keep the server's version aside. */
+static bool
+keep_theirs(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, bool deleted)
+{
+	sqlite3_stmt *stmt;
+	Buffer		text = {0};
+	bool		same = false;
+	bool		good;
+
+	if (!deleted && !is_base(pull, type, json, row, &same))
+		return false;
+	if (same)
+		return true;
+	json_raw(json, row, &text);
+	stmt = row_statement(pull->store, type, STATEMENT_THEIRS);
+	good = stmt && !text.failed &&
+		sql_bind_text(stmt, 1, deleted ? NULL : text.data) &&
+		sqlite3_bind_int(stmt, 2, deleted) == SQLITE_OK;
+	if (stmt && !good)
+		failure_memory(&pull->store->failure);
+	good = good && row_bind_key(pull->store, type, stmt, 3, json, row) &&
+		sql_execute(pull->store, stmt);
+	buffer_free(&text);
+	return good;
+}
+
+static bool
+apply_row(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, bool deleted)
+{
+	Dirty		dirty = {0};
+	bool		edited = false;
+
+	if (!deleted && is_counted(pull, type) &&
+		!row_run(pull->store, type, STATEMENT_CAME, json, row))
+		return false;
+	if (type->dirty_count > 0 && !row_dirty(pull->store, type, json, row, &dirty))
+		return false;
+	if (dirty.found)
+		return keep_theirs(pull, type, json, row, deleted);
+	if (!deleted && names_has(&pull->recheck, type->name) &&
+		!recheck_row(&pull->applying, type, json, row, &edited))
+		return false;
+	if (edited)
+		return true;
+	return deleted ? applying_remove(&pull->applying, type, json, row) :
+		applying_store(&pull->applying, type, json, row);
+}
+
+static bool
+apply_stage(Pull *pull)
+{
+	sqlite3_stmt *stmt = sql_prepare(pull->store, "SELECT entity_type, deleted, row"
+									 " FROM tide_stage ORDER BY id");
+	bool		good = stmt != NULL;
+	int			rc = SQLITE_DONE;
+
+	while (good && (rc = sql_step(pull->store, stmt)) == SQLITE_ROW)
+	{
+		const char *name = (const char *) sqlite3_column_text(stmt, 0);
+		const char *text = (const char *) sqlite3_column_text(stmt, 2);
+		EntityType *type = name ? store_type(pull->store, name, strlen(name)) : NULL;
+		Json		json;
+
+		if (type == NULL || text == NULL)
+			continue;
+		good = json_parse(&json, text, (size_t) sqlite3_column_bytes(stmt, 2)) &&
+			apply_row(pull, type, &json, json.nodes, sqlite3_column_int(stmt, 1) != 0);
+		if (json.no_memory)
+			failure_memory(&pull->store->failure);
+		json_free(&json);
+	}
+	sqlite3_finalize(stmt);
+	return good && rc != -1 && sql_run(pull->store, "DELETE FROM tide_stage");
+}
+
+/*
+ * Tables for the keys that come, of types that come in full.  They are of this
+ * connection alone, and hold nothing outside of the applying transaction.
+ */
+static bool
+prepare_came(Pull *pull)
+{
+	int			i,
+				k;
+
+	for (i = 0; i < pull->store->ntypes; i++)
+	{
+		EntityType *type = &pull->store->types[i];
+		Buffer		sql = {0};
+		Buffer		name = {0};
+
+		if (!is_counted(pull, type))
+			continue;
+		buffer_format(&name, "tide_came_%s", type->table);
+		if (name.failed)
+			return failure_memory(&pull->store->failure);
+		buffer_text(&sql, "CREATE TEMP TABLE IF NOT EXISTS ");
+		buffer_identifier(&sql, name.data);
+		buffer_text(&sql, " (");
+		for (k = 0; k < type->nkeys; k++)
+			buffer_format(&sql, "key%d %s, ", k + 1,
+						  value_declared_type(type->columns[type->keys[k]].kind));
+		buffer_text(&sql, "PRIMARY KEY (");
+		for (k = 0; k < type->nkeys; k++)
+			buffer_format(&sql, "%skey%d", k > 0 ? ", " : "", k + 1);
+		buffer_text(&sql, ")) WITHOUT ROWID; DELETE FROM temp.");
+		buffer_identifier(&sql, name.data);
+		buffer_free(&name);
+		if (!sql_run_buffer(pull->store, &sql))
+			return false;
+	}
+	return true;
+}
+
+/* of the type's table t: the key came; the key is dirty */
+static void
+append_key_in(Buffer *sql, const EntityType *type, const char *table)
+{
+	int			k;
+
+	buffer_text(sql, "EXISTS (SELECT 1 FROM ");
+	buffer_identifier(sql, table);
+	buffer_text(sql, " AS d WHERE ");
+	for (k = 0; k < type->nkeys; k++)
+	{
+		buffer_format(sql, "%sd.key%d = t.", k > 0 ? " AND " : "", k + 1);
+		buffer_identifier(sql, type->columns[type->keys[k]].local);
+	}
+	buffer_char(sql, ')');
+}
+
+/* Drop the clean rows of a type that a reset has not brought again. */
+static bool
+sweep_type(Pull *pull, EntityType *type)
+{
+	Buffer		sql = {0};
+	Buffer		came = {0};
+	bool		good;
+
+	buffer_format(&came, "tide_came_%s", type->table);
+	if (came.failed)
+		return failure_memory(&pull->store->failure);
+	if (names_has(&pull->recheck, type->name) &&
+		!recheck_rest(&pull->applying, type, came.data))
+	{
+		buffer_free(&came);
+		return false;
+	}
+	buffer_text(&sql, "DELETE FROM ");
+	buffer_identifier(&sql, type->table);
+	buffer_text(&sql, " AS t WHERE NOT ");
+	append_key_in(&sql, type, came.data);
+	buffer_text(&sql, " AND NOT ");
+	append_key_in(&sql, type, type->dirty_table);
+	good = sql_run_buffer(pull->store, &sql);
+	if (good && sqlite3_changes(pull->store->db) > 0)
+		good = applying_note(&pull->applying, type);
+	good = good && parked_take_gone(&pull->applying, type, came.data);
+	if (good)
+	{
+		buffer_text(&sql, "DELETE FROM temp.");
+		buffer_identifier(&sql, came.data);
+		good = sql_run_buffer(pull->store, &sql);
+	}
+	buffer_free(&came);
+	return good;
+}
+
+static bool
+sweep(Pull *pull)
+{
+	int			i;
+
+	for (i = 0; i < pull->store->ntypes; i++)
+	{
+		EntityType *type = &pull->store->types[i];
+
+		if (is_counted(pull, type) && type->available && !sweep_type(pull, type))
+			return false;
+	}
+	return true;
+}
+
+/* Rows of scopes that the user may sync no longer: clean ones go, edits are
+ * kept aside. */
+static bool
+drop_revoked(Pull *pull)
+{
+	int			i,
+				s;
+
+	for (i = 0; i < pull->store->ntypes; i++)
+	{
+		EntityType *type = &pull->store->types[i];
+		const char *scope;
+
+		if (type->scope < 0)
+			continue;
+		scope = type->columns[type->scope].local;
+		for (s = 0; s < pull->revoked.count; s++)
+		{
+			Buffer		sql = {0};
+
+			if (!parked_take_scope(&pull->applying, type, pull->revoked.names[s]))
+				return false;
+			buffer_text(&sql, "DELETE FROM ");
+			buffer_identifier(&sql, type->table);
+			buffer_text(&sql, " AS t WHERE ");
+			buffer_identifier(&sql, scope);
+			buffer_text(&sql, " = ");
+			buffer_literal(&sql, pull->revoked.names[s]);
+			if (!sql_run_buffer(pull->store, &sql))
+				return false;
+			if (sqlite3_changes(pull->store->db) > 0 &&
+				!applying_note(&pull->applying, type))
+				return false;
+		}
+	}
+	return true;
+}
+
+static bool
+load_pull(Pull *pull)
+{
+	pull->reset = setting_is(pull->store, "stage_reset", "1");
+	return pull->store->failure.result == TIDE_OK &&
+		names_load(pull->store, &pull->recheck, "recheck") &&
+		names_load(pull->store, &pull->reset_types, "stage_reset_types") &&
+		names_load(pull->store, &pull->revoked, "stage_revoked");
+}
+
+static bool
+save_pull(Pull *pull)
+{
+	return setting_set(pull->store, "stage_reset", pull->reset ? "1" : NULL) &&
+		names_save(pull->store, &pull->reset_types, "stage_reset_types") &&
+		names_save(pull->store, &pull->revoked, "stage_revoked");
+}
+
+static bool
+mark_unavailable(Pull *pull, const Json *json)
+{
+	const JsonNode *list = json_member(json, json->nodes, "unavailableTypes");
+	Names		names = {0};
+	bool		good = names_add_array(pull->store, &names, json, list);
+	int			i;
+
+	for (i = 0; i < pull->store->ntypes; i++)
+		pull->store->types[i].available = !names_has(&names, pull->store->types[i].name);
+	names_free(&names);
+	return good;
+}
+
+/* What the page says beside rows. */
+static bool
+read_page_head(Pull *pull, const Json *json, bool from_start)
+{
+	const JsonNode *root = json->nodes;
+
+	if (!load_pull(pull))
+		return false;
+	if (json_is_true(json_member(json, root, "reset")) || from_start)
+	{
+		/* what has come before is of another history */
+		pull->reset = true;
+		names_free(&pull->reset_types);
+		if (!sql_run(pull->store, "DELETE FROM tide_stage"))
+			return false;
+	}
+	return mark_unavailable(pull, json) &&
+		names_add_array(pull->store, &pull->reset_types, json,
+						json_member(json, root, "resetTypes")) &&
+		names_add_array(pull->store, &pull->revoked, json,
+						json_member(json, root, "revokedScopes"));
+}
+
+static bool
+set_cursor(Pull *pull, const Json *json, const char *setting)
+{
+	char	   *cursor = json_text(json, json_member(json, json->nodes, "cursor"));
+	bool		good = cursor != NULL && setting_set(pull->store, setting, cursor);
+
+	if (cursor == NULL)
+		failure_set(&pull->store->failure, TIDE_REFUSED, "bad_reply",
+					"the server's page has no cursor");
+	sqlite3_free(cursor);
+	return good;
+}
+
+static bool
+apply_all(Pull *pull, const Json *json)
+{
+	bool		good = prepare_came(pull) && drop_revoked(pull) && apply_stage(pull) &&
+		each_row(pull, json, "deletedByType", true, apply_row) &&
+		each_row(pull, json, "changesByType", false, apply_row) &&
+		sweep(pull);
+
+	pull->reset = false;
+	names_free(&pull->reset_types);
+	names_free(&pull->revoked);
+	return good && set_cursor(pull, json, "cursor") &&
+		setting_set(pull->store, "stage_cursor", NULL) &&
+		setting_set(pull->store, "first_sync", "done") &&
+		setting_set(pull->store, "refresh", NULL) &&
+		setting_set(pull->store, "recheck", NULL);
+}
+
+static bool
+take_page(Pull *pull, const Json *json, bool from_start, PageResult *result)
+{
+	bool		filling;
+
+	if (!read_page_head(pull, json, from_start))
+		return false;
+	filling = setting_is(pull->store, "first_sync", "running") && !pull->reset;
+	if (!result->has_more)
+	{
+		if (!apply_all(pull, json))
+			return false;
+	}
+	else if (filling)
+	{
+		if (!drop_revoked(pull) ||
+			!each_row(pull, json, "changesByType", false, apply_row) ||
+			!each_row(pull, json, "deletedByType", true, apply_row) ||
+			!set_cursor(pull, json, "cursor"))
+			return false;
+	}
+	else if (!each_row(pull, json, "deletedByType", true, stage_row) ||
+			 !each_row(pull, json, "changesByType", false, stage_row) ||
+			 !set_cursor(pull, json, "stage_cursor"))
+		return false;
+	return pull->store->failure.result == TIDE_OK && save_pull(pull);
+}
+
+static int64_t
+count_rows(const Json *json, const char *member)
+{
+	const JsonNode *types = json_member(json, json->nodes, member);
+	const JsonNode *name;
+	int64_t		n = 0;
+
+	for (name = json_first(json, types); name; name = json_next_name(json, types, name))
+		n += (int64_t) json_count(json, name + 1);
+	return n;
+}
+
+bool
+apply_page(Store *store, const Json *json, bool from_start, bool take_unknown,
+		   int64_t now, PageResult *result)
+{
+	Pull		pull = {.store = store};
+	bool		known,
+				good;
+
+	memset(result, 0, sizeof(*result));
+	if (!knows_page(store, json, &known))
+		return false;
+	if (!known && !take_unknown)
+	{
+		result->unknown = true;
+		return true;
+	}
+	result->has_more = json_is_true(json_member(json, json->nodes, "hasMore"));
+	result->rows = count_rows(json, "changesByType") + count_rows(json, "deletedByType");
+	if (!applying_begin(&pull.applying, store, now))
+		return false;
+	good = take_page(&pull, json, from_start, result);
+	if (json->no_memory)
+		good = failure_memory(&store->failure);
+	result->changed = pull.applying.rows;
+	names_free(&pull.reset_types);
+	names_free(&pull.revoked);
+	names_free(&pull.recheck);
+	return applying_end(&pull.applying, good);
+}
+
+static bool
+retry_refused(Pull *pull, sqlite3_stmt *stmt)
+{
+	const char *name = (const char *) sqlite3_column_text(stmt, 0);
+	const char *key = (const char *) sqlite3_column_text(stmt, 1);
+	const char *text = (const char *) sqlite3_column_text(stmt, 3);
+	EntityType *type = name ? store_type(pull->store, name, strlen(name)) : NULL;
+	Json		json;
+	bool		good = true;
+
+	if (type == NULL || key == NULL || text == NULL)
+		return true;
+	/* it comes back by itself if it is refused again */
+	if (!sql_run(pull->store, "DELETE FROM tide_refused WHERE entity_type = %Q AND key = %Q",
+				 name, key))
+		return false;
+	if (json_parse(&json, text, strlen(text)))
+		good = apply_row(pull, type, &json, json.nodes, sqlite3_column_int(stmt, 2) != 0);
+	else if (json.no_memory)
+		good = failure_memory(&pull->store->failure);
+	json_free(&json);
+	return good;
+}
+
+bool
+apply_refused(Store *store, int64_t now)
+{
+	Pull		pull = {.store = store};
+	sqlite3_stmt *stmt;
+	int64_t		n;
+	bool		good;
+	int			rc = SQLITE_DONE;
+
+	if (!sql_number(store, "SELECT count(*) FROM tide_refused", &n))
+		return false;
+	if (n == 0)
+		return setting_set(store, "warning", NULL);
+	if (!applying_begin(&pull.applying, store, now))
+		return false;
+	/* a copy, since the rows are deleted while they are read */
+	good = sql_run(store, "CREATE TEMP TABLE IF NOT EXISTS tide_refused_now AS"
+				   " SELECT * FROM tide_refused WHERE 0;"
+				   "DELETE FROM temp.tide_refused_now;"
+				   "INSERT INTO temp.tide_refused_now SELECT * FROM tide_refused");
+	stmt = good ? sql_prepare(store, "SELECT entity_type, key, deleted, row"
+							  " FROM temp.tide_refused_now") : NULL;
+	good = stmt != NULL;
+	while (good && (rc = sql_step(store, stmt)) == SQLITE_ROW)
+		good = retry_refused(&pull, stmt);
+	sqlite3_finalize(stmt);
+	good = good && rc != -1 &&
+		sql_run(store, "INSERT INTO tide_settings SELECT 'warning', count(*) ||"
+				" ' rows of the server are refused by rules of the app: ' ||"
+				" entity_type || ' ' || key || ': ' || message"
+				" FROM tide_refused HAVING count(*) > 0"
+				" ON CONFLICT (name) DO UPDATE SET value = excluded.value;"
+				"DELETE FROM tide_settings WHERE name = 'warning'"
+				" AND NOT EXISTS (SELECT 1 FROM tide_refused)");
+	return applying_end(&pull.applying, good);
+}

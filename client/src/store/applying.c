@@ -1,0 +1,181 @@
+/*
+ * applying.c
+ *	  A transaction in which rows of the server's are written.
+ */
+#include <string.h>
+
+#include "store/applying.h"
+#include "store/rows.h"
+#include "store/sql.h"
+#include "wire/time.h"
+
+static bool
+count_dirty(Store *store)
+{
+	int			i;
+
+	for (i = 0; i < store->ntypes; i++)
+	{
+		EntityType *type = &store->types[i];
+		char	   *sql = sqlite3_mprintf("SELECT EXISTS (SELECT 1 FROM \"%w\")"
+										  " + EXISTS (SELECT 1 FROM \"%w\")",
+										  type->dirty_table, type->base_table);
+		bool		good = sql && sql_number(store, sql, &type->dirty_count);
+
+		if (sql == NULL)
+			failure_memory(&store->failure);
+		sqlite3_free(sql);
+		if (!good)
+			return false;
+	}
+	return true;
+}
+
+bool
+applying_begin(Applying *a, Store *store, int64_t now)
+{
+	int64_t		enforced;
+
+	memset(a, 0, sizeof(*a));
+	a->store = store;
+	time_format(now, a->now);
+	if (!sql_number(store, "PRAGMA foreign_keys", &enforced))
+		return false;
+	a->foreign_keys = enforced != 0;
+	if (a->foreign_keys && !sql_run(store, "PRAGMA foreign_keys = OFF"))
+		return false;
+	if (sql_begin(store))
+	{
+		if (sql_run(store, "UPDATE tide_state SET applying = 1") && count_dirty(store) &&
+			sql_number(store, "SELECT count(*) FROM tide_refused", &a->refused))
+			return true;
+		(void) sql_end(store, false);
+	}
+	if (a->foreign_keys)
+		(void) sqlite3_exec(store->db, "PRAGMA foreign_keys = ON", NULL, NULL, NULL);
+	return false;
+}
+
+static bool
+tell_changes(Applying *a)
+{
+	Buffer		names = {0};
+	bool		good;
+
+	if (a->changed.count == 0)
+		return true;
+	names_append_json(&a->changed, &names);
+	good = names.failed ? failure_memory(&a->store->failure) :
+		sql_run(a->store, "UPDATE tide_state SET change_seq = change_seq + 1,"
+				" changed_tables = %Q", names.data);
+	buffer_free(&names);
+	return good;
+}
+
+bool
+applying_end(Applying *a, bool good)
+{
+	Store	   *store = a->store;
+
+	good = good && tell_changes(a) &&
+		sql_run(store, "UPDATE tide_state SET applying = 0");
+	good = sql_end(store, good);
+	if (a->foreign_keys)
+		(void) sqlite3_exec(store->db, "PRAGMA foreign_keys = ON", NULL, NULL, NULL);
+	names_free(&a->changed);
+	return good;
+}
+
+bool
+applying_note(Applying *a, EntityType *type)
+{
+	a->rows++;
+	return names_add(a->store, &a->changed, type->table);
+}
+
+/* Keep what the app's own rules refused; later pulls try it again. */
+static bool
+keep_refused(Applying *a, EntityType *type, const Json *json, const JsonNode *row,
+			 bool deleted, const char *message)
+{
+	Buffer		text = {0};
+	char	   *key = row_key_text(type, json, row);
+	bool		good;
+
+	json_raw(json, row, &text);
+	if (key == NULL || text.failed)
+		good = failure_memory(&a->store->failure);
+	else
+		good = sql_run(a->store, "INSERT INTO tide_refused VALUES (%Q, %Q, %d, %Q, %Q)"
+					   " ON CONFLICT DO UPDATE SET deleted = excluded.deleted,"
+					   " row = excluded.row, message = excluded.message",
+					   type->name, key, deleted, text.data, message);
+	sqlite3_free(key);
+	buffer_free(&text);
+	return good;
+}
+
+/* An older version that was refused must not come back over this one. */
+static bool
+forget_refused(Applying *a, EntityType *type, const Json *json, const JsonNode *row)
+{
+	char	   *key = row_key_text(type, json, row);
+	bool		good = key ? sql_run(a->store, "DELETE FROM tide_refused WHERE"
+									 " entity_type = %Q AND key = %Q", type->name, key) :
+		failure_memory(&a->store->failure);
+
+	sqlite3_free(key);
+	return good;
+}
+
+static bool
+settle(Applying *a, EntityType *type, const Json *json, const JsonNode *row,
+	   bool deleted, RowResult result, char *message)
+{
+	bool		good = true;
+
+	if (result == ROW_ERROR)
+		good = false;
+	else if (result == ROW_REFUSED)
+		good = keep_refused(a, type, json, row, deleted, message);
+	else if (result == ROW_CHANGED)
+		good = applying_note(a, type);
+	if (good && a->refused > 0 && result != ROW_REFUSED)
+		good = forget_refused(a, type, json, row);
+	sqlite3_free(message);
+	return good;
+}
+
+bool
+applying_store(Applying *a, EntityType *type, const Json *json, const JsonNode *row)
+{
+	char	   *message;
+	RowResult	result;
+
+	if (type->dirty_count > 0 &&
+		!row_run(a->store, type, STATEMENT_DROP_BASE, json, row))
+		return false;
+	result = row_store(a->store, type, json, row, a->now, &message);
+	return settle(a, type, json, row, false, result, message);
+}
+
+bool
+applying_remove(Applying *a, EntityType *type, const Json *json, const JsonNode *row)
+{
+	char	   *message;
+	RowResult	result;
+
+	if (type->dirty_count > 0 &&
+		!row_run(a->store, type, STATEMENT_DROP_BASE, json, row))
+		return false;
+	result = row_remove(a->store, type, json, row, &message);
+	return settle(a, type, json, row, true, result, message);
+}
+
+bool
+applying_lost(Applying *a, const EntityType *type, const char *key, const char *mine,
+			  const char *theirs)
+{
+	return sql_run(a->store, "INSERT INTO tide_lost_rows (entity_type, key, mine, theirs, at)"
+				   " VALUES (%Q, %Q, %Q, %Q, %Q)", type->name, key, mine, theirs, a->now);
+}

@@ -1,0 +1,305 @@
+/*
+ * file.c
+ *	  A file of ours as a whole: made, opened, checked, grown.
+ */
+#include <string.h>
+
+#include "store/file.h"
+#include "store/names.h"
+#include "store/settings.h"
+#include "store/sql.h"
+#include "store/tables.h"
+#include "store/triggers.h"
+#include "store/types.h"
+#include "util/lock.h"
+#include "util/random.h"
+
+#define OLDEST_SQLITE 3035000
+#define PROTOCOL "1"
+#define FILE_FORMAT "1"
+
+static bool
+schema_version(Store *store, int *version)
+{
+	int64_t		n;
+
+	if (!sql_number(store, "PRAGMA schema_version", &n))
+		return false;
+	*version = (int) n;
+	return true;
+}
+
+/* The types as we know them, those that the server left out since included. */
+static bool
+load_types(Store *store)
+{
+	char	   *schema = NULL;
+	int			i;
+	bool		good;
+
+	good = sql_text(store, "SELECT '{\"entityTypes\":{' ||"
+					" coalesce(group_concat(name || ':' || definition, ','), '') || '}}'"
+					" FROM (SELECT json_quote(entity_type) AS name, definition"
+					" FROM tide_types ORDER BY rowid)", &schema) &&
+		schema != NULL && types_read(store, schema, strlen(schema));
+	sqlite3_free(schema);
+	for (i = 0; good && i < store->ntypes; i++)
+	{
+		char	   *sql = sqlite3_mprintf("SELECT available FROM tide_types"
+										  " WHERE entity_type = %Q", store->types[i].name);
+		int64_t		available;
+
+		good = sql ? sql_number(store, sql, &available) : failure_memory(&store->failure);
+		store->types[i].available = available != 0;
+		sqlite3_free(sql);
+	}
+	return good;
+}
+
+static bool
+check_format(Store *store)
+{
+	if (setting_is(store, "format", FILE_FORMAT))
+		return true;
+	return failure_set(&store->failure, TIDE_LOCAL, "file_format",
+					   "the file was made by another version of tide");
+}
+
+bool
+file_open(Store *store, sqlite3 *db, bool *ours)
+{
+	store->db = db;
+	if (sqlite3_libversion_number() < OLDEST_SQLITE)
+		return failure_set(&store->failure, TIDE_LOCAL, "sqlite_too_old",
+						   "SQLite %s is too old: 3.35 is the oldest that does",
+						   sqlite3_libversion());
+	if (!tables_are_there(store, ours))
+		return false;
+	return !*ours || (check_format(store) && file_check(store));
+}
+
+void
+file_close(Store *store)
+{
+	types_free(store);
+	store->db = NULL;
+}
+
+static bool
+write_settings(Store *store, const FileOptions *options)
+{
+	char		client_id[UUID_SIZE];
+
+	random_uuid(client_id);
+	return setting_set(store, "client_id", client_id) &&
+		setting_set(store, "server", options->server) &&
+		setting_set(store, "entity_types", options->entity_types) &&
+		setting_set(store, "scopes", options->scopes) &&
+		setting_set(store, "naming", options->snake ? "snake" : "as_is") &&
+		setting_set(store, "status_columns", options->status_columns ? "1" : NULL) &&
+		setting_set(store, "first_sync", "running");
+}
+
+bool
+file_create(Store *store, const FileOptions *options)
+{
+	return sql_begin(store) &&
+		sql_end(store, tables_make_bookkeeping(store) &&
+				write_settings(store, options) && tables_make_views(store));
+}
+
+/* Write down what the server says of each type. */
+static bool
+keep_definitions(Store *store, const Json *json)
+{
+	const JsonNode *types = json_member(json, json->nodes, "entityTypes");
+	const JsonNode *name;
+
+	if (types == NULL)
+		return failure_set(&store->failure, TIDE_REFUSED, "bad_schema",
+						   "the server's schema has no entity types");
+	if (!sql_run(store, "UPDATE tide_types SET available = 0"))
+		return false;
+	for (name = json_first(json, types); name; name = json_next_name(json, types, name))
+	{
+		char	   *text = json_text(json, name);
+		Buffer		definition = {0};
+		bool		good;
+
+		json_raw(json, name + 1, &definition);
+		if (text == NULL || definition.failed)
+			good = failure_memory(&store->failure);
+		else
+			good = sql_run(store, "INSERT INTO tide_types (entity_type, definition, available)"
+						   " VALUES (%Q, %Q, 1) ON CONFLICT DO UPDATE SET"
+						   " definition = excluded.definition, available = 1",
+						   text, definition.data);
+		sqlite3_free(text);
+		buffer_free(&definition);
+		if (!good)
+			return false;
+	}
+	return true;
+}
+
+/* All types that a file was asked for must be there. */
+static bool
+check_wanted(Store *store)
+{
+	Names		wanted;
+	bool		good = names_load(store, &wanted, "entity_types");
+	int			i;
+
+	for (i = 0; good && i < wanted.count; i++)
+	{
+		if (store_type(store, wanted.names[i], strlen(wanted.names[i])) == NULL)
+			good = failure_set(&store->failure, TIDE_REFUSED, "unknown_entity_type",
+							   "the server has no entity type \"%s\"", wanted.names[i]);
+	}
+	names_free(&wanted);
+	return good;
+}
+
+/* Tables, triggers and views; types whose tables grew are to be read anew. */
+static bool
+make_tables(Store *store)
+{
+	Names		refresh;
+	bool		grown,
+				good = names_load(store, &refresh, "refresh");
+	int			i;
+
+	for (i = 0; good && i < store->ntypes; i++)
+	{
+		good = tables_make_type(store, &store->types[i], &grown) &&
+			(!grown || names_add(store, &refresh, store->types[i].name));
+	}
+	for (i = 0; good && i < store->ntypes; i++)
+		good = triggers_make(store, &store->types[i]);
+	good = good && names_save(store, &refresh, "refresh") && tables_make_views(store);
+	names_free(&refresh);
+	return good;
+}
+
+static bool
+check_protocol(Store *store, const Json *json)
+{
+	char	   *protocol = json_text(json, json_member(json, json->nodes, "protocol"));
+	bool		same = protocol == NULL || strcmp(protocol, PROTOCOL) == 0;
+
+	if (!same)
+		failure_set(&store->failure, TIDE_REFUSED, "other_protocol",
+					"the server speaks version %s of the protocol, this client version %s",
+					protocol, PROTOCOL);
+	sqlite3_free(protocol);
+	return same;
+}
+
+bool
+file_take_schema(Store *store, const char *schema, size_t length, const char *etag)
+{
+	Json		json;
+	bool		good;
+
+	if (!json_parse(&json, schema, length))
+	{
+		good = json.no_memory ? failure_memory(&store->failure) :
+			failure_set(&store->failure, TIDE_REFUSED, "bad_reply",
+						"the server's answer is not JSON");
+		json_free(&json);
+		return good;
+	}
+	types_forget_statements(store);
+	good = check_protocol(store, &json) && sql_begin(store) &&
+		sql_end(store, keep_definitions(store, &json) && load_types(store) &&
+				check_wanted(store) && make_tables(store) &&
+				setting_set(store, "schema_etag", etag));
+	json_free(&json);
+	/* what was read within a transaction that failed is not in the file */
+	if (!good)
+		types_free(store);
+	return good && schema_version(store, &store->schema_version);
+}
+
+/* Make the triggers that are missing or not ours, and note whose they were. */
+static bool
+mend_triggers(Store *store)
+{
+	Names		refresh,
+				recheck = {0};
+	bool		there,
+				good = names_load(store, &refresh, "refresh") &&
+		names_load(store, &recheck, "recheck");
+	int			i;
+
+	for (i = 0; good && i < store->ntypes; i++)
+	{
+		EntityType *type = &store->types[i];
+
+		good = triggers_are_there(store, type, &there);
+		if (good && !there)
+			good = triggers_make(store, type) && names_add(store, &refresh, type->name) &&
+				names_add(store, &recheck, type->name);
+	}
+	good = good && names_save(store, &refresh, "refresh") &&
+		names_save(store, &recheck, "recheck");
+	names_free(&refresh);
+	names_free(&recheck);
+	return good;
+}
+
+/* Reading only: a look at a file must not wait for who writes it. */
+static bool
+all_triggers_are_there(Store *store, bool *there)
+{
+	int			i;
+
+	*there = true;
+	for (i = 0; i < store->ntypes && *there; i++)
+	{
+		if (!triggers_are_there(store, &store->types[i], there))
+			return false;
+	}
+	return true;
+}
+
+bool
+file_check(Store *store)
+{
+	int			version;
+	bool		there;
+
+	if (store->ntypes == 0 && !load_types(store))
+		return false;
+	if (!schema_version(store, &version))
+		return false;
+	if (version == store->schema_version || store->ntypes == 0)
+		return true;
+	types_forget_statements(store);
+	if (!all_triggers_are_there(store, &there))
+		return false;
+	if (!there && (!sql_begin(store) || !sql_end(store, mend_triggers(store))))
+		return false;
+	return schema_version(store, &store->schema_version);
+}
+
+bool
+file_check_identity(Store *store, const char *path)
+{
+	char		identity[320];
+	char		client_id[UUID_SIZE];
+	char	   *before;
+	bool		good = true;
+
+	if (!lock_identity(path, identity, sizeof(identity)))
+		return true;
+	if (!setting_get(store, "identity", &before))
+		return false;
+	random_uuid(client_id);
+	if (before == NULL || strcmp(before, identity) != 0)
+		good = sql_begin(store) &&
+			sql_end(store, setting_set(store, "identity", identity) &&
+					(before == NULL || setting_set(store, "client_id", client_id)));
+	sqlite3_free(before);
+	return good;
+}

@@ -1,0 +1,744 @@
+/*
+ * freeze.c
+ *	  Batches: edits as they stand at one moment.
+ */
+#include <string.h>
+
+#include "store/applying.h"
+#include "store/freeze.h"
+#include "store/rows.h"
+#include "store/settings.h"
+#include "store/sql.h"
+#include "util/random.h"
+#include "wire/time.h"
+
+/* a batch in the making */
+typedef struct Freezing
+{
+	Applying   *applying;
+	Store	   *store;
+	const FreezeLimits *limits;
+	bool		retries;
+	int64_t		run;
+	int64_t		now;
+	int64_t		id;
+	int64_t		rows;
+	int64_t		lost;
+	size_t		bytes;
+	Buffer	   *parts;			/* a list of rows for each type */
+} Freezing;
+
+/* an edit, as noted */
+typedef struct Edit
+{
+	char	   *key;			/* as JSON */
+	int64_t		edited_at;
+	char	   *app_stamp;
+	bool		is_delete;
+} Edit;
+
+void
+batch_free(Batch *batch)
+{
+	sqlite3_free(batch->body);
+	memset(batch, 0, sizeof(*batch));
+}
+
+bool
+batch_load(Store *store, Batch *batch)
+{
+	sqlite3_stmt *stmt = sql_prepare(store, "SELECT id, rows, body FROM tide_batch"
+									 " ORDER BY id LIMIT 1");
+	const char *body;
+	int			rc;
+
+	memset(batch, 0, sizeof(*batch));
+	if (stmt == NULL)
+		return false;
+	rc = sql_step(store, stmt);
+	if (rc == SQLITE_ROW)
+	{
+		batch->id = sqlite3_column_int64(stmt, 0);
+		batch->rows = sqlite3_column_int64(stmt, 1);
+		body = (const char *) sqlite3_column_text(stmt, 2);
+		batch->body = body ? text_copy(body) : NULL;
+		if (batch->body == NULL)
+		{
+			failure_memory(&store->failure);
+			rc = -1;
+		}
+	}
+	sqlite3_finalize(stmt);
+	return rc != -1;
+}
+
+/* the stamp of a value of a stamp column, in microseconds */
+static bool
+stamp_value(sqlite3_stmt *stmt, int column, int64_t *microseconds)
+{
+	const char *text = (const char *) sqlite3_column_text(stmt, column);
+
+	return text && time_parse(text, (size_t) sqlite3_column_bytes(stmt, column),
+							  microseconds);
+}
+
+/*
+ * The stamp of an edit: its time, or what the app set if that can be; at least
+ * a millisecond above the base's.
+ */
+static bool
+append_stamp(Freezing *f, const EntityType *type, const Edit *edit,
+			 sqlite3_stmt *base, Buffer *out)
+{
+	int64_t		least = INT64_MIN;
+	int64_t		base_time,
+				app_time,
+				stamp = edit->edited_at;
+	char		text[TIME_SIZE];
+
+	(void) f;
+	if (base && stamp_value(base, type->modified_at, &base_time))
+	{
+		/* the whole millisecond at or above */
+		least = base_time + 1000;
+		if (stamp * 1000 < least)
+			stamp = least / 1000 + (least % 1000 > 0 ? 1 : 0);
+	}
+	if (edit->app_stamp &&
+		time_parse(edit->app_stamp, strlen(edit->app_stamp), &app_time) &&
+		app_time >= least && app_time / 1000 <= edit->edited_at)
+	{
+		json_string(out, edit->app_stamp, strlen(edit->app_stamp));
+		return true;
+	}
+	time_format(stamp, text);
+	json_string(out, text, strlen(text));
+	return true;
+}
+
+static void
+append_name(Buffer *out, const char *name)
+{
+	buffer_char(out, ',');
+	json_string(out, name, strlen(name));
+	buffer_char(out, ':');
+}
+
+/* stamp and base, the end of each row of a body */
+static bool
+append_marks(Freezing *f, EntityType *type, const Edit *edit, sqlite3_stmt *base,
+			 Buffer *out)
+{
+	if (type->modified_at < 0)
+		return true;
+	append_name(out, type->columns[type->modified_at].wire);
+	if (!append_stamp(f, type, edit, base, out))
+		return false;
+	if (base)
+	{
+		/* digit for digit; null names the version that had no stamp */
+		append_name(out, "_base");
+		value_append(out, VALUE_TEXT, sqlite3_column_value(base, type->modified_at));
+	}
+	return true;
+}
+
+static bool
+is_sent(const EntityType *type, int column, bool has_base, sqlite3_value *value)
+{
+	const Column *c = &type->columns[column];
+
+	if (c->is_key || c->is_stamp || !c->writable)
+		return false;
+	/* what the server fills in on an insert */
+	if (sqlite3_value_type(value) == SQLITE_NULL && !has_base &&
+		(c->filled || column == type->scope))
+		return false;
+	return true;
+}
+
+static bool
+same_value(ValueKind kind, sqlite3_value *left, sqlite3_value *right)
+{
+	Buffer		a = {0};
+	Buffer		b = {0};
+	bool		same = value_append(&a, kind, left) && value_append(&b, kind, right) &&
+		!a.failed && !b.failed && strcmp(a.data, b.data) == 0;
+
+	buffer_free(&a);
+	buffer_free(&b);
+	return same;
+}
+
+/* "_changed": the columns that differ from the base */
+static void
+append_changed(const EntityType *type, sqlite3_stmt *row, sqlite3_stmt *base, Buffer *out)
+{
+	bool		first = true;
+	int			i;
+
+	append_name(out, "_changed");
+	buffer_char(out, '[');
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		const Column *c = &type->columns[i];
+
+		if (!is_sent(type, i, true, sqlite3_column_value(row, i)) ||
+			same_value(c->kind, sqlite3_column_value(row, i), sqlite3_column_value(base, i)))
+			continue;
+		buffer_text(out, first ? "" : ",");
+		json_string(out, c->wire, strlen(c->wire));
+		first = false;
+	}
+	buffer_char(out, ']');
+}
+
+/* A row as it stands; false only where it cannot be said in JSON. */
+static bool
+append_row(Freezing *f, EntityType *type, const Edit *edit, sqlite3_stmt *row,
+		   sqlite3_stmt *base, Buffer *out)
+{
+	bool		good;
+	int			i;
+
+	/* the key, without its closing brace */
+	buffer_append(out, edit->key, strlen(edit->key) - 1);
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		if (!is_sent(type, i, base != NULL, sqlite3_column_value(row, i)))
+			continue;
+		append_name(out, type->columns[i].wire);
+		if (!value_append(out, type->columns[i].kind, sqlite3_column_value(row, i)))
+			return false;
+	}
+	if (type->by_column && base)
+		append_changed(type, row, base, out);
+	good = append_marks(f, type, edit, base, out);
+	buffer_char(out, '}');
+	return good;
+}
+
+static bool
+append_delete(Freezing *f, EntityType *type, const Edit *edit, sqlite3_stmt *base,
+			  Buffer *out)
+{
+	bool		good;
+
+	buffer_append(out, edit->key, strlen(edit->key) - 1);
+	append_name(out, "deletedAt");
+	if (!append_stamp(f, type, edit, base, out))
+		return false;
+	good = append_marks(f, type, edit, base, out);
+	buffer_char(out, '}');
+	return good;
+}
+
+/* A kept statement on the key's row; NULL, without a failure, if it has none. */
+static sqlite3_stmt *
+read_row(Store *store, EntityType *type, StatementName name, const Json *key)
+{
+	sqlite3_stmt *stmt = row_statement(store, type, name);
+
+	if (stmt && row_bind_key(store, type, stmt, 1, key, key->nodes) &&
+		sql_step(store, stmt) == SQLITE_ROW)
+		return stmt;
+	return NULL;
+}
+
+/* Run an UPDATE of the note of a key: "SET ..." with parameters bound already. */
+static sqlite3_stmt *
+prepare_note(Store *store, EntityType *type, const char *set, int first)
+{
+	Buffer		sql = {0};
+	int			k;
+
+	buffer_text(&sql, "UPDATE ");
+	buffer_identifier(&sql, type->dirty_table);
+	buffer_format(&sql, " SET %s WHERE ", set);
+	for (k = 0; k < type->nkeys; k++)
+		buffer_format(&sql, "%skey%d = ?%d", k > 0 ? " AND " : "", k + 1, first + k);
+	return sql_prepare_buffer(store, &sql);
+}
+
+/* A row that no body can carry must not be in the way of others. */
+static bool
+park_unsendable(Freezing *f, EntityType *type, const Json *key)
+{
+	sqlite3_stmt *stmt = prepare_note(f->store, type, "state = 'parked',"
+									  " code = 'invalid_text',"
+									  " message = 'a text of the row is not UTF-8'", 1);
+	bool		good = stmt && row_bind_key(f->store, type, stmt, 1, key, key->nodes) &&
+		sql_execute(f->store, stmt);
+
+	sqlite3_finalize(stmt);
+	return good;
+}
+
+/*
+ * Noted as edited, but gone without a delete, which only a statement that
+ * bypassed the triggers does.  It is never turned into one: the version of the
+ * server comes back, if there is one.
+ */
+static bool
+restore_vanished(Freezing *f, EntityType *type, const Json *key)
+{
+	sqlite3_stmt *base = read_row(f->store, type, STATEMENT_READ_BASE, key);
+	Buffer		text = {0};
+	Json		row;
+	char	   *key_text = row_key_text(type, key, key->nodes);
+	bool		good = key_text != NULL && f->store->failure.result == TIDE_OK;
+
+	if (good && base)
+	{
+		row_append_json(type, base, &text);
+		sqlite3_reset(base);
+		good = !text.failed && json_parse(&row, text.data, text.length) &&
+			applying_store(f->applying, type, &row, row.nodes) &&
+			applying_lost(f->applying, type, key_text, NULL, text.data);
+		json_free(&row);
+	}
+	else if (good)
+		good = applying_lost(f->applying, type, key_text, NULL, NULL);
+	if (!good && f->store->failure.result == TIDE_OK)
+		failure_memory(&f->store->failure);
+	sqlite3_free(key_text);
+	buffer_free(&text);
+	f->lost++;
+	return good && row_run(f->store, type, STATEMENT_DROP_BASE, key, key->nodes) &&
+		row_run(f->store, type, STATEMENT_CLEAN, key, key->nodes);
+}
+
+static bool
+mark_frozen(Freezing *f, EntityType *type, const Json *key)
+{
+	sqlite3_stmt *stmt = prepare_note(f->store, type, "batch = ?1, frozen_seq = seq,"
+									  " sent = 1, tried_in = ?2", 3);
+	bool		good = stmt && sqlite3_bind_int64(stmt, 1, f->id) == SQLITE_OK &&
+		sqlite3_bind_int64(stmt, 2, f->run) == SQLITE_OK &&
+		row_bind_key(f->store, type, stmt, 3, key, key->nodes) &&
+		sql_execute(f->store, stmt);
+
+	sqlite3_finalize(stmt);
+	return good;
+}
+
+/* One edit into its type's part. */
+static bool
+freeze_edit(Freezing *f, EntityType *type, const Edit *edit)
+{
+	Buffer	   *part = &f->parts[type - f->store->types];
+	size_t		before = part->length;
+	sqlite3_stmt *row = NULL,
+			   *base;
+	Json		key;
+	bool		good,
+				sendable = true;
+
+	if (!json_parse(&key, edit->key, strlen(edit->key)))
+	{
+		good = failure_memory(&f->store->failure);
+		json_free(&key);
+		return good;
+	}
+	if (!edit->is_delete)
+		row = read_row(f->store, type, STATEMENT_READ, &key);
+	if (f->store->failure.result != TIDE_OK || (!edit->is_delete && row == NULL))
+	{
+		good = f->store->failure.result == TIDE_OK && restore_vanished(f, type, &key);
+		json_free(&key);
+		return good;
+	}
+	base = read_row(f->store, type, STATEMENT_READ_BASE, &key);
+	good = f->store->failure.result == TIDE_OK;
+	buffer_text(part, before > 0 ? "," : "");
+	if (good)
+		sendable = edit->is_delete ? append_delete(f, type, edit, base, part) :
+			append_row(f, type, edit, row, base, part);
+	if (base)
+		sqlite3_reset(base);
+	if (row)
+		sqlite3_reset(row);
+	if (part->failed)
+		good = failure_memory(&f->store->failure);
+	if (good && !sendable)
+	{
+		part->length = before;
+		good = park_unsendable(f, type, &key);
+	}
+	else if (good)
+	{
+		f->rows++;
+		f->bytes += part->length - before;
+		good = mark_frozen(f, type, &key);
+	}
+	json_free(&key);
+	return good;
+}
+
+static bool
+is_full(const Freezing *f)
+{
+	return f->rows >= f->limits->rows || f->bytes >= f->limits->bytes;
+}
+
+static sqlite3_stmt *
+prepare_edits(Freezing *f, EntityType *type, const char *operation)
+{
+	Buffer		sql = {0};
+	int			k;
+
+	buffer_text(&sql, "SELECT ");
+	for (k = 0; k < type->nkeys; k++)
+		buffer_format(&sql, "key%d, ", k + 1);
+	buffer_text(&sql, "edited_at, app_stamp FROM ");
+	buffer_identifier(&sql, type->dirty_table);
+	buffer_format(&sql, " WHERE batch IS NULL AND operation = '%s'", operation);
+	if (f->retries)
+		buffer_format(&sql, " AND state = 'retry' AND next_try_at <= %lld AND tried_in IS NOT %lld",
+					  (long long) f->now, (long long) f->run);
+	else
+		buffer_text(&sql, " AND state = 'queued'");
+	buffer_format(&sql, " ORDER BY seq LIMIT %lld", (long long) (f->limits->rows - f->rows));
+	return sql_prepare_buffer(f->store, &sql);
+}
+
+/* Edits of a type, as a list, since freezing them changes the notes. */
+static bool
+read_edits(Freezing *f, EntityType *type, const char *operation, Edit **edits, int *n)
+{
+	sqlite3_stmt *stmt = prepare_edits(f, type, operation);
+	int			rc = -1;
+	int			capacity = 0;
+
+	*edits = NULL;
+	*n = 0;
+	while (stmt && (rc = sql_step(f->store, stmt)) == SQLITE_ROW)
+	{
+		const char *stamp = (const char *) sqlite3_column_text(stmt, type->nkeys + 1);
+		Buffer		key = {0};
+		Edit	   *edit;
+
+		if (*n == capacity)
+		{
+			Edit	   *more;
+
+			capacity = capacity ? capacity * 2 : 64;
+			more = sqlite3_realloc64(*edits, sizeof(Edit) * (size_t) capacity);
+			if (more == NULL)
+			{
+				rc = -1;
+				failure_memory(&f->store->failure);
+				break;
+			}
+			*edits = more;
+		}
+		edit = &(*edits)[*n];
+		row_append_key(type, stmt, &key);
+		edit->key = key.data;
+		edit->edited_at = sqlite3_column_int64(stmt, type->nkeys);
+		edit->app_stamp = stamp ? text_copy(stamp) : NULL;
+		edit->is_delete = strcmp(operation, "delete") == 0;
+		(*n)++;
+		if (key.failed || (stamp && edit->app_stamp == NULL))
+		{
+			rc = -1;
+			failure_memory(&f->store->failure);
+			break;
+		}
+	}
+	sqlite3_finalize(stmt);
+	return rc != -1;
+}
+
+static bool
+freeze_type(Freezing *f, EntityType *type, const char *operation)
+{
+	Edit	   *edits;
+	int			n,
+				i;
+	bool		good;
+
+	if (is_full(f) || !type->available)
+		return true;
+	good = read_edits(f, type, operation, &edits, &n);
+	for (i = 0; good && i < n && !is_full(f); i++)
+		good = freeze_edit(f, type, &edits[i]);
+	for (i = 0; i < n; i++)
+	{
+		sqlite3_free(edits[i].key);
+		sqlite3_free(edits[i].app_stamp);
+	}
+	sqlite3_free(edits);
+	return good;
+}
+
+/*
+ * Children of a row that is parked would be refused: they wait with it, and go
+ * when it has gone.  Parents come before children in the list of types; a
+ * chain within one type takes a round for each link.
+ */
+static bool
+park_children(Freezing *f, EntityType *type, const Reference *ref, int64_t *parked)
+{
+	EntityType *parent = &f->store->types[ref->parent];
+	Buffer		sql = {0};
+	Buffer		behind = {0};
+	int			i,
+				k;
+	bool		good;
+
+	if (ref->ncolumns != parent->nkeys)
+		return true;
+	buffer_text(&behind, "EXISTS (SELECT 1 FROM ");
+	buffer_identifier(&behind, type->table);
+	buffer_text(&behind, " AS c JOIN ");
+	buffer_identifier(&behind, parent->dirty_table);
+	buffer_text(&behind, " AS p ON ");
+	for (i = 0; i < ref->ncolumns; i++)
+	{
+		for (k = 0; k < parent->nkeys && parent->keys[k] != ref->parent_columns[i]; k++)
+			;
+		buffer_format(&behind, "%sp.key%d = c.", i > 0 ? " AND " : "", k + 1);
+		buffer_identifier(&behind, type->columns[ref->columns[i]].local);
+	}
+	buffer_text(&behind, " WHERE p.state = 'parked' AND p.operation = 'put'");
+	for (k = 0; k < type->nkeys; k++)
+	{
+		buffer_text(&behind, " AND c.");
+		buffer_identifier(&behind, type->columns[type->keys[k]].local);
+		buffer_format(&behind, " = d.key%d", k + 1);
+	}
+	buffer_char(&behind, ')');
+	buffer_text(&sql, "UPDATE ");
+	buffer_identifier(&sql, type->dirty_table);
+	buffer_text(&sql, " AS d SET state = 'parked', code = 'parent_parked',"
+				" message = 'a row that this one refers to is parked'"
+				" WHERE batch IS NULL AND operation = 'put' AND state <> 'parked' AND ");
+	buffer_text(&sql, behind.failed ? "0" : behind.data);
+	sql.failed = sql.failed || behind.failed;
+	buffer_free(&behind);
+	good = sql_run_buffer(f->store, &sql);
+	if (good)
+		*parked += sqlite3_changes(f->store->db);
+	return good;
+}
+
+static bool
+park_behind_parents(Freezing *f)
+{
+	int64_t		parked = 1;
+	int			i,
+				r;
+
+	for (i = 0; i < f->store->ntypes; i++)
+	{
+		if (f->store->types[i].nreferences > 0 &&
+			!sql_run(f->store, "UPDATE \"%w\" SET state = 'queued', code = NULL,"
+					 " message = NULL WHERE state = 'parked' AND code = 'parent_parked'",
+					 f->store->types[i].dirty_table))
+			return false;
+	}
+	while (parked > 0)
+	{
+		parked = 0;
+		for (i = 0; i < f->store->ntypes; i++)
+		{
+			EntityType *type = &f->store->types[i];
+
+			for (r = 0; r < type->nreferences; r++)
+			{
+				if (!park_children(f, type, &type->references[r], &parked))
+					return false;
+			}
+		}
+	}
+	return true;
+}
+
+/* Parents before their children, and of what is deleted children first. */
+static bool
+freeze_edits(Freezing *f)
+{
+	int			i;
+
+	for (i = 0; i < f->store->ntypes; i++)
+	{
+		if (!freeze_type(f, &f->store->types[i], "put"))
+			return false;
+	}
+	for (i = f->store->ntypes - 1; i >= 0; i--)
+	{
+		if (!freeze_type(f, &f->store->types[i], "delete"))
+			return false;
+	}
+	return true;
+}
+
+static bool
+append_head(Freezing *f, const char *batch_id, Buffer *body)
+{
+	char	   *client_id = NULL;
+	char	   *cursor = NULL;
+	bool		good = setting_get(f->store, "client_id", &client_id) &&
+		setting_get(f->store, "cursor", &cursor);
+
+	buffer_format(body, "{\"batchId\":\"%s\"", batch_id);
+	if (good && client_id)
+	{
+		append_name(body, "clientId");
+		json_string(body, client_id, strlen(client_id));
+	}
+	if (good && cursor)
+	{
+		append_name(body, "cursor");
+		json_string(body, cursor, strlen(cursor));
+	}
+	sqlite3_free(client_id);
+	sqlite3_free(cursor);
+	return good;
+}
+
+static bool
+store_batch(Freezing *f, Batch *batch)
+{
+	char		batch_id[UUID_SIZE];
+	Buffer		body = {0};
+	bool		first = true;
+	sqlite3_stmt *stmt;
+	bool		good;
+	int			i;
+
+	random_uuid(batch_id);
+	good = append_head(f, batch_id, &body);
+	buffer_text(&body, ",\"changes\":{");
+	for (i = 0; i < f->store->ntypes; i++)
+	{
+		if (f->parts[i].length == 0)
+			continue;
+		buffer_text(&body, first ? "" : ",");
+		first = false;
+		json_string(&body, f->store->types[i].name, strlen(f->store->types[i].name));
+		buffer_text(&body, ":[");
+		buffer_append(&body, f->parts[i].data, f->parts[i].length);
+		buffer_char(&body, ']');
+	}
+	buffer_text(&body, "}}");
+	if (body.failed)
+		good = failure_memory(&f->store->failure);
+	stmt = good ? sql_prepare(f->store, "INSERT INTO tide_batch (id, batch_id, rows, body)"
+							  " VALUES (?1, ?2, ?3, ?4)") : NULL;
+	good = stmt && sqlite3_bind_int64(stmt, 1, f->id) == SQLITE_OK &&
+		sql_bind_text(stmt, 2, batch_id) &&
+		sqlite3_bind_int64(stmt, 3, f->rows) == SQLITE_OK &&
+		sql_bind_text(stmt, 4, body.data) && sql_execute(f->store, stmt);
+	sqlite3_finalize(stmt);
+	if (!good)
+	{
+		buffer_free(&body);
+		return false;
+	}
+	batch->id = f->id;
+	batch->rows = f->rows;
+	batch->body = body.data;
+	return true;
+}
+
+bool
+batch_freeze(Store *store, const FreezeLimits *limits, bool retries, int64_t run,
+			 int64_t now, Batch *batch)
+{
+	Applying	applying;
+	Freezing	f = {.applying = &applying,.store = store,.limits = limits,
+	.retries = retries,.run = run,.now = now};
+	bool		good;
+	int			i;
+
+	memset(batch, 0, sizeof(*batch));
+	f.parts = sqlite3_malloc64(sizeof(Buffer) * (size_t) (store->ntypes + 1));
+	if (f.parts == NULL)
+		return failure_memory(&store->failure);
+	memset(f.parts, 0, sizeof(Buffer) * (size_t) (store->ntypes + 1));
+	if (!applying_begin(&applying, store, now))
+	{
+		sqlite3_free(f.parts);
+		return false;
+	}
+	good = sql_number(store, "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence"
+					  " WHERE name = 'tide_batch'", &f.id) &&
+		park_behind_parents(&f) && freeze_edits(&f);
+	if (good && f.rows > 0)
+		good = store_batch(&f, batch);
+	good = applying_end(&applying, good);
+	batch->lost = f.lost;
+	if (!good)
+		batch_free(batch);
+	for (i = 0; i < store->ntypes; i++)
+		buffer_free(&f.parts[i]);
+	sqlite3_free(f.parts);
+	return good;
+}
+
+bool
+batch_thaw(Store *store)
+{
+	bool		good = sql_begin(store);
+	int			i;
+
+	if (!good)
+		return false;
+	for (i = 0; i < store->ntypes && good; i++)
+		good = sql_run(store, "UPDATE \"%w\" SET batch = NULL, frozen_seq = NULL,"
+					   " tried_in = NULL WHERE batch IS NOT NULL",
+					   store->types[i].dirty_table);
+	return sql_end(store, good && sql_run(store, "DELETE FROM tide_batch"));
+}
+
+bool
+freeze_next_retry(Store *store, int64_t *at)
+{
+	int			i;
+
+	*at = INT64_MAX;
+	for (i = 0; i < store->ntypes; i++)
+	{
+		char	   *sql = sqlite3_mprintf("SELECT coalesce(min(next_try_at), -1) FROM \"%w\""
+										  " WHERE state = 'retry'",
+										  store->types[i].dirty_table);
+		int64_t		next = -1;
+		bool		good = sql && sql_number(store, sql, &next);
+
+		if (sql == NULL)
+			failure_memory(&store->failure);
+		sqlite3_free(sql);
+		if (!good)
+			return false;
+		if (next >= 0 && next < *at)
+			*at = next;
+	}
+	return true;
+}
+
+bool
+freeze_has_queued(Store *store, bool *queued)
+{
+	int			i;
+
+	*queued = false;
+	for (i = 0; i < store->ntypes && !*queued; i++)
+	{
+		EntityType *type = &store->types[i];
+		char	   *sql = sqlite3_mprintf("SELECT EXISTS (SELECT 1 FROM \"%w\""
+										  " WHERE state = 'queued' OR batch IS NOT NULL)",
+										  type->dirty_table);
+		int64_t		n = 0;
+		bool		good = sql && sql_number(store, sql, &n);
+
+		if (sql == NULL)
+			failure_memory(&store->failure);
+		sqlite3_free(sql);
+		if (!good)
+			return false;
+		*queued = n > 0 && type->available;
+	}
+	return true;
+}

@@ -1,0 +1,28 @@
+/*
+ * names.h
+ *	  A few names, kept as a JSON array in a setting: types to be read anew,
+ *	  scopes that were revoked.
+ */
+#ifndef TIDE_STORE_NAMES_H
+#define TIDE_STORE_NAMES_H
+
+#include "store/store.h"
+
+typedef struct Names
+{
+	char	  **names;
+	int			count;
+} Names;
+
+bool		names_has(const Names *names, const char *name);
+bool		names_add(Store *store, Names *names, const char *name);
+
+/* Add the strings of an array. */
+bool		names_add_array(Store *store, Names *names, const Json *json,
+							const JsonNode *array);
+bool		names_load(Store *store, Names *names, const char *setting);
+bool		names_save(Store *store, const Names *names, const char *setting);
+void		names_append_json(const Names *names, Buffer *out);
+void		names_free(Names *names);
+
+#endif

@@ -1,0 +1,323 @@
+/*
+ * parked.c
+ *	  Edits that have no place in their table any more.
+ */
+#include <string.h>
+
+#include "store/parked.h"
+#include "store/rows.h"
+#include "store/sql.h"
+
+static void
+append_names(Buffer *sql, const EntityType *type, const char *prefix)
+{
+	int			i;
+
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		buffer_text(sql, i > 0 ? ", " : "");
+		buffer_text(sql, prefix);
+		buffer_identifier(sql, type->columns[i].local);
+	}
+}
+
+/* d.key1 = alias."id" AND ... */
+static void
+append_join(Buffer *sql, const EntityType *type, const char *alias)
+{
+	int			k;
+
+	for (k = 0; k < type->nkeys; k++)
+	{
+		buffer_format(sql, "%sd.key%d = %s.", k > 0 ? " AND " : "", k + 1, alias);
+		buffer_identifier(sql, type->columns[type->keys[k]].local);
+	}
+}
+
+/*
+ * Copy the edits for which `condition` holds of d (the note) and r (the row,
+ * of a delete the base), take them out of the table, and forget their notes.
+ */
+static bool
+take(Applying *a, EntityType *type, const char *operation, const char *from,
+	 const char *condition, const char *code, const char *message)
+{
+	Buffer		sql = {0};
+
+	buffer_text(&sql, "INSERT INTO ");
+	buffer_identifier(&sql, type->parked_table);
+	buffer_text(&sql, " (");
+	append_names(&sql, type, "");
+	buffer_text(&sql, ", tide_operation, tide_edited_at, tide_code, tide_message) SELECT ");
+	append_names(&sql, type, "r.");
+	buffer_text(&sql, ", CASE WHEN d.operation = 'delete' THEN 'delete' WHEN EXISTS (SELECT 1 FROM ");
+	buffer_identifier(&sql, type->base_table);
+	buffer_text(&sql, " AS b WHERE ");
+	append_join(&sql, type, "b");
+	buffer_text(&sql, ") THEN 'update' ELSE 'create' END, d.edited_at, ");
+	buffer_literal(&sql, code);
+	buffer_text(&sql, ", ");
+	buffer_literal(&sql, message);
+	buffer_text(&sql, " FROM ");
+	buffer_identifier(&sql, type->dirty_table);
+	buffer_text(&sql, " AS d JOIN ");
+	buffer_identifier(&sql, from);
+	buffer_text(&sql, " AS r ON ");
+	append_join(&sql, type, "r");
+	buffer_format(&sql, " WHERE d.operation = '%s' AND ", operation);
+	buffer_text(&sql, condition);
+	buffer_text(&sql, " ON CONFLICT DO NOTHING");
+	return sql_run_buffer(a->store, &sql);
+}
+
+/* Forget the notes, bases and rows of what was taken. */
+static bool
+forget_taken(Applying *a, EntityType *type)
+{
+	const char *tables[3] = {type->base_table, type->table, type->dirty_table};
+	Buffer		sql = {0};
+	int			i,
+				k;
+
+	for (i = 0; i < 3; i++)
+	{
+		buffer_text(&sql, "DELETE FROM ");
+		buffer_identifier(&sql, tables[i]);
+		buffer_text(&sql, " AS d WHERE EXISTS (SELECT 1 FROM ");
+		buffer_identifier(&sql, type->parked_table);
+		buffer_text(&sql, " AS p WHERE ");
+		for (k = 0; k < type->nkeys; k++)
+		{
+			buffer_text(&sql, k > 0 ? " AND p." : "p.");
+			buffer_identifier(&sql, type->columns[type->keys[k]].local);
+			buffer_text(&sql, " = d.");
+			if (i == 2)
+				buffer_format(&sql, "key%d", k + 1);
+			else
+				buffer_identifier(&sql, type->columns[type->keys[k]].local);
+		}
+		buffer_text(&sql, ")");
+		/* the row of a key that was made anew since is no part of it */
+		if (i < 2)
+		{
+			buffer_text(&sql, " AND EXISTS (SELECT 1 FROM ");
+			buffer_identifier(&sql, type->dirty_table);
+			buffer_text(&sql, " AS n WHERE ");
+			for (k = 0; k < type->nkeys; k++)
+			{
+				buffer_format(&sql, "%sn.key%d = d.", k > 0 ? " AND " : "", k + 1);
+				buffer_identifier(&sql, type->columns[type->keys[k]].local);
+			}
+			buffer_char(&sql, ')');
+		}
+		buffer_char(&sql, ';');
+	}
+	return sql_run_buffer(a->store, &sql) && applying_note(a, type);
+}
+
+static bool
+take_both(Applying *a, EntityType *type, Buffer *condition, const char *code,
+		  const char *message)
+{
+	bool		good = !condition->failed;
+
+	if (!good)
+		failure_memory(&a->store->failure);
+	good = good && take(a, type, "put", type->table, condition->data, code, message) &&
+		take(a, type, "delete", type->base_table, condition->data, code, message) &&
+		forget_taken(a, type);
+	buffer_free(condition);
+	return good;
+}
+
+bool
+parked_take_gone(Applying *a, EntityType *type, const char *came)
+{
+	Buffer		gone = {0};
+	Buffer		sql = {0};
+	int			k;
+	bool		good;
+
+	if (type->dirty_count == 0)
+		return true;
+	/* the server had the row: there is a base; it has it no more */
+	buffer_text(&gone, "EXISTS (SELECT 1 FROM ");
+	buffer_identifier(&gone, type->base_table);
+	buffer_text(&gone, " AS b WHERE ");
+	append_join(&gone, type, "b");
+	buffer_text(&gone, ") AND NOT EXISTS (SELECT 1 FROM temp.");
+	buffer_identifier(&gone, came);
+	buffer_text(&gone, " AS c WHERE ");
+	for (k = 0; k < type->nkeys; k++)
+		buffer_format(&gone, "%sc.key%d = d.key%d", k > 0 ? " AND " : "", k + 1, k + 1);
+	buffer_char(&gone, ')');
+	if (gone.failed)
+	{
+		buffer_free(&gone);
+		return failure_memory(&a->store->failure);
+	}
+	/* of a delete there is nothing left to do */
+	buffer_text(&sql, "DELETE FROM ");
+	buffer_identifier(&sql, type->dirty_table);
+	buffer_text(&sql, " AS d WHERE operation = 'delete' AND ");
+	buffer_text(&sql, gone.data);
+	good = sql_run_buffer(a->store, &sql);
+	if (!good)
+		buffer_free(&gone);
+	return good && take_both(a, type, &gone, "resync_required",
+							 "the server no longer has the row that was edited");
+}
+
+bool
+parked_take_scope(Applying *a, EntityType *type, const char *scope)
+{
+	Buffer		condition = {0};
+
+	if (type->dirty_count == 0)
+		return true;
+	buffer_text(&condition, "r.");
+	buffer_identifier(&condition, type->columns[type->scope].local);
+	buffer_text(&condition, " = ");
+	buffer_literal(&condition, scope);
+	return take_both(a, type, &condition, "scope_not_allowed",
+					 "the scope of the row may be synced no longer");
+}
+
+bool
+parked_take_row(Applying *a, EntityType *type, const Json *json, const JsonNode *key,
+				const char *code, const char *message)
+{
+	Buffer		condition = {0};
+	Buffer		values = {0};
+	sqlite3_stmt *stmt;
+	int			k;
+
+	/* bind the key to get its values as SQL, then as a condition */
+	for (k = 0; k < type->nkeys; k++)
+		buffer_format(&values, "%squote(CAST(?%d AS %s))", k > 0 ? ", " : "SELECT ", k + 1,
+					  *value_declared_type(type->columns[type->keys[k]].kind) ?
+					  value_declared_type(type->columns[type->keys[k]].kind) : "BLOB");
+	stmt = sql_prepare_buffer(a->store, &values);
+	if (stmt == NULL)
+		return false;
+	if (!row_bind_key(a->store, type, stmt, 1, json, key) ||
+		sql_step(a->store, stmt) != SQLITE_ROW)
+	{
+		sqlite3_finalize(stmt);
+		return false;
+	}
+	for (k = 0; k < type->nkeys; k++)
+	{
+		const char *value = (const char *) sqlite3_column_text(stmt, k);
+
+		buffer_format(&condition, "%sd.key%d = ", k > 0 ? " AND " : "", k + 1);
+		buffer_text(&condition, value ? value : "NULL");
+	}
+	sqlite3_finalize(stmt);
+	return take_both(a, type, &condition, code, message);
+}
+
+static bool
+delete_parked(Store *store, EntityType *type, const Json *json, const JsonNode *key)
+{
+	Buffer		sql = {0};
+	sqlite3_stmt *stmt;
+	bool		good;
+	int			k;
+
+	buffer_text(&sql, "DELETE FROM ");
+	buffer_identifier(&sql, type->parked_table);
+	for (k = 0; k < type->nkeys; k++)
+	{
+		buffer_text(&sql, k > 0 ? " AND " : " WHERE ");
+		buffer_identifier(&sql, type->columns[type->keys[k]].local);
+		buffer_format(&sql, " = ?%d", k + 1);
+	}
+	stmt = sql_prepare_buffer(store, &sql);
+	good = stmt && row_bind_key(store, type, stmt, 1, json, key) && sql_execute(store, stmt);
+	sqlite3_finalize(stmt);
+	return good;
+}
+
+static bool
+find_parked(Store *store, EntityType *type, const Json *json, const JsonNode *key,
+			bool *found, bool *is_delete)
+{
+	sqlite3_stmt *stmt = row_statement(store, type, STATEMENT_READ_PARKED);
+	const char *operation;
+	int			rc;
+
+	*found = false;
+	*is_delete = false;
+	if (stmt == NULL || !row_bind_key(store, type, stmt, 1, json, key))
+		return false;
+	rc = sql_step(store, stmt);
+	if (rc == SQLITE_ROW)
+	{
+		*found = true;
+		operation = (const char *) sqlite3_column_text(stmt, type->ncolumns);
+		*is_delete = operation && strcmp(operation, "delete") == 0;
+		sqlite3_reset(stmt);
+	}
+	return rc != -1;
+}
+
+bool
+parked_put_back(Store *store, EntityType *type, const Json *json, const JsonNode *key,
+				bool *found)
+{
+	Buffer		sql = {0};
+	sqlite3_stmt *stmt;
+	bool		is_delete,
+				good;
+	int			i,
+				k;
+
+	if (!find_parked(store, type, json, key, found, &is_delete))
+		return false;
+	if (!*found)
+		return true;
+	if (is_delete)
+		good = row_run(store, type, STATEMENT_DELETE, json, key);
+	else
+	{
+		/* an edit like any other: the triggers note it */
+		buffer_text(&sql, "INSERT INTO ");
+		buffer_identifier(&sql, type->table);
+		buffer_text(&sql, " (");
+		append_names(&sql, type, "");
+		buffer_text(&sql, ") SELECT ");
+		append_names(&sql, type, "");
+		buffer_text(&sql, " FROM ");
+		buffer_identifier(&sql, type->parked_table);
+		for (k = 0; k < type->nkeys; k++)
+		{
+			buffer_text(&sql, k > 0 ? " AND " : " WHERE ");
+			buffer_identifier(&sql, type->columns[type->keys[k]].local);
+			buffer_format(&sql, " = ?%d", k + 1);
+		}
+		buffer_text(&sql, " ON CONFLICT DO UPDATE SET ");
+		for (i = 0; i < type->ncolumns; i++)
+		{
+			buffer_text(&sql, i > 0 ? ", " : "");
+			buffer_identifier(&sql, type->columns[i].local);
+			buffer_text(&sql, " = excluded.");
+			buffer_identifier(&sql, type->columns[i].local);
+		}
+		stmt = sql_prepare_buffer(store, &sql);
+		good = stmt && row_bind_key(store, type, stmt, 1, json, key) &&
+			sql_execute(store, stmt);
+		sqlite3_finalize(stmt);
+	}
+	return good && delete_parked(store, type, json, key);
+}
+
+bool
+parked_discard(Store *store, EntityType *type, const Json *json, const JsonNode *key,
+			   bool *found)
+{
+	bool		is_delete;
+
+	return find_parked(store, type, json, key, found, &is_delete) &&
+		(!*found || delete_parked(store, type, json, key));
+}

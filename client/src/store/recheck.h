@@ -1,0 +1,27 @@
+/*
+ * recheck.h
+ *	  Edits that were made while a table had no triggers: a 12-step ALTER of the
+ *	  app's drops them silently.
+ *
+ * The type is read in full once more, and what the device has is compared with
+ * it.  A row of the same stamp with other content was edited here; a row that
+ * the server does not have was made here.  A row that is not here comes back:
+ * only a trigger makes a delete.
+ */
+#ifndef TIDE_STORE_RECHECK_H
+#define TIDE_STORE_RECHECK_H
+
+#include "store/applying.h"
+
+/*
+ * A server's row, for a key that is not noted as dirty.  *edited: the device's
+ * row was edited, and is noted now, with this one as its base.
+ */
+bool		recheck_row(Applying *a, EntityType *type, const Json *json,
+						const JsonNode *row, bool *edited);
+
+/* Rows that are here and did not come: made here.  came is the temporary table
+ * of the keys that did. */
+bool		recheck_rest(Applying *a, EntityType *type, const char *came);
+
+#endif

@@ -1,0 +1,75 @@
+/*
+ * rows.h
+ *	  One row at a time: into the device's table, out of it, and its key.
+ */
+#ifndef TIDE_STORE_ROWS_H
+#define TIDE_STORE_ROWS_H
+
+#include "store/store.h"
+
+/* A kept statement of the type, reset; NULL where it could not be prepared. */
+sqlite3_stmt *row_statement(Store *store, EntityType *type, StatementName name);
+
+/*
+ * Bind a key from parameter `first` on.  The node is the row or key as an
+ * object, or the bare value of a key of one column.
+ */
+bool		row_bind_key(Store *store, const EntityType *type, sqlite3_stmt *stmt,
+						 int first, const Json *json, const JsonNode *row);
+
+/* Find the row's columns; false if it has members that the type has not. */
+bool		row_members(const EntityType *type, const Json *json, const JsonNode *row,
+						const JsonNode **members);
+
+typedef enum RowResult
+{
+	ROW_ERROR,					/* the store's failure says why */
+	ROW_UNCHANGED,
+	ROW_CHANGED,
+	ROW_REFUSED					/* by a constraint or trigger of the app's */
+} RowResult;
+
+/*
+ * Write a server's row, or the removal of one.  Where it is refused, *message
+ * (to be freed) says by what.
+ */
+RowResult	row_store(Store *store, EntityType *type, const Json *json,
+					  const JsonNode *row, const char *synced_at, char **message);
+RowResult	row_remove(Store *store, EntityType *type, const Json *json,
+					   const JsonNode *row, char **message);
+
+/* The base becomes this row. */
+bool		row_save_base(Store *store, EntityType *type, const Json *json,
+						  const JsonNode *row);
+
+/* Run DROP_BASE, CLEAN or CAME for a key. */
+bool		row_run(Store *store, EntityType *type, StatementName name,
+					const Json *json, const JsonNode *row);
+
+/* what is noted of a row that is dirty */
+typedef struct Dirty
+{
+	bool		found;
+	bool		is_delete;
+	bool		edited;			/* since it was frozen */
+	int64_t		batch;			/* 0: it is not on its way */
+	int64_t		tries;
+	int64_t		edited_at;
+} Dirty;
+
+bool		row_dirty(Store *store, EntityType *type, const Json *json,
+					  const JsonNode *row, Dirty *dirty);
+
+/* Append a statement's current row, the type's columns, as a JSON object. */
+bool		row_append_json(const EntityType *type, sqlite3_stmt *stmt, Buffer *out);
+
+/* The bare text of a key, of several columns the JSON object. */
+char	   *row_key_text(const EntityType *type, const Json *json, const JsonNode *row);
+
+/* The key, as JSON to be parsed, from a text as row_key_text() gives it. */
+bool		row_key_json(const EntityType *type, const char *text, Buffer *out);
+
+/* The key of a statement's current row, which has it in its first columns. */
+bool		row_append_key(const EntityType *type, sqlite3_stmt *stmt, Buffer *out);
+
+#endif

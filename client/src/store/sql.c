@@ -1,0 +1,174 @@
+/*
+ * sql.c
+ *	  Statements on the device's database, and transactions.
+ */
+#include <stdarg.h>
+#include <string.h>
+
+#include "store/sql.h"
+
+bool
+sql_failed(Store *store)
+{
+	int			rc = sqlite3_extended_errcode(store->db);
+	int			primary = rc & 0xff;
+
+	if (primary == SQLITE_NOMEM)
+		return failure_memory(&store->failure);
+	if (primary == SQLITE_BUSY || primary == SQLITE_LOCKED)
+		return failure_set(&store->failure, TIDE_BUSY, "busy",
+						   "the database is locked by another program");
+	return failure_set(&store->failure, TIDE_LOCAL, "local",
+					   "%s", sqlite3_errmsg(store->db));
+}
+
+bool
+sql_run(Store *store, const char *format,...)
+{
+	va_list		args;
+	char	   *sql;
+	int			rc;
+
+	va_start(args, format);
+	sql = sqlite3_vmprintf(format, args);
+	va_end(args);
+	if (sql == NULL)
+		return failure_memory(&store->failure);
+	rc = sqlite3_exec(store->db, sql, NULL, NULL, NULL);
+	sqlite3_free(sql);
+	return rc == SQLITE_OK || sql_failed(store);
+}
+
+bool
+sql_run_buffer(Store *store, Buffer *sql)
+{
+	bool		good;
+
+	if (sql->failed)
+		good = failure_memory(&store->failure);
+	else
+		good = sql->data == NULL ||
+			sqlite3_exec(store->db, sql->data, NULL, NULL, NULL) == SQLITE_OK ||
+			sql_failed(store);
+	buffer_free(sql);
+	return good;
+}
+
+sqlite3_stmt *
+sql_prepare(Store *store, const char *sql)
+{
+	sqlite3_stmt *stmt = NULL;
+
+	if (sqlite3_prepare_v2(store->db, sql, -1, &stmt, NULL) != SQLITE_OK)
+		sql_failed(store);
+	return stmt;
+}
+
+sqlite3_stmt *
+sql_prepare_buffer(Store *store, Buffer *sql)
+{
+	sqlite3_stmt *stmt = NULL;
+
+	if (sql->failed)
+		failure_memory(&store->failure);
+	else
+		stmt = sql_prepare(store, sql->data);
+	buffer_free(sql);
+	return stmt;
+}
+
+int
+sql_step(Store *store, sqlite3_stmt *stmt)
+{
+	int			rc = sqlite3_step(stmt);
+
+	if (rc == SQLITE_ROW)
+		return rc;
+	if (rc != SQLITE_DONE)
+	{
+		sql_failed(store);
+		rc = -1;
+	}
+	sqlite3_reset(stmt);
+	return rc;
+}
+
+bool
+sql_execute(Store *store, sqlite3_stmt *stmt)
+{
+	int			rc = sqlite3_step(stmt);
+
+	if (rc != SQLITE_DONE && rc != SQLITE_ROW)
+		sql_failed(store);
+	sqlite3_reset(stmt);
+	return rc == SQLITE_DONE || rc == SQLITE_ROW;
+}
+
+bool
+sql_number(Store *store, const char *sql, int64_t *value)
+{
+	sqlite3_stmt *stmt = sql_prepare(store, sql);
+	int			rc;
+
+	*value = 0;
+	if (stmt == NULL)
+		return false;
+	rc = sql_step(store, stmt);
+	if (rc == SQLITE_ROW)
+		*value = sqlite3_column_int64(stmt, 0);
+	sqlite3_finalize(stmt);
+	return rc != -1;
+}
+
+bool
+sql_text(Store *store, const char *sql, char **value)
+{
+	sqlite3_stmt *stmt = sql_prepare(store, sql);
+	const char *text;
+	int			rc;
+
+	*value = NULL;
+	if (stmt == NULL)
+		return false;
+	rc = sql_step(store, stmt);
+	if (rc == SQLITE_ROW)
+	{
+		text = (const char *) sqlite3_column_text(stmt, 0);
+		if (text != NULL && (*value = text_copy(text)) == NULL)
+		{
+			failure_memory(&store->failure);
+			rc = -1;
+		}
+	}
+	sqlite3_finalize(stmt);
+	return rc != -1;
+}
+
+bool
+sql_begin(Store *store)
+{
+	if (!sqlite3_get_autocommit(store->db))
+		return failure_set(&store->failure, TIDE_LOCAL, "in_transaction",
+						   "the connection is in a transaction");
+	return sql_run(store, "BEGIN IMMEDIATE");
+}
+
+bool
+sql_end(Store *store, bool good)
+{
+	if (good)
+		good = sql_run(store, "COMMIT");
+	/* a COMMIT that failed for a lock or a foreign key leaves it open */
+	if (!good && !sqlite3_get_autocommit(store->db))
+		(void) sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+	return good;
+}
+
+bool
+sql_bind_text(sqlite3_stmt *stmt, int parameter, const char *text)
+{
+	if (text == NULL)
+		return sqlite3_bind_null(stmt, parameter) == SQLITE_OK;
+	return sqlite3_bind_text(stmt, parameter, text, -1,
+							 SQLITE_TRANSIENT) == SQLITE_OK;
+}

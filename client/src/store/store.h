@@ -1,0 +1,101 @@
+/*
+ * store.h
+ *	  The device's database as the client sees it: entity types and their
+ *	  tables.
+ */
+#ifndef TIDE_STORE_STORE_H
+#define TIDE_STORE_STORE_H
+
+#include "util/failure.h"
+#include "wire/value.h"
+
+typedef struct Column
+{
+	char	   *wire;			/* its name in JSON */
+	char	   *local;			/* its name in the device's table */
+	ValueKind	kind;
+	bool		nullable;		/* on the server */
+	bool		writable;
+	bool		filled;			/* the server fills it where it is not sent */
+	bool		is_key;
+	bool		is_stamp;		/* stamp, clientId or version: no edit */
+} Column;
+
+typedef enum DeleteAction
+{
+	DELETE_NO_ACTION,
+	DELETE_CASCADE,
+	DELETE_SET_NULL,
+	DELETE_SET_DEFAULT
+} DeleteAction;
+
+/* a foreign key to a type that the device has, too */
+typedef struct Reference
+{
+	int		   *columns;		/* of the child */
+	int		   *parent_columns;
+	int			ncolumns;
+	int			parent;			/* index of the type */
+	DeleteAction on_delete;
+} Reference;
+
+/* statements that are kept, a set for each type */
+typedef enum StatementName
+{
+	STATEMENT_UPSERT,
+	STATEMENT_DELETE,
+	STATEMENT_READ,
+	STATEMENT_READ_BASE,
+	STATEMENT_READ_PARKED,
+	STATEMENT_SAVE_BASE,
+	STATEMENT_DROP_BASE,
+	STATEMENT_DIRTY,
+	STATEMENT_CLEAN,
+	STATEMENT_THEIRS,
+	STATEMENT_CAME,
+	STATEMENT_COUNT
+} StatementName;
+
+typedef struct EntityType
+{
+	char	   *name;			/* on the wire */
+	char	   *table;			/* on the device */
+	char	   *base_table;		/* rows as the server last showed them */
+	char	   *dirty_table;	/* rows edited here and not yet sent */
+	char	   *parked_table;	/* edits without a place in the table */
+	Column	   *columns;
+	int			ncolumns;
+	int		   *keys;			/* indexes of the key's columns */
+	int			nkeys;
+	int			scope,			/* indexes of columns, -1 for none */
+				modified_at,
+				client_id,
+				version,
+				deleted_at;
+	bool		by_column;		/* the policy merges: send what was edited */
+	bool		numbered;		/* the server numbers the key */
+	bool		key_default;	/* the server makes the key, here as a uuid */
+	char	   *is_dirty;		/* status columns of the table, or NULL */
+	char	   *synced_at;
+	char	  **parents;		/* names of types */
+	int			nparents;
+	Reference  *references;
+	int			nreferences;
+	bool		available;		/* the server still serves it */
+	int64_t		dirty_count;	/* at the beginning of a transaction */
+	sqlite3_stmt *statements[STATEMENT_COUNT];
+} EntityType;
+
+typedef struct Store
+{
+	sqlite3    *db;
+	EntityType *types;			/* parents before children */
+	int			ntypes;
+	int			schema_version; /* SQLite's, when the triggers were seen */
+	Failure		failure;
+} Store;
+
+EntityType *store_type(Store *store, const char *name, size_t length);
+int			type_column(const EntityType *type, const char *wire, size_t length);
+
+#endif

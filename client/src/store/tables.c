@@ -1,0 +1,619 @@
+/*
+ * tables.c
+ *	  Tables and views on the device: those of the entity types, and tide_*.
+ */
+#include <string.h>
+
+#include "store/sql.h"
+#include "store/tables.h"
+
+/* "tide" in ASCII would be the app's; the format is a row of ours */
+#define FILE_FORMAT 1
+
+/*
+ * tide_state is small, for triggers write it; the schema's text and the like
+ * are in tide_settings.
+ */
+bool
+tables_make_bookkeeping(Store *store)
+{
+	char	   *sql = sqlite3_mprintf(
+		"CREATE TABLE tide_state ("
+		" applying INTEGER NOT NULL DEFAULT 0,"
+		" seq INTEGER NOT NULL DEFAULT 0,"
+		" change_seq INTEGER NOT NULL DEFAULT 0,"
+		" changed_tables TEXT);"
+		"INSERT INTO tide_state DEFAULT VALUES;"
+		"CREATE TABLE tide_settings (name TEXT NOT NULL PRIMARY KEY, value TEXT) WITHOUT ROWID;"
+		"INSERT INTO tide_settings VALUES ('format', %d);"
+		"CREATE TABLE tide_types ("
+		" entity_type TEXT NOT NULL PRIMARY KEY,"
+		" definition TEXT NOT NULL,"
+		" available INTEGER NOT NULL DEFAULT 1);"
+		"CREATE TABLE tide_stage ("
+		" id INTEGER PRIMARY KEY,"
+		" entity_type TEXT NOT NULL,"
+		" deleted INTEGER NOT NULL,"
+		" row TEXT NOT NULL);"
+		"CREATE TABLE tide_refused ("
+		" entity_type TEXT NOT NULL,"
+		" key TEXT NOT NULL,"
+		" deleted INTEGER NOT NULL,"
+		" row TEXT NOT NULL,"
+		" message TEXT NOT NULL,"
+		" PRIMARY KEY (entity_type, key)) WITHOUT ROWID;"
+		"CREATE TABLE tide_batch ("
+		" id INTEGER PRIMARY KEY AUTOINCREMENT,"
+		" batch_id TEXT NOT NULL,"
+		" rows INTEGER NOT NULL,"
+		" body TEXT NOT NULL);"
+		"CREATE TABLE tide_acks (id INTEGER PRIMARY KEY, ack TEXT NOT NULL);"
+		"CREATE TABLE tide_lost_rows ("
+		" id INTEGER PRIMARY KEY,"
+		" entity_type TEXT NOT NULL,"
+		" key TEXT,"
+		" mine TEXT,"
+		" theirs TEXT,"
+		" at TEXT NOT NULL);"
+		"CREATE TABLE tide_command ("
+		" id INTEGER PRIMARY KEY,"
+		" command TEXT NOT NULL,"
+		" entity_type TEXT,"
+		" key TEXT);",
+		FILE_FORMAT);
+	Buffer		text = {0};
+
+	if (sql == NULL)
+		return failure_memory(&store->failure);
+	buffer_text(&text, sql);
+	sqlite3_free(sql);
+	return sql_run_buffer(store, &text);
+}
+
+bool
+tables_are_there(Store *store, bool *there)
+{
+	int64_t		n;
+
+	if (!sql_number(store, "SELECT count(*) FROM sqlite_schema"
+					" WHERE type = 'table' AND name = 'tide_settings'", &n))
+		return false;
+	*there = n > 0;
+	return true;
+}
+
+static bool
+table_exists(Store *store, const char *name, bool *exists)
+{
+	char	   *sql = sqlite3_mprintf("SELECT count(*) FROM sqlite_schema"
+									  " WHERE name = %Q COLLATE NOCASE", name);
+	int64_t		n = 0;
+	bool		good = sql != NULL && sql_number(store, sql, &n);
+
+	if (sql == NULL)
+		failure_memory(&store->failure);
+	sqlite3_free(sql);
+	*exists = n > 0;
+	return good;
+}
+
+/* A random (version 4) uuid, in SQL that every tool has. */
+static const char uuid_default[] =
+"(lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' ||"
+" substr(hex(randomblob(2)), 2) || '-' ||"
+" substr('89ab', 1 + (random() & 3), 1) || substr(hex(randomblob(2)), 2) ||"
+" '-' || hex(randomblob(6))))";
+
+/*
+ * A key of one integer is no other name of the rowid, which SQLite would fill
+ * in where it is NULL: two devices would make the same keys.  PRIMARY KEY DESC
+ * is SQLite's documented way to say so.
+ */
+static void
+append_column(Buffer *sql, const EntityType *type, const Column *c)
+{
+	buffer_identifier(sql, c->local);
+	buffer_char(sql, ' ');
+	buffer_text(sql, value_declared_type(c->kind));
+	if (c->is_key || (!c->nullable && !c->filled))
+		buffer_text(sql, " NOT NULL");
+	if (c->is_key && type->nkeys == 1)
+	{
+		buffer_text(sql, c->kind == VALUE_INTEGER ? " PRIMARY KEY DESC" : " PRIMARY KEY");
+		if (type->key_default)
+			buffer_format(sql, " DEFAULT %s", uuid_default);
+	}
+}
+
+static void
+append_key_list(Buffer *sql, const EntityType *type)
+{
+	int			k;
+
+	for (k = 0; k < type->nkeys; k++)
+	{
+		buffer_text(sql, k > 0 ? ", " : "");
+		buffer_identifier(sql, type->columns[type->keys[k]].local);
+	}
+}
+
+/* Is what a reference names the parent's key, in its order? */
+static bool
+refers_to_key(const Reference *ref, const EntityType *parent)
+{
+	int			i;
+
+	if (ref->ncolumns != parent->nkeys)
+		return false;
+	for (i = 0; i < ref->ncolumns; i++)
+	{
+		if (ref->parent_columns[i] != parent->keys[i])
+			return false;
+	}
+	return true;
+}
+
+static void
+append_column_list(Buffer *sql, const EntityType *type, const int *columns, int n)
+{
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		buffer_text(sql, i > 0 ? ", " : "");
+		buffer_identifier(sql, type->columns[columns[i]].local);
+	}
+}
+
+static void
+append_references(Buffer *sql, Store *store, const EntityType *type)
+{
+	int			i;
+
+	for (i = 0; i < type->nreferences; i++)
+	{
+		const Reference *ref = &type->references[i];
+		const EntityType *parent = &store->types[ref->parent];
+
+		/* SQLite refuses every write through a reference to anything else */
+		if (!refers_to_key(ref, parent))
+			continue;
+		buffer_text(sql, ", FOREIGN KEY (");
+		append_column_list(sql, type, ref->columns, ref->ncolumns);
+		buffer_text(sql, ") REFERENCES ");
+		buffer_identifier(sql, parent->table);
+		buffer_text(sql, " (");
+		append_column_list(sql, parent, ref->parent_columns, ref->ncolumns);
+		buffer_text(sql, ") DEFERRABLE INITIALLY DEFERRED");
+	}
+}
+
+static bool
+create_table(Store *store, EntityType *type)
+{
+	Buffer		sql = {0};
+	int			i;
+
+	buffer_text(&sql, "CREATE TABLE ");
+	buffer_identifier(&sql, type->table);
+	buffer_text(&sql, " (");
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		buffer_text(&sql, i > 0 ? ", " : "");
+		append_column(&sql, type, &type->columns[i]);
+	}
+	if (type->is_dirty)
+	{
+		buffer_text(&sql, ", ");
+		buffer_identifier(&sql, type->is_dirty);
+		buffer_text(&sql, " INTEGER NOT NULL DEFAULT 0, ");
+		buffer_identifier(&sql, type->synced_at);
+		buffer_text(&sql, " TEXT");
+	}
+	if (type->nkeys > 1)
+	{
+		buffer_text(&sql, ", PRIMARY KEY (");
+		append_key_list(&sql, type);
+		buffer_char(&sql, ')');
+	}
+	append_references(&sql, store, type);
+	buffer_char(&sql, ')');
+	return sql_run_buffer(store, &sql);
+}
+
+static bool
+create_index(Store *store, const EntityType *type, const int *columns, int n)
+{
+	Buffer		sql = {0};
+	Buffer		name = {0};
+	bool		good;
+	int			i;
+
+	buffer_format(&name, "tide_index_%s", type->table);
+	for (i = 0; i < n; i++)
+		buffer_format(&name, "_%s", type->columns[columns[i]].local);
+	if (name.failed)
+	{
+		buffer_free(&name);
+		return failure_memory(&store->failure);
+	}
+	buffer_text(&sql, "CREATE INDEX IF NOT EXISTS ");
+	buffer_identifier(&sql, name.data);
+	buffer_text(&sql, " ON ");
+	buffer_identifier(&sql, type->table);
+	buffer_text(&sql, " (");
+	append_column_list(&sql, type, columns, n);
+	buffer_char(&sql, ')');
+	good = sql_run_buffer(store, &sql);
+	buffer_free(&name);
+	return good;
+}
+
+static bool
+create_indexes(Store *store, EntityType *type)
+{
+	int			i;
+
+	for (i = 0; i < type->nreferences; i++)
+	{
+		if (!create_index(store, type, type->references[i].columns,
+						  type->references[i].ncolumns))
+			return false;
+	}
+	return type->scope < 0 || create_index(store, type, &type->scope, 1);
+}
+
+/* Typed as the type's own table, so that values keep their class. */
+static void
+append_shadow_columns(Buffer *sql, const EntityType *type)
+{
+	int			i;
+
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		buffer_text(sql, i > 0 ? ", " : "");
+		buffer_identifier(sql, type->columns[i].local);
+		buffer_char(sql, ' ');
+		buffer_text(sql, value_declared_type(type->columns[i].kind));
+	}
+}
+
+static bool
+create_shadows(Store *store, EntityType *type)
+{
+	Buffer		sql = {0};
+	int			k;
+
+	buffer_text(&sql, "CREATE TABLE ");
+	buffer_identifier(&sql, type->base_table);
+	buffer_text(&sql, " (");
+	append_shadow_columns(&sql, type);
+	buffer_text(&sql, ", PRIMARY KEY (");
+	append_key_list(&sql, type);
+	buffer_text(&sql, ")) WITHOUT ROWID; CREATE TABLE ");
+	buffer_identifier(&sql, type->parked_table);
+	buffer_text(&sql, " (");
+	append_shadow_columns(&sql, type);
+	buffer_text(&sql, ", tide_operation TEXT NOT NULL, tide_edited_at INTEGER NOT NULL,"
+				" tide_code TEXT NOT NULL, tide_message TEXT, PRIMARY KEY (");
+	append_key_list(&sql, type);
+	buffer_text(&sql, ")) WITHOUT ROWID; CREATE TABLE ");
+	buffer_identifier(&sql, type->dirty_table);
+	buffer_text(&sql, " (");
+	for (k = 0; k < type->nkeys; k++)
+		buffer_format(&sql, "key%d %s, ", k + 1,
+					  value_declared_type(type->columns[type->keys[k]].kind));
+	buffer_text(&sql,
+				"operation TEXT NOT NULL,"	/* put, delete */
+				" edited_at INTEGER NOT NULL,"
+				" seq INTEGER NOT NULL,"
+				" app_stamp,"	/* what the app set the stamp to, or NULL */
+				" batch INTEGER,"	/* in which it is on its way */
+				" frozen_seq INTEGER,"
+				" sent INTEGER NOT NULL DEFAULT 0,"
+				" state TEXT NOT NULL DEFAULT 'queued',"	/* retry, parked */
+				" tries INTEGER NOT NULL DEFAULT 0,"
+				" next_try_at INTEGER NOT NULL DEFAULT 0,"
+				" tried_in INTEGER,"	/* the sync that tried it last */
+				" code TEXT,"
+				" message TEXT,"
+				" theirs TEXT," /* what the server has meanwhile */
+				" theirs_deleted INTEGER NOT NULL DEFAULT 0,"
+				" PRIMARY KEY (");
+	for (k = 0; k < type->nkeys; k++)
+		buffer_format(&sql, "%skey%d", k > 0 ? ", " : "", k + 1);
+	buffer_text(&sql, ")) WITHOUT ROWID");
+	return sql_run_buffer(store, &sql);
+}
+
+/* a table's column by name; *found, *not_null of it */
+static bool
+look_at_column(Store *store, const char *table, const char *column, bool *found)
+{
+	char	   *sql = sqlite3_mprintf("SELECT count(*) FROM pragma_table_info(%Q)"
+									  " WHERE name = %Q COLLATE NOCASE", table, column);
+	int64_t		n = 0;
+	bool		good = sql != NULL && sql_number(store, sql, &n);
+
+	if (sql == NULL)
+		failure_memory(&store->failure);
+	sqlite3_free(sql);
+	*found = n > 0;
+	return good;
+}
+
+static bool
+add_column(Store *store, const char *table, const Column *c, bool *added)
+{
+	bool		found;
+
+	*added = false;
+	if (!look_at_column(store, table, c->local, &found))
+		return false;
+	if (found)
+		return true;
+	*added = true;
+	return sql_run(store, "ALTER TABLE \"%w\" ADD COLUMN \"%w\" %s",
+				   table, c->local, value_declared_type(c->kind));
+}
+
+static bool
+is_synced_or_status(const EntityType *type, const char *column)
+{
+	int			i;
+
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		if (sqlite3_stricmp(type->columns[i].local, column) == 0)
+			return true;
+	}
+	return type->is_dirty && (sqlite3_stricmp(type->is_dirty, column) == 0 ||
+							  sqlite3_stricmp(type->synced_at, column) == 0);
+}
+
+/*
+ * A column that was NOT NULL here and that the server has dropped would refuse
+ * every new row; one that may be NULL stays, with what is in it.
+ */
+static bool
+drop_in_the_way(Store *store, EntityType *type)
+{
+	char	   *sql = sqlite3_mprintf("SELECT name FROM pragma_table_info(%Q) WHERE"
+									  " \"notnull\" AND pk = 0 AND dflt_value IS NULL",
+									  type->table);
+	sqlite3_stmt *stmt;
+	Buffer		drops = {0};
+	int			rc = -1;
+
+	if (sql == NULL)
+		return failure_memory(&store->failure);
+	stmt = sql_prepare(store, sql);
+	sqlite3_free(sql);
+	while (stmt && (rc = sql_step(store, stmt)) == SQLITE_ROW)
+	{
+		const char *name = (const char *) sqlite3_column_text(stmt, 0);
+
+		if (name == NULL || is_synced_or_status(type, name))
+			continue;
+		buffer_text(&drops, "ALTER TABLE ");
+		buffer_identifier(&drops, type->table);
+		buffer_text(&drops, " DROP COLUMN ");
+		buffer_identifier(&drops, name);
+		buffer_char(&drops, ';');
+	}
+	sqlite3_finalize(stmt);
+	if (rc == -1)
+	{
+		buffer_free(&drops);
+		return false;
+	}
+	return sql_run_buffer(store, &drops);
+}
+
+static bool
+grow_type(Store *store, EntityType *type, bool *grown)
+{
+	bool		added;
+	int			i;
+
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		const Column *c = &type->columns[i];
+
+		if (!add_column(store, type->table, c, &added))
+			return false;
+		*grown = *grown || added;
+		if (!add_column(store, type->base_table, c, &added) ||
+			!add_column(store, type->parked_table, c, &added))
+			return false;
+	}
+	return drop_in_the_way(store, type);
+}
+
+bool
+tables_make_type(Store *store, EntityType *type, bool *grown)
+{
+	bool		ours,
+				taken;
+
+	*grown = false;
+	if (!table_exists(store, type->dirty_table, &ours) ||
+		!table_exists(store, type->table, &taken))
+		return false;
+	if (ours && taken)
+		return grow_type(store, type, grown) && create_indexes(store, type);
+	if (taken)
+		return failure_set(&store->failure, TIDE_LOCAL, "table_exists",
+						   "there is a table \"%s\" in this file already", type->table);
+	if (ours)
+		return failure_set(&store->failure, TIDE_LOCAL, "table_missing",
+						   "the table \"%s\" is no longer in this file", type->table);
+	return create_table(store, type) && create_shadows(store, type) &&
+		create_indexes(store, type);
+}
+
+/*
+ * A key's column as its bare text, or as JSON.  Not by json_quote() and its
+ * like, which a view may not call where trusted_schema is off.
+ */
+static void
+append_key_text(Buffer *sql, const EntityType *type, int k, bool of_dirty, bool as_json)
+{
+	Buffer		name = {0};
+
+	if (of_dirty)
+		buffer_format(&name, "key%d", k + 1);
+	else
+		buffer_identifier(&name, type->columns[type->keys[k]].local);
+	if (name.failed)
+		sql->failed = true;
+	else if (type->columns[type->keys[k]].kind == VALUE_BLOB)
+		buffer_format(sql, as_json ? "'\"\\\\x' || lower(hex(%s)) || '\"'" :
+					  "'\\x' || lower(hex(%s))", name.data);
+	else if (as_json)
+		buffer_format(sql, "CASE WHEN typeof(%s) IN ('integer', 'real') THEN %s ELSE '\"' ||"
+					  " replace(replace(replace(replace(%s, '\\', '\\\\'), '\"', '\\\"'),"
+					  " char(10), '\\n'), char(9), '\\t') || '\"' END",
+					  name.data, name.data, name.data);
+	else
+		buffer_text(sql, name.data);
+	buffer_free(&name);
+}
+
+/* The bare text of a key, for several columns the wire's JSON object. */
+static void
+append_key_expression(Buffer *sql, const EntityType *type, bool of_dirty)
+{
+	int			k;
+
+	if (type->nkeys == 1)
+	{
+		buffer_text(sql, "CAST(");
+		append_key_text(sql, type, 0, of_dirty, false);
+		buffer_text(sql, " AS TEXT)");
+		return;
+	}
+	for (k = 0; k < type->nkeys; k++)
+	{
+		const char *wire = type->columns[type->keys[k]].wire;
+		Buffer		name = {0};
+
+		buffer_char(&name, k > 0 ? ',' : '{');
+		json_string(&name, wire, strlen(wire));
+		buffer_char(&name, ':');
+		if (name.failed)
+			sql->failed = true;
+		else
+			buffer_literal(sql, name.data);
+		buffer_free(&name);
+		buffer_text(sql, " || ");
+		append_key_text(sql, type, k, of_dirty, true);
+		buffer_text(sql, k + 1 < type->nkeys ? " || " : " || '}'");
+	}
+}
+
+#define ISO_TIME "strftime('%%Y-%%m-%%dT%%H:%%M:%%fZ', %s / 1000.0, 'unixepoch')"
+
+static void
+append_pending(Buffer *sql, const EntityType *type)
+{
+	int			k;
+
+	buffer_text(sql, "SELECT ");
+	buffer_literal(sql, type->name);
+	buffer_text(sql, " AS entity_type, ");
+	append_key_expression(sql, type, true);
+	buffer_text(sql, " AS \"key\", CASE WHEN operation = 'delete' THEN 'delete'"
+				" WHEN EXISTS (SELECT 1 FROM ");
+	buffer_identifier(sql, type->base_table);
+	buffer_text(sql, " AS b WHERE ");
+	for (k = 0; k < type->nkeys; k++)
+	{
+		buffer_text(sql, k > 0 ? " AND b." : "b.");
+		buffer_identifier(sql, type->columns[type->keys[k]].local);
+		buffer_format(sql, " = d.key%d", k + 1);
+	}
+	buffer_text(sql, ") THEN 'update' ELSE 'create' END AS operation, ");
+	buffer_format(sql, ISO_TIME " AS edited_at, state, tries,"
+				  " CASE WHEN state = 'retry' THEN " ISO_TIME
+				  " END AS next_try_at, code, message FROM ",
+				  "edited_at", "next_try_at");
+	buffer_identifier(sql, type->dirty_table);
+	buffer_text(sql, " AS d UNION ALL SELECT ");
+	buffer_literal(sql, type->name);
+	buffer_text(sql, ", ");
+	append_key_expression(sql, type, false);
+	buffer_format(sql, ", tide_operation, " ISO_TIME
+				  ", 'parked', 1, NULL, tide_code, tide_message FROM ", "tide_edited_at");
+	buffer_identifier(sql, type->parked_table);
+}
+
+static void
+append_count(Buffer *sql, Store *store, bool parked_only)
+{
+	int			i;
+
+	buffer_char(sql, '0');
+	for (i = 0; i < store->ntypes; i++)
+	{
+		buffer_text(sql, " + (SELECT count(*) FROM ");
+		buffer_identifier(sql, store->types[i].dirty_table);
+		buffer_text(sql, parked_only ? " WHERE state = 'parked'" : "");
+		buffer_text(sql, ") + (SELECT count(*) FROM ");
+		buffer_identifier(sql, store->types[i].parked_table);
+		buffer_char(sql, ')');
+	}
+}
+
+static void
+append_setting(Buffer *sql, const char *setting, const char *name)
+{
+	buffer_format(sql, ", (SELECT value FROM tide_settings WHERE name = '%s') AS %s",
+				  setting, name);
+}
+
+static void
+append_status(Buffer *sql, Store *store)
+{
+	buffer_text(sql, "CREATE VIEW tide_status AS SELECT"
+				" coalesce((SELECT value FROM tide_settings WHERE name = 'state'), 'idle') AS state, ");
+	append_count(sql, store, false);
+	buffer_text(sql, " AS pending, ");
+	append_count(sql, store, true);
+	buffer_text(sql, " AS parked, (SELECT count(*) FROM tide_lost_rows) AS lost");
+	append_setting(sql, "last_sync_at", "last_sync_at");
+	append_setting(sql, "last_error", "last_error");
+	append_setting(sql, "server", "server");
+	append_setting(sql, "user", "user");
+	append_setting(sql, "client_id", "client_id");
+	append_setting(sql, "first_sync", "first_sync");
+	append_setting(sql, "last_command", "last_command");
+	buffer_text(sql, ", (SELECT change_seq FROM tide_state) AS change_seq");
+	append_setting(sql, "warning", "warning");
+	buffer_text(sql, ";");
+}
+
+bool
+tables_make_views(Store *store)
+{
+	Buffer		sql = {0};
+	int			i;
+
+	buffer_text(&sql, "DROP VIEW IF EXISTS tide_status;"
+				"DROP VIEW IF EXISTS tide_pending;"
+				"DROP VIEW IF EXISTS tide_lost;"
+				"CREATE VIEW tide_lost AS SELECT entity_type, \"key\", mine, theirs, at"
+				" FROM tide_lost_rows;");
+	append_status(&sql, store);
+	buffer_text(&sql, "CREATE VIEW tide_pending AS ");
+	for (i = 0; i < store->ntypes; i++)
+	{
+		buffer_text(&sql, i > 0 ? " UNION ALL " : "");
+		append_pending(&sql, &store->types[i]);
+	}
+	if (store->ntypes == 0)
+		buffer_text(&sql, "SELECT NULL AS entity_type, NULL AS \"key\", NULL AS operation,"
+					" NULL AS edited_at, NULL AS state, NULL AS tries, NULL AS next_try_at,"
+					" NULL AS code, NULL AS message WHERE 0");
+	return sql_run_buffer(store, &sql);
+}

@@ -1,0 +1,26 @@
+/*
+ * tables.h
+ *	  Tables and views on the device: those of the entity types, and tide_*.
+ */
+#ifndef TIDE_STORE_TABLES_H
+#define TIDE_STORE_TABLES_H
+
+#include "store/store.h"
+
+/* The tables of a new file that are of no entity type. */
+bool		tables_make_bookkeeping(Store *store);
+
+/* Does the database have these? */
+bool		tables_are_there(Store *store, bool *there);
+
+/*
+ * A type's tables: made, or given the columns that they lack, and rid of
+ * those that the server has dropped where they would stand in the way.  *grown
+ * says whether the type's table was there and has got a column.
+ */
+bool		tables_make_type(Store *store, EntityType *type, bool *grown);
+
+/* tide_status, tide_pending, tide_lost over the types there are. */
+bool		tables_make_views(Store *store);
+
+#endif

@@ -1,0 +1,64 @@
+/*-------------------------------------------------------------------------
+ *
+ * places.h
+ *	  The places that a cursor keeps, and those that a pull is about.
+ *
+ * Pure: knows nothing of SPI, tables or the clock.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TIDE_PLACES_H
+#define TIDE_PLACES_H
+
+#include "cursor/cursor.h"
+
+/* what a pull asks for, and what there is */
+typedef struct Asked
+{
+	ScopeSet	scopes;
+	TypeSet		types;
+	TypeSet		refresh;		/* of those, to be read in full again */
+	TypeSet		shared;			/* of all there are, those without scopes */
+	TypeSet		registered;		/* all there are, whoever may read them */
+	TideSnapshot now;
+	uint64		horizon;		/* what is older is forgotten; 0: nothing is */
+} Asked;
+
+/* where a pull begins: a cursor, taken apart */
+typedef struct Begin
+{
+	int			nasked;
+	Place	   *asked;			/* of what is asked for, in no order; together
+								 * they are all of it */
+	int			nothers;
+	Place	   *others;			/* of what was left out */
+	bool		starts_over;	/* the cursor is of no use, and nothing but the
+								 * lost types is set */
+	TypeSet		lost_types;		/* as in Cursor */
+	bool		gone;
+	TypeSet		refreshed;
+} Begin;
+
+/* from the start */
+extern void places_begin(const Asked *asked, Begin *begin);
+
+/* where the cursor says */
+extern void places_continue(const Cursor *cursor, const Asked *asked, Begin *begin);
+
+/* is everything that the cursor knows from before the horizon? */
+extern bool places_are_expired(const Cursor *cursor, uint64 horizon);
+
+/* is the cursor of no use to a client that pushes this type? */
+extern bool places_expired_for(const Cursor *cursor, int32 reg, uint64 horizon);
+
+/* some scopes are nobody's business any more */
+extern void places_forget_scopes(Cursor *cursor, const ScopeSet *scopes);
+
+/*
+ * The places of a new cursor: in order, as few as they can be, and no more than
+ * a cursor keeps.  What was left out longest goes first: its types are then lost
+ * types, its scopes held ones.
+ */
+extern void places_settle(Cursor *cursor, const Begin *begin, const TypeSet *shared);
+
+#endif							/* TIDE_PLACES_H */

@@ -1,0 +1,390 @@
+/*-------------------------------------------------------------------------
+ *
+ * asked.c
+ *	  What a pull asks for: tables, scopes, and what cannot be had of them.
+ *
+ * A type that is asked for and that cannot be served, because there is none of
+ * that name, or two, or the table does not fit its settings any more, is left
+ * out and named; the others are served.  One that the caller has no right to
+ * read is an error where it was asked for by name, and is nobody's business
+ * where it was not.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "pull/pull.h"
+#include "table/registry.h"
+#include "util/compat.h"
+#include "util/errors.h"
+#include "util/keymap.h"
+
+/* the most types that a cursor holds */
+#define MAX_NAMES 10000
+
+/* tables of which this session has told the server's log that they are left out */
+static List *told = NIL;
+
+/* the tables that have a name */
+typedef struct Named
+{
+	TrackedTable *t;			/* one that can be served, else any */
+	int			nfit;
+	bool		is_asked_for;
+	bool		is_refreshed;
+} Named;
+
+/* why a tracked table cannot be synced; NULL if it can */
+static const char *
+problem_of(TrackedTable *t)
+{
+	return t->broken ? t->broken_why : NULL;
+}
+
+/* the caller's scopes as the values of one type of scope columns */
+typedef struct TypedScopes
+{
+	Oid			type;
+	int32		typmod;
+	TableScopes scopes;
+} TypedScopes;
+
+/*
+ * Hundreds of tables have scope columns of one or two types: the scopes are
+ * converted once for each.
+ */
+static TableScopes *
+typed_scopes(Pull *pull, TrackedTable *t)
+{
+	TrackedColumn *c;
+	TypedScopes *typed;
+	ListCell   *lc;
+
+	if (t->shared || pull->access.scopes.all)
+	{
+		typed = palloc0(sizeof(TypedScopes));
+		typed->scopes.any = true;
+		return &typed->scopes;
+	}
+	c = tracked_column(t, t->scope);
+	foreach(lc, pull->typed_scopes)
+	{
+		typed = lfirst(lc);
+		if (typed->type == c->type && typed->typmod == c->typmod)
+			return &typed->scopes;
+	}
+	typed = palloc0(sizeof(TypedScopes));
+	typed->type = c->type;
+	typed->typmod = c->typmod;
+	access_table_scopes(&pull->access, t, &typed->scopes);
+	pull->typed_scopes = lappend(pull->typed_scopes, typed);
+	return &typed->scopes;
+}
+
+/* the names in a text[], each an entry of the map; NULL among them is an error */
+static List *
+read_names(ArrayType *array)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	List	   *result = NIL;
+	int			n,
+				i;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
+	if (n > MAX_NAMES)
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
+				 errmsg("%d entity types are asked for, and at most %d can be", n, MAX_NAMES),
+				 errhint("Leave entity types out to ask for all of them.")));
+	for (i = 0; i < n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
+					 errmsg("an entity type must not be null"),
+					 errhint("Leave entity types out to ask for all of them.")));
+		result = lappend(result, TextDatumGetCString(elements[i]));
+	}
+	return result;
+}
+
+static void
+set_unavailable(Pull *pull, const char *name, bool by_name)
+{
+	if (pull->item_cursors && by_name)
+	{
+		/* rows cannot say it, so the error does */
+		TrackedTable *t = registry_find(name, false);
+
+		(void) registry_require(t->relid);
+	}
+	if (pull->item_cursors)
+		ereport(WARNING,
+				(errmsg("entity type \"%s\" is left out, for its table does not fit its settings", name)));
+	pull->unavailable = lappend(pull->unavailable, pstrdup(name));
+}
+
+/* once a session and table: who runs the server has to know which and why */
+static void
+tell_log(TrackedTable *t, const char *why)
+{
+	MemoryContext old;
+
+	if (list_member_oid(told, t->relid))
+		return;
+	ereport(LOG,
+			(errmsg("entity type \"%s\" is left out of pulls", t->entity_type),
+			 errdetail("Table %s: %s.", t->sql_name, why)));
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	told = lappend_oid(told, t->relid);
+	MemoryContextSwitchTo(old);
+}
+
+/* tables by their names */
+static KeyMap *
+name_tables(List *tables)
+{
+	KeyMap	   *names = keymap_new(CurrentMemoryContext, Max(64, 2 * list_length(tables)));
+	ListCell   *lc;
+
+	foreach(lc, tables)
+	{
+		TrackedTable *t = lfirst(lc);
+		Named	   *named = keymap_get(names, t->entity_type);
+
+		if (named == NULL)
+		{
+			named = palloc0(sizeof(Named));
+			named->t = t;
+			keymap_put(names, t->entity_type, named);
+		}
+		if (problem_of(t) == NULL && named->nfit++ == 0)
+			named->t = t;
+	}
+	return names;
+}
+
+/* mark the names that are asked for; those that no table has cannot be had */
+static void
+mark_asked_for(Pull *pull, KeyMap *names, ArrayType *entity_types)
+{
+	KeyMap	   *seen = keymap_new(CurrentMemoryContext, 64);
+	ListCell   *lc;
+
+	foreach(lc, read_names(entity_types))
+	{
+		char	   *name = lfirst(lc);
+		Named	   *named = keymap_get(names, name);
+
+		CHECK_FOR_INTERRUPTS();
+		if (named)
+			named->is_asked_for = true;
+		else if (keymap_get(seen, name) == NULL)
+		{
+			set_unavailable(pull, name, true);
+			keymap_put(seen, name, name);
+		}
+	}
+}
+
+/* a type that is not would not be sent, and nobody notice */
+static void
+mark_refreshed(KeyMap *names, ArrayType *refresh)
+{
+	ListCell   *lc;
+
+	foreach(lc, read_names(refresh))
+	{
+		char	   *name = lfirst(lc);
+		Named	   *named = keymap_get(names, name);
+
+		if (named == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_TIDE_UNKNOWN_ENTITY_TYPE),
+					 errmsg("unknown entity type \"%s\"", name),
+					 errhint("GET /sync/schema and the view tide.tracked list the entity types.")));
+		if (!named->is_asked_for)
+			ereport(ERROR,
+					(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
+					 errmsg("entity type \"%s\" cannot be refreshed, for it is not asked for", name),
+					 errhint("Name it in the entity types, too, or leave these out.")));
+		named->is_refreshed = true;
+	}
+}
+
+/* the lock brings in what others have changed: NULL if it is no such type now */
+static TrackedTable *
+lock_table(TrackedTable *t)
+{
+	Oid			relid = t->relid;
+	char	   *name = pstrdup(t->entity_type);
+
+	LockRelationOid(relid, AccessShareLock);
+	t = registry_lookup(relid);
+	if (t == NULL || !t->tracked || strcmp(t->entity_type, name) != 0)
+		return NULL;
+	return t;
+}
+
+static void
+add_table(Pull *pull, TrackedTable *t, bool refresh)
+{
+	PullTable  *table = palloc0(sizeof(PullTable));
+
+	table->t = t;
+	table->relids = t->partitioned ?
+		find_all_inheritors(t->relid, AccessShareLock, NULL) : list_make1_oid(t->relid);
+	table->seen = keymap_new(CurrentMemoryContext, 64);
+	table->scopes = *typed_scopes(pull, t);
+	pull->tables = lappend(pull->tables, table);
+	pull->asked.types.regs[pull->asked.types.n++] = t->reg;
+	if (refresh)
+		pull->asked.refresh.regs[pull->asked.refresh.n++] = t->reg;
+}
+
+/* the table of a name, if it can be served */
+static void
+choose_table(Pull *pull, Named *named, bool by_name)
+{
+	TrackedTable *t = named->t;
+
+	if (by_name)
+		access_require_select(t->relid);
+	else if (!access_may_select(t->relid))
+		return;
+	if (named->nfit > 1)
+	{
+		tell_log(t, "another table has the same entity type");
+		set_unavailable(pull, t->entity_type, by_name);
+		return;
+	}
+	if (named->nfit == 1)
+	{
+		char	   *name = pstrdup(t->entity_type);
+
+		t = lock_table(t);
+		if (t == NULL)
+		{
+			/* it went just now: nobody's business unless they named it */
+			if (by_name)
+				set_unavailable(pull, name, true);
+			return;
+		}
+	}
+	if (problem_of(t) != NULL)
+	{
+		tell_log(t, problem_of(t));
+		set_unavailable(pull, t->entity_type, by_name);
+		return;
+	}
+	access_check_columns(t);
+	add_table(pull, t, named->is_refreshed);
+}
+
+/* what there is, once what is asked for is locked: it may be tracked anew by now */
+static void
+note_registered(Pull *pull)
+{
+	Asked	   *asked = &pull->asked;
+	List	   *all = registry_all();
+	size_t		size = sizeof(int32) * (list_length(all) + 1);
+	ListCell   *lc;
+
+	asked->shared.regs = palloc(size);
+	asked->registered.regs = palloc(size);
+	foreach(lc, all)
+	{
+		TrackedTable *t = lfirst(lc);
+
+		asked->registered.regs[asked->registered.n++] = t->reg;
+		if (t->shared)
+			asked->shared.regs[asked->shared.n++] = t->reg;
+	}
+	types_normalise(&asked->registered);
+	types_normalise(&asked->shared);
+}
+
+/*
+ * The tables: those asked for, else all that the caller has any right to read.
+ */
+void
+pull_choose_tables(Pull *pull, ArrayType *entity_types, ArrayType *refresh)
+{
+	Asked	   *asked = &pull->asked;
+	List	   *all = registry_all();
+	KeyMap	   *names = name_tables(all);
+	size_t		size = sizeof(int32) * (list_length(all) + 1);
+	ListCell   *lc;
+
+	asked->types.regs = palloc(size);
+	asked->refresh.regs = palloc(size);
+	foreach(lc, entity_types ? NIL : all)
+		((Named *) keymap_get(names, ((TrackedTable *) lfirst(lc))->entity_type))->is_asked_for = true;
+	if (entity_types)
+		mark_asked_for(pull, names, entity_types);
+	if (refresh)
+		mark_refreshed(names, refresh);
+	foreach(lc, all)
+	{
+		TrackedTable *t = lfirst(lc);
+		Named	   *named = keymap_get(names, t->entity_type);
+
+		CHECK_FOR_INTERRUPTS();
+		if (!named->is_asked_for || named->t != t)
+			continue;
+		choose_table(pull, named, entity_types != NULL);
+	}
+	types_normalise(&asked->types);
+	types_normalise(&asked->refresh);
+	note_registered(pull);
+}
+
+/*
+ * A caller's scopes in the spelling of all tables' types, so that cursors speak
+ * of the same scopes as the log, whichever types are asked for.
+ */
+void
+pull_settle_scopes(Pull *pull)
+{
+	ScopeSet	all = {0};
+	ListCell   *lc;
+	int			n = 0;
+	int			i;
+
+	if (pull->access.scopes.all)
+	{
+		pull->asked.scopes.all = true;
+		return;
+	}
+	foreach(lc, registry_all())
+	{
+		TrackedTable *t = lfirst(lc);
+
+		if (problem_of(t) == NULL)
+			(void) typed_scopes(pull, t);
+	}
+	foreach(lc, pull->typed_scopes)
+		n += ((TypedScopes *) lfirst(lc))->scopes.n;
+	all.scopes = palloc(sizeof(char *) * (n + 1));
+	foreach(lc, pull->typed_scopes)
+	{
+		TableScopes *scopes = &((TypedScopes *) lfirst(lc))->scopes;
+
+		for (i = 0; i < scopes->n; i++)
+			all.scopes[all.n++] = scopes->texts[i];
+	}
+	scopes_normalise(&all);
+	pull->spelled = all;
+	pull->asked.scopes = scopes_union(&all, &pull->access.scopes);
+}

@@ -1,0 +1,331 @@
+/*
+ * engine_test.c
+ *	  The engine against a server in memory, in virtual time: schedules, what
+ *	  stops a sync and what does not, batches, resets.  test/client/engine.t runs
+ *	  it.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fake_server.h"
+
+static FakeServer server;
+static sqlite3 *db;
+static tide *t;
+static int64_t now = 1000000000000;
+
+static void
+begin(void)
+{
+	fake_open(&server);
+	fake_device(&db, &t);
+}
+
+static void
+end(void)
+{
+	tide_close(t);
+	check(sqlite3_close(db) == SQLITE_OK);
+	fake_close(&server);
+}
+
+static void
+is(const char *sql, const char *wanted)
+{
+	char	   *value = fake_value(db, sql);
+
+	if (strcmp(value, wanted) != 0)
+	{
+		fprintf(stderr, "%s\n  is:     %s\n  wanted: %s\n", sql, value, wanted);
+		exit(1);
+	}
+	free(value);
+}
+
+static void
+ok(const char *what)
+{
+	static int	n;
+
+	printf("ok %d - %s\n", ++n, what);
+}
+
+/* what a wait is for, and for how long */
+static int
+wait_of(int64_t *delay)
+{
+	tide_step	step;
+
+	check(tide_next(t, now, &step) == TIDE_OK);
+	check(step.kind == TIDE_WAIT);
+	*delay = step.until == INT64_MAX ? -1 : step.until - now;
+	return step.wait;
+}
+
+static void
+test_transport(void)
+{
+	static const int64_t most[] = {1000, 2000, 4000, 8000, 16000, 16000, 16000};
+	tide_step	step;
+	int64_t		delay;
+	size_t		i;
+
+	begin();
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	fake_sql(db, "INSERT INTO plan (id, owner, a) VALUES ('p', 'ann', 'x')");
+	check(tide_sync(t) == TIDE_OK);
+	for (i = 0; i < 7; i++)
+	{
+		check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND);
+		check(tide_no_answer(t, now, "no network") == TIDE_OFFLINE);
+		check(wait_of(&delay) == TIDE_FOR_NETWORK);
+		check(delay > 0 && delay <= most[i]);
+		is("SELECT state FROM tide_status", "offline");
+		now += delay;
+	}
+	ok("without an answer: 1, 2, 4, 8, 16, 16 seconds at most");
+	check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND);
+	check(tide_no_answer(t, now, "no network") == TIDE_OFFLINE);
+	check(tide_network_is_back(t) == TIDE_OK);
+	check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND);
+	check(tide_no_answer(t, now, "no network") == TIDE_OFFLINE);
+	check(wait_of(&delay) == TIDE_FOR_NETWORK && delay <= 1000);
+	ok("when the network is back: at once, and from the start again");
+	now += delay;
+	server.status = 503;
+	server.headers = "Retry-After: 77\r\n";
+	check(fake_sync(&server, t, now) == TIDE_OFFLINE);
+	check(wait_of(&delay) == TIDE_FOR_NETWORK && delay == 77000);
+	now += delay;
+	server.status = 429;
+	server.headers = "retry-after: 90\r\n";
+	check(fake_sync(&server, t, now) == TIDE_OFFLINE);
+	check(wait_of(&delay) == TIDE_FOR_NETWORK && delay == 90000);
+	ok("Retry-After is kept");
+	now += delay;
+	server.status = 0;
+	is("SELECT tries FROM tide_pending", "0");
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	is("SELECT count(*) FROM tide_pending", "0");
+	is("SELECT state FROM tide_status", "idle");
+	check(wait_of(&delay) == TIDE_FOR_SYNC && delay == -1);
+	ok("no try of a row was counted, and it goes when the server is there");
+	end();
+}
+
+static void
+test_rows(void)
+{
+	static const int64_t delays[] = {30000, 60000, 120000, 240000, 480000};
+	int64_t		delay;
+	int			i;
+
+	begin();
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	fake_sql(db, "INSERT INTO plan (id, owner, a) VALUES ('p', 'ann', 'bad')");
+	for (i = 0; i < 5; i++)
+	{
+		check(fake_sync(&server, t, now) == TIDE_OK);
+		check(wait_of(&delay) == TIDE_FOR_RETRY && delay == delays[i]);
+		/* before its time it is not sent, also not with a sync */
+		check(fake_sync(&server, t, now + delay - 1) == TIDE_OK);
+		is("SELECT state || tries FROM tide_pending", (const char *[])
+		   {"retry1", "retry2", "retry3", "retry4", "retry5"}[i]);
+		now += delay;
+	}
+	ok("a refused row: 30, 60, 120, 240, 480 seconds");
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	check(wait_of(&delay) == TIDE_FOR_SYNC);
+	is("SELECT state || tries || code FROM tide_pending", "parked623514");
+	is("SELECT pending || ' ' || parked FROM tide_status", "1 1");
+	ok("... then it is parked");
+	fake_sql(db, "INSERT INTO item (id, owner, parent) VALUES ('child', 'ann', 'p');"
+			 "INSERT INTO item (id, owner) VALUES ('other', 'ann')");
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	is("SELECT group_concat(key || ' ' || state || ' ' || coalesce(code, '')) FROM tide_pending"
+	   " WHERE entity_type = 'item'", "child parked parent_parked");
+	ok("its children are parked with it, others go");
+	fake_sql(db, "UPDATE plan SET a = 'good'");
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	is("SELECT count(*) FROM tide_pending", "0");
+	ok("an edit makes it due, and its children go with it");
+	end();
+}
+
+/* A retry is made when its time has come, not only at the next write. */
+static void
+test_due(void)
+{
+	tide_step	step;
+	int64_t		delay;
+
+	begin();
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	fake_sql(db, "INSERT INTO plan (id, owner, a) VALUES ('p', 'ann', 'bad')");
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	check(wait_of(&delay) == TIDE_FOR_RETRY);
+	now += delay;
+	check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND);
+	ok("a row that is due starts a sync by itself");
+	end();
+}
+
+static void
+test_batches(void)
+{
+	tide_step	step;
+	char	   *body;
+	FakeAnswer	answer;
+	int			i;
+
+	begin();
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	fake_sql(db, "INSERT INTO plan (id, owner, a) VALUES ('p', 'ann', 'first')");
+	check(tide_sync(t) == TIDE_OK);
+	for (i = 0; i < 3; i++)
+	{
+		check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND);
+		if (strstr(step.url, "push"))
+			break;
+		fake_answer(&server, &step, &answer);
+		check(tide_reply_begin(t, answer.status, answer.headers) == TIDE_OK);
+		if (answer.body.length)
+			check(tide_reply(t, answer.body.data, answer.body.length) == TIDE_OK);
+		check(tide_reply_end(t, now) == TIDE_OK);
+		buffer_free(&answer.body);
+	}
+	body = strdup(step.body);
+	/* the server stores it, the reply is lost, the process dies, the row is edited */
+	fake_answer(&server, &step, &answer);
+	buffer_free(&answer.body);
+	tide_close(t);
+	fake_sql(db, "UPDATE plan SET a = 'second'");
+	check(tide_attach(db, &t) == TIDE_OK);
+	check(tide_set_token(t, fake_token) == TIDE_OK);
+	check(tide_sync(t) == TIDE_OK);
+	for (i = 0; i < 3; i++)
+	{
+		check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND);
+		if (strstr(step.url, "push"))
+			break;
+		fake_answer(&server, &step, &answer);
+		check(tide_reply_begin(t, answer.status, answer.headers) == TIDE_OK);
+		if (answer.body.length)
+			check(tide_reply(t, answer.body.data, answer.body.length) == TIDE_OK);
+		check(tide_reply_end(t, now) == TIDE_OK);
+		buffer_free(&answer.body);
+	}
+	check(strcmp(body, step.body) == 0);
+	free(body);
+	ok("a batch that was not answered is sent again byte for byte, also after a crash");
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	is("SELECT count(*) FROM tide_pending", "0");
+	is("SELECT a FROM plan", "second");
+	check(server.pushes == 2);
+	ok("... and the edit that was made meanwhile is sent after it");
+
+	/* a limit of the server: halves, down to the one row that is too large */
+	server.largest_push = 3;
+	for (i = 0; i < 20; i++)
+	{
+		char		sql[100];
+
+		snprintf(sql, sizeof(sql), "INSERT INTO item (id, owner) VALUES ('i%d', 'ann')", i);
+		fake_sql(db, sql);
+	}
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	is("SELECT count(*) FROM tide_pending", "0");
+	ok("413 halves the batch");
+	end();
+}
+
+static void
+test_for_good(void)
+{
+	int64_t		delay;
+
+	begin();
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	fake_sql(db, "INSERT INTO plan (id, owner, a) VALUES ('p', 'ann', 'x')");
+	server.status = 403;
+	check(fake_sync(&server, t, now) == TIDE_REFUSED);
+	is("SELECT state || tries FROM tide_pending", "queued0");
+	is("SELECT state FROM tide_status", "error");
+	check(wait_of(&delay) == TIDE_FOR_SYNC);
+	ok("403 stops, edits stay, no try is counted");
+	server.status = 401;
+	check(fake_sync(&server, t, now) == TIDE_SIGNED_OUT);
+	check(wait_of(&delay) == TIDE_FOR_TOKEN);
+	is("SELECT state FROM tide_status", "signed_out");
+	server.status = 0;
+	check(tide_set_token(t, fake_token) == TIDE_OK);
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	is("SELECT count(*) FROM tide_pending", "0");
+	ok("401 asks for a token, and goes on with it");
+	check(tide_set_token(t, "eyJhbGciOiJub25lIn0.eyJzdWIiOiJib2IifQ.") == TIDE_SIGNED_OUT);
+	check(tide_set_token(t, "rubbish") == TIDE_SIGNED_OUT);
+	ok("the token of another user, and what is none");
+	end();
+}
+
+static void
+test_reset(void)
+{
+	begin();
+	fake_sql(server.db, "INSERT INTO row VALUES ('plan', 'stays', 'x', NULL, '2020-01-01T00:00:00.000Z', NULL, 0, 1),"
+			 " ('plan', 'goes', 'x', NULL, '2020-01-01T00:00:00.000Z', NULL, 0, 2),"
+			 " ('plan', 'edited', 'x', NULL, '2020-01-01T00:00:00.000Z', NULL, 0, 3);"
+			 "UPDATE counter SET seq = 3");
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	is("SELECT count(*) FROM plan", "3");
+	/* history is lost: two rows with it */
+	fake_sql(server.db, "DELETE FROM row WHERE id IN ('goes', 'edited')");
+	fake_sql(db, "UPDATE plan SET a = 'mine' WHERE id = 'edited';"
+			 "INSERT INTO plan (id, owner, a) VALUES ('new', 'ann', 'mine')");
+	server.reset = true;
+	server.page = 1;
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	is("SELECT group_concat(id) FROM (SELECT id FROM plan ORDER BY id)", "new,stays");
+	is("SELECT a FROM tide_parked_plan", "mine");
+	is("SELECT key || state || code FROM tide_pending", "editedparkedresync_required");
+	ok("after a reset: clean rows that did not come go, an edit of one is parked with its content");
+	check(tide_retry(t, "plan", "edited") == TIDE_OK);
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	is("SELECT group_concat(id) FROM (SELECT id FROM plan ORDER BY id)", "edited,new,stays");
+	is("SELECT count(*) FROM tide_pending", "0");
+	ok("... retry puts it back");
+	end();
+}
+
+/* Calls that are made in a host's transaction change nothing. */
+static void
+test_transaction(void)
+{
+	begin();
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	fake_sql(db, "BEGIN; INSERT INTO plan (id, owner) VALUES ('p', 'ann')");
+	check(fake_sync(&server, t, now) == TIDE_LOCAL);
+	check(strcmp(tide_error_code(t), "in_transaction") == 0);
+	fake_sql(db, "COMMIT");
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	is("SELECT count(*) FROM tide_pending", "0");
+	ok("in a transaction of the host's nothing is done, after it everything");
+	end();
+}
+
+int
+main(void)
+{
+	alarm(120);					/* nothing here takes long, unless it hangs */
+	test_transport();
+	test_rows();
+	test_due();
+	test_batches();
+	test_for_good();
+	test_reset();
+	test_transaction();
+	puts("1..18");
+	return 0;
+}

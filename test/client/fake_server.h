@@ -1,0 +1,63 @@
+/*
+ * fake_server.h
+ *	  A server in memory for tests of the engine: two types of rows, the later
+ *	  stamp stands, a base that still stands always does, a batch id is answered
+ *	  once.  It keeps a history of all that it ever stored.
+ */
+#ifndef FAKE_SERVER_H
+#define FAKE_SERVER_H
+
+#include "tide.h"
+#include "wire/json.h"
+
+typedef struct FakeServer
+{
+	sqlite3    *db;
+	int			page;			/* rows a page of a pull */
+	int			status;			/* not 0: answer everything with that */
+	const char *headers;		/* ... and with these */
+	int			largest_push;	/* rows; more get 413; 0: no limit */
+	int			pushes;			/* bodies that were not repeats */
+	bool		reset;			/* the next pull with a cursor gets a reset */
+} FakeServer;
+
+typedef struct FakeAnswer
+{
+	int			status;
+	const char *headers;
+	Buffer		body;
+} FakeAnswer;
+
+void		fake_open(FakeServer *server);
+void		fake_close(FakeServer *server);
+
+/* Do what a request asks for. */
+void		fake_answer(FakeServer *server, const tide_step *step, FakeAnswer *answer);
+
+/* A token of a user. */
+extern const char fake_token[];
+
+/* A device: a database in memory, with a handle that is set up. */
+void		fake_device(sqlite3 **db, tide **t);
+
+/* Run statements, which must succeed; the first value of a query, as text. */
+void		fake_sql(sqlite3 *db, const char *sql);
+char	   *fake_value(sqlite3 *db, const char *sql);
+
+/* Sync until there is nothing to send; the code of the call that ended it. */
+int			fake_sync(FakeServer *server, tide *t, int64_t now);
+
+/* The rows of a type, as text, for comparing. */
+extern const char fake_rows_sql[];
+extern const char fake_device_rows_sql[];
+
+#define check(condition) \
+	do { \
+		if (!(condition)) \
+		{ \
+			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
+			exit(1); \
+		} \
+	} while (0)
+
+#endif
