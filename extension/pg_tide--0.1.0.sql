@@ -27,6 +27,8 @@ CREATE TABLE tide.log (
 	relid		oid NOT NULL,
 	reg			integer NOT NULL,
 	scope		text COLLATE "C" NOT NULL,
+	push		integer,
+	subject		text COLLATE "C",
 	client_id	text COLLATE "C",
 	keys		text[] NOT NULL,
 	for_subject	text COLLATE "C",
@@ -39,7 +41,9 @@ COMMENT ON TABLE tide.log IS 'the change log: which rows changed, an entry for a
 COMMENT ON COLUMN tide.log.xid IS 'top-level transaction that made the change';
 COMMENT ON COLUMN tide.log.reg IS 'registration of the table: tracked anew is another one';
 COMMENT ON COLUMN tide.log.scope IS 'whose rows; empty for tables that are everybody''s';
-COMMENT ON COLUMN tide.log.client_id IS 'the client that pushed just this change and has seen the result';
+COMMENT ON COLUMN tide.log.push IS 'which push of the transaction stored just this, and has shown it in its reply';
+COMMENT ON COLUMN tide.log.subject IS 'the user who pushed, where there is a push';
+COMMENT ON COLUMN tide.log.client_id IS 'the client that pushed, where there is a push';
 COMMENT ON COLUMN tide.log.for_client IS 'with for_subject: whom alone this entry is for, because a change of theirs lost to these rows; NULL: everybody';
 COMMENT ON COLUMN tide.log.keys IS 'keys of the rows; none: the table was tracked, all its rows are new, or untracked';
 
@@ -376,6 +380,16 @@ AS 'MODULE_PATHNAME', 'tide_pull'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.pull(text, text[], text[], int, text, text[], int, text[])
 IS 'what changed since a cursor, a time or now, as the JSON document that the gateway sends';
+
+CREATE FUNCTION tide.pull_page(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
+	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100, client_id text DEFAULT NULL,
+	refresh text[] DEFAULT NULL, max_bytes int DEFAULT 8388608, acks text[] DEFAULT NULL,
+	OUT reply json, OUT items integer, OUT more boolean)
+RETURNS record
+AS 'MODULE_PATHNAME', 'tide_pull_page'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.pull_page(text, text[], text[], int, text, text[], int, text[])
+IS 'as tide.pull, for the gateway: also how many rows and deletions the reply has, and whether there are more';
 
 CREATE FUNCTION tide.changes(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
 	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100)

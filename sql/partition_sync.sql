@@ -17,9 +17,11 @@ SELECT tide.track('t', scope => 'user_id', deleted_at => 'deleted_at');
 SELECT tide.track('h', scope => 'user_id', version => 'version');
 SET request.jwt.claims = '{"sub": "ann"}';
 SELECT tide.cursor() AS c0 \gset
+CREATE TABLE acks (ack text);
 CREATE FUNCTION push(body jsonb) RETURNS TABLE (key json, status text, note text) LANGUAGE sql AS $$
+	WITH r AS MATERIALIZED (SELECT tide.push(body, client_id => 'phone') r), a AS (INSERT INTO acks SELECT r->>'ack' FROM r)
 	SELECT e->'entityId', coalesce(e->>'status', 'failed'), coalesce(e->>'note', e->'errors'->0->>'code')
-	FROM tide.push(body, client_id => 'phone') r, LATERAL (SELECT * FROM json_array_elements(r->'succeeded') WITH ORDINALITY x(e)
+	FROM r, LATERAL (SELECT * FROM json_array_elements(r->'succeeded') WITH ORDINALITY x(e)
 		UNION ALL SELECT * FROM json_array_elements(r->'failed') WITH ORDINALITY) s
 $$;
 -- inserts, updates, a kind that has no partition, the same again
@@ -31,8 +33,8 @@ SELECT * FROM push('{"changes": {"h": [
 	{"id": "00000000-0000-0000-0000-000000000003", "kind": "c", "title": "three", "lastModifiedAt": "2020-01-01T00:00:01Z"}]}}');
 SELECT * FROM push('{"changes": {"h": [{"id": 1, "kind": "x", "v": 1, "lastModifiedAt": "2020-01-01T00:00:01Z"}, {"id": 2, "kind": "x", "v": 2, "lastModifiedAt": "2020-01-01T00:00:02Z"}]}}');
 SELECT id, kind, v, version, "lastModifiedAt" AT TIME ZONE 'UTC' AS at, "clientId" FROM h ORDER BY 1;
--- the phone knows, the others are told
-SELECT count(*) FROM json_each(tide.pull(:'c0', client_id => 'phone')->'changesByType');
+-- who shows both replies knows, the others are told
+SELECT count(*) FROM json_each(tide.pull(:'c0', acks => (SELECT array_agg(ack) FROM acks))->'changesByType');
 SELECT entity_type, operation, key FROM tide.changes(:'c0') ORDER BY 1, 3::text;
 -- deletes: hard, soft, of what was never seen; late edits, newer ones
 SELECT * FROM push('{"changes": [
@@ -84,9 +86,10 @@ BEGIN
 END $$;
 CREATE TRIGGER again AFTER INSERT OR UPDATE ON h FOR EACH ROW EXECUTE FUNCTION again();
 SELECT tide.cursor() AS c1 \gset
-SELECT e->'entity'->>'id' AS id, e->'entity'->>'v' AS v FROM json_array_elements(tide.push('{"changes": {"h": [
-	{"id": 50, "kind": "x", "v": 50}, {"id": 51, "kind": "x", "v": 50}, {"id": 52, "kind": "x", "v": 1}]}}', client_id => 'phone')->'succeeded') e;
-SELECT e->>'id' AS id, e->>'v' AS v FROM json_array_elements(tide.pull(:'c1', client_id => 'phone')->'changesByType'->'h') e ORDER BY 1;
+SELECT tide.push('{"changes": {"h": [
+	{"id": 50, "kind": "x", "v": 50}, {"id": 51, "kind": "x", "v": 50}, {"id": 52, "kind": "x", "v": 1}]}}', client_id => 'phone') AS reply \gset
+SELECT e->'entity'->>'id' AS id, e->'entity'->>'v' AS v FROM json_array_elements(:'reply'::json->'succeeded') e;
+SELECT e->>'id' AS id, e->>'v' AS v FROM json_array_elements(tide.pull(:'c1', acks => ARRAY[:'reply'::json->>'ack'])->'changesByType'->'h') e ORDER BY 1;
 UPDATE h_1b SET v = 52 WHERE id = 51;
 UPDATE h_0 SET v = 52 WHERE id = 51;
 BEGIN;
@@ -94,7 +97,7 @@ SELECT (tide.upsert('h', '{"id": 53, "kind": "x", "v": 1}', client_id => 'phone'
 UPDATE h_1b SET v = 2 WHERE id = 53;
 UPDATE h_0 SET v = 2 WHERE id = 53;
 COMMIT;
-SELECT e->>'id' AS id, e->>'v' AS v FROM json_array_elements(tide.pull(:'c1', client_id => 'phone')->'changesByType'->'h') e ORDER BY 1;
+SELECT e->>'id' AS id, e->>'v' AS v FROM json_array_elements(tide.pull(:'c1', acks => ARRAY[:'reply'::json->>'ack'])->'changesByType'->'h') e ORDER BY 1;
 -- merged column by column, with a trigger that writes one beside, where columns have other numbers
 CREATE TABLE m (id int, kind text, user_id text, title text, note text, beside text, PRIMARY KEY (kind, id)) PARTITION BY LIST (kind);
 CREATE TABLE m_a (beside text, gone int, gone2 int, note text, title text, kind text NOT NULL, id int NOT NULL, user_id text);

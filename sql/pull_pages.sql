@@ -109,4 +109,14 @@ SELECT tide.pull(entity_types => '{plan}', scopes => '{ann}', max_rows => 5)->>'
 SELECT json_array_length(p->'changesByType'->'plan') = a - 5 AS rest FROM tide.pull(:'mid', '{ann}', '{plan}', 1000) p, (SELECT count(*) AS a FROM plan WHERE user_id = 'ann') a;
 SELECT p->'changesByType'->'plan' IS NOT NULL AND json_array_length(p->'changesByType'->'plan') IN (a, a - 5) AS plans, json_array_length(p->'changesByType'->'day') = d AS days, json_array_length(p->'changesByType'->'unit') = u AS units
 	FROM tide.pull(:'mid', '{ann,bob}', NULL, 1000) p, (SELECT count(*) AS a FROM plan WHERE user_id IN ('ann', 'bob')) a, (SELECT count(*) AS d FROM day WHERE user_id IN ('ann', 'bob')) d, (SELECT count(*) AS u FROM unit) u;
+
+-- what the gateway asks for: the reply that tide.pull has, its rows and deletions counted, and whether there are more
+INSERT INTO plan SELECT i, 'ann', i FROM generate_series(9001, 9003) i;
+SELECT tide.cursor() AS counted \gset
+SELECT items, more, reply->'hasMore' AS "hasMore" FROM tide.pull_page(:'counted');
+UPDATE plan SET n = n + 1 WHERE id IN (9001, 9002);
+DELETE FROM plan WHERE id = 9003;
+SELECT l.n AS "limit", items, more, reply->'hasMore' AS "hasMore", reply->'stats' AS stats,
+	(reply::jsonb - '{syncTimestamp,serverTime}'::text[]) = (tide.pull(:'counted', max_rows => l.n)::jsonb - '{syncTimestamp,serverTime}'::text[]) AS same
+FROM unnest('{2,3}'::int[]) l(n), tide.pull_page(:'counted', max_rows => l.n);
 DROP SCHEMA pages CASCADE;

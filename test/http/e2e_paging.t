@@ -372,16 +372,21 @@ sub push_as
 	return $reply->{json};
 }
 
-subtest 'clientId leaves out own changes, and nothing else' => sub {
+subtest 'acks leave out own changes, clientId leaves out nothing' => sub {
 	my $cursor = cursor_now();
 	my $since = sub {
-		my ($client) = @_;
-		my $page = $gateway->pull($token, since => $cursor,
-			defined $client ? (clientId => $client) : ())->{json};
+		my ($client, @acks) = @_;
+		my $page = @acks == 0
+		  ? $gateway->pull($token, since => $cursor,
+			defined $client ? (clientId => $client) : ())->{json}
+		  : decode_json(sql(sprintf q{SET request.jwt.claims = '{"sub": "u1"}';
+			SELECT tide.pull('%s', client_id => '%s', acks => '{%s}')},
+			$cursor, $client, join ',', @acks));
 		return [ named($page), map { "-$_" } named($page, 'deletedByType') ];
 	};
-	push_as('phone', item => [ { id => 30001, n => 1 }, { id => 30002, n => 1 } ]);
-	is_deeply $since->('phone'), [], 'own changes';
+	my $ack = push_as('phone', item => [ { id => 30001, n => 1 }, { id => 30002, n => 1 } ])->{ack};
+	is_deeply $since->('phone', $ack), [], 'own changes';
+	is_deeply $since->('phone'), [ 'item 30001', 'item 30002' ], 'not by clientId';
 	is_deeply $since->('tablet'), [ 'item 30001', 'item 30002' ], 'another device';
 	is_deeply $since->(undef), [ 'item 30001', 'item 30002' ], 'nobody\'s';
 	is_deeply [ named($gateway->pull($token, since => iso(time), clientId => 'phone')->{json})
@@ -391,9 +396,9 @@ subtest 'clientId leaves out own changes, and nothing else' => sub {
 	  'nor where the tables are read';
 
 	sql('UPDATE item SET n = 2 WHERE id = 30002');
-	is_deeply $since->('phone'), ['item 30002'], 'what SQL changed since';
+	is_deeply $since->('phone', $ack), ['item 30002'], 'what SQL changed since';
 	push_as('tablet', item => [ { id => 30001, n => 3 } ]);
-	is_deeply $since->('phone'), [ 'item 30001', 'item 30002' ], 'what another device did';
+	is_deeply $since->('phone', $ack), [ 'item 30001', 'item 30002' ], 'what another device did';
 
 	$cursor = cursor_now();
 	my $reply = push_as('phone', item => [ { id => 30001, n => 9,
@@ -402,9 +407,9 @@ subtest 'clientId leaves out own changes, and nothing else' => sub {
 	is_deeply $since->('phone'), ['item 30001'], 'what stands comes, though nothing changed';
 
 	$cursor = cursor_now();
-	push_as('phone', item => [ { id => 30003 } ],
-		part => [ { id => 30003, item_id => 30003, n => 1 } ]);
-	is_deeply $since->('phone'), ['total u1'], 'what a trigger did';
+	$ack = push_as('phone', item => [ { id => 30003 } ],
+		part => [ { id => 30003, item_id => 30003, n => 1 } ])->{ack};
+	is_deeply $since->('phone', $ack), ['total u1'], 'what a trigger did';
 	is_deeply $since->('tablet'), [ 'item 30003', 'part 30003', 'total u1' ],
 	  'another device gets all';
 
@@ -412,13 +417,13 @@ subtest 'clientId leaves out own changes, and nothing else' => sub {
 	$reply = $gateway->push_changes($token, { clientId => 'phone', changes => [
 		{ entityType => 'item', action => 'delete', entityId => 30003 } ] })->{json};
 	is $reply->{succeeded}[0]{status}, 'applied', 'own delete';
-	is_deeply $since->('phone'), ['-part 30003'], 'what it took along arrives';
+	is_deeply $since->('phone', $reply->{ack}), ['-part 30003'], 'what it took along arrives';
 	is_deeply $since->('tablet'), [ '-item 30003', '-part 30003' ], 'and all to others';
 
 	$cursor = cursor_now();
-	push_as('phone', item => [ { id => 30004, n => 1 } ]);
+	$ack = push_as('phone', item => [ { id => 30004, n => 1 } ])->{ack};
 	sql('DELETE FROM item WHERE id = 30004');
-	is_deeply $since->('phone'), ['-item 30004'], 'own row that another deleted';
+	is_deeply $since->('phone', $ack), ['-item 30004'], 'own row that another deleted';
 
 	# SQL whose transaction is the older one, and whose write is the newer
 	$cursor = cursor_now();
@@ -431,18 +436,18 @@ subtest 'clientId leaves out own changes, and nothing else' => sub {
 			WHERE state = 'idle in transaction' AND backend_xid IS NOT NULL
 			AND datname = current_database()});
 	});
-	push_as('phone', item => [ { id => 30001, n => 20 } ]);
+	$ack = push_as('phone', item => [ { id => 30001, n => 20 } ])->{ack};
 	print {$session} "UPDATE item SET n = 21 WHERE id = 30001; COMMIT;\n\\q\n";
 	close $session;
-	is_deeply $since->('phone'), ['item 30001'], 'in whatever order transactions began';
+	is_deeply $since->('phone', $ack), ['item 30001'], 'in whatever order transactions began';
 
-	# a change's own clientId goes before the push's
+	# a change's own clientId says nothing of who shows the reply
 	$cursor = cursor_now();
-	$gateway->push_changes($token, { clientId => 'phone', changes => [
+	$reply = $gateway->push_changes($token, { clientId => 'phone', changes => [
 		{ entityType => 'item', entityId => 30005, data => { n => 1 } },
-		{ entityType => 'item', entityId => 30006, data => { n => 1 }, clientId => 'tablet' } ] });
-	is_deeply $since->('phone'), ['item 30006'], 'by the change\'s clientId';
-	is_deeply $since->('tablet'), ['item 30005'], 'one by one';
+		{ entityType => 'item', entityId => 30006, data => { n => 1 }, clientId => 'tablet' } ] })->{json};
+	is_deeply $since->('phone', $reply->{ack}), [], 'whoever the changes are of';
+	is_deeply $since->('tablet'), [ 'item 30005', 'item 30006' ], 'and all to others';
 };
 
 subtest 'times as milliseconds' => sub {

@@ -75,7 +75,7 @@ CREATE INDEX ON plan ("athleteId");
 SELECT lives_ok($$SELECT tide.track('plan', 'TrainingPlan', scope => 'athleteId')$$, 'a table is tracked with one call');
 SELECT set_config('request.jwt.claims', '{"sub": "ann"}', true) IS NOT NULL AS claims \gset
 CREATE TEMP TABLE reply AS SELECT tide.push('{"changes": {"TrainingPlan": [{"id": "p1", "name": "Plan", "lastModifiedAt": "2026-01-02T03:04:05.678Z", "deletedAt": null}, {"id": "p2", "nope": 1}]}}') AS push;
-SELECT is((SELECT array_agg(k ORDER BY k) FROM reply, json_object_keys(push) k), '{failed,serverTime,succeeded,summary}', 'members of a push''s reply');
+SELECT is((SELECT array_agg(k ORDER BY k) FROM reply, json_object_keys(push) k), '{ack,failed,serverTime,succeeded,summary}', 'members of a push''s reply');
 SELECT is((SELECT push->'succeeded'->0 FROM reply)::jsonb, '{"entityType": "TrainingPlan", "entityId": "p1", "status": "applied", "entity": {"id": "p1", "athleteId": "ann", "name": "Plan", "lastModifiedAt": "2026-01-02T03:04:05.678Z", "clientId": "ann"}}', 'a change that was applied');
 SELECT is((SELECT push->'failed'->0 FROM reply)::jsonb #- '{errors,0,message}', '{"entityType": "TrainingPlan", "entityId": "p2", "entity": null, "errors": [{"code": "unknown_column", "column": "nope"}]}', 'a change that failed');
 SELECT is((SELECT push->'summary' FROM reply)::jsonb, '{"total": 2, "succeeded": 1, "failed": 1, "superseded": 0}', 'the summary');

@@ -9,6 +9,7 @@
 #ifndef TIDE_CAPTURE_H
 #define TIDE_CAPTURE_H
 
+#include "log/changelog.h"
 #include "table/registry.h"
 #include "util/keymap.h"
 #include "version/stamp.h"
@@ -23,8 +24,8 @@
 typedef struct PushedRow
 {
 	Stamp		stamp;			/* as it is stored */
-	bool		is_news;		/* to who pushed it, too: it is merged with
-								 * what was there */
+	const LogOrigin *origin;	/* NULL: news to who pushed it, too, as it is
+								 * merged with what was there */
 	Bitmapset  *columns;		/* attnums that the statement writes in it */
 	bool		kept;			/* triggers of the user's left all of them as
 								 * they were */

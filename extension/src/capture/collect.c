@@ -31,12 +31,12 @@
 /* of a statement that deletes very many rows, so many have one of their own */
 #define UNPACKED_TOMBSTONES 1000
 
-/* keys of one scope that one client pushed, or (NULL) nobody in particular */
+/* keys of one scope, of one origin */
 typedef struct Bucket
 {
 	struct Bucket *next;		/* of the same scope */
 	char	   *scope;
-	char	   *client_id;
+	LogOrigin  *origin;			/* NULL: not a push's own */
 	int			nkeys;
 	int			allocated;
 	char	  **keys;
@@ -97,13 +97,13 @@ collect_write(Collection *c)
 		if (bucket->nkeys == 0)
 			continue;
 		entries[n].scope = bucket->scope;
-		entries[n].client_id = bucket->client_id;
+		entries[n].origin = bucket->origin;
 		entries[n].keys = bucket->keys;
 		entries[n].nkeys = bucket->nkeys;
 		n++;
 	}
 	if (n == 1)
-		changelog_append(c->t, entries[0].scope, entries[0].client_id,
+		changelog_append(c->t, entries[0].scope, entries[0].origin,
 						 entries[0].keys, entries[0].nkeys);
 	else if (n > 1)
 		changelog_append_many(c->t, entries, n);
@@ -113,24 +113,47 @@ collect_write(Collection *c)
 }
 
 static bool
-same_client(const char *a, const char *b)
+same_text(const char *a, const char *b)
 {
 	return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+static bool
+same_origin(const LogOrigin *a, const LogOrigin *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return a->push == b->push && same_text(a->subject, b->subject) &&
+		same_text(a->client_id, b->client_id);
+}
+
+/* the collection may outlive the push */
+static LogOrigin *
+copy_origin(const LogOrigin *origin)
+{
+	LogOrigin  *copy = palloc(sizeof(LogOrigin));
+
+	*copy = *origin;
+	if (origin->subject)
+		copy->subject = pstrdup(origin->subject);
+	if (origin->client_id)
+		copy->client_id = pstrdup(origin->client_id);
+	return copy;
+}
+
 static Bucket *
-bucket_of(Collection *c, char *scope, const char *client_id)
+bucket_of(Collection *c, char *scope, const LogOrigin *origin)
 {
 	Bucket	   *first = scope ? keymap_get(c->buckets, scope) : c->everybody;
 	Bucket	   *bucket;
 
 	for (bucket = first; bucket != NULL; bucket = bucket->next)
-		if (same_client(bucket->client_id, client_id))
+		if (same_origin(bucket->origin, origin))
 			return bucket;
 
 	bucket = palloc0(sizeof(Bucket));
 	bucket->scope = scope ? pstrdup(scope) : NULL;
-	bucket->client_id = client_id ? pstrdup(client_id) : NULL;
+	bucket->origin = origin ? copy_origin(origin) : NULL;
 	bucket->next = first;
 	if (scope)
 		keymap_put(c->buckets, bucket->scope, bucket);
@@ -143,14 +166,14 @@ bucket_of(Collection *c, char *scope, const char *client_id)
 static void
 empty_bucket(Collection *c, Bucket *bucket)
 {
-	changelog_append(c->t, bucket->scope, bucket->client_id,
+	changelog_append(c->t, bucket->scope, bucket->origin,
 					 bucket->keys, bucket->nkeys);
 	for (; bucket->nkeys > 0; bucket->nkeys--)
 		pfree(bucket->keys[bucket->nkeys - 1]);
 }
 
 static void
-add_key(Collection *c, char *scope, const char *key, const char *client_id)
+add_key(Collection *c, char *scope, const char *key, const LogOrigin *origin)
 {
 	MemoryContext old;
 	Bucket	   *bucket;
@@ -164,11 +187,11 @@ add_key(Collection *c, char *scope, const char *key, const char *client_id)
 	 * then as something else: entries have to say in which order.
 	 */
 	if (c->full && c->order != NIL &&
-		!same_client(((Bucket *) linitial(c->order))->client_id, client_id))
+		!same_origin(((Bucket *) linitial(c->order))->origin, origin))
 		c->full();
 
 	old = MemoryContextSwitchTo(c->context);
-	bucket = bucket_of(c, scope, client_id);
+	bucket = bucket_of(c, scope, origin);
 	if (bucket->nkeys == bucket->allocated)
 	{
 		bucket->allocated = bucket->allocated ? bucket->allocated * 2 : 4;
@@ -217,10 +240,10 @@ pushed_row(Collection *c, const char *key)
 }
 
 /* the client that has nothing to learn of this change */
-static const char *
-knowing_client(const PushedRow *pushed)
+static const LogOrigin *
+origin_of(const PushedRow *pushed)
 {
-	return pushed && !pushed->is_news ? pushed->stamp.client_id : NULL;
+	return pushed ? pushed->origin : NULL;
 }
 
 void
@@ -228,7 +251,7 @@ collect_insert(Collection *c, TupleTableSlot *new)
 {
 	char	   *key = row_key(c->layout, new);
 
-	add_key(c, row_scope(c->layout, new), key, knowing_client(pushed_row(c, key)));
+	add_key(c, row_scope(c->layout, new), key, origin_of(pushed_row(c, key)));
 }
 
 /*
@@ -347,7 +370,7 @@ collect_delete(Collection *c, TupleTableSlot *old)
 	const PushedRow *pushed = pushed_row(c, key);
 	Stamp		stamp = pushed ? pushed->stamp : plain_delete_stamp(c, old);
 
-	add_key(c, scope, key, knowing_client(pushed));
+	add_key(c, scope, key, origin_of(pushed));
 	if (can_be_packed(c, old))
 		packed_add(c->packing, key, scope);
 	else
@@ -412,7 +435,7 @@ collect_update(Collection *c, TupleTableSlot *old, TupleTableSlot *new)
 		char	   *old_scope = row_scope(c->layout, old);
 		char	   *new_key = row_key(c->layout, new);
 
-		add_key(c, old_scope, old_key, knowing_client(pushed_row(c, new_key)));
+		add_key(c, old_scope, old_key, origin_of(pushed_row(c, new_key)));
 		if (strcmp(old_key, new_key) != 0)
 		{
 			Stamp		stamp = plain_delete_stamp(c, old);

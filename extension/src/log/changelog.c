@@ -200,55 +200,72 @@ samples_xmax_before(int64 age)
 
 /* ---------- the log ---------- */
 
+/* those that an entry for everybody has */
+#define LOG_COLUMNS 9
+
 static void
-put_text(Datum *values, char *nulls, int n, const char *string)
+put_text(Datum *values, bool *nulls, int n, const char *string)
 {
-	nulls[n] = string ? ' ' : 'n';
+	nulls[n] = (string == NULL);
 	values[n] = string ? CStringGetTextDatum(string) : (Datum) 0;
 }
 
-/* for_subject, for_client: whom it is for, NULL: everybody */
 static void
-append_entry(Oid relid, int32 reg, const char *scope, const char *client_id,
-			 const char *for_subject, const char *for_client, char **keys, int nkeys)
+entry_values(Oid relid, int32 reg, const char *scope, const LogOrigin *origin,
+			 char **keys, int nkeys, Datum *values, bool *nulls)
 {
-	static SPIPlanPtr plan = NULL;
-	static Oid	types[9] = {XID8OID, INT8OID, OIDOID, INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID,
-	TEXTOID, TEXTOID};
-	Datum		values[9];
-	char		nulls[9];
+	memset(nulls, false, sizeof(bool) * LOG_COLUMNS);
 
 	/* the top-level id: those of subtransactions are in no snapshot's list */
-	memset(nulls, ' ', sizeof(nulls));
 	values[0] = FullTransactionIdGetDatum(GetTopFullTransactionId());
 	values[1] = Int64GetDatum(nextval_internal(owner_relation("log_seq"), false));
 	values[2] = ObjectIdGetDatum(relid);
 	values[3] = Int32GetDatum(reg);
-	put_text(values, nulls, 4, scope ? scope : "");
-	put_text(values, nulls, 5, client_id);
-	values[6] = owner_text_array(keys, nkeys);
-	put_text(values, nulls, 7, for_subject);
-	put_text(values, nulls, 8, for_client);
+	values[4] = CStringGetTextDatum(scope ? scope : "");
+	nulls[5] = (origin == NULL);
+	values[5] = origin ? Int32GetDatum(origin->push) : (Datum) 0;
+	put_text(values, nulls, 6, origin ? origin->subject : NULL);
+	put_text(values, nulls, 7, origin ? origin->client_id : NULL);
+	values[8] = owner_text_array(keys, nkeys);
+}
+
+/* for_subject, for_client: whom it is for, NULL: everybody */
+static void
+append_entry(Oid relid, int32 reg, const char *scope, const LogOrigin *origin,
+			 const char *for_subject, const char *for_client, char **keys, int nkeys)
+{
+	static SPIPlanPtr plan = NULL;
+	static Oid	types[LOG_COLUMNS + 2] = {XID8OID, INT8OID, OIDOID, INT4OID, TEXTOID,
+	INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TEXTOID};
+	Datum		values[LOG_COLUMNS + 2];
+	bool		isnull[LOG_COLUMNS + 2];
+	char		nulls[LOG_COLUMNS + 2];
+	int			i;
+
+	entry_values(relid, reg, scope, origin, keys, nkeys, values, isnull);
+	put_text(values, isnull, LOG_COLUMNS, for_subject);
+	put_text(values, isnull, LOG_COLUMNS + 1, for_client);
+	for (i = 0; i < lengthof(nulls); i++)
+		nulls[i] = isnull[i] ? 'n' : ' ';
 
 	generation_register();
 	SPI_connect();
 	sample_if_due();
 	owner_run(&plan,
-			  "INSERT INTO tide.log (xid, seq, relid, reg, scope, client_id, keys,"
-			  " for_subject, for_client) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-			  9, types, values, nulls, InvalidSnapshot, true);
+			  "INSERT INTO tide.log (xid, seq, relid, reg, scope, push, subject, client_id, keys,"
+			  " for_subject, for_client) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+			  lengthof(types), types, values, nulls, InvalidSnapshot, true);
 	SPI_finish();
 }
 
 /*
- * Keys of one scope that a statement changed.  client_id: the client that
- * pushed just this and sees the result in its reply.
+ * Keys of one scope that a statement changed.  origin: of a push, or NULL.
  */
 void
-changelog_append(TrackedTable *t, const char *scope, const char *client_id,
+changelog_append(TrackedTable *t, const char *scope, const LogOrigin *origin,
 				 char **keys, int nkeys)
 {
-	append_entry(t->relid, t->reg, scope, client_id, NULL, NULL, keys, nkeys);
+	append_entry(t->relid, t->reg, scope, origin, NULL, NULL, keys, nkeys);
 }
 
 void
@@ -272,21 +289,23 @@ changelog_append_registration(Oid relid, int32 reg)
 static TupleDesc
 entries_desc(void)
 {
-	TupleDesc	desc = CreateTemplateTupleDesc(7);
+	TupleDesc	desc = CreateTemplateTupleDesc(LOG_COLUMNS);
 
 	TupleDescInitEntry(desc, 1, "xid", XID8OID, -1, 0);
 	TupleDescInitEntry(desc, 2, "seq", INT8OID, -1, 0);
 	TupleDescInitEntry(desc, 3, "relid", OIDOID, -1, 0);
 	TupleDescInitEntry(desc, 4, "reg", INT4OID, -1, 0);
 	TupleDescInitEntry(desc, 5, "scope", TEXTOID, -1, 0);
-	TupleDescInitEntry(desc, 6, "client_id", TEXTOID, -1, 0);
-	TupleDescInitEntry(desc, 7, "keys", TEXTARRAYOID, -1, 0);
+	TupleDescInitEntry(desc, 6, "push", INT4OID, -1, 0);
+	TupleDescInitEntry(desc, 7, "subject", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, 8, "client_id", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, 9, "keys", TEXTARRAYOID, -1, 0);
 	return desc;
 }
 
 /*
  * Several entries at once: one statement for a bulk write of a thousand scopes.
- * Of each, scope (NULL: shared), client_id and keys are used.
+ * Of each, scope (NULL: shared), origin and keys are used.
  */
 void
 changelog_append_many(TrackedTable *t, LogEntry *entries, int n)
@@ -295,7 +314,6 @@ changelog_append_many(TrackedTable *t, LogEntry *entries, int n)
 	EphemeralNamedRelation enr;
 	Tuplestorestate *store;
 	TupleDesc	desc;
-	Oid			sequence = owner_relation("log_seq");
 	int			i;
 
 	generation_register();
@@ -305,17 +323,11 @@ changelog_append_many(TrackedTable *t, LogEntry *entries, int n)
 	store = tuplestore_begin_heap(false, false, work_mem);
 	for (i = 0; i < n; i++)
 	{
-		Datum		values[7];
-		bool		nulls[7] = {false};
+		Datum		values[LOG_COLUMNS];
+		bool		nulls[LOG_COLUMNS];
 
-		values[0] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-		values[1] = Int64GetDatum(nextval_internal(sequence, false));
-		values[2] = ObjectIdGetDatum(t->relid);
-		values[3] = Int32GetDatum(t->reg);
-		values[4] = CStringGetTextDatum(entries[i].scope ? entries[i].scope : "");
-		nulls[5] = (entries[i].client_id == NULL);
-		values[5] = nulls[5] ? (Datum) 0 : CStringGetTextDatum(entries[i].client_id);
-		values[6] = owner_text_array(entries[i].keys, entries[i].nkeys);
+		entry_values(t->relid, t->reg, entries[i].scope, entries[i].origin,
+					 entries[i].keys, entries[i].nkeys, values, nulls);
 		tuplestore_putvalues(store, desc, values, nulls);
 	}
 	enr = palloc0(sizeof(EphemeralNamedRelationData));
@@ -328,8 +340,8 @@ changelog_append_many(TrackedTable *t, LogEntry *entries, int n)
 	if (SPI_register_relation(enr) != SPI_OK_REL_REGISTER)
 		elog(ERROR, "could not register the entries");
 	owner_run(&plan,
-			  "INSERT INTO tide.log (xid, seq, relid, reg, scope, client_id, keys)"
-			  " SELECT e.xid, e.seq, e.relid, e.reg, e.scope, e.client_id, e.keys"
+			  "INSERT INTO tide.log (xid, seq, relid, reg, scope, push, subject, client_id, keys)"
+			  " SELECT e.xid, e.seq, e.relid, e.reg, e.scope, e.push, e.subject, e.client_id, e.keys"
 			  " FROM tide_entries e",
 			  0, NULL, NULL, NULL, InvalidSnapshot, true);
 	tuplestore_end(store);
@@ -340,6 +352,25 @@ int32
 changelog_next_reg(void)
 {
 	return (int32) nextval_internal(owner_relation("reg_seq"), false);
+}
+
+/*
+ * Pushes of one transaction are told apart by number.  A number that was taken
+ * in a subtransaction stays taken when that is rolled back.
+ */
+int32
+changelog_next_push(void)
+{
+	static uint64 transaction = 0;
+	static int32 last = 0;
+	uint64		current = U64FromFullTransactionId(GetTopFullTransactionId());
+
+	if (current != transaction)
+	{
+		transaction = current;
+		last = 0;
+	}
+	return ++last;
 }
 
 /* rows of one of the statements below */
@@ -353,6 +384,7 @@ collect_entries(List *entries)
 		HeapTuple	tuple = SPI_tuptable->vals[i];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
 		LogEntry   *entry = palloc0(sizeof(LogEntry));
+		Datum		push;
 		Datum	   *keys;
 		bool		isnull;
 		int			k;
@@ -362,8 +394,17 @@ collect_entries(List *entries)
 		entry->relid = DatumGetObjectId(SPI_getbinval(tuple, desc, 3, &isnull));
 		entry->reg = DatumGetInt32(SPI_getbinval(tuple, desc, 4, &isnull));
 		entry->scope = owner_column_text(tuple, desc, 5);
-		entry->client_id = owner_column_text(tuple, desc, 6);
-		deconstruct_array(DatumGetArrayTypeP(SPI_getbinval(tuple, desc, 7, &isnull)),
+		push = SPI_getbinval(tuple, desc, 6, &isnull);
+		if (!isnull)
+		{
+			entry->origin = palloc(sizeof(LogOrigin));
+			entry->origin->push = DatumGetInt32(push);
+			entry->origin->subject = owner_column_text(tuple, desc, 7);
+			entry->origin->client_id = owner_column_text(tuple, desc, 8);
+		}
+		entry->for_subject = owner_column_text(tuple, desc, 10);
+		entry->for_client = owner_column_text(tuple, desc, 11);
+		deconstruct_array(DatumGetArrayTypeP(SPI_getbinval(tuple, desc, 9, &isnull)),
 						  TEXTOID, -1, false, TYPALIGN_INT,
 						  &keys, NULL, &entry->nkeys);
 		entry->keys = palloc(sizeof(char *) * Max(entry->nkeys, 1));
@@ -374,7 +415,8 @@ collect_entries(List *entries)
 	return entries;
 }
 
-#define ENTRY_COLUMNS "l.xid, l.seq, l.relid, l.reg, l.scope, l.client_id, l.keys"
+#define ENTRY_COLUMNS "l.xid, l.seq, l.relid, l.reg, l.scope, l.push, l.subject, l.client_id, l.keys," \
+	" l.for_subject, l.for_client"
 #define AFTER "ROW(l.xid, l.seq) OPERATOR(pg_catalog.>) ROW($2, $3)"
 #define RUNNING "l.xid OPERATOR(pg_catalog.=) ANY ($5) AND " AFTER
 #define IN_ORDER " ORDER BY l.xid, l.seq LIMIT $4"

@@ -19,6 +19,15 @@
 
 #define MAX_KEYS_PER_ENTRY 1000
 
+/* of an entry that comes from a push */
+typedef struct LogOrigin
+{
+	int32		push;			/* which of its transaction, from 1, stored just
+								 * this and shows it in its reply */
+	const char *subject;		/* NULL: no user */
+	const char *client_id;		/* NULL: not known */
+} LogOrigin;
+
 typedef struct LogEntry
 {
 	uint64		xid;
@@ -26,7 +35,9 @@ typedef struct LogEntry
 	Oid			relid;
 	int32		reg;
 	char	   *scope;			/* '' if the table is shared */
-	char	   *client_id;		/* NULL: not a push's own change */
+	LogOrigin  *origin;			/* NULL: not a push's own */
+	char	   *for_subject;	/* whom alone it is for; both NULL: everybody */
+	char	   *for_client;
 	int			nkeys;			/* 0: the table was tracked or untracked */
 	char	  **keys;
 } LogEntry;
@@ -34,7 +45,7 @@ typedef struct LogEntry
 /* an SPI connection is made and finished inside each of these */
 
 extern void changelog_append(TrackedTable *t, const char *scope,
-							 const char *client_id, char **keys, int nkeys);
+							 const LogOrigin *origin, char **keys, int nkeys);
 
 /* keys that only this client of this user is to be sent */
 extern void changelog_append_for(TrackedTable *t, const char *scope, const char *subject,
@@ -42,6 +53,9 @@ extern void changelog_append_for(TrackedTable *t, const char *scope, const char 
 extern void changelog_append_registration(Oid relid, int32 reg);
 extern void changelog_append_many(TrackedTable *t, LogEntry *entries, int n);
 extern int32 changelog_next_reg(void);
+
+/* a number for one more push of this transaction */
+extern int32 changelog_next_push(void);
 
 /*
  * Entries after (xid, seq) in that order, at most max_entries, as the active

@@ -35,13 +35,39 @@ log_scopes(Pull *pull)
 	return scopes_intersect(&pull->place->scopes, &pull->spelled);
 }
 
+/* as far as it is known who they are */
+static bool
+same_user(Pull *pull, const LogOrigin *origin)
+{
+	const char *subject = pull->access.subject;
+
+	if (subject == NULL || origin->subject == NULL)
+		return subject == origin->subject;
+	return strcmp(subject, origin->subject) == 0;
+}
+
+/*
+ * Is the entry news for another client alone?  One that did not name itself
+ * goes by the name of its user, and may be any of that user's.
+ */
+static bool
+is_for_another(Pull *pull, const LogEntry *entry)
+{
+	if (pull->access.subject && entry->for_subject &&
+		strcmp(pull->access.subject, entry->for_subject) != 0)
+		return true;
+	return pull->client_id && entry->for_client &&
+		strcmp(pull->client_id, entry->for_client) != 0 &&
+		(entry->for_subject == NULL || strcmp(entry->for_client, entry->for_subject) != 0);
+}
+
 /* the table of an entry, if the entry is one that this reading is after */
 static PullTable *
 wanted_table(Pull *pull, const LogEntry *entry)
 {
 	PullTable  *table = pull_table(pull, entry->relid, entry->reg);
 
-	if (table == NULL || !types_contain(&pull->place->types, entry->reg))
+	if (table == NULL || !types_contain(&pull->place->types, entry->reg) || is_for_another(pull, entry))
 		return NULL;
 	if (table->t->shared || entry->nkeys == 0)
 		return table;
@@ -49,10 +75,25 @@ wanted_table(Pull *pull, const LogEntry *entry)
 		access_has_text(&table->scopes, entry->scope) ? table : NULL;
 }
 
+/* did the client store the reply that shows what this entry is about? */
+static bool
+is_acked(Pull *pull, const LogEntry *entry)
+{
+	const LogOrigin *origin = entry->origin;
+	int			i;
+
+	if (origin == NULL || !same_user(pull, origin))
+		return false;
+	for (i = 0; i < pull->nacked; i++)
+		if (pull->acked[i].xid == entry->xid && pull->acked[i].number == origin->push)
+			return true;
+	return false;
+}
+
 /*
  * Of each key in some entries, the last entry that has it.  A key is left out
- * if that one is the client's own push: nothing came after what its reply
- * showed.  Writers of one row wait for each other, so seq has their order.
+ * if that one is of a push whose reply the client shows: nothing came after
+ * that.  Writers of one row wait for each other, so seq has their order.
  */
 static KeyMap *
 last_entries(Pull *pull, List *entries)
@@ -60,7 +101,7 @@ last_entries(Pull *pull, List *entries)
 	KeyMap	   *map;
 	ListCell   *lc;
 
-	if (pull->client_id == NULL)
+	if (!pull->takes_acks)
 		return NULL;
 	map = keymap_new(CurrentMemoryContext, 256);
 	foreach(lc, entries)
@@ -81,17 +122,14 @@ last_entries(Pull *pull, List *entries)
 }
 
 static bool
-is_own(Pull *pull, KeyMap *last, const LogEntry *entry, const char *key)
+is_known(Pull *pull, KeyMap *last, const LogEntry *entry, const char *key)
 {
 	LogEntry   *final;
 
-	if (pull->client_id == NULL)
+	if (!pull->takes_acks)
 		return false;
-	if (entry->client_id && strcmp(entry->client_id, pull->client_id) == 0)
-		return true;
 	final = keymap_get(last, psprintf("%d %s", entry->reg, key));
-	return final && final->client_id &&
-		strcmp(final->client_id, pull->client_id) == 0;
+	return final && is_acked(pull, final);
 }
 
 /* false: the page is full and this entry has something more for it */
@@ -109,7 +147,7 @@ take_entry(Pull *pull, const LogEntry *entry, PullTable *table, KeyMap *last)
 	{
 		PullItem   *item = NULL;
 
-		if (!is_own(pull, last, entry, entry->keys[i]) &&
+		if (!is_known(pull, last, entry, entry->keys[i]) &&
 			keymap_get(table->seen, entry->keys[i]) == NULL)
 		{
 			if (pull_is_full(pull))

@@ -7,10 +7,14 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "cursor/generation.h"
 #include "pull/page.h"
 #include "read/rows.h"
+#include "util/errors.h"
 #include "util/keymap.h"
 
 PullTable *
@@ -26,6 +30,40 @@ pull_table(Pull *pull, Oid relid, int32 reg)
 			return table;
 	}
 	return NULL;
+}
+
+/*
+ * The acks that count: of a start of the server other than this one, nothing is
+ * known by a transaction id.
+ */
+void
+pull_take_acks(Pull *pull)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n,
+				i;
+
+	if (pull->acks == NULL)
+		return;
+	deconstruct_array(pull->acks, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
+	if (n > ACK_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
+				 errmsg("these are %d acks, and a pull takes at most %d", n, ACK_MAX),
+				 errhint("Leave out the oldest: the rows of those pushes come again.")));
+	pull->acked = palloc(sizeof(Ack) * (n + 1));
+	for (i = 0; i < n; i++)
+	{
+		Ack		   *ack = &pull->acked[pull->nacked];
+
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
+					 errmsg("an ack must not be null")));
+		ack_decode(TextDatumGetCString(elements[i]), ack);
+		pull->nacked += (ack->generation == generation_current());
+	}
 }
 
 bool

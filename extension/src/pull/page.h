@@ -11,6 +11,7 @@
 #include "nodes/pg_list.h"
 #include "utils/array.h"
 #include "utils/snapshot.h"
+#include "cursor/ack.h"
 #include "cursor/cursor.h"
 #include "cursor/places.h"
 #include "read/access.h"
@@ -27,10 +28,11 @@ typedef struct Pull
 								 * writes like that */
 	List	   *unavailable;	/* names of types that cannot be served */
 	int			limit;
-	const char *client_id;		/* whose own changes to leave out; NULL:
-								 * nobody's */
+	const char *client_id;		/* who asks; NULL: not known */
 	ArrayType  *acks;			/* pushes whose replies the client shows; NULL:
 								 * none */
+	Ack		   *acked;			/* those of them that are of this history */
+	int			nacked;
 	int			max_bytes;
 	bool		item_cursors;
 	const TypeSet *registered;	/* in time mode: all there are */
@@ -49,6 +51,7 @@ typedef struct Pull
 	Cursor		head;			/* of the new cursor: the history */
 	Begin		begin;			/* its places */
 	Place	   *place;			/* the one of them that is being read */
+	bool		takes_acks;		/* its client drops nothing that is left out */
 	bool		saw_entries;	/* the log had some */
 
 	/* what came of it */
@@ -64,6 +67,7 @@ typedef struct Pull
 /* page.c */
 extern PullTable *pull_table(Pull *pull, Oid relid, int32 reg);
 extern bool pull_is_full(Pull *pull);
+extern void pull_take_acks(Pull *pull);
 extern PullItem *pull_add(Pull *pull, PullTable *table, const char *key);
 
 /* the place now says "after this item" */

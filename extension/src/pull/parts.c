@@ -36,6 +36,10 @@ read_place(Pull *pull, Place *place)
 	bool		is_new = (turn(place) == 3);
 
 	pull->place = place;
+
+	/* of what is read in full, the client drops the rows that do not come */
+	pull->takes_acks = (pull->nacked > 0 && place->phase != CURSOR_IN_TABLES &&
+						place->resets.n == 0);
 	if (place->phase == CURSOR_IN_TABLES)
 	{
 		if (!pull_read_tables(pull))

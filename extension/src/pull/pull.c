@@ -224,6 +224,7 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 
 	generation_register();
 	pull_open(pull, scopes, entity_types, refresh);
+	pull_take_acks(pull);
 	foreach(lc, pull->tables)
 		access_check_columns(((PullTable *) lfirst(lc))->t);
 	pull->limit = max_rows;

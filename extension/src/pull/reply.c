@@ -1,14 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * reply.c
- *	  tide.pull, tide.changes, tide.cursor: a page as JSON, as rows, and none.
+ *	  tide.pull, tide.pull_page, tide.changes, tide.cursor: a page as JSON, as rows, and none.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "executor/spi.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -28,6 +30,7 @@
 #include "wire/wire.h"
 
 PG_FUNCTION_INFO_V1(tide_pull);
+PG_FUNCTION_INFO_V1(tide_pull_page);
 PG_FUNCTION_INFO_V1(tide_changes);
 PG_FUNCTION_INFO_V1(tide_cursor);
 PG_FUNCTION_INFO_V1(tide_as_jsonb);
@@ -260,29 +263,54 @@ time_before_snapshot(void)
 		GetCurrentTimestamp();
 }
 
-Datum
-tide_pull(PG_FUNCTION_ARGS)
+/* reads a page; the reply is in the caller's memory */
+static Datum
+pull_reply(FunctionCallInfo fcinfo, Pull *pull)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	TimestampTz now = time_before_snapshot();
-	Pull		pull = {0};
 	StringInfoData buf;
 	Datum		result;
 
-	pull.client_id = tide_text_argument(fcinfo, 4);
-	if (pull.client_id && pull.client_id[0] == '\0')
-		pull.client_id = NULL;
-	pull.max_bytes = PG_ARGISNULL(6) ? DEFAULT_MAX_BYTES : PG_GETARG_INT32(6);
-	pull.acks = array_argument(fcinfo, 7);
-	pull_page(&pull, tide_text_argument(fcinfo, 0), array_argument(fcinfo, 1),
+	pull->client_id = tide_text_argument(fcinfo, 4);
+	if (pull->client_id && pull->client_id[0] == '\0')
+		pull->client_id = NULL;
+	pull->max_bytes = PG_ARGISNULL(6) ? DEFAULT_MAX_BYTES : PG_GETARG_INT32(6);
+	pull->acks = array_argument(fcinfo, 7);
+	pull_page(pull, tide_text_argument(fcinfo, 0), array_argument(fcinfo, 1),
 			  array_argument(fcinfo, 2),
 			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3), array_argument(fcinfo, 5));
-	find_tombstones(&pull);
+	find_tombstones(pull);
 	initStringInfo(&buf);
-	append_reply(&buf, &pull, now);
+	append_reply(&buf, pull, now);
 	result = text_in(caller, buf.data);
-	pull_finish(&pull);
+	pull_finish(pull);
 	return result;
+}
+
+Datum
+tide_pull(PG_FUNCTION_ARGS)
+{
+	Pull		pull = {0};
+
+	return pull_reply(fcinfo, &pull);
+}
+
+/* the same, and what there is in it, for who hands the reply on unread */
+Datum
+tide_pull_page(PG_FUNCTION_ARGS)
+{
+	Pull		pull = {0};
+	TupleDesc	desc;
+	Datum		values[3];
+	bool		nulls[3] = {false, false, false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	values[0] = pull_reply(fcinfo, &pull);
+	values[1] = Int32GetDatum(pull.nitems);
+	values[2] = BoolGetDatum(pull.has_more);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 
 /* for what is kept as json, and shown as jsonb */

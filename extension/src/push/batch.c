@@ -584,7 +584,7 @@ announce(Push *push, PushTable *table, BatchStatement statement, List *changes)
 		PushedRow  *row = rows++;
 
 		row->stamp = c->outcome.stored;
-		row->is_news = (c->outcome.verdict == VERDICT_MERGED);
+		row->origin = c->outcome.verdict == VERDICT_MERGED ? NULL : push_origin(push);
 		row->columns = columns_of(statement, c);
 		keymap_put(write->rows, c->typed.key_text, row);
 		if (write->stored)

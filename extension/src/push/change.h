@@ -11,6 +11,7 @@
 #include "nodes/bitmapset.h"
 #include "utils/jsonb.h"
 #include "capture/capture.h"
+#include "log/changelog.h"
 #include "read/access.h"
 #include "table/registry.h"
 #include "util/json.h"
@@ -142,6 +143,8 @@ typedef struct Push
 	MemoryContext scratch;		/* of the value being read */
 	Access		access;
 	const char *client_id;		/* of the body, or of the claims */
+	bool		is_acked;		/* its reply has an ack */
+	LogOrigin	origin;			/* of what it stores; see push_origin */
 	bool		restoring;		/* tide.restore: stamps in the data are old */
 	bool		sql_names;		/* tide.upsert: names as in SQL, too */
 	List	   *tables;			/* of PushTable */
@@ -176,6 +179,7 @@ typedef struct Push
 extern void push_read_body(Push *push, Jsonb *body);
 extern void push_read_text(Push *push, const char *body, size_t len);
 extern Change *push_new_change(Push *push);
+extern const LogOrigin *push_origin(Push *push);
 
 /* change.c */
 extern void push_find_tables(Push *push);

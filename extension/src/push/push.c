@@ -143,6 +143,24 @@ work_on_all(Push *push, void *arg)
 	deferred_check(push);
 }
 
+/*
+ * What the log says of the rows that the push writes itself; NULL: nothing, for
+ * no reply has an ack of it.  A transaction id is spent with the first of them.
+ */
+const LogOrigin *
+push_origin(Push *push)
+{
+	if (!push->is_acked)
+		return NULL;
+	if (push->origin.push == 0)
+	{
+		push->origin.push = changelog_next_push();
+		push->origin.subject = push->access.subject;
+		push->origin.client_id = push->client_id;
+	}
+	return &push->origin;
+}
+
 static bool
 any_failed(Push *push)
 {
@@ -414,6 +432,7 @@ push_body(FunctionCallInfo fcinfo, bool is_text)
 				 errmsg("the body of a push must not be null")));
 	open_push(&push, PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1),
 			  tide_text_argument(fcinfo, 2));
+	push.is_acked = true;
 	push.batch_id = tide_text_argument(fcinfo, 3);
 	if (is_text)
 	{

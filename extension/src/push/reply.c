@@ -7,12 +7,15 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "access/xact.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "cursor/ack.h"
+#include "cursor/generation.h"
 #include "push/change.h"
 #include "read/rows.h"
 #include "util/compat.h"
@@ -188,6 +191,21 @@ append_failed(StringInfo buf, Change *c)
 	appendStringInfoString(buf, "}]}");
 }
 
+/* the name of this push; one that wrote nothing names no transaction */
+static char *
+push_ack(Push *push)
+{
+	Ack			ack = {0};
+
+	ack.generation = generation_current();
+	if (push->origin.push > 0)
+	{
+		ack.xid = U64FromFullTransactionId(GetTopFullTransactionId());
+		ack.number = push->origin.push;
+	}
+	return ack_encode(&ack);
+}
+
 /* the reply to a push, in request order */
 char *
 push_reply(Push *push)
@@ -224,7 +242,7 @@ push_reply(Push *push)
 					 failed.data, push->nchanges, push->nchanges - nfailed,
 					 nfailed, nsuperseded);
 	wire_append_time_ms_floor(&buf, GetCurrentTimestamp());
-	appendStringInfoChar(&buf, '}');
+	appendStringInfo(&buf, ",\"ack\":\"%s\"}", push_ack(push));
 	wire_end(level);
 	return buf.data;
 }

@@ -1,0 +1,100 @@
+/*-------------------------------------------------------------------------
+ *
+ * ack_test.c
+ *	  Unit tests of ack.c: round trips, and that an ack has exactly one text.
+ *
+ * Prints TAP.  Usage: ack_test [seed]; without a seed the clock gives one,
+ * which is printed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "cursor/ack.h"
+#include "util/errors.h"
+
+static int	ntests = 0;
+static int	nfailed = 0;
+static uint64 state;
+
+static void
+ok(bool good, const char *name)
+{
+	ntests++;
+	if (!good)
+		nfailed++;
+	printf("%sok %d - %s\n", good ? "" : "not ", ntests, name);
+}
+
+static uint64
+rnd(void)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state * UINT64_C(0x2545F4914F6CDD1D);
+}
+
+/* false: refused, with the SQLSTATE of a malformed request */
+static bool
+decode(const char *text, Ack *ack)
+{
+	shim_sqlstate = 0;
+	if (setjmp(shim_catch) != 0)
+	{
+		if (shim_sqlstate != ERRCODE_TIDE_MALFORMED_REQUEST)
+			ok(false, "another SQLSTATE");
+		return false;
+	}
+	ack_decode(text, ack);
+	return true;
+}
+
+static bool
+equal(const Ack *a, const Ack *b)
+{
+	return a->generation == b->generation && a->xid == b->xid && a->number == b->number;
+}
+
+int
+main(int argc, char **argv)
+{
+	bool		same = true;
+	bool		strict = true;
+	bool		refused = true;
+	Ack			back;
+	int			round;
+
+	state = argc > 1 ? strtoull(argv[1], NULL, 10) : (uint64) time(NULL);
+	printf("# seed %llu\n", (unsigned long long) state);
+	state = state * 2 + 1;
+	for (round = 0; round < 20000; round++)
+	{
+		Ack			ack = {rnd() >> (rnd() & 63), rnd() >> (rnd() & 63), (uint32) rnd()};
+		char	   *text = ack_encode(&ack);
+		char		changed[32];
+
+		same &= strlen(text) == 28 && text[0] == 'a' && decode(text, &back) && equal(&ack, &back);
+
+		/* what differs in one character is another ack, or none */
+		strcpy(changed, text);
+		changed[rnd() % 28] = (char) (rnd() % 255 + 1);
+		if (decode(changed, &back))
+			strict &= strcmp(ack_encode(&back), changed) == 0;
+		changed[rnd() % 28] = '\0';
+		refused &= !decode(changed, &back);
+		shim_reset();
+	}
+	ok(same, "an ack comes back as it was, in 28 characters");
+	ok(strict, "what is taken has the text of its ack");
+	ok(refused, "what is shorter is refused");
+	ok(!decode("", &back) && !decode("aaaaaaaaaaaaaaaaaaaaaaaaaaaaa", &back) &&
+	   !decode("taaaaaaaaaaaaaaaaaaaaaaaaaaa", &back) &&
+	   !decode("aQAAAAAAAAAAAAAAAAAAAAAAAAA=", &back) &&
+	   !decode("aQAAAAAAAAAAAAAAAAAAAAAAAA+/", &back),
+	   "other lengths, versions and alphabets are refused");
+	printf("1..%d\n", ntests);
+	return nfailed > 0;
+}
