@@ -255,7 +255,7 @@ subtest 'row level security alone' => sub {
 };
 
 subtest 'two users on one connection' => sub {
-	is sql(q{SELECT count(*) FROM pg_stat_activity WHERE usename = 'tide_gateway'
+	is sql(q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tide-gateway'
 		AND datname = current_database()}), 1, 'there is one';
 	my $wrong = 0;
 	my %cursor = map { ($_ => $gateway->pull($token{$_})->{json}{cursor}) } keys %token;
@@ -290,7 +290,8 @@ subtest 'two users on one connection' => sub {
 	}
 	is $wrong, 0, 'no request of one saw anything of the other';
 	is sql(q{SELECT count(*) || ' ' || count(DISTINCT pid) FROM pg_stat_activity
-		WHERE usename = 'tide_gateway' AND datname = current_database()
+		WHERE usename = 'tide_gateway' AND application_name = 'tide-gateway'
+		AND datname = current_database()
 		AND state = 'idle'}), '1 1', 'still the one, and idle';
 };
 
