@@ -64,14 +64,14 @@ my @corpus = ("'", '"', '\\', '`', "''", '"";', "\\'", '\\"', '\\u0000', '\\x00'
 
 # Rows of another user, whose every byte must stay hers.
 $gateway->push_changes($u2, { clientId => 'her-phone', changes => {
-	note => [ map { { id => "hers-$_", body => 'her-thought', n => 7777, raw => '\xbeef' } } 1 .. 3 ],
+	note => [ map { { id => "hers-$_", body => 'her-thought', n => 70707077, raw => '\xbeef' } } 1 .. 3 ],
 	part => [ { a => 'hers-part', b => 1, x => 'her-thought' } ] } })->{json}{summary}{succeeded} == 4
   or die 'could not store her rows';
 my $hers = "SELECT md5(string_agg(t::text, ',' ORDER BY t::text)) FROM (SELECT n::text FROM note n WHERE user_id = 'u2'"
   . " UNION ALL SELECT p::text FROM part p WHERE user_id = 'u2') t";
 my $her_rows = $cluster->sql($database, $hers);
 
-my $inside = qr/her-thought|hers-|her-phone|of-the-office|7777|beef|tide_gateway|\.c:\d|palloc|CONTEXT|PL\/pgSQL|
+my $inside = qr/her-thought|hers-|her-phone|of-the-office|70707077|beef|tide_gateway|\.c:\d|palloc|CONTEXT|PL\/pgSQL|
 	\bhost=|server\ closed|SPI_|tide\.(?:tracked_table|log|tombstone|conflict\b)/x;
 
 # What is wrong with a reply; nothing if all is well.
