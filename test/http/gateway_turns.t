@@ -4,7 +4,8 @@
 # Seen failing: with jobs of all users in one list ("turns"); with polls before
 # queued jobs ("waiting pulls"); without queue_abandon() in watch() ("gone");
 # without end_late_jobs() ("deadlines"); with most[LANE_READS] as large as all
-# connections ("a locked table"); without READ_LOCK_TIMEOUT (the same).
+# connections ("a locked table"); without READ_LOCK_TIMEOUT (the same); with digests
+# in the lane of reads ("digests").
 use strict;
 use warnings;
 
@@ -132,6 +133,23 @@ SQL
 	});
 	is metric($gateway, 'tide_queued_requests'), 0, 'nothing is queued';
 	is metric($gateway, 'tide_waiting_pulls'), 0, 'nothing waits';
+};
+
+subtest 'digests' => sub {
+	my $digest = '/api/v1/sync/digest';
+	my $gateway = gateway('db-connections' => 4, 'metrics-listen' => '127.0.0.1:0');
+	my @first = map { ask($gateway, 'd1', "$digest?since=sleep:25") } 1 .. 3;
+	wait_for('two of them wait', 10, sub { return metric($gateway, 'tide_queued_requests') == 2; });
+	sleeping(1);
+	is $gateway->pull($gateway->token('d1'))->{status}, 200, 'one at a time a user, whose pulls go on';
+	my @more = map { ask($gateway, "d$_", "$digest?since=sleep:25") } 2 .. 3;
+	sleeping(2);
+	wait_for('the third user waits', 10, sub { return metric($gateway, 'tide_queued_requests') == 3; });
+	is $gateway->pull($gateway->token('u1'))->{status}, 200, 'half of the connections are left to pulls';
+	my $keys = ask($gateway, 'd1', '/api/v1/sync/keys?bucket=1,5');
+	is $gateway->get('/api/v1/sync/keys', token => $gateway->token('d1'))->{json}{echo}{buckets}, undef, 'and to keys';
+	close $_ for splice(@first), @more;
+	is status_on($keys), 200, 'keys of buckets wait behind a digest, which is cancelled when its client is gone';
 };
 
 subtest 'deadlines' => sub {

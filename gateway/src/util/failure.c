@@ -49,6 +49,8 @@ static const Rule rules[] = {
 	{"TD011", 400, "too_many_scopes", POLICY_KEEP, NULL},
 	{"TD012", 503, "try_again", POLICY_FIXED,
 	"the database has just been started, try again"},
+	{"TD013", 400, "incomplete_cursor", POLICY_KEEP, NULL},
+	{"TD021", 400, "missing_key", POLICY_KEEP, NULL},
 	{"TD022", 400, "bad_time", POLICY_KEEP, NULL},
 	{"0A000", 400, "not_supported", POLICY_KEEP, NULL},
 	{"42501", 403, "not_allowed", POLICY_FIXED, "permission denied"},
