@@ -146,6 +146,13 @@ subtest 'digests' => sub {
 	sleeping(2);
 	wait_for('the third user waits', 10, sub { return metric($gateway, 'tide_queued_requests') == 3; });
 	is $gateway->pull($gateway->token('u1'))->{status}, 200, 'half of the connections are left to pulls';
+	my $slow = ask($gateway, 'slow', "$pull?since=sleep:25");
+	sleeping(3);
+	my $held = ask($gateway, 'u2', $pull);
+	wait_for('a pull waits', 10, sub { return metric($gateway, 'tide_queued_requests') == 4; });
+	is $gateway->push_changes($gateway->token('pusher'), { n => 1 })->{status}, 200, 'one connection is left to pushes';
+	close $slow;
+	is status_on($held), 200;
 	my $keys = ask($gateway, 'd1', '/api/v1/sync/keys?bucket=1,5');
 	is $gateway->get('/api/v1/sync/keys', token => $gateway->token('d1'))->{json}{echo}{buckets}, undef, 'and to keys';
 	close $_ for splice(@first), @more;
