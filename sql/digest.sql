@@ -10,16 +10,18 @@ SET search_path = digest, public;
 CREATE TABLE note (id uuid PRIMARY KEY, owner text, body text, deleted_at timestamptz);
 CREATE TABLE pair (a int, b text, owner text, PRIMARY KEY (a, b));
 CREATE TABLE flag (is_on boolean, at timestamp, owner text, PRIMARY KEY (is_on, at));
+CREATE TABLE raw (id bytea PRIMARY KEY, owner text);
 CREATE TABLE common (code text PRIMARY KEY);
-INSERT INTO note SELECT gen_random_uuid(), 'ann', 'from before' FROM generate_series(1, 20);
+INSERT INTO note SELECT md5('before' || i)::uuid, 'ann', 'from before' FROM generate_series(1, 20) i;
 SELECT tide.track('note', scope => 'owner', deleted_at => 'deleted_at'), tide.track('pair', scope => 'owner'),
-	tide.track('flag', scope => 'owner'), tide.track('common', shared => true);
+	tide.track('flag', scope => 'owner'), tide.track('raw', scope => 'owner'), tide.track('common', shared => true);
 SET pg_tide.client_id = 'phone';
-INSERT INTO note SELECT gen_random_uuid(), CASE WHEN i % 3 = 0 THEN 'bob' ELSE 'ann' END, i FROM generate_series(1, 300) i;
+INSERT INTO note SELECT md5('note' || i)::uuid, CASE WHEN i % 3 = 0 THEN 'bob' ELSE 'ann' END, i FROM generate_series(1, 300) i;
 RESET pg_tide.client_id;
 UPDATE note SET deleted_at = now() WHERE body LIKE '1_1';
 INSERT INTO pair SELECT i, 'Zoë "' || i || E'\t\\ 日本', 'ann' FROM generate_series(-20, 20) i;
 INSERT INTO flag SELECT i % 2 = 0, '2026-01-01'::timestamp + i * '1 day'::interval, 'ann' FROM generate_series(1, 10) i;
+INSERT INTO raw SELECT decode(to_hex(i), 'hex'), 'ann' FROM generate_series(16, 30) i;
 INSERT INTO common VALUES ('kg'), ('lb'), (''), (E'\x01\x7f');
 
 -- all that a user can pull; the last cursor goes into the table
@@ -73,11 +75,13 @@ SELECT count(*) FILTER (WHERE r->'lastModifiedAt' = 'null') AS without_stamp, co
 SET pg_tide.times = 'ms';
 SET TimeZone = 'Asia/Kolkata';
 SET DateStyle = 'German';
+SET bytea_output = 'escape';
 CALL pull_all();
 SELECT * FROM compare();
 RESET pg_tide.times;
 RESET TimeZone;
 RESET DateStyle;
+RESET bytea_output;
 CALL pull_all(types => '{common,pair}');
 SELECT * FROM compare(types => '{common,pair}');
 CALL pull_all(types => '{common,pair}', scopes => '{}');
@@ -106,6 +110,11 @@ SELECT bool_and(bucket IN (SELECT bucket FROM expected) OR type = 'pair') AS onl
 	WHERE (m.count, m.sum) IS DISTINCT FROM (t.count, t.sum)) x;
 -- the reply's cursor is as new as the digest
 SELECT tide.digest(tide.digest(min(cursor))->>'cursor')->'moved' AS moved FROM pulled;
+
+-- more entries of the log than are looked at at a time
+SELECT tide.cursor() AS since \gset
+DO $$ BEGIN FOR i IN 1..150 LOOP INSERT INTO pair VALUES (i, 'many', 'ann'); END LOOP; END $$;
+SELECT (tide.digest(:'since')->'moved'->'pair')::jsonb = (SELECT jsonb_agg(DISTINCT get_byte(sha256(convert_to(i || chr(31) || 'many', 'UTF8')), 0)) FROM generate_series(1, 150) i) AS all_moved;
 
 -- in a transaction that writes, and in one that may not
 BEGIN;
@@ -142,7 +151,7 @@ CREATE TABLE late (id int PRIMARY KEY, owner text);
 SELECT tide.track('late', scope => 'owner');
 SET request.jwt.claims = '{"sub": "ann"}';
 SELECT tide.digest(:'since');
-SELECT tide.digest(:'since', entity_types => '{note,pair,flag,common}')->'moved' AS moved;
+SELECT tide.digest(:'since', entity_types => '{note,pair,flag,raw,common}')->'moved' AS moved;
 
 RESET request.jwt.claims;
 -- policies and grants hold

@@ -1,8 +1,8 @@
 -- tide.schema: what a client needs to make its own tables: policies, who fills a
 -- column, what refers to what.
 --
--- Seen failing with partitions' own foreign keys told, with one to a table that the
--- caller may not read, with the server's name of a resolver.
+-- Seen failing with a foreign key told to a table that the caller may not read, and
+-- with one of a column that is not synced.
 \set SHOW_CONTEXT never
 SET client_min_messages = warning;
 CREATE SCHEMA says;

@@ -333,7 +333,7 @@ subtest 'errors of the server' => sub {
 		[ 'TD010', 409, 'batch_id_reused', 1 ],
 		[ 'TD011', 400, 'too_many_scopes', 1 ],
 		[ 'TD012', 503, 'try_again', 0 ],
-		[ 'TD013', 400, 'incomplete_cursor', 1 ],
+		[ 'TD014', 400, 'incomplete_cursor', 1 ],
 		[ 'TD021', 400, 'missing_key', 1 ],
 		[ 'TD022', 400, 'bad_time', 1 ],
 		[ '0A000', 400, 'not_supported', 1 ],

@@ -66,6 +66,16 @@ SQL
 	});
 }
 
+# how many sleep now, once what was asked for before has had its turn
+sub asleep
+{
+	return $cluster->sql($database, <<'SQL');
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'tide-gateway'
+	AND state = 'active' AND wait_event = 'PgSleep'
+SQL
+}
+
 sub metric
 {
 	my ($gateway, $name) = @_;
@@ -139,13 +149,13 @@ subtest 'digests' => sub {
 	my $digest = '/api/v1/sync/digest';
 	my $gateway = gateway('db-connections' => 4, 'metrics-listen' => '127.0.0.1:0');
 	my @first = map { ask($gateway, 'd1', "$digest?since=sleep:25") } 1 .. 3;
-	wait_for('two of them wait', 10, sub { return metric($gateway, 'tide_queued_requests') == 2; });
-	sleeping(1);
-	is $gateway->pull($gateway->token('d1'))->{status}, 200, 'one at a time a user, whose pulls go on';
+	wait_for('all are there', 10, sub { return asleep() + metric($gateway, 'tide_queued_requests') == 3; });
+	is $gateway->pull($gateway->token('d1'))->{status}, 200, 'pulls of the user go on';
+	is asleep(), 1, 'one at a time a user';
 	my @more = map { ask($gateway, "d$_", "$digest?since=sleep:25") } 2 .. 3;
-	sleeping(2);
-	wait_for('the third user waits', 10, sub { return metric($gateway, 'tide_queued_requests') == 3; });
+	wait_for('all are there', 10, sub { return asleep() + metric($gateway, 'tide_queued_requests') == 5; });
 	is $gateway->pull($gateway->token('u1'))->{status}, 200, 'half of the connections are left to pulls';
+	is asleep(), 2, 'the third user waits';
 	my $slow = ask($gateway, 'slow', "$pull?since=sleep:25");
 	sleeping(3);
 	my $held = ask($gateway, 'u2', $pull);

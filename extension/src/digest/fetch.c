@@ -35,13 +35,14 @@ PG_FUNCTION_INFO_V1(tide_rows);
 
 typedef struct Fetch
 {
-	StringInfoData rows;		/* {"Type":[{...}],...} */
+	Pull	   *pull;
+	StringInfoData reply;		/* {"Type":[{...}],...} */
 	StringInfoData remaining;	/* likewise, keys */
-	int			ntypes;			/* in rows */
 	int			nremaining;		/* types in remaining */
 	int			left;			/* so many rows more */
-	int			max_bytes;
-	int			largest;		/* bytes of the largest row so far */
+	int			nrows;			/* of this type */
+	int64		bytes;			/* of all rows */
+	int			largest;		/* bytes of the largest row */
 } Fetch;
 
 static void
@@ -118,31 +119,48 @@ keys_of_table(TrackedTable *t, JsonbContainer *keys)
 
 /* ---------- what is there ---------- */
 
-static bool
-is_full(const Fetch *fetch)
-{
-	return fetch->left == 0 || (fetch->largest > 0 && fetch->rows.len >= fetch->max_bytes);
-}
-
 /* as many as will fit, by the largest so far */
 static int
 batch_size(const Fetch *fetch)
 {
-	int			room = fetch->max_bytes - fetch->rows.len;
-	int			n = fetch->largest > 0 ? room / fetch->largest : FIRST_BATCH;
+	int64		room = fetch->pull->max_bytes - fetch->bytes;
+	int64		n = fetch->largest > 0 ? room / fetch->largest : FIRST_BATCH;
 
-	return Max(1, Min(Min(n, fetch->left), LARGEST_BATCH));
+	return (int) Max(1, Min(Min(n, fetch->left), LARGEST_BATCH));
+}
+
+/* false: there is no room for it */
+static bool
+add_row(Fetch *fetch, PullItem *item)
+{
+	StringInfo	buf = &fetch->reply;
+	int			start = buf->len;
+	int			length;
+
+	if (fetch->nrows > 0)
+		appendStringInfoChar(buf, ',');
+	if (!pull_append_row(fetch->pull, buf, item, fetch->bytes))
+	{
+		buf->len = start;
+		buf->data[start] = '\0';
+		return false;
+	}
+	length = buf->len - start;
+	fetch->bytes += length;
+	fetch->largest = Max(fetch->largest, length);
+	fetch->nrows++;
+	fetch->left--;
+	return true;
 }
 
 /*
- * Add the rows of some keys, from first on; returns the first that has to
- * wait.  A row that does not fit any more waits, unless it is the only one.
+ * Add the rows of some of the keys, from the first on that is not done; returns
+ * the first that is not.
  */
 static int
-add_rows(Fetch *fetch, PullTable *table, List *keys, int first, bool *any)
+add_rows(Fetch *fetch, PullTable *table, List *keys, int first)
 {
-	TrackedTable *t = table->t;
-	PullTable  *batch = rows_table(t, &table->scopes);
+	PullTable  *batch = rows_table(table->t, &table->scopes);
 	int			end = Min(first + batch_size(fetch), list_length(keys));
 	List	   *items = NIL;
 	ListCell   *lc;
@@ -156,24 +174,12 @@ add_rows(Fetch *fetch, PullTable *table, List *keys, int first, bool *any)
 	foreach(lc, items)
 	{
 		PullItem   *item = lfirst(lc);
-		int			before = fetch->rows.len;
 
-		if (!item->have_row)
+		if (!item->have_row || add_row(fetch, item))
 			continue;
-		if (*any)
-			appendStringInfoChar(&fetch->rows, ',');
-		wire_append_row(&fetch->rows, t, item->values, item->nulls);
-		if (fetch->largest > 0 && fetch->rows.len > fetch->max_bytes)
-		{
-			fetch->rows.len = before;
-			fetch->rows.data[before] = '\0';
-			end = first + foreach_current_index(lc);
-			fetch->left = 0;
-			break;
-		}
-		fetch->largest = Max(fetch->largest, fetch->rows.len - before);
-		fetch->left--;
-		*any = true;
+		fetch->left = 0;		/* no more of any type */
+		end = first + foreach_current_index(lc);
+		break;
 	}
 	wire_end(level);
 	if (SPI_tuptable)
@@ -202,30 +208,51 @@ append_remaining(Fetch *fetch, TrackedTable *t, List *keys, int first)
 	wire_end(level);
 }
 
+/* "Type":[...] */
 static void
 fetch_table(Fetch *fetch, PullTable *table, List *keys)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext memory = AllocSetContextCreate(caller, "pg_tide fetched rows",
 												 ALLOCSET_DEFAULT_SIZES);
-	bool		any = false;
 	int			at = 0;
 
-	appendStringInfoString(&fetch->rows, fetch->ntypes++ > 0 ? "," : "");
-	escape_json(&fetch->rows, table->t->entity_type);
-	appendStringInfoString(&fetch->rows, ":[");
-	while (at < list_length(keys) && !is_full(fetch))
+	fetch->nrows = 0;
+	escape_json(&fetch->reply, table->t->entity_type);
+	appendStringInfoString(&fetch->reply, ":[");
+	while (at < list_length(keys) && fetch->left > 0)
 	{
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextSwitchTo(memory);
-		at = add_rows(fetch, table, keys, at, &any);
+		at = add_rows(fetch, table, keys, at);
 		MemoryContextSwitchTo(caller);
 		MemoryContextReset(memory);
 	}
-	appendStringInfoChar(&fetch->rows, ']');
+	appendStringInfoChar(&fetch->reply, ']');
 	if (at < list_length(keys))
 		append_remaining(fetch, table->t, keys, at);
 	MemoryContextDelete(memory);
+}
+
+static void
+append_reply(Fetch *fetch, JsonbContainer *keys)
+{
+	Pull	   *pull = fetch->pull;
+	StringInfo	buf = &fetch->reply;
+	ListCell   *lc;
+
+	appendStringInfoString(buf, "{\"rowsByType\":{");
+	foreach(lc, pull->tables)
+	{
+		PullTable  *table = lfirst(lc);
+
+		if (foreach_current_index(lc) > 0)
+			appendStringInfoChar(buf, ',');
+		fetch_table(fetch, table, keys_of_table(table->t, keys));
+	}
+	appendStringInfo(buf, "},\"remaining\":{%s}", fetch->remaining.data);
+	pull_append_names(buf, "unavailableTypes", pull->unavailable);
+	appendStringInfoChar(buf, '}');
 }
 
 Datum
@@ -235,13 +262,13 @@ tide_rows(PG_FUNCTION_ARGS)
 	Pull		pull = {0};
 	Fetch		fetch = {0};
 	JsonbContainer *keys;
-	ListCell   *lc;
 	text	   *result;
 
 	if (PG_ARGISNULL(0))
 		bad_body();
+	fetch.pull = &pull;
 	fetch.left = PG_ARGISNULL(2) ? 500 : PG_GETARG_INT32(2);
-	fetch.max_bytes = PG_ARGISNULL(3) ? 8 * 1024 * 1024 : PG_GETARG_INT32(3);
+	pull.max_bytes = PG_ARGISNULL(3) ? 8 * 1024 * 1024 : PG_GETARG_INT32(3);
 	if (fetch.left < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
@@ -249,20 +276,11 @@ tide_rows(PG_FUNCTION_ARGS)
 	keys = keys_of_body(PG_GETARG_JSONB_P(0));
 	pull_open(&pull, PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1),
 			  entity_types_of(keys), NULL);
-	initStringInfo(&fetch.rows);
+	initStringInfo(&fetch.reply);
 	initStringInfo(&fetch.remaining);
-	appendStringInfoString(&fetch.rows, "{\"rowsByType\":{");
-	foreach(lc, pull.tables)
-	{
-		PullTable  *table = lfirst(lc);
-
-		fetch_table(&fetch, table, keys_of_table(table->t, keys));
-	}
-	appendStringInfo(&fetch.rows, "},\"remaining\":{%s}", fetch.remaining.data);
-	pull_append_names(&fetch.rows, "unavailableTypes", pull.unavailable);
-	appendStringInfoChar(&fetch.rows, '}');
+	append_reply(&fetch, keys);
 	MemoryContextSwitchTo(caller);
-	result = cstring_to_text_with_len(fetch.rows.data, fetch.rows.len);
+	result = cstring_to_text_with_len(fetch.reply.data, fetch.reply.len);
 	pull_finish(&pull);
 	PG_RETURN_TEXT_P(result);
 }

@@ -23,6 +23,11 @@ extern void pull_append_names(StringInfo buf, const char *member, List *names);
 /* touch.c: a key from JSON, as text; between wire_begin() and wire_end() */
 extern char *pull_read_key(TrackedTable *t, JsonbValue *v);
 
+/* write.c */
+extern void pull_find_tombstones(Pull *pull, List *items);
+extern void pull_write(Pull *pull, TimestampTz now);
+extern bool pull_append_row(Pull *pull, StringInfo buf, PullItem *item, int64 before);
+
 /* pull.c */
 extern void pull_page(Pull *pull, const char *since, ArrayType *scopes,
 					  ArrayType *entity_types, int max_rows, ArrayType *refresh);

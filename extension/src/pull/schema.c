@@ -217,9 +217,9 @@ append_reference(StringInfo buf, TrackedTable *t, List *all, HeapTuple tuple, bo
 	Oid			unused2[INDEX_MAX_KEYS];
 	int			n;
 
-	/* to a partitioned table there is one for each partition, below the one */
-	if (con->contype != CONSTRAINT_FOREIGN || OidIsValid(con->conparentid) ||
-		!TideForeignKeyIsPlain(con) || (parent = find_shown(con->confrelid, all)) == NULL)
+	/* to a partitioned table there are more, to each partition, which is no type */
+	if (con->contype != CONSTRAINT_FOREIGN || !TideForeignKeyIsPlain(con) ||
+		(parent = find_shown(con->confrelid, all)) == NULL)
 		return false;
 	TideDeconstructForeignKey(tuple, &n, from, to, equal, unused1, unused2);
 	if (!all_are_synced(t, from, n) || !all_are_synced(parent, to, n))

@@ -32,7 +32,7 @@ pack_reply(Request *request)
 	if (job->failure.status != 0 || job->reply == NULL ||
 		request->login != NULL)
 		return;
-	request->rows = sync_count_rows(job->kind, job->reply, job->reply_length);
+	request->rows = job->rows;
 	if (job->kind == JOB_SCHEMA)
 		etag_make(request->etag, job->reply, job->reply_length);
 	if (request->takes_gzip && job->reply_length >= REPLY_LEAST_PACKED &&
