@@ -217,7 +217,10 @@ append_reference(StringInfo buf, TrackedTable *t, List *all, HeapTuple tuple, bo
 	Oid			unused2[INDEX_MAX_KEYS];
 	int			n;
 
-	/* to a partitioned table there are more, to each partition, which is no type */
+	/*
+	 * To a partitioned table there are more, to each partition, which is no
+	 * type.
+	 */
 	if (con->contype != CONSTRAINT_FOREIGN || !TideForeignKeyIsPlain(con) ||
 		(parent = find_shown(con->confrelid, all)) == NULL)
 		return false;
