@@ -88,6 +88,11 @@ SELECT requests, rows, largest <= 100000 AS bounded FROM fetch_all(500, 100000);
 SELECT requests, rows FROM fetch_all(1, 8388608);
 RESET request.jwt.claims;
 
+-- more rows than are read at a time
+INSERT INTO common SELECT i::text FROM generate_series(1, 2500) i;
+SELECT json_array_length(tide.keys(entity_types => '{common}')->'keysByType'->'common') AS keys, (SELECT sum(c::int) FROM json_array_elements_text(
+	tide.digest(tide.cursor(), entity_types => '{common}')->'digestByType'->'common'->'counts') c) AS counted;
+
 -- policies and grants hold
 CREATE ROLE regress_rows;
 GRANT USAGE ON SCHEMA digest_rows TO regress_rows;

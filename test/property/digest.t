@@ -13,9 +13,8 @@
 # Each writer has rows of its own, so that none waits for another and a seed gives
 # the same steps.
 #
-# Seen failing with the list of running transactions left out of what moved; with
-# the log read before the tables, with a snapshot each; with moves between scopes
-# not told.
+# Seen failing with nothing told of what moved; with what was running at the cursor
+# left out of it.
 use strict;
 use warnings;
 use utf8;
