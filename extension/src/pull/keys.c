@@ -10,13 +10,10 @@
 
 #include "access/htup_details.h"
 #include "executor/spi.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
-#include "utils/memutils.h"
 
 #include "pull/pull.h"
-#include "util/compat.h"
 #include "util/errors.h"
 #include "util/settings.h"
 #include "wire/wire.h"

@@ -8,17 +8,13 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "catalog/pg_type.h"
-#include "miscadmin.h"
 #include "nodes/pg_list.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/rel.h"
 
 #include "read/access.h"
 #include "table/registry.h"
-#include "util/compat.h"
 #include "util/settings.h"
 
 PG_FUNCTION_INFO_V1(tide_schema);

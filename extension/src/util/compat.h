@@ -8,8 +8,6 @@
 #ifndef TIDE_COMPAT_H
 #define TIDE_COMPAT_H
 
-#include "postgres.h"
-
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
