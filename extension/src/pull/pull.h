@@ -19,6 +19,10 @@ extern void pull_settle_scopes(Pull *pull);
 /* reply.c */
 extern void pull_append_names(StringInfo buf, const char *member, List *names);
 
+/* write.c */
+extern void pull_find_tombstones(Pull *pull, List *items);
+extern void pull_write(Pull *pull, TimestampTz now);
+
 /* pull.c */
 extern void pull_page(Pull *pull, const char *since, ArrayType *scopes,
 					  ArrayType *entity_types, int max_rows, ArrayType *refresh);
