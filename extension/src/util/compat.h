@@ -22,6 +22,11 @@
 #error "pg_tide needs PostgreSQL 14 or later"
 #endif
 
+/* before a declaration; PostgreSQL 18 has it, and no pg_attribute_noreturn() */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 /* the timeline that WAL is written to; not during recovery */
 #if PG_VERSION_NUM >= 150000
 #define TideCurrentTimeLine() GetWALInsertionTimeLine()
