@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * gzip.c
- *	  Unpacking what came as gzip, up to a limit.
+ *	  Texts packed as gzip, and unpacked up to a limit.
  *
  *-------------------------------------------------------------------------
  */
