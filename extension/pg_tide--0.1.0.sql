@@ -1,4 +1,4 @@
-/* pg_tide: offline-first sync. The README is the guide, this the reference. */
+/* pg_tide: offline-first sync. docs/reference.md explains each object. */
 
 \echo Use "CREATE EXTENSION pg_tide" to load this file. \quit
 

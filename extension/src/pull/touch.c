@@ -9,17 +9,14 @@
 
 #include "catalog/pg_inherits.h"
 #include "executor/spi.h"
-#include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/snapmgr.h"
 
-#include "cursor/history.h"
 #include "cursor/timeline.h"
 #include "log/changelog.h"
 #include "pull/pull.h"
 #include "read/rows.h"
 #include "table/registry.h"
-#include "util/compat.h"
 #include "util/errors.h"
 #include "util/keymap.h"
 #include "wire/wire.h"

@@ -23,6 +23,7 @@
 #include "pull/parts.h"
 #include "pull/pull.h"
 #include "read/rows.h"
+#include "util/compat.h"
 #include "util/errors.h"
 #include "util/keymap.h"
 #include "wire/wire.h"
@@ -98,7 +99,7 @@ append_key(StringInfo buf, PullItem *item)
 
 /* ---------- what is too large ---------- */
 
-static void row_too_large(Pull *pull, PullItem *item) pg_attribute_noreturn();
+pg_noreturn static void row_too_large(Pull *pull, PullItem *item);
 
 static void
 row_too_large(Pull *pull, PullItem *item)
