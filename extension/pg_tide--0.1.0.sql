@@ -461,6 +461,16 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.register()
 IS 'take note of this start of the server, so that a read-only transaction can pull; who writes does it anyhow';
 
+CREATE FUNCTION tide.watch(since text DEFAULT NULL,
+	OUT mark text, OUT server text, OUT at bigint, OUT known boolean,
+	OUT scopes text[], OUT types int[])
+RETURNS record
+AS 'MODULE_PATHNAME', 'tide_watch'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION tide.watch(text) FROM PUBLIC;
+COMMENT ON FUNCTION tide.watch(text)
+IS 'for the gateway: which types (numbers as in tide.tracked) changed in which scopes since an earlier call''s mark; not known: anything may have';
+
 CREATE FUNCTION tide.check(role name DEFAULT NULL)
 RETURNS TABLE (severity text, object text, problem text, hint text)
 AS 'MODULE_PATHNAME', 'tide_check'
