@@ -43,6 +43,7 @@ typedef struct Pull
 
 	/* what the client may hold rows of */
 	const char *since;			/* the cursor that it came with, NULL: none */
+	bool		from_now;		/* it asks for no rows, only for a cursor */
 	bool		may_come_back;	/* if there is nothing new */
 	ScopeSet	known;			/* the scopes of those that it may sync */
 	ScopeSet	revoked;		/* and of those that it may not any more */
@@ -62,6 +63,7 @@ typedef struct Pull
 								 * none any more */
 	const char *reset_reason;	/* NULL: no reset */
 	TypeSet		resets;			/* types that come in full again */
+	Datum		last_cursor;	/* of the reply; in the caller's memory */
 } Pull;
 
 /* page.c */

@@ -201,14 +201,14 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 	Cursor	   *cursor = NULL;
 	TimestampTz time = 0;
 	bool		by_time = false;
-	bool		from_now = since && strcmp(since, "now") == 0;
 	ListCell   *lc;
 
 	if (max_rows < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
 				 errmsg("max_rows must be at least 1")));
-	if (from_now)
+	pull->from_now = since && strcmp(since, "now") == 0;
+	if (pull->from_now)
 		 /* no cursor, although it begins with a letter */ ;
 	else if (since && cursor_is_cursor(since))
 	{
@@ -233,7 +233,7 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 
 	if (by_time)
 		pull_since_time(pull, time);
-	else if (from_now)
+	else if (pull->from_now)
 		begin_at_now(pull);
 	else
 	{

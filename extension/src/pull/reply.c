@@ -219,7 +219,7 @@ append_reset_types(StringInfo buf, Pull *pull)
 }
 
 static void
-append_reply(StringInfo buf, Pull *pull, TimestampTz now)
+append_reply(StringInfo buf, Pull *pull, const char *cursor, TimestampTz now)
 {
 	int			level = wire_begin();
 	int			i;
@@ -229,7 +229,7 @@ append_reply(StringInfo buf, Pull *pull, TimestampTz now)
 	appendStringInfoString(buf, ",\"deletedByType\":");
 	append_types(buf, pull, true, now);
 	appendStringInfo(buf, ",\"cursor\":\"%s\",\"syncTimestamp\":",
-					 pull_last_cursor(pull));
+					 cursor);
 	wire_append_time_ms_floor(buf, now);
 	appendStringInfoString(buf, ",\"serverTime\":");
 	wire_append_time_ms_floor(buf, now);
@@ -269,6 +269,7 @@ pull_reply(FunctionCallInfo fcinfo, Pull *pull)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	TimestampTz now = time_before_snapshot();
+	const char *cursor;
 	StringInfoData buf;
 	Datum		result;
 
@@ -282,8 +283,10 @@ pull_reply(FunctionCallInfo fcinfo, Pull *pull)
 			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3), array_argument(fcinfo, 5));
 	find_tombstones(pull);
 	initStringInfo(&buf);
-	append_reply(&buf, pull, now);
+	cursor = pull_last_cursor(pull);
+	append_reply(&buf, pull, cursor, now);
 	result = text_in(caller, buf.data);
+	pull->last_cursor = text_in(caller, cursor);
 	pull_finish(pull);
 	return result;
 }
@@ -296,20 +299,30 @@ tide_pull(PG_FUNCTION_ARGS)
 	return pull_reply(fcinfo, &pull);
 }
 
+/* does the page tell its client anything, but where it is? */
+static bool
+has_news(const Pull *pull)
+{
+	return pull->nitems > 0 || pull->has_more || pull->from_now ||
+		pull->reset_reason != NULL || pull->resets.n > 0 || pull->revoked.n > 0;
+}
+
 /* the same, and what there is in it, for who hands the reply on unread */
 Datum
 tide_pull_page(PG_FUNCTION_ARGS)
 {
 	Pull		pull = {0};
 	TupleDesc	desc;
-	Datum		values[3];
-	bool		nulls[3] = {false, false, false};
+	Datum		values[5];
+	bool		nulls[5] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	values[0] = pull_reply(fcinfo, &pull);
 	values[1] = Int32GetDatum(pull.nitems);
 	values[2] = BoolGetDatum(pull.has_more);
+	values[3] = BoolGetDatum(has_news(&pull));
+	values[4] = pull.last_cursor;
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 

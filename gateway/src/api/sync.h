@@ -42,7 +42,6 @@ extern bool sync_take_body(SyncFields *fields, const Settings *settings,
 						   const char *body, size_t length, Failure *failure);
 extern bool sync_fill_job(Job *job, const SyncFields *fields,
 						  const Settings *settings, Failure *failure);
-extern long sync_count_rows(JobKind kind, const char *reply, size_t length);
 extern void sync_free_fields(SyncFields *fields);
 extern void sync_free_job(Job *job);
 

@@ -74,6 +74,11 @@ static const struct
 	const char *sql;
 }			statements[STATEMENT_COUNT] = {
 
+	/*
+	 * A function in FROM would have its row put into a tuplestore, and a large
+	 * reply with it on disk.
+	 */
+
 	{"tide_1_begin_read",
 	"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"},
 	{"tide_1_begin_write",
@@ -93,9 +98,12 @@ static const struct
 		"SELECT pg_catalog.set_config('statement_timeout', $1, true),"
 	" pg_catalog.set_config('idle_in_transaction_session_timeout', $1, true)"},
 	{"tide_1_pull",
-		"SELECT tide.pull($1::text, $2::text[], $3::text[], $4::integer, $5::text,"
-	" $6::text[], max_bytes => $7::integer, acks => $8::text[])"},
-	{"tide_1_push", "SELECT tide.push_json($1::bytea)"},
+		"SELECT (c.p).reply, (c.p).items, (c.p).news FROM (SELECT tide.pull_page("
+		"$1::text, $2::text[], $3::text[], $4::integer, $5::text, $6::text[],"
+	" max_bytes => $7::integer, acks => $8::text[]) AS p) AS c"},
+	{"tide_1_push",
+		"SELECT (c.p).reply, (c.p).changes FROM"
+	" (SELECT tide.push_json($1::bytea) AS p) AS c"},
 	{"tide_1_keys", "SELECT tide.keys($1::text[], $2::text[])"},
 	{"tide_1_schema", "SELECT tide.schema()"},
 	{"tide_1_scopes", "SELECT pg_catalog.json_build_object('scopes', tide.scopes())"},
@@ -791,6 +799,18 @@ take_error(Connection *connection, Job *job, const Step *step,
 	return failure_is_retryable_conflict(sqlstate) ? RUN_CONFLICT : RUN_DONE;
 }
 
+/* What comes with the reply, for who hands it on unread. */
+static void
+take_counts(Job *job, const PGresult *result)
+{
+	job->rows = -1;
+	job->is_news = true;
+	if (job->kind == JOB_PULL || job->kind == JOB_PUSH)
+		job->rows = strtol(PQgetvalue(result, 0, 1), NULL, 10);
+	if (job->kind == JOB_PULL)
+		job->is_news = PQgetvalue(result, 0, 2)[0] == 't';
+}
+
 /* A step that succeeded. */
 static void
 take_result(Connection *connection, Job *job, const Step *step,
@@ -807,6 +827,7 @@ take_result(Connection *connection, Job *job, const Step *step,
 		job->result = result;
 		job->reply = PQgetvalue(result, 0, 0);
 		job->reply_length = (size_t) PQgetlength(result, 0, 0);
+		take_counts(job, result);
 		return;
 	}
 	else if (step->statement == STATEMENT_IDENTITY)

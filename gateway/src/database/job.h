@@ -85,6 +85,10 @@ typedef struct Job
 	char		sqlstate[6];	/* of the server's last error, for the log */
 	const char *reply;			/* points into "result" */
 	size_t		reply_length;
+	long		rows;			/* of a pull, or changes of a push; below 0:
+								 * not counted */
+	bool		is_news;		/* a pull: it tells the client something, so
+								 * that it must not wait */
 	void	   *result;			/* a PGresult; database_free frees it */
 
 	void		(*finished) (struct Job *job);

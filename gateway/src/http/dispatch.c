@@ -31,7 +31,7 @@ pack_reply(Request *request)
 	if (job->failure.status != 0 || job->reply == NULL ||
 		request->login != NULL)
 		return;
-	request->rows = sync_count_rows(job->kind, job->reply, job->reply_length);
+	request->rows = job->rows;
 	if (request->takes_gzip && job->reply_length >= REPLY_LEAST_PACKED &&
 		gzip_pack(job->reply, job->reply_length, &request->packed))
 		database_free(job);
