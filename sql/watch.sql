@@ -105,6 +105,45 @@ SELECT tide.watch('x 0 3:5:5');
 SELECT known FROM tide.watch('x 0 3:5:3,4');
 \echo :LAST_ERROR_SQLSTATE
 
+-- a pull says what one that goes on from it would look at, in the same names
+CREATE FUNCTION interest(since text DEFAULT NULL, entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100000, OUT changed text, OUT scopes text, OUT types text, OUT unavailable text, OUT same_server boolean, OUT remember text, OUT cursor text)
+LANGUAGE plpgsql AS $$
+DECLARE
+	p record;
+BEGIN
+	p := tide.pull_page(since, NULL, entity_types, max_rows);
+	cursor := p.cursor;
+	changed := p.interest->>'changed';
+	scopes := p.interest->>'scopes';
+	types := (SELECT string_agg(t.entity_type, ' ' ORDER BY t.entity_type) FROM json_array_elements_text(p.interest->'types') i(reg) JOIN tide.tracked t ON t.registration = i.reg::int);
+	unavailable := p.interest->>'unavailable';
+	same_server := p.interest->>'server' = (tide.watch()).server;
+	remember := p.interest->>'remember';
+END $$;
+SET request.jwt.claims = '{"sub": "AAAAAAAA-0000-0000-0000-000000000001"}';
+SELECT changed, scopes, types, unavailable, same_server, remember FROM interest();
+SELECT cursor AS here FROM interest() \gset
+SELECT changed, types FROM interest(:'here');
+SELECT changed, types, unavailable FROM interest(:'here', '{item,none}');
+UPDATE word SET v = 3;
+SELECT changed, types, remember FROM interest(:'here');
+-- of a page with more, or with anything else to be told, nothing but that
+INSERT INTO item VALUES (2, 'aaaaaaaa-0000-0000-0000-000000000001', 1);
+SELECT changed, types, scopes, remember FROM interest(:'here', max_rows => 1);
+SELECT changed, types, remember FROM interest('now');
+SELECT tide.untrack('word');
+SELECT tide.track('word', shared => true);
+SELECT changed, types, scopes, remember FROM interest(:'here');
+-- a cursor is remembered for a tenth of the retention, less what it may have had
+SET pg_tide.retention = '2h';
+SELECT remember FROM interest('now');
+SET pg_tide.retention = '1min';
+SELECT remember FROM interest('now');
+RESET pg_tide.retention;
+-- all scopes are not listed
+RESET request.jwt.claims;
+SELECT scopes, types FROM interest('now');
+
 -- for the gateway's role alone
 CREATE ROLE regress_tide_gateway;
 CREATE ROLE regress_tide_somebody;

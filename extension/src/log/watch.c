@@ -31,6 +31,7 @@
 #include "cursor/history.h"
 #include "cursor/timeline.h"
 #include "log/records.h"
+#include "log/watch.h"
 #include "util/compat.h"
 #include "util/errors.h"
 #include "util/keymap.h"
@@ -132,12 +133,8 @@ decode_mark(const char *text, Mark *mark)
 	}
 }
 
-/*
- * The server, its timeline, its start, and this installation of pg_tide: what
- * was seen elsewhere says nothing here.
- */
-static char *
-this_server(void)
+char *
+watch_server(void)
 {
 	Cursor		history = {0};
 
@@ -239,7 +236,7 @@ take_look(const char *since, Look *look)
 	Mark		before;
 	Horizon		horizon;
 
-	look->mark.server = this_server();
+	look->mark.server = watch_server();
 	history_snapshot(GetActiveSnapshot(), &look->mark.seen);
 	look->names = keymap_new(CurrentMemoryContext, 64);
 	if (since)

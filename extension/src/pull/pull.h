@@ -19,6 +19,9 @@ extern void pull_settle_scopes(Pull *pull);
 /* reply.c */
 extern void pull_append_names(StringInfo buf, const char *member, List *names);
 
+/* interest.c */
+extern char *pull_interest(Pull *pull);
+
 /* pull.c */
 extern void pull_page(Pull *pull, const char *since, ArrayType *scopes,
 					  ArrayType *entity_types, int max_rows, ArrayType *refresh);
@@ -26,6 +29,9 @@ extern void pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types,
 					  ArrayType *refresh);
 extern void pull_at_rest(Pull *pull);
 extern const char *pull_last_cursor(Pull *pull);
+
+/* cursors of up to this age, in microseconds, may be given back as they came */
+extern int64 pull_old_after(void);
 extern void pull_finish(Pull *pull);
 
 #endif							/* TIDE_PULL_H */
