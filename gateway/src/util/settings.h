@@ -46,6 +46,8 @@ typedef struct Settings
 	int			db_connections;
 	int			queue_length;
 	int			max_waiting;
+	int			recheck_interval;	/* seconds; 0: nothing is remembered */
+	int			remembered_polls;
 	int			request_timeout;	/* seconds */
 	int			maintain_interval;	/* seconds; 0: never */
 	int			shutdown_timeout;	/* seconds */
