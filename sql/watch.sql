@@ -140,6 +140,14 @@ SELECT remember FROM interest('now');
 SET pg_tide.retention = '1min';
 SELECT remember FROM interest('now');
 RESET pg_tide.retention;
+-- scopes that a function makes may be others next time, unless it says that they are not
+CREATE FUNCTION my_scopes(claims jsonb) RETURNS text[] LANGUAGE sql STABLE AS 'SELECT ARRAY[claims->>''sub'', ''bob'']';
+SELECT interest->'byFunction' AS by_function FROM tide.pull_page('now');
+SET pg_tide.scopes_function = 'watched.my_scopes';
+SELECT interest->'byFunction' AS by_function FROM tide.pull_page('now');
+ALTER FUNCTION my_scopes IMMUTABLE;
+SELECT interest->'byFunction' AS by_function, interest->'scopes' AS scopes FROM tide.pull_page('now');
+RESET pg_tide.scopes_function;
 -- all scopes are not listed
 RESET request.jwt.claims;
 SELECT scopes, types FROM interest('now');

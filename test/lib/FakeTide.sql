@@ -118,7 +118,7 @@ BEGIN
 		items := 0;
 		news := false;
 		cursor := since;
-		interest := '{"changed":[],"server":"fake","remember":600,"scopes":["fake"],"types":[1]}';
+		interest := '{"changed":[],"server":"fake","remember":600,"byFunction":false,"scopes":["fake"],"types":[1]}';
 		reply := '{"empty":true,"stats":{"x":{"count":9}},"hasMore":true,"reset":true,"revokedScopes":["x"]}';
 		RETURN;
 	END IF;

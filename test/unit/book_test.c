@@ -77,7 +77,8 @@ trust_from(uint64_t base)
 	static Trust trust;
 
 	trust.base = base;
-	trust.recheck_at = 60 * SECOND;
+	trust.poll_until = 40 * SECOND;
+	trust.wait_until = 60 * SECOND;
 	trust.renew_at = 600 * SECOND;
 	return &trust;
 }
@@ -157,8 +158,8 @@ test_remembering(void)
 	ok(book_last_look(book) == 1, "the first one counts, although it knows nothing");
 	ok(!remember(book, 1, "a", "1", 0), "a pull that was sent before it is not remembered");
 	ok(remember(book, 1, "a", "1", 1), "one that was sent after it is");
-	ok(!book_sit(book, key_of(2), &seat, 0), "another poll is not answered by it");
-	ok(book_sit(book, key_of(1), &seat, 0) && book_leave(book, &seat), "the same is");
+	ok(!book_sit(book, key_of(2), &seat, true, 0), "another poll is not answered by it");
+	ok(book_sit(book, key_of(1), &seat, true, 0) && book_leave(book, &seat), "the same is");
 	ok(!book_leave(book, &seat), "who has left is not there");
 
 	elsewhere = interest_in("a", "1");
@@ -177,18 +178,21 @@ test_trust(void)
 	Seat		seat = {0};
 
 	remember(book, 1, "a", "1", 1);
-	ok(book_sit(book, key_of(1), &seat, 60 * SECOND - 1) && book_leave(book, &seat),
+	ok(book_sit(book, key_of(1), &seat, true, 40 * SECOND - 1) && book_leave(book, &seat),
 	   "a poll is answered until grants are to be looked at again");
-	ok(!book_sit(book, key_of(1), &seat, 60 * SECOND), "and not from then on");
+	ok(!book_sit(book, key_of(1), &seat, true, 40 * SECOND), "and not from then on");
+	ok(book_sit(book, key_of(1), &seat, false, 60 * SECOND - 1) && book_leave(book, &seat),
+	   "who has just asked may wait for longer");
+	ok(!book_sit(book, key_of(1), &seat, false, 60 * SECOND), "but not without end");
 	{
 		Interest	interest = interest_in("a", "1");
-		Trust		trust = {.base = 1,.recheck_at = 900 * SECOND,.renew_at = 600 * SECOND};
+		Trust		trust = {1, 900 * SECOND, 900 * SECOND, 600 * SECOND};
 
 		book_remember(book, key_of(1), &interest, &trust, &done);
 	}
-	ok(book_sit(book, key_of(1), &seat, 600 * SECOND - 1) && book_leave(book, &seat),
+	ok(book_sit(book, key_of(1), &seat, true, 600 * SECOND - 1) && book_leave(book, &seat),
 	   "the database has confirmed it");
-	ok(!book_sit(book, key_of(1), &seat, 600 * SECOND), "an old cursor is not remembered");
+	ok(!book_sit(book, key_of(1), &seat, true, 600 * SECOND), "an old cursor is not remembered");
 	book_free(book);
 }
 
@@ -232,21 +236,21 @@ test_bounds(void)
 	int			i;
 
 	remember(book, 0, "a", "1", 1);
-	book_sit(book, key_of(0), &seat, 0);
+	book_sit(book, key_of(0), &seat, true, 0);
 	for (i = 1; i <= 500; i++)
 		remember(book, i, "a", "1", 1);
 	ok(book_count_remembered(book) == 102, "so many are remembered, and the last one");
 	{
 		Seat		other = {0};
 
-		ok(book_sit(book, key_of(500), &other, 0) && book_leave(book, &other), "the last are");
-		ok(!book_sit(book, key_of(1), &other, 0), "the first are not");
-		ok(book_sit(book, key_of(0), &other, 0) && book_leave(book, &other),
+		ok(book_sit(book, key_of(500), &other, true, 0) && book_leave(book, &other), "the last are");
+		ok(!book_sit(book, key_of(1), &other, true, 0), "the first are not");
+		ok(book_sit(book, key_of(0), &other, true, 0) && book_leave(book, &other),
 		   "but the one that somebody waits on is");
 	}
 	book_set_most(book, 0);
 	ok(book_count_remembered(book) == 1, "fewer, after the settings have changed");
-	ok(remember(book, 7, "a", "1", 1) && book_sit(book, key_of(7), &(Seat) {0}, 0) == true,
+	ok(remember(book, 7, "a", "1", 1) && book_sit(book, key_of(7), &(Seat) {0}, true, 0) == true,
 	   "who waits can sit down even if none is remembered");
 	book_forget(book, &done);
 	book_free(book);
@@ -262,10 +266,10 @@ test_begin_after_arrival(void)
 	Seat		late = {0};
 
 	remember(book, 1, "a", "1", 1);
-	book_sit(book, key_of(1), &early, 0);
+	book_sit(book, key_of(1), &early, true, 0);
 	ok(book_wants_look_at_once(book), "a poll wants a look");
 	book_begin_look(book);
-	book_sit(book, key_of(1), &late, 0);
+	book_sit(book, key_of(1), &late, true, 0);
 	end_look(book, true, "s", NULL, 0, 7000);
 	ok(is_done(&early, SEAT_EMPTY) && early.at == 7, "a look answers who was there when it began");
 	ok(!is_done(&late, SEAT_EMPTY) && book_count_seats(book) == 1,
@@ -274,12 +278,12 @@ test_begin_after_arrival(void)
 	ok(is_done(&late, SEAT_EMPTY) && late.at == 9, "the next one does");
 	ok(!book_wants_looks(book), "then nobody wants a look");
 
-	book_sit(book, key_of(1), &early, 0);
+	book_sit(book, key_of(1), &early, true, 0);
 	book_begin_look(book);
-	book_sit(book, key_of(1), &late, 0);
+	book_sit(book, key_of(1), &late, true, 0);
 	end_look(book, true, "s", "a", 1, 0);
 	ok(is_done(&early, SEAT_ASK) && is_done(&late, SEAT_ASK), "a change sends both to the database");
-	ok(!book_sit(book, key_of(1), &early, 0), "and the poll is forgotten");
+	ok(!book_sit(book, key_of(1), &early, true, 0), "and the poll is forgotten");
 	book_free(book);
 }
 
@@ -292,8 +296,8 @@ test_waiting(void)
 
 	remember(book, 1, "a", "1", 1);
 	remember(book, 2, "b", "1", 1);
-	book_sit(book, key_of(1), &waiter, 0);
-	book_sit(book, key_of(2), &other, 0);
+	book_sit(book, key_of(1), &waiter, true, 0);
+	book_sit(book, key_of(2), &other, true, 0);
 	look(book, NULL, 0, 0);
 	ok(TAILQ_EMPTY(&done) && book_wants_looks(book) && !book_wants_look_at_once(book),
 	   "who may wait is not answered by a look that found nothing");
@@ -312,7 +316,7 @@ test_waiting(void)
 	   "at the end of its wait it is answered as of the last look");
 
 	remember(book, 2, "b", "1", book_last_look(book));
-	book_sit(book, key_of(2), &other, 31 * SECOND);
+	book_sit(book, key_of(2), &other, true, 31 * SECOND);
 	look(book, NULL, 0, 31 * SECOND);
 	ok(book_next_due(book) == 60 * SECOND, "in the middle of a long wait grants are looked at");
 	TAILQ_INIT(&done);
@@ -329,7 +333,7 @@ test_silence(void)
 	Seat		blind = {.until = 5 * SECOND};
 
 	remember(book, 1, "a", "1", 1);
-	book_sit(book, key_of(1), &poll, 0);
+	book_sit(book, key_of(1), &poll, true, 0);
 	book_sit_blind(book, &blind, 2 * SECOND);
 	TAILQ_INIT(&done);
 	book_expire(book, SECOND, &done);
@@ -347,14 +351,14 @@ test_doubt(void)
 	uint64_t	base;
 
 	remember(book, 1, "a", "1", 1);
-	book_sit(book, key_of(1), &seat, 0);
+	book_sit(book, key_of(1), &seat, true, 0);
 	book_begin_look(book);
 	end_look(book, false, "s", NULL, 0, 0);
 	ok(is_done(&seat, SEAT_ASK), "a look that does not know sends everybody to the database");
 	ok(!remember(book, 1, "a", "1", 1), "nor is a pull of before it remembered");
 
 	remember(book, 1, "a", "1", 2);
-	book_sit(book, key_of(1), &seat, 0);
+	book_sit(book, key_of(1), &seat, true, 0);
 	book_begin_look(book);
 	end_look(book, true, "t", NULL, 0, 0);
 	ok(is_done(&seat, SEAT_ASK), "so does a look at another server");
@@ -365,7 +369,7 @@ test_doubt(void)
 	base = book_last_look(book);
 	remember(book, 1, "a", "1", base);
 	seat.until = 50 * SECOND;
-	book_sit(book, key_of(1), &seat, 0);
+	book_sit(book, key_of(1), &seat, true, 0);
 	TAILQ_INIT(&done);
 	book_begin_look(book);
 	book_forget(book, &done);
@@ -385,20 +389,20 @@ test_confirmed(void)
 	Seat		seat = {.until = 50 * SECOND};
 
 	remember(book, 1, "a", "1", 1);
-	book_sit(book, key_of(1), &seat, 0);
+	book_sit(book, key_of(1), &seat, true, 0);
 	remember(book, 1, "a", "1", 1);
 	ok(TAILQ_EMPTY(&done) && book_count_seats(book) == 1, "another pull with the same result disturbs nobody");
 	TAILQ_INIT(&done);
 	book_remember(book, key_of(1), &more, trust_from(1), &done);
 	ok(is_done(&seat, SEAT_ASK), "one with other scopes sends those who wait to the database");
 	look(book, "b", 1, 0);
-	ok(!book_sit(book, key_of(1), &seat, 0), "and its scopes count from then on");
+	ok(!book_sit(book, key_of(1), &seat, true, 0), "and its scopes count from then on");
 
 	more = interest_in("aa", "1");
 	more.unavailable = strdup("[\"x\"]");
 	book_remember(book, key_of(1), &more, trust_from(2), &done);
 	seat.until = 0;
-	book_sit(book, key_of(1), &seat, 0);
+	book_sit(book, key_of(1), &seat, true, 0);
 	look(book, NULL, 0, 0);
 	ok(is_done(&seat, SEAT_EMPTY) && strcmp(seat.unavailable, "[\"x\"]") == 0,
 	   "an answer names the types that cannot be served");
@@ -408,7 +412,7 @@ test_confirmed(void)
 
 	remember(book, 1, "a", "1", book_last_look(book));
 	seat.until = 50 * SECOND;
-	book_sit(book, key_of(1), &seat, 0);
+	book_sit(book, key_of(1), &seat, true, 0);
 	look(book, NULL, 0, 0);
 	TAILQ_INIT(&done);
 	book_empty(book, &done);
@@ -519,7 +523,7 @@ step_client(Book *book, World *client, int number, unsigned int *seed)
 			client->waits = rand_r(seed) % 2;
 			memset(&client->seat, 0, sizeof(Seat));
 			client->seat.until = client->waits ? now + 200 : 0;
-			if (client->cursor >= 0 && book_sit(book, key_of(number), &client->seat, now))
+			if (client->cursor >= 0 && book_sit(book, key_of(number), &client->seat, true, now))
 				client->state = SEATED;
 			else
 				begin_pull(book, client);
@@ -533,12 +537,12 @@ step_client(Book *book, World *client, int number, unsigned int *seed)
 			interest = interest_in(strcmp(client->scopes, "*") == 0 ? NULL : client->scopes,
 								   client->types);
 			if (book_remember(book, key_of(number), &interest,
-							  &(Trust) {client->base, now + 5000, now + 100000}, &list) &&
+							  &(Trust) {client->base, now + 5000, now + 7000, now + 100000}, &list) &&
 				client->waits && !has_commit(client, client->cursor, client->snapshot) &&
 				now < client->seat.until)
 			{
 				client->cursor = client->snapshot;
-				if (book_sit(book, key_of(number), &client->seat, now))
+				if (book_sit(book, key_of(number), &client->seat, false, now))
 				{
 					client->state = SEATED;
 					take_done(book, &list);

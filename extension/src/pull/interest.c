@@ -24,18 +24,16 @@ append_changed(StringInfo buf, Pull *pull)
 {
 	bool		all = pull->has_more || pull->reset_reason != NULL;
 	bool		first = true;
-	ListCell   *lt;
 	ListCell   *lc;
 
 	appendStringInfoString(buf, "{\"changed\":[");
-	foreach(lt, pull->tables)
+	foreach(lc, pull->tables)
 	{
-		PullTable  *table = lfirst(lt);
-		bool		found = all || types_contain(&pull->resets, table->t->reg);
+		PullTable  *table = lfirst(lc);
+		PullText   *text = &pull->texts[table->number];
 
-		foreach(lc, found ? NIL : pull->items)
-			found |= (((PullItem *) lfirst(lc))->table == table);
-		if (!found)
+		if (!all && text->nrows + text->ndeletions == 0 &&
+			!types_contain(&pull->resets, table->t->reg))
 			continue;
 		if (!first)
 			appendStringInfoChar(buf, ',');
@@ -101,8 +99,9 @@ pull_interest(Pull *pull)
 	append_changed(&buf, pull);
 	if (is_complete(pull))
 	{
-		appendStringInfo(&buf, ",\"server\":\"%s\",\"remember\":%d",
-						 watch_server(), seconds_to_remember());
+		appendStringInfo(&buf, ",\"server\":\"%s\",\"remember\":%d,\"byFunction\":%s",
+						 watch_server(), seconds_to_remember(),
+						 pull->access.by_function ? "true" : "false");
 		append_scopes(&buf, pull);
 		appendStringInfoString(&buf, ",\"types\":[");
 		for (i = 0; i < pull->asked.types.n; i++)

@@ -197,7 +197,8 @@ pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types, ArrayType *ref
 #define EARLIEST_ZONE (-14 * INT64CONST(3600000000))
 
 /*
- * Read a page: afterwards pull->items and pull->begin.  Must be followed by
+ * Find the items of a page: afterwards pull->items and pull->begin.  Their rows
+ * are for pull_write() to read, or for rows_fetch().  Must be followed by
  * pull_finish, once the rows were used: they live in the SPI connection that
  * this opens, and are detoasted with the snapshot that it leaves active.
  */
@@ -235,6 +236,7 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 	foreach(lc, pull->tables)
 		access_check_columns(((PullTable *) lfirst(lc))->t);
 	pull->limit = max_rows;
+	pull->whole = by_time;
 	pull_check_scopes(pull);
 	history_stamp_cursor(&pull->head);	/* a position after the snapshot */
 
@@ -254,7 +256,6 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 		pull_note_held(pull);
 		pull->has_more = !pull_read_parts(pull);
 	}
-	rows_fetch(pull->tables, pull->items);
 }
 
 /*

@@ -22,6 +22,10 @@ extern void pull_append_names(StringInfo buf, const char *member, List *names);
 /* interest.c */
 extern char *pull_interest(Pull *pull);
 
+/* write.c */
+extern void pull_find_tombstones(Pull *pull, List *items);
+extern void pull_write(Pull *pull, TimestampTz now);
+
 /* pull.c */
 extern void pull_page(Pull *pull, const char *since, ArrayType *scopes,
 					  ArrayType *entity_types, int max_rows, ArrayType *refresh);

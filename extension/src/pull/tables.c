@@ -167,6 +167,7 @@ read_scope(Pull *pull, PullTable *table, const TableScopes *scopes, int scope)
 					return false;
 				item = pull_add(pull, table, key);
 				rows_set(item, rows->vals[i], rows->tupdesc, 1);
+				pull->tuple_bytes += rows->vals[i]->t_len;
 			}
 			state->key = MemoryContextStrdup(pull->context, key);
 			if (item)

@@ -521,12 +521,13 @@ book_remember(Book *book, const unsigned char *key, Interest *interest,
  * the first look that begins from now on.  False: the database has to be asked.
  */
 bool
-book_sit(Book *book, const unsigned char *key, Seat *seat, int64_t now)
+book_sit(Book *book, const unsigned char *key, Seat *seat, bool is_poll,
+		 int64_t now)
 {
 	Remembered *entry = find_entry(book, key);
 
-	if (entry == NULL || entry->trust.recheck_at <= now ||
-		entry->trust.renew_at <= now)
+	if (entry == NULL || entry->trust.renew_at <= now ||
+		(is_poll ? entry->trust.poll_until : entry->trust.wait_until) <= now)
 		return false;
 	seat->due = now + PATIENCE;
 	if (!push_seat(book, seat))
@@ -715,8 +716,8 @@ confirm_fresh(Book *book, int64_t now, struct SeatList *done)
 			continue;
 		}
 		seat->due = seat->until;
-		if (trust->recheck_at < seat->due)
-			seat->due = trust->recheck_at;
+		if (trust->wait_until < seat->due)
+			seat->due = trust->wait_until;
 		if (trust->renew_at < seat->due)
 			seat->due = trust->renew_at;
 		settle_seat(book, seat->place);

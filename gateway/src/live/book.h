@@ -86,7 +86,9 @@ typedef struct Trust
 {
 	uint64_t	base;			/* the last look that was complete before the
 								 * pull's snapshot; 0: none */
-	int64_t		recheck_at;		/* what no log entry tells is asked for again */
+	int64_t		poll_until;		/* what no log entry tells is believed, of polls
+								 * that come before this moment */
+	int64_t		wait_until;		/* likewise, of those who wait */
 	int64_t		renew_at;		/* the cursor is to be replaced by a younger one */
 } Trust;
 
@@ -108,7 +110,7 @@ extern bool book_remember(Book *book, const unsigned char *key,
 						  Interest *interest, const Trust *trust,
 						  struct SeatList *done);
 extern bool book_sit(Book *book, const unsigned char *key, Seat *seat,
-					 int64_t now);
+					 bool is_poll, int64_t now);
 extern bool book_sit_blind(Book *book, Seat *seat, int64_t due);
 extern bool book_leave(Book *book, Seat *seat);
 extern void book_expire(Book *book, int64_t now, struct SeatList *done);

@@ -82,6 +82,8 @@ read_interest(const cJSON *object, PageAbout *about)
 	if (!cJSON_IsString(server) || !cJSON_IsNumber(remember))
 		return false;
 	about->remember = remember->valueint;
+	about->by_function =
+		!cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(object, "byFunction"));
 	interest->server = strdup(server->valuestring);
 	interest->all_scopes = scopes == NULL;
 	interest->unavailable = member_text(object, "unavailable", &failed);

@@ -18,6 +18,8 @@ typedef struct PageAbout
 	bool		is_complete;	/* a pull that goes on from it looks at "interest"
 								 * alone */
 	Interest	interest;
+	bool		by_function;	/* whose scopes these are, a function of the
+								 * database says, which may say another thing */
 	int			remember;		/* seconds that its cursor may be given again */
 } PageAbout;
 

@@ -33,6 +33,9 @@
 /* how often who waits without looks asks the database */
 #define BLIND_INTERVAL	CLOCK_SECOND
 
+/* and who waits with them, for what no log entry tells; see docs/gateway.md */
+#define ASK_INTERVAL	(10 * CLOCK_SECOND)
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed;
 static pthread_t thread;
@@ -323,7 +326,8 @@ live_last_look(void)
 
 /* Sit down, if there is room; under the lock. */
 static LiveSat
-sit(const unsigned char *key, LiveSeat *seat, const Settings *settings)
+sit(const unsigned char *key, LiveSeat *seat, bool is_poll,
+	const Settings *settings)
 {
 	int64_t		now = clock_now();
 	int64_t		until = seat->seat.until;
@@ -336,7 +340,7 @@ sit(const unsigned char *key, LiveSeat *seat, const Settings *settings)
 	if (key == NULL ?
 		!book_sit_blind(book, &seat->seat, until < now + BLIND_INTERVAL ?
 						until : now + BLIND_INTERVAL) :
-		!book_sit(book, key, &seat->seat, now))
+		!book_sit(book, key, &seat->seat, is_poll, now))
 		return LIVE_NOT_REMEMBERED;
 	if (waits)
 		waiting_count++;
@@ -356,10 +360,10 @@ live_poll(const unsigned char *key, LiveSeat *seat, const Settings *settings)
 {
 	LiveSat		result = LIVE_NOT_REMEMBERED;
 
-	if (settings->remembered_polls == 0 || settings->recheck_interval == 0)
+	if (settings->remembered_polls == 0)
 		return result;
 	pthread_mutex_lock(&lock);
-	result = sit(key, seat, settings);
+	result = sit(key, seat, true, settings);
 	pthread_mutex_unlock(&lock);
 	return result;
 }
@@ -373,17 +377,18 @@ live_remember(const unsigned char *key, PageAbout *about, uint64_t base,
 			  int64_t asked_at, const Settings *settings)
 {
 	struct SeatList done = TAILQ_HEAD_INITIALIZER(done);
+	int64_t		age = settings->max_grants_age;
 	Trust		trust;
 
 	if (!about->is_complete)
 		return;
+	if (about->by_function && settings->max_scopes_age < age)
+		age = settings->max_scopes_age;
+	age *= CLOCK_SECOND;
 	trust.base = base;
-	trust.recheck_at = asked_at + settings->recheck_interval * CLOCK_SECOND;
+	trust.poll_until = asked_at + age;
+	trust.wait_until = clock_now() + (age > ASK_INTERVAL ? age : ASK_INTERVAL);
 	trust.renew_at = asked_at + about->remember * CLOCK_SECOND;
-
-	/* with remembering switched off, for those who wait just now */
-	if (settings->recheck_interval == 0)
-		trust.recheck_at = clock_now() + BLIND_INTERVAL;
 	pthread_mutex_lock(&lock);
 	book_set_most(book, settings->remembered_polls);
 	book_remember(book, key, &about->interest, &trust, &done);
@@ -398,7 +403,7 @@ live_wait(const unsigned char *key, LiveSeat *seat, const Settings *settings)
 	LiveSat		result;
 
 	pthread_mutex_lock(&lock);
-	result = sit(key, seat, settings);
+	result = sit(key, seat, false, settings);
 	pthread_mutex_unlock(&lock);
 	return result;
 }
@@ -410,7 +415,7 @@ live_wait_blindly(LiveSeat *seat, const Settings *settings)
 	LiveSat		result;
 
 	pthread_mutex_lock(&lock);
-	result = sit(NULL, seat, settings);
+	result = sit(NULL, seat, false, settings);
 	pthread_mutex_unlock(&lock);
 	return result;
 }

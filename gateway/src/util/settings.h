@@ -46,7 +46,8 @@ typedef struct Settings
 	int			db_connections;
 	int			queue_length;
 	int			max_waiting;
-	int			recheck_interval;	/* seconds; 0: nothing is remembered */
+	int			max_grants_age; /* seconds */
+	int			max_scopes_age; /* seconds */
 	int			remembered_polls;
 	int			request_timeout;	/* seconds */
 	int			maintain_interval;	/* seconds; 0: never */
