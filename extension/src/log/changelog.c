@@ -165,37 +165,41 @@ sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at)
 }
 
 /*
- * What a sample from before so many microseconds did not show, at least; 0 if
- * there is none.  As it is: a minute late now and then.
+ * The oldest transaction that was running at a sample from before so many
+ * microseconds; 0 if there is none.  As it is: a minute late now and then.
  */
 uint64
-samples_xmax_before(int64 age)
+samples_xmin_before(int64 age)
 {
 	static SPIPlanPtr plan = NULL;
 	static Oid	types[1] = {TIMESTAMPTZOID};
 	static TimestampTz looked_at = 0;
-	static uint64 xmax = 0;
+	static int64 looked_for = 0;
+	static uint64 xmin = 0;
 	TimestampTz now = GetCurrentTimestamp();
 	Datum		values[1];
 
-	if (looked_at != 0 && now >= looked_at && now - looked_at < SAMPLE_INTERVAL)
-		return xmax;
+	if (looked_at != 0 && now >= looked_at && now - looked_at < SAMPLE_INTERVAL &&
+		looked_for == age)
+		return xmin;
+	xmin = 0;
 	values[0] = TimestampTzGetDatum(now - age);
 	SPI_connect();
 	owner_run(&plan,
-			  "SELECT pg_catalog.pg_snapshot_xmax(s.snapshot) FROM tide.sample s"
+			  "SELECT pg_catalog.pg_snapshot_xmin(s.snapshot) FROM tide.sample s"
 			  " WHERE s.at OPERATOR(pg_catalog.<=) $1 ORDER BY s.at DESC LIMIT 1",
 			  1, types, values, NULL, GetActiveSnapshot(), false);
 	if (SPI_processed > 0)
 	{
 		bool		isnull;
 
-		xmax = U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(SPI_tuptable->vals[0],
+		xmin = U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(SPI_tuptable->vals[0],
 																				 SPI_tuptable->tupdesc, 1, &isnull)));
 	}
 	looked_at = now;
+	looked_for = age;
 	SPI_finish();
-	return xmax;
+	return xmin;
 }
 
 /* ---------- the log ---------- */

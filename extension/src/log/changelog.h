@@ -73,8 +73,8 @@ extern List *changelog_read(const TideSnapshot *seen, const ScopeSet *scopes,
  */
 extern bool sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at);
 
-/* what a sample of that age did not show yet; 0: there is none */
-extern uint64 samples_xmax_before(int64 age);
+/* the oldest transaction that was running at a sample of that age; 0: there is none */
+extern uint64 samples_xmin_before(int64 age);
 
 extern void sample_now(void);
 

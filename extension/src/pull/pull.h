@@ -23,6 +23,9 @@ extern void pull_append_names(StringInfo buf, const char *member, List *names);
 /* touch.c: a key from JSON, as text; between wire_begin() and wire_end() */
 extern char *pull_read_key(TrackedTable *t, JsonbValue *v);
 
+/* interest.c */
+extern char *pull_interest(Pull *pull);
+
 /* write.c */
 extern void pull_find_tombstones(Pull *pull, List *items);
 extern void pull_write(Pull *pull, TimestampTz now);
@@ -36,6 +39,9 @@ extern void pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types,
 extern void pull_begin_at_cursor(Pull *pull, Cursor *cursor);
 extern void pull_at_rest(Pull *pull);
 extern const char *pull_last_cursor(Pull *pull);
+
+/* cursors of up to this age, in microseconds, may be given back as they came */
+extern int64 pull_old_after(void);
 extern void pull_finish(Pull *pull);
 
 #endif							/* TIDE_PULL_H */
