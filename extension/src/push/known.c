@@ -233,6 +233,7 @@ known_load(Push *push, PushTable *table, List *changes)
 	}
 	if (n > 0)
 	{
+		qsort(marked, n, sizeof(Marked), compare_marked);
 		for (i = 0; i < n; i++)
 			marks[i] = marked[i].mark;
 		snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -240,7 +241,6 @@ known_load(Push *push, PushTable *table, List *changes)
 		UnregisterSnapshot(snapshot);
 		if (records != NIL)
 		{
-			qsort(marked, n, sizeof(Marked), compare_marked);
 			level = wire_begin_kept();
 			foreach(lc, records)
 				take_record(push, marked, n, lfirst(lc));
