@@ -44,7 +44,6 @@
 #include "util/compat.h"
 #include "util/json.h"
 #include "util/keymap.h"
-#include "util/plan.h"
 
 
 /* a tuple has at most 1,664 columns, and each of these takes two */
@@ -631,7 +630,6 @@ run_plan(Push *push, PushTable *table, BatchStatement statement, List *changes,
 		SPIPlanPtr	plan = statement_plan(table, statement, shape);
 		int			code;
 
-		plans_settle(plan);
 		if (statement != BATCH_PROBE)
 		{
 			announce(push, table, statement, changes);

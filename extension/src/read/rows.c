@@ -28,7 +28,6 @@
 #include "util/compat.h"
 #include "util/errors.h"
 #include "util/keymap.h"
-#include "util/plan.h"
 #include "wire/wire.h"
 
 PullTable *
@@ -193,7 +192,6 @@ select_by_key(TrackedTable *t, List *items)
 		}
 		plan = plans_of_table(t, "by key", sql.data, t->nkeys, types);
 	}
-	plans_settle(plan);
 	code = SPI_execute_plan(plan, args, NULL, true, 0);
 	if (code != SPI_OK_SELECT)
 		elog(ERROR, "unexpected result %s", SPI_result_code_string(code));

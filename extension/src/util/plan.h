@@ -12,15 +12,9 @@
 
 /*
  * A plan for statements that read rows by key or in the order of an index,
- * whatever the table's size was when it was made.  Not kept: the caller does.
+ * whatever the table's size is when it is made.  Not kept: the caller does.
  */
 extern SPIPlanPtr plans_prepare(const char *sql, int nargs, Oid *types);
-
-/*
- * Plan it, if it has no valid plan, under settings that leave it only the
- * index.  To be called before each execution.
- */
-extern void plans_settle(SPIPlanPtr plan);
 
 /* when the library is loaded */
 extern void plans_init(void);
