@@ -35,17 +35,29 @@
  */
 #define MARK "/* pg_tide */ "
 
-SPIPlanPtr
-plans_prepare(const char *sql, int nargs, Oid *types)
+static SPIPlanPtr
+checked(SPIPlanPtr plan, const char *sql)
 {
-	char	   *marked = psprintf(MARK "%s", sql);
-	SPIPlanPtr	plan = SPI_prepare_cursor(marked, nargs, types, CURSOR_OPT_GENERIC_PLAN);
-
-	pfree(marked);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare, %s: %s",
 			 SPI_result_code_string(SPI_result), sql);
 	return plan;
+}
+
+SPIPlanPtr
+plans_prepare(const char *sql, int nargs, Oid *types)
+{
+	char	   *marked = psprintf(MARK "%s", sql);
+
+	return checked(SPI_prepare_cursor(marked, nargs, types, CURSOR_OPT_GENERIC_PLAN), sql);
+}
+
+SPIPlanPtr
+plans_prepare_parsed(const char *sql, ParserSetupHook set_up, void *arg)
+{
+	char	   *marked = psprintf(MARK "%s", sql);
+
+	return checked(SPI_prepare_params(marked, set_up, arg, CURSOR_OPT_GENERIC_PLAN), sql);
 }
 
 static get_relation_info_hook_type previous_hook = NULL;

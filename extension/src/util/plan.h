@@ -16,6 +16,9 @@
  */
 extern SPIPlanPtr plans_prepare(const char *sql, int nargs, Oid *types);
 
+/* likewise, with parameters that the parser's hooks know; arg lives as long */
+extern SPIPlanPtr plans_prepare_parsed(const char *sql, ParserSetupHook set_up, void *arg);
+
 /* when the library is loaded */
 extern void plans_init(void);
 
