@@ -16,13 +16,13 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 #include "utils/xid8.h"
 
 #include "cursor/generation.h"
 #include "cursor/history.h"
 #include "log/changelog.h"
 #include "log/columns.h"
-#include "util/compat.h"
 #include "util/owner.h"
 #include "util/store.h"
 

@@ -20,13 +20,13 @@
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
 #include "utils/xid8.h"
 
 #include "log/packed.h"
 #include "log/columns.h"
 #include "log/records.h"
-#include "util/compat.h"
-#include "util/keymap.h"
 #include "util/owner.h"
 #include "util/store.h"
 

@@ -16,8 +16,8 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
@@ -29,13 +29,13 @@
 #include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 #include "utils/queryenvironment.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
 #include "capture/capture.h"
@@ -43,9 +43,7 @@
 #include "push/batch_sql.h"
 #include "push/merge.h"
 #include "push/rights.h"
-#include "read/rows.h"
 #include "table/plans.h"
-#include "util/compat.h"
 #include "util/json.h"
 #include "util/keymap.h"
 

@@ -15,7 +15,6 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "executor/spi.h"
-#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -25,8 +24,6 @@
 #include "read/rows.h"
 #include "table/catalog.h"
 #include "table/plans.h"
-#include "util/compat.h"
-#include "util/errors.h"
 #include "util/keymap.h"
 #include "wire/wire.h"
 
