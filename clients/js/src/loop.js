@@ -17,6 +17,7 @@ const GATHER = 50;
  *   sync(signal)   pull and push; resolves with {pending, failed, nextTryAt}
  *   cursor()       where it is in the server's changes, or null
  *   counts()       {pending, failed, lastSyncAt} as they are stored
+ *   lead()         this tab is the one that syncs from now on (optional)
  * and calls kick() after an edit.
  *
  * Of several tabs with the same name, one syncs; the others ask it to.
@@ -112,9 +113,10 @@ export class SyncLoop {
 		const { signal } = this.#stopped ?? {};
 		if (!signal || signal.aborted)
 			return;
-		this.#leading = true;
-		this.#later(0);
 		try {
+			await this.#options.lead?.();
+			this.#leading = true;
+			this.#later(0);
 			await this.#watch(signal);
 		} finally {
 			this.#leading = false;
