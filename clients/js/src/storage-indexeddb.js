@@ -7,11 +7,13 @@ const VERSION = 1;
 export class IndexedDbStorage {
 	#name;
 	#factory;
+	#ranges;
 	#database = null;
 
-	constructor(name, { indexedDB = globalThis.indexedDB } = {}) {
+	constructor(name, { indexedDB = globalThis.indexedDB, IDBKeyRange = globalThis.IDBKeyRange } = {}) {
 		this.#name = name;
 		this.#factory = indexedDB;
+		this.#ranges = IDBKeyRange;
 	}
 
 	async open() {
@@ -50,7 +52,7 @@ export class IndexedDbStorage {
 		ended.catch(() => {}); // also where the action fails first
 		let result;
 		try {
-			result = await action(new IndexedDbTransaction(transaction));
+			result = await action(new IndexedDbTransaction(transaction, this.#ranges));
 		} catch (error) {
 			try {
 				transaction.abort();
@@ -67,8 +69,10 @@ export class IndexedDbStorage {
 class IndexedDbTransaction {
 	#rows;
 	#meta;
+	#ranges;
 
-	constructor(transaction) {
+	constructor(transaction, ranges) {
+		this.#ranges = ranges;
 		this.#rows = transaction.objectStore('rows');
 		this.#meta = transaction.objectStore('meta');
 	}
@@ -80,7 +84,7 @@ class IndexedDbTransaction {
 	all(type) {
 		// an array sorts after all texts
 		return settled(this.#rows.getAll(type === undefined ? undefined
-			: IDBKeyRange.bound([type], [type, []])));
+			: this.#ranges.bound([type], [type, []])));
 	}
 
 	dirty() {

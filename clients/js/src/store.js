@@ -97,6 +97,13 @@ export class TideStore extends EventTarget {
 		return isVisible(record) ? record.row : undefined;
 	}
 
+	/* One row, unless it is soft-deleted. */
+	async visible(type, key) {
+		const row = await this.get(type, key);
+		const mark = this.#schema?.entityTypes[type]?.deletedAt;
+		return row && mark && row[mark] ? undefined : row;
+	}
+
 	/*
 	 * Edits a row, or creates it; columns that are not given stay as they are.
 	 * Returns the row. A missing key of one uuid column is made.
@@ -106,7 +113,10 @@ export class TideStore extends EventTarget {
 		return row;
 	}
 
-	/* Several edits, of any types, all or none. {type, columns} or {type, key, delete: true} */
+	/*
+	 * Several edits, of any types, all or none: {type, columns}, with a key of its
+	 * own where the columns lack it, or {type, key, delete: true}.
+	 */
 	async putAll(edits) {
 		const rows = [], changes = [];
 		await this.#write(async (tx) => {
@@ -191,13 +201,13 @@ export class TideStore extends EventTarget {
 
 	async #edit(tx, { type, columns, key, delete: isDelete }) {
 		const description = this.#description(type);
-		const given = isDelete ? null : withKey(description, columns);
-		const text = isDelete ? this.#keyText(type, key) : keyText(description.key, given);
+		const given = isDelete || key !== undefined ? columns : withKey(description, columns);
+		const text = key !== undefined ? this.#keyText(type, key) : keyText(description.key, given);
 		const record = await tx.get(type, text);
 		if (isDelete && !isVisible(record))
 			return record ?? { type, key: text, row: null };
 		const next = editRecord(record, {
-			type, key: text, columns: given, description, clientId: this.client.clientId });
+			type, key: text, columns: isDelete ? null : given, description, clientId: this.client.clientId });
 		if (record?.sentEdit)
 			next.sentEdit = record.sentEdit;
 		if (isMoot(next))
