@@ -11,8 +11,13 @@ export function h(name, attributes = {}, ...children) {
 		else
 			element.setAttribute(key, value === true ? '' : value);
 	}
-	element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+	element.append(...shown(children));
 	return element;
+}
+
+/* so that `condition && element` can stand among the children */
+function shown(children) {
+	return children.flat().filter((child) => child !== null && child !== undefined && child !== false);
 }
 
 export function checkMark() {
@@ -56,15 +61,17 @@ export function confirmed({ title, text, action }) {
 export function replace(container, ...children) {
 	const { dataset } = document.activeElement ?? {};
 	const focused = container.contains(document.activeElement) ? dataset?.focus : null;
-	container.replaceChildren(...children);
+	container.replaceChildren(...shown(children));
 	if (focused)
 		container.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
 }
 
 const DAY = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
 const SHORT = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short', year: 'numeric' });
-const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
+const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
 
 export const dayName = (date) => DAY.format(date);
 export const shortDay = (date) => SHORT.format(date);
-export const moment = (date) => MOMENT.format(date);
+export const moment = (date) => date.toDateString() === new Date().toDateString()
+	? TIME.format(date) : MOMENT.format(date);

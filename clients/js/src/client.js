@@ -155,7 +155,7 @@ async function* pieces(response, signal, abort) {
 
 function queryString(query) {
 	const given = Object.entries(query ?? {})
-		.filter(([, value]) => value !== undefined && value !== null && value !== '');
+		.filter(([, value]) => value !== undefined && value !== null && value !== '' && value.length !== 0);
 	if (given.length === 0)
 		return '';
 	return '?' + new URLSearchParams(given.map(([name, value]) =>

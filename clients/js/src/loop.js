@@ -187,7 +187,9 @@ export class SyncLoop {
 	}
 
 	async #once() {
-		this.status.set({ state: 'syncing' });
+		// a try while offline is no news
+		if (this.#failures === 0)
+			this.status.set({ state: 'syncing' });
 		try {
 			const { nextTryAt } = await this.#options.sync(this.#stopped?.signal);
 			this.#failures = 0;

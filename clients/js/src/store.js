@@ -256,8 +256,9 @@ export class TideStore extends EventTarget {
 		await this.#write((tx) => tx.setMeta('schema', this.#schema));
 		await this.#pull(signal);
 		let nextTryAt = null;
+		const startedAt = Date.now();
 		for (let rounds = 0; rounds < 10; rounds++) {
-			const { sent, later } = await this.#push(signal);
+			const { sent, later } = await this.#push(startedAt, signal);
 			nextTryAt = later;
 			if (sent === 0)
 				break;
@@ -374,8 +375,8 @@ export class TideStore extends EventTarget {
 		}
 	}
 
-	async #push(signal) {
-		const { due, cursor, later } = await this.#freeze();
+	async #push(startedAt, signal) {
+		const { due, cursor, later } = await this.#freeze(startedAt);
 		if (due.length === 0)
 			return { sent: 0, later };
 		const changes = due.map((record) => changeOf(record,
@@ -385,9 +386,11 @@ export class TideStore extends EventTarget {
 		return { sent: due.length, later };
 	}
 
-	/* The edits that are due. That they are sent is noted before they are. */
-	async #freeze() {
-		const now = Date.now();
+	/*
+	 * The edits that are due, what was refused at most once a sync. That they are
+	 * sent is noted before they are.
+	 */
+	async #freeze(now) {
 		return this.#write(async (tx) => {
 			const due = [];
 			let later = null;

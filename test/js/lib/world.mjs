@@ -7,23 +7,14 @@ import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 
+import { waitFor } from './wait.mjs';
+
 const run = promisify(execFile);
 const given = JSON.parse(process.env.TIDE_JS);
 
 export const config = given;
 
-/* Poll until it is true, and return what it gave. */
-export async function waitFor(description, condition, seconds = 30) {
-	const deadline = Date.now() + seconds * 1000;
-	while (true) {
-		const result = await condition();
-		if (result)
-			return result;
-		if (Date.now() > deadline)
-			throw new Error(`timed out after ${seconds} s waiting for: ${description}`);
-		await new Promise((resolve) => setTimeout(resolve, 20));
-	}
-}
+export { waitFor };
 
 /* Runs SQL as the superuser; unaligned tuples. */
 export async function sql(text) {
