@@ -119,7 +119,7 @@ my $who = qr/^(?:--|\#)\ as\ (a\ superuser|the\ owner\ of\ the\ tables|yourself|
 my %kind_of = (sql => 'sql', sh => 'shell');
 
 # What is to be done with each: kind is sql, shell, configuration, output,
-# data, signature, left or unclear.
+# data, signature, program or markup (which test/js/docs.t runs), left or unclear.
 sub classify
 {
 	my ($self) = @_;
@@ -162,7 +162,9 @@ sub classify
 		}
 		else
 		{
-			$block->{kind} = $block->{language} eq 'mermaid' ? 'picture' : 'unclear';
+			$block->{kind} = $block->{language} eq 'mermaid' ? 'picture'
+			  : $block->{language} eq 'js' && $first =~ m{^// \w+\.js$} ? 'program'
+			  : $block->{language} eq 'html' ? 'markup' : 'unclear';
 		}
 		$previous = $block;
 	}
