@@ -238,6 +238,25 @@ is_over(Pull *pull, PullItem *item, int64 before, int64 length)
 	return false;
 }
 
+/*
+ * The row of an item, in memory that the caller gives back; false: there is no
+ * room for it behind so many bytes of others.
+ */
+bool
+pull_append_row(Pull *pull, StringInfo buf, PullItem *item, int64 before)
+{
+	int			start = buf->len;
+
+	if (is_huge(pull, item) && is_over(pull, item, before, PG_INT64_MAX))
+		return false;
+	append_row(pull, buf, item);
+	if (!is_over(pull, item, before, buf->len - start))
+		return true;
+	buf->len = start;
+	buf->data[start] = '\0';
+	return false;
+}
+
 /* write one more item; false: there is no room for it */
 static bool
 write_item(Pull *pull, PullItem *item, TimestampTz now, MemoryContext context)
