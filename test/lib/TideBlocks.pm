@@ -383,7 +383,7 @@ sub start_shell
 	local %ENV = %ENV;
 	delete @ENV{ grep { /^(?:PG|TIDE_)/ } keys %ENV };
 	%ENV = (%ENV, HOME => $home, PGHOST => '127.0.0.1', PGPORT => $self->{cluster}{port},
-		PATH => "$root/gateway:$bin:$ENV{PATH}", LC_ALL => 'C.UTF-8', TZ => 'UTC');
+		PATH => "$root/gateway:$root/client:$bin:$ENV{PATH}", LC_ALL => 'C.UTF-8', TZ => 'UTC');
 	$self->{shell} = IPC::Open2::open2(my $out, my $in,
 		'setsid', 'bash', '--norc', '--noprofile');
 	@{$self}{qw(in out)} = ($in, $out);
