@@ -3,11 +3,13 @@
  * queue.c
  *	  The bounded queue between requests and database threads.
  *
- * There are four lanes: writes, reads, logins, which check a password, and pulls
- * that have waited for something to come and are woken.  They take turns, and
- * within a lane users take turns, whatever number of jobs each of them has
- * queued.  Reads never hold all connections, so that a push is taken while reads
- * wait for a lock or run long; nor does one user.
+ * There are five lanes: writes, reads, checks, which read all rows of a user,
+ * logins, which check a password, and pulls that have waited for something to
+ * come and are woken.  They take turns, and within a lane users take turns,
+ * whatever number of jobs each of them has queued.  Reads, checks and those that
+ * are woken never hold all connections, so that a push is taken while reads wait
+ * for a lock or run long; nor does one user.  Of one user one check runs at a
+ * time.
  *
  * Those that are woken hold half of the reads' connections at most: one change
  * of a shared table wakes everybody, and nobody else must be kept waiting for
@@ -36,6 +38,7 @@ typedef enum Lane
 {
 	LANE_WRITES,
 	LANE_READS,
+	LANE_CHECKS,
 	LANE_LOGINS,
 	LANE_WOKEN,
 	LANES
@@ -104,7 +107,10 @@ queue_start(void)
 	return pthread_create(&keeper, NULL, keep, NULL) == 0;
 }
 
-/* So many connections are up; reads leave one of them to writes. */
+/*
+ * So many connections are up; reads and checks together leave one of them to
+ * writes, and checks leave half of them to reads.
+ */
 void
 queue_set_connections(int count)
 {
@@ -112,6 +118,7 @@ queue_set_connections(int count)
 	connections = count < 1 ? 1 : count;
 	most[LANE_WRITES] = connections;
 	most[LANE_READS] = connections > 1 ? connections - 1 : 1;
+	most[LANE_CHECKS] = connections > 3 ? connections / 2 : 1;
 	most[LANE_WOKEN] = most[LANE_READS] > 1 ? most[LANE_READS] / 2 : 1;
 	pthread_cond_broadcast(&jobs_changed);
 	pthread_mutex_unlock(&lock);
@@ -124,6 +131,8 @@ lane_of(const Job *job)
 {
 	if (job->is_login)
 		return LANE_LOGINS;
+	if (job->kind == JOB_DIGEST || (job->kind == JOB_KEYS && job->buckets != NULL))
+		return LANE_CHECKS;
 	if (job->is_woken)
 		return LANE_WOKEN;
 	return job->kind == JOB_PUSH || job->kind == JOB_AUTH ||
@@ -319,14 +328,15 @@ queue_put_back(Job *job)
 
 /* ---------- taking jobs out ---------- */
 
-/* May one more job run in this lane, whosesoever it is? */
+/* Do as many jobs run in this lane as may? */
 static bool
-lane_is_free(Lane lane)
+lane_is_full(Lane lane)
 {
 	if (running[lane] >= most[lane])
-		return false;
-	return (lane != LANE_READS && lane != LANE_WOKEN) ||
-		running[LANE_READS] + running[LANE_WOKEN] < most[LANE_READS];
+		return true;
+	return (lane == LANE_READS || lane == LANE_CHECKS || lane == LANE_WOKEN) &&
+		running[LANE_READS] + running[LANE_CHECKS] + running[LANE_WOKEN] >=
+		most[LANE_READS];
 }
 
 /* May one more job of this user run in this lane? */
@@ -339,6 +349,8 @@ turn_is_free(const Turn *turn, Lane lane)
 	int			all = 0;
 	int			i;
 
+	if (lane == LANE_CHECKS)
+		lane_most = 1;
 	for (i = 0; i < LANES; i++)
 		all += turn->running[i];
 	return all < user_most && turn->running[lane] < lane_most;
@@ -351,7 +363,7 @@ next_in_lane(Lane lane)
 	Turn	   *turn;
 	Job		   *job;
 
-	if (!lane_is_free(lane) && !stopping)
+	if (lane_is_full(lane) && !stopping)
 		return NULL;
 	/* those that are passed over have a job running, so they are few */
 	TAILQ_FOREACH(turn, &rings[lane], link[lane])

@@ -10,6 +10,7 @@
 #include "database/database.h"
 #include "database/health.h"
 #include "http/dispatch.h"
+#include "http/etag.h"
 #include "http/exchange.h"
 #include "http/openapi.h"
 #include "http/pending.h"
@@ -118,6 +119,10 @@ dispatch_request(Request *request)
 			return start_job(request, JOB_SCHEMA);
 		case ENDPOINT_KEYS:
 			return start_job(request, JOB_KEYS);
+		case ENDPOINT_DIGEST:
+			return start_job(request, JOB_DIGEST);
+		case ENDPOINT_ROWS:
+			return start_job(request, JOB_ROWS);
 		case ENDPOINT_SCOPES:
 			return start_job(request, JOB_SCOPES);
 		case ENDPOINT_PULL:
@@ -172,6 +177,14 @@ dispatch_outcome(Request *request)
 	}
 	if (request->login != NULL)
 		return continue_login(request);
+	if (request->etag[0] != '\0' &&
+		etag_matches(request->etag, exchange_header(request->connection,
+													"If-None-Match")))
+	{
+		database_free(&request->job);
+		buffer_free(&request->packed);
+		return reply_text(request, 304, "");
+	}
 	/* the body has been stored, the reply takes its place */
 	request_drop_body(request);
 	if (request->made.length > 0)

@@ -19,6 +19,7 @@
 #include "api/empty.h"
 #include "database/database.h"
 #include "database/queue.h"
+#include "http/etag.h"
 #include "http/exchange.h"
 #include "http/pending.h"
 #include "http/reply.h"
@@ -42,6 +43,8 @@ pack_reply(Request *request)
 		request->login != NULL)
 		return;
 	request->rows = job->rows;
+	if (job->kind == JOB_SCHEMA)
+		etag_make(request->etag, job->reply, job->reply_length);
 	if (request->takes_gzip && job->reply_length >= REPLY_LEAST_PACKED &&
 		gzip_pack(job->reply, job->reply_length, &request->packed))
 		database_free(job);
