@@ -20,11 +20,11 @@ extern void pull_settle_scopes(Pull *pull);
 /* reply.c */
 extern void pull_append_names(StringInfo buf, const char *member, List *names);
 
-/* touch.c: a key from JSON, as text; between wire_begin() and wire_end() */
-extern char *pull_read_key(TrackedTable *t, JsonbValue *v);
-
 /* interest.c */
 extern char *pull_interest(Pull *pull);
+
+/* touch.c: a key from JSON, as text; between wire_begin() and wire_end() */
+extern char *pull_read_key(TrackedTable *t, JsonbValue *v);
 
 /* write.c */
 extern void pull_find_tombstones(Pull *pull, List *items);

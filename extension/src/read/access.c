@@ -15,7 +15,6 @@
 #include <ctype.h>
 
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "nodes/value.h"

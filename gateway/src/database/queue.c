@@ -6,10 +6,10 @@
  * There are five lanes: writes, reads, checks, which read all rows of a user,
  * logins, which check a password, and pulls that have waited for something to
  * come and are woken.  They take turns, and within a lane users take turns,
- * whatever number of jobs each of them has queued.  Reads, checks and woken
- * pulls together never hold all connections, so that a push is taken while they
- * wait for a lock or run long; nor does one user.  Of one user one check runs at
- * a time.
+ * whatever number of jobs each of them has queued.  Reads, checks and those that
+ * are woken never hold all connections, so that a push is taken while reads wait
+ * for a lock or run long; nor does one user.  Of one user one check runs at a
+ * time.
  *
  * Those that are woken hold half of the reads' connections at most: one change
  * of a shared table wakes everybody, and nobody else must be kept waiting for
@@ -328,14 +328,15 @@ queue_put_back(Job *job)
 
 /* ---------- taking jobs out ---------- */
 
-/* May one more job run in this lane, whosesoever it is? */
+/* Do as many jobs run in this lane as may? */
 static bool
-lane_is_free(Lane lane)
+lane_is_full(Lane lane)
 {
 	if (running[lane] >= most[lane])
-		return false;
-	return (lane != LANE_READS && lane != LANE_CHECKS && lane != LANE_WOKEN) ||
-		running[LANE_READS] + running[LANE_CHECKS] + running[LANE_WOKEN] < most[LANE_READS];
+		return true;
+	return (lane == LANE_READS || lane == LANE_CHECKS || lane == LANE_WOKEN) &&
+		running[LANE_READS] + running[LANE_CHECKS] + running[LANE_WOKEN] >=
+		most[LANE_READS];
 }
 
 /* May one more job of this user run in this lane? */
@@ -362,7 +363,7 @@ next_in_lane(Lane lane)
 	Turn	   *turn;
 	Job		   *job;
 
-	if (!lane_is_free(lane) && !stopping)
+	if (lane_is_full(lane) && !stopping)
 		return NULL;
 	/* those that are passed over have a job running, so they are few */
 	TAILQ_FOREACH(turn, &rings[lane], link[lane])
