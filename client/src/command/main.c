@@ -8,35 +8,15 @@
 #include <unistd.h>
 
 #include "command/login.h"
+#include "command/logout.h"
 #include "command/options.h"
 #include "command/print.h"
+#include "command/progress.h"
 #include "command/session.h"
+#include "command/watch.h"
 #include "loop/handle.h"
 #include "store/names.h"
 #include "store/settings.h"
-
-/*
- * Progress: a bar on a terminal, elsewhere a line for each phase
- */
-
-static void
-show_progress(void *arg, const tide_summary *summary)
-{
-	char	   *phase = arg;
-
-	if (isatty(STDERR_FILENO))
-	{
-		fprintf(stderr, "\r%-8s %lld rows\033[K", summary->phase,
-				(long long) summary->pulled);
-		if (summary->finished)
-			fputc('\n', stderr);
-	}
-	else if (strcmp(phase, summary->phase) != 0 && !summary->finished)
-	{
-		snprintf(phase, 16, "%s", summary->phase);
-		fprintf(stderr, "%s\n", phase);
-	}
-}
 
 /* A,B as a JSON array; NULL: there are none */
 static bool
@@ -121,7 +101,6 @@ go_on(Session *s, const char *url)
 static int
 run_clone(Session *s, const Options *options)
 {
-	char		phase[16] = "";
 	int			code = session_open(s, options->arguments[1], true);
 
 	if (code == TIDE_OK)
@@ -132,8 +111,8 @@ run_clone(Session *s, const Options *options)
 		code = session_sign_in(s, NULL, options->user);
 	if (code != TIDE_OK)
 		return code;
-	tide_on_progress(s->t, show_progress, phase);
-	return print_sync(s, session_run(s), false);
+	progress_show(s->t);
+	return print_sync(s, tide_run(s->t), false);
 }
 
 static int
@@ -141,10 +120,16 @@ run_sync(Session *s, const Options *options)
 {
 	int			code = session_open(s, options->arguments[0], false);
 
+	if (code == TIDE_OK && options->token_file)
+		code = session_use_token_file(s, options->token_file);
 	if (code == TIDE_OK)
 		code = session_sign_in(s, NULL, NULL);
 	if (code == TIDE_OK)
-		code = session_run(s);
+	{
+		if (isatty(STDERR_FILENO) && !options->json)
+			progress_show(s->t);
+		code = tide_run(s->t);
+	}
 	return print_sync(s, code, options->json);
 }
 
@@ -159,7 +144,7 @@ run_retry(Session *s, const Options *options)
 	if (code == TIDE_OK)
 		code = session_sign_in(s, NULL, NULL);
 	if (code == TIDE_OK)
-		code = session_run(s);
+		code = tide_run(s->t);
 	return print_sync(s, code, options->json);
 }
 
@@ -221,6 +206,8 @@ main(int argc, char **argv)
 		{"retry", run_retry},
 		{"discard", run_discard},
 		{"lost", run_lost},
+		{"watch", watch_run},
+		{"logout", logout_run},
 	};
 	Options		options;
 	Session		session = {0};

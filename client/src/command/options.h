@@ -23,6 +23,8 @@ typedef struct Options
 	bool		status_columns;
 	bool		json;
 	bool		clear;
+	bool		wipe;
+	bool		force;
 } Options;
 
 /* False where it makes no sense, which was said on standard error. */

@@ -10,7 +10,6 @@
 
 #include "command/login.h"
 #include "command/session.h"
-#include "engine/engine.h"
 #include "loop/handle.h"
 #include "store/settings.h"
 #include "util/file.h"
@@ -149,6 +148,36 @@ use_login(Session *s, const char *server, const char *user)
 	return tide_set_token(s->t, s->tokens.token);
 }
 
+/*
+ * The token that there is was refused: a token file may have a new one by now,
+ * tokens of a login are refreshed.  What is the same as before is of no use.
+ */
+static int
+get_token(void *arg, tide *t)
+{
+	Session    *s = arg;
+	char	   *before = t->engine.token ? text_copy(t->engine.token) : NULL;
+	int			code;
+
+	failure_clear(&s->failure);
+	if (s->tokens.refresh)
+	{
+		code = login_refresh(&s->tokens, &s->failure);
+		if (code == TIDE_OK)
+			code = tide_set_token(t, s->tokens.token);
+	}
+	else
+		code = session_sign_in(s, NULL, NULL);
+	if (code == TIDE_OK && before && strcmp(before, t->engine.token) == 0)
+	{
+		failure_set(&s->failure, TIDE_SIGNED_OUT, "token_refused",
+					"the server does not take the token: it may have expired");
+		code = TIDE_SIGNED_OUT;
+	}
+	sqlite3_free(before);
+	return code;
+}
+
 int
 session_sign_in(Session *s, const char *server, const char *user)
 {
@@ -157,6 +186,7 @@ session_sign_in(Session *s, const char *server, const char *user)
 	char	   *of_file = NULL;
 	int			code;
 
+	tide_on_token(s->t, get_token, s);
 	if (user == NULL && !setting_get(store, "token_file", &token_file))
 		return TIDE_LOCAL;
 	if (server == NULL && !setting_get(store, "server", &of_file))
@@ -173,17 +203,3 @@ session_sign_in(Session *s, const char *server, const char *user)
 	return code;
 }
 
-int
-session_run(Session *s)
-{
-	int			code = tide_run(s->t);
-
-	if (code != TIDE_SIGNED_OUT || s->tokens.refresh == NULL ||
-		strcmp(s->t->engine.store.failure.code, "other_user") == 0)
-		return code;
-	code = login_refresh(&s->tokens, &s->failure);
-	if (code != TIDE_OK)
-		return code;
-	code = tide_set_token(s->t, s->tokens.token);
-	return code == TIDE_OK ? tide_run(s->t) : code;
-}

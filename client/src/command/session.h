@@ -28,12 +28,10 @@ int			session_use_token_file(Session *s, const char *path);
 
 /*
  * Find the token: of the token file, if there is one, else of who logged in.
- * user NULL: the one the file belongs to.
+ * user NULL: the one the file belongs to.  One that the server refuses later is
+ * looked for again, or refreshed.
  */
 int			session_sign_in(Session *s, const char *server, const char *user);
-
-/* A sync; tokens that the server refuses are refreshed once. */
-int			session_run(Session *s);
 
 /* Print what went wrong on standard error. */
 void		session_complain(Session *s);

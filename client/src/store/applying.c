@@ -61,14 +61,18 @@ tell_changes(Applying *a)
 {
 	Buffer		names = {0};
 	bool		good;
+	int			i;
 
 	if (a->changed.count == 0)
 		return true;
 	names_append_json(&a->changed, &names);
 	good = names.failed ? failure_memory(&a->store->failure) :
-		sql_run(a->store, "UPDATE tide_state SET change_seq = change_seq + 1,"
-				" changed_tables = %Q", names.data);
+		sql_run(a->store, "UPDATE tide_state SET change_seq = change_seq + 1;"
+				"UPDATE tide_types SET changed_seq = (SELECT change_seq FROM tide_state)"
+				" WHERE table_name IN (SELECT value FROM json_each(%Q))", names.data);
 	buffer_free(&names);
+	for (i = 0; good && i < a->changed.count; i++)
+		good = names_add(a->store, &a->store->changed, a->changed.names[i]);
 	return good;
 }
 

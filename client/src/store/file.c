@@ -82,6 +82,7 @@ void
 file_close(Store *store)
 {
 	types_free(store);
+	names_free(&store->changed);
 	store->db = NULL;
 }
 
@@ -175,7 +176,9 @@ make_tables(Store *store)
 			(!grown || names_add(store, &refresh, store->types[i].name));
 	}
 	for (i = 0; good && i < store->ntypes; i++)
-		good = triggers_make(store, &store->types[i]);
+		good = triggers_make(store, &store->types[i]) &&
+			sql_run(store, "UPDATE tide_types SET table_name = %Q WHERE entity_type = %Q",
+					store->types[i].table, store->types[i].name);
 	good = good && names_save(store, &refresh, "refresh") && tables_make_views(store);
 	names_free(&refresh);
 	return good;
@@ -286,7 +289,7 @@ file_check(Store *store)
 bool
 file_check_identity(Store *store, const char *path)
 {
-	char		identity[320];
+	char		identity[LOCK_IDENTITY_SIZE];
 	char		client_id[UUID_SIZE];
 	char	   *before;
 	bool		good = true;

@@ -86,6 +86,13 @@ typedef struct EntityType
 	sqlite3_stmt *statements[STATEMENT_COUNT];
 } EntityType;
 
+/* a few names, see names.h */
+typedef struct Names
+{
+	char	  **names;
+	int			count;
+} Names;
+
 typedef struct Store
 {
 	sqlite3    *db;
@@ -93,6 +100,7 @@ typedef struct Store
 	int			ntypes;
 	int			schema_version; /* SQLite's, when the triggers were seen */
 	Failure		failure;
+	Names		changed;		/* tables that were, until somebody asks */
 } Store;
 
 EntityType *store_type(Store *store, const char *name, size_t length);
