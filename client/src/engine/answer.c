@@ -390,6 +390,15 @@ take_answer(Engine *e, int64_t now)
 	}
 	if (!good && e->store.failure.result == TIDE_REFUSED)
 		return engine_give_up(e, now);
+	if (!good && strcmp(e->store.failure.code, "file_replaced") == 0)
+	{
+		/* of no use to the file that is there now; that one syncs anew */
+		e->phase = PHASE_IDLE;
+		e->asked = true;
+		e->sent = false;
+		e->complete = false;
+		batch_free(&e->batch);
+	}
 	return good;
 }
 

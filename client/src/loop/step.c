@@ -125,6 +125,8 @@ carry_on(void *arg)
 		return false;
 	if (!s->listens)
 		return true;
+	/* the end of the sync before, which was too soon to be told */
+	state_tell(s->t, false);
 	return !atomic_load(&s->t->network_back) && tide_is_due(s->t, tide_now()) == 0;
 }
 

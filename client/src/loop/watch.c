@@ -16,6 +16,7 @@
 #define INTERRUPT_MS 250
 /* another syncer, or a writer, has the file */
 #define BUSY_WAIT_MS 100
+#define TOKEN_WAIT_MS 1000
 
 static void
 wait_for_reason(tide *t, int64_t until, int link)
@@ -33,10 +34,19 @@ wait_for_reason(tide *t, int64_t until, int link)
 	}
 }
 
+static int
+resume(tide *t)
+{
+	failure_clear(&t->engine.store.failure);
+	return engine_resume(&t->engine) ? TIDE_OK : t->engine.store.failure.result;
+}
+
 /* Until it is resumed, or all is to stop. */
 static int
 wait_for_resume(tide *t)
 {
+	int			code;
+
 	pthread_mutex_lock(&t->mutex);
 	while (t->paused && !atomic_load(&t->stop))
 	{
@@ -48,7 +58,9 @@ wait_for_resume(tide *t)
 		pthread_cond_timedwait(&t->changed, &t->mutex, &end);
 	}
 	pthread_mutex_unlock(&t->mutex);
-	return engine_resume(&t->engine) ? TIDE_OK : t->engine.store.failure.result;
+	while ((code = resume(t)) == TIDE_BUSY && !atomic_load(&t->stop))
+		http_wait(t->http, BUSY_WAIT_MS, -1);
+	return code == TIDE_BUSY ? TIDE_OK : code;
 }
 
 /*
@@ -66,8 +78,11 @@ judge(tide *t, int code)
 	if (code == TIDE_SIGNED_OUT)
 	{
 		code = loop_get_token(t);
-		/* the server that has the tokens may be the one that is away */
-		return code == TIDE_OFFLINE ? TIDE_OK : code;
+		if (code != TIDE_OFFLINE)
+			return code;
+		/* the server that has the tokens is the one that is away */
+		http_wait(t->http, TOKEN_WAIT_MS, -1);
+		return TIDE_OK;
 	}
 	return code == TIDE_OFFLINE || code == TIDE_SOME_FAILED ? TIDE_OK : code;
 }
@@ -231,9 +246,7 @@ tide_resume(tide *t)
 	pthread_mutex_unlock(&t->mutex);
 	atomic_store(&t->pause_asked, false);
 	/* the thread that works resumes by itself, and syncs */
-	if (working || engine_resume(&t->engine))
-		return TIDE_OK;
-	return t->engine.store.failure.result;
+	return working ? TIDE_OK : resume(t);
 }
 
 void
