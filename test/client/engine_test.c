@@ -474,7 +474,8 @@ test_restored(void)
 	}
 	/* the file is now a copy of another device's, with a batch of the same number */
 	fake_answer(&server, &step, &answer);
-	fake_sql(db, "UPDATE tide_batch SET batch_id = 'another', body = replace(body, 'mine', 'other');"
+	fake_sql(db, "UPDATE tide_batch SET batch_id = 'another',"
+			 " body = replace(replace(body, 'mine', 'other'), batch_id, 'another');"
 			 "UPDATE plan SET a = 'other'");
 	check(tide_reply_begin(t, 200, NULL) == TIDE_OK);
 	check(tide_reply(t, answer.body.data, answer.body.length) == TIDE_OK);

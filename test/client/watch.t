@@ -59,7 +59,7 @@ PYTHON
 arrives('parent and child by a program with foreign keys on go', sub { server("SELECT count(*) FROM item WHERE plan_id = 'parent'") == 1 }, 3);
 $device->python("db.execute('PRAGMA foreign_keys = ON')\ndb.execute(\"DELETE FROM plan WHERE id = 'parent'\")");
 arrives('... and its DELETE of the parent takes both', sub { server("SELECT count(*) FROM plan WHERE id = 'parent'") == 0 }, 3);
-is($device->sql("SELECT count(*) FROM item"), 0, '... here, too');
+arrives('... here, too', sub { $device->sql('SELECT count(*) FROM item') == 0 });
 
 # from the server
 server("UPDATE plan SET name = 'by the server' WHERE id = 'p2'");
@@ -96,7 +96,7 @@ $gateway = TideTest::Gateway->start(cluster => $cluster, database => $database,
 	settings => { 'maintain-interval' => 0, listen => "127.0.0.1:$gateway->{port}" })->wait_until_ready;
 arrives('when the server is back, the queue empties by itself', sub { server("SELECT name FROM plan WHERE id = 'p6'") eq 'offline' });
 arrives('... and the state is idle', sub { $device->status->{state} eq 'idle' });
-like($watch->said, qr/^offline\n(?:.*\n)*online$/m, '... and it says so');
+arrives('... and it says so', sub { $watch->said =~ /^offline\n(?:.*\n)*online$/m });
 
 # a token that has expired: the file has a new one
 $device->token_of('ann', $gateway->token('ann', ttl => 2));
