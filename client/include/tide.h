@@ -82,16 +82,22 @@ TIDE_API void tide_close(tide *t);
 TIDE_API int tide_is_set_up(tide *t);
 
 /*
- * Set an empty file up.  The options are a JSON object:
+ * Set a file up.  The options are a JSON object:
  *
  *	  server			URL of the gateway, without /api/v1; needed
  *	  entityTypes		array of names; all, if it is not there
  *	  scopes			array of scopes; all, if it is not there
  *	  naming			"as_is" (default), or "snake": training_plan.athlete_id
  *	  statusColumns		true: each table gets isDirty and lastSyncedAt
+ *	  attach			true: use the tables that are there, and make no others
+ *	  map				with attach, which is which, where names do not tell:
+ *						{"TrainingPlan": {"table": "training_plans", "columns":
+ *						{"athleteId": "athlete_id"}, "times": "iso", "s" or "ms"}}
  *
- * The tables are made by the first sync.  A file that is set up already is
- * refused with TIDE_LOCAL.
+ * The tables are made by the first sync.  Names of an app's own tables and
+ * columns match those of the wire whatever their case, "_" and plural; a column
+ * that the map gives as null is not in the table.  A file that is set up already
+ * is refused with TIDE_LOCAL.
  */
 TIDE_API int tide_setup(tide *t, const char *options);
 

@@ -155,6 +155,20 @@ take_array(const Json *json, const char *name, char **text)
 }
 
 static bool
+take_object(const Json *json, const char *name, char **text)
+{
+	const JsonNode *node = json_member(json, json->nodes, name);
+
+	*text = NULL;
+	if (node == NULL || node->kind == JSON_NULL)
+		return true;
+	if (node->kind != JSON_OBJECT)
+		return false;
+	*text = json_text(json, node);
+	return *text != NULL;
+}
+
+static bool
 take_options(tide *t, const Json *json, FileOptions *options)
 {
 	const JsonNode *naming = json_member(json, json->nodes, "naming");
@@ -163,9 +177,12 @@ take_options(tide *t, const Json *json, FileOptions *options)
 	options->server = json_text(json, json_member(json, json->nodes, "server"));
 	options->snake = json_is(json, naming, "snake");
 	options->status_columns = json_is_true(json_member(json, json->nodes, "statusColumns"));
+	options->attach = json_is_true(json_member(json, json->nodes, "attach"));
 	if (options->server == NULL || options->server[0] == '\0' ||
 		!take_array(json, "entityTypes", &options->entity_types) ||
 		!take_array(json, "scopes", &options->scopes) ||
+		!take_object(json, "map", &options->map) ||
+		(options->map && !options->attach) ||
 		(naming && !options->snake && !json_is(json, naming, "as_is")))
 		return failure_set(&t->engine.store.failure, TIDE_USAGE, "bad_options",
 						   "an option of the file is missing or of the wrong kind");
@@ -201,6 +218,7 @@ tide_setup(tide *t, const char *text)
 	sqlite3_free(options.server);
 	sqlite3_free(options.entity_types);
 	sqlite3_free(options.scopes);
+	sqlite3_free(options.map);
 	t->set_up = good;
 	return result(t, good);
 }

@@ -31,7 +31,7 @@ int
 logout_run(Session *s, const Options *options)
 {
 	bool		found = false;
-	int			code = session_open(s, options->arguments[0], false);
+	int			code = session_open(s, options->arguments[0], SESSION_OURS);
 
 	if (code == TIDE_OK)
 		code = find_tokens(s, &found);

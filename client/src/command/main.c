@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "command/clone.h"
 #include "command/login.h"
 #include "command/logout.h"
 #include "command/options.h"
@@ -15,110 +16,11 @@
 #include "command/session.h"
 #include "command/watch.h"
 #include "loop/handle.h"
-#include "store/names.h"
-#include "store/settings.h"
-
-/* A,B as a JSON array; NULL: there are none */
-static bool
-append_words(Buffer *out, const char *member, const char *words)
-{
-	const char *end;
-
-	if (words == NULL)
-		return true;
-	buffer_format(out, ",\"%s\":[", member);
-	for (;;)
-	{
-		end = words + strcspn(words, ",");
-		json_string(out, words, (size_t) (end - words));
-		if (*end == '\0')
-			break;
-		buffer_char(out, ',');
-		words = end + 1;
-	}
-	buffer_char(out, ']');
-	return !out->failed;
-}
-
-static int
-set_up(Session *s, const Options *options)
-{
-	Buffer		text = {0};
-	int			code;
-
-	buffer_text(&text, "{\"server\":");
-	json_string(&text, options->arguments[0], strlen(options->arguments[0]));
-	append_words(&text, "entityTypes", options->entity_types);
-	if (options->scope)
-	{
-		buffer_text(&text, ",\"scopes\":[");
-		json_string(&text, options->scope, strlen(options->scope));
-		buffer_char(&text, ']');
-	}
-	if (options->naming)
-		buffer_format(&text, ",\"naming\":\"%s\"", options->naming);
-	if (options->status_columns)
-		buffer_text(&text, ",\"statusColumns\":true");
-	buffer_char(&text, '}');
-	if (text.failed)
-	{
-		failure_memory(&s->failure);
-		code = TIDE_LOCAL;
-	}
-	else
-		code = tide_setup(s->t, text.data);
-	buffer_free(&text);
-	return code;
-}
-
-/* A clone that was begun before goes on, if it is of the same server. */
-static int
-go_on(Session *s, const char *url)
-{
-	Store	   *store = &s->t->engine.store;
-	char	   *server;
-	size_t		length = strlen(url);
-	bool		same;
-
-	while (length > 0 && url[length - 1] == '/')
-		length--;
-	if (setting_is(store, "first_sync", "done"))
-	{
-		failure_set(&s->failure, TIDE_LOCAL, "cloned", "the file has been cloned already");
-		failure_hint(&s->failure, "Use \"tide sync\".");
-		return TIDE_LOCAL;
-	}
-	if (!setting_get(store, "server", &server) || server == NULL)
-		return TIDE_LOCAL;
-	same = strlen(server) == length && strncmp(server, url, length) == 0;
-	if (!same)
-		failure_set(&s->failure, TIDE_LOCAL, "other_server",
-					"the file was begun with the server \"%s\"", server);
-	sqlite3_free(server);
-	return same ? TIDE_OK : TIDE_LOCAL;
-}
-
-static int
-run_clone(Session *s, const Options *options)
-{
-	int			code = session_open(s, options->arguments[1], true);
-
-	if (code == TIDE_OK)
-		code = tide_is_set_up(s->t) ? go_on(s, options->arguments[0]) : set_up(s, options);
-	if (code == TIDE_OK && options->token_file)
-		code = session_use_token_file(s, options->token_file);
-	if (code == TIDE_OK)
-		code = session_sign_in(s, NULL, options->user);
-	if (code != TIDE_OK)
-		return code;
-	progress_show(s->t);
-	return print_sync(s, tide_run(s->t), false);
-}
 
 static int
 run_sync(Session *s, const Options *options)
 {
-	int			code = session_open(s, options->arguments[0], false);
+	int			code = session_open(s, options->arguments[0], SESSION_OURS);
 
 	if (code == TIDE_OK && options->token_file)
 		code = session_use_token_file(s, options->token_file);
@@ -136,7 +38,7 @@ run_sync(Session *s, const Options *options)
 static int
 run_retry(Session *s, const Options *options)
 {
-	int			code = session_open(s, options->arguments[0], false);
+	int			code = session_open(s, options->arguments[0], SESSION_OURS);
 
 	if (code == TIDE_OK)
 		code = tide_retry(s->t, options->narguments > 1 ? options->arguments[1] : NULL,
@@ -151,7 +53,7 @@ run_retry(Session *s, const Options *options)
 static int
 run_discard(Session *s, const Options *options)
 {
-	int			code = session_open(s, options->arguments[0], false);
+	int			code = session_open(s, options->arguments[0], SESSION_OURS);
 
 	return code == TIDE_OK ? tide_discard(s->t, options->arguments[1],
 										  options->arguments[2]) : code;
@@ -160,7 +62,7 @@ run_discard(Session *s, const Options *options)
 static int
 run_status(Session *s, const Options *options)
 {
-	int			code = session_open(s, options->arguments[0], false);
+	int			code = session_open(s, options->arguments[0], SESSION_OURS);
 
 	return code == TIDE_OK ? print_record(s, "SELECT * FROM tide_status",
 										  options->json) : code;
@@ -169,7 +71,7 @@ run_status(Session *s, const Options *options)
 static int
 run_pending(Session *s, const Options *options)
 {
-	int			code = session_open(s, options->arguments[0], false);
+	int			code = session_open(s, options->arguments[0], SESSION_OURS);
 
 	return code == TIDE_OK ? print_table(s, "SELECT * FROM tide_pending ORDER BY edited_at",
 										 options->json) : code;
@@ -178,7 +80,7 @@ run_pending(Session *s, const Options *options)
 static int
 run_lost(Session *s, const Options *options)
 {
-	int			code = session_open(s, options->arguments[0], false);
+	int			code = session_open(s, options->arguments[0], SESSION_OURS);
 
 	if (code == TIDE_OK)
 		code = print_table(s, "SELECT * FROM tide_lost", options->json);
@@ -199,7 +101,8 @@ main(int argc, char **argv)
 		const char *name;
 		int			(*run) (Session *s, const Options *options);
 	}			runs[] = {
-		{"clone", run_clone},
+		{"clone", clone_run},
+		{"attach", attach_run},
 		{"sync", run_sync},
 		{"status", run_status},
 		{"pending", run_pending},

@@ -18,6 +18,7 @@ static const struct
 }			commands[] = {
 	{"login", 1, 1, "--user --password-file"},
 	{"clone", 2, 2, "--token-file --user --entity-types --scope --naming --status-columns"},
+	{"attach", 2, 2, "--map --token-file --user --entity-types --scope"},
 	{"sync", 1, 1, "--json --token-file"},
 	{"watch", 1, 1, ""},
 	{"status", 1, 1, "--json"},
@@ -41,6 +42,7 @@ static const struct
 	{"--entity-types", true, offsetof(Options, entity_types)},
 	{"--scope", true, offsetof(Options, scope)},
 	{"--naming", true, offsetof(Options, naming)},
+	{"--map", true, offsetof(Options, map)},
 	{"--status-columns", false, offsetof(Options, status_columns)},
 	{"--json", false, offsetof(Options, json)},
 	{"--clear", false, offsetof(Options, clear)},
@@ -58,6 +60,9 @@ options_print_help(void)
 		  "  tide clone URL FILE [--token-file F | --user NAME] [--entity-types A,B]\n"
 		  "             [--scope S] [--naming as_is|snake] [--status-columns]\n"
 		  "      make a file with the server's tables and rows\n"
+		  "  tide attach URL FILE [--map F] [--token-file F | --user NAME]\n"
+		  "             [--entity-types A,B] [--scope S]\n"
+		  "      sync the tables that an app has made in a file\n"
 		  "  tide sync FILE [--json] [--token-file F]\n"
 		  "      pull, push, and pull what the push caused\n"
 		  "  tide watch FILE\n"

@@ -20,6 +20,7 @@ typedef struct Options
 	const char *entity_types;
 	const char *scope;
 	const char *naming;
+	const char *map;
 	bool		status_columns;
 	bool		json;
 	bool		clear;

@@ -17,8 +17,9 @@
 #define BUSY_TIMEOUT_MS 10000
 
 int
-session_open(Session *s, const char *path, bool create)
+session_open(Session *s, const char *path, SessionMode mode)
 {
+	bool		create = mode == SESSION_MAKE;
 	int			flags = SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0);
 	const char *pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL";
 	int			code;
@@ -47,10 +48,10 @@ session_open(Session *s, const char *path, bool create)
 	if (!create)
 		(void) sqlite3_exec(s->db, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
 	code = tide_attach(s->db, &s->t);
-	if (code == TIDE_OK && !create && !tide_is_set_up(s->t))
+	if (code == TIDE_OK && mode == SESSION_OURS && !tide_is_set_up(s->t))
 	{
 		failure_set(&s->failure, TIDE_LOCAL, "not_set_up",
-					"\"%s\" is no file that tide clone made", path);
+					"\"%s\" is no file that tide clone made, or attach", path);
 		return TIDE_LOCAL;
 	}
 	return code;

@@ -16,11 +16,18 @@ typedef struct Session
 	Failure		failure;		/* not the handle's */
 } Session;
 
+typedef enum SessionMode
+{
+	SESSION_OURS,				/* a file that was set up for sync */
+	SESSION_ANY,				/* any that is there */
+	SESSION_MAKE				/* made, if it is not there */
+} SessionMode;
+
 /*
  * Open a file; only clone makes one.  All return one of enum tide_result, and
  * session_complain() says why.
  */
-int			session_open(Session *s, const char *path, bool create);
+int			session_open(Session *s, const char *path, SessionMode mode);
 void		session_close(Session *s);
 
 /* Remember a file of a token by its path. */

@@ -79,7 +79,7 @@ say(void *arg, const tide_state *state)
 static int
 watch_once(Session *s, const Options *options, Said *said)
 {
-	int			code = session_open(s, options->arguments[0], false);
+	int			code = session_open(s, options->arguments[0], SESSION_OURS);
 
 	if (code != TIDE_OK)
 		return code;

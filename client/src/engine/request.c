@@ -99,6 +99,26 @@ append_list(Engine *e, const char *setting, const char *name)
 	return true;
 }
 
+/* An app's tables are of some types; what else the server has is not asked for. */
+static bool
+append_types(Engine *e)
+{
+	int			i;
+
+	if (!e->store.attached)
+		return append_list(e, "entity_types", "entityTypes");
+	append_member(&e->body, "entityTypes");
+	for (i = 0; i < e->store.ntypes; i++)
+	{
+		const char *name = e->store.types[i].name;
+
+		buffer_char(&e->body, i > 0 ? ',' : '[');
+		json_string(&e->body, name, strlen(name));
+	}
+	buffer_char(&e->body, ']');
+	return true;
+}
+
 /* The pushes whose replies are stored: their rows need not come again. */
 static bool
 append_acks(Engine *e)
@@ -134,8 +154,7 @@ request_pull(Engine *e)
 		append_text_member(&e->body, "clientId", client_id);
 	if (since)
 		append_text_member(&e->body, "since", since);
-	good = good && append_list(e, "entity_types", "entityTypes") &&
-		append_list(e, "scopes", "scope") && append_acks(e);
+	good = good && append_types(e) && append_list(e, "scopes", "scope") && append_acks(e);
 	if (good && since)
 		good = append_list(e, "refresh", "refresh");
 	buffer_char(&e->body, '}');
@@ -174,7 +193,7 @@ is_narrow(Engine *e, bool *narrow)
 {
 	int64_t		n;
 	bool		good = sql_number(&e->store, "SELECT count(*) FROM tide_settings"
-								  " WHERE name IN ('entity_types', 'scopes')", &n);
+								  " WHERE name IN ('entity_types', 'scopes', 'attach')", &n);
 
 	*narrow = n > 0;
 	return good;
@@ -208,7 +227,7 @@ request_held_pull(Engine *e, const char *since)
 	if (client_id)
 		append_text_member(&e->body, "clientId", client_id);
 	sqlite3_free(client_id);
-	good = append_list(e, "entity_types", "entityTypes") && append_list(e, "scopes", "scope");
+	good = append_types(e) && append_list(e, "scopes", "scope");
 	buffer_char(&e->body, '}');
 	return good && finish(e);
 }

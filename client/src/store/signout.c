@@ -20,7 +20,10 @@ wipe_type(Applying *a, EntityType *type)
 {
 	return sql_run(a->store, "DELETE FROM \"%w\"; DELETE FROM \"%w\"; DELETE FROM \"%w\";"
 				   "DELETE FROM \"%w\"", type->table, type->dirty_table, type->base_table,
-				   type->parked_table) && applying_note(a, type);
+				   type->parked_table) &&
+		(type->row_table == NULL ||
+		 sql_run(a->store, "DELETE FROM \"%w\"", type->row_table)) &&
+		applying_note(a, type);
 }
 
 /* As a file that was set up and has not synced yet, of nobody. */

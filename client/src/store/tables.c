@@ -4,6 +4,8 @@
  */
 #include <string.h>
 
+#include "store/attach.h"
+#include "store/columns.h"
 #include "store/sql.h"
 #include "store/tables.h"
 
@@ -327,9 +329,8 @@ create_shadows(Store *store, EntityType *type)
 	return sql_run_buffer(store, &sql);
 }
 
-/* a table's column by name; *found, *not_null of it */
-static bool
-look_at_column(Store *store, const char *table, const char *column, bool *found)
+bool
+tables_have_column(Store *store, const char *table, const char *column, bool *found)
 {
 	char	   *sql = sqlite3_mprintf("SELECT count(*) FROM pragma_table_info(%Q)"
 									  " WHERE name = %Q COLLATE NOCASE", table, column);
@@ -349,7 +350,7 @@ add_column(Store *store, const char *table, const Column *c, bool *added)
 	bool		found;
 
 	*added = false;
-	if (!look_at_column(store, table, c->local, &found))
+	if (!tables_have_column(store, table, c->local, &found))
 		return false;
 	if (found)
 		return true;
@@ -412,7 +413,7 @@ drop_in_the_way(Store *store, EntityType *type)
 }
 
 static bool
-grow_type(Store *store, EntityType *type, bool *grown)
+grow_shadows(Store *store, EntityType *type, bool *grown)
 {
 	bool		added;
 	int			i;
@@ -421,14 +422,111 @@ grow_type(Store *store, EntityType *type, bool *grown)
 	{
 		const Column *c = &type->columns[i];
 
-		if (!add_column(store, type->table, c, &added))
+		if (!add_column(store, type->base_table, c, &added))
 			return false;
 		*grown = *grown || added;
-		if (!add_column(store, type->base_table, c, &added) ||
-			!add_column(store, type->parked_table, c, &added))
+		if (!add_column(store, type->parked_table, c, &added))
 			return false;
 	}
-	return drop_in_the_way(store, type);
+	return true;
+}
+
+static bool
+grow_type(Store *store, EntityType *type, bool *grown)
+{
+	bool		added;
+	int			i;
+
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		if (!add_column(store, type->table, &type->columns[i], &added))
+			return false;
+		*grown = *grown || added;
+	}
+	return grow_shadows(store, type, grown) && drop_in_the_way(store, type);
+}
+
+/* What is kept beside rows of a table that cannot hold it. */
+static bool
+create_row_table(Store *store, const EntityType *type)
+{
+	Buffer		sql = {0};
+	int			i,
+				k;
+
+	buffer_text(&sql, "CREATE TABLE ");
+	buffer_identifier(&sql, type->row_table);
+	buffer_text(&sql, " (");
+	for (k = 0; k < type->nkeys; k++)
+		buffer_format(&sql, "key%d %s, ", k + 1,
+					  value_declared_type(type->columns[type->keys[k]].kind));
+	buffer_text(&sql, "PRIMARY KEY (");
+	for (k = 0; k < type->nkeys; k++)
+		buffer_format(&sql, "%skey%d", k > 0 ? ", " : "", k + 1);
+	buffer_text(&sql, ")) WITHOUT ROWID");
+	if (!sql_run_buffer(store, &sql))
+		return false;
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		const Column *c = &type->columns[i];
+		const char *kind = value_declared_type(c->kind);
+
+		if (!column_is_kept(c))
+			continue;
+		if (!sql_run(store, "ALTER TABLE \"%w\" ADD COLUMN \"%w\" %s", type->row_table, c->local, kind) ||
+			(c->coarse && !sql_run(store, "ALTER TABLE \"%w\" ADD COLUMN \"%w held\"",
+								   type->row_table, c->local)))
+			return false;
+	}
+	return true;
+}
+
+/* A column may have become one of the table's, or no longer be. */
+static bool
+grow_row_table(Store *store, const EntityType *type)
+{
+	bool		there;
+	int			i;
+
+	if (type->row_table == NULL)
+		return true;
+	if (!table_exists(store, type->row_table, &there))
+		return false;
+	if (!there)
+		return create_row_table(store, type);
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		Column		held = type->columns[i];
+		bool		added,
+					good;
+
+		if (!column_is_kept(&held))
+			continue;
+		if (!add_column(store, type->row_table, &held, &added))
+			return false;
+		if (!held.coarse)
+			continue;
+		held.kind = VALUE_ANY;
+		held.local = sqlite3_mprintf("%s held", type->columns[i].local);
+		good = held.local ? add_column(store, type->row_table, &held, &added) :
+			failure_memory(&store->failure);
+		sqlite3_free(held.local);
+		if (!good)
+			return false;
+	}
+	return true;
+}
+
+/* A table of the app's: ours are only those beside it. */
+static bool
+attach_type(Store *store, EntityType *type, bool ours, bool *grown)
+{
+	if (!attach_check(store, type) || !grow_row_table(store, type))
+		return false;
+	if (ours)
+		return grow_shadows(store, type, grown);
+	type->is_new = true;
+	return create_shadows(store, type);
 }
 
 bool
@@ -441,6 +539,8 @@ tables_make_type(Store *store, EntityType *type, bool *grown)
 	if (!table_exists(store, type->dirty_table, &ours) ||
 		!table_exists(store, type->table, &taken))
 		return false;
+	if (type->attached)
+		return attach_type(store, type, ours, grown);
 	if (ours && taken)
 		return grow_type(store, type, grown) && create_indexes(store, type);
 	if (taken)
@@ -590,9 +690,31 @@ append_status(Buffer *sql, Store *store)
 	append_setting(sql, "first_sync", "first_sync");
 	append_setting(sql, "last_command", "last_command");
 	buffer_text(sql, ", (SELECT change_seq FROM tide_state) AS change_seq");
-	append_setting(sql, "warning", "warning");
-	buffer_text(sql, ";");
+	buffer_text(sql, ", nullif(coalesce((SELECT value FROM tide_settings WHERE name = 'warning'), '')"
+				" || coalesce((SELECT group_concat('the trigger ' || name || ' on ' || tbl_name ||"
+				" ' changes rows while they are pulled', '; ') FROM tide_foreign_triggers), ''), '')"
+				" AS warning;");
 }
+
+/*
+ * Triggers of the app's that fire when rows are pulled, and then write synced
+ * tables, which nobody notes, or have SQLite skip rows.  They are found by their
+ * text: what names such a table only in passing is not meant.
+ */
+#define WRITES(what) \
+	" OR x.body LIKE '%" what " ' || s.table_name || ' %'" \
+	" OR x.body LIKE '%" what " ' || s.table_name || '(%'" \
+	" OR x.body LIKE '%" what " ' || s.table_name || ';%'"
+#define FOREIGN_TRIGGERS \
+	"CREATE VIEW tide_foreign_triggers AS SELECT x.name, x.tbl_name FROM" \
+	" (SELECT name, tbl_name, replace(replace(replace(replace(replace(replace(" \
+	"substr(sql, instr(upper(sql), 'BEGIN')), '\"', ''), '[', ''), ']', ''), char(10), ' ')," \
+	" char(9), ' '), '  ', ' ') AS body FROM sqlite_schema WHERE type = 'trigger'" \
+	" AND substr(name, 1, 5) <> 'tide_'" \
+	" AND tbl_name COLLATE NOCASE IN (SELECT table_name FROM tide_types)) AS x" \
+	" WHERE x.body LIKE '%RAISE%IGNORE%' OR EXISTS (SELECT 1 FROM tide_types AS s" \
+	" WHERE s.table_name IS NOT NULL AND (0" WRITES("UPDATE") WRITES("INTO") \
+	WRITES("DELETE FROM") WRITES("UPDATE OR IGNORE") WRITES("UPDATE OR REPLACE") "));"
 
 bool
 tables_make_views(Store *store)
@@ -604,6 +726,8 @@ tables_make_views(Store *store)
 				"DROP VIEW IF EXISTS tide_pending;"
 				"DROP VIEW IF EXISTS tide_lost;"
 				"DROP VIEW IF EXISTS tide_changed;"
+				"DROP VIEW IF EXISTS tide_foreign_triggers;"
+				FOREIGN_TRIGGERS
 				"CREATE VIEW tide_changed AS SELECT table_name, changed_seq AS change_seq"
 				" FROM tide_types WHERE table_name IS NOT NULL;"
 				"CREATE VIEW tide_lost AS SELECT entity_type, \"key\", mine, theirs, at"
