@@ -247,6 +247,7 @@ take_page(Engine *e, int64_t now)
 		return false;
 	answer_taken(e);
 	e->tally.pulled += page.changed;
+	e->tally.lost += page.lost;
 	if (page.unknown)
 	{
 		/* the schema that we know is old; if a new one does not help, go on */

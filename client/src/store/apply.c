@@ -538,6 +538,7 @@ apply_page(Store *store, const Json *json, bool from_start, bool take_unknown,
 	if (json->no_memory)
 		good = failure_memory(&store->failure);
 	result->changed = pull.applying.rows;
+	result->lost = pull.applying.lost;
 	names_free(&pull.reset_types);
 	names_free(&pull.revoked);
 	names_free(&pull.recheck);

@@ -38,6 +38,7 @@ applying_begin(Applying *a, Store *store, int64_t now)
 
 	memset(a, 0, sizeof(*a));
 	a->store = store;
+	a->at = now;
 	time_format(now, a->now);
 	if (!sql_number(store, "PRAGMA foreign_keys", &enforced))
 		return false;
@@ -180,6 +181,7 @@ bool
 applying_lost(Applying *a, const EntityType *type, const char *key, const char *mine,
 			  const char *theirs)
 {
+	a->lost++;
 	return sql_run(a->store, "INSERT INTO tide_lost_rows (entity_type, key, mine, theirs, at)"
 				   " VALUES (%Q, %Q, %Q, %Q, %Q)", type->name, key, mine, theirs, a->now);
 }

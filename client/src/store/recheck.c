@@ -102,6 +102,19 @@ mark_dirty_rows(Applying *a, EntityType *type)
 	return sql_run_buffer(a->store, &sql);
 }
 
+/*
+ * When a row of an app's own was edited, only the app knows.  Elsewhere the
+ * stamp is that of the version before.
+ */
+static void
+append_app_stamp(Buffer *sql, const EntityType *type)
+{
+	if (type->attached && type->modified_at >= 0 && !type->columns[type->modified_at].beside)
+		column_append_wire(sql, type, type->modified_at, "t.");
+	else
+		buffer_text(sql, "NULL");
+}
+
 /* Note rows of the table for which a condition on t holds as edited now. */
 static bool
 note_rows(Applying *a, EntityType *type, const char *condition, const Json *json,
@@ -119,15 +132,16 @@ note_rows(Applying *a, EntityType *type, const char *condition, const Json *json
 	buffer_text(&sql, " (");
 	for (k = 0; k < type->nkeys; k++)
 		buffer_format(&sql, "key%d, ", k + 1);
-	buffer_text(&sql, "operation, edited_at, seq) SELECT ");
+	buffer_text(&sql, "operation, edited_at, seq, app_stamp) SELECT ");
 	for (k = 0; k < type->nkeys; k++)
 	{
 		buffer_text(&sql, "t.");
 		buffer_identifier(&sql, type->columns[type->keys[k]].local);
 		buffer_text(&sql, ", ");
 	}
-	buffer_text(&sql, "'put', CAST(strftime('%s', 'now') AS INTEGER) * 1000,"
-				" (SELECT seq FROM tide_state) FROM ");
+	buffer_format(&sql, "'put', %lld, (SELECT seq FROM tide_state), ", (long long) a->at);
+	append_app_stamp(&sql, type);
+	buffer_text(&sql, " FROM ");
 	buffer_identifier(&sql, type->table);
 	buffer_text(&sql, " AS t WHERE ");
 	buffer_text(&sql, condition);

@@ -8,6 +8,7 @@
 #include "store/columns.h"
 #include "store/sql.h"
 #include "store/tables.h"
+#include "store/triggers.h"
 
 /* "tide" in ASCII would be the app's; the format is a row of ours */
 #define FILE_FORMAT 1
@@ -517,10 +518,73 @@ grow_row_table(Store *store, const EntityType *type)
 	return true;
 }
 
+/* What was kept beside the row goes into the column that the app has added. */
+static bool
+fill_column(Store *store, const EntityType *type, const Column *c, const char *row_table)
+{
+	Buffer		sql = {0};
+	Buffer		kept = {0};
+	int			k;
+
+	buffer_text(&kept, "(SELECT s.");
+	buffer_identifier(&kept, c->wire);
+	buffer_text(&kept, " FROM ");
+	buffer_identifier(&kept, row_table);
+	buffer_text(&kept, " AS s WHERE ");
+	for (k = 0; k < type->nkeys; k++)
+	{
+		buffer_format(&kept, "%ss.key%d = t.", k > 0 ? " AND " : "", k + 1);
+		buffer_identifier(&kept, type->columns[type->keys[k]].local);
+	}
+	buffer_char(&kept, ')');
+	buffer_text(&sql, "UPDATE tide_state SET applying = 1; UPDATE ");
+	buffer_identifier(&sql, type->table);
+	buffer_text(&sql, " AS t SET ");
+	buffer_identifier(&sql, c->local);
+	buffer_text(&sql, " = ");
+	if (kept.failed)
+		sql.failed = true;
+	else
+		column_append_held(&sql, c, kept.data);
+	buffer_free(&kept);
+	buffer_text(&sql, "; UPDATE tide_state SET applying = 0; ALTER TABLE ");
+	buffer_identifier(&sql, row_table);
+	buffer_text(&sql, " DROP COLUMN ");
+	buffer_identifier(&sql, c->wire);
+	return sql_run_buffer(store, &sql);
+}
+
+/* The triggers, which name the column where it was, are made again by the caller. */
+static bool
+fill_columns(Store *store, const EntityType *type)
+{
+	char	   *row_table = sqlite3_mprintf("tide_row_%s", type->table);
+	bool		there = false;
+	bool		good = row_table ? table_exists(store, row_table, &there) :
+		failure_memory(&store->failure);
+	int			i;
+
+	for (i = 0; good && there && i < type->ncolumns; i++)
+	{
+		const Column *c = &type->columns[i];
+		bool		was_beside;
+
+		if (column_is_kept(c))
+			continue;
+		good = tables_have_column(store, row_table, c->wire, &was_beside) &&
+			(!was_beside || (triggers_drop(store, type) &&
+							 fill_column(store, type, c, row_table)));
+	}
+	sqlite3_free(row_table);
+	return good;
+}
+
 /* A table of the app's: ours are only those beside it. */
 static bool
 attach_type(Store *store, EntityType *type, bool ours, bool *grown)
 {
+	if (ours && !fill_columns(store, type))
+		return false;
 	if (!attach_check(store, type) || !grow_row_table(store, type))
 		return false;
 	if (ours)

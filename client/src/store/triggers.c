@@ -583,8 +583,8 @@ append_triggers(Buffer *sql, Store *store, const EntityType *type)
 	}
 }
 
-static bool
-drop_triggers(Store *store, const EntityType *type)
+bool
+triggers_drop(Store *store, const EntityType *type)
 {
 	char	   *query = sqlite3_mprintf("SELECT group_concat('DROP TRIGGER \"' ||"
 										" replace(name, '\"', '\"\"') || '\"', ';')"
@@ -610,7 +610,7 @@ triggers_make(Store *store, EntityType *type)
 	Buffer		sql = {0};
 
 	append_triggers(&sql, store, type);
-	if (!drop_triggers(store, type))
+	if (!triggers_drop(store, type))
 	{
 		buffer_free(&sql);
 		return false;
