@@ -93,29 +93,38 @@ CREATE FUNCTION tide.echo() RETURNS jsonb LANGUAGE sql AS $$
 		'application', current_setting('application_name'))
 $$;
 
--- since 'parent': reads that table; 'big:bytes': so much; since 'wait' or 'wait:seconds': nothing until something was pushed
-CREATE FUNCTION tide.pull(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
+-- since 'parent': reads that table; 'big:bytes': so much; since 'wait' or 'wait:seconds': nothing until something was pushed.
+-- What is in the reply is told beside it alone: its text says the opposite.
+CREATE FUNCTION tide.pull_page(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
 	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100,
 	client_id text DEFAULT NULL, refresh text[] DEFAULT NULL,
-	max_bytes int DEFAULT 8388608, acks text[] DEFAULT NULL) RETURNS json
+	max_bytes int DEFAULT 8388608, acks text[] DEFAULT NULL,
+	OUT reply json, OUT items int, OUT more bool, OUT news bool, OUT cursor text) RETURNS record
 LANGUAGE plpgsql AS $$
 BEGIN
+	items := 3;
+	more := false;
+	news := true;
+	cursor := 'c';
 	PERFORM tide.misbehave(since);
 	IF split_part(since, ':', 1) = 'big' THEN
-		RETURN json_build_object('big', repeat('x', split_part(since, ':', 2)::int));
+		reply := json_build_object('big', repeat('x', split_part(since, ':', 2)::int));
+		RETURN;
 	END IF;
 	IF since = 'parent' THEN
 		PERFORM FROM tide.parent;
 	END IF;
 	IF split_part(since, ':', 1) = 'wait' AND NOT EXISTS (SELECT FROM tide.pushed) THEN
-		RETURN '{"changesByType":{},"deletedByType":{},"cursor":"c","stats":{},'
-			'"hasMore":false,"reset":false,"revokedScopes":[]}';
+		items := 0;
+		news := false;
+		reply := '{"empty":true,"stats":{"x":{"count":9}},"hasMore":true,"reset":true,"revokedScopes":["x"]}';
+		RETURN;
 	END IF;
-	RETURN json_build_object('echo', tide.echo() || jsonb_build_object(
+	reply := json_build_object('echo', tide.echo() || jsonb_build_object(
 		'since', since, 'scopes', scopes, 'entityTypes', entity_types,
 		'maxRows', max_rows, 'pullClientId', client_id, 'refresh', refresh,
 		'maxBytes', max_bytes, 'acks', acks),
-		'stats', json_build_object('x', 1));
+		'stats', json_build_object(), 'hasMore', false, 'reset', false, 'revokedScopes', json_build_array());
 END $$;
 
 -- body: {"do": misbehaviour, "deferred": true}
@@ -133,12 +142,22 @@ BEGIN
 	RETURN json_build_object('echo', tide.echo(), 'body', body);
 END $$;
 
-CREATE FUNCTION tide.push_json(body bytea) RETURNS json LANGUAGE sql AS $$
-	SELECT tide.push(convert_from(body, 'UTF8')::jsonb)
+CREATE FUNCTION tide.push_json(body bytea, OUT reply json, OUT changes int) RETURNS record LANGUAGE sql AS $$
+	SELECT tide.push(convert_from(body, 'UTF8')::jsonb), 4
 $$;
 
-CREATE FUNCTION tide.keys(scopes text[], entity_types text[]) RETURNS json LANGUAGE sql AS $$
-	SELECT json_build_object('echo', json_build_object('scopes', scopes, 'types', entity_types))
+CREATE FUNCTION tide.keys(scopes text[], entity_types text[], buckets int[]) RETURNS json LANGUAGE sql AS $$
+	SELECT json_build_object('echo', json_build_object('scopes', scopes, 'types', entity_types, 'buckets', buckets))
+$$;
+
+CREATE FUNCTION tide.digest(since text, scopes text[], entity_types text[]) RETURNS json LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM tide.misbehave(since);
+	RETURN json_build_object('echo', tide.echo() || jsonb_build_object('since', since, 'scopes', scopes, 'types', entity_types));
+END $$;
+
+CREATE FUNCTION tide.rows(body jsonb, scopes text[], max_rows int, max_bytes int) RETURNS json LANGUAGE sql AS $$
+	SELECT json_build_object('echo', tide.echo() || jsonb_build_object('body', body, 'scopes', scopes, 'maxRows', max_rows, 'maxBytes', max_bytes))
 $$;
 
 CREATE FUNCTION tide.scopes() RETURNS text[] LANGUAGE sql AS $$

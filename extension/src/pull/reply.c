@@ -9,23 +9,17 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "executor/spi.h"
 #include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
-#include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
 #include "cursor/history.h"
-#include "log/changelog.h"
-#include "log/records.h"
 #include "pull/pull.h"
 #include "util/compat.h"
+#include "util/errors.h"
 #include "util/json.h"
-#include "util/keymap.h"
 #include "util/settings.h"
 #include "wire/wire.h"
 
@@ -55,130 +49,52 @@ text_in(MemoryContext context, const char *string)
 	return result;
 }
 
-/*
- * When each deleted row was deleted, as far as the caller may know: of rows
- * that moved to another scope, or whose tombstone is another scope's, nothing
- * is known.
- */
+/* {"Type":[...],...}, parents first */
 static void
-find_tombstones(Pull *pull)
+append_types(StringInfo buf, Pull *pull, bool deletions)
 {
-	ListCell   *lt,
-			   *lc;
-
-	foreach(lt, pull->tables)
-	{
-		PullTable  *table = lfirst(lt);
-		char	  **keys = palloc(sizeof(char *) * (pull->nitems + 1));
-		int			n = 0;
-
-		foreach(lc, pull->items)
-		{
-			PullItem   *item = lfirst(lc);
-
-			if (item->table == table && !item->have_row)
-				keys[n++] = item->key;
-		}
-		foreach(lc, tombstone_read(table->t, keys, n, pull->snapshot))
-		{
-			Tombstone  *tombstone = lfirst(lc);
-			PullItem   *item = keymap_get(table->seen, tombstone->key);
-
-			/* a key can have several: that of a row nobody has seen, beside */
-			if (item && access_has_text(&table->scopes, tombstone->scope) &&
-				(!item->have_stamp ||
-				 stamp_compare(&tombstone->stamp, &item->stamp) > 0))
-			{
-				item->have_stamp = tombstone->stamp.has_time;
-				item->stamp = tombstone->stamp;
-			}
-		}
-	}
-}
-
-static void
-append_deletion(StringInfo buf, PullItem *item, TimestampTz now)
-{
-	TrackedTable *t = item->table->t;
-	Datum		key[INDEX_MAX_KEYS];
-
-	wire_key_values(t, item->key, key);
-	appendStringInfoChar(buf, '{');
-	wire_append_key_members(buf, t, key);
-	appendStringInfoString(buf, ",\"deletedAt\":");
-	wire_append_time(buf, item->have_stamp ? item->stamp.time : now);
-	appendStringInfoChar(buf, '}');
-}
-
-/* {"Type":[...],...}, parents first; returns the number of types in it */
-static int
-append_types(StringInfo buf, Pull *pull, bool deletions, TimestampTz now)
-{
-	ListCell   *lt,
-			   *lc;
-	int			ntypes = 0;
-
-	appendStringInfoChar(buf, '{');
-	foreach(lt, pull->tables)
-	{
-		PullTable  *table = lfirst(lt);
-		int			n = 0;
-
-		foreach(lc, pull->items)
-		{
-			PullItem   *item = lfirst(lc);
-
-			if (item->table != table || item->have_row == deletions)
-				continue;
-			if (n++ == 0)
-			{
-				if (ntypes++ > 0)
-					appendStringInfoChar(buf, ',');
-				escape_json(buf, table->t->entity_type);
-				appendStringInfoString(buf, ":[");
-			}
-			else
-				appendStringInfoChar(buf, ',');
-			if (deletions)
-				append_deletion(buf, item, now);
-			else
-				wire_append_row(buf, table->t, item->values, item->nulls);
-		}
-		if (n > 0)
-			appendStringInfoChar(buf, ']');
-	}
-	appendStringInfoChar(buf, '}');
-	return ntypes;
-}
-
-static void
-append_stats(StringInfo buf, Pull *pull)
-{
-	ListCell   *lt,
-			   *lc;
+	ListCell   *lc;
 	bool		first = true;
 
 	appendStringInfoChar(buf, '{');
-	foreach(lt, pull->tables)
+	foreach(lc, pull->tables)
 	{
-		PullTable  *table = lfirst(lt);
-		int			rows = 0;
-		int			items = 0;
+		PullTable  *table = lfirst(lc);
+		PullText   *text = &pull->texts[table->number];
+		StringInfo	some = deletions ? &text->deletions : &text->rows;
 
-		foreach(lc, pull->items)
-		{
-			PullItem   *item = lfirst(lc);
-
-			items += (item->table == table);
-			rows += (item->table == table && item->have_row);
-		}
-		if (items == 0)
+		if (some->len == 0)
 			continue;
 		if (!first)
 			appendStringInfoChar(buf, ',');
 		first = false;
 		escape_json(buf, table->t->entity_type);
-		appendStringInfo(buf, ":{\"count\":%d,\"hasMore\":%s}", rows,
+		appendStringInfoString(buf, ":[");
+		appendBinaryStringInfo(buf, some->data, some->len);
+		appendStringInfoChar(buf, ']');
+	}
+	appendStringInfoChar(buf, '}');
+}
+
+static void
+append_stats(StringInfo buf, Pull *pull)
+{
+	ListCell   *lc;
+	bool		first = true;
+
+	appendStringInfoChar(buf, '{');
+	foreach(lc, pull->tables)
+	{
+		PullTable  *table = lfirst(lc);
+		PullText   *text = &pull->texts[table->number];
+
+		if (text->nrows + text->ndeletions == 0)
+			continue;
+		if (!first)
+			appendStringInfoChar(buf, ',');
+		first = false;
+		escape_json(buf, table->t->entity_type);
+		appendStringInfo(buf, ":{\"count\":%d,\"hasMore\":%s}", text->nrows,
 						 pull->has_more ? "true" : "false");
 	}
 	appendStringInfoChar(buf, '}');
@@ -219,17 +135,16 @@ append_reset_types(StringInfo buf, Pull *pull)
 }
 
 static void
-append_reply(StringInfo buf, Pull *pull, TimestampTz now)
+append_reply(StringInfo buf, Pull *pull, const char *cursor, TimestampTz now)
 {
-	int			level = wire_begin();
 	int			i;
 
 	appendStringInfoString(buf, "{\"changesByType\":");
-	append_types(buf, pull, false, now);
+	append_types(buf, pull, false);
 	appendStringInfoString(buf, ",\"deletedByType\":");
-	append_types(buf, pull, true, now);
+	append_types(buf, pull, true);
 	appendStringInfo(buf, ",\"cursor\":\"%s\",\"syncTimestamp\":",
-					 pull_last_cursor(pull));
+					 cursor);
 	wire_append_time_ms_floor(buf, now);
 	appendStringInfoString(buf, ",\"serverTime\":");
 	wire_append_time_ms_floor(buf, now);
@@ -249,7 +164,6 @@ append_reply(StringInfo buf, Pull *pull, TimestampTz now)
 		escape_json(buf, pull->revoked.scopes[i]);
 	}
 	appendStringInfoString(buf, "]}");
-	wire_end(level);
 }
 
 /*
@@ -269,21 +183,31 @@ pull_reply(FunctionCallInfo fcinfo, Pull *pull)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	TimestampTz now = time_before_snapshot();
+	const char *cursor;
 	StringInfoData buf;
+	int			level;
 	Datum		result;
 
 	pull->client_id = tide_text_argument(fcinfo, 4);
 	if (pull->client_id && pull->client_id[0] == '\0')
 		pull->client_id = NULL;
 	pull->max_bytes = PG_ARGISNULL(6) ? DEFAULT_MAX_BYTES : PG_GETARG_INT32(6);
+	if (pull->max_bytes < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
+				 errmsg("max_bytes must be at least 1")));
 	pull->acks = array_argument(fcinfo, 7);
 	pull_page(pull, tide_text_argument(fcinfo, 0), array_argument(fcinfo, 1),
 			  array_argument(fcinfo, 2),
 			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3), array_argument(fcinfo, 5));
-	find_tombstones(pull);
+	level = wire_begin();
+	pull_write(pull, now);
 	initStringInfo(&buf);
-	append_reply(&buf, pull, now);
+	cursor = pull_last_cursor(pull);
+	append_reply(&buf, pull, cursor, now);
+	wire_end(level);
 	result = text_in(caller, buf.data);
+	pull->last_cursor = text_in(caller, cursor);
 	pull_finish(pull);
 	return result;
 }
@@ -296,20 +220,30 @@ tide_pull(PG_FUNCTION_ARGS)
 	return pull_reply(fcinfo, &pull);
 }
 
+/* does the page tell its client anything, but where it is? */
+static bool
+has_news(const Pull *pull)
+{
+	return pull->nitems > 0 || pull->has_more || pull->from_now ||
+		pull->reset_reason != NULL || pull->resets.n > 0 || pull->revoked.n > 0;
+}
+
 /* the same, and what there is in it, for who hands the reply on unread */
 Datum
 tide_pull_page(PG_FUNCTION_ARGS)
 {
 	Pull		pull = {0};
 	TupleDesc	desc;
-	Datum		values[3];
-	bool		nulls[3] = {false, false, false};
+	Datum		values[5];
+	bool		nulls[5] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	values[0] = pull_reply(fcinfo, &pull);
 	values[1] = Int32GetDatum(pull.nitems);
 	values[2] = BoolGetDatum(pull.has_more);
+	values[3] = BoolGetDatum(has_news(&pull));
+	values[4] = pull.last_cursor;
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 
@@ -377,7 +311,8 @@ tide_changes(PG_FUNCTION_ARGS)
 	pull_page(&pull, tide_text_argument(fcinfo, 0), array_argument(fcinfo, 1),
 			  array_argument(fcinfo, 2),
 			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3), NULL);
-	find_tombstones(&pull);
+	rows_fetch(pull.tables, pull.items);
+	pull_find_tombstones(&pull, pull.items);
 	if (!pull.has_more && pull.items != NIL)
 		((PullItem *) llast(pull.items))->cursor = pull_cursor(&pull);
 	level = wire_begin();

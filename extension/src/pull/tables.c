@@ -12,19 +12,15 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 
 #include "pull/parts.h"
 #include "read/rows.h"
 #include "table/plans.h"
-#include "util/compat.h"
 #include "util/keymap.h"
 #include "wire/wire.h"
 
@@ -167,6 +163,7 @@ read_scope(Pull *pull, PullTable *table, const TableScopes *scopes, int scope)
 					return false;
 				item = pull_add(pull, table, key);
 				rows_set(item, rows->vals[i], rows->tupdesc, 1);
+				pull->tuple_bytes += rows->vals[i]->t_len;
 			}
 			state->key = MemoryContextStrdup(pull->context, key);
 			if (item)

@@ -18,9 +18,9 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "storage/lock.h"
-#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "cursor/generation.h"
 #include "cursor/history.h"
@@ -28,12 +28,10 @@
 #include "cursor/timeline.h"
 #include "log/changelog.h"
 #include "log/records.h"
-#include "log/retention.h"
 #include "push/change.h"
 #include "push/deferred.h"
 #include "push/known.h"
 #include "push/units.h"
-#include "util/compat.h"
 #include "util/errors.h"
 #include "util/json.h"
 #include "util/settings.h"
@@ -417,9 +415,12 @@ carry_out(Push *push)
 	return reply;
 }
 
-/* tide.push, and tide.push_json, whose body is text in UTF-8 */
+/*
+ * tide.push, and tide.push_json, whose body is text in UTF-8.  Returns the
+ * reply, and in nchanges of how many changes.
+ */
 static Datum
-push_body(FunctionCallInfo fcinfo, bool is_text)
+push_body(FunctionCallInfo fcinfo, bool is_text, int *nchanges)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Push		push = {0};
@@ -449,6 +450,7 @@ push_body(FunctionCallInfo fcinfo, bool is_text)
 
 	MemoryContextSwitchTo(caller);
 	result = cstring_to_text(reply);
+	*nchanges = push.nchanges;
 	SPI_finish();
 	PG_RETURN_TEXT_P(result);
 }
@@ -456,13 +458,24 @@ push_body(FunctionCallInfo fcinfo, bool is_text)
 Datum
 tide_push(PG_FUNCTION_ARGS)
 {
-	return push_body(fcinfo, false);
+	int			nchanges;
+
+	return push_body(fcinfo, false, &nchanges);
 }
 
 Datum
 tide_push_json(PG_FUNCTION_ARGS)
 {
-	return push_body(fcinfo, true);
+	TupleDesc	desc;
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
+	int			nchanges;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	values[0] = push_body(fcinfo, true, &nchanges);
+	values[1] = Int32GetDatum(nchanges);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 
 /* ---------- one change ---------- */

@@ -20,6 +20,7 @@
 typedef struct PullTable
 {
 	TrackedTable *t;
+	int			number;			/* among the tables of a page */
 	List	   *relids;			/* it, and its partitions */
 	TableScopes scopes;
 	ScopeSet	held;			/* other scopes that the client has rows of: one

@@ -60,6 +60,8 @@ typedef enum Statement
 	STATEMENT_PULL,
 	STATEMENT_PUSH,
 	STATEMENT_KEYS,
+	STATEMENT_DIGEST,
+	STATEMENT_ROWS,
 	STATEMENT_SCHEMA,
 	STATEMENT_SCOPES,
 	STATEMENT_MAINTAIN,
@@ -73,6 +75,11 @@ static const struct
 	const char *name;
 	const char *sql;
 }			statements[STATEMENT_COUNT] = {
+
+	/*
+	 * A function in FROM would have its row put into a tuplestore, and a large
+	 * reply with it on disk.
+	 */
 
 	{"tide_1_begin_read",
 	"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"},
@@ -93,10 +100,17 @@ static const struct
 		"SELECT pg_catalog.set_config('statement_timeout', $1, true),"
 	" pg_catalog.set_config('idle_in_transaction_session_timeout', $1, true)"},
 	{"tide_1_pull",
-		"SELECT tide.pull($1::text, $2::text[], $3::text[], $4::integer, $5::text,"
-	" $6::text[], max_bytes => $7::integer, acks => $8::text[])"},
-	{"tide_1_push", "SELECT tide.push_json($1::bytea)"},
-	{"tide_1_keys", "SELECT tide.keys($1::text[], $2::text[])"},
+		"SELECT (c.p).reply, (c.p).items, (c.p).news FROM (SELECT tide.pull_page("
+		"$1::text, $2::text[], $3::text[], $4::integer, $5::text, $6::text[],"
+	" max_bytes => $7::integer, acks => $8::text[]) AS p) AS c"},
+	{"tide_1_push",
+		"SELECT (c.p).reply, (c.p).changes FROM"
+	" (SELECT tide.push_json($1::bytea) AS p) AS c"},
+	{"tide_1_keys", "SELECT tide.keys($1::text[], $2::text[], $3::integer[])"},
+	{"tide_1_digest", "SELECT tide.digest($1::text, $2::text[], $3::text[])"},
+	{"tide_1_rows",
+		"SELECT tide.rows($1::jsonb, $2::text[], max_rows => $3::integer,"
+	" max_bytes => $4::integer)"},
 	{"tide_1_schema", "SELECT tide.schema()"},
 	{"tide_1_scopes", "SELECT pg_catalog.json_build_object('scopes', tide.scopes())"},
 	{"tide_1_maintain", "SELECT tide.maintain()"},
@@ -327,6 +341,10 @@ call_statement(const Job *job)
 			return STATEMENT_PUSH;
 		case JOB_KEYS:
 			return STATEMENT_KEYS;
+		case JOB_DIGEST:
+			return STATEMENT_DIGEST;
+		case JOB_ROWS:
+			return STATEMENT_ROWS;
 		case JOB_SCHEMA:
 			return STATEMENT_SCHEMA;
 		case JOB_SCOPES:
@@ -371,6 +389,22 @@ send_call(Connection *connection, const Job *job)
 	{
 		values[count++] = job->scopes;
 		values[count++] = job->entity_types;
+		values[count++] = job->buckets;
+	}
+	else if (job->kind == JOB_DIGEST)
+	{
+		values[count++] = job->since;
+		values[count++] = job->scopes;
+		values[count++] = job->entity_types;
+	}
+	else if (job->kind == JOB_ROWS)
+	{
+		snprintf(max_rows, sizeof(max_rows), "%d", job->max_rows);
+		snprintf(max_bytes, sizeof(max_bytes), "%d", job->max_bytes);
+		values[count++] = job->body;
+		values[count++] = job->scopes;
+		values[count++] = max_rows;
+		values[count++] = max_bytes;
 	}
 	else if (job->kind == JOB_PUSH)
 	{
@@ -791,6 +825,18 @@ take_error(Connection *connection, Job *job, const Step *step,
 	return failure_is_retryable_conflict(sqlstate) ? RUN_CONFLICT : RUN_DONE;
 }
 
+/* What comes with the reply, for who hands it on unread. */
+static void
+take_counts(Job *job, const PGresult *result)
+{
+	job->rows = -1;
+	job->is_news = true;
+	if (job->kind == JOB_PULL || job->kind == JOB_PUSH)
+		job->rows = strtol(PQgetvalue(result, 0, 1), NULL, 10);
+	if (job->kind == JOB_PULL)
+		job->is_news = PQgetvalue(result, 0, 2)[0] == 't';
+}
+
 /* A step that succeeded. */
 static void
 take_result(Connection *connection, Job *job, const Step *step,
@@ -807,6 +853,7 @@ take_result(Connection *connection, Job *job, const Step *step,
 		job->result = result;
 		job->reply = PQgetvalue(result, 0, 0);
 		job->reply_length = (size_t) PQgetlength(result, 0, 0);
+		take_counts(job, result);
 		return;
 	}
 	else if (step->statement == STATEMENT_IDENTITY)

@@ -122,18 +122,6 @@ finish(Job *job)
 	job->finished(job);
 }
 
-/* Does this reply of tide.pull bring nothing? */
-static bool
-is_empty_reply(const Job *job)
-{
-	static const char ending[] =
-	"\"stats\":{},\"hasMore\":false,\"reset\":false,\"revokedScopes\":[]}";
-	size_t		length = sizeof(ending) - 1;
-
-	return job->reply_length >= length &&
-		memcmp(job->reply + job->reply_length - length, ending, length) == 0;
-}
-
 /*
  * Let an empty pull wait for more, without a connection.  False: the job has
  * its outcome.
@@ -146,7 +134,7 @@ wait_for_more(Job *job)
 	int			most;
 
 	if (job->kind != JOB_PULL || job->failure.status != 0 ||
-		now >= job->wait_until || !is_empty_reply(job))
+		now >= job->wait_until || job->is_news)
 		return false;
 
 	settings = settings_acquire();

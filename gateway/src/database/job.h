@@ -24,6 +24,8 @@ typedef enum JobKind
 	JOB_SCHEMA,
 	JOB_PULL,
 	JOB_KEYS,
+	JOB_DIGEST,
+	JOB_ROWS,
 	JOB_SCOPES,
 	JOB_PUSH,
 	JOB_AUTH,					/* a call of pg_tide_auth, see login.c */
@@ -59,8 +61,9 @@ typedef struct Job
 	char	   *entity_types;	/* an array literal */
 	char	   *refresh;		/* an array literal */
 	char	   *acks;			/* an array literal */
+	char	   *buckets;		/* an array literal */
 	char	   *client_id;
-	const char *body;			/* of a push */
+	const char *body;			/* of a push, or keys of rows */
 	const char *times;			/* "iso" or "ms" */
 	int			max_rows;
 	int			max_push_changes;
@@ -85,6 +88,10 @@ typedef struct Job
 	char		sqlstate[6];	/* of the server's last error, for the log */
 	const char *reply;			/* points into "result" */
 	size_t		reply_length;
+	long		rows;			/* of a pull, or changes of a push; below 0:
+								 * not counted */
+	bool		is_news;		/* a pull: it tells the client something, so
+								 * that it must not wait */
 	void	   *result;			/* a PGresult; database_free frees it */
 
 	void		(*finished) (struct Job *job);

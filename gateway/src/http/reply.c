@@ -82,9 +82,16 @@ send_body(Request *request, int status, const char *body, size_t length,
 
 	request->status = status;
 	request->reply_bytes = length;
-	if (status != 204)
+	if (status != 204 && status != 304)
 		add_header(response, "Content-Type", "application/json");
-	add_header(response, "Cache-Control", "no-store");
+	if (request->etag[0] != '\0' && status < 400)
+	{
+		/* kept, and asked for each time: it depends on the token's rights */
+		add_header(response, "ETag", request->etag);
+		add_header(response, "Cache-Control", "private, no-cache");
+	}
+	else
+		add_header(response, "Cache-Control", "no-store");
 	add_header(response, "X-Content-Type-Options", "nosniff");
 	add_header(response, "X-Request-Id", request->id);
 	if (body != NULL && body == request->packed.data)

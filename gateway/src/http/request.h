@@ -17,6 +17,7 @@
 #include "auth/token.h"
 #include "database/job.h"
 #include "http/clients.h"
+#include "http/etag.h"
 #include "http/routes.h"
 #include "util/buffer.h"
 #include "util/failure.h"
@@ -57,6 +58,7 @@ typedef struct Request
 	bool		takes_gzip;
 	Buffer		packed;			/* the reply in gzip's format; empty: it is not */
 
+	char		etag[ETAG_SIZE];	/* of the reply; empty: it has none */
 	int			status;			/* of the reply; 0: none was sent */
 	size_t		reply_bytes;
 	long		rows;			/* in the reply, for the log; below 0: unknown */
