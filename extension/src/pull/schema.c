@@ -26,6 +26,7 @@
 
 #include "read/access.h"
 #include "table/registry.h"
+#include "util/compat.h"
 #include "util/settings.h"
 
 PG_FUNCTION_INFO_V1(tide_schema);
