@@ -3,8 +3,8 @@
  * capture.c
  *	  The statement triggers that record which rows changed.
  *
- * Rows are read from the transition tables; where the statement changed
- * nothing that clients get, nothing is written.
+ * They read the rows from the transition tables.  If the statement changed
+ * nothing that clients get, they write nothing.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * collect.c
- *	  Gathering which rows changed, and writing that down.
+ *	  Gathering which rows changed, and writing them down.
  *
- * An entry of the change log holds the keys of one scope, packed, so what
- * changed 100,000 rows of ten scopes writes some hundred entries.  Whether it
- * was one statement (capture.c) or row after row (capture_rows.c) is the same
- * here.
+ * An entry of the change log holds the keys of one scope, packed.  So a change
+ * of 100,000 rows in ten scopes writes some hundred entries.  It makes no
+ * difference here whether one statement changed them (capture.c) or one row
+ * came after the other (rows.c).
  *
  *-------------------------------------------------------------------------
  */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * collect.h
- *	  Gathering which rows changed, and writing that down.
+ *	  Gathering which rows changed, and writing them down.
  *
  *-------------------------------------------------------------------------
  */

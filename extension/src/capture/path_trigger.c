@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * path_trigger.c
- *	  The triggers on tables that a scope is found through: rows below one
- *	  that leads elsewhere have their scope found anew.
+ *	  The triggers on the tables of a scope's path: when a row leads
+ *	  elsewhere, the rows below it get their scope anew.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,20 +1,20 @@
 /*-------------------------------------------------------------------------
  *
  * scope_trigger.c
- *	  The triggers that keep a scope by foreign keys true.
+ *	  The triggers that keep a scope by foreign keys correct.
  *
- * Such a table has a column of its own for the scope.  A row's value is found
- * by following the path, with FOR KEY SHARE on each row that it comes through.
- * Whoever changes where one of these rows leads changes a column of a unique
- * index, which waits for those locks; afterwards the change finds all rows
- * below, whatever snapshot its transaction keeps, and has each find its scope
+ * Such a table has a column of its own for the scope.  The value of a row is
+ * found by following the path, with FOR KEY SHARE on each row of it.  Whoever
+ * changes where one of these rows leads changes a column of a unique index,
+ * and so waits for those locks.  Afterwards the change finds all rows below,
+ * whatever snapshot its transaction keeps, and lets each find its scope
  * anew.  So of a child that is written and an ancestor that moves, one always
- * sees the other.  The joins that look for the rows below are not trusted with
- * the value: a row that was waited for may be elsewhere by then.
+ * sees the other.  The joins that look for the rows below do not supply the
+ * value, because a row that was waited for may be elsewhere by then.
  *
- * Rows of a table are read and written here as its owner, not hidden by row
- * security, as foreign keys do: who writes a row need not be one who may read
- * what it refers to.
+ * Rows are read and written here as the owner of their table, and row security
+ * does not hide them, as in the checks of foreign keys: whoever writes a row
+ * need not be allowed to read what it refers to.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * capture/scope_trigger.h
- *	  What the triggers share that keep a scope by foreign keys true.
+ *	  What the triggers share that keep a scope by foreign keys correct.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,8 +3,8 @@
  * stamp_trigger.c
  *	  The row trigger that stamps each changed row.
  *
- * It runs before insert and update, by its name after the user's own triggers,
- * so that it judges the row that will be stored.
+ * It runs before insert and update.  Its name puts it after the user's own
+ * triggers, so it judges the row that will be stored.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,7 +3,7 @@
  * ack.h
  *	  The name of one push, and its text form.
  *
- * Pure: knows nothing of SPI, tables or the clock.
+ * Pure: uses neither SPI, tables nor the clock.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,7 +3,7 @@
  * cursor.h
  *	  Where a client is in the stream of changes, and its text form.
  *
- * Pure: knows nothing of SPI, tables or the clock.
+ * Pure: uses neither SPI, tables nor the clock.
  *
  *-------------------------------------------------------------------------
  */

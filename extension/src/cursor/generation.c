@@ -3,22 +3,23 @@
  * generation.c
  *	  Starts of the server, told apart.
  *
- * An old copy of the data directory that is started and runs on has the same
- * system identifier and timeline as the database that it was copied from, and
- * in time the same positions and transaction ids, used for something else.
- * What it has not is its start: so each start of a server is a generation, a
- * random number that cursors carry, and tide.generation says where in the WAL
- * it began.  A cursor of an earlier generation is good up to where the next
- * one began: what came after that happened to another copy.
+ * An old copy of the data directory that is started and runs on has the system
+ * identifier and the timeline of the database that it was copied from.  In time
+ * it also reaches the same WAL positions and transaction ids, and uses them
+ * for something else.  Only its start differs.  So each start of a server is a
+ * generation: a random number that cursors carry, while tide.generation says
+ * at which WAL position it began.  A cursor of an earlier generation is valid
+ * up to the position where the next generation began: what came after that
+ * position happened to another copy.
  *
- * The number lives in shared memory, as long as the server runs.  Everybody
- * who writes, here or by a trigger, first sees to it that it is registered; so
- * no change is recorded in a start of which nothing is known.  Two who do so at
- * once both write a row, with the same content: neither waits for the other.
+ * The number is in shared memory as long as the server runs.  Whoever writes,
+ * here or by a trigger, first makes sure that the number is registered, so no
+ * change is recorded in an unknown start.  Two sessions that register at once
+ * both write a row with the same content, so neither waits for the other.
  *
- * What is not found out: a copy, taken of the running server, that first ran
- * without any of that, for longer than what the cursor has seen of the lost
- * history, and then was started again.
+ * One case is not noticed: a copy of the running server that first ran without
+ * any such write, for longer than what the cursor has seen of the lost
+ * history, and was then started again.
  *
  *-------------------------------------------------------------------------
  */
@@ -258,8 +259,8 @@ generation_register(void)
 		if (XactReadOnly)
 			ereport(ERROR,
 					(errcode(ERRCODE_TIDE_NOT_REGISTERED),
-					 errmsg("pg_tide has not taken note of this start of the server"),
-					 errdetail("It has to be recorded before cursors are given out, and this transaction is read-only."),
+					 errmsg("this start of the server is not registered with pg_tide"),
+					 errdetail("It must be registered before a cursor is given out, but this transaction is read-only."),
 					 errhint("Call tide.register() in a transaction that may write, then try again.")));
 		insert_generation();
 	}

@@ -1,17 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * history.c
- *	  Which history of the database a cursor belongs to, and the snapshot
- *	  that a cursor is made of.
+ *	  Which history of the database a cursor belongs to, and the snapshot that
+ *	  a cursor is made of.
  *
  * Transaction ids mean something only within one history.  After a failover
- * with loss, a point-in-time restore or a crash that lost asynchronous
- * commits, the same ids are given out again, to other transactions; a cursor
- * that went on counting would skip them.  So a cursor carries the WAL position
- * at which it was made, and that position is flushed before the cursor leaves:
- * whatever history has this position on its timeline has the transactions the
- * cursor speaks of.  That the timeline is the same one, and not that of a copy
- * which ran on by itself, is told by the generation (generation.c).
+ * with loss, a point-in-time restore, or a crash that lost asynchronous
+ * commits, the same ids are given to other transactions, and a cursor that
+ * went on counting would skip those.  So a cursor carries the WAL position at
+ * which it was made, and this position is flushed before the cursor leaves the
+ * server.  Every history that has this position on its timeline has the
+ * transactions that the cursor speaks of.  The generation (generation.c) tells
+ * this timeline from that of a copy which ran on by itself.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,7 +3,7 @@
  * places.h
  *	  The places that a cursor keeps, and those that a pull is about.
  *
- * Pure: knows nothing of SPI, tables or the clock.
+ * Pure: uses neither SPI, tables nor the clock.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * sets.c
- *	  Sets of scopes and of entity types, and what can be made of two.
+ *	  Sets of scopes and of entity types, and operations on two sets.
  *
- * Whoever syncs every scope and then asks for some of them leaves the others
- * out, which nobody can list; so a set of scopes is either what it lists or
- * everything else.
+ * A client that syncs every scope and then asks for some of them leaves out
+ * all others, which nobody can list.  So a set of scopes is either those that
+ * it lists, or all but those.
  *
  *-------------------------------------------------------------------------
  */

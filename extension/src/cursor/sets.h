@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * sets.h
- *	  Sets of scopes and of entity types, and what can be made of two.
+ *	  Sets of scopes and of entity types, and operations on two sets.
  *
- * Pure: knows nothing of SPI, tables or the clock.  Results are palloc'd; they
- * share the scopes' texts with what they were made of.
+ * Pure: uses neither SPI, tables nor the clock.  Results are palloc'd; they
+ * share the texts of scopes with the sets that they were made of.
  *
  *-------------------------------------------------------------------------
  */

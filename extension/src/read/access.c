@@ -3,10 +3,11 @@
  * access.c
  *	  Which scopes a caller may sync.
  *
- * With claims (request.jwt.claims, as the gateway and PostgREST set it) they
- * are the claims' "sub", or what the function named by pg_tide.scopes_function
- * makes of the claims.  Without, only who may execute tide.unrestricted() syncs
- * anything, and then everything: no claims never means all by accident.
+ * If claims are set (request.jwt.claims, as the gateway and PostgREST do),
+ * they are the "sub" of the claims, or what the function named by
+ * pg_tide.scopes_function returns for the claims.  Without claims only a role
+ * that may execute tide.unrestricted() can sync, and it syncs everything.  So
+ * missing claims never mean all scopes by accident.
  *
  *-------------------------------------------------------------------------
  */
@@ -199,7 +200,7 @@ access_resolve(ArrayType *asked, Access *access)
 		if (!scopes_contain(&access->allowed, access->scopes.scopes[i]))
 			ereport(ERROR,
 					(errcode(ERRCODE_TIDE_SCOPE_NOT_ALLOWED),
-					 errmsg("a scope that was asked for is not allowed"),
+					 errmsg("a requested scope is not allowed"),
 					 errhint("Ask only for scopes of this user, or leave them out.")));
 }
 
@@ -451,7 +452,7 @@ access_check_columns(TrackedTable *t)
 					 errmsg("permission denied for column \"%s\" of table %s",
 							c->name, t->sql_name),
 					 errdetail("Clients get every column that is synced."),
-					 errhint("GRANT SELECT (%s) ON %s, or leave it out with exclude of tide.track.",
+					 errhint("GRANT SELECT (%s) ON %s, or exclude the column in tide.track.",
 							 quote_identifier(c->name), t->sql_name)));
 	}
 }

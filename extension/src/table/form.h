@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * form.h
- *	  How the values of a type look as text, in a word that can be kept.
+ *	  A word that says how the values of a type look as text.
  *
  *-------------------------------------------------------------------------
  */

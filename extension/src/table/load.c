@@ -1,17 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * load.c
- *	  Making out what a table is to pg_tide: from the arguments of its stamp
+ *	  Loading what pg_tide knows of a table: from the arguments of its stamp
  *	  trigger, its columns and its primary key.
  *
- * All of it is read from the system catalogs, copied before anything else is
- * looked up, and no lock is taken on the table: a pointer into the relation
+ * All of it is read from the system catalogs and copied before anything else
+ * is looked up.  No lock is taken on the table.  A pointer into the relation
  * cache would not outlive the next look-up, and a table that somebody has
- * locked must not stop those who do not ask for it.  What changes meanwhile
- * comes as an invalidation, see registry_lookup().
+ * locked must not stop those who do not ask for it.  A change that happens
+ * meanwhile arrives as an invalidation, see registry_lookup().
  *
- * Settings that do not fit the table any more (a column renamed, another
- * primary key) make it broken, with the reason.
+ * If the settings do not fit the table any more (a renamed column, another
+ * primary key), the table is marked broken, with the reason.
  *
  *-------------------------------------------------------------------------
  */
@@ -75,7 +75,7 @@ set_broken(TrackedTable *t, char *why)
 static void
 set_torn(TrackedTable *t)
 {
-	set_broken(t, pstrdup("it is being changed at this moment"));
+	set_broken(t, pstrdup("it is being changed by another transaction"));
 }
 
 /*
@@ -348,7 +348,7 @@ check_form(TrackedTable *t, AttrNumber attnum, int n)
 
 	if (!t->broken && n < list_length(t->settings.forms) &&
 		!type_form_fits(list_nth(t->settings.forms, n), c->type, c->typmod))
-		set_broken(t, psprintf("values of its column \"%s\" are not written as they were", c->name));
+		set_broken(t, psprintf("values of its column \"%s\" have another text form than when it was tracked", c->name));
 }
 
 /* the key is the one that was tracked */

@@ -1,17 +1,19 @@
 /*-------------------------------------------------------------------------
  *
  * names.c
- *	  Which tables are tracked, by which name, and whose claim counts.
+ *	  The list of tracked tables: their names, and which claim to a name
+ *	  counts.
  *
- * The list is made from the triggers alone, without a look at the tables: what
- * is not asked for is not loaded.  Everything that is kept here is built aside
- * and put in place when it is complete.  Callbacks only note what is to be
- * looked at again, so that an error, or an invalidation that comes meanwhile,
- * leaves nothing that seems known and is not.
+ * The list is made from the triggers alone; no table is loaded for
+ * it.  Everything that is kept here is built aside and put in place when it is
+ * complete.  Callbacks only note what must be looked at again.  So neither an
+ * error nor an invalidation that comes meanwhile leaves something here that
+ * seems valid and is not.
  *
  * Anybody can put tide.stamp() on a table of his own, with the name or number
- * of another's.  Tables of owners who may not execute tide.trusted() claim
- * nothing; of others that claim the same, each is the other's rival.
+ * of another table.  Therefore tables whose owners may not execute
+ * tide.trusted() claim nothing.  Of the other tables, those that claim the same
+ * name or number are rivals of each other.
  *
  *-------------------------------------------------------------------------
  */

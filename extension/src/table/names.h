@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * names.h
- *	  Which tables are tracked, by which name, and whose claim counts.
+ *	  The list of tracked tables: their names, and which claim to a name
+ *	  counts.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * policy.h
- *	  What is done about two versions of a row.
+ *	  Conflict policies: what happens when two versions of a row meet.
  *
  *-------------------------------------------------------------------------
  */

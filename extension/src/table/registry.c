@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * registry.c
- *	  The cache of what pg_tide knows of each table.
+ *	  The cache of what pg_tide knows of each tracked table.
  *
- * An entry is made from the system catalogs, see load.c, when it is asked for.
- * Invalidation callbacks only mark entries; one that is in use is never freed
- * under its user, but at the end of the transaction.
+ * An entry is made from the system catalogs, see load.c, when somebody asks
+ * for it.  Invalidation callbacks only mark entries.  An entry that is in use is
+ * freed at the end of the transaction and not earlier.
  *
  *-------------------------------------------------------------------------
  */
@@ -346,7 +346,7 @@ registry_find(const char *entity_type, bool missing_ok)
 		if (found && found->trusted)
 			ereport(ERROR,
 					(errcode(ERRCODE_TIDE_AMBIGUOUS_TYPE),
-					 errmsg("entity type \"%s\" is that of two tables, %s and %s",
+					 errmsg("entity type \"%s\" belongs to two tables, %s and %s",
 							entity_type, catalog_sql_name(found->relid),
 							catalog_sql_name(name->relid)),
 					 errhint("Track one of them again with another entity_type.")));

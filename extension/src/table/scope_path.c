@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * scope_path.c
- *	  Making out a scope path: which foreign keys it follows, through which
+ *	  Resolving a scope path: which foreign keys it follows, through which
  *	  tables, to which column.
  *
- * Nothing is locked and nothing is read but the catalogs, because a path is
- * made out whenever a table's settings are loaded.  Who changes a table of the
- * path invalidates them, see relation_changed() in registry.c.
+ * A path is resolved whenever the settings of its table are loaded.  So nothing
+ * is locked, and nothing but the catalogs is read.  Whoever changes a table of
+ * the path invalidates these settings, see relation_changed() in registry.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -153,7 +153,7 @@ may_visit(Oid relid, const ScopePath *path, int nsteps, char **why)
 	for (i = 0; i < nsteps; i++)
 		again |= (path->steps[i].relid == visited);
 	if (again)
-		*why = psprintf("it comes through table \"%s\" twice", NameStr(form->relname));
+		*why = psprintf("it passes through table \"%s\" twice", NameStr(form->relname));
 	else if (form->relkind != RELKIND_RELATION || form->relispartition ||
 			 form->relpersistence != RELPERSISTENCE_PERMANENT)
 		*why = psprintf("table \"%s\" is partitioned, a partition, or unlogged",

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * scope_path.h
- *	  A scope that follows foreign keys: whose row it is stands in another
- *	  table, 'exercise_plan_id.training_plan_id.athlete_id'.
+ *	  A scope that follows foreign keys: another table says whose row it is,
+ *	  'exercise_plan_id.training_plan_id.athlete_id'.
  *
  *-------------------------------------------------------------------------
  */

@@ -4,8 +4,8 @@
  *	  The settings of a tracked table, as the arguments of its stamp trigger
  *	  hold them.
  *
- * Each argument is "name=value".  One table below says which settings there
- * are; reading and writing go through it, so that they cannot differ.
+ * Each argument is "name=value".  One table below lists the settings.  Reading
+ * and writing both use it, so that they cannot differ.
  *
  *-------------------------------------------------------------------------
  */

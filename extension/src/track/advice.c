@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * advice.c
- *	  What is worth knowing of a tracked table: it works, but not as its users
- *	  may expect.
+ *	  Advice about a tracked table that works, but may surprise its users.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,7 +32,7 @@ advise_on_precision(TrackedTable *t, AdviceReport report, void *arg)
 	if (c->typmod < 0 || c->typmod > 2)
 		return;
 	report(arg, "warning", t->sql_name,
-		   psprintf("column \"%s\" keeps stamps coarser than milliseconds: edits within one of its steps go by order of arrival",
+		   psprintf("column \"%s\" keeps stamps less precise than milliseconds: edits with equal stamps stand in order of arrival",
 					c->name),
 		   psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s;", t->sql_name,
 					quote_identifier(c->name), format_type_with_typemod(c->type, 3)));
@@ -49,9 +48,9 @@ advise_on_key(TrackedTable *t, AdviceReport report, void *arg)
 		(c->base_type != INT2OID && c->base_type != INT4OID && c->base_type != INT8OID))
 		return;
 	report(arg, "info", t->sql_name,
-		   psprintf("key \"%s\" is numbered by the server: two clients that create rows offline can choose the same number",
+		   psprintf("key \"%s\" is numbered by the server: two clients that create rows offline can choose equal numbers",
 					c->name),
-		   "Let clients create rows with keys that they can choose alone, such as uuid.");
+		   "Use a key that each client can choose by itself, such as uuid.");
 }
 
 /* a policy by which a row that is deleted softly vanishes from who deletes it */
@@ -80,7 +79,7 @@ advise_on_soft_delete(TrackedTable *t, AdviceReport report, void *arg)
 	table_close(rel, AccessShareLock);
 	if (found)
 		report(arg, "warning", t->sql_name,
-			   psprintf("a policy looks at \"%s\": where it hides deleted rows, a soft delete is refused or does not reach other clients",
+			   psprintf("a policy reads \"%s\": where it hides deleted rows, a soft delete is refused or does not reach other clients",
 						tracked_column(t, t->deleted_at)->name),
 			   "Let the policies of the roles that sync show deleted rows, and hide them in the application's own queries.");
 }

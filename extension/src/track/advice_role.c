@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * advice_role.c
- *	  tide.check('a_role'): what a role cannot do, and why its pulls are empty.
+ *	  tide.check('a_role'): what a role cannot do, and why its pulls are
+ *	  empty.
  *
  *-------------------------------------------------------------------------
  */
@@ -135,7 +136,7 @@ check_table(RoleCheck *check, TrackedTable *t)
 	}
 	check_schema(check, t->namespace);
 	check_right(check, t, may(check, t, ACL_SELECT, false), "error",
-				"read all synced columns, so that it pulls nothing of this table", "SELECT");
+				"read all synced columns: it pulls nothing of this table", "SELECT");
 	check_right(check, t, may(check, t, ACL_INSERT, true), "warning", "create rows", "INSERT");
 	check_right(check, t, may(check, t, ACL_UPDATE, true), "warning", "change rows", "UPDATE");
 	if (!AttributeNumberIsValid(t->deleted_at))

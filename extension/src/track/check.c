@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * check.c
- *	  tide.check: what keeps sync from being right or fast here.
+ *	  tide.check: what makes sync wrong or slow in this database.
  *
  *-------------------------------------------------------------------------
  */
@@ -303,7 +303,7 @@ check_event_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, const char *name)
 	}
 	if (enabled == TRIGGER_DISABLED || enabled == TRIGGER_FIRES_ON_REPLICA)
 		report(rsinfo, "error", t->sql_name,
-			   psprintf("event trigger %s is disabled: partitions come and go unseen", name),
+			   psprintf("event trigger %s is disabled: changes of partitions go unnoticed", name),
 			   psprintf("ALTER EVENT TRIGGER %s ENABLE; %s", name,
 						settings_call(&t->settings, t->sql_name)));
 }
@@ -395,7 +395,7 @@ check_claim(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 			   "Track one of them again, with another entity_type.");
 	if (rel->rd_rules && rel->rd_rules->numLocks > 0)
 		report(rsinfo, "error", t->sql_name,
-			   "it has rules, which make other statements of those that sync runs",
+			   "it has rules, which rewrite the statements that sync runs",
 			   psprintf("DROP RULE %s ON %s;",
 						quote_identifier(get_rule_name(rel->rd_rules->rules[0]->ruleId)), t->sql_name));
 }
@@ -440,7 +440,7 @@ check_log(ReturnSetInfo *rsinfo)
 						pstrdup(timestamptz_to_str(horizon.at))), NULL);
 	else
 		report(rsinfo, "info", "tide.log", "never pruned",
-			   "Have tide.maintain() called now and then: by the gateway, or by cron.");
+			   "Let the gateway or cron call tide.maintain() regularly.");
 }
 
 Datum

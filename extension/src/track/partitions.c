@@ -3,15 +3,15 @@
  * partitions.c
  *	  Partitions that come and go.
  *
- * Row triggers are cloned to a partition by PostgreSQL.  The rest is done by
- * event triggers: a new partition gets the trigger for TRUNCATE; with ATTACH
- * all rows of the partition come, with DETACH and DROP all of them go, and
- * their keys are written to the change log one by one, so that no client has
- * to read anything else again.
+ * PostgreSQL copies row triggers to a partition.  Event triggers do the rest: a
+ * new partition gets the trigger for TRUNCATE; with ATTACH all rows of the
+ * partition come, with DETACH and DROP all of them go, and their keys are
+ * written to the change log one by one, so that no client has to read anything
+ * else again.
  *
- * They run for each ALTER TABLE and the like in the database, with the rights
- * of whom it is done by, and have nothing to say unless a partition of a
- * tracked table is concerned.
+ * The event triggers run for each ALTER TABLE and the like in the database,
+ * with the rights of whoever runs it.  They raise no error and no notice unless
+ * the statement concerns a partition of a tracked table.
  *
  *-------------------------------------------------------------------------
  */
@@ -489,7 +489,7 @@ tide_partition_change(PG_FUNCTION_ARGS)
 	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("tide.partition_change() is for the event triggers of extension pg_tide")));
+				 errmsg("tide.partition_change() is only for the event triggers of pg_tide")));
 	if (strcmp(trigdata->event, "ddl_command_start") == 0)
 		before_command(trigdata->parsetree);
 	else if (strcmp(trigdata->event, "ddl_command_end") == 0)

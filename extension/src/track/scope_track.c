@@ -1,9 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * scope_track.c
- *	  What tide.track and tide.untrack do for a scope by foreign keys: the
- *	  column, the triggers on all tables of the path, the indexes that make a
- *	  change of what leads on wait, and the scope of rows that are there.
+ *	  What tide.track and tide.untrack do for a scope by foreign keys.
+ *
+ * They add the column, the triggers on all tables of the path, and the unique
+ * indexes that make a change of the path wait, and set the scope of the rows
+ * that exist.
  *
  *-------------------------------------------------------------------------
  */
@@ -142,7 +144,7 @@ scope_track_settle(Relation rel, TrackOptions *o)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("scope \"%s\" leads nowhere: %s", o->s.scope_path, why),
-				 errhint("Name columns of foreign keys, from \"%s\" on, and at the end the column that says whose row it is: 'plan_id.user_id'.",
+				 errhint("Begin with a foreign key column of \"%s\", and end with the column that says whose row it is: 'plan_id.user_id'.",
 						 RelationGetRelationName(rel))));
 	o->s.scope = o->scope_column ? o->scope_column : pstrdup(DEFAULT_SCOPE_COLUMN);
 	att = relation_column(rel, o->s.scope);

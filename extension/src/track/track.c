@@ -76,7 +76,7 @@ check_trusted(Relation rel)
 	owner = GetUserNameFromId(rel->rd_rel->relowner, false);
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("owner \"%s\" of table \"%s\" may not have tables synced",
+			 errmsg("owner \"%s\" of table \"%s\" is not trusted to have tables synced",
 					owner, RelationGetRelationName(rel)),
 			 errdetail("Every pull runs policies of the table's owner with the claims of whoever pulls."),
 			 errhint("As a superuser: GRANT EXECUTE ON FUNCTION tide.trusted() TO %s;",
@@ -102,7 +102,7 @@ check_resolver(const char *name)
 	if (!OidIsValid(function))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("there is no conflict resolver %s(text, jsonb, jsonb)",
+				 errmsg("conflict resolver %s(text, jsonb, jsonb) does not exist",
 						NameListToQuotedString(names)),
 				 errhint("CREATE FUNCTION %s(entity_type text, current jsonb, incoming jsonb) RETURNS jsonb ...",
 						 NameListToQuotedString(names))));

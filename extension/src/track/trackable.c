@@ -1,8 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * trackable.c
- *	  What can be tracked, and with which settings: everything that
- *	  tide.track refuses, with the reason and what to do about it.
+ *	  What can be tracked, and with which settings.
+ *
+ * Everything that tide.track refuses is refused here, with the reason and what
+ * to do about it.
  *
  *-------------------------------------------------------------------------
  */
@@ -60,9 +62,9 @@ trackable_check_partition(Relation root, Relation partition)
 	const char *problem = NULL;
 
 	if (partition->rd_rel->relkind == RELKIND_FOREIGN_TABLE)
-		problem = "is a foreign table: what others change there goes unnoticed";
+		problem = "is a foreign table: changes that others make there go unnoticed";
 	else if (partition->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
-		problem = "is temporary or unlogged: its rows can vanish without a trace that clients could be told of";
+		problem = "is temporary or unlogged: its rows can vanish, and clients would not be told";
 	if (problem)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -147,10 +149,10 @@ trackable_check_relation(Relation rel)
 		check_partitions(rel);
 	else if (rel->rd_rel->relkind != RELKIND_RELATION)
 		refuse(rel, ERRCODE_WRONG_OBJECT_TYPE, "it is not a table",
-			   "Views, foreign tables and the like have no rows of their own; track the table behind it.");
+			   "Views, foreign tables and the like have no rows of their own; track the table behind them.");
 	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
 		refuse(rel, ERRCODE_WRONG_OBJECT_TYPE, "it is temporary or unlogged",
-			   "Its rows can vanish without a trace that clients could be told of; use a permanent table.");
+			   "Its rows can vanish, and clients would not be told; use a permanent table.");
 	if (IsCatalogNamespace(RelationGetNamespace(rel)))
 		refuse(rel, ERRCODE_WRONG_OBJECT_TYPE, "it is a system catalog",
 			   "Track a table of your own.");
@@ -164,7 +166,7 @@ trackable_check_relation(Relation rel)
 	/* relhasrules stays when the last rule is gone */
 	if (rel->rd_rules && rel->rd_rules->numLocks > 0)
 		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED, "it has rules",
-			   "Rules make other statements of those that sync runs; use triggers instead.");
+			   "Rules rewrite the statements that sync runs; use triggers instead.");
 	check_trigger_order(rel);
 }
 
@@ -370,10 +372,10 @@ check_guessed_client(Relation rel, TrackOptions *o)
 	if (use)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("column \"%s\" of table \"%s\" is not taken for the client of a change: %s",
+				 errmsg("column \"%s\" of table \"%s\" cannot be taken for client_id without being named: %s",
 						NameStr(att->attname), RelationGetRelationName(rel), use),
 				 errdetail("Each write sets that column to the client that made it."),
-				 errhint("If it is meant for that, say client_id => %s; else have another one added with client_id => 'tide_client_id'.",
+				 errhint("If this is its purpose, pass client_id => %s. Otherwise have another column added with client_id => 'tide_client_id'.",
 						 quote_literal_cstr(NameStr(att->attname)))));
 }
 
@@ -475,13 +477,13 @@ trackable_check_scope(Relation rel, TrackOptions *o)
 	if (o->s.shared && o->s.scope)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a table is either shared or has a scope"),
+				 errmsg("shared and scope cannot both be given"),
 				 errhint("Leave out one of the two.")));
 	if (!o->s.shared && o->s.scope == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("table \"%s\" needs a scope or has to be shared", RelationGetRelationName(rel)),
-				 errhint("Name the column that says so, scope => 'user_id', or make them everybody's, shared => true.")));
+				 errmsg("table \"%s\" needs a scope or must be shared", RelationGetRelationName(rel)),
+				 errhint("Name the column that says whose row it is, scope => 'user_id', or let everybody read all rows, shared => true.")));
 	if (o->path)
 	{
 		check_scope_type(rel, last_column(o->path));
@@ -490,7 +492,7 @@ trackable_check_scope(Relation rel, TrackOptions *o)
 	if (o->scope_column)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("scope_column is for a scope that follows foreign keys"),
+				 errmsg("scope_column needs a scope that follows foreign keys"),
 				 errhint("Leave it out, or give a path as scope: 'plan_id.user_id'.")));
 	if (o->s.shared)
 		return;
@@ -517,7 +519,7 @@ check_exclude(Relation rel, TrackOptions *o)
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
 					 errmsg("table \"%s\" has no column \"%s\" to exclude",
 							RelationGetRelationName(rel), name),
-					 errhint("Names are as in SQL, not as on the wire.")));
+					 errhint("Pass the name of the column in SQL, not the one in JSON.")));
 		if (name_in_list(o->s.keys, name) || strcmp(name, o->s.modified_at) == 0 ||
 			strcmp(name, o->s.client_id) == 0 ||
 			(o->s.scope && strcmp(name, o->s.scope) == 0) ||
@@ -582,7 +584,7 @@ check_wire_names(Relation rel, TrackOptions *o)
 				strcmp(camel_case(a), camel_case(b)) == 0)
 				ereport(ERROR,
 						(errcode(ERRCODE_DUPLICATE_COLUMN),
-						 errmsg("columns \"%s\" and \"%s\" are both \"%s\" on the wire",
+						 errmsg("columns \"%s\" and \"%s\" have the same name \"%s\" in JSON",
 								b, a, camel_case(a)),
 						 errhint("Exclude one of them, or use naming => 'as_is'.")));
 		}
@@ -597,7 +599,7 @@ check_entity_type(TrackOptions *o)
 	if (o->s.entity_type[0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("an entity type needs a name"),
+				 errmsg("entity_type must not be empty"),
 				 errhint("Leave entity_type out to use the table's name.")));
 	foreach(lc, names_all(false))
 	{
@@ -607,7 +609,7 @@ check_entity_type(TrackOptions *o)
 			strcmp(name->entity_type, o->s.entity_type) == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_DUPLICATE_OBJECT),
-					 errmsg("entity type \"%s\" is already that of table %s",
+					 errmsg("entity type \"%s\" already belongs to table %s",
 							o->s.entity_type, catalog_sql_name(name->relid)),
 					 errhint("Give this table another one with entity_type => '...'.")));
 	}

@@ -1,10 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * json_scan.c
- *	  JSON as text: is it JSON, what is in it, and would jsonb take it?
+ *	  Reading JSON as text: whether it is JSON, what it holds, and whether
+ *	  jsonb would take it.
  *
- * One scan from left to right that builds nothing, recurses nowhere and stops
- * at the end of the text, whatever the text is.
+ * One scan goes from left to right.  It builds nothing, does not recurse, and
+ * stops at the end of the text, whatever the text is.
  *
  *-------------------------------------------------------------------------
  */

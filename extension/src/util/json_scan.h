@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * json_scan.h
- *	  JSON as text: is it JSON, what is in it, and would jsonb take it?
+ *	  Reading JSON as text: whether it is JSON, what it holds, and whether
+ *	  jsonb would take it.
  *
  * Nothing here decodes a string or converts a number, so a text that jsonb
  * refuses can still be taken apart.

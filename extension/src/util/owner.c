@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * owner.c
- *	  Statements on pg_tide's own tables, as their owner.
+ *	  Statements on pg_tide's own tables, run as their owner.
  *
  * Callers have no rights on these tables, so every statement here runs as
- * their owner.  That is why none of them may see a type, cast or operator of
- * a user's: parameters are built-in types, every name is qualified.
+ * their owner.  Therefore no statement may use a type, cast or operator that a
+ * user made: parameters have built-in types, and every name is qualified.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,7 +41,7 @@ void
 user_become(Oid user, int flags, SavedUser *saved)
 {
 	if (!OidIsValid(user))
-		elog(ERROR, "there is no user to go on as");
+		elog(ERROR, "no role is set to continue as");
 	GetUserIdAndSecContext(&saved->user, &saved->context);
 	SetUserIdAndSecContext(user, saved->context | SECURITY_LOCAL_USERID_CHANGE | flags);
 }

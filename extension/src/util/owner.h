@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * owner.h
- *	  Statements on pg_tide's own tables, as their owner.
+ *	  Statements on pg_tide's own tables, run as their owner.
  *
- * For changelog.c, generation.c and records.c only: keys and scopes have to be
- * text by then, converted with the rights of whom they come from.
+ * Keys and scopes must be text before they come here: whoever they come from
+ * has converted them with rights of his own.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,16 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * plan.c
- *	  Saved plans that keep to an index.
+ *	  Saved plans that always use an index.
  *
- * A plan that was made while a table was empty would scan it from end to end
- * until statistics come in, long after it has grown; and what a first batch of
- * 5,000 rows suggests (hash or merge join) is wrong for the next one of two.
- * Our statements know better: rows are found by key, through the index that
- * fits it best.  So they have one generic plan, made with the alternatives
- * switched off and as if every table were large and unknown; the settings are those of the
- * session again before it runs.  JIT is off too: the cost of what was switched
- * off would set it going.
+ * A plan that was made while a table was empty scans the whole table, and goes
+ * on doing so long after the table has grown, until statistics come in.  The
+ * plan that suits a first batch of 5,000 rows (a hash or merge join) is wrong
+ * for the next batch of two.  Our statements find rows by key, so the index
+ * that fits the key is always right.
+ *
+ * So each statement has one generic plan.  It is made with the alternatives
+ * switched off, and as if every table were large and unknown.  The session's
+ * own settings are back before the plan runs.  JIT is off too, because the cost
+ * that PostgreSQL adds for a switched-off alternative would start it.
  *
  *-------------------------------------------------------------------------
  */

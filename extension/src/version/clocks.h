@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * clocks.h
- *	  The stamps of single columns, which the policy "merge" goes by.
+ *	  The stamps of single columns, which the policy "merge" compares.
  *
- * A row keeps those that differ from its own stamp in the column tide_clocks,
- * a tombstone beside the image of its row.  As JSON: an object by the names of
- * the columns in SQL, of [time, client id]; null for a column that nobody has
- * written yet, which got its default.
+ * A row keeps those that differ from its own stamp in the column tide_clocks;
+ * a tombstone keeps them beside the image of its row.  They are a JSON object:
+ * the column's name in SQL, and [time, client id], or null for a column that
+ * nobody has written yet and that has its default.
  *
  *-------------------------------------------------------------------------
  */

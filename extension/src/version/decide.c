@@ -3,8 +3,8 @@
  * decide.c
  *	  Which of two versions of a row stands.
  *
- * Pure: stamps in, a verdict out.  Reading the current version is judge.c's
- * business, carrying the verdict out apply.c's.
+ * Pure: it takes stamps and returns a verdict.  judge.c reads the current
+ * version, and apply.c carries the verdict out.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,7 +3,7 @@
  * order.c
  *	  The total order of stamps.
  *
- * Pure: it knows nothing of tables and of the clock.
+ * Pure: uses neither tables nor the clock.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,17 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * read.c
- *	  Values that come in: from JSON to a column's type.
+ *	  Reading values: from JSON to a column's type.
  *
- * The usual way is the text of the JSON value and the type's own input
- * function, so that a client may send whatever the type understands: int8 and
- * numeric as strings, for one.  Times are read more strictly and more
- * generously at once (see wire_time.c), JSON stays JSON, and arrays and
- * composites are put into the text that their input functions take.  Whatever
- * wire.c writes of a value is read as that value.
+ * Most values go as text through the input function of their type, so a client
+ * may send whatever the type understands, such as int8 and numeric as
+ * strings.  Times are read by time.c, which refuses some forms that the type
+ * takes and takes some that it refuses.  JSON stays JSON.  Arrays and composites
+ * become the text that their input functions take.  Every value is read back
+ * from what wire.c writes of it.
  *
- * Objects and arrays are refused for scalar types, as are other texts that an
- * input function would take for something else.
+ * Objects and arrays are refused for scalar types, and so are other texts that
+ * an input function would take for something else.
  *
  *-------------------------------------------------------------------------
  */
@@ -500,7 +500,7 @@ composite_text(JsonbContainer *object, Oid type, bool utc)
 	if (nknown < JsonContainerSize(object))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
-				 errmsg("a value of type %s has a member that is none of its fields",
+				 errmsg("a value of type %s has a member that is not one of its fields",
 						format_type_be(type))));
 	return buf.data;
 }

@@ -3,10 +3,10 @@
  * time.c
  *	  Times on the wire: ISO 8601 and Unix milliseconds.
  *
- * PostgreSQL's own input accepts far more, some of it dangerous here: 'now'
- * and 'tomorrow' would turn a client's bug into the server's clock.  So the
- * forms that clients send are read by hand, which is faster too, and what else
- * a column's type understands is left to it, see wire_read.c.
+ * PostgreSQL's own input accepts far more, and some of it is dangerous here:
+ * 'now' and 'tomorrow' would turn a client's bug into the server's clock.  So
+ * the forms that clients send are read by hand, which is faster too.  read.c
+ * leaves other texts to the input function of the column's type.
  *
  *-------------------------------------------------------------------------
  */

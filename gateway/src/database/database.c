@@ -153,8 +153,8 @@ wait_for_more(Job *job)
 		case WAIT_REFUSED:
 			/* an empty reply at once would make clients ask again at once */
 			failure_set(&job->failure, 503, "try_again",
-						"too many pulls wait for something to come",
-						"Pull without wait, or later.");
+						"too many pulls are waiting for changes",
+						"Pull without wait, or try again later.");
 			job->failure.retry_after = RETRY_WAITS;
 			break;
 	}

@@ -229,7 +229,7 @@ metrics_write(const Gauges *gauges, const char *version, Buffer *text)
 				"requests that wait for a connection to the database",
 				gauges->queued);
 	write_gauge(text, "tide_waiting_pulls",
-				"pulls that wait for something to come", gauges->waiting);
+				"pulls that wait for changes", gauges->waiting);
 	write_gauge(text, "tide_database_connections",
 				"connections to the database that are up",
 				gauges->database_connections);

@@ -31,7 +31,7 @@ typedef struct Gauges
 	int			connections;
 	int			requests;		/* without a reply */
 	int			queued;			/* those that wait for a database connection */
-	int			waiting;		/* pulls that wait for something to come */
+	int			waiting;		/* pulls that wait for changes */
 	int			database_connections;
 } Gauges;
 

@@ -118,7 +118,7 @@ static const Setting table[] = {
 	1, 1000000, true, "requests that may wait for a connection to the database; then 503"},
 	{"max-waiting", SETTING_INTEGER, FIELD(max_waiting), "5000",
 		0, 1000000, true,
-	"pulls with wait= that may wait for something to come; then 503"},
+	"pulls with wait= that may wait for changes; then 503"},
 	{"max-connections", SETTING_INTEGER, FIELD(max_connections), "10000",
 	1, 1000000, false, "connections of clients; then 503"},
 	{"max-connections-address", SETTING_INTEGER,
