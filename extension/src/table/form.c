@@ -76,8 +76,8 @@ enum_form(Oid type)
 }
 
 /*
- * Labels are never dropped.  New ones may have come between the old ones, but
- * each old one is still there, in the same order, unless one was renamed.
+ * Labels are never dropped.  New labels may stand between the old ones, but
+ * each old label is still there, in the same order, unless it was renamed.
  */
 static bool
 enum_form_fits(const char *form, Oid type)

@@ -230,7 +230,7 @@ compare_regs(const ListCell *a, const ListCell *b)
 	return (na->relid > nb->relid) - (na->relid < nb->relid);
 }
 
-/* a trigger of ours, if it makes the table a tracked one */
+/* does this trigger of ours make its table a tracked one? */
 static void
 add_trigger(NameList *list, TriggerFacts *trigger, Oid function)
 {
@@ -309,7 +309,7 @@ read_list(void)
 	return list;
 }
 
-/* a list like the current one, with these relations looked at again */
+/* a copy of the current list, with these relations looked at again */
 static NameList *
 revise_list(const Oid *relids, int n)
 {
@@ -348,7 +348,7 @@ revise_list(const Oid *relids, int n)
 	return list;
 }
 
-/* do the relations matter: is or was one of them tracked? */
+/* is or was one of these relations tracked? */
 static bool
 suspects_matter(const Oid *relids, int n)
 {
@@ -404,9 +404,9 @@ refresh(void)
 		AcceptInvalidationMessages();
 
 		/*
-		 * The last try counts, since something may change without end, as it
-		 * does while caches are discarded; what it stands on is looked at
-		 * again the next time.
+		 * The last try counts, because changes may never end, as when caches
+		 * are discarded.  What it is based on is looked at again the next
+		 * time.
 		 */
 		if (before != invalidations && tries < MAX_TRIES - 1)
 			continue;
@@ -438,8 +438,8 @@ any_member(List *some, List *of)
 }
 
 /*
- * Again and again the first one, by registration, none of whose parents is
- * still to come.  In a cycle, the first.
+ * Take repeatedly the first table, by registration, whose parents have all
+ * been taken.  In a cycle, take the first.
  */
 static List *
 order_by_foreign_keys(List *names)
@@ -527,7 +527,7 @@ compare_types(const ListCell *a, const ListCell *b)
 	return result ? result : compare_regs(a, b);
 }
 
-/* neighbours in a sorted list that claim the same are rivals */
+/* tables that claim the same are neighbours in a sorted list, and rivals */
 static void
 note_rivals(List *trusted, bool by_type)
 {

@@ -38,7 +38,7 @@ column_names(Oid relid, const AttrNumber *columns, int n)
 	return names;
 }
 
-/* the step that a foreign key is, but for where the path goes on */
+/* the step along a foreign key, except for where the path continues */
 static void
 load_step(PathStep *step, HeapTuple tuple)
 {
@@ -97,8 +97,9 @@ refers_by(HeapTuple tuple, AttrNumber column, int *ncolumns)
 }
 
 /*
- * The foreign key that a column is part of: the one that it is alone, else the
- * only one.  False, and why, if that is none or more.
+ * The foreign key that a column belongs to: the one that consists of this
+ * column alone, else the only one.  False, with the reason, if there is none
+ * or more than one.
  */
 static bool
 find_foreign_key(Oid relid, AttrNumber column, const char *name, PathStep *step, char **why)
@@ -136,7 +137,7 @@ find_foreign_key(Oid relid, AttrNumber column, const char *name, PathStep *step,
 	return false;
 }
 
-/* may the path go through this table?  If not, why. */
+/* The reason why the path may not go through this table; NULL if it may. */
 static bool
 may_visit(Oid relid, const ScopePath *path, int nsteps, char **why)
 {
@@ -160,8 +161,9 @@ may_visit(Oid relid, const ScopePath *path, int nsteps, char **why)
 						NameStr(form->relname));
 
 	/*
-	 * Its rows are read with the rights of its owner, whoever writes a child:
-	 * no table may follow a path that its own owner could not.
+	 * Its rows are read with the rights of its owner, whoever writes a
+	 * child.  So a table may only follow a path that its own owner could
+	 * follow.
 	 */
 	else if (!has_privs_of_role(((Form_pg_class) GETSTRUCT(child))->relowner, form->relowner))
 		*why = psprintf("the owner of \"%s\" does not own table \"%s\"",

@@ -21,7 +21,8 @@ typedef enum SettingKind
 	SETTING_NUMBER,
 	SETTING_TEXT,
 	SETTING_LIST,				/* an argument for each member */
-	SETTING_FLAG				/* one word stands for what is not the default */
+	SETTING_FLAG				/* a word for each value that is not the
+								 * default */
 } SettingKind;
 
 typedef struct Setting
@@ -173,7 +174,7 @@ append_option(StringInfo buf, const TableSettings *s, const Setting *setting)
 {
 	const char *value = NULL;
 
-	/* a scope that is found by foreign keys is named by them, see below */
+	/* a scope that follows foreign keys is named by them, see below */
 	if (setting->option == NULL ||
 		(setting->offset == FIELD(scope) && s->scope_path))
 		return;

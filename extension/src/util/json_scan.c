@@ -90,7 +90,7 @@ scan_hex4(Scanner *s, uint32 *unit)
 #define IS_HIGH_HALF(unit) ((unit) >= 0xD800 && (unit) <= 0xDBFF)
 #define IS_LOW_HALF(unit) ((unit) >= 0xDC00 && (unit) <= 0xDFFF)
 
-/* what follows \u; the second half of a pair is taken along */
+/* what follows \u; of a surrogate pair, both halves */
 static bool
 scan_unit(Scanner *s)
 {
@@ -230,7 +230,7 @@ scan_scalar(Scanner *s)
 
 /* ---------- values ---------- */
 
-/* which of the levels that are open are objects */
+/* which of the open levels are objects */
 typedef struct Levels
 {
 	int			n;
@@ -297,7 +297,10 @@ scan_value(Scanner *s)
 		else if (!scan_scalar(s))
 			return false;
 
-		/* and has ended here: what has ended with it, and what is next? */
+		/*
+		 * the value has ended here: which levels end with it, and what is
+		 * next?
+		 */
 		while (levels.n > 0 && close_level(s, &levels))
 			 /* close_level does it */ ;
 		if (levels.n == 0)
@@ -451,8 +454,8 @@ json_unescape(JsonSpan string)
 }
 
 /*
- * Would it be taken for the text form of another value?  Of members with one
- * name jsonb keeps the last.
+ * Could a reader take this object for the text form of another value? Of
+ * members with equal names jsonb keeps the last.
  */
 static bool
 looks_like_text_form(const char *text, size_t len)

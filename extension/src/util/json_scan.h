@@ -18,7 +18,10 @@
 /* deeper texts are refused */
 #define JSON_MAX_DEPTH 1000
 
-/* deeper values are sent as text: a push nests them a few levels deeper */
+/*
+ * deeper values are sent as text, because a push nests them a few levels
+ * deeper
+ */
 #define JSON_SENT_DEPTH 400
 
 /* digits of a number that is written out for other types than numeric */
@@ -42,7 +45,10 @@ typedef struct JsonMembers
 /* is it one JSON value, and nothing else? */
 extern bool json_is_valid(const char *text, size_t len);
 
-/* what follows takes valid JSON only, white space around it allowed */
+/*
+ * the functions below take only valid JSON, with or without white space
+ * around it
+ */
 extern bool json_is_null(const char *text, size_t len);
 
 /*
@@ -58,7 +64,10 @@ extern bool json_is_readable(const char *text, size_t len, bool utf8);
 extern char json_first(JsonSpan value);
 extern void json_members(JsonMembers * members, JsonSpan value);
 
-/* false: there are no more.  The name, of objects only, is with its quotes. */
+/*
+ * The next member; false if there is none.  The name, which only objects have,
+ * includes its quotes.
+ */
 extern bool json_next_member(JsonMembers * members, JsonSpan * name,
 							 JsonSpan * value);
 
@@ -66,8 +75,8 @@ extern bool json_next_member(JsonMembers * members, JsonSpan * name,
 extern bool json_name_is(JsonSpan name, const char *text);
 
 /*
- * The text of a string that escape_json() has written, palloc'd: it escapes
- * nothing beyond ASCII.
+ * The text of a string that escape_json() has written, palloc'd.  Nothing
+ * beyond ASCII is escaped in it.
  */
 extern char *json_unescape(JsonSpan string);
 

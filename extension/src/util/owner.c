@@ -67,10 +67,10 @@ owner_of_table(Oid relid)
 }
 
 /*
- * Run one of our own statements as the owner of our tables, with a plan that
- * is kept.  Reads use the given snapshot (InvalidSnapshot: as a volatile
- * function would, seeing what this command wrote).  On an error the user is
- * restored with the (sub)transaction's abort.
+ * Run one of our own statements as the owner of our tables, with a saved
+ * plan.  Reads use the given snapshot; InvalidSnapshot lets them see what this
+ * command wrote, as a volatile function does.  After an error, the abort of
+ * the (sub)transaction restores the user.
  */
 void
 owner_run(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,

@@ -27,7 +27,7 @@
 
 #include "util/plan.h"
 
-/* what a table has at least, when one of our statements is planned */
+/* the rows that a table has at least when our statements are planned */
 #define LARGE_PAGES 10000
 #define LARGE_TUPLES 1000000.0
 
@@ -66,7 +66,7 @@ assume_large(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
 	{
 		IndexOptInfo *index = lfirst(lc);
 
-		/* of a partial one nobody knows how many rows it would have */
+		/* nobody knows how many rows a partial index would have */
 		if (index->indpred != NIL)
 			continue;
 		index->pages = Max(index->pages, LARGE_PAGES / 4);
@@ -77,8 +77,9 @@ assume_large(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
 static get_relation_stats_hook_type previous_stats_hook = NULL;
 
 /*
- * Nor do statistics count, which may be of a time when the table had other rows:
- * they could say that a column of the index is good enough without the next.
+ * Statistics do not count either.  They may describe rows that the table no
+ * longer has, and could say that the first column of an index is good enough
+ * without the next.
  */
 static bool
 assume_nothing(PlannerInfo *root, RangeTblEntry * rte, AttrNumber attnum,
@@ -132,7 +133,7 @@ plans_settle(SPIPlanPtr plan)
 	cached = plan_as_settled(plan);
 	AtEOXact_GUC(true, level);
 
-	/* one that is not kept belongs to no resource owner */
+	/* a plan that is not kept belongs to no resource owner */
 	if (cached)
 		ReleaseCachedPlan(cached, source->is_saved ? CurrentResourceOwner : NULL);
 }

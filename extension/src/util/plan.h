@@ -12,13 +12,13 @@
 
 /*
  * A plan for statements that read rows by key or in the order of an index,
- * whatever the table's size was when it was made.  Not kept: the caller does.
+ * whatever the size of the table when it was made.  The caller keeps it.
  */
 extern SPIPlanPtr plans_prepare(const char *sql, int nargs, Oid *types);
 
 /*
  * Plan it, if it has no valid plan, under settings that leave it only the
- * index.  To be called before each execution.
+ * index.  Call this before each execution.
  */
 extern void plans_settle(SPIPlanPtr plan);
 
