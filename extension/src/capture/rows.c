@@ -45,13 +45,13 @@ typedef struct Pending
 	Collection	rows;
 	SubTransactionId collected_in;
 	SubTransactionId written_in;	/* a subtransaction of collected_in that
-									 * has written the rows and may yet be
+									 * has written the rows and can still be
 									 * rolled back, or InvalidSubTransactionId */
 } Pending;
 
 /*
- * Of this transaction, in the order of their rows: those of a subtransaction
- * come after those of the transactions around it.
+ * The collections of this transaction, in the order of their rows: those of a
+ * subtransaction come after those of the transactions around it.
  */
 static List *pendings = NIL;
 
@@ -82,8 +82,8 @@ write_pending(Pending *p)
 }
 
 /*
- * Write what row triggers have collected.  Of the transactions around this
- * one, too, so that entries have the order of the changes.
+ * Write what row triggers have collected, also in the transactions around
+ * this one, so that entries have the order of the changes.
  */
 void
 capture_write_rows(void)
@@ -103,7 +103,10 @@ capture_write_rows(void)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	PG_TRY();
 	{
-		/* it may have become read-only after it wrote, and that has to count */
+		/*
+		 * the transaction may have become read-only after it wrote, and its
+		 * changes must count
+		 */
 		XactReadOnly = false;
 		foreach(lc, pendings)
 			write_pending(lfirst(lc));

@@ -44,7 +44,7 @@
 PG_FUNCTION_INFO_V1(tide_scope);
 PG_FUNCTION_INFO_V1(tide_scope_late);
 
-/* rows of this table are being told to find their scope anew */
+/* the table whose rows must find their scope anew right now */
 static Oid	refreshing = InvalidOid;
 
 uint64		path_changes = 0;
@@ -103,11 +103,10 @@ lookup_sql(PathStep *step)
 }
 
 /*
- * One step: from the values of its from columns to those that lead on, in the
- * same array.  False: there is no such row, or it leads nowhere.
- *
- * Each step is a statement of its own: a join would drop a row that was waited
- * for and leads elsewhere since, instead of following it.
+ * One step: replaces the values of its "from" columns by those that lead
+ * on.  False if there is no such row, or if it leads nowhere.  Each step is a
+ * statement of its own, because a join would drop a row that was waited for
+ * and now leads elsewhere, instead of following it.
  */
 static bool
 follow_step(TrackedTable *t, int n, Datum *values)
@@ -152,8 +151,8 @@ first_values(TrackedTable *t, HeapTuple row, TupleDesc desc, Datum *values)
 }
 
 /*
- * The scope of a row, palloc'd; false: it has none, since it refers to nothing,
- * or to what is not there yet.
+ * The scope of a row, palloc'd.  False if it has none, because it refers to
+ * nothing, or to a row that is not there yet.
  */
 static bool
 find_scope(TrackedTable *t, HeapTuple row, TupleDesc desc, Datum *scope)
@@ -186,8 +185,9 @@ find_scope(TrackedTable *t, HeapTuple row, TupleDesc desc, Datum *scope)
 /* ---------- the row trigger ---------- */
 
 /*
- * The last answer of a statement: rows of one parent often come together.  It
- * stands as long as no ancestor has changed, for the locks are still held.
+ * The last answer within a statement, since rows of one parent often come
+ * together.  It is valid as long as no ancestor has changed, because the locks
+ * are still held.
  */
 typedef struct Memo
 {
@@ -213,7 +213,7 @@ same_column(TupleDesc desc, AttrNumber attnum, HeapTuple a, HeapTuple b)
 	return tide_image_eq(x, y, att->attbyval, att->attlen);
 }
 
-/* has this update nothing to do with the scope? */
+/* does this update leave the scope alone? */
 static bool
 scope_stands(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
 {
@@ -298,7 +298,7 @@ set_scope(TrackedTable *t, TupleDesc desc, HeapTuple row, Datum scope, bool isnu
 	return heap_modify_tuple_by_cols(row, desc, 1, &column, &scope, &isnull);
 }
 
-/* a tracked table's entry, if its scope follows foreign keys; else NULL */
+/* the entry of a tracked table if its scope follows foreign keys; else NULL */
 static TrackedTable *
 table_of_trigger(Relation rel)
 {
@@ -373,9 +373,9 @@ scope_refresh(TrackedTable *t, const char *name, const char *sql, int nargs, Oid
 }
 
 /*
- * Deferred to the end of the transaction: a row whose path led nowhere.  By now
- * the foreign keys are satisfied, so where there was no parent there is one,
- * perhaps of a transaction that did not see this row.
+ * For a row whose path led nowhere, deferred to the end of the
+ * transaction.  By now the foreign keys are satisfied, so the missing parent
+ * exists, perhaps from a transaction that did not see this row.
  */
 Datum
 tide_scope_late(PG_FUNCTION_ARGS)
@@ -397,7 +397,7 @@ tide_scope_late(PG_FUNCTION_ARGS)
 		trigdata->tg_trigtuple;
 	t = table_of_trigger(trigdata->tg_relation);
 
-	/* else the update below would come here again, and again */
+	/* otherwise the update below would fire this trigger again and again */
 	if (t == NULL || !find_scope(t, row, desc, &scope))
 		PG_RETURN_POINTER(NULL);
 

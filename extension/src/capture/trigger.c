@@ -12,7 +12,7 @@
 
 #include "capture/trigger.h"
 
-/* has a statement the transition tables of its event? */
+/* does the statement have the transition tables of its event? */
 static bool
 has_transition_tables(TriggerData *trigdata)
 {

@@ -23,7 +23,7 @@ typedef struct Ack
 
 extern char *ack_encode(const Ack *ack);
 
-/* an error unless the text is one that ack_encode has made */
+/* raises an error unless ack_encode() has made the text */
 extern void ack_decode(const char *text, Ack *ack);
 
 #endif							/* TIDE_ACK_H */

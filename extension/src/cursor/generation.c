@@ -52,8 +52,8 @@
 PG_FUNCTION_INFO_V1(tide_register);
 
 /*
- * It outlives the library of this version, if another one is installed while
- * the server runs: with another content, it needs another name.
+ * This memory outlives the library if another version is installed while the
+ * server runs.  So when its content changes, its name must change.
  */
 #define SHARED_NAME "pg_tide server start, 1"
 
@@ -61,14 +61,14 @@ typedef struct ServerStart
 {
 	uint64		generation;		/* 0: not known yet */
 	XLogRecPtr	position;		/* no WAL of this start is before it */
-	uint64		first_xid;		/* cursors of earlier starts have seen no id
-								 * from this one on */
+	uint64		first_xid;		/* cursors of earlier starts have seen neither
+								 * this id nor a later one */
 } ServerStart;
 
 /* a copy of what is in shared memory, which does not change any more */
 static ServerStart server_start;
 
-/* the tide.generation that is known to have it, committed */
+/* the tide.generation that is known to have it committed */
 static Oid	registered_in = InvalidOid;
 
 /* ---------- where this start of the server began ---------- */
@@ -117,7 +117,7 @@ find_start(ServerStart *start)
 
 	start->position = timeline_start();
 
-	/* our own transaction is one of this start, too */
+	/* our own transaction belongs to this start, too */
 	start->first_xid = U64FromFullTransactionId(FullTransactionIdIsValid(own) ? own :
 												ReadNextFullTransactionId());
 
@@ -156,8 +156,8 @@ shared_start(void)
 }
 
 /*
- * Not before recovery has ended: a standby that is promoted begins another
- * generation, without being started.
+ * Not before recovery has ended, because a standby that is promoted begins
+ * another generation without being started.
  */
 uint64
 generation_current(void)
@@ -173,7 +173,10 @@ generation_current(void)
 	if (server_start.generation != 0)
 		return server_start.generation;
 
-	/* found without the lock, for it is read from files; the first one counts */
+	/*
+	 * found without the lock, because it is read from files; the first result
+	 * counts
+	 */
 	find_start(&mine);
 	do
 	{
@@ -194,8 +197,9 @@ generation_current(void)
 /* ---------- the table ---------- */
 
 /*
- * Is it registered, as far as this transaction can tell?  That another one has
- * done it is remembered; its own row may yet be rolled back.
+ * Is it registered, as far as this transaction can tell? If another
+ * transaction has registered it, that is remembered; a row of this
+ * transaction may still be rolled back.
  */
 static bool
 is_registered(Oid table)

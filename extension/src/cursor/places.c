@@ -131,7 +131,7 @@ places_forget_scopes(Cursor *cursor, const ScopeSet *scopes)
 	cursor->held_scopes = scopes_subtract(&cursor->held_scopes, scopes);
 }
 
-/* types that are registered no more have no place */
+/* types that are no longer registered have no place */
 static PlaceList
 registered_places(const Cursor *cursor, const Asked *asked, Begin *begin)
 {
@@ -155,7 +155,7 @@ registered_places(const Cursor *cursor, const Asked *asked, Begin *begin)
 	return result;
 }
 
-/* of a type, which of the scopes asked for no place is of */
+/* the scopes asked for of which no place has this type */
 static ScopeSet
 uncovered_scopes(const PlaceList *places, const Asked *asked, int32 reg, bool *known)
 {
@@ -399,9 +399,9 @@ compare_places(const void *a, const void *b)
 }
 
 /*
- * Places in the same state, into as few as they can be: of each type the scopes
- * of all of them, then types of the same scopes together.  There is one result
- * for whatever way the same has been taken apart.
+ * Join places in the same state into as few as possible: first all scopes of
+ * each type, then the types with the same scopes.  However the same whole was
+ * split, the result is the same.
  */
 static void
 join_places(const Place *places, int n, const TypeSet *shared, PlaceList *result)
@@ -459,7 +459,7 @@ join_places(const Place *places, int n, const TypeSet *shared, PlaceList *result
 	}
 }
 
-/* a place of shared types alone needs no scopes */
+/* a place with shared types only needs no scopes */
 static Place
 plain_place(const Place *place, const TypeSet *shared)
 {

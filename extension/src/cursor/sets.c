@@ -13,7 +13,7 @@
 
 #include "cursor/sets.h"
 
-/* which members of two lists to take: of a alone, of both, of b alone */
+/* which members of two lists to take: those only in a, in both, only in b */
 #define ONLY_A	1
 #define BOTH	2
 #define ONLY_B	4

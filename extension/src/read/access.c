@@ -52,7 +52,7 @@ claims_subject(Jsonb *claims)
 	JsonbValue *sub = JB_ROOT_IS_OBJECT(claims) ?
 	getKeyJsonValueFromContainer(&claims->root, "sub", 3, &buffer) : NULL;
 
-	/* a user's number, as many login servers send it */
+	/* many login servers send the user as a number */
 	if (sub && sub->type == jbvNumeric)
 		return DatumGetCString(DirectFunctionCall1(numeric_out,
 												   NumericGetDatum(sub->val.numeric)));
@@ -65,8 +65,8 @@ claims_subject(Jsonb *claims)
 }
 
 /*
- * The function that the setting names.  With its schema: a caller's search_path
- * must not choose who may sync what.
+ * The function that the setting names.  Its schema is required, because a
+ * caller's search_path must not decide who may sync what.
  */
 static Oid
 scopes_function(void)
@@ -93,9 +93,9 @@ scopes_function(void)
 }
 
 /*
- * What the function makes of the claims, run with the caller's rights.  Its
- * NULL is an empty list, as array_agg() of no rows is; a NULL in the list is no
- * scope, since a row without one is nobody's.
+ * The scopes that the function returns for the claims.  It runs with the
+ * caller's rights.  NULL is an empty list, as array_agg() of no rows is.  A
+ * NULL in the list is not a scope, since a row without a scope is nobody's.
  */
 static void
 call_scopes_function(Jsonb *claims, ScopeSet *set)
@@ -247,8 +247,8 @@ is_usual_uuid(const char *text)
 }
 
 /*
- * What the type's input would cut off or round, so that one user's text would be
- * another user's value?
+ * Would the type's input function cut the text off or round it, so that one
+ * user's text becomes another user's value?
  */
 static bool
 input_alters(TrackedColumn *c, char *text, Datum value)
@@ -289,7 +289,7 @@ try_input(TrackedColumn *c, char *text, Datum *value)
 		*value = InputFunctionCall(&c->input, text, c->ioparam, c->typmod);
 		return true;
 	}
-	/* uuid has other spellings, but none with other characters */
+	/* other spellings of a uuid have no other characters */
 	if (c->type == UUIDOID && text[strspn(text, "0123456789abcdefABCDEF-{}")] != '\0')
 		return false;
 

@@ -23,7 +23,7 @@
 #include "util/compat.h"
 #include "util/settings.h"
 
-/* stamps that are cut to less than what clients send */
+/* stamps that are cut to less than the precision that clients send */
 static void
 advise_on_precision(TrackedTable *t, AdviceReport report, void *arg)
 {
@@ -53,7 +53,7 @@ advise_on_key(TrackedTable *t, AdviceReport report, void *arg)
 		   "Use a key that each client can choose by itself, such as uuid.");
 }
 
-/* a policy by which a row that is deleted softly vanishes from who deletes it */
+/* a policy that hides a softly deleted row from the user who deletes it */
 static void
 advise_on_soft_delete(TrackedTable *t, AdviceReport report, void *arg)
 {
@@ -84,7 +84,7 @@ advise_on_soft_delete(TrackedTable *t, AdviceReport report, void *arg)
 			   "Let the policies of the roles that sync show deleted rows, and hide them in the application's own queries.");
 }
 
-/* one row if the condition holds for any; as the caller */
+/* one row if the condition holds for any row; run as the caller */
 static bool
 query_finds(const char *sql)
 {
@@ -99,8 +99,8 @@ query_finds(const char *sql)
 }
 
 /*
- * Stamps from before the table was tracked that no edit can be later than.  It
- * reads the table, so only for its owner.
+ * Stamps from before the table was tracked that are later than any edit can
+ * be.  This reads the table, so it is done for its owner only.
  */
 static void
 advise_on_stamps(TrackedTable *t, AdviceReport report, void *arg)
@@ -121,8 +121,8 @@ advise_on_stamps(TrackedTable *t, AdviceReport report, void *arg)
 }
 
 /*
- * Triggers elsewhere that update this table, as counter caches do: they give
- * the whole row a later stamp than edits that were made offline have.
+ * Triggers elsewhere that update this table, as counter caches do.  They give
+ * the whole row a later stamp than edits that were made offline.
  */
 static void
 advise_on_counters(TrackedTable *t, AdviceReport report, void *arg)

@@ -58,7 +58,10 @@ check_schema(RoleCheck *check, Oid namespace)
 			 psprintf("GRANT USAGE ON SCHEMA %s TO %s;", schema, check->name));
 }
 
-/* the whole table, or all synced columns of it (any: one of them) */
+/*
+ * may the role use the whole table, or all its synced columns (any: one of
+ * them)?
+ */
 static bool
 may(RoleCheck *check, TrackedTable *t, AclMode mode, bool any)
 {
@@ -219,7 +222,7 @@ check_scopes_function(RoleCheck *check)
 }
 
 /*
- * With claims set in this session: is there a row of theirs?  The tables are
+ * If claims are set in this session: do they have any row? The tables are
  * read with the caller's rights.
  */
 static void

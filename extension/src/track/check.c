@@ -148,7 +148,7 @@ check_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel, const char *
 						t->sql_name, name));
 }
 
-/* is it fed by a subscription, without our having been told? */
+/* does a subscription write to it although it is not tracked as replicated? */
 static void
 check_subscription(ReturnSetInfo *rsinfo, TrackedTable *root, Relation rel)
 {
@@ -171,7 +171,10 @@ check_subscription(ReturnSetInfo *rsinfo, TrackedTable *root, Relation rel)
 	table_close(subscribed, AccessShareLock);
 }
 
-/* by name: one that sorts after ours changes the row we have judged */
+/*
+ * triggers run by name: one that sorts after ours changes the row that was
+ * judged
+ */
 static void
 check_trigger_order(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 {
@@ -195,7 +198,7 @@ check_trigger_order(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 	}
 }
 
-/* a trigger without which rows of t are in another scope than they should be */
+/* a trigger without which rows of t get into wrong scopes */
 static void
 check_scope_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel, const char *name)
 {
@@ -209,7 +212,7 @@ check_scope_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel, const 
 						settings_call(&t->settings, t->sql_name)));
 }
 
-/* one table that the scope is found through, and the one before it */
+/* one table of the scope's path, and the table before it */
 static void
 check_step(ReturnSetInfo *rsinfo, TrackedTable *t, Relation before, PathStep *step)
 {
@@ -289,7 +292,7 @@ check_partition(ReturnSetInfo *rsinfo, TrackedTable *root, Oid relid)
 	relation_close(rel, AccessShareLock);
 }
 
-/* the event triggers see partitions come and go */
+/* the event triggers notice partitions that come and go */
 static void
 check_event_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, const char *name)
 {

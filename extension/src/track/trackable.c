@@ -53,8 +53,7 @@ refuse(Relation rel, int code, const char *why, const char *hint)
 }
 
 /*
- * A partition, of those that the root has or of one that it gets: its rows
- * are rows of the root.
+ * Check a partition that the root has or gets; its rows are rows of the root.
  */
 void
 trackable_check_partition(Relation root, Relation partition)
@@ -76,8 +75,9 @@ trackable_check_partition(Relation root, Relation partition)
 }
 
 /*
- * PostgreSQL fires triggers by name.  One after ours would change a row that
- * has its stamp already, also one that a push has judged.
+ * PostgreSQL fires triggers in the order of their names.  A trigger after ours
+ * would change a row that already has its stamp, also a row that a push has
+ * judged.
  */
 static void
 check_trigger_order(Relation rel)
@@ -112,7 +112,10 @@ trackable_comes_after(const char *name, int16 type)
 		strcmp(name, STAMP_TRIGGER) > 0;
 }
 
-/* the table and all below it, locked, each one fit to be in it */
+/*
+ * the table and all tables below it, locked; each must be fit to be a
+ * partition
+ */
 static void
 check_partitions(Relation root)
 {
@@ -171,10 +174,10 @@ trackable_check_relation(Relation rel)
 }
 
 /*
- * The log, tombstones and cursors go by the text of keys and scopes, the tables
- * by their type's equality: equal values must look equal.  That is what
- * B-tree's deduplication asks of a type, too; and a numeric or char has one way
- * to be written once its scale or length is fixed.
+ * The log, tombstones and cursors compare the texts of keys and scopes, the
+ * tables compare values.  So equal values must have equal texts.  B-tree
+ * deduplication requires the same of a type.  A numeric or char has one text
+ * once its scale or length is fixed.
  */
 static bool
 looks_as_it_compares(Oid opfamily, Oid opcintype, Oid collation, Form_pg_attribute att)
@@ -201,7 +204,10 @@ trackable_check_key(Relation rel)
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 		int			i;
 
-		/* that of a partitioned table is not, while a partition lacks it */
+		/*
+		 * the index of a partitioned table is not valid while a partition
+		 * lacks it
+		 */
 		if (index->rd_index->indisprimary && index->rd_index->indisvalid)
 			for (i = 0; i < index->rd_index->indnkeyatts; i++)
 			{
@@ -240,8 +246,8 @@ trackable_check_key(Relation rel)
 /* ---------- columns ---------- */
 
 /*
- * The column of a setting: the one named, else the first of two usual names
- * that the table has, else one to add.
+ * The column for a setting: the named one, else the first of two usual names
+ * that the table has, else a new one.
  */
 static char *
 settle_column(Relation rel, TrackOptions *o, const char *setting, char *named,
@@ -298,7 +304,7 @@ trackable_mark(Relation rel, Form_pg_attribute att)
 		strcmp(comment, MARK_USED) == 0 ? MARK_USED : NULL;
 }
 
-/* what is in the table and refers to a column, or fills it; NULL if nothing does */
+/* what refers to a column of the table, or fills it; NULL if nothing does */
 static const char *
 use_of_column(Relation rel, Form_pg_attribute att)
 {
@@ -329,7 +335,7 @@ use_of_column(Relation rel, Form_pg_attribute att)
 	return att->attidentity || att->attgenerated ? "it is generated" : result;
 }
 
-/* are there values in the column?  All rows count, whatever policies hide. */
+/* does any row have a value in the column, also a row that policies hide? */
 static bool
 column_has_values(Relation rel, Form_pg_attribute att)
 {
@@ -351,8 +357,9 @@ column_has_values(Relation rel, Form_pg_attribute att)
 }
 
 /*
- * A column that only has the usual name may be the application's: a reference
- * to its clients, say.  Plain writes would empty it.
+ * A column that was only found by its usual name may belong to the
+ * application, for example as a reference to its clients.  Plain writes would
+ * empty it.
  */
 static void
 check_guessed_client(Relation rel, TrackOptions *o)
@@ -428,7 +435,10 @@ trackable_settle_columns(Relation rel, TrackOptions *o)
 						  "a nullable timestamp with or without time zone");
 }
 
-/* what the scope is must be fit to be asked for, and to be told by its text */
+/*
+ * the scope's type must allow look-ups with = ANY, and one text for equal
+ * values
+ */
 static void
 check_scope_type(Relation rel, Form_pg_attribute att)
 {
@@ -615,7 +625,7 @@ check_entity_type(TrackOptions *o)
 	}
 }
 
-/* what the settings say of each other, once the columns are settled */
+/* conflicts between settings, once the columns are known */
 void
 trackable_check_settings(Relation rel, TrackOptions *o)
 {

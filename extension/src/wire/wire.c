@@ -80,8 +80,8 @@ set_for_now(const char *name, const char *value)
 }
 
 /*
- * Most sessions have most of these already, and setting one costs more than
- * writing a row does.
+ * Most sessions have most of these values already, and to set one costs more
+ * than to write a row.
  */
 int
 wire_begin(void)
@@ -95,7 +95,7 @@ wire_begin(void)
 		set_for_now("IntervalStyle", "postgres");
 	if (zone == NULL || strcmp(zone, "UTC") != 0)
 		set_for_now("TimeZone", "UTC");
-	/* every value above zero means: as short as is exact */
+	/* every value above zero means the shortest exact text */
 	if (extra_float_digits < 1)
 		set_for_now("extra_float_digits", "1");
 	if (bytea_output != BYTEA_OUTPUT_HEX)
@@ -120,8 +120,8 @@ wire_end(int level)
 }
 
 /*
- * Is a JSON array within the JSON array of such elements a dimension?  Else it
- * is an element.
+ * Is a JSON array within the JSON array of such elements a dimension, or an
+ * element?
  */
 bool
 wire_element_nests(Oid element)
@@ -313,7 +313,7 @@ append_number(StringInfo buf, const Form * form, Datum value)
 			break;
 		default:
 			text = OutputFunctionCall(form->output, value);
-			/* NaN, Infinity and -Infinity are no numbers in JSON */
+			/* JSON has no numbers for NaN, Infinity and -Infinity */
 			if (isdigit((unsigned char) text[text[0] == '-' ? 1 : 0]))
 				appendStringInfoString(buf, text);
 			else
@@ -326,7 +326,7 @@ append_number(StringInfo buf, const Form * form, Datum value)
 static void
 append_timestamp(StringInfo buf, const Form * form, Timestamp time)
 {
-	/* milliseconds since 1970 are UTC, and this is of no zone at all */
+	/* milliseconds since 1970 are UTC, and this time has no zone */
 	if (form->utc || TIMESTAMP_NOT_FINITE(time))
 	{
 		wire_append_time(buf, time);
@@ -407,7 +407,7 @@ append_json(StringInfo buf, TrackedColumn *c, Datum value)
  * Arrays and composites
  */
 
-/* the form of what is within a value of this form */
+/* the form of values within a value of this form */
 static void
 inner_form(Form * inner, const Form * outer, Oid type, FmgrInfo *output)
 {
@@ -670,8 +670,8 @@ array_function(FmgrInfo *cache, Oid function)
 
 /*
  * A value of a key or scope column as its type writes it.  The usual types are
- * short-cut: their output functions would take half the time of the capture
- * trigger.
+ * written here, because their output functions would take half the time of
+ * the capture trigger.
  */
 static char *
 column_text(TrackedColumn *c, Datum value)
@@ -692,7 +692,7 @@ column_text(TrackedColumn *c, Datum value)
 	}
 }
 
-/* as wire_begin, where the table's key or scope needs it at all */
+/* as wire_begin(), but only if the table's key or scope needs it */
 static int
 begin_for(TrackedTable *t)
 {
@@ -782,7 +782,7 @@ key_values(TrackedTable *t, const char *key, Datum *values)
 							  unconstify(char *, key), TEXTOID, -1);
 	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false,
 					  TYPALIGN_INT, &parts, &nulls, &nparts);
-	/* the primary key was another one when this text was written */
+	/* the table had another primary key when this text was written */
 	if (nparts != t->nkeys || ARR_HASNULL(DatumGetArrayTypeP(array)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
