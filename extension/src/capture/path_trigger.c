@@ -162,7 +162,7 @@ refresh_below(TrackedTable *t, int n, KeySet *keys)
 /* ---------- the statement triggers of ancestors ---------- */
 
 static bool
-any_changed(TransitionRows * rows, const AttrNumber *columns, int n)
+any_changed(TransitionRows *rows, const AttrNumber *columns, int n)
 {
 	TupleDesc	desc = rows->old->tts_tupleDescriptor;
 	int			i;

@@ -34,16 +34,16 @@ typedef struct TransitionRows
 	TupleTableSlot *old;
 	TupleTableSlot *new;
 	int			natts;			/* how far rows are deformed; 0: all */
-}			TransitionRows;
+} TransitionRows;
 
 /*
  * Reads from the beginning, whoever else reads the transition tables.  The
  * description has the values that rows from before ADD COLUMN ...  DEFAULT
  * lack.
  */
-extern void transition_open(TransitionRows * rows, TriggerData *trigdata,
+extern void transition_open(TransitionRows *rows, TriggerData *trigdata,
 							TupleDesc desc, int natts);
-extern bool transition_next(TransitionRows * rows);
-extern void transition_close(TransitionRows * rows);
+extern bool transition_next(TransitionRows *rows);
+extern void transition_close(TransitionRows *rows);
 
 #endif							/* TIDE_TRIGGER_H */

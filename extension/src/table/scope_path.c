@@ -161,9 +161,8 @@ may_visit(Oid relid, const ScopePath *path, int nsteps, char **why)
 						NameStr(form->relname));
 
 	/*
-	 * Its rows are read with the rights of its owner, whoever writes a
-	 * child.  So a table may only follow a path that its own owner could
-	 * follow.
+	 * Its rows are read with the rights of its owner, whoever writes a child.
+	 * So a table may only follow a path that its own owner could follow.
 	 */
 	else if (!has_privs_of_role(((Form_pg_class) GETSTRUCT(child))->relowner, form->relowner))
 		*why = psprintf("the owner of \"%s\" does not own table \"%s\"",

@@ -27,7 +27,8 @@ typedef struct PathStep
 	Oid		   *to_types;		/* domains looked through */
 	char	  **equal;			/* "OPERATOR(schema.=)", to on its left */
 	char		on_delete;		/* FKCONSTR_ACTION_... */
-	int			nreads;			/* where the path continues from here: the next */
+	int			nreads;			/* where the path continues from here: the
+								 * next */
 	AttrNumber *reads;			/* step's from, or the column that is the
 								 * scope */
 	char	  **read_names;

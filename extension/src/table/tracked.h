@@ -73,12 +73,13 @@ typedef struct TrackedTable
 	Oid			owner;			/* of the table */
 	Oid			namespace;
 	TableSettings settings;		/* as they were given, fitting or not */
-	int32		reg;			/* number of the registration: tracking a table
-								 * anew gives another */
+	int32		reg;			/* number of the registration: tracking a
+								 * table anew gives another */
 	TransactionId trigger_xmin; /* who wrote the stamp trigger */
-	Oid			root;			/* Of a partition: the tracked table whose rows
-								 * it holds.  Such an entry is not tracked; it
-								 * only gives the layout of its rows. */
+	Oid			root;			/* Of a partition: the tracked table whose
+								 * rows it holds.  Such an entry is not
+								 * tracked; it only gives the layout of its
+								 * rows. */
 	bool		partitioned;
 	bool		replicated;		/* changes by logical replication count, too */
 	char	   *entity_type;

@@ -318,7 +318,7 @@ check_detaching(ReturnSetInfo *rsinfo, TrackedTable *t, Oid parent)
 	bool		pending = false;
 	List	   *kept = find_inheritance_children_extended(parent, true, NoLock, &pending, NULL);
 	List	   *left = list_difference_oid(find_inheritance_children_extended(parent, false, NoLock,
-																		  NULL, NULL), kept);
+																			  NULL, NULL), kept);
 
 	if (pending)
 		report(rsinfo, "warning", t->sql_name,

@@ -72,7 +72,7 @@ check_existing_column(Relation rel, TrackOptions *o, Form_pg_attribute att)
 
 	if (att->atttypid != o->path->type || att->atttypmod != o->path->typmod)
 		bad_column(rel, o->s.scope, psprintf("it is of type %s, and the scope of type %s",
-										   format_type_with_typemod(att->atttypid, att->atttypmod), type),
+											 format_type_with_typemod(att->atttypid, att->atttypmod), type),
 				   "Name another column, or none, with scope_column.");
 	if (att->attgenerated || att->attidentity)
 		bad_column(rel, o->s.scope, "it is generated",
@@ -155,7 +155,7 @@ scope_track_settle(Relation rel, TrackOptions *o)
 	att = TupleDescAttr(RelationGetDescr(rel), o->path->first - 1);
 	if (att->attgenerated)
 		bad_column(rel, o->s.scope, psprintf("the path begins with \"%s\", which is generated",
-										   NameStr(att->attname)),
+											 NameStr(att->attname)),
 				   "Begin with a column that is written.");
 }
 

@@ -176,7 +176,7 @@ read_options(FunctionCallInfo fcinfo, TrackOptions *o)
 		for (i = 0; i < n; i++)
 			if (!nulls[i])
 				o->s.exclude = lappend(o->s.exclude,
-									 pstrdup(NameStr(*DatumGetName(elements[i]))));
+									   pstrdup(NameStr(*DatumGetName(elements[i]))));
 	}
 	o->scope_column = name_option(fcinfo, 12);
 	o->add_columns = PG_ARGISNULL(13) || PG_GETARG_BOOL(13);

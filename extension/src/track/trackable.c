@@ -392,16 +392,16 @@ trackable_settle_columns(Relation rel, TrackOptions *o)
 	Form_pg_attribute att;
 
 	o->s.modified_at = settle_column(rel, o, "modified_at", o->s.modified_at,
-								   "lastModifiedAt", "last_modified_at",
-								   "pg_catalog.timestamptz");
+									 "lastModifiedAt", "last_modified_at",
+									 "pg_catalog.timestamptz");
 	if (o->s.client_id == NULL)
 		check_guessed_client(rel, o);
 	o->s.client_id = settle_column(rel, o, "client_id", o->s.client_id,
-								 "clientId", "client_id", "pg_catalog.text");
+								   "clientId", "client_id", "pg_catalog.text");
 	o->s.version = settle_column(rel, o, "version", o->s.version, NULL, NULL,
-							   "pg_catalog.int4");
+								 "pg_catalog.int4");
 	o->s.deleted_at = settle_column(rel, o, "deleted_at", o->s.deleted_at, NULL, NULL,
-								  "pg_catalog.timestamptz");
+									"pg_catalog.timestamptz");
 	if (o->s.conflict && strcmp(o->s.conflict, "merge") == 0)
 	{
 		(void) settle_column(rel, o, "the stamps of its columns", pstrdup(CLOCKS_COLUMN),

@@ -235,7 +235,7 @@ typedef struct Levels
 {
 	int			n;
 	uint8		is_object[JSON_MAX_DEPTH];
-}			Levels;
+} Levels;
 
 /* a name and its colon */
 static bool
@@ -249,7 +249,7 @@ scan_name(Scanner *s)
 }
 
 static bool
-open_level(Scanner *s, Levels * levels)
+open_level(Scanner *s, Levels *levels)
 {
 	if (levels->n >= JSON_MAX_DEPTH)
 	{
@@ -263,7 +263,7 @@ open_level(Scanner *s, Levels * levels)
 
 /* the innermost level, if that is what ends here */
 static bool
-close_level(Scanner *s, Levels * levels)
+close_level(Scanner *s, Levels *levels)
 {
 	skip_space(s);
 	if (!take_char(s, levels->is_object[levels->n - 1] ? '}' : ']'))
@@ -345,7 +345,7 @@ json_is_null(const char *text, size_t len)
 }
 
 void
-json_members(JsonMembers * members, JsonSpan value)
+json_members(JsonMembers *members, JsonSpan value)
 {
 	Scanner		s;
 
@@ -358,7 +358,7 @@ json_members(JsonMembers * members, JsonSpan value)
 }
 
 bool
-json_next_member(JsonMembers * members, JsonSpan * name, JsonSpan * value)
+json_next_member(JsonMembers *members, JsonSpan *name, JsonSpan *value)
 {
 	Scanner		s;
 

@@ -32,7 +32,7 @@ typedef struct JsonSpan
 {
 	const char *at;
 	size_t		len;
-}			JsonSpan;
+} JsonSpan;
 
 /* the members of an object or the elements of an array */
 typedef struct JsonMembers
@@ -40,7 +40,7 @@ typedef struct JsonMembers
 	const char *at;
 	const char *end;
 	bool		is_object;
-}			JsonMembers;
+} JsonMembers;
 
 /* is it one JSON value, and nothing else? */
 extern bool json_is_valid(const char *text, size_t len);
@@ -62,14 +62,14 @@ extern bool json_is_readable(const char *text, size_t len, bool utf8);
 
 /* the first byte of a value says what it is: { [ " t f n - or a digit */
 extern char json_first(JsonSpan value);
-extern void json_members(JsonMembers * members, JsonSpan value);
+extern void json_members(JsonMembers *members, JsonSpan value);
 
 /*
  * The next member; false if there is none.  The name, which only objects have,
  * includes its quotes.
  */
-extern bool json_next_member(JsonMembers * members, JsonSpan * name,
-							 JsonSpan * value);
+extern bool json_next_member(JsonMembers *members, JsonSpan *name,
+							 JsonSpan *value);
 
 /* is this name, with its quotes and escapes, the ASCII text? */
 extern bool json_name_is(JsonSpan name, const char *text);

@@ -147,7 +147,7 @@ owner_text_array(char **strings, int n)
 											  TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-char **
+char	  **
 owner_strings(Datum array, int *n)
 {
 	Datum	   *elements;

@@ -82,8 +82,8 @@ static get_relation_stats_hook_type previous_stats_hook = NULL;
  * without the next.
  */
 static bool
-assume_nothing(PlannerInfo *root, RangeTblEntry * rte, AttrNumber attnum,
-			   VariableStatData * vardata)
+assume_nothing(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum,
+			   VariableStatData *vardata)
 {
 	if (planning)
 		return true;

@@ -82,8 +82,8 @@ typedef struct Decision
 	Verdict		verdict;
 	Stamp		stored;			/* the row's stamp, if applied or merged */
 	Stamp		column_stamp;	/* that of the columns that it writes */
-	TimestampTz known_as;		/* the time that its sender knows it by, should
-								 * it be raised */
+	TimestampTz known_as;		/* the time that its sender knows it by,
+								 * should it be raised */
 	Bitmapset  *wins;			/* merged: columns of which it is the later
 								 * writer */
 	bool		asks;			/* the resolver decides what is stored */

@@ -104,7 +104,7 @@ image_text(TrackedTable *t, Datum *values, bool *nulls)
 
 /* The value that an image has for a column; false if it has none. */
 bool
-image_find(const char *image, TrackedColumn *c, JsonSpan * value)
+image_find(const char *image, TrackedColumn *c, JsonSpan *value)
 {
 	JsonSpan	whole = {image, strlen(image)};
 	JsonSpan	name;

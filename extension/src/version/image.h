@@ -28,6 +28,6 @@ extern bool image_append_column(StringInfo buf, TrackedTable *t, TrackedColumn *
 								Datum value, bool isnull);
 
 /* the value that an image has for a column; false if it has none */
-extern bool image_find(const char *image, TrackedColumn *c, JsonSpan * value);
+extern bool image_find(const char *image, TrackedColumn *c, JsonSpan *value);
 
 #endif							/* TIDE_IMAGE_H */

@@ -283,6 +283,7 @@ is_valid(const struct pg_tm *tm, fsec_t fsec)
 	if (tm->tm_mon < 1 || tm->tm_mon > 12 || tm->tm_mday < 1 ||
 		tm->tm_mday > day_tab[isleap(tm->tm_year) ? 1 : 0][tm->tm_mon - 1])
 		return false;
+
 	/*
 	 * a leap second, and midnight at the end of a day, as PostgreSQL takes
 	 * them

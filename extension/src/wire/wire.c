@@ -64,9 +64,9 @@ typedef struct Form
 	WireKind	kind;
 	bool		utc;			/* timestamps without zone hold UTC */
 	FmgrInfo   *output;
-}			Form;
+} Form;
 
-static void append_value(StringInfo buf, const Form * form, Datum value);
+static void append_value(StringInfo buf, const Form *form, Datum value);
 
 /*
  * Settings
@@ -262,7 +262,7 @@ append_uuid(StringInfo buf, const pg_uuid_t *uuid)
 }
 
 static void
-append_output(StringInfo buf, const Form * form, Datum value)
+append_output(StringInfo buf, const Form *form, Datum value)
 {
 	char	   *text = OutputFunctionCall(form->output, value);
 
@@ -271,7 +271,7 @@ append_output(StringInfo buf, const Form * form, Datum value)
 }
 
 static void
-append_text_kind(StringInfo buf, const Form * form, Datum value)
+append_text_kind(StringInfo buf, const Form *form, Datum value)
 {
 	switch (form->type)
 	{
@@ -294,7 +294,7 @@ append_text_kind(StringInfo buf, const Form * form, Datum value)
  */
 
 static void
-append_number(StringInfo buf, const Form * form, Datum value)
+append_number(StringInfo buf, const Form *form, Datum value)
 {
 	char	   *text;
 
@@ -324,7 +324,7 @@ append_number(StringInfo buf, const Form * form, Datum value)
 }
 
 static void
-append_timestamp(StringInfo buf, const Form * form, Timestamp time)
+append_timestamp(StringInfo buf, const Form *form, Timestamp time)
 {
 	/* milliseconds since 1970 are UTC, and this time has no zone */
 	if (form->utc || TIMESTAMP_NOT_FINITE(time))
@@ -339,7 +339,7 @@ append_timestamp(StringInfo buf, const Form * form, Timestamp time)
 }
 
 static void
-append_date(StringInfo buf, const Form * form, Datum value)
+append_date(StringInfo buf, const Form *form, Datum value)
 {
 	DateADT		date = DatumGetDateADT(value);
 	int			year;
@@ -409,7 +409,7 @@ append_json(StringInfo buf, TrackedColumn *c, Datum value)
 
 /* the form of values within a value of this form */
 static void
-inner_form(Form * inner, const Form * outer, Oid type, FmgrInfo *output)
+inner_form(Form *inner, const Form *outer, Oid type, FmgrInfo *output)
 {
 	Oid			function;
 	bool		varlena;
@@ -423,7 +423,7 @@ inner_form(Form * inner, const Form * outer, Oid type, FmgrInfo *output)
 }
 
 static void
-append_inner_value(StringInfo buf, const Form * form, Datum value, bool isnull)
+append_inner_value(StringInfo buf, const Form *form, Datum value, bool isnull)
 {
 	if (isnull)
 		appendBinaryStringInfo(buf, "null", 4);
@@ -435,7 +435,7 @@ append_inner_value(StringInfo buf, const Form * form, Datum value, bool isnull)
 
 /* one dimension, from element *at on, which is moved behind it */
 static void
-append_dimension(StringInfo buf, const Form * form, int ndims, const int *dims,
+append_dimension(StringInfo buf, const Form *form, int ndims, const int *dims,
 				 Datum *elements, bool *nulls, int *at)
 {
 	int			i;
@@ -470,7 +470,7 @@ begins_at_one(const ArrayType *array)
 }
 
 static void
-append_array(StringInfo buf, const Form * form, Datum value)
+append_array(StringInfo buf, const Form *form, Datum value)
 {
 	ArrayType  *array = DatumGetArrayTypeP(value);
 	Oid			element = ARR_ELEMTYPE(array);
@@ -506,7 +506,7 @@ append_array(StringInfo buf, const Form * form, Datum value)
 }
 
 static void
-append_composite(StringInfo buf, const Form * form, Datum value)
+append_composite(StringInfo buf, const Form *form, Datum value)
 {
 	HeapTupleHeader header = DatumGetHeapTupleHeader(value);
 	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header),
@@ -556,7 +556,7 @@ append_composite(StringInfo buf, const Form * form, Datum value)
 
 /* A value that is not NULL, of any kind but WIRE_JSON. */
 static void
-append_value(StringInfo buf, const Form * form, Datum value)
+append_value(StringInfo buf, const Form *form, Datum value)
 {
 	switch (form->kind)
 	{
