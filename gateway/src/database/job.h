@@ -66,6 +66,7 @@ typedef struct Job
 	int			max_push_changes;
 	int			max_time_rows;
 	int			max_bytes;		/* of a page */
+	bool		as_lines;		/* a page of a stream */
 	int			lock_timeout;	/* seconds; 0: none */
 
 	/* the statement of a JOB_AUTH */
@@ -89,6 +90,14 @@ typedef struct Job
 								 * not counted */
 	bool		is_news;		/* a pull: it tells the client something, so
 								 * that it must not wait */
+
+	/* of a page of a stream; they point into "result", too */
+	bool		has_more;		/* pages follow */
+	const char *begin;			/* the line that goes before the page, and */
+	bool		begins;			/* does so in any case */
+	const char *cursor;
+	const char *tail;			/* members of the line after the last page */
+	const char *counts;			/* rows by type, JSON */
 	void	   *result;			/* a PGresult; database_free frees it */
 
 	void		(*finished) (struct Job *job);

@@ -18,6 +18,7 @@
 #include "database/job.h"
 #include "http/clients.h"
 #include "http/routes.h"
+#include "http/stream.h"
 #include "util/buffer.h"
 #include "util/failure.h"
 #include "util/gzip.h"
@@ -56,6 +57,9 @@ typedef struct Request
 	GzipReader *unpacker;		/* of a body that comes packed, else NULL */
 	bool		takes_gzip;
 	Buffer		packed;			/* the reply in gzip's format; empty: it is not */
+	bool		takes_lines;	/* a pull whose reply is a stream */
+	Stream	   *stream;			/* that stream, else NULL */
+	size_t		held;			/* bytes of its piece that are counted */
 
 	int			status;			/* of the reply; 0: none was sent */
 	size_t		reply_bytes;
