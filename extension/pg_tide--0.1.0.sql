@@ -1,4 +1,4 @@
-/* pg_tide: offline-first sync. The README is the guide, this the reference. */
+/* pg_tide: offline-first sync. docs/reference.md explains each object. */
 
 \echo Use "CREATE EXTENSION pg_tide" to load this file. \quit
 
@@ -427,18 +427,34 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.scopes()
 IS 'the scopes that the caller may sync; NULL: every scope';
 
-CREATE FUNCTION tide.keys(scopes text[] DEFAULT NULL, entity_types text[] DEFAULT NULL)
+CREATE FUNCTION tide.keys(scopes text[] DEFAULT NULL, entity_types text[] DEFAULT NULL,
+	buckets int[] DEFAULT NULL)
 RETURNS json
 AS 'MODULE_PATHNAME', 'tide_keys'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION tide.keys(text[], text[])
-IS 'the keys of all rows that the caller may sync, for a client that cannot tell which of its rows are gone';
+COMMENT ON FUNCTION tide.keys(text[], text[], int[])
+IS 'the keys of all rows that the caller may sync, for a client that cannot tell which of its rows are gone; of some buckets of tide.digest, with their stamps';
+
+CREATE FUNCTION tide.digest(since text, scopes text[] DEFAULT NULL, entity_types text[] DEFAULT NULL)
+RETURNS json
+AS 'MODULE_PATHNAME', 'tide_digest'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.digest(text, text[], text[])
+IS 'counts and sums of the rows that the caller may sync, in 256 buckets a type, to compare a copy with that was pulled up to this cursor';
+
+CREATE FUNCTION tide.rows(body jsonb, scopes text[] DEFAULT NULL,
+	max_rows int DEFAULT 500, max_bytes int DEFAULT 8388608)
+RETURNS json
+AS 'MODULE_PATHNAME', 'tide_rows'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.rows(jsonb, text[], int, int)
+IS 'the rows of these keys as the caller''s pulls would send them, as far as there are such rows';
 
 CREATE FUNCTION tide.schema()
 RETURNS json
 AS 'MODULE_PATHNAME', 'tide_schema'
 LANGUAGE C STABLE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION tide.schema() IS 'the entity types that the caller may read: columns, types, keys, parents';
+COMMENT ON FUNCTION tide.schema() IS 'the entity types that the caller may read: columns, keys, what refers to what, conflict policies';
 
 CREATE FUNCTION tide.touch(relation regclass, keys jsonb)
 RETURNS bigint

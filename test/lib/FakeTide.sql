@@ -170,8 +170,18 @@ CREATE FUNCTION tide.push_json(body bytea, OUT reply json, OUT changes int) RETU
 	SELECT tide.push(convert_from(body, 'UTF8')::jsonb), 4
 $$;
 
-CREATE FUNCTION tide.keys(scopes text[], entity_types text[]) RETURNS json LANGUAGE sql AS $$
-	SELECT json_build_object('echo', json_build_object('scopes', scopes, 'types', entity_types))
+CREATE FUNCTION tide.keys(scopes text[], entity_types text[], buckets int[]) RETURNS json LANGUAGE sql AS $$
+	SELECT json_build_object('echo', json_build_object('scopes', scopes, 'types', entity_types, 'buckets', buckets))
+$$;
+
+CREATE FUNCTION tide.digest(since text, scopes text[], entity_types text[]) RETURNS json LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM tide.misbehave(since);
+	RETURN json_build_object('echo', tide.echo() || jsonb_build_object('since', since, 'scopes', scopes, 'types', entity_types));
+END $$;
+
+CREATE FUNCTION tide.rows(body jsonb, scopes text[], max_rows int, max_bytes int) RETURNS json LANGUAGE sql AS $$
+	SELECT json_build_object('echo', tide.echo() || jsonb_build_object('body', body, 'scopes', scopes, 'maxRows', max_rows, 'maxBytes', max_bytes))
 $$;
 
 CREATE FUNCTION tide.scopes() RETURNS text[] LANGUAGE sql AS $$

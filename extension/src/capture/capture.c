@@ -11,19 +11,19 @@
 #include "postgres.h"
 
 #include "access/tableam.h"
+#include "catalog/pg_class.h"
 #include "commands/trigger.h"
 #include "executor/tuptable.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/tuplestore.h"
 
 #include "capture/capture.h"
 #include "capture/collect.h"
 #include "capture/trigger.h"
 #include "log/packed.h"
 #include "table/registry.h"
-#include "util/compat.h"
 #include "wire/wire.h"
 
 PG_FUNCTION_INFO_V1(tide_capture);

@@ -12,8 +12,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "utils/datum.h"
 #include "utils/memutils.h"
 
 #include "capture/capture.h"

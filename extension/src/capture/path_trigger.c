@@ -8,32 +8,23 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "access/xact.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
-#include "utils/syscache.h"
-#include "utils/tuplestore.h"
 
 #include "capture/scope_trigger.h"
 #include "capture/trigger.h"
-#include "table/plans.h"
 #include "table/registry.h"
 #include "table/scope_path.h"
 #include "util/compat.h"
 #include "util/owner.h"
-#include "util/plan.h"
-#include "util/settings.h"
 
 PG_FUNCTION_INFO_V1(tide_path);
 

@@ -35,7 +35,6 @@
 #include "capture/collect.h"
 #include "capture/trigger.h"
 #include "table/registry.h"
-#include "util/compat.h"
 #include "util/settings.h"
 #include "wire/wire.h"
 

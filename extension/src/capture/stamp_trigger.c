@@ -16,7 +16,6 @@
 #include "commands/trigger.h"
 #include "common/int.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 #include "utils/rel.h"
 
@@ -26,7 +25,6 @@
 #include "util/compat.h"
 #include "util/settings.h"
 #include "version/clocks.h"
-#include "version/decide.h"
 #include "version/stamp.h"
 #include "wire/wire.h"
 

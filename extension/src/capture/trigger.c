@@ -8,7 +8,6 @@
 #include "postgres.h"
 
 #include "executor/executor.h"
-#include "utils/rel.h"
 #include "utils/tuplestore.h"
 
 #include "capture/trigger.h"

@@ -10,8 +10,6 @@
 #ifndef TIDE_ACK_H
 #define TIDE_ACK_H
 
-#include "postgres.h"
-
 typedef struct Ack
 {
 	uint64		generation;		/* the start of the server that it ran in */

@@ -10,7 +10,6 @@
 #ifndef TIDE_CURSOR_H
 #define TIDE_CURSOR_H
 
-#include "postgres.h"
 #include "access/xlogdefs.h"
 #include "cursor/sets.h"
 

@@ -24,7 +24,6 @@
  */
 #include "postgres.h"
 
-#include "access/timeline.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -44,7 +43,6 @@
 #include "utils/xid8.h"
 
 #include "cursor/generation.h"
-#include "cursor/history.h"
 #include "cursor/timeline.h"
 #include "util/compat.h"
 #include "util/errors.h"

@@ -8,7 +8,6 @@
 #ifndef TIDE_GENERATION_H
 #define TIDE_GENERATION_H
 
-#include "postgres.h"
 #include "access/xlogdefs.h"
 
 /* of the server as it runs now; never 0.  Not on a standby. */

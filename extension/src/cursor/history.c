@@ -25,8 +25,6 @@
 #include "access/xlog_internal.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
-#include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
 #include "cursor/generation.h"
 #include "cursor/history.h"

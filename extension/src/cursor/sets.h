@@ -11,8 +11,6 @@
 #ifndef TIDE_SETS_H
 #define TIDE_SETS_H
 
-#include "postgres.h"
-
 /* those listed, or all but those */
 typedef struct ScopeSet
 {

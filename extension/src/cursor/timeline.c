@@ -9,7 +9,6 @@
 
 #include "access/timeline.h"
 #include "access/xlog.h"
-#include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "cursor/timeline.h"

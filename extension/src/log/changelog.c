@@ -17,13 +17,13 @@
 #include "utils/builtins.h"
 #include "utils/queryenvironment.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 #include "utils/xid8.h"
 
 #include "cursor/generation.h"
 #include "cursor/history.h"
 #include "log/changelog.h"
-#include "util/compat.h"
 #include "util/owner.h"
 
 #define SAMPLE_INTERVAL (60 * INT64CONST(1000000))

@@ -17,12 +17,12 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
 #include "utils/xid8.h"
 
 #include "log/packed.h"
 #include "log/records.h"
-#include "util/compat.h"
-#include "util/keymap.h"
 #include "util/owner.h"
 
 /* a time and a client id, columns n and n + 1 of a result */

@@ -15,7 +15,6 @@
 
 #include "miscadmin.h"
 #include "storage/lock.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -24,7 +23,6 @@
 #include "cursor/history.h"
 #include "cursor/timeline.h"
 #include "log/retention.h"
-#include "util/compat.h"
 #include "util/settings.h"
 
 PG_FUNCTION_INFO_V1(tide_prune);

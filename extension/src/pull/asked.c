@@ -13,19 +13,16 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "pull/pull.h"
 #include "table/registry.h"
-#include "util/compat.h"
 #include "util/errors.h"
 #include "util/keymap.h"
 

@@ -9,13 +9,11 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 
 #include "cursor/generation.h"
 #include "pull/page.h"
 #include "read/rows.h"
 #include "util/errors.h"
-#include "util/keymap.h"
 
 PullTable *
 pull_table(Pull *pull, Oid relid, int32 reg)

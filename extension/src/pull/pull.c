@@ -129,8 +129,12 @@ may_come_back(Pull *pull, const Cursor *cursor)
 	return true;
 }
 
-static void
-begin_at_cursor(Pull *pull, Cursor *cursor)
+/*
+ * In pull->begin, for what is asked for; or the start, with pull->reset_reason.
+ * After pull_open().
+ */
+void
+pull_begin_at_cursor(Pull *pull, Cursor *cursor)
 {
 	pull->asked.horizon = read_horizon(pull);
 	pull_note_revoked(pull, cursor);
@@ -244,7 +248,7 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 		else if (cursor)
 		{
 			pull->since = since;
-			begin_at_cursor(pull, cursor);
+			pull_begin_at_cursor(pull, cursor);
 		}
 		else
 			places_begin(&pull->asked, &pull->begin);

@@ -9,18 +9,13 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "executor/spi.h"
 #include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
-#include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
 #include "cursor/history.h"
-#include "log/changelog.h"
 #include "pull/pull.h"
 #include "util/compat.h"
 #include "util/errors.h"

@@ -12,19 +12,15 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 
 #include "pull/parts.h"
 #include "read/rows.h"
 #include "table/plans.h"
-#include "util/compat.h"
 #include "util/keymap.h"
 #include "wire/wire.h"
 

@@ -23,6 +23,7 @@
 #include "pull/parts.h"
 #include "pull/pull.h"
 #include "read/rows.h"
+#include "util/compat.h"
 #include "util/errors.h"
 #include "util/keymap.h"
 #include "wire/wire.h"
@@ -98,7 +99,7 @@ append_key(StringInfo buf, PullItem *item)
 
 /* ---------- what is too large ---------- */
 
-static void row_too_large(Pull *pull, PullItem *item) pg_attribute_noreturn();
+pg_noreturn static void row_too_large(Pull *pull, PullItem *item);
 
 static void
 row_too_large(Pull *pull, PullItem *item)
@@ -251,6 +252,25 @@ is_over(Pull *pull, PullItem *item, int64 before, int64 length)
 				 errmsg("the rows that have changed since that time take more than "
 						INT64_FORMAT " bytes", largest(pull)),
 				 errhint("Start without \"since\" and continue with the cursor of each reply.")));
+	return false;
+}
+
+/*
+ * The row of an item, in memory that the caller gives back; false: there is no
+ * room for it behind so many bytes of others.
+ */
+bool
+pull_append_row(Pull *pull, StringInfo buf, PullItem *item, int64 before)
+{
+	int			start = buf->len;
+
+	if (is_huge(pull, item) && is_over(pull, item, before, PG_INT64_MAX))
+		return false;
+	append_row(pull, buf, item);
+	if (!is_over(pull, item, before, buf->len - start))
+		return true;
+	buf->len = start;
+	buf->data[start] = '\0';
 	return false;
 }
 

@@ -11,11 +11,9 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/xact.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/rls.h"
 
 #include "log/records.h"
@@ -26,7 +24,6 @@
 #include "push/merge.h"
 #include "push/rights.h"
 #include "read/rows.h"
-#include "util/compat.h"
 #include "util/errors.h"
 #include "util/keymap.h"
 #include "wire/wire.h"

@@ -16,8 +16,8 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
@@ -26,12 +26,11 @@
 #include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/queryenvironment.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
 #include "capture/capture.h"
@@ -39,9 +38,7 @@
 #include "push/batch_sql.h"
 #include "push/merge.h"
 #include "push/rights.h"
-#include "read/rows.h"
 #include "table/plans.h"
-#include "util/compat.h"
 #include "util/json.h"
 #include "util/keymap.h"
 #include "util/plan.h"

@@ -15,7 +15,6 @@
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_constraint.h"
-#include "catalog/pg_operator.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"

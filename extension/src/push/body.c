@@ -15,18 +15,14 @@
 
 #include "catalog/namespace.h"
 #include "mb/pg_wchar.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/memutils.h"
 
 #include "push/change.h"
 #include "push/units.h"
-#include "util/compat.h"
 #include "util/errors.h"
 #include "util/json.h"
 #include "util/json_scan.h"
 #include "util/settings.h"
-#include "wire/wire.h"
 
 /* ---------- the body ---------- */
 

@@ -11,7 +11,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "storage/lockdefs.h"
 #include "utils/builtins.h"
@@ -19,13 +18,11 @@
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
-#include "utils/varlena.h"
 
 #include "push/change.h"
 #include "read/rows.h"
 #include "table/registry.h"
 #include "table/scope_path.h"
-#include "util/compat.h"
 #include "util/errors.h"
 #include "util/json.h"
 #include "util/settings.h"

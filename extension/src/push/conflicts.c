@@ -7,9 +7,7 @@
  */
 #include "postgres.h"
 
-#include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/acl.h"
 #include "utils/json.h"
@@ -21,10 +19,8 @@
 #include "log/records.h"
 #include "push/change.h"
 #include "push/known.h"
-#include "push/merge.h"
 #include "read/rows.h"
 #include "table/registry.h"
-#include "util/compat.h"
 #include "util/keymap.h"
 #include "util/settings.h"
 #include "wire/wire.h"

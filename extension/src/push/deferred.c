@@ -34,7 +34,6 @@
 
 #include "push/deferred.h"
 #include "push/units.h"
-#include "util/compat.h"
 
 /* tables that have, or are referred to by, a deferrable constraint */
 static List *deferrable_tables = NIL;

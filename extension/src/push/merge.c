@@ -13,10 +13,8 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/datum.h"
-#include "utils/json.h"
 
 #include "push/batch.h"
 #include "push/merge.h"

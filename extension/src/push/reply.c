@@ -9,16 +9,14 @@
 
 #include "access/transam.h"
 #include "access/xact.h"
-#include "utils/builtins.h"
 #include "utils/json.h"
-#include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "cursor/ack.h"
 #include "cursor/generation.h"
 #include "push/change.h"
 #include "read/rows.h"
-#include "util/compat.h"
 #include "util/keymap.h"
 #include "wire/wire.h"
 

@@ -11,10 +11,11 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/lsyscache.h"
 
 #include "push/rights.h"
-#include "util/compat.h"
 
 static bool
 has_right(TrackedTable *t, AclMode right)

@@ -13,22 +13,17 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "executor/spi.h"
-#include "utils/builtins.h"
-#include "utils/lsyscache.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
 
-#include "push/batch.h"
 #include "push/blame.h"
 #include "push/deferred.h"
 #include "push/units.h"
 #include "table/registry.h"
-#include "util/compat.h"
 #include "util/errors.h"
 #include "util/keymap.h"
 #include "wire/wire.h"

@@ -24,7 +24,6 @@
 #include "utils/syscache.h"
 
 #include "table/catalog.h"
-#include "util/compat.h"
 
 /* qualified and quoted */
 char *

@@ -19,14 +19,12 @@
 #include "catalog/pg_enum.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
-#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
-#include "table/catalog.h"
 #include "table/form.h"
-#include "util/compat.h"
 
 #define ENUM_FORM "enum "
 

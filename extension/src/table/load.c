@@ -22,9 +22,8 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tupdesc_details.h"
-#include "catalog/indexing.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
-#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "utils/array.h"
@@ -40,7 +39,6 @@
 #include "table/kind.h"
 #include "table/load.h"
 #include "table/scope_path.h"
-#include "util/compat.h"
 #include "util/settings.h"
 
 /* types whose text form no setting changes */

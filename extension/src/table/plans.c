@@ -10,7 +10,6 @@
 #include "executor/spi.h"
 
 #include "table/plans.h"
-#include "util/compat.h"
 #include "util/plan.h"
 
 /* plans that are kept for sets of columns, of each table */

@@ -10,12 +10,9 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_policy.h"
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "nodes/bitmapset.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -161,7 +158,7 @@ check_functions(RoleCheck *check)
 	if (SPI_execute(psprintf("SELECT CAST(CAST(p.oid AS pg_catalog.regprocedure) AS pg_catalog.text)"
 							 " FROM pg_catalog.pg_proc p"
 							 " WHERE p.pronamespace OPERATOR(pg_catalog.=) CAST('tide' AS pg_catalog.regnamespace)"
-							 " AND p.proname OPERATOR(pg_catalog.=) ANY ('{pull,push,schema,keys,cursor}')"
+							 " AND p.proname OPERATOR(pg_catalog.=) ANY ('{pull,push,schema,keys,digest,rows,cursor}')"
 							 " AND NOT pg_catalog.has_function_privilege(CAST(%u AS pg_catalog.oid), p.oid, 'EXECUTE')",
 							 check->role), true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for functions");

@@ -13,12 +13,10 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_trigger.h"
-#include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
@@ -36,7 +34,6 @@
 #include "track/scope_track.h"
 #include "util/compat.h"
 #include "util/owner.h"
-#include "util/settings.h"
 
 #define DEFAULT_SCOPE_COLUMN "tide_scope"
 

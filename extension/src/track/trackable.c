@@ -14,10 +14,9 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "catalog/catalog.h"
-#include "catalog/dependency.h"
-#include "catalog/indexing.h"
 #include "catalog/partition.h"
 #include "catalog/pg_attrdef.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_inherits.h"
@@ -38,7 +37,6 @@
 #include "table/names.h"
 #include "table/scope_path.h"
 #include "track/trackable.h"
-#include "util/compat.h"
 #include "util/settings.h"
 
 /* ---------- the table ---------- */

@@ -8,8 +8,6 @@
 #ifndef TIDE_COMPAT_H
 #define TIDE_COMPAT_H
 
-#include "postgres.h"
-
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
@@ -22,6 +20,11 @@
 
 #if PG_VERSION_NUM < 140000
 #error "pg_tide needs PostgreSQL 14 or later"
+#endif
+
+/* before a declaration; PostgreSQL 18 has it, and no pg_attribute_noreturn() */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
 #endif
 
 /* the timeline that WAL is written to; not during recovery */

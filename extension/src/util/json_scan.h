@@ -11,8 +11,6 @@
 #ifndef TIDE_JSON_SCAN_H
 #define TIDE_JSON_SCAN_H
 
-#include "postgres.h"
-
 /* {"$json": "..."}: a value of json that is sent as its text, see wire.c */
 #define JSON_TEXT_FORM "$json"
 

@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -19,7 +20,6 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-#include "util/compat.h"
 #include "util/owner.h"
 #include "util/plan.h"
 #include "util/settings.h"

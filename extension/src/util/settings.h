@@ -8,7 +8,6 @@
 #ifndef TIDE_SETTINGS_H
 #define TIDE_SETTINGS_H
 
-#include "postgres.h"
 #include "fmgr.h"
 
 #define TIDE_SCHEMA "tide"

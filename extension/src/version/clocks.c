@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "utils/builtins.h"
 #include "utils/json.h"
 
 #include "version/clocks.h"

@@ -8,7 +8,6 @@
 #ifndef TIDE_WIRE_TIME_H
 #define TIDE_WIRE_TIME_H
 
-#include "postgres.h"
 #include "datatype/timestamp.h"
 
 /* room for any time that time_format writes, and its terminating zero */

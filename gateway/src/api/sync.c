@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * sync.c
- *	  What a pull, a push or a schema request asks for.
+ *	  What a request below /sync asks for.
  *
  * Turns parameters into a job's arguments.  What only the database can judge
  * (cursors, times, scopes, entity types) is passed on as text.  This file knows
@@ -65,6 +65,8 @@ list_field(SyncFields *fields, const char *name)
 {
 	if (strcmp(name, "ack") == 0)
 		return &fields->acks;
+	if (strcmp(name, "bucket") == 0)
+		return &fields->buckets;
 	if (strcmp(name, "entityTypes") == 0)
 		return &fields->entity_types;
 	if (strcmp(name, "refresh") == 0)
@@ -354,6 +356,8 @@ sync_fill_job(Job *job, const SyncFields *fields, const Settings *settings,
 		(!fill_limit(job, fields, settings, failure) ||
 		 !fill_wait(job, fields, failure)))
 		return false;
+	if (job->kind == JOB_ROWS)
+		job->max_rows = settings->max_pull_rows;
 
 	job->max_bytes = settings->max_pull_bytes;
 	if (fields->acks.count > MOST_ACKS)
@@ -362,6 +366,7 @@ sync_fill_job(Job *job, const SyncFields *fields, const Settings *settings,
 						 "to its end; leaving some out only repeats rows.");
 	if (fields->failed ||
 		!copy_list(&job->acks, &fields->acks) ||
+		!copy_list(&job->buckets, &fields->buckets) ||
 		!copy_field(&job->client_id, fields->client_id) ||
 		!copy_field(&job->since, fields->since) ||
 		!copy_list(&job->scopes, &fields->scopes) ||
@@ -382,6 +387,7 @@ sync_free_fields(SyncFields *fields)
 	list_free(&fields->entity_types);
 	list_free(&fields->refresh);
 	list_free(&fields->acks);
+	list_free(&fields->buckets);
 	list_free(&fields->scopes);
 	memset(fields, 0, sizeof(SyncFields));
 }
@@ -395,7 +401,8 @@ sync_free_job(Job *job)
 	free(job->refresh);
 	free(job->client_id);
 	free(job->acks);
-	job->acks = NULL;
+	free(job->buckets);
+	job->acks = job->buckets = NULL;
 	job->since = job->scopes = job->entity_types = NULL;
 	job->refresh = job->client_id = NULL;
 }

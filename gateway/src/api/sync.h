@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * sync.h
- *	  What a pull, a push or a schema request asks for.
+ *	  What a request below /sync asks for.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,6 +25,7 @@ typedef struct SyncFields
 	StringList	entity_types;
 	StringList	refresh;
 	StringList	acks;
+	StringList	buckets;
 	StringList	scopes;
 	bool		failed;			/* memory ran out */
 	bool		repeated;		/* the query has a parameter twice that takes

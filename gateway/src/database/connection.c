@@ -61,6 +61,8 @@ typedef enum Statement
 	STATEMENT_LINES,
 	STATEMENT_PUSH,
 	STATEMENT_KEYS,
+	STATEMENT_DIGEST,
+	STATEMENT_ROWS,
 	STATEMENT_SCHEMA,
 	STATEMENT_SCOPES,
 	STATEMENT_MAINTAIN,
@@ -110,7 +112,11 @@ static const struct
 	{"tide_1_push",
 		"SELECT (c.p).reply, (c.p).changes FROM"
 	" (SELECT tide.push_json($1::bytea) AS p) AS c"},
-	{"tide_1_keys", "SELECT tide.keys($1::text[], $2::text[])"},
+	{"tide_1_keys", "SELECT tide.keys($1::text[], $2::text[], $3::integer[])"},
+	{"tide_1_digest", "SELECT tide.digest($1::text, $2::text[], $3::text[])"},
+	{"tide_1_rows",
+		"SELECT tide.rows($1::jsonb, $2::text[], max_rows => $3::integer,"
+	" max_bytes => $4::integer)"},
 	{"tide_1_schema", "SELECT tide.schema()"},
 	{"tide_1_scopes", "SELECT pg_catalog.json_build_object('scopes', tide.scopes())"},
 	{"tide_1_maintain", "SELECT tide.maintain()"},
@@ -341,6 +347,10 @@ call_statement(const Job *job)
 			return STATEMENT_PUSH;
 		case JOB_KEYS:
 			return STATEMENT_KEYS;
+		case JOB_DIGEST:
+			return STATEMENT_DIGEST;
+		case JOB_ROWS:
+			return STATEMENT_ROWS;
 		case JOB_SCHEMA:
 			return STATEMENT_SCHEMA;
 		case JOB_SCOPES:
@@ -385,6 +395,22 @@ send_call(Connection *connection, const Job *job)
 	{
 		values[count++] = job->scopes;
 		values[count++] = job->entity_types;
+		values[count++] = job->buckets;
+	}
+	else if (job->kind == JOB_DIGEST)
+	{
+		values[count++] = job->since;
+		values[count++] = job->scopes;
+		values[count++] = job->entity_types;
+	}
+	else if (job->kind == JOB_ROWS)
+	{
+		snprintf(max_rows, sizeof(max_rows), "%d", job->max_rows);
+		snprintf(max_bytes, sizeof(max_bytes), "%d", job->max_bytes);
+		values[count++] = job->body;
+		values[count++] = job->scopes;
+		values[count++] = max_rows;
+		values[count++] = max_bytes;
 	}
 	else if (job->kind == JOB_PUSH)
 	{

@@ -24,6 +24,8 @@ typedef enum JobKind
 	JOB_SCHEMA,
 	JOB_PULL,
 	JOB_KEYS,
+	JOB_DIGEST,
+	JOB_ROWS,
 	JOB_SCOPES,
 	JOB_PUSH,
 	JOB_AUTH,					/* a call of pg_tide_auth, see login.c */
@@ -59,8 +61,9 @@ typedef struct Job
 	char	   *entity_types;	/* an array literal */
 	char	   *refresh;		/* an array literal */
 	char	   *acks;			/* an array literal */
+	char	   *buckets;		/* an array literal */
 	char	   *client_id;
-	const char *body;			/* of a push */
+	const char *body;			/* of a push, or keys of rows */
 	const char *times;			/* "iso" or "ms" */
 	int			max_rows;
 	int			max_push_changes;

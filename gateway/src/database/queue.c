@@ -3,10 +3,11 @@
  * queue.c
  *	  The bounded queue between requests and database threads.
  *
- * There are three lanes: writes, reads, and logins, which check a password.
- * They take turns, and within a lane users take turns, whatever number of jobs
- * each of them has queued.  Reads never hold all connections, so that a push
- * is taken while reads wait for a lock or run long; nor does one user.
+ * There are four lanes: writes, reads, checks, which read all rows of a user,
+ * and logins, which check a password.  They take turns, and within a lane users
+ * take turns, whatever number of jobs each of them has queued.  Reads and checks
+ * never hold all connections, so that a push is taken while reads wait for a
+ * lock or run long; nor does one user.  Of one user one check runs at a time.
  *
  * A pull that found nothing and may wait holds no place and no connection.  It
  * is looked at again when no job could run instead, and by few threads at a
@@ -37,6 +38,7 @@ typedef enum Lane
 {
 	LANE_WRITES,
 	LANE_READS,
+	LANE_CHECKS,
 	LANE_LOGINS,
 	LANES
 } Lane;
@@ -105,7 +107,10 @@ queue_start(void)
 	return pthread_create(&keeper, NULL, keep, NULL) == 0;
 }
 
-/* So many connections are up; reads leave one of them to writes. */
+/*
+ * So many connections are up; reads and checks together leave one of them to
+ * writes, and checks leave half of them to reads.
+ */
 void
 queue_set_connections(int count)
 {
@@ -113,6 +118,7 @@ queue_set_connections(int count)
 	connections = count < 1 ? 1 : count;
 	most[LANE_WRITES] = connections;
 	most[LANE_READS] = connections > 1 ? connections - 1 : 1;
+	most[LANE_CHECKS] = connections > 3 ? connections / 2 : 1;
 	pthread_cond_broadcast(&jobs_changed);
 	pthread_mutex_unlock(&lock);
 }
@@ -124,6 +130,8 @@ lane_of(const Job *job)
 {
 	if (job->is_login)
 		return LANE_LOGINS;
+	if (job->kind == JOB_DIGEST || (job->kind == JOB_KEYS && job->buckets != NULL))
+		return LANE_CHECKS;
 	return job->kind == JOB_PUSH || job->kind == JOB_AUTH ||
 		job->kind == JOB_MAINTAIN ? LANE_WRITES : LANE_READS;
 }
@@ -335,6 +343,16 @@ queue_wait(Job *job, int length)
 
 /* ---------- taking jobs out ---------- */
 
+/* Do as many jobs run in this lane as may? */
+static bool
+lane_is_full(Lane lane)
+{
+	if (running[lane] >= most[lane])
+		return true;
+	return (lane == LANE_READS || lane == LANE_CHECKS) &&
+		running[LANE_READS] + running[LANE_CHECKS] >= most[LANE_READS];
+}
+
 /* May one more job of this user run in this lane? */
 static bool
 turn_is_free(const Turn *turn, Lane lane)
@@ -345,6 +363,8 @@ turn_is_free(const Turn *turn, Lane lane)
 	int			all = 0;
 	int			i;
 
+	if (lane == LANE_CHECKS)
+		lane_most = 1;
 	for (i = 0; i < LANES; i++)
 		all += turn->running[i];
 	return all < user_most && turn->running[lane] < lane_most;
@@ -357,7 +377,7 @@ next_in_lane(Lane lane)
 	Turn	   *turn;
 	Job		   *job;
 
-	if (running[lane] >= most[lane] && !stopping)
+	if (lane_is_full(lane) && !stopping)
 		return NULL;
 	/* those that are passed over have a job running, so they are few */
 	TAILQ_FOREACH(turn, &rings[lane], link[lane])
@@ -384,7 +404,7 @@ next_poll(int64_t now)
 	Job		   *job;
 
 	if (polls_running >= (most_polls < 1 ? 1 : most_polls) ||
-		running[LANE_READS] >= most[LANE_READS])
+		lane_is_full(LANE_READS))
 		return NULL;
 	TAILQ_FOREACH(job, &later, link)
 	{

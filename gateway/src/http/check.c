@@ -86,7 +86,7 @@ check_body_limit(const Route *route, const Settings *settings)
 	size_t		limit = (size_t) settings->max_body_bytes;
 	size_t		most = limit;
 
-	if (route->endpoint == ENDPOINT_PULL)
+	if (route->endpoint == ENDPOINT_PULL || route->endpoint == ENDPOINT_ROWS)
 		most = SYNC_MAX_FIELDS_BYTES;
 	else if (route_is_login(route))
 		most = LOGIN_MAX_BODY_BYTES;

@@ -13,6 +13,7 @@
 #include "database/health.h"
 #include "database/queue.h"
 #include "http/dispatch.h"
+#include "http/etag.h"
 #include "http/exchange.h"
 #include "http/openapi.h"
 #include "http/reply.h"
@@ -34,6 +35,8 @@ pack_reply(Request *request)
 		request->login != NULL)
 		return;
 	request->rows = job->rows;
+	if (job->kind == JOB_SCHEMA)
+		etag_make(request->etag, job->reply, job->reply_length);
 	if (request->takes_gzip && job->reply_length >= REPLY_LEAST_PACKED &&
 		gzip_pack(job->reply, job->reply_length, &request->packed))
 		database_free(job);
@@ -230,6 +233,10 @@ dispatch_request(Request *request)
 			return start_job(request, JOB_SCHEMA);
 		case ENDPOINT_KEYS:
 			return start_job(request, JOB_KEYS);
+		case ENDPOINT_DIGEST:
+			return start_job(request, JOB_DIGEST);
+		case ENDPOINT_ROWS:
+			return start_job(request, JOB_ROWS);
 		case ENDPOINT_SCOPES:
 			return start_job(request, JOB_SCOPES);
 		case ENDPOINT_PULL:
@@ -283,6 +290,14 @@ dispatch_outcome(Request *request)
 	}
 	if (request->login != NULL)
 		return continue_login(request);
+	if (request->etag[0] != '\0' &&
+		etag_matches(request->etag, exchange_header(request->connection,
+													"If-None-Match")))
+	{
+		database_free(&request->job);
+		buffer_free(&request->packed);
+		return reply_text(request, 304, "");
+	}
 	/* the body has been stored, the reply takes its place */
 	request_drop_body(request);
 	request->job.body = NULL;

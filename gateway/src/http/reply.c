@@ -80,7 +80,14 @@ send_response(Request *request, int status, struct MHD_Response *response,
 	bool		good = false;
 
 	request->status = status;
-	add_header(response, "Cache-Control", "no-store");
+	if (request->etag[0] != '\0' && status < 400)
+	{
+		/* kept, and asked for each time: it depends on the token's rights */
+		add_header(response, "ETag", request->etag);
+		add_header(response, "Cache-Control", "private, no-cache");
+	}
+	else
+		add_header(response, "Cache-Control", "no-store");
 	add_header(response, "X-Content-Type-Options", "nosniff");
 	add_header(response, "X-Request-Id", request->id);
 	add_cors_headers(request, response);
@@ -106,7 +113,7 @@ send_body(Request *request, int status, const char *body, size_t length,
 		return false;
 
 	request->reply_bytes = length;
-	if (status != 204)
+	if (status != 204 && status != 304)
 		add_header(response, "Content-Type", "application/json");
 	if (body != NULL && body == request->packed.data)
 		add_header(response, "Content-Encoding", "gzip");

@@ -17,6 +17,7 @@
 #include "auth/token.h"
 #include "database/job.h"
 #include "http/clients.h"
+#include "http/etag.h"
 #include "http/routes.h"
 #include "http/stream.h"
 #include "util/buffer.h"
@@ -61,6 +62,7 @@ typedef struct Request
 	Stream	   *stream;			/* that stream, else NULL */
 	size_t		held;			/* bytes of its piece that are counted */
 
+	char		etag[ETAG_SIZE];	/* of the reply; empty: it has none */
 	int			status;			/* of the reply; 0: none was sent */
 	size_t		reply_bytes;
 	long		rows;			/* in the reply, for the log; below 0: unknown */

@@ -50,6 +50,8 @@ static const Rule rules[] = {
 	{"TD012", 503, "try_again", POLICY_FIXED,
 	"the database has just been started, try again"},
 	{"TD013", 413, "row_too_large", POLICY_KEEP, NULL},
+	{"TD014", 400, "incomplete_cursor", POLICY_KEEP, NULL},
+	{"TD021", 400, "missing_key", POLICY_KEEP, NULL},
 	{"TD022", 400, "bad_time", POLICY_KEEP, NULL},
 	{"0A000", 400, "not_supported", POLICY_KEEP, NULL},
 	{"42501", 403, "not_allowed", POLICY_FIXED, "permission denied"},
