@@ -44,7 +44,7 @@ clean:
 	$(MAKE) -C extension clean
 	$(MAKE) -C gateway clean
 	$(MAKE) -C client clean
-	$(RM) test/bench/load test/bench/slow
+	$(RM) test/bench/load test/bench/slow test/bench/cost
 	$(RM) -r test/fuzz/build
 
 deps:

@@ -99,7 +99,7 @@ CREATE FUNCTION tide.pull_page(since text DEFAULT NULL, scopes text[] DEFAULT NU
 	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100,
 	client_id text DEFAULT NULL, refresh text[] DEFAULT NULL,
 	max_bytes int DEFAULT 8388608, acks text[] DEFAULT NULL,
-	OUT reply json, OUT items int, OUT more bool, OUT news bool, OUT cursor text) RETURNS record
+	OUT reply json, OUT items int, OUT more bool, OUT news bool, OUT cursor text, OUT interest json) RETURNS record
 LANGUAGE plpgsql AS $$
 BEGIN
 	items := 3;
@@ -117,6 +117,8 @@ BEGIN
 	IF split_part(since, ':', 1) = 'wait' AND NOT EXISTS (SELECT FROM tide.pushed) THEN
 		items := 0;
 		news := false;
+		cursor := since;
+		interest := '{"changed":[],"server":"fake","remember":600,"byFunction":false,"scopes":["fake"],"types":[1]}';
 		reply := '{"empty":true,"stats":{"x":{"count":9}},"hasMore":true,"reset":true,"revokedScopes":["x"]}';
 		RETURN;
 	END IF;
@@ -133,7 +135,7 @@ CREATE FUNCTION tide.pull_lines(since text DEFAULT NULL, scopes text[] DEFAULT N
 	client_id text DEFAULT NULL, refresh text[] DEFAULT NULL,
 	max_bytes int DEFAULT 8388608, acks text[] DEFAULT NULL,
 	OUT lines text, OUT items int, OUT news bool, OUT more bool, OUT opening text,
-	OUT must_open bool, OUT cursor text, OUT tail text, OUT counts json) RETURNS record
+	OUT must_open bool, OUT cursor text, OUT tail text, OUT counts json, OUT interest text) RETURNS record
 LANGUAGE plpgsql AS $$
 DECLARE
 	n int := split_part(since, ':', 2)::int;
@@ -149,6 +151,20 @@ BEGIN
 	cursor := format('pages:%s:%s', n - 1, pause);
 	tail := format('"tail":%s', n);
 	counts := format('{"a":2,"A%s":3}', n % 2);
+	interest := '';
+END $$;
+
+-- the mark: how much was pushed; with that, the scope of who waits has changed
+CREATE FUNCTION tide.watch(since text, OUT mark text, OUT server text, OUT at bigint, OUT known boolean,
+	OUT scopes text[], OUT types int[]) RETURNS record
+LANGUAGE plpgsql AS $$
+BEGIN
+	mark := (SELECT count(*) FROM tide.pushed);
+	server := 'fake';
+	at := extract(epoch FROM clock_timestamp()) * 1000;
+	known := since IS NOT NULL;
+	scopes := CASE WHEN since <> mark THEN '{fake}' ELSE '{}' END;
+	types := CASE WHEN since <> mark THEN '{1}' ELSE '{}' END;
 END $$;
 
 -- body: {"do": misbehaviour, "deferred": true}

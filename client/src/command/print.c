@@ -146,6 +146,19 @@ print_record(Session *s, const char *sql, bool json)
 	return finish(s, stmt, &out, rc);
 }
 
+/* What the file says about the app's rules, on standard error. */
+static void
+warn(Session *s)
+{
+	sqlite3_stmt *stmt;
+
+	if (sqlite3_prepare_v2(s->db, "SELECT warning FROM tide_status", -1, &stmt, NULL) != SQLITE_OK)
+		return;
+	if (sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_text(stmt, 0))
+		fprintf(stderr, "warning: %s\n", (const char *) sqlite3_column_text(stmt, 0));
+	sqlite3_finalize(stmt);
+}
+
 int
 print_sync(Session *s, int code, bool json)
 {
@@ -176,6 +189,8 @@ print_sync(Session *s, int code, bool json)
 			printf(", pending %lld", (long long) summary.pending);
 		putchar('\n');
 	}
+	if (s->t && tide_is_set_up(s->t))
+		warn(s);
 	/* the caller says what went wrong */
 	s->failure = failure;
 	return code;

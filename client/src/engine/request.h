@@ -7,9 +7,12 @@
 
 #include "engine/engine.h"
 
-/* Fill in url, headers and, but for a schema, body. */
+/* Fill in url, headers and, of a POST, body. */
 bool		request_schema(Engine *e);
 bool		request_pull(Engine *e);
 bool		request_push(Engine *e);
+
+/* *ready false: nothing was pulled yet that news could be of. */
+bool		request_news(Engine *e, bool *ready);
 
 #endif

@@ -14,7 +14,6 @@
 #include "common/cryptohash.h"
 #include "common/sha2.h"
 #include "mb/pg_wchar.h"
-#include "miscadmin.h"
 
 #include "digest/hash.h"
 #include "util/json_scan.h"

@@ -37,6 +37,7 @@ enum
 	COLUMN_CURSOR,
 	COLUMN_TAIL,
 	COLUMN_COUNTS,
+	COLUMN_INTEREST,
 	COLUMNS
 };
 
@@ -162,6 +163,7 @@ tide_pull_lines(PG_FUNCTION_ARGS)
 	values[COLUMN_CURSOR] = pull_text_in(caller, cursor);
 	values[COLUMN_TAIL] = pull_text_in(caller, tail_members(cursor, now));
 	values[COLUMN_COUNTS] = pull_text_in(caller, row_counts(&pull));
+	values[COLUMN_INTEREST] = pull_text_in(caller, pull_interest(&pull));
 	pull_finish(&pull);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }

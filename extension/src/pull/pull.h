@@ -26,6 +26,9 @@ extern bool pull_tells_to_drop(const Pull *pull);
 extern bool pull_has_news(const Pull *pull);
 extern Datum pull_text_in(MemoryContext context, const char *string);
 
+/* interest.c */
+extern char *pull_interest(Pull *pull);
+
 /* touch.c: a key from JSON, as text; between wire_begin() and wire_end() */
 extern char *pull_read_key(TrackedTable *t, JsonbValue *v);
 
@@ -42,6 +45,9 @@ extern void pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types,
 extern void pull_begin_at_cursor(Pull *pull, Cursor *cursor);
 extern void pull_at_rest(Pull *pull);
 extern const char *pull_last_cursor(Pull *pull);
+
+/* cursors of up to this age, in microseconds, may be given back as they came */
+extern int64 pull_old_after(void);
 extern void pull_finish(Pull *pull);
 
 #endif							/* TIDE_PULL_H */

@@ -10,12 +10,8 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_constraint.h"
-#include "catalog/pg_type.h"
-#include "miscadmin.h"
 #include "nodes/pg_list.h"
-#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -26,6 +22,7 @@
 
 #include "read/access.h"
 #include "table/registry.h"
+#include "util/compat.h"
 #include "util/settings.h"
 
 PG_FUNCTION_INFO_V1(tide_schema);

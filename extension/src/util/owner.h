@@ -3,7 +3,7 @@
  * owner.h
  *	  Statements on pg_tide's own tables, as their owner.
  *
- * For changelog.c, generation.c and records.c only: keys and scopes have to be
+ * For log/ and generation.c only: keys and scopes have to be
  * text by then, converted with the rights of whom they come from.
  *
  *-------------------------------------------------------------------------

@@ -39,7 +39,6 @@ typedef enum JobPlace
 {
 	PLACE_NOWHERE,				/* with its owner */
 	PLACE_QUEUED,
-	PLACE_WAITING,				/* an empty pull, for something to come */
 	PLACE_RUNNING,
 	PLACE_ENDED					/* without being run; finished() is to come */
 } JobPlace;
@@ -80,9 +79,8 @@ typedef struct Job
 	/* limits, on the monotonic clock */
 	int64_t		timeout;		/* of one run, time in the queue included */
 	int64_t		deadline;		/* of this run */
-	int64_t		wait_until;		/* an empty pull is run again until then */
-	int64_t		run_at;			/* not before this moment; 0: it has not
-								 * waited */
+	int64_t		wait_until;		/* an empty pull waits until then; 0: it does
+								 * not */
 
 	/* the outcome: failure.status is 0 when there is a reply */
 	Failure		failure;
@@ -93,12 +91,14 @@ typedef struct Job
 								 * not counted */
 	bool		is_news;		/* a pull: it tells the client something, so
 								 * that it must not wait */
+	const char *cursor;			/* of a pull; points into "result" */
+	const char *interest;		/* likewise: JSON, what a pull that goes on from
+								 * there would look at; empty: not told */
 
 	/* of a page of a stream; they point into "result", too */
 	bool		has_more;		/* pages follow */
 	const char *begin;			/* the line that goes before the page, and */
 	bool		begins;			/* does so in any case */
-	const char *cursor;
 	const char *tail;			/* members of the line after the last page */
 	const char *counts;			/* rows by type, JSON */
 	void	   *result;			/* a PGresult; database_free frees it */
@@ -110,7 +110,7 @@ typedef struct Job
 	JobPlace	place;
 	bool		abandoned;		/* nobody waits for the outcome */
 	bool		cancel_sent;
-	bool		is_poll;		/* a waiting pull that is looked at again */
+	bool		is_woken;		/* a pull that has waited, and runs again */
 	uint64_t	number;			/* of this run: no other run has it */
 	struct Turn *turn;			/* its user's */
 				TAILQ_ENTRY(Job) link;

@@ -23,6 +23,4 @@ extern bool dispatch_outcome(Request *request);
 
 extern long dispatch_stream(Request *request, char *target, size_t most);
 
-extern int	dispatch_count_with_database(void);
-
 #endif							/* DISPATCH_H */
