@@ -50,6 +50,25 @@ pack_reply(Request *request)
 		database_free(job);
 }
 
+/* Likewise, the next piece of a stream.  If there is none yet, it fails as others do. */
+static void
+add_piece(Request *request)
+{
+	Job		   *job = &request->job;
+
+	if (job->failure.status == 0)
+	{
+		request->rows += job->rows;
+		stream_add_page(request->stream, job);
+		database_free(job);
+	}
+	else if (request->stream->has_begun)
+	{
+		request->failure = job->failure;
+		stream_add_failure(request->stream, &job->failure);
+	}
+}
+
 /* The request goes on, on its connection's thread. */
 static void
 resume(Request *request)
@@ -57,6 +76,18 @@ resume(Request *request)
 	client_set_pending(request->client, NULL, NULL);
 	request->job_done = true;
 	exchange_resume(request->connection);
+}
+
+/* The job has its outcome, and the request nothing to wait for. */
+static void
+end_job(Request *request)
+{
+	if (request->stream != NULL)
+		add_piece(request);
+	else
+		pack_reply(request);
+	request->has_waited = false;
+	resume(request);
 }
 
 /* ---------- the queue ---------- */
@@ -107,7 +138,7 @@ enqueue(Request *request)
 		return;
 	failure_try_again(&job->failure, "the server is too busy");
 	with_database--;
-	resume(request);
+	end_job(request);
 }
 
 /* ---------- seats ---------- */
@@ -146,6 +177,12 @@ seat_finished(LiveSeat *seat)
 	switch (seat->outcome)
 	{
 		case LIVE_EMPTY:
+			if (job->as_lines)
+			{
+				/* the database writes the lines of the end, too */
+				enqueue(request);
+				break;
+			}
 			empty_write(job, seat->seat.at, seat->seat.unavailable, &request->made);
 			free(seat->seat.unavailable);
 			seat->seat.unavailable = NULL;
@@ -242,6 +279,7 @@ begin_to_wait(Request *request, bool is_known, const unsigned char *key)
 	}
 	job->result = kept.result;
 	job->reply = kept.reply;
+	job->cursor = kept.cursor;
 	if (sat == LIVE_FULL)
 	{
 		/* an empty reply at once would make clients ask again at once */
@@ -278,8 +316,7 @@ job_finished(Job *job)
 	with_database--;
 	if (goes_on(request))
 		return;
-	pack_reply(request);
-	resume(request);
+	end_job(request);
 }
 
 /* ---------- beginnings ---------- */
