@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * moved.c
- *	  Buckets of the keys that changed since a cursor.
+ *	  The buckets of keys that changed since a cursor.
  *
- * A client whose cursor is older than the digest cannot have what came since, so
- * these buckets say nothing.  One too many does no harm: a row that is only sent
- * again counts, too.
+ * A client whose cursor is older than the digest cannot have what came since,
+ * so these buckets say nothing.  One bucket too many does no harm: a row that
+ * is only sent again counts, too.
  *
  *-------------------------------------------------------------------------
  */
