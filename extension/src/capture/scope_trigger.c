@@ -39,7 +39,6 @@
 #include "table/scope_path.h"
 #include "util/compat.h"
 #include "util/owner.h"
-#include "util/plan.h"
 
 PG_FUNCTION_INFO_V1(tide_scope);
 PG_FUNCTION_INFO_V1(tide_scope_late);
@@ -68,7 +67,6 @@ scope_run(Oid relid, TrackedTable *t, const char *name, const char *sql,
 
 	user_become(owner_of_table(relid), SECURITY_NOFORCE_RLS, &saved);
 	plan = plans_of_table(t, name, sql, nargs, types);
-	plans_settle(plan);
 	if (latest && IsolationUsesXactSnapshot())
 	{
 		CommandCounterIncrement();	/* our own changes, too */

@@ -51,17 +51,42 @@ pushed_row_name(Oid relid, const char *key)
 	return psprintf("%u %s", relid, key);
 }
 
+/* a row before or after the statement, taken apart once */
+typedef struct RowVersion
+{
+	HeapTuple	tuple;
+	Datum	   *values;			/* by attnum - 1 */
+	bool	   *nulls;
+} RowVersion;
+
+static RowVersion *
+take_apart(HeapTuple tuple, TupleDesc desc)
+{
+	RowVersion *row = palloc(sizeof(RowVersion) +
+							 (sizeof(Datum) + sizeof(bool)) * desc->natts);
+
+	row->tuple = tuple;
+	row->values = (Datum *) (row + 1);
+	row->nulls = (bool *) (row->values + desc->natts);
+	heap_deform_tuple(tuple, desc, row->values, row->nulls);
+	return row;
+}
+
 static bool
-column_changed(TupleDesc desc, int i, HeapTuple old, HeapTuple new)
+column_changed(TupleDesc desc, int i, const RowVersion *old, const RowVersion *new)
 {
 	Form_pg_attribute att = TupleDescAttr(desc, i);
-	bool		a_null,
-				b_null;
-	Datum		a = heap_getattr(old, i + 1, desc, &a_null);
-	Datum		b = heap_getattr(new, i + 1, desc, &b_null);
 
-	return a_null != b_null ||
-		(!a_null && !tide_image_eq(a, b, att->attbyval, att->attlen));
+	return old->nulls[i] != new->nulls[i] ||
+		(!old->nulls[i] && !tide_image_eq(old->values[i], new->values[i],
+										  att->attbyval, att->attlen));
+}
+
+static Datum
+row_value(const RowVersion *row, AttrNumber attnum, bool *isnull)
+{
+	*isnull = row->nulls[attnum - 1];
+	return row->values[attnum - 1];
 }
 
 /*
@@ -71,7 +96,7 @@ column_changed(TupleDesc desc, int i, HeapTuple old, HeapTuple new)
  * ancestor moves, this is not an edit of the row, and it must not beat one.
  */
 static bool
-synced_column_changed(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+synced_column_changed(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
 {
 	int			i;
 
@@ -92,10 +117,10 @@ synced_column_changed(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple 
 }
 
 static int64
-version_of(TrackedTable *t, TupleDesc desc, HeapTuple tuple, bool *isnull)
+version_of(TrackedTable *t, TupleDesc desc, const RowVersion *tuple, bool *isnull)
 {
 	Oid			type = tracked_column(t, t->version)->base_type;
-	Datum		value = heap_getattr(tuple, t->version, desc, isnull);
+	Datum		value = row_value(tuple, t->version, isnull);
 
 	if (*isnull)
 		return 0;
@@ -105,7 +130,7 @@ version_of(TrackedTable *t, TupleDesc desc, HeapTuple tuple, bool *isnull)
 
 /* the version counter of the new row */
 static Datum
-next_version(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+next_version(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
 {
 	Oid			type = tracked_column(t, t->version)->base_type;
 	bool		isnull;
@@ -133,7 +158,7 @@ next_version(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
  * find the version that they wrote.
  */
 static bool
-counted_itself(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+counted_itself(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
 {
 	bool		old_null,
 				new_null;
@@ -149,9 +174,9 @@ counted_itself(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
 
 /* did this transaction write this version, so that nobody else has seen it? */
 static bool
-is_own_version(HeapTuple tuple)
+is_own_version(const RowVersion *tuple)
 {
-	return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+	return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->tuple->t_data));
 }
 
 /*
@@ -160,7 +185,7 @@ is_own_version(HeapTuple tuple)
  * skew.
  */
 static TimestampTz
-plain_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+plain_stamp(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
 {
 	Stamp		replaced = {0};
 	bool		isnull;
@@ -168,12 +193,12 @@ plain_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
 
 	if (old)
 	{
-		value = heap_getattr(old, t->modified_at, desc, &isnull);
+		value = row_value(old, t->modified_at, &isnull);
 		replaced.has_time = !isnull;
 		if (!isnull)
 			replaced.time = DatumGetTimestampTz(value);
 	}
-	value = heap_getattr(new, t->modified_at, desc, &isnull);
+	value = row_value(new, t->modified_at, &isnull);
 	if (!isnull && !TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(value)) &&
 		(!replaced.has_time || DatumGetTimestampTz(value) > replaced.time) &&
 		!stamp_is_ahead(DatumGetTimestampTz(value)))
@@ -183,19 +208,19 @@ plain_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
 
 /* does NEW carry a stamp above OLD's? */
 static bool
-stamp_raised(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+stamp_raised(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
 {
 	bool		old_null,
 				new_null;
-	Datum		a = heap_getattr(old, t->modified_at, desc, &old_null);
-	Datum		b = heap_getattr(new, t->modified_at, desc, &new_null);
+	Datum		a = row_value(old, t->modified_at, &old_null);
+	Datum		b = row_value(new, t->modified_at, &new_null);
 
 	if (new_null)
 		return false;
 	return old_null || DatumGetTimestampTz(b) > DatumGetTimestampTz(a);
 }
 
-/* the columns that this trigger sets, as heap_modify_tuple_by_cols wants them */
+/* the columns that this trigger sets */
 typedef struct Settings
 {
 	int			n;
@@ -215,12 +240,33 @@ set_column(Settings *s, AttrNumber attnum, Datum value, bool isnull)
 	s->n++;
 }
 
+/* the row with these columns set, as heap_modify_tuple_by_cols makes it */
+static HeapTuple
+with_settings(RowVersion *row, TupleDesc desc, const Settings *s)
+{
+	HeapTuple	result;
+	int			i;
+
+	if (s->n == 0)
+		return row->tuple;
+	for (i = 0; i < s->n; i++)
+	{
+		row->values[s->columns[i] - 1] = s->values[i];
+		row->nulls[s->columns[i] - 1] = s->nulls[i];
+	}
+	result = heap_form_tuple(desc, row->values, row->nulls);
+	result->t_data->t_ctid = row->tuple->t_data->t_ctid;
+	result->t_self = row->tuple->t_self;
+	result->t_tableOid = row->tuple->t_tableOid;
+	return result;
+}
+
 /*
  * keep OLD's stamp, client, version and columns' stamps, because nothing that
  * is synced has changed
  */
 static void
-keep_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old, Settings *s)
+keep_stamp(TrackedTable *t, TupleDesc desc, const RowVersion *old, Settings *s)
 {
 	AttrNumber	columns[4] = {t->modified_at, t->client_id, t->version, t->clocks};
 	int			i;
@@ -231,7 +277,7 @@ keep_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old, Settings *s)
 		Datum		value = (Datum) 0;
 
 		if (AttributeNumberIsValid(columns[i]))
-			value = heap_getattr(old, columns[i], desc, &isnull);
+			value = row_value(old, columns[i], &isnull);
 		set_column(s, columns[i], value, isnull);
 	}
 }
@@ -246,20 +292,16 @@ set_clocks(TrackedTable *t, Settings *s, const char *text)
 
 /* the stamps of a row's columns; stamp is that of the row */
 static Stamp *
-row_clocks(TrackedTable *t, TupleDesc desc, HeapTuple tuple, Stamp *stamp)
+row_clocks(TrackedTable *t, TupleDesc desc, const RowVersion *tuple, Stamp *stamp)
 {
-	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
-	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
-
-	heap_deform_tuple(tuple, desc, values, nulls);
-	*stamp = stamp_of_row(t, values, nulls);
-	return clocks_read(t, nulls[t->clocks - 1] ? NULL :
-					   DatumGetJsonbP(values[t->clocks - 1]), stamp);
+	*stamp = stamp_of_row(t, tuple->values, tuple->nulls);
+	return clocks_read(t, tuple->nulls[t->clocks - 1] ? NULL :
+					   DatumGetJsonbP(tuple->values[t->clocks - 1]), stamp);
 }
 
 /* the columns that differ between two versions */
 static Bitmapset *
-changed_columns(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+changed_columns(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
 {
 	Bitmapset  *result = NULL;
 	int			i;
@@ -277,7 +319,7 @@ changed_columns(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
  * table is merged again.
  */
 static void
-stamp_columns(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new,
+stamp_columns(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new,
 			  const Stamp *stamp, Settings *s)
 {
 	Stamp	   *clocks;
@@ -318,20 +360,20 @@ columns_here(TrackedTable *t, Bitmapset *columns)
 
 /* the key of a row, as text */
 static char *
-key_text(TrackedTable *t, TupleDesc desc, HeapTuple tuple)
+key_text(TrackedTable *t, TupleDesc desc, const RowVersion *tuple)
 {
 	Datum		values[INDEX_MAX_KEYS];
 	bool		isnull;
 	int			i;
 
 	for (i = 0; i < t->nkeys; i++)
-		values[i] = heap_getattr(tuple, t->keys[i], desc, &isnull);
+		values[i] = row_value(tuple, t->keys[i], &isnull);
 	return wire_key_text(t, values);
 }
 
 /* the columns that the push writes in this row */
 static Bitmapset *
-pushed_columns(TrackedTable *t, TupleDesc desc, HeapTuple old)
+pushed_columns(TrackedTable *t, TupleDesc desc, const RowVersion *old)
 {
 	PushedRow  *row = keymap_get(push_write->rows, key_text(t, desc, old));
 
@@ -340,7 +382,7 @@ pushed_columns(TrackedTable *t, TupleDesc desc, HeapTuple old)
 
 /* note whether an existing row already has what the push would write */
 static void
-note_if_kept(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+note_if_kept(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
 {
 	TrackedTable *root = registry_lookup(table_of_rows(t));
 	PushedRow  *row;
@@ -368,7 +410,7 @@ note_if_kept(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
  * that the user's triggers change in addition; these get the row's stamp.
  */
 static void
-stamp_columns_beside(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new,
+stamp_columns_beside(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new,
 					 const Stamp *stamp, Settings *s)
 {
 	Bitmapset  *beside;
@@ -405,7 +447,7 @@ set_stamp(TrackedTable *t, Settings *s, const Stamp *stamp)
  * no longer the push's.
  */
 static const Stamp *
-direct_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+direct_stamp(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
 {
 	PushedRow  *row;
 
@@ -420,7 +462,7 @@ direct_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
  * more.  It is still the pushed version.  NULL if it is not such a row.
  */
 static const Stamp *
-stored_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old)
+stored_stamp(TrackedTable *t, TupleDesc desc, const RowVersion *old)
 {
 	PushedRow  *row;
 	Stamp		stamp = {0};
@@ -435,13 +477,11 @@ stored_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old)
 	if (row == NULL)
 		return NULL;
 
-	/*
-	 * not if the write was rolled back, or others have written the row since
-	 */
-	value = heap_getattr(old, t->modified_at, desc, &isnull);
+	/* what was undone, or has been written since by others, is not it */
+	value = row_value(old, t->modified_at, &isnull);
 	stamp.has_time = !isnull;
 	stamp.time = isnull ? 0 : DatumGetTimestampTz(value);
-	value = heap_getattr(old, t->client_id, desc, &isnull);
+	value = row_value(old, t->client_id, &isnull);
 	stamp.client_id = isnull ? NULL : TextDatumGetCString(value);
 	return stamp_compare(&stamp, &row->stamp) == 0 ? &row->stamp : NULL;
 }
@@ -453,7 +493,7 @@ stored_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old)
  * other.
  */
 static bool
-stamp_came_along(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+stamp_came_along(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
 {
 	bool		isnull;
 
@@ -461,23 +501,23 @@ stamp_came_along(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
 		return false;
 	if (old)
 		return stamp_raised(t, desc, old, new);
-	heap_getattr(new, t->modified_at, desc, &isnull);
+	row_value(new, t->modified_at, &isnull);
 	return !isnull;
 }
 
 /* likewise for the counter, which the publisher may not have */
 static bool
-version_came_along(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+version_came_along(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
 {
 	Form_pg_attribute att = TupleDescAttr(desc, t->version - 1);
 	bool		isnull,
 				old_null;
-	Datum		value = heap_getattr(new, t->version, desc, &isnull);
+	Datum		value = row_value(new, t->version, &isnull);
 	Datum		before;
 
 	if (isnull || old == NULL)
 		return !isnull;
-	before = heap_getattr(old, t->version, desc, &old_null);
+	before = row_value(old, t->version, &old_null);
 	return old_null || !tide_image_eq(value, before, att->attbyval, att->attlen);
 }
 
@@ -488,8 +528,9 @@ tide_stamp(PG_FUNCTION_ARGS)
 	Relation	rel;
 	TupleDesc	desc;
 	TrackedTable *t;
-	HeapTuple	old = NULL;
-	HeapTuple	new;
+	HeapTuple	tuple;
+	RowVersion *old = NULL;
+	RowVersion *new;
 	const Stamp *stored;
 	Settings	set = {0};
 
@@ -497,16 +538,14 @@ tide_stamp(PG_FUNCTION_ARGS)
 				  TRIGGER_TYPE_ROW | TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE);
 	rel = trigdata->tg_relation;
 	desc = RelationGetDescr(rel);
-	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
-	{
-		old = trigdata->tg_trigtuple;
-		new = trigdata->tg_newtuple;
-	}
-	else
-		new = trigdata->tg_trigtuple;
+	tuple = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ?
+		trigdata->tg_newtuple : trigdata->tg_trigtuple;
 	t = registry_lookup(RelationGetRelid(rel));
 	if (t == NULL || (!t->tracked && !OidIsValid(t->root)))
-		return PointerGetDatum(new);
+		return PointerGetDatum(tuple);
+	new = take_apart(tuple, desc);
+	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
+		old = take_apart(trigdata->tg_trigtuple, desc);
 	if (t->broken)
 		registry_require(table_of_rows(t));
 
@@ -557,8 +596,5 @@ tide_stamp(PG_FUNCTION_ARGS)
 			set_column(&set, t->version, next_version(t, desc, old, new), false);
 	}
 
-	if (set.n > 0)
-		new = heap_modify_tuple_by_cols(new, desc, set.n, set.columns,
-										set.values, set.nulls);
-	return PointerGetDatum(new);
+	return PointerGetDatum(with_settings(new, desc, &set));
 }

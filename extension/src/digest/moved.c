@@ -19,7 +19,7 @@
 #include "wire/wire.h"
 
 /* entries of the log that are in memory at a time, of up to a thousand keys */
-#define ENTRIES 64
+#define ENTRIES 32
 
 /* the scopes of a place as the log has them */
 static ScopeSet

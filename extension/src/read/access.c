@@ -16,6 +16,7 @@
 #include <ctype.h>
 
 #include "access/xact.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "nodes/value.h"
 #include "parser/parse_func.h"
@@ -98,8 +99,10 @@ scopes_function(void)
  * NULL in the list is not a scope, since a row without a scope is nobody's.
  */
 static void
-call_scopes_function(Jsonb *claims, ScopeSet *set)
+call_scopes_function(Jsonb *claims, Access *access)
 {
+	ScopeSet   *set = &access->allowed;
+	Oid			function = scopes_function();
 	LOCAL_FCINFO(fcinfo, 1);
 	FmgrInfo	flinfo;
 	Datum		result;
@@ -108,7 +111,8 @@ call_scopes_function(Jsonb *claims, ScopeSet *set)
 	int			n,
 				i;
 
-	fmgr_info(scopes_function(), &flinfo);
+	access->by_function = (func_volatile(function) != PROVOLATILE_IMMUTABLE);
+	fmgr_info(function, &flinfo);
 	InitFunctionCallInfoData(*fcinfo, &flinfo, 1, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = JsonbPGetDatum(claims);
 	fcinfo->args[0].isnull = false;
@@ -174,7 +178,7 @@ resolve_allowed(Access *access)
 	}
 	access->subject = claims_subject(claims);
 	if (tide_scopes_function[0] != '\0')
-		call_scopes_function(claims, &access->allowed);
+		call_scopes_function(claims, access);
 	else
 	{
 		access->allowed.n = 1;

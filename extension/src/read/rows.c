@@ -25,7 +25,6 @@
 #include "table/catalog.h"
 #include "table/plans.h"
 #include "util/keymap.h"
-#include "util/plan.h"
 #include "wire/wire.h"
 
 PullTable *
@@ -190,7 +189,6 @@ select_by_key(TrackedTable *t, List *items)
 		}
 		plan = plans_of_table(t, "by key", sql.data, t->nkeys, types);
 	}
-	plans_settle(plan);
 	code = SPI_execute_plan(plan, args, NULL, true, 0);
 	if (code != SPI_OK_SELECT)
 		elog(ERROR, "unexpected result %s", SPI_result_code_string(code));

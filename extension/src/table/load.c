@@ -64,6 +64,14 @@ is_plain_type(Oid type)
 	}
 }
 
+/* likewise as wire.c writes it, which has its own form for times */
+static bool
+is_plain_on_wire(TrackedColumn *c)
+{
+	return c->kind == WIRE_TIMESTAMPTZ || c->kind == WIRE_TIMESTAMP ||
+		c->kind == WIRE_JSON || is_plain_type(c->type);
+}
+
 static void
 set_broken(TrackedTable *t, char *why)
 {
@@ -543,9 +551,16 @@ load_fit(TrackedTable *t, Form_pg_class class, List *triggers)
 	for (i = 0; i < t->nkeys; i++)
 		if (!is_plain_type(tracked_column(t, t->keys[i])->type))
 			t->plain_key = false;
+	t->plain_row = true;
 	for (i = 0; i < t->ncolumns; i++)
-		if (column_is_synced(&t->columns[i]) && t->columns[i].generated)
+	{
+		if (!column_is_synced(&t->columns[i]))
+			continue;
+		if (t->columns[i].generated)
 			t->has_synced_generated = true;
+		if (!is_plain_on_wire(&t->columns[i]))
+			t->plain_row = false;
+	}
 }
 
 /* columns and key, as the arguments of the stamp trigger have them */

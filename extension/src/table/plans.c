@@ -96,3 +96,14 @@ plans_of_columns(TrackedTable *t, const char *name, const char *sql,
 	}
 	return plans_of_table(t, name, sql, nargs, types);
 }
+
+SPIPlanPtr
+plans_of_parser(TrackedTable *t, const char *name, const char *sql,
+				ParserSetupHook set_up, void *arg)
+{
+	SPIPlanPtr	plan = plans_prepare_parsed(sql, set_up, arg);
+
+	plans_keep(t, name, plan);
+	t->nplans++;
+	return plan;
+}

@@ -112,6 +112,7 @@ typedef struct TrackedTable
 	bool		deferrable_key; /* no INSERT ... ON CONFLICT goes by it */
 	bool		plain_key;		/* key and scope look the same under any
 								 * DateStyle, TimeZone, ... */
+	bool		plain_row;		/* likewise its rows on the wire */
 	struct SavedPlan *plans;	/* list; freed with the entry */
 	int			nplans;
 	MemoryContext context;

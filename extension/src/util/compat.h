@@ -98,6 +98,33 @@
 #define TideForeignKeyIsPlain(con) true
 #endif
 
+/* a scan of an index by keys that are given later */
+#if PG_VERSION_NUM >= 180000
+#define tide_index_beginscan(rel, index, snapshot, nkeys) \
+	index_beginscan(rel, index, snapshot, NULL, nkeys, 0)
+#else
+#define tide_index_beginscan(rel, index, snapshot, nkeys) \
+	index_beginscan(rel, index, snapshot, nkeys, 0)
+#endif
+
+/* is no unique index in the way of a row? */
+#if PG_VERSION_NUM >= 180000
+#define tide_check_index_constraints(result, slot, estate, tid) \
+	ExecCheckIndexConstraints(result, slot, estate, tid, NULL, NIL)
+#else
+#define tide_check_index_constraints(result, slot, estate, tid) \
+	ExecCheckIndexConstraints(result, slot, estate, tid, NIL)
+#endif
+
+/* index entries of a new row; sets whether a unique index was in the way */
+#if PG_VERSION_NUM >= 160000
+#define tide_insert_index_tuples(result, slot, estate, conflict) \
+	ExecInsertIndexTuples(result, slot, estate, false, true, conflict, NIL, false)
+#else
+#define tide_insert_index_tuples(result, slot, estate, conflict) \
+	ExecInsertIndexTuples(result, slot, estate, false, true, conflict, NIL)
+#endif
+
 /* a set-returning function that fills a tuplestore */
 #if PG_VERSION_NUM >= 150000
 #define tide_init_materialized_srf(fcinfo) InitMaterializedSRF(fcinfo, 0)

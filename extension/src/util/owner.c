@@ -88,8 +88,6 @@ owner_run(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
 			elog(ERROR, "could not keep the plan of: %s", sql);
 		*plan = fresh;
 	}
-	if (!write)
-		plans_settle(*plan);
 	code = SPI_execute_snapshot(*plan, values, nulls, snapshot,
 								InvalidSnapshot, !write && snapshot != InvalidSnapshot,
 								true, 0);

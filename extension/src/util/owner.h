@@ -3,8 +3,8 @@
  * owner.h
  *	  Statements on pg_tide's own tables, run as their owner.
  *
- * Keys and scopes must be text before they come here: whoever they come from
- * has converted them with rights of his own.
+ * For log/ and generation.c only: keys and scopes have to be
+ * text by then, converted with the rights of whom they come from.
  *
  *-------------------------------------------------------------------------
  */

@@ -21,8 +21,8 @@
 #include "nodes/parsenodes.h"
 #include "nodes/pathnodes.h"
 #include "optimizer/plancat.h"
+#include "optimizer/planner.h"
 #include "utils/guc.h"
-#include "utils/plancache.h"
 #include "utils/selfuncs.h"
 
 #include "util/plan.h"
@@ -31,15 +31,35 @@
 #define LARGE_PAGES 10000
 #define LARGE_TUPLES 1000000.0
 
-SPIPlanPtr
-plans_prepare(const char *sql, int nargs, Oid *types)
-{
-	SPIPlanPtr	plan = SPI_prepare_cursor(sql, nargs, types, CURSOR_OPT_GENERIC_PLAN);
+/*
+ * By this the planner knows our statements.  Somebody else's that begins like
+ * it is planned like ours, and there is no harm in that.
+ */
+#define MARK "/* pg_tide */ "
 
+static SPIPlanPtr
+checked(SPIPlanPtr plan, const char *sql)
+{
 	if (plan == NULL)
 		elog(ERROR, "could not prepare, %s: %s",
 			 SPI_result_code_string(SPI_result), sql);
 	return plan;
+}
+
+SPIPlanPtr
+plans_prepare(const char *sql, int nargs, Oid *types)
+{
+	char	   *marked = psprintf(MARK "%s", sql);
+
+	return checked(SPI_prepare_cursor(marked, nargs, types, CURSOR_OPT_GENERIC_PLAN), sql);
+}
+
+SPIPlanPtr
+plans_prepare_parsed(const char *sql, ParserSetupHook set_up, void *arg)
+{
+	char	   *marked = psprintf(MARK "%s", sql);
+
+	return checked(SPI_prepare_params(marked, set_up, arg, CURSOR_OPT_GENERIC_PLAN), sql);
 }
 
 static get_relation_info_hook_type previous_hook = NULL;
@@ -90,6 +110,62 @@ assume_nothing(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum,
 	return previous_stats_hook && previous_stats_hook(root, rte, attnum, vardata);
 }
 
+static planner_hook_type previous_planner = NULL;
+
+static PlannedStmt *
+plan_any(Query *parse, const char *query_string, int options, ParamListInfo params)
+{
+	if (previous_planner)
+		return previous_planner(parse, query_string, options, params);
+	return standard_planner(parse, query_string, options, params);
+}
+
+/* as plan_any, one of ours or, within the planning of one, another */
+static PlannedStmt *
+plan_as(bool ours, Query *parse, const char *query_string, int options, ParamListInfo params)
+{
+	bool		outer = planning;
+	PlannedStmt *result;
+
+	planning = ours;
+	PG_TRY();
+	{
+		result = plan_any(parse, query_string, options, params);
+	}
+	PG_FINALLY();
+	{
+		planning = outer;
+	}
+	PG_END_TRY();
+	return result;
+}
+
+/*
+ * Whenever PostgreSQL finds that one of our statements has to be planned: the
+ * first time, and when a table has changed since, be it at the last moment
+ * before the plan is run.
+ */
+static PlannedStmt *
+plan_settled(Query *parse, const char *query_string, int options, ParamListInfo params)
+{
+	static const char *const off[] = {"enable_seqscan", "enable_hashjoin",
+	"enable_mergejoin", "enable_material", "enable_bitmapscan", "jit"};
+	PlannedStmt *result;
+	int			level;
+	int			i;
+
+	if (query_string == NULL || strncmp(query_string, MARK, strlen(MARK)) != 0)
+		return planning ? plan_as(false, parse, query_string, options, params) :
+			plan_any(parse, query_string, options, params);
+	level = NewGUCNestLevel();
+	for (i = 0; i < lengthof(off); i++)
+		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	result = plan_as(true, parse, query_string, options, params);
+	AtEOXact_GUC(true, level);
+	return result;
+}
+
 void
 plans_init(void)
 {
@@ -97,43 +173,6 @@ plans_init(void)
 	get_relation_info_hook = assume_large;
 	previous_stats_hook = get_relation_stats_hook;
 	get_relation_stats_hook = assume_nothing;
-}
-
-static CachedPlan *
-plan_as_settled(SPIPlanPtr plan)
-{
-	CachedPlan *cached;
-
-	planning = true;
-	PG_TRY();
-	{
-		cached = SPI_plan_get_cached_plan(plan);
-	}
-	PG_FINALLY();
-	{
-		planning = false;
-	}
-	PG_END_TRY();
-	return cached;
-}
-
-void
-plans_settle(SPIPlanPtr plan)
-{
-	static const char *const off[] = {"enable_seqscan", "enable_hashjoin",
-	"enable_mergejoin", "enable_material", "enable_bitmapscan", "jit"};
-	int			level = NewGUCNestLevel();
-	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
-	CachedPlan *cached;
-	int			i;
-
-	for (i = 0; i < lengthof(off); i++)
-		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	cached = plan_as_settled(plan);
-	AtEOXact_GUC(true, level);
-
-	/* a plan that is not kept belongs to no resource owner */
-	if (cached)
-		ReleaseCachedPlan(cached, source->is_saved ? CurrentResourceOwner : NULL);
+	previous_planner = planner_hook;
+	planner_hook = plan_settled;
 }
