@@ -385,12 +385,13 @@ IS 'what changed since a cursor, a time or now, as the JSON document that the ga
 CREATE FUNCTION tide.pull_page(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
 	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100, client_id text DEFAULT NULL,
 	refresh text[] DEFAULT NULL, max_bytes int DEFAULT 8388608, acks text[] DEFAULT NULL,
-	OUT reply json, OUT items integer, OUT more boolean, OUT news boolean, OUT cursor text)
+	OUT reply json, OUT items integer, OUT more boolean, OUT news boolean, OUT cursor text,
+	OUT interest json)
 RETURNS record
 AS 'MODULE_PATHNAME', 'tide_pull_page'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.pull_page(text, text[], text[], int, text, text[], int, text[])
-IS 'as tide.pull, for the gateway: also how many rows and deletions the reply has, whether there are more, whether the reply tells the client anything that it must not wait for, and the cursor';
+IS 'as tide.pull, for the gateway: also how many rows and deletions the reply has, whether there are more, whether the reply tells the client anything that it must not wait for, the cursor, and what a pull that goes on from there is about';
 
 CREATE FUNCTION tide.changes(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
 	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100)
@@ -477,6 +478,16 @@ AS 'MODULE_PATHNAME', 'tide_register'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.register()
 IS 'take note of this start of the server, so that a read-only transaction can pull; who writes does it anyhow';
+
+CREATE FUNCTION tide.watch(since text DEFAULT NULL,
+	OUT mark text, OUT server text, OUT at bigint, OUT known boolean,
+	OUT scopes text[], OUT types int[])
+RETURNS record
+AS 'MODULE_PATHNAME', 'tide_watch'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION tide.watch(text) FROM PUBLIC;
+COMMENT ON FUNCTION tide.watch(text)
+IS 'for the gateway: which types (numbers as in tide.tracked) changed in which scopes since an earlier call''s mark; not known: anything may have';
 
 CREATE FUNCTION tide.check(role name DEFAULT NULL)
 RETURNS TABLE (severity text, object text, problem text, hint text)

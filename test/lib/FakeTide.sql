@@ -99,7 +99,7 @@ CREATE FUNCTION tide.pull_page(since text DEFAULT NULL, scopes text[] DEFAULT NU
 	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100,
 	client_id text DEFAULT NULL, refresh text[] DEFAULT NULL,
 	max_bytes int DEFAULT 8388608, acks text[] DEFAULT NULL,
-	OUT reply json, OUT items int, OUT more bool, OUT news bool, OUT cursor text) RETURNS record
+	OUT reply json, OUT items int, OUT more bool, OUT news bool, OUT cursor text, OUT interest json) RETURNS record
 LANGUAGE plpgsql AS $$
 BEGIN
 	items := 3;
@@ -117,6 +117,8 @@ BEGIN
 	IF split_part(since, ':', 1) = 'wait' AND NOT EXISTS (SELECT FROM tide.pushed) THEN
 		items := 0;
 		news := false;
+		cursor := since;
+		interest := '{"changed":[],"server":"fake","remember":600,"byFunction":false,"scopes":["fake"],"types":[1]}';
 		reply := '{"empty":true,"stats":{"x":{"count":9}},"hasMore":true,"reset":true,"revokedScopes":["x"]}';
 		RETURN;
 	END IF;
@@ -125,6 +127,19 @@ BEGIN
 		'maxRows', max_rows, 'pullClientId', client_id, 'refresh', refresh,
 		'maxBytes', max_bytes, 'acks', acks),
 		'stats', json_build_object(), 'hasMore', false, 'reset', false, 'revokedScopes', json_build_array());
+END $$;
+
+-- the mark: how much was pushed; with that, the scope of who waits has changed
+CREATE FUNCTION tide.watch(since text, OUT mark text, OUT server text, OUT at bigint, OUT known boolean,
+	OUT scopes text[], OUT types int[]) RETURNS record
+LANGUAGE plpgsql AS $$
+BEGIN
+	mark := (SELECT count(*) FROM tide.pushed);
+	server := 'fake';
+	at := extract(epoch FROM clock_timestamp()) * 1000;
+	known := since IS NOT NULL;
+	scopes := CASE WHEN since <> mark THEN '{fake}' ELSE '{}' END;
+	types := CASE WHEN since <> mark THEN '{1}' ELSE '{}' END;
 END $$;
 
 -- body: {"do": misbehaviour, "deferred": true}

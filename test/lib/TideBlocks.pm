@@ -15,6 +15,7 @@
 #
 #   <!-- not run: reason -->             before a block
 #   <!-- blocks go on from: README.md --> at the top: what is there to begin with
+#   <!-- run by: scripts/test-packages --> at the top: that runs the whole page
 package TideBlocks;
 
 use strict;
@@ -99,6 +100,10 @@ sub document
 		elsif (/^\s*<!--\s*blocks go on from:\s*(.+?)\s*-->/)
 		{
 			$self->{goes_on_from} = $1;
+		}
+		elsif (/^\s*<!--\s*run by:\s*(.+?)\s*-->/)
+		{
+			$self->{run_by} = $1;
 		}
 		elsif (/^\s*<!--\s*not run:\s*(.+?)\s*-->/)
 		{
@@ -383,7 +388,7 @@ sub start_shell
 	local %ENV = %ENV;
 	delete @ENV{ grep { /^(?:PG|TIDE_)/ } keys %ENV };
 	%ENV = (%ENV, HOME => $home, PGHOST => '127.0.0.1', PGPORT => $self->{cluster}{port},
-		PATH => "$root/gateway:$bin:$ENV{PATH}", LC_ALL => 'C.UTF-8', TZ => 'UTC');
+		PATH => "$root/gateway:$root/client:$bin:$ENV{PATH}", LC_ALL => 'C.UTF-8', TZ => 'UTC');
 	$self->{shell} = IPC::Open2::open2(my $out, my $in,
 		'setsid', 'bash', '--norc', '--noprofile');
 	@{$self}{qw(in out)} = ($in, $out);

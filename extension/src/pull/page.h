@@ -93,6 +93,7 @@ typedef struct Pull
 	const char *reset_reason;	/* NULL: no reset */
 	TypeSet		resets;			/* types that come in full again */
 	Datum		last_cursor;	/* of the reply; in the caller's memory */
+	Datum		interest;		/* likewise */
 } Pull;
 
 /* page.c */

@@ -26,6 +26,7 @@
 #include "pull/pull.h"
 #include "read/rows.h"
 #include "util/errors.h"
+#include "util/settings.h"
 #include "wire/wire.h"
 
 /* ---------- one snapshot ---------- */
@@ -103,13 +104,19 @@ note_resets(Pull *pull)
 	}
 }
 
+/* ten minutes, and less where not much is kept */
+int64
+pull_old_after(void)
+{
+	return Min(10 * INT64CONST(60000000),
+			   tide_retention * INT64CONST(60000000) / 20);
+}
+
 /*
  * May the cursor be given back as it came, if nothing comes of it?  Not once it
  * is so old that what it has seen might be forgotten before the client, which
- * pulls all the time, comes again.
+ * pulls all the time, comes again: that is forgotten by xmin of a sample.
  */
-#define OLD (10 * INT64CONST(60000000))
-
 static bool
 may_come_back(Pull *pull, const Cursor *cursor)
 {
@@ -123,7 +130,7 @@ may_come_back(Pull *pull, const Cursor *cursor)
 	{
 		Place	   *place = &pull->begin.asked[i];
 
-		if (place->phase != CURSOR_AT_REST || place->seen.xmax < samples_xmax_before(OLD))
+		if (place->phase != CURSOR_AT_REST || place->seen.xmin < samples_xmin_before(pull_old_after()))
 			return false;
 	}
 	return true;

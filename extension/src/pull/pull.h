@@ -20,6 +20,9 @@ extern void pull_settle_scopes(Pull *pull);
 /* reply.c */
 extern void pull_append_names(StringInfo buf, const char *member, List *names);
 
+/* interest.c */
+extern char *pull_interest(Pull *pull);
+
 /* touch.c: a key from JSON, as text; between wire_begin() and wire_end() */
 extern char *pull_read_key(TrackedTable *t, JsonbValue *v);
 
@@ -36,6 +39,9 @@ extern void pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types,
 extern void pull_begin_at_cursor(Pull *pull, Cursor *cursor);
 extern void pull_at_rest(Pull *pull);
 extern const char *pull_last_cursor(Pull *pull);
+
+/* cursors of up to this age, in microseconds, may be given back as they came */
+extern int64 pull_old_after(void);
 extern void pull_finish(Pull *pull);
 
 #endif							/* TIDE_PULL_H */

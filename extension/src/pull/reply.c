@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * reply.c
- *	  tide.pull, tide.pull_page, tide.changes, tide.cursor: a page as JSON, as rows, and none.
+ *	  tide.pull, tide.pull_page, tide.changes, tide.cursor: a page as JSON, as
+ *	  rows, or only its cursor.
  *
  *-------------------------------------------------------------------------
  */
@@ -208,6 +209,7 @@ pull_reply(FunctionCallInfo fcinfo, Pull *pull)
 	wire_end(level);
 	result = text_in(caller, buf.data);
 	pull->last_cursor = text_in(caller, cursor);
+	pull->interest = text_in(caller, pull_interest(pull));
 	pull_finish(pull);
 	return result;
 }
@@ -234,8 +236,8 @@ tide_pull_page(PG_FUNCTION_ARGS)
 {
 	Pull		pull = {0};
 	TupleDesc	desc;
-	Datum		values[5];
-	bool		nulls[5] = {false};
+	Datum		values[6];
+	bool		nulls[6] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -244,6 +246,7 @@ tide_pull_page(PG_FUNCTION_ARGS)
 	values[2] = BoolGetDatum(pull.has_more);
 	values[3] = BoolGetDatum(has_news(&pull));
 	values[4] = pull.last_cursor;
+	values[5] = pull.interest;
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 

@@ -296,7 +296,8 @@ fill_wait(Job *job, const SyncFields *fields, Failure *failure)
 		return malformed(failure, "wait is not a number of seconds", NULL);
 	if (seconds > LONGEST_WAIT)
 		seconds = LONGEST_WAIT;
-	job->wait_until = clock_now() + (int64_t) (seconds * CLOCK_SECOND);
+	if (seconds > 0)
+		job->wait_until = clock_now() + (int64_t) (seconds * CLOCK_SECOND);
 	return true;
 }
 

@@ -100,7 +100,8 @@ static const struct
 		"SELECT pg_catalog.set_config('statement_timeout', $1, true),"
 	" pg_catalog.set_config('idle_in_transaction_session_timeout', $1, true)"},
 	{"tide_1_pull",
-		"SELECT (c.p).reply, (c.p).items, (c.p).news FROM (SELECT tide.pull_page("
+		"SELECT (c.p).reply, (c.p).items, (c.p).news, (c.p).cursor, (c.p).interest"
+		" FROM (SELECT tide.pull_page("
 		"$1::text, $2::text[], $3::text[], $4::integer, $5::text, $6::text[],"
 	" max_bytes => $7::integer, acks => $8::text[]) AS p) AS c"},
 	{"tide_1_push",
@@ -578,12 +579,12 @@ next_result(Connection *connection, int64_t limit)
 /* ---------- a link that is fit ---------- */
 
 /*
- * Run one statement outside any transaction.  Not OPEN_DONE: "detail" has the
- * server's message.
+ * Run one statement with one parameter outside any transaction.  Not OPEN_DONE:
+ * "detail" has the server's message.
  */
 static OpenResult
-ask(Connection *connection, const char *sql, int64_t limit,
-	PGresult **answer, char *detail, size_t detail_size)
+ask_about(Connection *connection, const char *sql, const char *const *parameter,
+		  int64_t limit, PGresult **answer, char *detail, size_t detail_size)
 {
 	PGresult   *result;
 	const char *sqlstate;
@@ -591,8 +592,8 @@ ask(Connection *connection, const char *sql, int64_t limit,
 	*answer = NULL;
 	connection->step_count = 0;
 	connection->sent = false;
-	if (PQsendQueryParams(connection->link, sql, 0, NULL, NULL, NULL, NULL,
-						  0) != 1 ||
+	if (PQsendQueryParams(connection->link, sql, parameter == NULL ? 0 : 1, NULL,
+						  parameter, NULL, NULL, 0) != 1 ||
 		PQpipelineSync(connection->link) != 1 ||
 		(result = next_result(connection, limit)) == NULL)
 	{
@@ -613,6 +614,39 @@ ask(Connection *connection, const char *sql, int64_t limit,
 		strncmp(detail, "FATAL", 5) == 0)
 		return OPEN_AWAY;
 	return OPEN_UNFIT;
+}
+
+/* Likewise, without a parameter. */
+static OpenResult
+ask(Connection *connection, const char *sql, int64_t limit,
+	PGresult **answer, char *detail, size_t detail_size)
+{
+	return ask_about(connection, sql, NULL, limit, answer, detail, detail_size);
+}
+
+/*
+ * Run one statement outside any transaction, and copy the columns of its only
+ * row, to be freed; NULL for SQL's NULL.  Not OPEN_DONE: "detail" has the
+ * reason.
+ */
+OpenResult
+connection_ask(Connection *connection, const char *sql, const char *parameter,
+			   int64_t limit, char **values, int count, char *detail,
+			   size_t detail_size)
+{
+	PGresult   *answer;
+	OpenResult	result = ask_about(connection, sql, &parameter, limit, &answer,
+								   detail, detail_size);
+	int			i;
+
+	memset(values, 0, sizeof(char *) * (size_t) count);
+	for (i = 0; result == OPEN_DONE && i < count && i < PQnfields(answer); i++)
+	{
+		if (!PQgetisnull(answer, 0, i))
+			values[i] = strdup(PQgetvalue(answer, 0, i));
+	}
+	PQclear(answer);
+	return result;
 }
 
 /*
@@ -833,8 +867,11 @@ take_counts(Job *job, const PGresult *result)
 	job->is_news = true;
 	if (job->kind == JOB_PULL || job->kind == JOB_PUSH)
 		job->rows = strtol(PQgetvalue(result, 0, 1), NULL, 10);
-	if (job->kind == JOB_PULL)
-		job->is_news = PQgetvalue(result, 0, 2)[0] == 't';
+	if (job->kind != JOB_PULL)
+		return;
+	job->is_news = PQgetvalue(result, 0, 2)[0] == 't';
+	job->cursor = PQgetvalue(result, 0, 3);
+	job->interest = PQgetvalue(result, 0, 4);
 }
 
 /* A step that succeeded. */
@@ -1051,6 +1088,6 @@ connection_free_result(Job *job)
 {
 	PQclear(job->result);
 	job->result = NULL;
-	job->reply = NULL;
+	job->reply = job->cursor = job->interest = NULL;
 	job->reply_length = 0;
 }

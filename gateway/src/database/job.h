@@ -39,7 +39,6 @@ typedef enum JobPlace
 {
 	PLACE_NOWHERE,				/* with its owner */
 	PLACE_QUEUED,
-	PLACE_WAITING,				/* an empty pull, for something to come */
 	PLACE_RUNNING,
 	PLACE_ENDED					/* without being run; finished() is to come */
 } JobPlace;
@@ -79,9 +78,8 @@ typedef struct Job
 	/* limits, on the monotonic clock */
 	int64_t		timeout;		/* of one run, time in the queue included */
 	int64_t		deadline;		/* of this run */
-	int64_t		wait_until;		/* an empty pull is run again until then */
-	int64_t		run_at;			/* not before this moment; 0: it has not
-								 * waited */
+	int64_t		wait_until;		/* an empty pull waits until then; 0: it does
+								 * not */
 
 	/* the outcome: failure.status is 0 when there is a reply */
 	Failure		failure;
@@ -92,6 +90,9 @@ typedef struct Job
 								 * not counted */
 	bool		is_news;		/* a pull: it tells the client something, so
 								 * that it must not wait */
+	const char *cursor;			/* of a pull; points into "result" */
+	const char *interest;		/* likewise: JSON, what a pull that goes on from
+								 * there would look at; empty: not told */
 	void	   *result;			/* a PGresult; database_free frees it */
 
 	void		(*finished) (struct Job *job);
@@ -101,7 +102,7 @@ typedef struct Job
 	JobPlace	place;
 	bool		abandoned;		/* nobody waits for the outcome */
 	bool		cancel_sent;
-	bool		is_poll;		/* a waiting pull that is looked at again */
+	bool		is_woken;		/* a pull that has waited, and runs again */
 	uint64_t	number;			/* of this run: no other run has it */
 	struct Turn *turn;			/* its user's */
 				TAILQ_ENTRY(Job) link;

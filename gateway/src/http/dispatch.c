@@ -5,95 +5,16 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "database/database.h"
 #include "database/health.h"
-#include "database/queue.h"
 #include "http/dispatch.h"
 #include "http/etag.h"
 #include "http/exchange.h"
 #include "http/openapi.h"
+#include "http/pending.h"
 #include "http/reply.h"
-#include "util/clock.h"
-#include "util/gzip.h"
-
-static atomic_int with_database = 0;	/* requests whose job has no outcome */
-
-/* ---------- the job and the queue ---------- */
-
-/* The reply as it is sent.  A database thread does this, not the one for all. */
-static void
-pack_reply(Request *request)
-{
-	Job		   *job = &request->job;
-
-	if (job->failure.status != 0 || job->reply == NULL ||
-		request->login != NULL)
-		return;
-	request->rows = job->rows;
-	if (job->kind == JOB_SCHEMA)
-		etag_make(request->etag, job->reply, job->reply_length);
-	if (request->takes_gzip && job->reply_length >= REPLY_LEAST_PACKED &&
-		gzip_pack(job->reply, job->reply_length, &request->packed))
-		database_free(job);
-}
-
-/* Called by a database thread: the job has its outcome. */
-static void
-job_finished(Job *job)
-{
-	Request    *request = job->owner;
-
-	pack_reply(request);
-	client_set_job(request->client, NULL);
-	request->job_done = true;
-	with_database--;
-	exchange_resume(request->connection);
-}
-
-/* Passwords leave at least one connection to the others, if there are two. */
-static bool
-put_job(Request *request)
-{
-	const Settings *settings = request->settings;
-	int			most = settings->max_logins;
-
-	if (!request->job.is_login)
-		return queue_put(&request->job, settings->queue_length);
-	if (most > settings->db_connections - 1)
-		most = settings->db_connections - 1;
-	return queue_put_login(&request->job, settings->queue_length,
-						   most < 1 ? 1 : most);
-}
-
-/* Hand the job over and suspend the connection until it is done. */
-static bool
-enqueue(Request *request)
-{
-	Job		   *job = &request->job;
-
-	job->finished = job_finished;
-	job->owner = request;
-	job->user = request->login != NULL ? request->login->address :
-		request->identity.user;
-	job->timeout = request->settings->request_timeout * CLOCK_SECOND;
-	job->deadline = clock_now() + job->timeout;
-
-	/* suspended first: the job may be done before queue_put returns */
-	request->job_done = false;
-	client_set_job(request->client, job);
-	exchange_suspend(request->connection);
-	with_database++;
-	if (put_job(request))
-		return true;
-
-	client_set_job(request->client, NULL);
-	failure_try_again(&job->failure, "the server is too busy");
-	job_finished(job);
-	return true;
-}
 
 /* ---------- from a request to its job ---------- */
 
@@ -105,7 +26,7 @@ check_body(Request *request)
 
 	if (request->unpacker != NULL && gzip_state(request->unpacker) != GZIP_DONE)
 		return failure_set(&request->failure, 400, "malformed_request",
-						   "the body ends in the middle of its gzip", NULL);
+						   "the body ends in the middle of its gzip data", NULL);
 	if (body->failed)
 		return failure_try_again(&request->failure,
 								 "the server is short of memory");
@@ -142,7 +63,13 @@ static bool
 start_job(Request *request, JobKind kind)
 {
 	request->job.kind = kind;
-	return prepare_job(request) ? enqueue(request) : reply_failure(request);
+	if (!prepare_job(request))
+		return reply_failure(request);
+	if (kind == JOB_PULL)
+		pending_poll(request);
+	else
+		pending_ask(request);
+	return true;
 }
 
 /* A request below /auth. */
@@ -165,7 +92,8 @@ start_login(Request *request, LoginKind kind)
 					 request->body.data, request->body.length, &address,
 					 &request->job, &request->failure))
 		return reply_failure(request);
-	return enqueue(request);
+	pending_ask(request);
+	return true;
 }
 
 /* The whole request is there. */
@@ -223,7 +151,8 @@ continue_login(Request *request)
 						   &request->failure))
 	{
 		case LOGIN_CONTINUE:
-			return enqueue(request);
+			pending_ask(request);
+			return true;
 		case LOGIN_REPLY:
 			return reply_send(request, 200, login->reply.data,
 							  login->reply.length);
@@ -258,7 +187,12 @@ dispatch_outcome(Request *request)
 	}
 	/* the body has been stored, the reply takes its place */
 	request_drop_body(request);
-	if (request->packed.length > 0)
+	if (request->made.length > 0)
+	{
+		reply = request->made.data;
+		length = request->made.length;
+	}
+	else if (request->packed.length > 0)
 	{
 		reply = request->packed.data;
 		length = request->packed.length;
@@ -271,11 +205,4 @@ dispatch_outcome(Request *request)
 		return reply_failure(request);
 	}
 	return reply_send(request, 200, reply, length);
-}
-
-/* How many requests have a job without outcome? */
-int
-dispatch_count_with_database(void)
-{
-	return with_database;
 }

@@ -14,6 +14,4 @@
 extern bool dispatch_request(Request *request);
 extern bool dispatch_outcome(Request *request);
 
-extern int	dispatch_count_with_database(void);
-
 #endif							/* DISPATCH_H */

@@ -96,6 +96,7 @@ free_request(Request *request)
 {
 	database_free(&request->job);
 	buffer_free(&request->packed);
+	buffer_free(&request->made);
 	gzip_close(request->unpacker);
 	sync_free_job(&request->job);
 	if (request->login != NULL)

@@ -19,6 +19,7 @@
 #include "http/clients.h"
 #include "http/etag.h"
 #include "http/routes.h"
+#include "live/live.h"
 #include "util/buffer.h"
 #include "util/failure.h"
 #include "util/gzip.h"
@@ -53,6 +54,15 @@ typedef struct Request
 	Job			job;
 	bool		job_done;		/* the job has its outcome, and belongs to the
 								 * request again */
+
+	/* pending.c's own */
+	LiveSeat	seat;
+	uint64_t	base;			/* the last look before the job was queued */
+	int64_t		asked_at;		/* when that was */
+	bool		has_waited;		/* it has had a seat, and had time */
+	bool		asked_again;	/* because something changed as it took one */
+	Buffer		made;			/* the reply that the database was not asked
+								 * for; empty: there is none */
 
 	GzipReader *unpacker;		/* of a body that comes packed, else NULL */
 	bool		takes_gzip;
