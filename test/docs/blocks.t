@@ -31,6 +31,11 @@ my (@left, $run);
 for my $document (@documents)
 {
 	my $name = $document->{name};
+	if (my $script = $document->{run_by})
+	{
+		like TideBlocks::read_file("$root/$script"), qr/\Q$name\E/, "$name is run by $script";
+		next;
+	}
 	next if $ENV{TIDE_DOCS} && $name ne $ENV{TIDE_DOCS} && !$kept{$name};
 	$blocks->begin($document)
 	  if $kept{$name} || grep { $_->{kind} =~ /^(?:sql|shell)$/ } @{ $document->{blocks} };

@@ -15,6 +15,7 @@
 #
 #   <!-- not run: reason -->             before a block
 #   <!-- blocks go on from: README.md --> at the top: what is there to begin with
+#   <!-- run by: scripts/test-packages --> at the top: that runs the whole page
 package TideBlocks;
 
 use strict;
@@ -99,6 +100,10 @@ sub document
 		elsif (/^\s*<!--\s*blocks go on from:\s*(.+?)\s*-->/)
 		{
 			$self->{goes_on_from} = $1;
+		}
+		elsif (/^\s*<!--\s*run by:\s*(.+?)\s*-->/)
+		{
+			$self->{run_by} = $1;
 		}
 		elsif (/^\s*<!--\s*not run:\s*(.+?)\s*-->/)
 		{

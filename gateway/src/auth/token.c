@@ -140,7 +140,7 @@ check_header(const cJSON *header)
 			return "the token's header has a member that is not accepted";
 	}
 	if (!is_known_type(member(header, "typ")))
-		return "the token is of another type";
+		return "the token has another type than JWT";
 	if (kid != NULL && !cJSON_IsString(kid))
 		return "the token's kid is not text";
 	return NULL;

@@ -28,7 +28,7 @@ check_body(Request *request)
 
 	if (request->unpacker != NULL && gzip_state(request->unpacker) != GZIP_DONE)
 		return failure_set(&request->failure, 400, "malformed_request",
-						   "the body ends in the middle of its gzip", NULL);
+						   "the body ends in the middle of its gzip data", NULL);
 	if (body->failed)
 		return failure_try_again(&request->failure,
 								 "the server is short of memory");
