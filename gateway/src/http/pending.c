@@ -84,7 +84,7 @@ end_job(Request *request)
 {
 	if (request->stream != NULL)
 		add_piece(request);
-	else
+	else if (request->events == NULL)
 		pack_reply(request);
 	request->has_waited = false;
 	resume(request);
@@ -183,6 +183,13 @@ seat_finished(LiveSeat *seat)
 				enqueue(request);
 				break;
 			}
+			if (request->events != NULL)
+			{
+				free(seat->seat.unavailable);
+				seat->seat.unavailable = NULL;
+				resume(request);
+				break;
+			}
 			empty_write(job, seat->seat.at, seat->seat.unavailable, &request->made);
 			free(seat->seat.unavailable);
 			seat->seat.unavailable = NULL;
@@ -216,16 +223,14 @@ prepare_seat(Request *request)
  * changes.  False: nobody knows.
  */
 static bool
-remember(Request *request, unsigned char *key)
+remember(Request *request, PageAbout *about, unsigned char *key)
 {
-	PageAbout	about;
-	bool		good = interest_read(request->job.interest, &about) &&
-		about.is_complete && poll_key(request, request->job.cursor, key);
+	bool		good = interest_read(request->job.interest, about) &&
+		about->is_complete && poll_key(request, request->job.cursor, key);
 
 	if (good)
-		live_remember(key, &about, request->base, request->asked_at,
+		live_remember(key, about, request->base, request->asked_at,
 					  request->settings);
-	interest_about_free(&about);
 	return good;
 }
 
@@ -296,15 +301,24 @@ static bool
 goes_on(Request *request)
 {
 	Job		   *job = &request->job;
+	Events	   *events = request->events;
 	unsigned char key[BOOK_KEY_SIZE];
+	PageAbout	about;
 	bool		is_known;
+	bool		waits;
 
 	if (job->kind != JOB_PULL || job->failure.status != 0)
 		return false;
-	is_known = remember(request, key);
-	if (job->is_news || clock_now() >= job->wait_until)
-		return false;
-	return begin_to_wait(request, is_known, key);
+	is_known = remember(request, &about, key);
+	waits = !job->is_news && clock_now() < job->wait_until;
+	/* a stream of events begins before it waits */
+	if (events != NULL && (!waits || !events->has_begun))
+	{
+		events_take_page(events, &about);
+		waits = false;
+	}
+	interest_about_free(&about);
+	return waits && begin_to_wait(request, is_known, key);
 }
 
 /* Called by a database thread: the job has its outcome. */

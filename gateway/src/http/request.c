@@ -98,6 +98,7 @@ free_request(Request *request)
 	buffer_free(&request->packed);
 	buffer_free(&request->made);
 	stream_free(request->stream);
+	events_free(request->events);
 	gzip_close(request->unpacker);
 	sync_free_job(&request->job);
 	if (request->login != NULL)
