@@ -3,9 +3,10 @@
  * hash.c
  *	  The bucket of a key, and what a row adds to the sum of its bucket.
  *
- * A client makes the same hashes of its copy, so they are of what both have:
- * the texts of the wire, in UTF-8.  A value that is a JSON string counts by the
- * text that the string stands for, any other by its JSON text.
+ * A client makes the same hashes of its copy.  So they are made of what both
+ * sides have: the texts of the wire, in UTF-8.  A value that is a JSON string
+ * counts by the text that the string stands for, any other value by its JSON
+ * text.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,7 +15,6 @@
 #include "common/cryptohash.h"
 #include "common/sha2.h"
 #include "mb/pg_wchar.h"
-#include "miscadmin.h"
 
 #include "digest/hash.h"
 #include "util/json_scan.h"

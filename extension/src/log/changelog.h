@@ -3,8 +3,8 @@
  * changelog.h
  *	  The change log, and samples of which transactions were visible when.
  *
- * All access to them is here, and runs as their owner; callers hand over keys
- * and scopes already converted to text with their own rights.
+ * All access to both is here, and runs as their owner.  Callers pass keys and
+ * scopes as text, which they have converted with their own rights.
  *
  *-------------------------------------------------------------------------
  */
@@ -42,7 +42,7 @@ typedef struct LogEntry
 	char	  **keys;
 } LogEntry;
 
-/* an SPI connection is made and finished inside each of these */
+/* these need no SPI connection; what follows in the transaction sees the entries */
 
 extern void changelog_append(TrackedTable *t, const char *scope,
 							 const LogOrigin *origin, char **keys, int nkeys);
@@ -51,7 +51,7 @@ extern void changelog_append(TrackedTable *t, const char *scope,
 extern void changelog_append_for(TrackedTable *t, const char *scope, const char *subject,
 								 const char *client_id, char **keys, int nkeys);
 extern void changelog_append_registration(Oid relid, int32 reg);
-extern void changelog_append_many(TrackedTable *t, LogEntry *entries, int n);
+extern void changelog_append_many(TrackedTable *t, const LogEntry *entries, int n);
 extern int32 changelog_next_reg(void);
 
 /* a number for one more push of this transaction */

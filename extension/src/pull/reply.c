@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * reply.c
- *	  tide.pull, tide.pull_page, tide.changes, tide.cursor: a page as JSON, as rows, and none.
+ *	  tide.pull, tide.pull_page, tide.changes, tide.cursor: a page as JSON, as
+ *	  rows, or only its cursor.
  *
  *-------------------------------------------------------------------------
  */

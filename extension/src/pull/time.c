@@ -3,10 +3,10 @@
  * time.c
  *	  Everything since a time: in one page, or where a stream begins.
  *
- * For clients that keep a time instead of a cursor.  A time means the newest
- * sample not after it: what was visible then counts as sent.  Nothing is known
- * of the client but that, so types that were tracked since then are read in
- * full.
+ * This is for clients that keep a time instead of a cursor.  A time stands for
+ * the newest sample that is not after it: what was visible then counts as
+ * sent.  Nothing else is known of the client, so types that were tracked since
+ * then are read in full.
  *
  *-------------------------------------------------------------------------
  */

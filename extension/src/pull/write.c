@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * write.c
- *	  The rows and deletions of a page as text, as many as it has room for.
+ *	  The rows and deletions of a page as text, as many as fit.
  *
- * A page ends at a number of rows or of bytes.  How long a row is as text shows
- * when it is written, and reading it takes the most memory of all; so the keys of
- * a page are found first, its rows are read some at a time and written in the
- * order in which they were found, and where there is no more room the page is
- * ended after the last row that fits.
+ * A page ends at a number of rows or of bytes.  The length of a row is known
+ * only when it is written, and reading rows takes the most memory.  So the keys
+ * of a page are found first.  Its rows are then read some at a time and written
+ * in the order in which they were found.  The page ends after the last row that
+ * fits.
  *
  *-------------------------------------------------------------------------
  */

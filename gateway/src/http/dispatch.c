@@ -30,7 +30,7 @@ check_body(Request *request)
 
 	if (request->unpacker != NULL && gzip_state(request->unpacker) != GZIP_DONE)
 		return failure_set(&request->failure, 400, "malformed_request",
-						   "the body ends in the middle of its gzip", NULL);
+						   "the body ends in the middle of its gzip data", NULL);
 	if (body->failed)
 		return failure_try_again(&request->failure,
 								 "the server is short of memory");
@@ -69,7 +69,7 @@ start_job(Request *request, JobKind kind)
 	request->job.kind = kind;
 	if (!prepare_job(request))
 		return reply_failure(request);
-	if (kind == JOB_PULL && !request->job.as_lines)
+	if (kind == JOB_PULL)
 		pending_poll(request);
 	else
 		pending_ask(request);
@@ -355,6 +355,7 @@ dispatch_stream(Request *request, char *target, size_t most)
 		if (may_go_on(request))
 		{
 			buffer_free(&stream->piece);
+			request->has_waited = false;
 			pending_ask(request);
 			return 0;
 		}

@@ -50,7 +50,7 @@ pack_reply(Request *request)
 		database_free(job);
 }
 
-/* Likewise, the next piece of a stream.  If there is none yet, it fails as others do. */
+/* Likewise, the next piece of a stream.  If it has none yet, it fails as others do. */
 static void
 add_piece(Request *request)
 {
@@ -69,6 +69,24 @@ add_piece(Request *request)
 	}
 }
 
+/* The reply of which nothing comes, as of this time. */
+static void
+make_empty(Request *request, int64_t at, const char *unavailable)
+{
+	Job		   *job = &request->job;
+
+	request->rows = 0;
+	if (request->stream == NULL)
+		empty_write(job, at, unavailable, &request->made);
+	else
+	{
+		empty_write_lines(job, at, unavailable, &request->made);
+		stream_add_whole(request->stream, &request->made);
+	}
+	if (request->made.failed)
+		failure_try_again(&job->failure, "the server is short of memory");
+}
+
 /* The request goes on, on its connection's thread. */
 static void
 resume(Request *request)
@@ -78,15 +96,14 @@ resume(Request *request)
 	exchange_resume(request->connection);
 }
 
-/* The job has its outcome, and the request nothing to wait for. */
+/* The job has its outcome. */
 static void
-end_job(Request *request)
+settle(Request *request)
 {
 	if (request->stream != NULL)
 		add_piece(request);
 	else if (request->events == NULL)
 		pack_reply(request);
-	request->has_waited = false;
 	resume(request);
 }
 
@@ -138,7 +155,7 @@ enqueue(Request *request)
 		return;
 	failure_try_again(&job->failure, "the server is too busy");
 	with_database--;
-	end_job(request);
+	settle(request);
 }
 
 /* ---------- seats ---------- */
@@ -177,25 +194,10 @@ seat_finished(LiveSeat *seat)
 	switch (seat->outcome)
 	{
 		case LIVE_EMPTY:
-			if (job->as_lines)
-			{
-				/* the database writes the lines of the end, too */
-				enqueue(request);
-				break;
-			}
-			if (request->events != NULL)
-			{
-				free(seat->seat.unavailable);
-				seat->seat.unavailable = NULL;
-				resume(request);
-				break;
-			}
-			empty_write(job, seat->seat.at, seat->seat.unavailable, &request->made);
+			if (request->events == NULL)
+				make_empty(request, seat->seat.at, seat->seat.unavailable);
 			free(seat->seat.unavailable);
 			seat->seat.unavailable = NULL;
-			if (request->made.failed)
-				failure_try_again(&job->failure, "the server is short of memory");
-			request->rows = 0;
 			resume(request);
 			break;
 		case LIVE_ASK:
@@ -239,19 +241,21 @@ static LiveSat
 take_seat(Request *request, bool is_known, const unsigned char *key)
 {
 	LiveSat		sat = LIVE_NOT_REMEMBERED;
+	bool		asked_again = request->asked_again;
 
+	/* once it is seated, the request is not ours any more */
+	request->asked_again = false;
 	prepare_seat(request);
 	if (is_known)
 		sat = live_wait(key, &request->seat, request->settings);
 	/* something has changed meanwhile, or may have; but not without end */
-	if (sat == LIVE_NOT_REMEMBERED && is_known && !request->asked_again &&
+	if (sat == LIVE_NOT_REMEMBERED && is_known && !asked_again &&
 		live_last_look() != 0)
 	{
 		request->asked_again = true;
 		enqueue(request);
 		return LIVE_SEATED;
 	}
-	request->asked_again = false;
 	if (sat == LIVE_NOT_REMEMBERED)
 		sat = live_wait_blindly(&request->seat, request->settings);
 	return sat;
@@ -330,7 +334,7 @@ job_finished(Job *job)
 	with_database--;
 	if (goes_on(request))
 		return;
-	end_job(request);
+	settle(request);
 }
 
 /* ---------- beginnings ---------- */

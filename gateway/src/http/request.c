@@ -96,9 +96,9 @@ free_request(Request *request)
 {
 	database_free(&request->job);
 	buffer_free(&request->packed);
-	buffer_free(&request->made);
 	stream_free(request->stream);
 	events_free(request->events);
+	buffer_free(&request->made);
 	gzip_close(request->unpacker);
 	sync_free_job(&request->job);
 	if (request->login != NULL)

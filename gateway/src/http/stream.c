@@ -155,6 +155,19 @@ stream_add_page(Stream *stream, Job *job)
 	job->wait_until = 0;
 }
 
+/* The only piece, of lines that are there already. */
+void
+stream_add_whole(Stream *stream, const Buffer *lines)
+{
+	start_piece(stream);
+	stream->has_begun = true;
+	stream->is_last = true;
+	stream->piece.failed = lines->failed;
+	if (!lines->failed)
+		add(stream, lines->data, lines->length);
+	end_piece(stream);
+}
+
 /* The last piece, of what keeps the stream from going on. */
 void
 stream_add_failure(Stream *stream, const Failure *failure)

@@ -39,10 +39,11 @@ extern Stream *stream_create(bool packed);
 extern void stream_free(Stream *stream);
 
 /*
- * The next piece: of a page, whose job is then set to ask for the next one, or of
- * what keeps the stream from going on.
+ * The next piece: of a page, whose job is then set to ask for the next one; lines
+ * that are all there is; or what keeps the stream from going on.
  */
 extern void stream_add_page(Stream *stream, Job *job);
+extern void stream_add_whole(Stream *stream, const Buffer *lines);
 extern void stream_add_failure(Stream *stream, const Failure *failure);
 
 /* take up to so many bytes of the piece; 0: that was all of it */

@@ -691,4 +691,7 @@ settings_print_help(FILE *out)
 				table[i].initial[0] ? table[i].initial : "none",
 				table[i].help);
 	}
+	fprintf(out,
+			"\nExit status: 0 it was asked to end; 2 a setting is wrong, a file cannot be read,\n"
+			"or the address cannot be had.  See tide-gateway(8) and docs/gateway.md.\n");
 }
