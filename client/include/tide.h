@@ -295,6 +295,22 @@ typedef void (*tide_observer) (void *arg, const tide_state *state);
 TIDE_API void tide_on_state(tide *t, tide_observer observer, void *arg);
 
 /*
+ * Does the file hold what the server holds?  After a sync, the rows that are
+ * "missing" here, "extra", or differ ("differs") are told, and TIDE_SOME_FAILED
+ * is returned if there are any.  Edits that are not sent are no difference.
+ *
+ * That compares keys and stamps by a digest, which costs little; content that
+ * changed without its stamp is seen with TIDE_VERIFY_FULL only, which reads all
+ * rows.
+ */
+#define TIDE_VERIFY_FULL 1
+
+typedef void (*tide_difference) (void *arg, const char *entity_type, const char *key,
+								 const char *difference);
+
+TIDE_API int tide_verify(tide *t, int flags, tide_difference difference, void *arg);
+
+/*
  * Rows
  */
 

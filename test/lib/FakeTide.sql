@@ -129,6 +129,31 @@ BEGIN
 		'stats', json_build_object(), 'hasMore', false, 'reset', false, 'revokedScopes', json_build_array());
 END $$;
 
+-- since 'pages:n:seconds': so many pages, each of which takes so long
+CREATE FUNCTION tide.pull_lines(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
+	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100,
+	client_id text DEFAULT NULL, refresh text[] DEFAULT NULL,
+	max_bytes int DEFAULT 8388608, acks text[] DEFAULT NULL,
+	OUT lines text, OUT items int, OUT news bool, OUT more bool, OUT opening text,
+	OUT must_open bool, OUT cursor text, OUT tail text, OUT counts json, OUT interest text) RETURNS record
+LANGUAGE plpgsql AS $$
+DECLARE
+	n int := split_part(since, ':', 2)::int;
+	pause text := split_part(since, ':', 3);
+BEGIN
+	PERFORM pg_sleep(pause::float8);
+	lines := format(E'{"left":%s,"maxRows":%s,"maxBytes":%s,"acks":%s}\n', n, max_rows, max_bytes, to_json(acks));
+	items := 5;
+	news := true;
+	more := n > 1;
+	opening := format(E'{"begin":%s}\n', n / 2);
+	must_open := n < 5;
+	cursor := format('pages:%s:%s', n - 1, pause);
+	tail := format('"tail":%s', n);
+	counts := format('{"a":2,"A%s":3}', n % 2);
+	interest := '';
+END $$;
+
 -- the mark: how much was pushed; with that, the scope of who waits has changed
 CREATE FUNCTION tide.watch(since text, OUT mark text, OUT server text, OUT at bigint, OUT known boolean,
 	OUT scopes text[], OUT types int[]) RETURNS record

@@ -50,6 +50,40 @@ run_retry(Session *s, const Options *options)
 	return print_sync(s, code, options->json);
 }
 
+/* Lines are printed as they are found. */
+typedef struct Found
+{
+	bool		json;
+	int64_t		n;
+} Found;
+
+static void
+print_difference(void *arg, const char *entity_type, const char *key, const char *difference)
+{
+	Found	   *found = arg;
+	const char *fields[3] = {entity_type, key, difference};
+
+	print_fields(fields, 3, found->json, found->n++ == 0);
+}
+
+static int
+run_verify(Session *s, const Options *options)
+{
+	Found		found = {.json = options->json};
+	int			code = session_open(s, options->arguments[0], SESSION_OURS);
+
+	if (code == TIDE_OK)
+		code = session_sign_in(s, NULL, NULL);
+	if (code != TIDE_OK)
+		return code;
+	if (!options->json)
+		puts("entity_type\tkey\tdifference");
+	code = tide_verify(s->t, options->full ? TIDE_VERIFY_FULL : 0, print_difference, &found);
+	if (options->json)
+		puts(found.n > 0 ? "]" : "[]");
+	return code;
+}
+
 static int
 run_discard(Session *s, const Options *options)
 {
@@ -111,6 +145,7 @@ main(int argc, char **argv)
 		{"lost", run_lost},
 		{"watch", watch_run},
 		{"logout", logout_run},
+		{"verify", run_verify},
 	};
 	Options		options;
 	Session		session = {0};

@@ -26,6 +26,7 @@ static const struct
 	{"retry", 1, 3, "--json"},
 	{"discard", 3, 3, ""},
 	{"lost", 1, 1, "--json --clear"},
+	{"verify", 1, 1, "--full --json"},
 	{"logout", 1, 1, "--wipe --force"},
 };
 
@@ -46,6 +47,7 @@ static const struct
 	{"--status-columns", false, offsetof(Options, status_columns)},
 	{"--json", false, offsetof(Options, json)},
 	{"--clear", false, offsetof(Options, clear)},
+	{"--full", false, offsetof(Options, full)},
 	{"--wipe", false, offsetof(Options, wipe)},
 	{"--force", false, offsetof(Options, force)},
 };
@@ -76,6 +78,8 @@ options_print_help(void)
 		  "      undo an edit that is not sent yet\n"
 		  "  tide lost FILE [--json] [--clear]\n"
 		  "      edits that another version won over\n"
+		  "  tide verify FILE [--full] [--json]\n"
+		  "      sync, then compare the file with the server: by keys and stamps, or in full\n"
 		  "  tide logout FILE [--wipe] [--force]\n"
 		  "      forget the tokens; refused while edits are unsent, unless forced\n"
 		  "\n"

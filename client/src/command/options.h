@@ -25,6 +25,7 @@ typedef struct Options
 	bool		json;
 	bool		clear;
 	bool		wipe;
+	bool		full;
 	bool		force;
 } Options;
 

@@ -116,6 +116,32 @@ print_table(Session *s, const char *sql, bool json)
 	return finish(s, stmt, &out, rc);
 }
 
+void
+print_fields(const char *const *fields, int n, bool json, bool first)
+{
+	static const char *const names[] = {"entity_type", "key", "difference"};
+	Buffer		out = {0};
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		if (json)
+		{
+			buffer_format(&out, "%s\"%s\":", i > 0 ? "," : first ? "[{" : ",\n {", names[i]);
+			json_string(&out, fields[i], strlen(fields[i]));
+		}
+		else
+		{
+			buffer_text(&out, i > 0 ? "\t" : "");
+			append_field(&out, fields[i]);
+		}
+	}
+	buffer_char(&out, json ? '}' : '\n');
+	if (out.data && !out.failed)
+		fwrite(out.data, 1, out.length, stdout);
+	buffer_free(&out);
+}
+
 int
 print_record(Session *s, const char *sql, bool json)
 {

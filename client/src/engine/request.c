@@ -252,3 +252,108 @@ request_news(Engine *e, bool *ready)
 	*ready = good;
 	return good;
 }
+
+/*
+ * Comparing
+ */
+
+/* A setting that is an array, as a parameter: A,B. */
+static bool
+append_list_parameter(Engine *e, const char *setting, const char *name)
+{
+	Names		list;
+	int			i;
+
+	if (!names_load(&e->store, &list, setting))
+		return false;
+	for (i = 0; i < list.count; i++)
+	{
+		buffer_text(&e->url, i > 0 ? "%2C" : "&");
+		if (i == 0)
+		{
+			buffer_text(&e->url, name);
+			buffer_char(&e->url, '=');
+		}
+		append_escaped(&e->url, list.names[i]);
+	}
+	names_free(&list);
+	return true;
+}
+
+bool
+request_digest(Engine *e)
+{
+	char	   *since;
+	int			i,
+				n = 0;
+
+	if (!setting_get(&e->store, "cursor", &since))
+		return false;
+	if (!begin(e, "/api/v1/sync/digest?since=", JSON_TYPE))
+	{
+		sqlite3_free(since);
+		return false;
+	}
+	append_escaped(&e->url, since ? since : "");
+	sqlite3_free(since);
+	buffer_text(&e->url, "&entityTypes=");
+	for (i = 0; i < e->store.ntypes; i++)
+	{
+		if (!e->store.types[i].available)
+			continue;
+		buffer_text(&e->url, n++ > 0 ? "%2C" : "");
+		append_escaped(&e->url, e->store.types[i].name);
+	}
+	return append_list_parameter(e, "scopes", "scope") && finish(e);
+}
+
+bool
+request_keys(Engine *e, const char *type, const bool *buckets, int n)
+{
+	bool		first = true;
+	int			i;
+
+	if (!begin(e, "/api/v1/sync/keys?entityTypes=", JSON_TYPE))
+		return false;
+	append_escaped(&e->url, type);
+	buffer_text(&e->url, "&bucket=");
+	for (i = 0; i < n; i++)
+	{
+		if (!buckets[i])
+			continue;
+		buffer_format(&e->url, "%s%d", first ? "" : "%2C", i);
+		first = false;
+	}
+	return append_list_parameter(e, "scopes", "scope") && finish(e);
+}
+
+bool
+request_rows(Engine *e, const char *keys)
+{
+	if (!begin(e, "/api/v1/sync/rows", JSON_TYPE))
+		return false;
+	buffer_text(&e->headers, "Content-Type: application/json\r\n");
+	buffer_text(&e->body, "{\"keys\":");
+	buffer_text(&e->body, keys);
+	if (!append_list(e, "scopes", "scope"))
+		return false;
+	buffer_char(&e->body, '}');
+	return finish(e);
+}
+
+bool
+request_page(Engine *e, const char *since)
+{
+	if (!begin(e, "/api/v1/sync/pull", JSON_TYPE))
+		return false;
+	buffer_text(&e->headers, "Content-Type: application/json\r\n");
+	buffer_char(&e->body, '{');
+	append_member(&e->body, "limit");
+	buffer_format(&e->body, "%d", PULL_LIMIT);
+	if (since)
+		append_text_member(&e->body, "since", since);
+	if (!append_types(e) || !append_list(e, "scopes", "scope"))
+		return false;
+	buffer_char(&e->body, '}');
+	return finish(e);
+}

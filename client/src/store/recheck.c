@@ -269,6 +269,47 @@ recheck_attached(Applying *a, EntityType *type, const Json *json, const JsonNode
 	return good && (!*edited || note_edit(a, type, json, row, false));
 }
 
+/* Stamps, and what is kept beside the row, are texts. */
+static bool
+same_kept(EntityType *type, const Json *json, const JsonNode *row, sqlite3_stmt *local)
+{
+	int			i;
+
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		const Column *c = &type->columns[i];
+
+		if ((c->is_stamp || c->beside) &&
+			!same_value(c->kind, sqlite3_column_value(local, i), json,
+						json_member(json, row, c->wire)))
+			return false;
+	}
+	return true;
+}
+
+bool
+recheck_compare(Store *store, EntityType *type, const Json *json, const JsonNode *row,
+				bool *here, bool *same)
+{
+	sqlite3_stmt *local = row_statement(store, type, STATEMENT_READ);
+	bool		other = true;
+	bool		good = true;
+	int			rc;
+
+	*here = *same = false;
+	if (local == NULL || !row_bind_key(store, type, local, 1, json, row))
+		return false;
+	rc = sql_step(store, local);
+	if (rc != SQLITE_ROW)
+		return rc != -1;
+	*here = true;
+	if (same_kept(type, json, row, local))
+		good = differs(store, type, json, row, local, &other);
+	*same = !other;
+	sqlite3_reset(local);
+	return good;
+}
+
 bool
 recheck_rest(Applying *a, EntityType *type, const char *came)
 {

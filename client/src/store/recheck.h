@@ -28,6 +28,10 @@ bool		recheck_row(Applying *a, EntityType *type, const Json *json,
 bool		recheck_attached(Applying *a, EntityType *type, const Json *json,
 							 const JsonNode *row, bool *edited);
 
+/* Is there a row of the key, and is it the server's in all its columns? */
+bool		recheck_compare(Store *store, EntityType *type, const Json *json,
+							const JsonNode *row, bool *here, bool *same);
+
 /* Rows that are here and did not come: made here.  came is the temporary table
  * of the keys that did. */
 bool		recheck_rest(Applying *a, EntityType *type, const char *came);

@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * fetch.c
- *	  tide.rows: rows by their keys, for a client that knows which it lacks.
+ *	  tide.rows: rows by their keys, for a client that knows which rows it
+ *	  lacks.
  *
- * The same rows that a pull would send, and only those: a key without a row that
- * the caller may sync has no answer, whatever the reason.  A reply is bounded;
- * the keys that there was no room for come back, for the next request.
+ * It sends the rows that a pull would send, and no others.  A key without a row
+ * that the caller may sync gets no answer, whatever the reason.  The size of a
+ * reply is limited; the keys that did not fit come back, for the next request.
  *
  *-------------------------------------------------------------------------
  */

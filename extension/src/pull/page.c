@@ -48,7 +48,7 @@ pull_take_acks(Pull *pull)
 	if (n > ACK_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
-				 errmsg("these are %d acks, and a pull takes at most %d", n, ACK_MAX),
+				 errmsg("%d acks exceed the limit of %d", n, ACK_MAX),
 				 errhint("Leave out the oldest: the rows of those pushes come again.")));
 	pull->acked = palloc(sizeof(Ack) * (n + 1));
 	for (i = 0; i < n; i++)
@@ -74,8 +74,8 @@ bool
 pull_is_full(Pull *pull)
 {
 	return pull->nitems >= pull->limit ||
-		(pull->max_bytes > 0 && !pull->whole &&
-		 pull->tuple_bytes / TUPLE_TO_TEXT >= pull->max_bytes);
+		(pull->page_bytes > 0 && !pull->whole &&
+		 pull->tuple_bytes / TUPLE_TO_TEXT >= pull->page_bytes);
 }
 
 PullItem *

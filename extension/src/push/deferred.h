@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * deferred.h
- *	  Deferred constraints: checked before a verdict is given.
+ *	  Deferred constraints, checked before a verdict is given.
  *
  *-------------------------------------------------------------------------
  */

@@ -223,7 +223,7 @@ run_atomic(Push *push)
 	if (!any_failed(push))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("the push conflicted with others"),
+				 errmsg("the push conflicted with other transactions"),
 				 errhint("Try again.")));
 	fail_others(push);
 }
@@ -325,7 +325,7 @@ check_horizon(Push *push)
 			(pruned && is_expired_for(push, cursor, horizon.xid)))
 			ereport(ERROR,
 					(errcode(ERRCODE_TIDE_RESYNC_REQUIRED),
-					 errmsg("the cursor is from before what this database remembers"),
+					 errmsg("the cursor is older than what this database remembers"),
 					 errhint("Nothing was written. Pull with this cursor, which starts over, and push again what is still wanted.")));
 	}
 }
@@ -377,7 +377,7 @@ find_receipt(Push *push, bytea *hash)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
 				 errmsg("\"batchId\" is longer than %d bytes", MAX_BATCH_ID),
-				 errhint("A uuid is a good one.")));
+				 errhint("A UUID is short enough.")));
 	lock_batch(push);
 	reply = receipt_read(push->access.subject, push->batch_id, InvalidSnapshot, &stored);
 	if (reply == NULL)
@@ -391,7 +391,7 @@ find_receipt(Push *push, bytea *hash)
 		 memcmp(VARDATA_ANY(stored), VARDATA_ANY(hash), VARSIZE_ANY_EXHDR(hash)) != 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_BATCH_ID_REUSED),
-				 errmsg("a push with this batchId and another body has been carried out"),
+				 errmsg("this batchId was already used for a push with another body"),
 				 errhint("Send each new batch under a new batchId.")));
 	return reply;
 }

@@ -23,6 +23,8 @@
 #define LEEWAY_SECONDS	30
 #define MAX_DEPTH		32		/* of header and payload */
 
+const char	token_expired[] = "the token has expired";
+
 static const char malformed[] = "the token is malformed";
 
 /* A token, taken apart; the parts are not decoded yet. */
@@ -137,7 +139,7 @@ check_header(const cJSON *header)
 			return "the token's header has a member that is not accepted";
 	}
 	if (!is_known_type(member(header, "typ")))
-		return "the token is of another type";
+		return "the token has another type than JWT";
 	if (kid != NULL && !cJSON_IsString(kid))
 		return "the token's kid is not text";
 	return NULL;
@@ -234,7 +236,7 @@ check_times(const cJSON *claims, time_t now)
 	if (exp == NULL)
 		return "the token has no exp: it would never expire";
 	if ((double) now >= exp->valuedouble + LEEWAY_SECONDS)
-		return "the token has expired";
+		return token_expired;
 	if (nbf != NULL && latest < nbf->valuedouble)
 		return "the token is not valid yet";
 	if (iat != NULL && latest < iat->valuedouble)
@@ -282,6 +284,7 @@ check_claims(const cJSON *claims, const TokenRules *rules, time_t now,
 	if (role != NULL && (!cJSON_IsString(role) || role->valuestring[0] == '\0'))
 		return "the token's role is not a name";
 
+	identity->expires = member(claims, "exp")->valuedouble + LEEWAY_SECONDS;
 	identity->user = strdup(sub->valuestring);
 	if (role != NULL)
 		identity->role = strdup(role->valuestring);

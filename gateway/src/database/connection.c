@@ -59,6 +59,7 @@ typedef enum Statement
 	STATEMENT_ROLE,
 	STATEMENT_TIMEOUT,
 	STATEMENT_PULL,
+	STATEMENT_LINES,
 	STATEMENT_PUSH,
 	STATEMENT_KEYS,
 	STATEMENT_DIGEST,
@@ -105,6 +106,11 @@ static const struct
 		" FROM (SELECT tide.pull_page("
 		"$1::text, $2::text[], $3::text[], $4::integer, $5::text, $6::text[],"
 	" max_bytes => $7::integer, acks => $8::text[]) AS p) AS c"},
+	{"tide_1_lines",
+		"SELECT (c.p).lines, (c.p).items, (c.p).news, (c.p).cursor, (c.p).interest,"
+		" (c.p).more, (c.p).opening, (c.p).must_open, (c.p).tail, (c.p).counts FROM"
+		" (SELECT tide.pull_lines($1::text, $2::text[], $3::text[], $4::integer,"
+	" $5::text, $6::text[], $7::integer, $8::text[]) AS p) AS c"},
 	{"tide_1_push",
 		"SELECT (c.p).reply, (c.p).changes FROM"
 		" (SELECT tide.push_as($1::bytea, $2::text, $3::text, $4::text, $5::text,"
@@ -340,7 +346,7 @@ call_statement(const Job *job)
 	switch (job->kind)
 	{
 		case JOB_PULL:
-			return STATEMENT_PULL;
+			return job->as_lines ? STATEMENT_LINES : STATEMENT_PULL;
 		case JOB_PUSH:
 			return STATEMENT_PUSH;
 		case JOB_KEYS:
@@ -916,6 +922,13 @@ take_counts(Job *job, const PGresult *result)
 	job->is_news = PQgetvalue(result, 0, 2)[0] == 't';
 	job->cursor = PQgetvalue(result, 0, 3);
 	job->interest = PQgetvalue(result, 0, 4);
+	if (!job->as_lines)
+		return;
+	job->has_more = PQgetvalue(result, 0, 5)[0] == 't';
+	job->begin = PQgetvalue(result, 0, 6);
+	job->begins = PQgetvalue(result, 0, 7)[0] == 't';
+	job->tail = PQgetvalue(result, 0, 8);
+	job->counts = PQgetvalue(result, 0, 9);
 }
 
 /* A step that succeeded. */
