@@ -16,6 +16,7 @@ use File::Temp ();
 use IO::Select ();
 use IO::Socket::INET ();
 use POSIX ();
+use HTTP::Tiny ();
 use Test::More;
 use TideTest qw(wait_for);
 
@@ -126,11 +127,18 @@ is((run_to_end('bash', '-c', $edit))[0], 0, 'sqlite3 edits the phone');
 wait_for('the edit is on the tablet', 20, sub { (run_to_end('bash', '-c', $look))[1] =~ /^70\.5$/ });
 pass 'and the tablet has it a moment later';
 
+my ($page) = $said =~ m{^LiftLogger in the browser.*: (http://\S+/)}m;
+my $http = HTTP::Tiny->new(timeout => 10);
+like $http->get($page)->{content}, qr/<tide-status/, 'the page is served';
+like $http->get("${page}lib/index.js")->{content}, qr/TideStore/, 'and the package with it';
+like $http->get("${page}config.json")->{content}, qr/"Maja Lindqvist"/, 'and who to be';
+
 my ($work) = $token =~ m{cat (/\S+)/token\)};
 kill TERM => $pid;
 waitpid $pid, 0;
 undef $pid;
 ok !-e $work, 'nothing is left of it';
+is $http->get($page)->{status}, 599, 'and the page is served no more';
 
 # ---------- what does not hold ----------
 

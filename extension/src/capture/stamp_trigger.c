@@ -3,8 +3,8 @@
  * stamp_trigger.c
  *	  The row trigger that stamps each changed row.
  *
- * It runs before insert and update, by its name after the user's own triggers,
- * so that it judges the row that will be stored.
+ * It runs before insert and update.  Its name puts it after the user's own
+ * triggers, so it judges the row that will be stored.
  *
  *-------------------------------------------------------------------------
  */
@@ -90,10 +90,10 @@ row_value(const RowVersion *row, AttrNumber attnum, bool *isnull)
 }
 
 /*
- * Did the statement change a column that clients get?  Stored generated
- * columns are NULL here: where there are some, every column they may be made
- * of counts.  A scope that follows foreign keys does not: that an ancestor has
- * moved is no edit of the row, and must not win against one.
+ * Did the statement change a column that clients get? Stored generated
+ * columns are NULL here, so if there are some, every column that they may be
+ * made of counts.  A scope that follows foreign keys does not count: when an
+ * ancestor moves, this is not an edit of the row, and it must not beat one.
  */
 static bool
 synced_column_changed(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
@@ -143,16 +143,19 @@ next_version(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVe
 	if (type == INT8OID)
 		return Int64GetDatum(version);
 
-	/* a counter that is full must not stop the table's writes: it stays */
+	/*
+	 * a counter at its maximum stays there, so that the table can still be
+	 * written
+	 */
 	if (type == INT4OID)
 		return Int32GetDatum((int32) Min(version, PG_INT32_MAX));
 	return Int16GetDatum((int16) Min(version, PG_INT16_MAX));
 }
 
 /*
- * Has the statement counted by itself, as Hibernate and Rails do for their
- * optimistic locking?  Then that is a change, also if it is the only one: they
- * have to find the version that they left.
+ * Has the statement itself counted, as Hibernate and Rails do for optimistic
+ * locking? This is a change even if it is the only one, because they must
+ * find the version that they wrote.
  */
 static bool
 counted_itself(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
@@ -169,7 +172,7 @@ counted_itself(TrackedTable *t, TupleDesc desc, const RowVersion *old, const Row
 	return !new_null && (old_null || (after > before && after - 1 == before));
 }
 
-/* was this version written by this transaction, so that nobody else has seen it? */
+/* did this transaction write this version, so that nobody else has seen it? */
 static bool
 is_own_version(const RowVersion *tuple)
 {
@@ -177,8 +180,9 @@ is_own_version(const RowVersion *tuple)
 }
 
 /*
- * The stamp of a row written by plain SQL: one that the statement set itself
- * stands if it is greater than the old one and within skew.
+ * The stamp of a row written by plain SQL.  A stamp that the statement set
+ * itself stands if it is greater than the old one and within the allowed
+ * skew.
  */
 static TimestampTz
 plain_stamp(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
@@ -258,8 +262,8 @@ with_settings(RowVersion *row, TupleDesc desc, const Settings *s)
 }
 
 /*
- * keep OLD's stamp, client, version and columns' stamps: nothing that is synced
- * has changed
+ * keep OLD's stamp, client, version and columns' stamps, because nothing that
+ * is synced has changed
  */
 static void
 keep_stamp(TrackedTable *t, TupleDesc desc, const RowVersion *old, Settings *s)
@@ -309,10 +313,10 @@ changed_columns(TrackedTable *t, TupleDesc desc, const RowVersion *old, const Ro
 }
 
 /*
- * Under "merge", the stamps of columns of a row that plain SQL writes, with
- * this stamp: those that it changes have the row's from now on, the others
- * keep what they had.  A policy that keeps none forgets them: they would be
- * wrong by the time that the table is merged again.
+ * The stamps of columns, under "merge", of a row that plain SQL writes with
+ * this stamp.  Changed columns have the row's stamp from now on, the others
+ * keep theirs.  Other policies drop them, because they would be wrong when the
+ * table is merged again.
  */
 static void
 stamp_columns(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new,
@@ -376,7 +380,7 @@ pushed_columns(TrackedTable *t, TupleDesc desc, const RowVersion *old)
 	return row ? columns_here(t, row->columns) : NULL;
 }
 
-/* note whether a row that is there keeps what the push would write */
+/* note whether an existing row already has what the push would write */
 static void
 note_if_kept(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
 {
@@ -402,8 +406,8 @@ note_if_kept(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVe
 }
 
 /*
- * A push writes the stamps of columns itself, but knows nothing of columns that
- * the user's triggers change beside: those have the row's.
+ * A push writes the stamps of columns itself.  It does not know of columns
+ * that the user's triggers change in addition; these get the row's stamp.
  */
 static void
 stamp_columns_beside(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new,
@@ -437,10 +441,10 @@ set_stamp(TrackedTable *t, Settings *s, const Stamp *stamp)
 }
 
 /*
- * The stamp that a push gives the row it writes: triggers of the user's that ran
- * before may have set another one, as moddatetime does, and it would be that of
- * the arrival.  NULL: there are no such triggers, or it is none of the push's
- * rows any more.
+ * The stamp that a push gives the row it writes.  The user's triggers ran
+ * before and may have set another one, as moddatetime does, which would be
+ * the time of arrival.  NULL if there are no such triggers, or if the row is
+ * no longer the push's.
  */
 static const Stamp *
 direct_stamp(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
@@ -454,8 +458,8 @@ direct_stamp(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVe
 }
 
 /*
- * The stamp of a row that the push has stored, and that a trigger changes once
- * more: it is the pushed version all the same.  NULL: it is not such a row.
+ * The stamp of a row that the push has stored and that a trigger changes once
+ * more.  It is still the pushed version.  NULL if it is not such a row.
  */
 static const Stamp *
 stored_stamp(TrackedTable *t, TupleDesc desc, const RowVersion *old)
@@ -483,9 +487,10 @@ stored_stamp(TrackedTable *t, TupleDesc desc, const RowVersion *old)
 }
 
 /*
- * A row that logical replication brings, with a stamp of the publisher's?
- * Then it stands as it is, client and all: there as here, a version has one
- * stamp.  One that the publisher did not stamp is stamped like any other.
+ * Does logical replication bring this row, with a stamp of the publisher's?
+ * Then stamp and client stay as they are, because a version has one stamp,
+ * there and here.  A row that the publisher did not stamp is stamped like any
+ * other.
  */
 static bool
 stamp_came_along(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)

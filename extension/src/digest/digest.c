@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * digest.c
- *	  tide.digest: does a client hold what the database holds?
+ *	  tide.digest: whether a client holds what the database holds.
  *
- * A client that has pulled up to a cursor makes the same counts and sums of its
- * copy, and finds the buckets in which they differ.  Rows and log are read with
- * one snapshot: what the log has after the cursor is what the client cannot
- * have yet, and no more.
+ * A client that has pulled up to a cursor makes the same counts and sums of
+ * its copy, and finds the buckets in which they differ.  Rows and log are read
+ * with one snapshot.  What the log has after the cursor is exactly what the
+ * client cannot have yet.
  *
  *-------------------------------------------------------------------------
  */
@@ -63,14 +63,14 @@ require_complete(Pull *pull)
 	if (pull->reset_reason)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_RESYNC_REQUIRED),
-				 errmsg("the cursor is of no use here any more: %s", pull->reset_reason),
+				 errmsg("the cursor is no longer valid here: %s", pull->reset_reason),
 				 errhint("Pull from this cursor until hasMore is false, and ask again.")));
 	for (i = 0; i < pull->begin.nasked; i++)
 		complete &= pull->begin.asked[i].phase == CURSOR_AT_REST;
 	if (!complete)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_INCOMPLETE_CURSOR),
-				 errmsg("the cursor is not one of all that is asked for"),
+				 errmsg("the cursor does not cover all that is asked for"),
 				 errdetail("A copy that was pulled up to it lacks rows, or has rows of scopes that were taken away."),
 				 errhint("Pull from this cursor until hasMore is false, and ask again with the cursor of that reply.")));
 }

@@ -3,9 +3,10 @@
  * hash.c
  *	  The bucket of a key, and what a row adds to the sum of its bucket.
  *
- * A client makes the same hashes of its copy, so they are of what both have:
- * the texts of the wire, in UTF-8.  A value that is a JSON string counts by the
- * text that the string stands for, any other by its JSON text.
+ * A client makes the same hashes of its copy.  So they are made of what both
+ * sides have: the texts of the wire, in UTF-8.  A value that is a JSON string
+ * counts by the text that the string stands for, any other value by its JSON
+ * text.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,9 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * keys.c
- *	  tide.keys: which rows there are, for a client that cannot tell which of
- *	  its own are gone; and which versions of them, for one whose digest
- *	  differs.
+ *	  tide.keys: the keys that exist.
+ *
+ * This is for a client that cannot tell which of its rows are gone.  For a
+ * client whose digest differs, it also gives the versions of some buckets.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * moved.c
- *	  Buckets of the keys that changed since a cursor.
+ *	  The buckets of keys that changed since a cursor.
  *
- * A client whose cursor is older than the digest cannot have what came since, so
- * these buckets say nothing.  One too many does no harm: a row that is only sent
- * again counts, too.
+ * A client whose cursor is older than the digest cannot have what came since,
+ * so these buckets say nothing.  One bucket too many does no harm: a row that
+ * is only sent again counts, too.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,7 +19,7 @@
 #include "wire/wire.h"
 
 /* entries of the log that are in memory at a time, of up to a thousand keys */
-#define ENTRIES 64
+#define ENTRIES 32
 
 /* the scopes of a place as the log has them */
 static ScopeSet

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * scan.c
- *	  Key and stamp of every row of a table that the caller may sync.
+ *	  The key and stamp of every row of a table that the caller may sync.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,8 +3,8 @@
  * changelog.h
  *	  The change log, and samples of which transactions were visible when.
  *
- * All access to them is here, and runs as their owner; callers hand over keys
- * and scopes already converted to text with their own rights.
+ * All access to both is here, and runs as their owner.  Callers pass keys and
+ * scopes as text, which they have converted with their own rights.
  *
  *-------------------------------------------------------------------------
  */

@@ -4,12 +4,12 @@
  *	  The part of a page that comes from the change log.
  *
  * A cursor holds the snapshot that its client has seen.  What was committed
- * since is what is visible now and was not visible then: entries of
- * transactions that were running then, and of later ones.  It is read in the
- * order of (xid, seq), which says nothing about the order of commits; that is
- * why pages of one window keep its target snapshot: an entry that becomes
- * visible only after the first page, perhaps before the position already
- * reached, is left to the next window.
+ * since then is visible now and was not visible then: entries of transactions
+ * that were running then, and of later ones.  They are read in the order of
+ * (xid, seq), which says nothing about the order of commits.  So all pages of
+ * one window keep its target snapshot.  An entry that becomes visible after the
+ * first page, perhaps at a place that was already passed, is left to the next
+ * window.
  *
  *-------------------------------------------------------------------------
  */

@@ -48,7 +48,7 @@ pull_take_acks(Pull *pull)
 	if (n > ACK_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
-				 errmsg("these are %d acks, and a pull takes at most %d", n, ACK_MAX),
+				 errmsg("%d acks exceed the limit of %d", n, ACK_MAX),
 				 errhint("Leave out the oldest: the rows of those pushes come again.")));
 	pull->acked = palloc(sizeof(Ack) * (n + 1));
 	for (i = 0; i < n; i++)
@@ -64,6 +64,13 @@ pull_take_acks(Pull *pull)
 	}
 }
 
+/* the bytes at which a page ends; 0: it does not end at any */
+int64
+pull_room(const Pull *pull)
+{
+	return pull->page_bytes > 0 ? Min(pull->page_bytes, pull->max_bytes) : pull->max_bytes;
+}
+
 /*
  * How long the rows are as text shows when they are written.  As they come from a
  * table, whose rows are read at once, they take up to some times as much.
@@ -74,8 +81,8 @@ bool
 pull_is_full(Pull *pull)
 {
 	return pull->nitems >= pull->limit ||
-		(pull->max_bytes > 0 && !pull->whole &&
-		 pull->tuple_bytes / TUPLE_TO_TEXT >= pull->max_bytes);
+		(pull_room(pull) > 0 && !pull->whole &&
+		 pull->tuple_bytes / TUPLE_TO_TEXT >= pull_room(pull));
 }
 
 PullItem *

@@ -3,10 +3,11 @@
  * parts.c
  *	  The parts of a page, in their order.
  *
- * Each place that is asked for is brought up to now: one that is new from the
- * tables, over as many pages as that takes, and then from the log, from the
- * snapshot at which that reading began.  What the last page ended in goes first,
- * lest it never ends; then what is known, from the log; then what is new.
+ * Each place that is asked for is brought up to now.  A new place is read from
+ * the tables, over as many pages as that takes, and then from the log,
+ * beginning with the snapshot at which that reading began.  The part in which
+ * the last page ended comes first, because otherwise it might never end.  Then
+ * come the known places, from the log, and then the new ones.
  *
  *-------------------------------------------------------------------------
  */

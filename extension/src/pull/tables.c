@@ -4,9 +4,8 @@
  *	  The part of a page that comes from the tracked tables.
  *
  * Rows are read with the caller's rights: grants, column privileges and row
- * security apply.  Names come from the catalogs and are quoted; keys and
- * scopes go in as parameters of the columns' own types, so that indexes
- * serve.
+ * security apply.  Names come from the catalogs and are quoted.  Keys and scopes
+ * are parameters of the columns' own types, so that indexes can be used.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * touch.c
- *	  tide.touch: sending rows again that did not change.
+ *	  tide.touch: sending unchanged rows again.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * write.c
- *	  The rows and deletions of a page as text, as many as it has room for.
+ *	  The rows and deletions of a page as text, as many as fit.
  *
- * A page ends at a number of rows or of bytes.  How long a row is as text shows
- * when it is written, and reading it takes the most memory of all; so the keys of
- * a page are found first, its rows are read some at a time and written in the
- * order in which they were found, and where there is no more room the page is
- * ended after the last row that fits.
+ * A page ends at a number of rows or of bytes.  The length of a row is known
+ * only when it is written, and reading rows takes the most memory.  So the keys
+ * of a page are found first.  Its rows are then read some at a time and written
+ * in the order in which they were found.  The page ends after the last row that
+ * fits.
  *
  *-------------------------------------------------------------------------
  */
@@ -181,10 +181,24 @@ append_deletion(StringInfo buf, PullItem *item, TimestampTz now)
 	appendStringInfoChar(buf, '}');
 }
 
+/*
+ * JSON is written as its column has it, which may be in several lines.  Within its
+ * texts there are none.
+ */
+static void
+join_lines(char *text)
+{
+	for (; *text != '\0'; text++)
+		if (*text == '\n' || *text == '\r')
+			*text = ' ';
+}
+
 /* one more item, as a line or as an element */
 static void
 append_item(Pull *pull, StringInfo buf, PullItem *item, TimestampTz now)
 {
+	int			start = buf->len;
+
 	if (pull->as_lines)
 	{
 		appendStringInfoString(buf, "{\"type\":");
@@ -198,7 +212,10 @@ append_item(Pull *pull, StringInfo buf, PullItem *item, TimestampTz now)
 	else
 		append_deletion(buf, item, now);
 	if (pull->as_lines)
+	{
+		join_lines(buf->data + start);
 		appendStringInfoString(buf, "}\n");
+	}
 }
 
 static void
@@ -228,7 +245,7 @@ is_over(Pull *pull, PullItem *item, int64 before, int64 length)
 		row_too_large(pull, item);
 	}
 	if (!pull->whole)
-		return before > 0 && before + length > pull->max_bytes;
+		return before > 0 && before + length > pull_room(pull);
 	if (before + length > largest(pull))
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_USE_CURSOR),

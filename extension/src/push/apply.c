@@ -3,9 +3,9 @@
  * apply.c
  *	  Carrying out changes of one table, set by set.
  *
- * Have each change judged (judge.c) and write those that stand.  The write
- * tests that a row is still the version that was judged; if not, it is judged
- * again.
+ * Each change is judged (judge.c), and those that stand are written.  The write
+ * tests that a row is still the version that was judged; if it is not, it is
+ * judged again.
  *
  *-------------------------------------------------------------------------
  */

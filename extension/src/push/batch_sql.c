@@ -3,8 +3,8 @@
  * batch_sql.c
  *	  The text of a push's statements.
  *
- * They join a batch of changes (batch.c) with its table, take their names from
- * the catalogs, and run with the caller's rights.
+ * They join a batch of changes (batch.c) with its table.  Their names come from
+ * the catalogs, and they run with the caller's rights.
  *
  *-------------------------------------------------------------------------
  */

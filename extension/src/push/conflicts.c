@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * conflicts.c
- *	  Remembering versions that lost, and who may see them.
+ *	  Remembering versions that lost, and which clients must see the winner.
  *
  *-------------------------------------------------------------------------
  */

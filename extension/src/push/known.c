@@ -1,18 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * known.c
- *	  What was sent before.
+ *	  Changes that were sent before.
  *
- * A change that comes again, because its reply was lost, must have no second
- * effect.  It is known by its stamp as sent and by what was sent: against the
- * row, or against tide.sent where the row does not tell.  There, a change is
- * remembered by a digest if it lost, if it was stored with another stamp or
- * other values than were sent (raised, brought back, altered by a trigger), or
- * if its table's policy lets older versions stand, so that stamps do not tell
- * what has been seen.
+ * A change that comes again because its reply was lost must have no second
+ * effect.  It is recognized by its stamp as sent and by what was sent: by the
+ * row, or by tide.sent where the row does not tell.  tide.sent has a digest of
+ * a change that lost, of a change that was stored with another stamp or other
+ * values than were sent (raised, brought back, altered by a trigger), and of
+ * each change of a table whose policy lets older versions stand, because
+ * stamps do not tell there what has been seen.
  *
- * The same table says which stamps were raised: their sender knows them as they
- * were sent.
+ * The same table says which stamps were raised: their sender knows them as
+ * they were sent.
  *
  *-------------------------------------------------------------------------
  */

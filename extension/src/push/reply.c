@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * reply.c
- *	  What a push answers: each change's verdict, and the rows as they stand.
+ *	  The reply to a push: the verdict of each change, and the rows as they
+ *	  now stand.
  *
  *-------------------------------------------------------------------------
  */

@@ -80,9 +80,9 @@ plans_of_table(TrackedTable *t, const char *name, const char *sql,
 }
 
 /*
- * There are as many of these as sets of columns that clients send, which a
- * hostile one can vary.  Beyond a limit they are not kept: a plan that another
- * could push out might be one that is running.
+ * There is one of these for each set of columns that clients send, and a
+ * hostile client can vary the set.  Beyond a limit they are not kept.  Evicting
+ * a plan instead could evict one that is running.
  */
 SPIPlanPtr
 plans_of_columns(TrackedTable *t, const char *name, const char *sql,

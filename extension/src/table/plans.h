@@ -22,8 +22,8 @@ extern SPIPlanPtr plans_of_table(TrackedTable *t, const char *name,
 								 const char *sql, int nargs, Oid *types);
 
 /*
- * Likewise for a set of columns.  Beyond a number of such sets (plans_are_many)
- * the plan is good until SPI_finish() only.
+ * Likewise for a set of columns.  Beyond a number of such sets
+ * (plans_are_many) the plan is valid until SPI_finish() only.
  */
 extern SPIPlanPtr plans_of_columns(TrackedTable *t, const char *name,
 								   const char *sql, int nargs, Oid *types);

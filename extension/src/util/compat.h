@@ -70,7 +70,9 @@
 #define tide_may_use_schema(nspid) tide_role_may_use(GetUserId(), nspid)
 #endif
 
-/* the transaction, as long as it has no id of its own, too */
+/*
+ * the local id of the transaction; a transaction without an xid has one, too
+ */
 #if PG_VERSION_NUM >= 170000
 #define TideLocalTransactionId() (MyProc->vxid.lxid)
 #else
@@ -86,7 +88,10 @@
 	DeconstructFkConstraintRow(tuple, n, from, to, pf, pp, ff)
 #endif
 
-/* one that is enforced, by equality of all its columns */
+/*
+ * is the foreign key enforced, and does it compare all its columns by
+ * equality?
+ */
 #if PG_VERSION_NUM >= 180000
 #define TideForeignKeyIsPlain(con) ((con)->conenforced && !(con)->conperiod)
 #else
@@ -145,9 +150,9 @@
 #endif
 
 /*
- * Minor releases before the middle of 2026 compare all of a Datum, also the
- * half that a value of four bytes does not use, and there an oid above 2^31
- * of a row's differs from the same oid that a function returned.
+ * Minor releases before the middle of 2026 compare all eight bytes of a
+ * Datum, also the four that a value of four bytes does not use.  In these an
+ * oid above 2^31 from a row differs from the same oid from a function.
  */
 static inline bool
 tide_image_eq(Datum a, Datum b, bool by_value, int length)

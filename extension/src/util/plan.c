@@ -1,16 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * plan.c
- *	  Saved plans that keep to an index.
+ *	  Saved plans that always use an index.
  *
- * A plan that was made while a table was empty would scan it from end to end
- * until statistics come in, long after it has grown; and what a first batch of
- * 5,000 rows suggests (hash or merge join) is wrong for the next one of two.
- * Our statements know better: rows are found by key, through the index that
- * fits it best.  So they have one generic plan, made with the alternatives
- * switched off and as if every table were large and unknown; the settings are those of the
- * session again before it runs.  JIT is off too: the cost of what was switched
- * off would set it going.
+ * A plan that was made while a table was empty scans the whole table, and goes
+ * on doing so long after the table has grown, until statistics come in.  The
+ * plan that suits a first batch of 5,000 rows (a hash or merge join) is wrong
+ * for the next batch of two.  Our statements find rows by key, so the index
+ * that fits the key is always right.
+ *
+ * So each statement has one generic plan.  It is made with the alternatives
+ * switched off, and as if every table were large and unknown.  The session's
+ * own settings are back before the plan runs.  JIT is off too, because the cost
+ * that PostgreSQL adds for a switched-off alternative would start it.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,7 +27,7 @@
 
 #include "util/plan.h"
 
-/* what a table has at least, when one of our statements is planned */
+/* the rows that a table has at least when our statements are planned */
 #define LARGE_PAGES 10000
 #define LARGE_TUPLES 1000000.0
 
@@ -84,7 +86,7 @@ assume_large(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
 	{
 		IndexOptInfo *index = lfirst(lc);
 
-		/* of a partial one nobody knows how many rows it would have */
+		/* nobody knows how many rows a partial index would have */
 		if (index->indpred != NIL)
 			continue;
 		index->pages = Max(index->pages, LARGE_PAGES / 4);
@@ -95,12 +97,13 @@ assume_large(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
 static get_relation_stats_hook_type previous_stats_hook = NULL;
 
 /*
- * Nor do statistics count, which may be of a time when the table had other rows:
- * they could say that a column of the index is good enough without the next.
+ * Statistics do not count either.  They may describe rows that the table no
+ * longer has, and could say that the first column of an index is good enough
+ * without the next.
  */
 static bool
-assume_nothing(PlannerInfo *root, RangeTblEntry * rte, AttrNumber attnum,
-			   VariableStatData * vardata)
+assume_nothing(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum,
+			   VariableStatData *vardata)
 {
 	if (planning)
 		return true;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * clocks.c
- *	  The stamps of single columns, which the policy "merge" goes by.
+ *	  The stamps of single columns, which the policy "merge" compares.
  *
  *-------------------------------------------------------------------------
  */

@@ -610,7 +610,7 @@ client_take_bytes(Client *client, size_t length, const Settings *settings,
 	if (user != NULL && user->bytes > 0 &&
 		user->bytes + length > (size_t) settings->max_user_bytes)
 		good = refuse(failure, "too_many_bytes",
-					  "this user has too much under way");
+					  "this user has too many bytes under way");
 	else if (all_bytes > 0 && all_bytes + length > (size_t) settings->max_bytes)
 		good = failure_try_again(failure, "the server is too busy");
 	else
