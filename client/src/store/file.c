@@ -47,7 +47,7 @@ load_types(Store *store)
 	{
 		char	   *sql = sqlite3_mprintf("SELECT available FROM tide_types"
 										  " WHERE entity_type = %Q", store->types[i].name);
-		int64_t		available;
+		int64_t		available = 0;
 
 		good = sql ? sql_number(store, sql, &available) : failure_memory(&store->failure);
 		store->types[i].in_schema = store->types[i].available = available != 0;
