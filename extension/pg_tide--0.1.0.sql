@@ -340,6 +340,14 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.push_json(bytea, text[], text, text, boolean)
 IS 'tide.push, for the gateway: of a body that is JSON text in UTF-8, so that a change that jsonb or the encoding of the database does not take fails, and no other; also how many changes there are';
 
+CREATE FUNCTION tide.push_as(body bytea, role text, claims text, client_id text, times text,
+	max_push_changes int, timeout int, lock_timeout int, OUT reply json, OUT changes int)
+RETURNS record
+AS 'MODULE_PATHNAME', 'tide_push_as'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.push_as(bytea, text, text, text, text, int, int, int)
+IS 'tide.push_json as this role, with these claims, settings and timeouts in milliseconds, until the end of the transaction: for the gateway, whose push is this statement alone. It takes no rights but those of tide.push_json and of setting these';
+
 CREATE FUNCTION tide.conflict_is_visible(relid oid, scope text, subject text)
 RETURNS boolean
 AS 'MODULE_PATHNAME', 'tide_conflict_is_visible'
@@ -392,6 +400,19 @@ AS 'MODULE_PATHNAME', 'tide_pull_page'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.pull_page(text, text[], text[], int, text, text[], int, text[])
 IS 'as tide.pull, for the gateway: also how many rows and deletions the reply has, whether there are more, whether the reply tells the client anything that it must not wait for, the cursor, and what a pull that goes on from there is about';
+
+CREATE FUNCTION tide.pull_lines(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
+	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100, client_id text DEFAULT NULL,
+	refresh text[] DEFAULT NULL, max_bytes int DEFAULT 8388608, acks text[] DEFAULT NULL,
+	page_bytes int DEFAULT 1048576,
+	OUT lines text, OUT items integer, OUT news boolean, OUT more boolean,
+	OUT opening text, OUT must_open boolean, OUT cursor text, OUT tail text, OUT counts json,
+	OUT interest json)
+RETURNS record
+AS 'MODULE_PATHNAME', 'tide_pull_lines'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.pull_lines(text, text[], text[], int, text, text[], int, text[], int)
+IS 'as tide.pull, for the gateway''s streams: a page as lines, each of them a JSON object, the line that has to go before them in any case at the beginning of a stream, and else if the page begins something, and what the last line of all is made of';
 
 CREATE FUNCTION tide.changes(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
 	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100)

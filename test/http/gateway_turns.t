@@ -97,6 +97,42 @@ subtest 'turns' => sub {
 	is status_on($_), 200 for @flood;
 };
 
+# Each page of a stream is a turn of its own.
+subtest 'streams' => sub {
+	my $gateway = gateway('db-connections' => 1);
+	my $lines = { Accept => 'application/x-ndjson' };
+	my $token = $gateway->token('streamer');
+	my @streams = map { in_background($gateway, sub {
+		my $reply = $gateway->get("$pull?since=pages:12:0.2", token => $token, headers => $lines);
+		$reply->{json} = (split /\n/, $reply->{content})[-1];
+		return $reply;
+	}) } 1 .. 3;
+	sleeping(1);
+	is $gateway->pull($gateway->token('u1'))->{status}, 200, 'another user is served' for 1 .. 5;
+	is scalar(() = $gateway->log =~ /path=\S+pull status=200 \S+ user=streamer/g), 0, 'between the pages of streams';
+	like finished($_)->{json}, qr/^\{"end":true,"tail":1,"stats":/, 'which come to their ends' for @streams;
+};
+
+# What goes between the pages of a stream, which are the database's.
+subtest 'the lines of a stream' => sub {
+	my $gateway = gateway();
+	my $text = $gateway->get("$pull?since=pages:6:0&ack=x", token => $gateway->token('u1'),
+		headers => { Accept => 'application/x-ndjson' })->{content};
+	is $text, <<'LINES', 'begin where it is new and must be said';
+{"begin":3}
+{"left":6,"maxRows":500,"maxBytes":8388608,"acks":["x"]}
+{"left":5,"maxRows":500,"maxBytes":8388608,"acks":["x"]}
+{"begin":2}
+{"left":4,"maxRows":500,"maxBytes":8388608,"acks":["x"]}
+{"begin":1}
+{"left":3,"maxRows":500,"maxBytes":8388608,"acks":["x"]}
+{"left":2,"maxRows":500,"maxBytes":8388608,"acks":["x"]}
+{"begin":0}
+{"left":1,"maxRows":500,"maxBytes":8388608,"acks":["x"]}
+{"end":true,"tail":1,"stats":{"a":{"count":12,"hasMore":false},"A0":{"count":9,"hasMore":false},"A1":{"count":9,"hasMore":false}},"hasMore":false}
+LINES
+};
+
 subtest 'waiting pulls' => sub {
 	$cluster->sql($database, 'TRUNCATE tide.pushed');
 	my $gateway = gateway('db-connections' => 2, 'max-waiting' => 300,

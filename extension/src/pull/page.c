@@ -74,8 +74,8 @@ bool
 pull_is_full(Pull *pull)
 {
 	return pull->nitems >= pull->limit ||
-		(pull->max_bytes > 0 && !pull->whole &&
-		 pull->tuple_bytes / TUPLE_TO_TEXT >= pull->max_bytes);
+		(pull->page_bytes > 0 && !pull->whole &&
+		 pull->tuple_bytes / TUPLE_TO_TEXT >= pull->page_bytes);
 }
 
 PullItem *

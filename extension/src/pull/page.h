@@ -50,7 +50,8 @@ typedef struct Pull
 								 * none */
 	Ack		   *acked;			/* those of them that are of this history */
 	int			nacked;
-	int			max_bytes;
+	int			max_bytes;		/* what one row may take, or more; see write.c */
+	int			page_bytes;		/* at which a page ends; 0: there are none */
 	bool		as_lines;		/* each row and deletion is a line of its own */
 	bool		whole;			/* since a time: in one reply, or not at all */
 	bool		item_cursors;

@@ -19,6 +19,9 @@ extern void pull_end_after(Pull *pull, int n);
 /* time.c: everything since a time, in one page */
 extern void pull_since_time(Pull *pull, TimestampTz time);
 
+/* time.c: likewise in as many pages as it takes, of which this is the first */
+extern void pull_begin_at_time(Pull *pull, TimestampTz time);
+
 /* tables.c: the place that is being read, from the tables themselves */
 extern bool pull_read_tables(Pull *pull);
 

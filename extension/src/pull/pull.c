@@ -240,17 +240,19 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 	foreach(lc, pull->tables)
 		access_check_columns(((PullTable *) lfirst(lc))->t);
 	pull->limit = max_rows;
-	pull->whole = by_time;
+	pull->whole = by_time && !pull->as_lines;
 	pull_check_scopes(pull);
 	history_stamp_cursor(&pull->head);	/* a position after the snapshot */
 
-	if (by_time)
+	if (pull->whole)
 		pull_since_time(pull, time);
 	else if (pull->from_now)
 		begin_at_now(pull);
 	else
 	{
-		if (cursor)
+		if (by_time)
+			pull_begin_at_time(pull, time);
+		else if (cursor)
 		{
 			pull->since = since;
 			pull_begin_at_cursor(pull, cursor);

@@ -8,6 +8,7 @@
 #ifndef TIDE_PULL_H
 #define TIDE_PULL_H
 
+#include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "utils/array.h"
 #include "utils/jsonb.h"
@@ -19,6 +20,11 @@ extern void pull_settle_scopes(Pull *pull);
 
 /* reply.c */
 extern void pull_append_names(StringInfo buf, const char *member, List *names);
+extern TimestampTz pull_read(FunctionCallInfo fcinfo, Pull *pull);
+extern List *pull_reset_types(Pull *pull);
+extern bool pull_tells_to_drop(const Pull *pull);
+extern bool pull_has_news(const Pull *pull);
+extern Datum pull_text_in(MemoryContext context, const char *string);
 
 /* interest.c */
 extern char *pull_interest(Pull *pull);

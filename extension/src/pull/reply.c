@@ -40,8 +40,8 @@ array_argument(FunctionCallInfo fcinfo, int n)
 }
 
 /* text from the SPI connection's memory, for after it */
-static Datum
-text_in(MemoryContext context, const char *string)
+Datum
+pull_text_in(MemoryContext context, const char *string)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
 	Datum		result = CStringGetTextDatum(string);
@@ -119,8 +119,9 @@ pull_append_names(StringInfo buf, const char *member, List *names)
 	appendStringInfoChar(buf, ']');
 }
 
-static void
-append_reset_types(StringInfo buf, Pull *pull)
+/* the names of the types that come in full again */
+List *
+pull_reset_types(Pull *pull)
 {
 	List	   *names = NIL;
 	ListCell   *lc;
@@ -132,7 +133,7 @@ append_reset_types(StringInfo buf, Pull *pull)
 		if (types_contain(&pull->resets, t->reg))
 			names = lappend(names, t->entity_type);
 	}
-	pull_append_names(buf, "resetTypes", names);
+	return names;
 }
 
 static void
@@ -151,7 +152,7 @@ append_reply(StringInfo buf, Pull *pull, const char *cursor, TimestampTz now)
 	wire_append_time_ms_floor(buf, now);
 	if (pull->reset_reason)
 		appendStringInfo(buf, ",\"resetReason\":\"%s\"", pull->reset_reason);
-	append_reset_types(buf, pull);
+	pull_append_names(buf, "resetTypes", pull_reset_types(pull));
 	pull_append_names(buf, "unavailableTypes", pull->unavailable);
 	appendStringInfoString(buf, ",\"stats\":");
 	append_stats(buf, pull);
@@ -178,22 +179,23 @@ time_before_snapshot(void)
 		GetCurrentTimestamp();
 }
 
-/* reads a page; the reply is in the caller's memory */
-static Datum
-pull_reply(FunctionCallInfo fcinfo, Pull *pull)
+/*
+ * Read a page as the arguments of tide.pull ask for, and write its rows.  Returns
+ * the time that the page is of.  Must be followed by pull_finish.
+ */
+TimestampTz
+pull_read(FunctionCallInfo fcinfo, Pull *pull)
 {
-	MemoryContext caller = CurrentMemoryContext;
 	TimestampTz now = time_before_snapshot();
-	const char *cursor;
-	StringInfoData buf;
 	int			level;
-	Datum		result;
 
 	pull->client_id = tide_text_argument(fcinfo, 4);
 	if (pull->client_id && pull->client_id[0] == '\0')
 		pull->client_id = NULL;
 	pull->max_bytes = PG_ARGISNULL(6) ? DEFAULT_MAX_BYTES : PG_GETARG_INT32(6);
-	if (pull->max_bytes < 1)
+	if (pull->page_bytes == 0 || pull->page_bytes > pull->max_bytes)
+		pull->page_bytes = pull->max_bytes;
+	if (pull->page_bytes < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
 				 errmsg("max_bytes must be at least 1")));
@@ -203,13 +205,25 @@ pull_reply(FunctionCallInfo fcinfo, Pull *pull)
 			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3), array_argument(fcinfo, 5));
 	level = wire_begin();
 	pull_write(pull, now);
-	initStringInfo(&buf);
-	cursor = pull_last_cursor(pull);
-	append_reply(&buf, pull, cursor, now);
 	wire_end(level);
-	result = text_in(caller, buf.data);
-	pull->last_cursor = text_in(caller, cursor);
-	pull->interest = text_in(caller, pull_interest(pull));
+	return now;
+}
+
+/* the reply is in the caller's memory */
+static Datum
+pull_reply(FunctionCallInfo fcinfo, Pull *pull)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	TimestampTz now = pull_read(fcinfo, pull);
+	const char *cursor = pull_last_cursor(pull);
+	StringInfoData buf;
+	Datum		result;
+
+	initStringInfo(&buf);
+	append_reply(&buf, pull, cursor, now);
+	result = pull_text_in(caller, buf.data);
+	pull->last_cursor = pull_text_in(caller, cursor);
+	pull->interest = pull_text_in(caller, pull_interest(pull));
 	pull_finish(pull);
 	return result;
 }
@@ -222,12 +236,19 @@ tide_pull(PG_FUNCTION_ARGS)
 	return pull_reply(fcinfo, &pull);
 }
 
+/* rows that the client has, and must not keep as they are? */
+bool
+pull_tells_to_drop(const Pull *pull)
+{
+	return pull->reset_reason != NULL || pull->resets.n > 0 || pull->revoked.n > 0;
+}
+
 /* does the page tell its client anything, but where it is? */
-static bool
-has_news(const Pull *pull)
+bool
+pull_has_news(const Pull *pull)
 {
 	return pull->nitems > 0 || pull->has_more || pull->from_now ||
-		pull->reset_reason != NULL || pull->resets.n > 0 || pull->revoked.n > 0;
+		pull_tells_to_drop(pull);
 }
 
 /* the same, and what there is in it, for who hands the reply on unread */
@@ -244,7 +265,7 @@ tide_pull_page(PG_FUNCTION_ARGS)
 	values[0] = pull_reply(fcinfo, &pull);
 	values[1] = Int32GetDatum(pull.nitems);
 	values[2] = BoolGetDatum(pull.has_more);
-	values[3] = BoolGetDatum(has_news(&pull));
+	values[3] = BoolGetDatum(pull_has_news(&pull));
 	values[4] = pull.last_cursor;
 	values[5] = pull.interest;
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
@@ -339,7 +360,7 @@ tide_cursor(PG_FUNCTION_ARGS)
 
 	pull_at_rest(&pull);
 	history_flush(&pull.head);
-	result = text_in(caller, pull_cursor(&pull));
+	result = pull_text_in(caller, pull_cursor(&pull));
 	pull_finish(&pull);
 	return result;
 }

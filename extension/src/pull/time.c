@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * time.c
- *	  Everything since a time, in one page.
+ *	  Everything since a time: in one page, or where a stream begins.
  *
  * This is for clients that keep a time instead of a cursor.  A time stands for
  * the newest sample that is not after it: what was visible then counts as
@@ -19,6 +19,9 @@
 #include "util/errors.h"
 #include "util/keymap.h"
 #include "util/settings.h"
+
+/* how many entries are read at a time */
+#define MAX_ENTRIES 256
 
 static void
 too_many_rows(Pull *pull)
@@ -132,4 +135,65 @@ pull_since_time(Pull *pull, TimestampTz time)
 	if (!pull_read_tables(pull))
 		too_many_rows(pull);
 	place->phase = CURSOR_AT_REST;
+}
+
+/* which types were tracked since the place's snapshot, and whether any was untracked */
+static void
+note_tracked(Pull *pull)
+{
+	ScopeSet	none = {0};
+	List	   *entries;
+	ListCell   *lc;
+	uint64		xid = 0;
+	int64		seq = PG_INT64_MIN;
+
+	do
+	{
+		entries = changelog_read(&pull->place->seen, &none, xid, seq, MAX_ENTRIES);
+		foreach(lc, entries)
+		{
+			LogEntry   *entry = lfirst(lc);
+			PullTable  *table = pull_table(pull, entry->relid, entry->reg);
+
+			xid = entry->xid;
+			seq = entry->seq;
+			if (entry->nkeys == 0 && table)
+				table->tracked_since = true;
+			if (!types_contain(&pull->asked.registered, entry->reg))
+				pull->saw_untracked = true;
+		}
+	} while (list_length(entries) == MAX_ENTRIES);
+}
+
+/*
+ * The places of a stream since a time, whose pages then go by cursors: they need
+ * not be one reply, so there is no limit of rows.
+ */
+void
+pull_begin_at_time(Pull *pull, TimestampTz time)
+{
+	Place	   *places = palloc0(sizeof(Place) * 2);
+	TypeSet		since;
+
+	pull->client_id = NULL;
+	pull->nacked = 0;
+	pull->place = &places[0];
+	if (!find_sample(pull, time, &pull->reset_reason))
+	{
+		pull_start_over(pull);
+		return;
+	}
+	note_tracked(pull);
+	places[0].scopes = pull->asked.scopes;
+	places[0].types = known_types(pull);
+	places[1] = places[0];
+	places[1].types = types_subtract(&pull->asked.types, &places[0].types);
+	places[1].phase = CURSOR_IN_TABLES;
+	since = tracked_since(pull);
+	if (pull->saw_untracked)
+		places[1].resets = types_intersect(&since, &places[1].types);
+	pull->resets = places[1].resets;
+	pull->begin.asked = places[0].types.n > 0 ? places : &places[1];
+	pull->begin.nasked = (places[0].types.n > 0) + (places[1].types.n > 0);
+	pull->begin.refreshed = pull->asked.refresh;
 }

@@ -181,10 +181,24 @@ append_deletion(StringInfo buf, PullItem *item, TimestampTz now)
 	appendStringInfoChar(buf, '}');
 }
 
+/*
+ * JSON is written as its column has it, which may be in several lines.  Within its
+ * texts there are none.
+ */
+static void
+join_lines(char *text)
+{
+	for (; *text != '\0'; text++)
+		if (*text == '\n' || *text == '\r')
+			*text = ' ';
+}
+
 /* one more item, as a line or as an element */
 static void
 append_item(Pull *pull, StringInfo buf, PullItem *item, TimestampTz now)
 {
+	int			start = buf->len;
+
 	if (pull->as_lines)
 	{
 		appendStringInfoString(buf, "{\"type\":");
@@ -198,7 +212,10 @@ append_item(Pull *pull, StringInfo buf, PullItem *item, TimestampTz now)
 	else
 		append_deletion(buf, item, now);
 	if (pull->as_lines)
+	{
+		join_lines(buf->data + start);
 		appendStringInfoString(buf, "}\n");
+	}
 }
 
 static void
@@ -228,7 +245,7 @@ is_over(Pull *pull, PullItem *item, int64 before, int64 length)
 		row_too_large(pull, item);
 	}
 	if (!pull->whole)
-		return before > 0 && before + length > pull->max_bytes;
+		return before > 0 && before + length > pull->page_bytes;
 	if (before + length > largest(pull))
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_USE_CURSOR),

@@ -3,7 +3,8 @@
  * empty.c
  *	  The reply to a pull that brings nothing, without the database.
  *
- * Member by member what tide.pull writes, with the cursor that came.
+ * Member by member what tide.pull and tide.pull_lines write, with the cursor that
+ * came.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,6 +34,18 @@ append_time(Buffer *reply, const char *times, int64_t at)
 	buffer_append_text(reply, whole);
 }
 
+/* The members that say where the client is. */
+static void
+append_place(const Job *job, int64_t at, Buffer *reply)
+{
+	buffer_append_text(reply, "\"cursor\":\"");
+	buffer_append_text(reply, job->since);
+	buffer_append_text(reply, "\",\"syncTimestamp\":");
+	append_time(reply, job->times, at);
+	buffer_append_text(reply, ",\"serverTime\":");
+	append_time(reply, job->times, at);
+}
+
 /*
  * job->since must be a cursor that a server has made.  "unavailable": a JSON
  * array, or NULL.
@@ -40,12 +53,8 @@ append_time(Buffer *reply, const char *times, int64_t at)
 void
 empty_write(const Job *job, int64_t at, const char *unavailable, Buffer *reply)
 {
-	buffer_append_text(reply, "{\"changesByType\":{},\"deletedByType\":{},\"cursor\":\"");
-	buffer_append_text(reply, job->since);
-	buffer_append_text(reply, "\",\"syncTimestamp\":");
-	append_time(reply, job->times, at);
-	buffer_append_text(reply, ",\"serverTime\":");
-	append_time(reply, job->times, at);
+	buffer_append_text(reply, "{\"changesByType\":{},\"deletedByType\":{},");
+	append_place(job, at, reply);
 	if (unavailable != NULL)
 	{
 		buffer_append_text(reply, ",\"unavailableTypes\":");
@@ -53,4 +62,19 @@ empty_write(const Job *job, int64_t at, const char *unavailable, Buffer *reply)
 	}
 	buffer_append_text(reply, ",\"stats\":{},\"hasMore\":false,\"reset\":false,"
 					   "\"revokedScopes\":[]}");
+}
+
+/* Likewise, as the lines of a stream. */
+void
+empty_write_lines(const Job *job, int64_t at, const char *unavailable,
+				  Buffer *reply)
+{
+	buffer_append_text(reply, "{\"begin\":{\"reset\":false,\"resetReason\":null,"
+					   "\"resetTypes\":[],\"revokedScopes\":[],\"unavailableTypes\":");
+	buffer_append_text(reply, unavailable != NULL ? unavailable : "[]");
+	buffer_append_text(reply, "}}\n{\"cursor\":\"");
+	buffer_append_text(reply, job->since);
+	buffer_append_text(reply, "\"}\n{\"end\":true,");
+	append_place(job, at, reply);
+	buffer_append_text(reply, ",\"stats\":{},\"hasMore\":false}\n");
 }

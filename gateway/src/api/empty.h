@@ -13,5 +13,7 @@
 
 extern void empty_write(const Job *job, int64_t at, const char *unavailable,
 						Buffer *reply);
+extern void empty_write_lines(const Job *job, int64_t at,
+							  const char *unavailable, Buffer *reply);
 
 #endif							/* EMPTY_H */

@@ -20,6 +20,8 @@
 #include "util/json.h"
 
 #define DEFAULT_LIMIT		100
+#define STREAM_LIMIT		500 /* rows of a page, where the client does not say */
+#define STREAM_MOST_ROWS	990 /* a cursor at least every 1,000 lines */
 #define LONGEST_WAIT		60	/* seconds */
 #define MOST_ACKS			32
 #define DATE_LENGTH			10	/* of 2026-01-31 */
@@ -269,13 +271,15 @@ static bool
 fill_limit(Job *job, const SyncFields *fields, const Settings *settings,
 		   Failure *failure)
 {
-	int64_t		limit = DEFAULT_LIMIT;
+	int64_t		limit = job->as_lines ? STREAM_LIMIT : DEFAULT_LIMIT;
 
 	if (fields->limit != NULL &&
 		(!text_parse_integer(fields->limit, &limit) || limit < 1))
 		return malformed(failure, "limit is not a whole number above 0", NULL);
 	if (limit > settings->max_pull_rows)
 		limit = settings->max_pull_rows;
+	if (job->as_lines && limit > STREAM_MOST_ROWS)
+		limit = STREAM_MOST_ROWS;
 	job->max_rows = (int) limit;
 	return true;
 }

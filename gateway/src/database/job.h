@@ -68,6 +68,7 @@ typedef struct Job
 	int			max_push_changes;
 	int			max_time_rows;
 	int			max_bytes;		/* of a page */
+	bool		as_lines;		/* a page of a stream */
 	int			lock_timeout;	/* seconds; 0: none */
 
 	/* the statement of a JOB_AUTH */
@@ -93,6 +94,13 @@ typedef struct Job
 	const char *cursor;			/* of a pull; points into "result" */
 	const char *interest;		/* likewise: JSON, what a pull that goes on from
 								 * there would look at; empty: not told */
+
+	/* of a page of a stream; they point into "result", too */
+	bool		has_more;		/* pages follow */
+	const char *begin;			/* the line that goes before the page, and */
+	bool		begins;			/* does so in any case */
+	const char *tail;			/* members of the line after the last page */
+	const char *counts;			/* rows by type, JSON */
 	void	   *result;			/* a PGresult; database_free frees it */
 
 	void		(*finished) (struct Job *job);

@@ -6,6 +6,7 @@
  *-------------------------------------------------------------------------
  */
 #include <stdlib.h>
+#include <time.h>
 
 #include "database/database.h"
 #include "database/health.h"
@@ -15,6 +16,7 @@
 #include "http/openapi.h"
 #include "http/pending.h"
 #include "http/reply.h"
+#include "http/underway.h"
 
 /* ---------- from a request to its job ---------- */
 
@@ -72,6 +74,24 @@ start_job(Request *request, JobKind kind)
 	return true;
 }
 
+/* A pull; one whose reply is a stream is a job for each page. */
+static bool
+start_pull(Request *request)
+{
+	if (request->takes_lines)
+	{
+		request->stream = stream_create(request->takes_gzip);
+		if (request->stream == NULL)
+		{
+			failure_try_again(&request->failure, "the server is short of memory");
+			return reply_failure(request);
+		}
+		request->job.as_lines = true;
+		request->rows = 0;
+	}
+	return start_job(request, JOB_PULL);
+}
+
 /* A request below /auth. */
 static bool
 start_login(Request *request, LoginKind kind)
@@ -126,7 +146,7 @@ dispatch_request(Request *request)
 		case ENDPOINT_SCOPES:
 			return start_job(request, JOB_SCOPES);
 		case ENDPOINT_PULL:
-			return start_job(request, JOB_PULL);
+			return start_pull(request);
 		case ENDPOINT_PUSH:
 			return start_job(request, JOB_PUSH);
 		case ENDPOINT_LOGIN:
@@ -187,6 +207,9 @@ dispatch_outcome(Request *request)
 	}
 	/* the body has been stored, the reply takes its place */
 	request_drop_body(request);
+	request->job.body = NULL;
+	if (request->stream != NULL)
+		return reply_stream(request);
 	if (request->made.length > 0)
 	{
 		reply = request->made.data;
@@ -205,4 +228,72 @@ dispatch_outcome(Request *request)
 		return reply_failure(request);
 	}
 	return reply_send(request, 200, reply, length);
+}
+
+/* ---------- streams ---------- */
+
+/* May a stream go on with the next page?  If not, the failure says why. */
+static bool
+may_go_on(Request *request)
+{
+	if (underway_refuses_new())
+		return failure_try_again(&request->failure, "the server is stopping");
+	if ((double) time(NULL) >= request->identity.expires)
+		return failure_set(&request->failure, 401, "unauthorized",
+						   token_expired, NULL);
+	return true;
+}
+
+/* The client reads a piece from now on; false: the connection must be closed. */
+static bool
+begin_piece(Request *request)
+{
+	Stream	   *stream = request->stream;
+
+	client_give_bytes(request->client, request->held);
+	request->held = stream->piece.length;
+	if (!client_take_bytes(request->client, request->held, request->settings,
+						   &request->failure))
+	{
+		request->held = 0;
+		stream_add_failure(stream, &request->failure);
+	}
+	stream->is_new = false;
+	return !stream->piece.failed &&
+		client_begin_reply(request->client, request->settings,
+						   stream->piece.length);
+}
+
+/*
+ * The next page is asked for when the last one has been handed to the kernel.  So
+ * a client that reads slowly holds one piece in memory, and no connection to the
+ * database.
+ */
+long
+dispatch_stream(Request *request, char *target, size_t most)
+{
+	Stream	   *stream = request->stream;
+	size_t		length;
+
+	for (;;)
+	{
+		if (stream->is_new && !begin_piece(request))
+			return DISPATCH_CUT;
+		length = stream_take(stream, target, most);
+		request->reply_bytes += length;
+		if (length > 0)
+			return (long) length;
+		if (stream->is_last)
+			return DISPATCH_END;
+		if (!client_begin_work(request->client))
+			return DISPATCH_CUT;
+		if (may_go_on(request))
+		{
+			buffer_free(&stream->piece);
+			request->has_waited = false;
+			pending_ask(request);
+			return 0;
+		}
+		stream_add_failure(stream, &request->failure);
+	}
 }

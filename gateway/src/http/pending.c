@@ -50,6 +50,43 @@ pack_reply(Request *request)
 		database_free(job);
 }
 
+/* Likewise, the next piece of a stream.  If it has none yet, it fails as others do. */
+static void
+add_piece(Request *request)
+{
+	Job		   *job = &request->job;
+
+	if (job->failure.status == 0)
+	{
+		request->rows += job->rows;
+		stream_add_page(request->stream, job);
+		database_free(job);
+	}
+	else if (request->stream->has_begun)
+	{
+		request->failure = job->failure;
+		stream_add_failure(request->stream, &job->failure);
+	}
+}
+
+/* The reply of which nothing comes, as of this time. */
+static void
+make_empty(Request *request, int64_t at, const char *unavailable)
+{
+	Job		   *job = &request->job;
+
+	request->rows = 0;
+	if (request->stream == NULL)
+		empty_write(job, at, unavailable, &request->made);
+	else
+	{
+		empty_write_lines(job, at, unavailable, &request->made);
+		stream_add_whole(request->stream, &request->made);
+	}
+	if (request->made.failed)
+		failure_try_again(&job->failure, "the server is short of memory");
+}
+
 /* The request goes on, on its connection's thread. */
 static void
 resume(Request *request)
@@ -57,6 +94,17 @@ resume(Request *request)
 	client_set_pending(request->client, NULL, NULL);
 	request->job_done = true;
 	exchange_resume(request->connection);
+}
+
+/* The job has its outcome. */
+static void
+settle(Request *request)
+{
+	if (request->stream != NULL)
+		add_piece(request);
+	else
+		pack_reply(request);
+	resume(request);
 }
 
 /* ---------- the queue ---------- */
@@ -107,7 +155,7 @@ enqueue(Request *request)
 		return;
 	failure_try_again(&job->failure, "the server is too busy");
 	with_database--;
-	resume(request);
+	settle(request);
 }
 
 /* ---------- seats ---------- */
@@ -146,12 +194,9 @@ seat_finished(LiveSeat *seat)
 	switch (seat->outcome)
 	{
 		case LIVE_EMPTY:
-			empty_write(job, seat->seat.at, seat->seat.unavailable, &request->made);
+			make_empty(request, seat->seat.at, seat->seat.unavailable);
 			free(seat->seat.unavailable);
 			seat->seat.unavailable = NULL;
-			if (request->made.failed)
-				failure_try_again(&job->failure, "the server is short of memory");
-			request->rows = 0;
 			resume(request);
 			break;
 		case LIVE_ASK:
@@ -242,6 +287,7 @@ begin_to_wait(Request *request, bool is_known, const unsigned char *key)
 	}
 	job->result = kept.result;
 	job->reply = kept.reply;
+	job->cursor = kept.cursor;
 	if (sat == LIVE_FULL)
 	{
 		/* an empty reply at once would make clients ask again at once */
@@ -278,8 +324,7 @@ job_finished(Job *job)
 	with_database--;
 	if (goes_on(request))
 		return;
-	pack_reply(request);
-	resume(request);
+	settle(request);
 }
 
 /* ---------- beginnings ---------- */

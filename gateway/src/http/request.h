@@ -19,6 +19,7 @@
 #include "http/clients.h"
 #include "http/etag.h"
 #include "http/routes.h"
+#include "http/stream.h"
 #include "live/live.h"
 #include "util/buffer.h"
 #include "util/failure.h"
@@ -67,6 +68,9 @@ typedef struct Request
 	GzipReader *unpacker;		/* of a body that comes packed, else NULL */
 	bool		takes_gzip;
 	Buffer		packed;			/* the reply in gzip's format; empty: it is not */
+	bool		takes_lines;	/* a pull whose reply is a stream */
+	Stream	   *stream;			/* that stream, else NULL */
+	size_t		held;			/* bytes of its piece that are counted */
 
 	char		etag[ETAG_SIZE];	/* of the reply; empty: it has none */
 	int			status;			/* of the reply; 0: none was sent */
