@@ -91,6 +91,10 @@ class IndexedDbTransaction {
 		return settled(this.#rows.index('dirty').getAll());
 	}
 
+	async isEmpty() {
+		return await settled(this.#rows.count()) === 0;
+	}
+
 	put(record) {
 		this.#rows.put(record);
 	}

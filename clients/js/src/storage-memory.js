@@ -44,13 +44,16 @@ class MemoryTransaction {
 	}
 
 	async all(type) {
-		const types = type === undefined ? [...this.#records.keys()] : [type];
-		return types.flatMap((name) => [...this.#records.get(name)?.values() ?? []])
-			.map((record) => structuredClone(record));
+		return this.#stored(type).map((record) => structuredClone(record));
 	}
 
 	async dirty() {
-		return (await this.all()).filter((record) => record.dirty === 1);
+		return this.#stored().filter((record) => record.dirty === 1)
+			.map((record) => structuredClone(record));
+	}
+
+	async isEmpty() {
+		return this.#stored().length === 0;
 	}
 
 	put(record) {
@@ -81,6 +84,11 @@ class MemoryTransaction {
 		}
 		for (const name of [...this.#meta.keys()])
 			this.#write(this.#meta, name, undefined);
+	}
+
+	#stored(type) {
+		const types = type === undefined ? [...this.#records.keys()] : [type];
+		return types.flatMap((name) => [...this.#records.get(name)?.values() ?? []]);
 	}
 
 	#write(map, key, value) {

@@ -332,6 +332,9 @@ export class TideStore extends EventTarget {
 		await this.#write(async (tx) => {
 			const sweep = await tx.getMeta('sweep') ?? NO_SWEEP;
 			const id = sweep.id + 1;
+			// a first sync has nothing to sweep
+			if (await tx.isEmpty())
+				return;
 			if (types === null)
 				tx.setMeta('sweep', { id, all: id, types: {} });
 			else if (types.some((type) => !(type in sweep.types)))

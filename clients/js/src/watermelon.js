@@ -27,6 +27,7 @@ export class TideWatermelon {
 	#subscription;
 	#types;
 	#retry;
+	#columns = { schema: null, of: new Map() };
 
 	constructor({ client, database, synchronize, Q, tables, baseColumn = 'tide_base', retry = {}, live, pollSeconds, name }) {
 		Object.assign(this, { client, database, synchronize, Q, baseColumn });
@@ -355,6 +356,16 @@ export class TideWatermelon {
 	#columnOf(table, name) {
 		if (name === null || name === undefined)
 			return null;
+		// looked up once for each column, not for each row
+		if (this.#columns.schema !== this.#schema)
+			this.#columns = { schema: this.#schema, of: new Map() };
+		const known = this.#columns.of, place = `${table}/${name}`;
+		if (!known.has(place))
+			known.set(place, this.#findColumn(table, name));
+		return known.get(place);
+	}
+
+	#findColumn(table, name) {
 		const [key] = this.#schema.entityTypes[this.#types.get(table)].key;
 		if (name === key)
 			return 'id';

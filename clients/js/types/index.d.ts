@@ -157,6 +157,7 @@ export interface Transaction {
   get(type: string, key: string): Promise<any>;
   all(type?: string): Promise<any[]>;
   dirty(): Promise<any[]>;
+  isEmpty(): Promise<boolean>;
   put(record: any): void;
   delete(type: string, key: string): void;
   getMeta(name: string): Promise<any>;
