@@ -340,6 +340,14 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.push_json(bytea, text[], text, text, boolean)
 IS 'tide.push, for the gateway: of a body that is JSON text in UTF-8, so that a change that jsonb or the encoding of the database does not take fails, and no other; also how many changes there are';
 
+CREATE FUNCTION tide.push_as(body bytea, role text, claims text, client_id text, times text,
+	max_push_changes int, timeout int, lock_timeout int, OUT reply json, OUT changes int)
+RETURNS record
+AS 'MODULE_PATHNAME', 'tide_push_as'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.push_as(bytea, text, text, text, text, int, int, int)
+IS 'tide.push_json as this role, with these claims, settings and timeouts in milliseconds, until the end of the transaction: for the gateway, whose push is this statement alone. It takes no rights but those of tide.push_json and of setting these';
+
 CREATE FUNCTION tide.conflict_is_visible(relid oid, scope text, subject text)
 RETURNS boolean
 AS 'MODULE_PATHNAME', 'tide_conflict_is_visible'

@@ -186,6 +186,26 @@ CREATE FUNCTION tide.push_json(body bytea, OUT reply json, OUT changes int) RETU
 	SELECT tide.push(convert_from(body, 'UTF8')::jsonb), 4
 $$;
 
+CREATE FUNCTION tide.push_as(body bytea, role text, claims text, client_id text, times text,
+	max_push_changes int, timeout int, lock_timeout int, OUT reply json, OUT changes int) RETURNS record LANGUAGE plpgsql AS $$
+DECLARE
+	wanted text := role;
+BEGIN
+	IF current_setting('transaction_isolation') <> 'read committed' OR current_setting('transaction_read_only') = 'on' THEN
+		RAISE EXCEPTION USING ERRCODE = 'TD016', MESSAGE = 'made-up transaction';
+	END IF;
+	PERFORM set_config('request.jwt.claims', claims, true), set_config('pg_tide.client_id', coalesce(client_id, ''), true),
+		set_config('pg_tide.times', times, true), set_config('pg_tide.max_push_changes', max_push_changes::text, true),
+		set_config('pg_tide.max_time_rows', 'none', true), set_config('statement_timeout', timeout::text, true),
+		set_config('idle_in_transaction_session_timeout', timeout::text, true), set_config('lock_timeout', lock_timeout::text, true);
+	BEGIN
+		PERFORM set_config('role', wanted, true);
+	EXCEPTION WHEN invalid_parameter_value OR insufficient_privilege THEN
+		RAISE EXCEPTION USING ERRCODE = 'TD015', MESSAGE = SQLERRM;
+	END;
+	SELECT p.reply, p.changes INTO reply, changes FROM tide.push_json(body) p;
+END $$;
+
 CREATE FUNCTION tide.keys(scopes text[], entity_types text[], buckets int[]) RETURNS json LANGUAGE sql AS $$
 	SELECT json_build_object('echo', json_build_object('scopes', scopes, 'types', entity_types, 'buckets', buckets))
 $$;

@@ -199,6 +199,13 @@ fire_names(Push *push, List *names)
 }
 
 void
+deferred_fire(void)
+{
+	if (tables_with_deferrable() != NIL)
+		fire(NULL, NIL);
+}
+
+void
 deferred_begin(Push *push)
 {
 	List	   *own = NIL;

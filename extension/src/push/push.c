@@ -30,6 +30,7 @@
 #include "log/records.h"
 #include "push/change.h"
 #include "push/deferred.h"
+#include "push/identity.h"
 #include "push/known.h"
 #include "push/units.h"
 #include "util/errors.h"
@@ -39,6 +40,7 @@
 
 PG_FUNCTION_INFO_V1(tide_push);
 PG_FUNCTION_INFO_V1(tide_push_json);
+PG_FUNCTION_INFO_V1(tide_push_as);
 PG_FUNCTION_INFO_V1(tide_upsert);
 PG_FUNCTION_INFO_V1(tide_delete);
 PG_FUNCTION_INFO_V1(tide_restore);
@@ -415,10 +417,7 @@ carry_out(Push *push)
 	return reply;
 }
 
-/*
- * tide.push, and tide.push_json, whose body is text in UTF-8.  Returns the
- * reply, and in nchanges of how many changes.
- */
+/* tide.push, and tide.push_json, whose body is text in UTF-8; nchanges: of how many */
 static Datum
 push_body(FunctionCallInfo fcinfo, bool is_text, int *nchanges)
 {
@@ -463,8 +462,9 @@ tide_push(PG_FUNCTION_ARGS)
 	return push_body(fcinfo, false, &nchanges);
 }
 
-Datum
-tide_push_json(PG_FUNCTION_ARGS)
+/* the reply, and of how many changes */
+static Datum
+push_text(FunctionCallInfo fcinfo, FunctionCallInfo arguments)
 {
 	TupleDesc	desc;
 	Datum		values[2];
@@ -473,9 +473,54 @@ tide_push_json(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	values[0] = push_body(fcinfo, true, &nchanges);
+	values[0] = push_body(arguments, true, &nchanges);
 	values[1] = Int32GetDatum(nchanges);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+Datum
+tide_push_json(PG_FUNCTION_ARGS)
+{
+	return push_text(fcinfo, fcinfo);
+}
+
+/*
+ * (body, role, claims, client_id, times, max_push_changes, timeout,
+ * lock_timeout): what the gateway needs for a push, in one statement, which is
+ * the transaction.  It can do no more than these settings, set one by one, and
+ * tide.push_json().
+ */
+Datum
+tide_push_as(PG_FUNCTION_ARGS)
+{
+	LOCAL_FCINFO(arguments, 5);
+	Identity	identity;
+	Datum		result;
+	int			i;
+
+	identity.role = tide_text_argument(fcinfo, 1);
+	identity.claims = tide_text_argument(fcinfo, 2);
+	identity.client_id = tide_text_argument(fcinfo, 3);
+	identity.times = tide_text_argument(fcinfo, 4);
+	for (i = 1; i < PG_NARGS(); i++)
+		if (PG_ARGISNULL(i) && i != 3)
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("only client_id may be null")));
+	identity.max_push_changes = PG_GETARG_INT32(5);
+	identity.timeout = PG_GETARG_INT32(6);
+	identity.lock_timeout = PG_GETARG_INT32(7);
+	identity_assume(&identity);
+
+	InitFunctionCallInfoData(*arguments, NULL, 5, InvalidOid, NULL, NULL);
+	arguments->args[0] = fcinfo->args[0];
+	for (i = 1; i < 5; i++)
+		arguments->args[i].isnull = true;
+	result = push_text(fcinfo, arguments);
+
+	/* what waits for COMMIT would run there without the timeout */
+	deferred_fire();
+	return result;
 }
 
 /* ---------- one change ---------- */

@@ -4,7 +4,8 @@
  *	  One connection to PostgreSQL, and a job's transaction on it.
  *
  * The only file that includes libpq.  A job is one round trip in pipeline mode:
- * BEGIN; role, claims and settings; the call; COMMIT.  All settings are local to
+ * BEGIN; role, claims and settings; the call; COMMIT.  A push is the call alone,
+ * which takes all of these.  All settings are local to
  * the transaction, so that nothing of one user is left for the next, not even
  * behind a pooler in transaction mode.
  *
@@ -112,7 +113,8 @@ static const struct
 	" $5::text, $6::text[], $7::integer, $8::text[]) AS p) AS c"},
 	{"tide_1_push",
 		"SELECT (c.p).reply, (c.p).changes FROM"
-	" (SELECT tide.push_json($1::bytea) AS p) AS c"},
+		" (SELECT tide.push_as($1::bytea, $2::text, $3::text, $4::text, $5::text,"
+	" $6::integer, $7::integer, $8::integer) AS p) AS c"},
 	{"tide_1_keys", "SELECT tide.keys($1::text[], $2::text[], $3::integer[])"},
 	{"tide_1_digest", "SELECT tide.digest($1::text, $2::text[], $3::text[])"},
 	{"tide_1_rows",
@@ -140,6 +142,7 @@ struct Connection
 	int64_t		opened_at;
 	bool		prepared[STATEMENT_COUNT];
 	bool		unregistered;	/* a job failed with TD012, see take_error */
+	bool		needs_begin;	/* a push did with TD016, likewise */
 
 	pthread_mutex_t cancel_lock;
 	PGcancel   *cancel;			/* of "link"; protected by cancel_lock */
@@ -364,6 +367,44 @@ call_statement(const Job *job)
 	return STATEMENT_AUTH;
 }
 
+/* Milliseconds until the deadline; at least one, for 0 means no timeout. */
+static int64_t
+milliseconds_left(const Job *job)
+{
+	int64_t		left = (job->deadline - clock_now()) / CLOCK_MILLISECOND;
+
+	return left > 1 ? left : 1;
+}
+
+/*
+ * A push with what identity and role are for other jobs.  The body goes as
+ * bytes: text that the database's encoding lacks would be refused as a whole,
+ * before anybody can see whose change it is.
+ */
+static bool
+send_push(Connection *connection, const Job *job)
+{
+	char		push_changes[16];
+	char		timeout[32];
+	char		lock_timeout[32];
+	const char *values[8] = {job->body, job->role, job->claims, job->client_id,
+	job->times, push_changes, timeout, lock_timeout};
+	int			lengths[8] = {(int) strlen(job->body)};
+	int			formats[8] = {1};
+
+	snprintf(push_changes, sizeof(push_changes), "%d", job->max_push_changes);
+	snprintf(timeout, sizeof(timeout), "%lld", (long long) milliseconds_left(job));
+	snprintf(lock_timeout, sizeof(lock_timeout), "%lld", (long long) job->lock_timeout * 1000);
+	return send_parameters(connection, STATEMENT_PUSH, 8, values, lengths, formats);
+}
+
+/* Is the call a transaction by itself?  One statement costs less than five. */
+static bool
+is_alone(const Connection *connection, const Job *job)
+{
+	return job->kind == JOB_PUSH && !connection->needs_begin;
+}
+
 /* The call itself with its arguments. */
 static bool
 send_call(Connection *connection, const Job *job)
@@ -414,18 +455,7 @@ send_call(Connection *connection, const Job *job)
 		values[count++] = max_bytes;
 	}
 	else if (job->kind == JOB_PUSH)
-	{
-		/*
-		 * As bytes: text that the database's encoding lacks would be refused
-		 * as a whole, before anybody can see whose change it is.
-		 */
-		int			length = (int) strlen(job->body);
-		int			format = 1;
-
-		values[0] = job->body;
-		return send_parameters(connection, STATEMENT_PUSH, 1, values, &length,
-							   &format);
-	}
+		return send_push(connection, job);
 	return send_statement(connection, call_statement(job), count, values);
 }
 
@@ -450,11 +480,11 @@ send_identity(Connection *connection, const Job *job)
 	char		push_changes[16];
 	char		timeout[32];
 	char		lock_timeout[32];
-	int64_t		left = (job->deadline - clock_now()) / CLOCK_MILLISECOND;
 	int			wait = job->lock_timeout;
 
-	/* 0 would mean: no timeout */
-	snprintf(timeout, sizeof(timeout), "%lld", (long long) (left > 1 ? left : 1));
+	if (job->kind == JOB_PUSH)
+		return true;
+	snprintf(timeout, sizeof(timeout), "%lld", (long long) milliseconds_left(job));
 	if (job->kind == JOB_MAINTAIN)
 	{
 		values[0] = timeout;
@@ -497,9 +527,11 @@ send_prepares(Connection *connection, const Job *job)
 
 	if (!send_prepare(connection, call_statement(job)))
 		return false;
-	if (!(send_prepare(connection, begin_statement(job)) &&
-		  send_prepare(connection, identity_statement(job)) &&
-		  (job->kind == JOB_MAINTAIN ||
+	if (!is_alone(connection, job) &&
+		!(send_prepare(connection, begin_statement(job)) &&
+		  (job->kind == JOB_PUSH ||
+		   send_prepare(connection, identity_statement(job))) &&
+		  (job->kind == JOB_PUSH || job->kind == JOB_MAINTAIN ||
 		   send_prepare(connection, STATEMENT_ROLE)) &&
 		  send_prepare(connection, STATEMENT_COMMIT)))
 		return false;
@@ -514,6 +546,9 @@ send_job(Connection *connection, const Job *job)
 	connection->step_count = 0;
 	connection->sent = false;
 
+	if (is_alone(connection, job))
+		return send_call(connection, job) &&
+			PQpipelineSync(connection->link) == 1;
 	return send_statement(connection, begin_statement(job), 0, NULL) &&
 		send_identity(connection, job) &&
 		send_call(connection, job) &&
@@ -769,6 +804,7 @@ connection_open(Connection *connection, char *detail, size_t detail_size)
 	connection->link = link;
 	connection->opened_at = clock_now();
 	connection->unregistered = false;
+	connection->needs_begin = false;
 	memset(connection->prepared, 0, sizeof(connection->prepared));
 	pthread_mutex_lock(&connection->cancel_lock);
 	connection->cancel = PQgetCancel(link);
@@ -854,6 +890,14 @@ take_error(Connection *connection, Job *job, const Step *step,
 		return RUN_AGAIN;
 	}
 
+	/* the session's transactions are others by default than a push needs */
+	if (sqlstate != NULL && strcmp(sqlstate, "TD016") == 0 &&
+		!connection->needs_begin)
+	{
+		connection->needs_begin = true;
+		return RUN_AGAIN;
+	}
+
 	/* a standby in the place of the server that we had */
 	if (failed_step(step) == STEP_BEGIN)
 		return RUN_LOST;
@@ -915,6 +959,33 @@ take_result(Connection *connection, Job *job, const Step *step,
 }
 
 /*
+ * Read the end of the pipeline.  There a call that is alone is committed, so
+ * what fails then undoes what it did.  Once COMMIT has been answered, a lost
+ * end changes nothing.
+ */
+static RunResult
+read_end(Connection *connection, Job *job, int64_t limit, RunResult outcome)
+{
+	static const Step commit = {STATEMENT_COMMIT, false};
+	PGresult   *result = next_result(connection, limit);
+
+	while (result != NULL && PQresultStatus(result) == PGRES_FATAL_ERROR)
+	{
+		if (job->failure.status == 0)
+			outcome = take_error(connection, job, &commit, result);
+		PQclear(result);
+		if (outcome == RUN_LOST)
+			return outcome;
+		result = next_result(connection, limit);
+	}
+	if (result == NULL && connection->step_count > 0 && is_alone(connection, job) &&
+		job->failure.status == 0)
+		outcome = RUN_LOST;
+	PQclear(result);
+	return outcome;
+}
+
+/*
  * Read the results of all steps and the end of the pipeline.  After the first
  * error the server skips the rest.
  */
@@ -949,9 +1020,7 @@ read_results(Connection *connection, Job *job, int64_t limit)
 		}
 	}
 
-	/* once COMMIT has been answered, a lost end changes nothing */
-	PQclear(next_result(connection, limit));
-	return outcome;
+	return read_end(connection, job, limit, outcome);
 }
 
 /* End a transaction that an error has left open; false: that failed. */
