@@ -58,7 +58,7 @@ SELECT page, items, more, begins, says::json->'begin'->'reset' AS reset FROM rea
 SELECT tide.untrack('child'), tide.track('child', scope => 'user_id');
 SELECT page, items, more, begins, says::json->'begin'->'resetTypes' AS "resetTypes", types FROM read_all('2001-01-03T00:00:00Z', 2);
 -- as one that is to be read again
-SELECT count(*) < 20 AS ends, bool_or(types LIKE '%parent 3%') AS again FROM read_all('2001-01-03T00:00:00Z', 2, refresh => '{parent}');
+SELECT count(*) < 20 AS ends, bool_or(types LIKE '%parent 3%') AS again, array_length(string_to_array(string_agg(types, ', '), 'parent 3'), 1) - 1 AS times FROM read_all('2001-01-03T00:00:00Z', 2, refresh => '{parent}');
 SELECT page, says FROM read_all(:'before', 3);
 SET request.jwt.claims = '{"sub": "bob"}';
 SELECT opening, must_open FROM tide.pull_lines(:'before');

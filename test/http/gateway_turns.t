@@ -116,8 +116,10 @@ subtest 'streams' => sub {
 # What goes between the pages of a stream, which are the database's.
 subtest 'the lines of a stream' => sub {
 	my $gateway = gateway();
-	my $text = $gateway->get("$pull?since=pages:6:0&ack=x", token => $gateway->token('u1'),
+	my $start = Time::HiRes::time();
+	my $text = $gateway->get("$pull?since=pages:6:0&ack=x&wait=30", token => $gateway->token('u1'),
 		headers => { Accept => 'application/x-ndjson' })->{content};
+	cmp_ok Time::HiRes::time() - $start, '<', 20, 'only the first page may wait';
 	is $text, <<'LINES', 'begin where it is new and must be said';
 {"begin":3}
 {"left":6,"maxRows":500,"maxBytes":8388608,"acks":["x"]}
