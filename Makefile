@@ -1,7 +1,9 @@
 # pg_tide: the extension (extension/), the gateway (gateway/) and the client
 # (client/).
 #
-#   make, make install, make clean, make installcheck   as with PGXS
+#   make, make install, make uninstall, make clean, make installcheck
+#                as with PGXS; without the libraries of the gateway or of the
+#                client, the extension alone, with a word about it
 #   make test    everything, on a throw-away PostgreSQL
 #   make demo    two devices, one athlete, on a throw-away PostgreSQL
 #   make soak SECONDS=600
@@ -10,7 +12,10 @@
 #                the fuzzers, each for so long
 #   make mutants which test notices when a guard is taken out, for each guard
 #   make bench   what tracking, pushing and pulling cost
-#   make deps    the packages that all of these need
+#   make deps    the packages that building and installing need
+#   make packages
+#                Debian packages, in dist/
+#   make dist    what PGXN distributes, in dist/
 #   make indent  PostgreSQL's own code layout (needs pg_bsd_indent)
 #
 # PG_CONFIG=/path/to/pg_config picks the PostgreSQL.
@@ -19,9 +24,21 @@ ifneq ($(origin PG_CONFIG), undefined)
 export PG_CONFIG
 endif
 
-.PHONY: all extension gateway client install installcheck clean test soak fuzz mutants demo bench deps indent
+.PHONY: all extension gateway client install uninstall installcheck clean test soak fuzz mutants demo bench deps \
+	packages dist indent
 
-all: extension gateway client
+# `pgxn install` has PostgreSQL's headers and no more
+PKG_CONFIG ?= pkg-config
+gateway_needs = libmicrohttpd libpq libcjson cjose libcrypto zlib
+client_needs = sqlite3 libcurl libcrypto
+parts = extension $(foreach part, gateway client, \
+	$(shell $(PKG_CONFIG) --exists $($(part)_needs) 2>/dev/null && echo $(part)))
+left_out = $(filter-out $(parts), gateway client)
+
+all: $(parts)
+ifneq ($(strip $(left_out)),)
+	@echo 'Not built, for want of libraries: $(strip $(left_out)). As root, `make deps` installs them.'
+endif
 
 extension:
 	$(MAKE) -C extension all
@@ -33,9 +50,10 @@ client:
 	$(MAKE) -C client all
 
 install: all
-	$(MAKE) -C extension install
-	$(MAKE) -C gateway install
-	$(MAKE) -C client install
+	for part in $(parts); do $(MAKE) -C $$part install || exit; done
+
+uninstall:
+	for part in extension gateway client; do $(MAKE) -C $$part uninstall || exit; done
 
 installcheck:
 	$(MAKE) -C extension installcheck
@@ -44,11 +62,18 @@ clean:
 	$(MAKE) -C extension clean
 	$(MAKE) -C gateway clean
 	$(MAKE) -C client clean
-	$(RM) test/bench/load test/bench/slow
+	$(RM) -r dist
+	$(RM) test/bench/load test/bench/slow test/bench/cost
 	$(RM) -r test/fuzz/build
 
 deps:
-	@scripts/deps
+	@scripts/deps build
+
+packages:
+	@scripts/packages
+
+dist:
+	@scripts/dist
 
 test:
 	@scripts/test

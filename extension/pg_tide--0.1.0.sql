@@ -1,4 +1,4 @@
-/* pg_tide: offline-first sync. The README is the guide, this the reference. */
+/* pg_tide: offline-first sync. docs/reference.md explains each object. */
 
 \echo Use "CREATE EXTENSION pg_tide" to load this file. \quit
 
@@ -332,12 +332,21 @@ COMMENT ON FUNCTION tide.push(jsonb, text[], text, text, boolean)
 IS 'apply a batch of changes; what cannot be stored is named and harms no other change';
 
 CREATE FUNCTION tide.push_json(body bytea, scopes text[] DEFAULT NULL, client_id text DEFAULT NULL,
-	batch_id text DEFAULT NULL, atomic boolean DEFAULT NULL)
-RETURNS json
+	batch_id text DEFAULT NULL, atomic boolean DEFAULT NULL,
+	OUT reply json, OUT changes integer)
+RETURNS record
 AS 'MODULE_PATHNAME', 'tide_push_json'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.push_json(bytea, text[], text, text, boolean)
-IS 'tide.push of a body that is JSON text in UTF-8, as the gateway gets it: a change that jsonb or the encoding of the database does not take fails, and no other';
+IS 'tide.push, for the gateway: of a body that is JSON text in UTF-8, so that a change that jsonb or the encoding of the database does not take fails, and no other; also how many changes there are';
+
+CREATE FUNCTION tide.push_as(body bytea, role text, claims text, client_id text, times text,
+	max_push_changes int, timeout int, lock_timeout int, OUT reply json, OUT changes int)
+RETURNS record
+AS 'MODULE_PATHNAME', 'tide_push_as'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.push_as(bytea, text, text, text, text, int, int, int)
+IS 'tide.push_json as this role, with these claims, settings and timeouts in milliseconds, until the end of the transaction: for the gateway, whose push is this statement alone. It takes no rights but those of tide.push_json and of setting these';
 
 CREATE FUNCTION tide.conflict_is_visible(relid oid, scope text, subject text)
 RETURNS boolean
@@ -384,12 +393,26 @@ IS 'what changed since a cursor, a time or now, as the JSON document that the ga
 CREATE FUNCTION tide.pull_page(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
 	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100, client_id text DEFAULT NULL,
 	refresh text[] DEFAULT NULL, max_bytes int DEFAULT 8388608, acks text[] DEFAULT NULL,
-	OUT reply json, OUT items integer, OUT more boolean)
+	OUT reply json, OUT items integer, OUT more boolean, OUT news boolean, OUT cursor text,
+	OUT interest json)
 RETURNS record
 AS 'MODULE_PATHNAME', 'tide_pull_page'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.pull_page(text, text[], text[], int, text, text[], int, text[])
-IS 'as tide.pull, for the gateway: also how many rows and deletions the reply has, and whether there are more';
+IS 'as tide.pull, for the gateway: also how many rows and deletions the reply has, whether there are more, whether the reply tells the client anything that it must not wait for, the cursor, and what a pull that goes on from there is about';
+
+CREATE FUNCTION tide.pull_lines(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
+	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100, client_id text DEFAULT NULL,
+	refresh text[] DEFAULT NULL, max_bytes int DEFAULT 8388608, acks text[] DEFAULT NULL,
+	page_bytes int DEFAULT 1048576,
+	OUT lines text, OUT items integer, OUT news boolean, OUT more boolean,
+	OUT opening text, OUT must_open boolean, OUT cursor text, OUT tail text, OUT counts json,
+	OUT interest json)
+RETURNS record
+AS 'MODULE_PATHNAME', 'tide_pull_lines'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.pull_lines(text, text[], text[], int, text, text[], int, text[], int)
+IS 'as tide.pull, for the gateway''s streams: a page as lines, each of them a JSON object, the line that has to go before them in any case at the beginning of a stream, and else if the page begins something, and what the last line of all is made of';
 
 CREATE FUNCTION tide.changes(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
 	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100)
@@ -414,18 +437,34 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.scopes()
 IS 'the scopes that the caller may sync; NULL: every scope';
 
-CREATE FUNCTION tide.keys(scopes text[] DEFAULT NULL, entity_types text[] DEFAULT NULL)
+CREATE FUNCTION tide.keys(scopes text[] DEFAULT NULL, entity_types text[] DEFAULT NULL,
+	buckets int[] DEFAULT NULL)
 RETURNS json
 AS 'MODULE_PATHNAME', 'tide_keys'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION tide.keys(text[], text[])
-IS 'the keys of all rows that the caller may sync, for a client that cannot tell which of its rows are gone';
+COMMENT ON FUNCTION tide.keys(text[], text[], int[])
+IS 'the keys of all rows that the caller may sync, for a client that cannot tell which of its rows are gone; of some buckets of tide.digest, with their stamps';
+
+CREATE FUNCTION tide.digest(since text, scopes text[] DEFAULT NULL, entity_types text[] DEFAULT NULL)
+RETURNS json
+AS 'MODULE_PATHNAME', 'tide_digest'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.digest(text, text[], text[])
+IS 'counts and sums of the rows that the caller may sync, in 256 buckets a type, to compare a copy with that was pulled up to this cursor';
+
+CREATE FUNCTION tide.rows(body jsonb, scopes text[] DEFAULT NULL,
+	max_rows int DEFAULT 500, max_bytes int DEFAULT 8388608)
+RETURNS json
+AS 'MODULE_PATHNAME', 'tide_rows'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.rows(jsonb, text[], int, int)
+IS 'the rows of these keys as the caller''s pulls would send them, as far as there are such rows';
 
 CREATE FUNCTION tide.schema()
 RETURNS json
 AS 'MODULE_PATHNAME', 'tide_schema'
 LANGUAGE C STABLE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION tide.schema() IS 'the entity types that the caller may read: columns, types, keys, parents';
+COMMENT ON FUNCTION tide.schema() IS 'the entity types that the caller may read: columns, keys, what refers to what, conflict policies';
 
 CREATE FUNCTION tide.touch(relation regclass, keys jsonb)
 RETURNS bigint
@@ -460,6 +499,16 @@ AS 'MODULE_PATHNAME', 'tide_register'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.register()
 IS 'take note of this start of the server, so that a read-only transaction can pull; who writes does it anyhow';
+
+CREATE FUNCTION tide.watch(since text DEFAULT NULL,
+	OUT mark text, OUT server text, OUT at bigint, OUT known boolean,
+	OUT scopes text[], OUT types int[])
+RETURNS record
+AS 'MODULE_PATHNAME', 'tide_watch'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE EXECUTE ON FUNCTION tide.watch(text) FROM PUBLIC;
+COMMENT ON FUNCTION tide.watch(text)
+IS 'for the gateway: which types (numbers as in tide.tracked) changed in which scopes since an earlier call''s mark; not known: anything may have';
 
 CREATE FUNCTION tide.check(role name DEFAULT NULL)
 RETURNS TABLE (severity text, object text, problem text, hint text)

@@ -1,4 +1,4 @@
-/* pg_tide_auth: what the gateway's /auth/login, /auth/refresh and /auth/logout call. The README is the guide. */
+/* pg_tide_auth: what the gateway's /auth/login, /auth/refresh and /auth/logout call. docs/login.md is the guide. */
 
 \echo Use "CREATE EXTENSION pg_tide_auth" to load this file. \quit
 

@@ -47,10 +47,10 @@ RESET pg_tide.scopes_function;
 RESET request.jwt.claims;
 -- tide's own functions
 REVOKE USAGE ON SCHEMA tide FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION tide.keys(text[], text[]) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION tide.keys(text[], text[], integer[]) FROM PUBLIC;
 :look;
 GRANT USAGE ON SCHEMA tide TO PUBLIC;
-GRANT EXECUTE ON FUNCTION tide.keys(text[], text[]) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION tide.keys(text[], text[], integer[]) TO PUBLIC;
 :look;
 DROP SCHEMA shop CASCADE;
 DROP ROLE regress_tide_reader;

@@ -113,10 +113,25 @@ SELECT p->'changesByType'->'plan' IS NOT NULL AND json_array_length(p->'changesB
 -- what the gateway asks for: the reply that tide.pull has, its rows and deletions counted, and whether there are more
 INSERT INTO plan SELECT i, 'ann', i FROM generate_series(9001, 9003) i;
 SELECT tide.cursor() AS counted \gset
-SELECT items, more, reply->'hasMore' AS "hasMore" FROM tide.pull_page(:'counted');
+SELECT items, more, reply->'hasMore' AS "hasMore", news, cursor = reply->>'cursor' AS same FROM tide.pull_page(:'counted');
 UPDATE plan SET n = n + 1 WHERE id IN (9001, 9002);
 DELETE FROM plan WHERE id = 9003;
-SELECT l.n AS "limit", items, more, reply->'hasMore' AS "hasMore", reply->'stats' AS stats,
+SELECT l.n AS "limit", items, more, reply->'hasMore' AS "hasMore", reply->'stats' AS stats, news, cursor = reply->>'cursor' AS same,
 	(reply::jsonb - '{syncTimestamp,serverTime}'::text[]) = (tide.pull(:'counted', max_rows => l.n)::jsonb - '{syncTimestamp,serverTime}'::text[]) AS same
 FROM unnest('{2,3}'::int[]) l(n), tide.pull_page(:'counted', max_rows => l.n);
+-- whether the reply says anything: that there is nothing is no news, but a reset, a lost scope or "from now on" is
+SELECT items, news, cursor = reply->>'cursor' AS same FROM tide.pull_page('now');
+DELETE FROM plan;
+DELETE FROM day;
+DELETE FROM unit;
+SELECT items, news, reply->'reset' AS reset FROM tide.pull_page();
+SELECT tide.pull(scopes => '{ann,bob}')->>'cursor' AS emptied \gset
+SELECT items, news FROM tide.pull_page(:'emptied', '{ann,bob}');
+SET request.jwt.claims = '{"sub": "ann"}';
+SELECT items, news, reply->'revokedScopes' AS revoked FROM tide.pull_page(:'emptied');
+RESET request.jwt.claims;
+SELECT tide.untrack('plan'), tide.track('plan', scope => 'user_id');
+SELECT items, news, reply->'resetTypes' AS "resetTypes" FROM tide.pull_page(:'emptied');
+SELECT tide.prune('0 s') > 0 AS pruned;
+SELECT items, news, reply->'resetReason' AS reset FROM tide.pull_page(:'emptied');
 DROP SCHEMA pages CASCADE;

@@ -21,6 +21,8 @@ SELECT p->'stats' AS stats, p->'hasMore' AS more, p->'reset' AS reset, p->>'rese
 SELECT tide.cursor() AS elsewhere \gset
 SELECT p->'reset' AS reset, p->'stats' AS stats FROM tide.pull(:'elsewhere') p;
 SELECT operation, key FROM tide.changes(:'here') ORDER BY key;
+-- a copy of there is no copy to compare with what is here
+SELECT tide.digest(:'here');
 
 \c :home
 SET client_min_messages = warning;

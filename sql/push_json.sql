@@ -13,7 +13,7 @@ CREATE TABLE pairs (a int, b text, s text, PRIMARY KEY (a, b));
 SELECT tide.track('t', shared => true);
 SELECT tide.track('pairs', shared => true);
 CREATE FUNCTION put(body text) RETURNS TABLE (type text, id text, change text, result text) LANGUAGE sql AS $$
-	WITH p AS MATERIALIZED (SELECT tide.push_json(convert_to(body, 'UTF8')) AS r)
+	WITH p AS MATERIALIZED (SELECT reply AS r FROM tide.push_json(convert_to(body, 'UTF8')))
 	SELECT s->>'entityType', (s->'entityId')::text, (s->'changeId')::text, s->>'status' FROM p, json_array_elements(r->'succeeded') s
 	UNION ALL SELECT s->>'entityType', (s->'entityId')::text, (s->'changeId')::text, concat_ws(' ', s->'errors'->0->>'code', left(s->'errors'->0->>'message', 60)) FROM p, json_array_elements(r->'failed') s $$;
 -- in the map form: half a surrogate, NUL, a number beyond numeric, 700 levels
@@ -26,7 +26,7 @@ SELECT id, s, jsonb_typeof(j) AS j FROM t ORDER BY id;
 SELECT a, b, s FROM pairs;
 
 -- what is wrong with the body is wrong with all of it
-CREATE FUNCTION refused(body text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN tide.push_json(convert_to(body, 'UTF8')); EXCEPTION WHEN OTHERS THEN RETURN sqlstate || ' ' || sqlerrm; END $$;
+CREATE FUNCTION refused(body text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN (tide.push_json(convert_to(body, 'UTF8'))).reply; EXCEPTION WHEN OTHERS THEN RETURN sqlstate || ' ' || sqlerrm; END $$;
 SELECT left(b, 60) AS body, refused(b) FROM unnest(ARRAY['', '{', '[]', '5', '{"changes": {"t": [}}', '{"changes": {"t": []}} x', '{"changes": {"t": [01]}}', '{"changes": {"t": ["\x"]}}', E'{"changes": {"t": ["\t"]}}', '{"changes": {"t": [nul]}}', '{"changes": {"t": [-]}}', '{"changes": {"t": [1.]}}', '{"changes": {"t": [1e]}}',
 	'{"changes": {"t": ["\u12g4"]}}', '{"changes": {"t": [{"a" 1}]}}', '{"changes": {"t": [{"a": 1,}]}}', '{"changes": {"t": [1 2]}}', '{"changes": {"t": [[1}]}}', '{"changes": {"t": ["a]}}', '{}', '{"changes": null}', '{"changes": 5}', '{"changes": {"t": {}}}', '{"changes": {"t": null}}',
 	'{"changes": {"t": [], "t": []}}', '{"changes": {"t": [], "\u0074": []}}', '{"changes": [], "changes": []}', '{"changes": [], "\u0063hanges": []}', '{"changes": [], "batchId": "\ud800"}', '{"changes": [], "batchId": ""}', '{"changes": [], "atomic": 1}', '{"changes": [], "clientId": "\u0000"}', '{"changes": [], "cursor": 5}',
@@ -58,7 +58,10 @@ SELECT refused('{"batchId": "b3", "changes": []}')::json->'summary' AS summary;
 SELECT refused('{"batchId": "b3", "changes": []}')::json->'summary' AS summary;
 SELECT refused('{"batchId": "b3", "changes": {"t": [{"id": 51}]}}');
 
+-- the number of changes, also of one that came before
+SELECT changes FROM unnest('{1,2}'::int[]), tide.push_json(convert_to('{"batchId": "b4", "changes": {"t": [{"id": 61}, {"id": 62, "s": "\ud800"}]}}', 'UTF8'));
+
 -- arguments go before the body's members
-SELECT p->'summary' AS summary FROM tide.push_json(convert_to('{"changes": {"t": [{"id": 41, "s": "a"}, {"id": 42, "n": "a"}]}}', 'UTF8'), client_id => 'phone', atomic => true) p;
-SELECT p->'succeeded'->0->'entity'->>'clientId' AS client FROM tide.push_json(convert_to('{"clientId": "tablet", "changes": {"t": [{"id": 41, "s": "a"}]}}', 'UTF8'), client_id => 'phone') p;
+SELECT reply->'summary' AS summary, changes FROM tide.push_json(convert_to('{"changes": {"t": [{"id": 41, "s": "a"}, {"id": 42, "n": "a"}]}}', 'UTF8'), client_id => 'phone', atomic => true);
+SELECT reply->'succeeded'->0->'entity'->>'clientId' AS client FROM tide.push_json(convert_to('{"clientId": "tablet", "changes": {"t": [{"id": 41, "s": "a"}]}}', 'UTF8'), client_id => 'phone');
 DROP SCHEMA bodies CASCADE;

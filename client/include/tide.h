@@ -82,16 +82,22 @@ TIDE_API void tide_close(tide *t);
 TIDE_API int tide_is_set_up(tide *t);
 
 /*
- * Set an empty file up.  The options are a JSON object:
+ * Set a file up.  The options are a JSON object:
  *
  *	  server			URL of the gateway, without /api/v1; needed
  *	  entityTypes		array of names; all, if it is not there
  *	  scopes			array of scopes; all, if it is not there
  *	  naming			"as_is" (default), or "snake": training_plan.athlete_id
  *	  statusColumns		true: each table gets isDirty and lastSyncedAt
+ *	  attach			true: use the tables that are there, and make no others
+ *	  map				with attach, which is which, where names do not tell:
+ *						{"TrainingPlan": {"table": "training_plans", "columns":
+ *						{"athleteId": "athlete_id"}, "times": "iso", "s" or "ms"}}
  *
- * The tables are made by the first sync.  A file that is set up already is
- * refused with TIDE_LOCAL.
+ * The tables are made by the first sync.  Names of an app's own tables and
+ * columns match those of the wire whatever their case, "_" and plural; a column
+ * that the map gives as null is not in the table.  A file that is set up already
+ * is refused with TIDE_LOCAL.
  */
 TIDE_API int tide_setup(tide *t, const char *options);
 
@@ -118,7 +124,9 @@ enum tide_wait
 	TIDE_FOR_SYNC,				/* until tide_sync() is called */
 	TIDE_FOR_RETRY,				/* until a refused row is due again */
 	TIDE_FOR_NETWORK,			/* until the server is tried again */
-	TIDE_FOR_TOKEN				/* until tide_set_token() is called */
+	TIDE_FOR_TOKEN,				/* until tide_set_token() is called */
+	TIDE_FOR_RESUME,			/* until tide_resume() is called */
+	TIDE_FOR_NEWS				/* until the server is asked for news again */
 };
 
 typedef struct tide_step
@@ -126,6 +134,7 @@ typedef struct tide_step
 	int			kind;			/* enum tide_step_kind */
 
 	/* TIDE_SEND */
+	int			listens;		/* it waits for news of the server: see tide_listen() */
 	const char *method;			/* GET, POST */
 	const char *url;
 	const char *headers;		/* lines "Name: value\r\n"; has the token */
@@ -142,6 +151,18 @@ typedef struct tide_step
  * push caused.  One that is under way goes on, and is followed by another.
  */
 TIDE_API int tide_sync(tide *t);
+
+/*
+ * With `on`, edits are a reason to sync by themselves, and while there is none
+ * tide_next() gives requests that wait for news of the server: the answer may
+ * take half a minute, or be a stream that lasts for hours, whose pieces are
+ * handed in as they come.  Meanwhile ask tide_is_due() a few times a second,
+ * and after each piece; when it says so, drop the request and call tide_next().
+ */
+TIDE_API int tide_listen(tide *t, int on);
+
+/* 1: call tide_next(); 0: there is nothing that it would do. */
+TIDE_API int tide_is_due(tide *t, int64_t now);
 
 /*
  * What to do now.  Call it again after each answer, and when a wait is over.
@@ -168,7 +189,6 @@ TIDE_API int tide_reply_end(tide *t, int64_t now);
  * Returns TIDE_OFFLINE.
  */
 TIDE_API int tide_no_answer(tide *t, int64_t now, const char *why);
-TIDE_API int tide_network_is_back(tide *t);
 
 /* what the last sync did, or the one under way has done so far */
 typedef struct tide_summary
@@ -199,12 +219,96 @@ TIDE_API int tide_summarize(tide *t, tide_summary *summary);
 TIDE_API int tide_run(tide *t);
 
 /*
- * Have a function called while tide_run() works: after each answer, but at
- * most every 200 ms.  NULL: no longer.
+ * Sync whenever there is a reason, until tide_stop(): an edit of any program,
+ * a command in tide_command, a row that is due, news of the server.  A server
+ * that is away and a file that another program holds are waited for; anything
+ * else ends it, as its code says.
  */
-typedef void (*tide_progress) (void *arg, const tide_summary *summary);
+TIDE_API int tide_watch(tide *t);
 
-TIDE_API void tide_on_progress(tide *t, tide_progress progress, void *arg);
+/* End tide_watch() or tide_run().  Any thread or signal handler may call it. */
+TIDE_API void tide_stop(tide *t);
+
+/*
+ * Where tide_run() and tide_watch() get a token from that the server takes,
+ * when they have none or it refused theirs.  The function calls
+ * tide_set_token(), and returns its code.
+ */
+typedef int (*tide_token_source) (void *arg, tide *t);
+
+TIDE_API void tide_on_token(tide *t, tide_token_source source, void *arg);
+
+/* The network is back: try at once, with the schedule from its start.  Any
+ * thread may call it. */
+TIDE_API int tide_network_is_back(tide *t);
+
+/*
+ * Pause: push what is queued, if there is time, and return within so many
+ * milliseconds, with no request out and no lock of SQLite held (iOS kills a
+ * suspended process that holds one).  Any thread may call it, also while
+ * another is in tide_run(), which returns TIDE_BUSY, or in tide_watch(), which
+ * waits.  TIDE_BUSY: that thread could not be stopped in time, and pauses as
+ * soon as it can.
+ *
+ * What SQLite does on the connection when the time runs out is interrupted.
+ */
+TIDE_API int tide_pause(tide *t, int64_t milliseconds);
+
+/* Go on: the next thing is a sync.  Any thread may call it. */
+TIDE_API int tide_resume(tide *t);
+
+/*
+ * What it is doing
+ */
+
+enum tide_state_kind
+{
+	TIDE_STATE_IDLE,
+	TIDE_STATE_SYNCING,
+	TIDE_STATE_OFFLINE,
+	TIDE_STATE_ERROR,
+	TIDE_STATE_SIGNED_OUT,
+	TIDE_STATE_PAUSED
+};
+
+typedef struct tide_state
+{
+	int			kind;			/* enum tide_state_kind */
+	const char *name;			/* as in tide_status */
+	const char *phase;			/* "schema", "pull", "push", "idle" */
+	int64_t		rows;			/* of this sync so far */
+	int64_t		bytes;			/* of answers */
+	double		share;			/* of a push, 0 to 1; -1: not known */
+	int64_t		change_seq;		/* as in tide_status */
+	const char *changed_tables; /* since it was told last, a JSON array */
+} tide_state;
+
+TIDE_API int tide_get_state(tide *t, tide_state *state);
+
+/*
+ * Have a function called while tide_run() and tide_watch() work, in their
+ * thread: when something changed, at most every 200 ms, and at the end.  A
+ * table whose rows a pull changed is in changed_tables once.  NULL: no longer.
+ */
+typedef void (*tide_observer) (void *arg, const tide_state *state);
+
+TIDE_API void tide_on_state(tide *t, tide_observer observer, void *arg);
+
+/*
+ * Does the file hold what the server holds?  After a sync, the rows that are
+ * "missing" here, "extra", or differ ("differs") are told, and TIDE_SOME_FAILED
+ * is returned if there are any.  Edits that are not sent are no difference.
+ *
+ * That compares keys and stamps by a digest, which costs little; content that
+ * changed without its stamp is seen with TIDE_VERIFY_FULL only, which reads all
+ * rows.
+ */
+#define TIDE_VERIFY_FULL 1
+
+typedef void (*tide_difference) (void *arg, const char *entity_type, const char *key,
+								 const char *difference);
+
+TIDE_API int tide_verify(tide *t, int flags, tide_difference difference, void *arg);
 
 /*
  * Rows
@@ -218,6 +322,16 @@ TIDE_API int tide_retry(tide *t, const char *entity_type, const char *key);
  * comes back.  The key is the bare text, of several columns the JSON object.
  */
 TIDE_API int tide_discard(tide *t, const char *entity_type, const char *key);
+
+/*
+ * Log out: the file syncs no more until it gets a token of its user.  While edits
+ * are unsent that is refused, with TIDE_SOME_FAILED, unless it is forced.  Wiped,
+ * the file loses its rows and edits, and belongs to nobody.
+ */
+#define TIDE_LOGOUT_FORCE 1
+#define TIDE_LOGOUT_WIPE 2
+
+TIDE_API int tide_logout(tide *t, int flags);
 
 /*
  * Words

@@ -9,6 +9,7 @@
 #include "store/commands.h"
 #include "store/file.h"
 #include "store/settings.h"
+#include "store/signout.h"
 #include "store/sql.h"
 #include "tide.h"
 #include "loop/handle.h"
@@ -55,6 +56,9 @@ new_handle(void)
 		return NULL;
 	memset(t, 0, sizeof(*t));
 	t->lock.fd = -1;
+	t->told.kind = -1;
+	pthread_mutex_init(&t->mutex, NULL);
+	pthread_cond_init(&t->changed, NULL);
 	engine_init(&t->engine);
 	return t;
 }
@@ -62,6 +66,7 @@ new_handle(void)
 static int
 use_connection(tide *t, sqlite3 *db)
 {
+	(void) lock_identity(sqlite3_db_filename(db, "main"), t->identity, sizeof(t->identity));
 	return result(t, file_open(&t->engine.store, db, &t->set_up));
 }
 
@@ -106,6 +111,13 @@ tide_open(const char *path, int create, tide **out)
 }
 
 void
+tide_on_token(tide *t, tide_token_source source, void *arg)
+{
+	t->token_source = source;
+	t->token_arg = arg;
+}
+
+void
 tide_close(tide *t)
 {
 	if (t == NULL)
@@ -113,6 +125,9 @@ tide_close(tide *t)
 	engine_free(&t->engine);
 	lock_release(&t->lock);
 	http_free(t->http);
+	buffer_free(&t->tables);
+	pthread_cond_destroy(&t->changed);
+	pthread_mutex_destroy(&t->mutex);
 	if (t->own)
 		sqlite3_close(t->own);
 	sqlite3_free(t);
@@ -140,6 +155,20 @@ take_array(const Json *json, const char *name, char **text)
 }
 
 static bool
+take_object(const Json *json, const char *name, char **text)
+{
+	const JsonNode *node = json_member(json, json->nodes, name);
+
+	*text = NULL;
+	if (node == NULL || node->kind == JSON_NULL)
+		return true;
+	if (node->kind != JSON_OBJECT)
+		return false;
+	*text = json_text(json, node);
+	return *text != NULL;
+}
+
+static bool
 take_options(tide *t, const Json *json, FileOptions *options)
 {
 	const JsonNode *naming = json_member(json, json->nodes, "naming");
@@ -148,9 +177,12 @@ take_options(tide *t, const Json *json, FileOptions *options)
 	options->server = json_text(json, json_member(json, json->nodes, "server"));
 	options->snake = json_is(json, naming, "snake");
 	options->status_columns = json_is_true(json_member(json, json->nodes, "statusColumns"));
+	options->attach = json_is_true(json_member(json, json->nodes, "attach"));
 	if (options->server == NULL || options->server[0] == '\0' ||
 		!take_array(json, "entityTypes", &options->entity_types) ||
 		!take_array(json, "scopes", &options->scopes) ||
+		!take_object(json, "map", &options->map) ||
+		(options->map && !options->attach) ||
 		(naming && !options->snake && !json_is(json, naming, "as_is")))
 		return failure_set(&t->engine.store.failure, TIDE_USAGE, "bad_options",
 						   "an option of the file is missing or of the wrong kind");
@@ -186,6 +218,7 @@ tide_setup(tide *t, const char *text)
 	sqlite3_free(options.server);
 	sqlite3_free(options.entity_types);
 	sqlite3_free(options.scopes);
+	sqlite3_free(options.map);
 	t->set_up = good;
 	return result(t, good);
 }
@@ -210,6 +243,26 @@ tide_sync(tide *t)
 }
 
 /*
+ * A file that was swapped for another one under our connection is written by
+ * others from now on, and read by us no more.
+ */
+static bool
+check_place(tide *t)
+{
+	char		identity[LOCK_IDENTITY_SIZE] = "";
+	const char *path = sqlite3_db_filename(t->engine.store.db, "main");
+
+	if (t->identity[0] == '\0')
+		return true;
+	(void) lock_identity(path, identity, sizeof(identity));
+	if (strcmp(identity, t->identity) == 0)
+		return true;
+	failure_set(&t->engine.store.failure, TIDE_LOCAL, "file_replaced",
+				"the file was %s while it was open", identity[0] ? "replaced" : "removed");
+	return failure_hint(&t->engine.store.failure, "Open it again.");
+}
+
+/*
  * Before the first request of a sync: nobody else may be at it.  A file that
  * lies elsewhere than before is a copy, and gets a name of its own.
  */
@@ -219,13 +272,38 @@ begin_alone(tide *t)
 	Store	   *store = &t->engine.store;
 	const char *path = sqlite3_db_filename(store->db, "main");
 	long		holder;
+	int			error;
 
 	if (t->lock.fd >= 0)
 		return true;
-	if (!lock_take(&t->lock, path, &holder))
+	if (!lock_take(&t->lock, path, &holder, &error))
+	{
+		if (error != 0)
+			return failure_set(&store->failure, TIDE_LOCAL, "no_lock",
+							   "could not lock \"%s-tide-lock\": %s", path, strerror(error));
 		return failure_set(&store->failure, TIDE_BUSY, "busy",
-						   "process %ld is syncing this file", holder);
+						   holder > 0 ? "process %ld is syncing this file" :
+						   "another process is syncing this file", holder);
+	}
 	return file_check_identity(store, path);
+}
+
+int
+tide_listen(tide *t, int on)
+{
+	t->engine.listening = on != 0;
+	return TIDE_OK;
+}
+
+int
+tide_is_due(tide *t, int64_t now)
+{
+	bool		due;
+
+	begin(t);
+	if (need_file(t) != TIDE_OK || !check_place(t) || !engine_is_due(&t->engine, now, &due))
+		return 1;
+	return due;
 }
 
 int
@@ -233,26 +311,33 @@ tide_next(tide *t, int64_t now, tide_step *step)
 {
 	Engine	   *e = &t->engine;
 	bool		send = false,
+				asked,
 				good;
 
 	begin(t);
 	memset(step, 0, sizeof(*step));
+	step->kind = TIDE_WAIT;
 	if (need_file(t) != TIDE_OK)
 		return result(t, false);
-	good = ((e->phase == PHASE_IDLE && !e->asked) || begin_alone(t)) &&
+	if (atomic_exchange(&t->network_back, false))
+	{
+		e->failures = 0;
+		e->next_try = 0;
+	}
+	good = check_place(t) && engine_look(e, now, &asked, &step->wait, &step->until) &&
+		((engine_is_idle(e) && !asked) || begin_alone(t)) &&
 		engine_next(e, now, &send, &step->wait, &step->until);
-	if (good && !send)
+	/* held from a sync's first request to the taking of its last answer */
+	if (engine_is_idle(e) || (good && !send))
 		lock_release(&t->lock);
 	if (!good || !send)
-	{
-		step->kind = TIDE_WAIT;
 		return result(t, good);
-	}
 	step->kind = TIDE_SEND;
-	step->method = e->phase == PHASE_SCHEMA ? "GET" : "POST";
+	step->listens = e->phase == PHASE_LISTEN;
+	step->method = e->body.length > 0 ? "POST" : "GET";
 	step->url = e->url.data;
 	step->headers = e->headers.data;
-	step->body = e->phase == PHASE_SCHEMA ? NULL : e->body.data;
+	step->body = e->body.length > 0 ? e->body.data : NULL;
 	step->body_length = e->body.length;
 	return TIDE_OK;
 }
@@ -290,8 +375,7 @@ tide_no_answer(tide *t, int64_t now, const char *why)
 int
 tide_network_is_back(tide *t)
 {
-	t->engine.failures = 0;
-	t->engine.next_try = 0;
+	atomic_store(&t->network_back, true);
 	return TIDE_OK;
 }
 
@@ -308,7 +392,7 @@ tide_summarize(tide *t, tide_summary *summary)
 	good = sql_number(&e->store, "SELECT pending FROM tide_status", &summary->pending) &&
 		sql_number(&e->store, "SELECT parked FROM tide_status", &summary->parked) &&
 		freeze_next_retry(&e->store, &summary->next_retry);
-	summary->finished = e->phase == PHASE_IDLE;
+	summary->finished = engine_is_idle(e);
 	summary->result = e->result;
 	summary->pulled = e->tally.pulled;
 	summary->pushed = e->tally.pushed;
@@ -336,6 +420,33 @@ tide_discard(tide *t, const char *entity_type, const char *key)
 		return result(t, false);
 	return result(t, file_check(&t->engine.store) &&
 				  command_discard(&t->engine.store, entity_type, key, tide_now()));
+}
+
+int
+tide_logout(tide *t, int flags)
+{
+	Store	   *store = &t->engine.store;
+	int64_t		pending;
+
+	begin(t);
+	if (need_file(t) != TIDE_OK)
+		return result(t, false);
+	if (!file_check(store) ||
+		!sql_number(store, "SELECT pending FROM tide_status", &pending))
+		return result(t, false);
+	if (pending > 0 && !(flags & TIDE_LOGOUT_FORCE))
+	{
+		failure_set(&store->failure, TIDE_SOME_FAILED, "unsent",
+					"%lld edits are not sent yet", (long long) pending);
+		return TIDE_SOME_FAILED;
+	}
+	if (!engine_abandon(&t->engine) ||
+		!signout(store, flags & TIDE_LOGOUT_WIPE, tide_now()))
+		return result(t, false);
+	lock_release(&t->lock);
+	t->engine.state = "signed_out";
+	t->engine.asked = false;
+	return result(t, engine_set_token(&t->engine, NULL));
 }
 
 const char *

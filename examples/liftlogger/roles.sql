@@ -20,6 +20,7 @@ $$;
 GRANT tide_user TO tide_gateway;
 -- the gateway's timer forgets what is older than pg_tide.retention
 GRANT EXECUTE ON FUNCTION tide.maintain() TO tide_gateway;
+GRANT EXECUTE ON FUNCTION tide.watch(text) TO tide_gateway;
 
 -- Whose rows somebody may sync: their own, and a coach those of the athletes.
 CREATE OR REPLACE FUNCTION gym_scopes(claims jsonb) RETURNS text[]

@@ -13,6 +13,7 @@ $$;
 GRANT tide_user TO tide_gateway;
 -- the gateway's timer forgets what is older than pg_tide.retention
 GRANT EXECUTE ON FUNCTION tide.maintain() TO tide_gateway;
+GRANT EXECUTE ON FUNCTION tide.watch(text) TO tide_gateway;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     "WorkoutSession", "WorkoutTemplate", "BodyMeasurement", "ProgressionState",

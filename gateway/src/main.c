@@ -19,6 +19,7 @@
 #include "database/queue.h"
 #include "http/http.h"
 #include "http/listener.h"
+#include "live/live.h"
 #include "util/clock.h"
 #include "util/log.h"
 #include "util/settings.h"
@@ -185,6 +186,7 @@ reload(int argc, char **argv)
 	keys_publish(keys);
 	settings_publish(fresh);
 	database_reconnect();
+	live_reconnect();
 	log_event(LOG_INFO, "reloaded", NULL);
 }
 
@@ -214,7 +216,8 @@ stop(void)
 	log_event(LOG_INFO, "stopping", NULL);
 	maintenance_stop();
 	http_refuse_new();
-	queue_end_waits();
+	queue_end_maintenance();
+	live_end_waits();
 	if (!http_wait_idle(deadline - CLOCK_SECOND))
 	{
 		log_event(LOG_WARNING, "cancelling", NULL);
@@ -232,6 +235,7 @@ stop(void)
 	/* no request is left; only maintenance may still run */
 	database_cancel();
 	database_stop();
+	live_stop();
 	queue_free();
 	http_stop();
 	log_event(LOG_INFO, "stopped", NULL);
@@ -330,6 +334,8 @@ serve(int argc, char **argv)
 		return complain("could not start a thread");
 	started = database_start(settings->database_url, settings->db_connections,
 							 problem, sizeof(problem));
+	if (started && !live_start(settings->database_url))
+		return complain("could not start a thread");
 	settings_release(settings);
 	if (!started)
 		return complain(problem);

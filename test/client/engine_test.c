@@ -299,6 +299,261 @@ test_reset(void)
 	end();
 }
 
+/* The request for news that is out, or is to be sent now. */
+static void
+next_listens(tide_step *step, const char *path)
+{
+	check(tide_next(t, now, step) == TIDE_OK);
+	check(step->kind == TIDE_SEND && step->listens && strstr(step->url, path));
+}
+
+/* Answer what a step asks for. */
+static void
+answer_step(const tide_step *step)
+{
+	FakeAnswer	answer;
+
+	fake_answer(&server, step, &answer);
+	check(tide_reply_begin(t, answer.status, answer.headers) == TIDE_OK);
+	if (answer.body.length)
+		check(tide_reply(t, answer.body.data, answer.body.length) == TIDE_OK);
+	check(tide_reply_end(t, now) == TIDE_OK);
+	buffer_free(&answer.body);
+}
+
+/* All requests of a sync that is due, until it listens again. */
+static void
+sync_by_itself(tide_step *step)
+{
+	check(tide_is_due(t, now) == 1);
+	for (;;)
+	{
+		check(tide_next(t, now, step) == TIDE_OK);
+		if (step->kind == TIDE_WAIT || step->listens)
+			break;
+		answer_step(step);
+	}
+}
+
+static void
+test_listen(void)
+{
+	tide_step	step;
+	int64_t		delay;
+	int			i;
+
+	begin();
+	check(tide_listen(t, 1) == TIDE_OK);
+	check(tide_sync(t) == TIDE_OK);
+	sync_by_itself(&step);
+	next_listens(&step, "/sync/events?since=c0");
+	answer_step(&step);
+	next_listens(&step, "/sync/pull");
+	check(strstr(step.body, "\"wait\":25"));
+	check(tide_is_due(t, now) == 0);
+	ok("with nothing to do it listens: to events, or to a pull that is held back");
+
+	fake_sql(db, "INSERT INTO plan (id, owner, a) VALUES ('p', 'ann', 'x')");
+	sync_by_itself(&step);
+	is("SELECT count(*) FROM tide_pending", "0");
+	check(step.kind == TIDE_SEND && step.listens);
+	ok("an edit is a reason to give that up and to sync");
+
+	now += 25000;
+	answer_step(&step);
+	next_listens(&step, "/sync/pull");
+	fake_sql(server.db, "UPDATE counter SET seq = seq + 1;"
+			 "INSERT INTO row VALUES ('plan', 'q', 'news', NULL, '2020-01-01T00:00:00.000Z', NULL, 0,"
+			 " (SELECT seq FROM counter))");
+	answer_step(&step);
+	is("SELECT count(*) FROM plan WHERE id = 'q'", "0");
+	sync_by_itself(&step);
+	is("SELECT a FROM plan WHERE id = 'q'", "news");
+	ok("so are news of the server; the answer itself brings none");
+
+	for (i = 0; i < 3; i++)
+	{
+		check(tide_next(t, now, &step) == TIDE_OK);
+		if (step.kind == TIDE_WAIT)
+			break;
+		answer_step(&step);
+	}
+	check(step.kind == TIDE_WAIT && step.wait == TIDE_FOR_NEWS && step.until > now);
+	check(tide_is_due(t, now) == 0);
+	fake_sql(db, "UPDATE plan SET a = 'meanwhile' WHERE id = 'q'");
+	sync_by_itself(&step);
+	is("SELECT count(*) FROM tide_pending", "0");
+	ok("a server that answers at once is asked less often; edits go all the same");
+
+	now += 3600000;
+	check(tide_is_due(t, now) == 1);
+	sync_by_itself(&step);
+	ok("after an hour without news there is a sync, so that the cursor does not grow old");
+
+	check(step.kind == TIDE_SEND);
+	check(tide_no_answer(t, now, "the network is gone") == TIDE_OFFLINE);
+	is("SELECT state || ': ' || last_error FROM tide_status", "offline: the network is gone");
+	check(wait_of(&delay) == TIDE_FOR_NETWORK);
+	now += delay;
+	sync_by_itself(&step);
+	is("SELECT state FROM tide_status", "idle");
+	ok("a request for news that is cut off means offline, and then a sync");
+	end();
+}
+
+static void
+piece(const char *text)
+{
+	check(tide_reply(t, text, strlen(text)) == TIDE_OK);
+}
+
+static void
+test_events(void)
+{
+	tide_step	step;
+
+	begin();
+	server.events = true;
+	check(tide_listen(t, 1) == TIDE_OK);
+	check(tide_sync(t) == TIDE_OK);
+	sync_by_itself(&step);
+	next_listens(&step, "/sync/events");
+	check(tide_reply_begin(t, 200, "Content-Type: text/event-stream\r\n") == TIDE_OK);
+	piece(": hello\n\ndata: event: change\n\neve");
+	check(tide_is_due(t, now) == 0);
+	piece("nt: change\r");
+	check(tide_is_due(t, now) == 0);
+	piece("\ndata: {\"entityTypes\":[\"plan\"]}\n\n");
+	check(tide_is_due(t, now) == 1);
+	ok("a change in a stream is a reason to sync, once its line is whole");
+	sync_by_itself(&step);
+	check(step.kind == TIDE_SEND && strstr(step.url, "/sync/events"));
+	check(tide_reply_begin(t, 200, NULL) == TIDE_OK);
+	piece(": still here\n\n");
+	now += 60000;
+	check(tide_no_answer(t, now, "cut") == TIDE_OK);
+	next_listens(&step, "/sync/events");
+	ok("a stream that ends goes on from the cursor");
+	check(tide_reply_begin(t, 200, NULL) == TIDE_OK);
+	now += 45000;
+	check(tide_no_answer(t, now, "silent") == TIDE_OK);
+	next_listens(&step, "/sync/pull");
+	ok("one that says nothing does not get through: it is a pull then");
+	check(tide_reply_begin(t, 401, NULL) == TIDE_OK);
+	check(tide_reply_end(t, now) == TIDE_SIGNED_OUT);
+	check(tide_next(t, now, &step) == TIDE_OK && step.wait == TIDE_FOR_TOKEN);
+	check(tide_set_token(t, fake_token) == TIDE_OK);
+	sync_by_itself(&step);
+	is("SELECT state FROM tide_status", "idle");
+	ok("a token that ends while it listens is asked for");
+	end();
+}
+
+/* A push is acknowledged by the pull after it; edited meanwhile, a row stays dirty
+ * and takes what else the server changed. */
+static void
+test_follow(void)
+{
+	tide_step	step;
+	FakeAnswer	answer;
+
+	begin();
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	fake_sql(db, "INSERT INTO plan (id, owner) VALUES ('p', 'ann'), ('q', 'ann');"
+			 "INSERT INTO item (id, owner, a, parent) VALUES ('i', 'ann', 'first', 'p')");
+	check(tide_sync(t) == TIDE_OK);
+	do
+	{
+		check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND);
+		if (!strstr(step.url, "push"))
+			answer_step(&step);
+	} while (!strstr(step.url, "push"));
+	fake_answer(&server, &step, &answer);
+	fake_sql(db, "UPDATE item SET a = 'second' WHERE id = 'i'");
+	/* a trigger of the server's has changed the other column */
+	memcpy(strstr(answer.body.data, "\"parent\":\"p\"") + 10, "q", 1);
+	check(tide_reply_begin(t, 200, NULL) == TIDE_OK);
+	check(tide_reply(t, answer.body.data, answer.body.length) == TIDE_OK);
+	check(tide_reply_end(t, now) == TIDE_OK);
+	buffer_free(&answer.body);
+	is("SELECT a || parent FROM item", "secondq");
+	is("SELECT a || parent FROM tide_base_item", "firstq");
+	is("SELECT key || state FROM tide_pending", "iqueued");
+	ok("edited between freezing and the reply: dirty, upon the reply, and nothing is reverted");
+	is("SELECT count(*) FROM tide_acks", "1");
+	do
+	{
+		check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND);
+		if (!strstr(step.url, "pull"))
+			answer_step(&step);
+	} while (!strstr(step.url, "pull"));
+	check(strstr(step.body, "\"ack\":\""));
+	answer_step(&step);
+	is("SELECT count(*) FROM tide_acks", "0");
+	ok("pushes whose replies are stored are acknowledged by the next pull, once");
+	end();
+}
+
+/* What a file is turned into under a running handle. */
+static void
+test_restored(void)
+{
+	tide_step	step;
+	FakeAnswer	answer;
+
+	begin();
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	fake_sql(db, "UPDATE tide_settings SET value = 'bob' WHERE name = 'user'");
+	check(tide_sync(t) == TIDE_OK);
+	check(tide_next(t, now, &step) == TIDE_SIGNED_OUT);
+	check(strcmp(tide_error_code(t), "other_user") == 0);
+	ok("a file that has become another user's gets nothing sent with our token");
+	fake_sql(db, "UPDATE tide_settings SET value = 'ann' WHERE name = 'user';"
+			 "INSERT INTO plan (id, owner, a) VALUES ('p', 'ann', 'mine')");
+	for (;;)
+	{
+		check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND);
+		if (strstr(step.url, "push"))
+			break;
+		answer_step(&step);
+	}
+	/* the file is now a copy of another device's, with a batch of the same number */
+	fake_answer(&server, &step, &answer);
+	fake_sql(db, "UPDATE tide_batch SET batch_id = 'another',"
+			 " body = replace(replace(body, 'mine', 'other'), batch_id, 'another');"
+			 "UPDATE plan SET a = 'other'");
+	check(tide_reply_begin(t, 200, NULL) == TIDE_OK);
+	check(tide_reply(t, answer.body.data, answer.body.length) == TIDE_OK);
+	check(tide_reply_end(t, now) == TIDE_LOCAL);
+	check(strcmp(tide_error_code(t), "file_replaced") == 0);
+	buffer_free(&answer.body);
+	is("SELECT count(*) FROM tide_batch", "1");
+	is("SELECT count(*) FROM tide_pending", "1");
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	is("SELECT count(*) FROM tide_pending", "0");
+	ok("an answer is not taken for that of another batch");
+	end();
+}
+
+static void
+test_paused(void)
+{
+	tide_step	step;
+	int64_t		delay;
+
+	begin();
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	fake_sql(db, "INSERT INTO plan (id, owner, a) VALUES ('p', 'ann', 'x')");
+	check(tide_pause(t, 0) == TIDE_OK);
+	check(tide_sync(t) == TIDE_OK);
+	check(wait_of(&delay) == TIDE_FOR_RESUME && delay == -1);
+	is("SELECT state FROM tide_status", "paused");
+	check(tide_resume(t) == TIDE_OK);
+	check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND);
+	ok("paused, nothing is sent, until it is resumed");
+	end();
+}
+
 /* Calls that are made in a host's transaction change nothing. */
 static void
 test_transaction(void)
@@ -326,6 +581,11 @@ main(void)
 	test_for_good();
 	test_reset();
 	test_transaction();
-	puts("1..18");
+	test_listen();
+	test_events();
+	test_restored();
+	test_paused();
+	test_follow();
+	puts("1..33");
 	return 0;
 }

@@ -362,6 +362,11 @@ fake_answer(FakeServer *server, const tide_step *step, FakeAnswer *answer)
 		answer->headers = "ETag: \"1\"\r\n";
 		return;
 	}
+	if (strstr(step->url, "/sync/events"))
+	{
+		answer->status = server->events ? 200 : 404;
+		return;
+	}
 	check(json_parse(&json, step->body, step->body_length));
 	if (strstr(step->url, "/sync/pull"))
 		answer_pull(server, &json, answer);

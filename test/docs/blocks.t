@@ -31,6 +31,11 @@ my (@left, $run);
 for my $document (@documents)
 {
 	my $name = $document->{name};
+	if (my $script = $document->{run_by})
+	{
+		like TideBlocks::read_file("$root/$script"), qr/\Q$name\E/, "$name is run by $script";
+		next;
+	}
 	next if $ENV{TIDE_DOCS} && $name ne $ENV{TIDE_DOCS} && !$kept{$name};
 	$blocks->begin($document)
 	  if $kept{$name} || grep { $_->{kind} =~ /^(?:sql|shell)$/ } @{ $document->{blocks} };
@@ -41,7 +46,7 @@ for my $document (@documents)
 			push @left, "$block->{name}: $block->{reason}";
 			next;
 		}
-		next if $block->{kind} =~ /^(?:output|picture)$/;
+		next if $block->{kind} =~ /^(?:output|picture|program|markup)$/;
 		my $problem = $blocks->run($block);
 		$run++;
 		ok !$problem, $block->{name} or diag "$block->{name} $problem";

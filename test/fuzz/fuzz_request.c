@@ -2,14 +2,12 @@
  *
  * fuzz_request.c
  *	  What the gateway reads of a request beside its head: parameters, the body
- *	  of a pull, media types, X-Forwarded-For, base64url; and how it counts the
- *	  rows of a reply.
+ *	  of a pull, media types, X-Forwarded-For, base64url.
  *
  * Lists pass to PostgreSQL as array literals: they must mean the same there.
  *
  *-------------------------------------------------------------------------
  */
-#include <cjson/cJSON.h>
 #include <netinet/in.h>
 
 #include "api/sync.h"
@@ -151,31 +149,6 @@ test_base64url(const char *text)
 	free(bytes);
 }
 
-/* Whatever text the rows have, the count is that of the stats. */
-static void
-test_count(const char *text, size_t length)
-{
-	cJSON	   *string = text_is_utf8(text, length) ? cJSON_CreateString(text) : NULL;
-	char	   *quoted = cJSON_PrintUnformatted(string);
-	Buffer		reply = {0};
-
-	(void) sync_count_rows(JOB_PULL, text, length);
-	(void) sync_count_rows(JOB_PUSH, text, length);
-	if (quoted != NULL)
-	{
-		buffer_append_text(&reply, "{\"changesByType\" : {\"t\" : [{\"id\" : ");
-		buffer_append_text(&reply, quoted);
-		buffer_append_text(&reply, "}]}, \"stats\" : {\"t\" : {\"count\" : 3}, \"u\" : {\"count\" : 4}}, "
-						   "\"hasMore\" : false, \"revokedScopes\" : [");
-		buffer_append_text(&reply, quoted);
-		buffer_append_text(&reply, ", \"stats\"]}");
-		require(sync_count_rows(JOB_PULL, reply.data, reply.length) == 7);
-	}
-	buffer_free(&reply);
-	cJSON_free(quoted);
-	cJSON_Delete(string);
-}
-
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -194,9 +167,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			break;
 		case 'h':
 			test_headers(text);
-			break;
-		case 'c':
-			test_count(text, strlen(text));
 			break;
 		default:
 			test_base64url(text);

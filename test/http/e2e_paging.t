@@ -205,6 +205,37 @@ subtest 'pages of what changed' => sub {
 	like $deletion->{deletedAt}, qr/^\d{4}-\d\d-\d\dT.*Z$/, 'deletedAt';
 };
 
+subtest 'pages of so many bytes' => sub {
+	sql(q{CREATE TABLE photo (id int PRIMARY KEY, user_id text, data text);
+		ALTER TABLE photo ALTER data SET STORAGE EXTERNAL;
+		GRANT SELECT ON photo TO tide_user;
+		SELECT tide.track('photo', scope => 'user_id');
+		INSERT INTO photo SELECT n, 'u9', repeat('x', 100000 * n) FROM generate_series(1, 10) AS n});
+	my $small = TideTest::Gateway->start(cluster => $cluster, database => $database,
+		settings => { 'max-pull-bytes' => 1_000_000 })->wait_until_ready;
+	my $u9 = $small->token('u9');
+	my @pages = $small->pull_pages($u9, entityTypes => 'photo');
+	is_deeply [ map { [ map { $_->{id} } @{ $_->{changesByType}{photo} } ] } @pages ],
+	  [ [ 1 .. 3 ], [ 4, 5 ], map { [$_] } 6 .. 10 ], 'each as full as it can be, with at least one row';
+	is_deeply [ map { $_->{hasMore} ? 1 : 0 } @pages ], [ (1) x 6, 0 ], 'hasMore';
+	sql(q{UPDATE photo SET data = data || 'x' WHERE id IN (1, 9); DELETE FROM photo WHERE id = 5;
+		INSERT INTO photo VALUES (11, 'u9', repeat('x', 70000000))});
+	my $then = decode_json($small->pull($u9, since => $pages[-1]{cursor}, entityTypes => 'photo')->{content});
+	is_deeply [ map { $_->{id} } @{ $then->{changesByType}{photo} } ], [1], 'changes likewise';
+	my $before = decode_json($small->pull($u9, since => $then->{cursor}, entityTypes => 'photo')->{content})->{cursor};
+	my $reply = $small->pull($u9, since => $before);
+	is $reply->{status}, 413, 'a row that is too large';
+	is decode_json($reply->{content})->{error}{code}, 'row_too_large', 'says so';
+	like decode_json($reply->{content})->{error}{message}, qr/\{"id":11\} of entity type "photo"/, 'and which it is';
+	is $small->pull($u9, since => $before, entityTypes => 'item')->{status}, 200, 'the others are served';
+	my $large = TideTest::Gateway->start(cluster => $cluster, database => $database,
+		settings => { 'max-pull-bytes' => 80_000_000 })->wait_until_ready;
+	# past decode_json, which is slow
+	like $large->{http}->get("$large->{url}/api/v1/sync/pull?since=$before&entityTypes=photo",
+		{ headers => { Authorization => "Bearer $u9" } })->{content}, qr/"id":11,.*"data":"x{1000}/, 'larger pages allow larger rows';
+	sql(q{SELECT tide.untrack('photo'); DROP TABLE photo});
+};
+
 # Writers in random orders; one moves amounts between rows, so that the sum of
 # a consistent copy never changes.  Prints the seed.
 sub writer_script

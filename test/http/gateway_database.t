@@ -236,6 +236,23 @@ subtest 'another protocol, or half a pg_tide' => sub {
 	}
 };
 
+# A push is a statement without BEGIN, unless the session's transactions are
+# others by default.
+subtest 'transactions of another kind' => sub {
+	$cluster->sql($database, "ALTER DATABASE \"$database\" SET default_transaction_isolation = 'serializable'");
+	my $fresh = TideTest::Gateway->start(cluster => $cluster, database => $database,
+		settings => { 'db-connections' => 1 });
+	for my $n (1 .. 2)
+	{
+		my $reply = $fresh->push_changes($token, { n => "kind $n" });
+		is $reply->{status}, 200, 'a push';
+		is $reply->{json}{echo}{isolation}, 'read committed', 'has its own';
+		is count_pushed("body->>'n' = 'kind $n'"), 1, 'and is stored once';
+	}
+	is $fresh->stop, 0;
+	$cluster->sql($database, "ALTER DATABASE \"$database\" RESET default_transaction_isolation");
+};
+
 subtest 'behind a pooler' => sub {
 	my $fresh = TideTest::Gateway->start(cluster => $cluster,
 		database => $database, settings => { 'db-connections' => 1 });
@@ -243,7 +260,9 @@ subtest 'behind a pooler' => sub {
 	is $fresh->push_changes($token, { n => 'pooled', do => 'deallocate' })->{status},
 	  200, 'prepared statements that are gone do not matter';
 	is count_pushed("body->>'n' = 'pooled'"), 1, 'the push is stored once';
-	is $fresh->pull($token)->{status}, 200, 'nor do they later';
+	is $fresh->push_changes($token, { n => 'later' })->{status}, 200, 'nor do they later';
+	is count_pushed("body->>'n' = 'later'"), 1, 'and that one is stored once';
+	is $fresh->pull($token)->{status}, 200, 'nor to a pull';
 	like $fresh->log, qr/event=prepared-statements-off/, 'they are used no more';
 	is $fresh->stop, 0;
 };

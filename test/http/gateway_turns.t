@@ -4,7 +4,8 @@
 # Seen failing: with jobs of all users in one list ("turns"); with polls before
 # queued jobs ("waiting pulls"); without queue_abandon() in watch() ("gone");
 # without end_late_jobs() ("deadlines"); with most[LANE_READS] as large as all
-# connections ("a locked table"); without READ_LOCK_TIMEOUT (the same).
+# connections ("a locked table"); without READ_LOCK_TIMEOUT (the same); with digests
+# in the lane of reads ("digests").
 use strict;
 use warnings;
 
@@ -65,6 +66,16 @@ SQL
 	});
 }
 
+# how many sleep now, once what was asked for before has had its turn
+sub asleep
+{
+	return $cluster->sql($database, <<'SQL');
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'tide-gateway'
+	AND state = 'active' AND wait_event = 'PgSleep'
+SQL
+}
+
 sub metric
 {
 	my ($gateway, $name) = @_;
@@ -84,6 +95,42 @@ subtest 'turns' => sub {
 	my $served = grep { IO::Select->new($_)->can_read(0) } @flood;
 	cmp_ok $served, '<=', 12, "among the first, not behind all of one user's ($served)";
 	is status_on($_), 200 for @flood;
+};
+
+# Each page of a stream is a turn of its own.
+subtest 'streams' => sub {
+	my $gateway = gateway('db-connections' => 1);
+	my $lines = { Accept => 'application/x-ndjson' };
+	my $token = $gateway->token('streamer');
+	my @streams = map { in_background($gateway, sub {
+		my $reply = $gateway->get("$pull?since=pages:12:0.2", token => $token, headers => $lines);
+		$reply->{json} = (split /\n/, $reply->{content})[-1];
+		return $reply;
+	}) } 1 .. 3;
+	sleeping(1);
+	is $gateway->pull($gateway->token('u1'))->{status}, 200, 'another user is served' for 1 .. 5;
+	is scalar(() = $gateway->log =~ /path=\S+pull status=200 \S+ user=streamer/g), 0, 'between the pages of streams';
+	like finished($_)->{json}, qr/^\{"end":true,"tail":1,"stats":/, 'which come to their ends' for @streams;
+};
+
+# What goes between the pages of a stream, which are the database's.
+subtest 'the lines of a stream' => sub {
+	my $gateway = gateway();
+	my $text = $gateway->get("$pull?since=pages:6:0&ack=x", token => $gateway->token('u1'),
+		headers => { Accept => 'application/x-ndjson' })->{content};
+	is $text, <<'LINES', 'begin where it is new and must be said';
+{"begin":3}
+{"left":6,"maxRows":500,"maxBytes":8388608,"acks":["x"]}
+{"left":5,"maxRows":500,"maxBytes":8388608,"acks":["x"]}
+{"begin":2}
+{"left":4,"maxRows":500,"maxBytes":8388608,"acks":["x"]}
+{"begin":1}
+{"left":3,"maxRows":500,"maxBytes":8388608,"acks":["x"]}
+{"left":2,"maxRows":500,"maxBytes":8388608,"acks":["x"]}
+{"begin":0}
+{"left":1,"maxRows":500,"maxBytes":8388608,"acks":["x"]}
+{"end":true,"tail":1,"stats":{"a":{"count":12,"hasMore":false},"A0":{"count":9,"hasMore":false},"A1":{"count":9,"hasMore":false}},"hasMore":false}
+LINES
 };
 
 subtest 'waiting pulls' => sub {
@@ -132,6 +179,30 @@ SQL
 	});
 	is metric($gateway, 'tide_queued_requests'), 0, 'nothing is queued';
 	is metric($gateway, 'tide_waiting_pulls'), 0, 'nothing waits';
+};
+
+subtest 'digests' => sub {
+	my $digest = '/api/v1/sync/digest';
+	my $gateway = gateway('db-connections' => 4, 'metrics-listen' => '127.0.0.1:0');
+	my @first = map { ask($gateway, 'd1', "$digest?since=sleep:25") } 1 .. 3;
+	wait_for('all are there', 10, sub { return asleep() + metric($gateway, 'tide_queued_requests') == 3; });
+	is $gateway->pull($gateway->token('d1'))->{status}, 200, 'pulls of the user go on';
+	is asleep(), 1, 'one at a time a user';
+	my @more = map { ask($gateway, "d$_", "$digest?since=sleep:25") } 2 .. 3;
+	wait_for('all are there', 10, sub { return asleep() + metric($gateway, 'tide_queued_requests') == 5; });
+	is $gateway->pull($gateway->token('u1'))->{status}, 200, 'half of the connections are left to pulls';
+	is asleep(), 2, 'the third user waits';
+	my $slow = ask($gateway, 'slow', "$pull?since=sleep:25");
+	sleeping(3);
+	my $held = ask($gateway, 'u2', $pull);
+	wait_for('a pull waits', 10, sub { return metric($gateway, 'tide_queued_requests') == 4; });
+	is $gateway->push_changes($gateway->token('pusher'), { n => 1 })->{status}, 200, 'one connection is left to pushes';
+	close $slow;
+	is status_on($held), 200;
+	my $keys = ask($gateway, 'd1', '/api/v1/sync/keys?bucket=1,5');
+	is $gateway->get('/api/v1/sync/keys', token => $gateway->token('d1'))->{json}{echo}{buckets}, undef, 'and to keys';
+	close $_ for splice(@first), @more;
+	is status_on($keys), 200, 'keys of buckets wait behind a digest, which is cancelled when its client is gone';
 };
 
 subtest 'deadlines' => sub {

@@ -93,29 +93,78 @@ CREATE FUNCTION tide.echo() RETURNS jsonb LANGUAGE sql AS $$
 		'application', current_setting('application_name'))
 $$;
 
--- since 'parent': reads that table; 'big:bytes': so much; since 'wait' or 'wait:seconds': nothing until something was pushed
-CREATE FUNCTION tide.pull(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
+-- since 'parent': reads that table; 'big:bytes': so much; since 'wait' or 'wait:seconds': nothing until something was pushed.
+-- What is in the reply is told beside it alone: its text says the opposite.
+CREATE FUNCTION tide.pull_page(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
 	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100,
 	client_id text DEFAULT NULL, refresh text[] DEFAULT NULL,
-	max_bytes int DEFAULT 8388608, acks text[] DEFAULT NULL) RETURNS json
+	max_bytes int DEFAULT 8388608, acks text[] DEFAULT NULL,
+	OUT reply json, OUT items int, OUT more bool, OUT news bool, OUT cursor text, OUT interest json) RETURNS record
 LANGUAGE plpgsql AS $$
 BEGIN
+	items := 3;
+	more := false;
+	news := true;
+	cursor := 'c';
 	PERFORM tide.misbehave(since);
 	IF split_part(since, ':', 1) = 'big' THEN
-		RETURN json_build_object('big', repeat('x', split_part(since, ':', 2)::int));
+		reply := json_build_object('big', repeat('x', split_part(since, ':', 2)::int));
+		RETURN;
 	END IF;
 	IF since = 'parent' THEN
 		PERFORM FROM tide.parent;
 	END IF;
 	IF split_part(since, ':', 1) = 'wait' AND NOT EXISTS (SELECT FROM tide.pushed) THEN
-		RETURN '{"changesByType":{},"deletedByType":{},"cursor":"c","stats":{},'
-			'"hasMore":false,"reset":false,"revokedScopes":[]}';
+		items := 0;
+		news := false;
+		cursor := since;
+		interest := '{"changed":[],"server":"fake","remember":600,"byFunction":false,"scopes":["fake"],"types":[1]}';
+		reply := '{"empty":true,"stats":{"x":{"count":9}},"hasMore":true,"reset":true,"revokedScopes":["x"]}';
+		RETURN;
 	END IF;
-	RETURN json_build_object('echo', tide.echo() || jsonb_build_object(
+	reply := json_build_object('echo', tide.echo() || jsonb_build_object(
 		'since', since, 'scopes', scopes, 'entityTypes', entity_types,
 		'maxRows', max_rows, 'pullClientId', client_id, 'refresh', refresh,
 		'maxBytes', max_bytes, 'acks', acks),
-		'stats', json_build_object('x', 1));
+		'stats', json_build_object(), 'hasMore', false, 'reset', false, 'revokedScopes', json_build_array());
+END $$;
+
+-- since 'pages:n:seconds': so many pages, each of which takes so long
+CREATE FUNCTION tide.pull_lines(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
+	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100,
+	client_id text DEFAULT NULL, refresh text[] DEFAULT NULL,
+	max_bytes int DEFAULT 8388608, acks text[] DEFAULT NULL,
+	OUT lines text, OUT items int, OUT news bool, OUT more bool, OUT opening text,
+	OUT must_open bool, OUT cursor text, OUT tail text, OUT counts json, OUT interest text) RETURNS record
+LANGUAGE plpgsql AS $$
+DECLARE
+	n int := split_part(since, ':', 2)::int;
+	pause text := split_part(since, ':', 3);
+BEGIN
+	PERFORM pg_sleep(pause::float8);
+	lines := format(E'{"left":%s,"maxRows":%s,"maxBytes":%s,"acks":%s}\n', n, max_rows, max_bytes, to_json(acks));
+	items := 5;
+	news := true;
+	more := n > 1;
+	opening := format(E'{"begin":%s}\n', n / 2);
+	must_open := n < 5;
+	cursor := format('pages:%s:%s', n - 1, pause);
+	tail := format('"tail":%s', n);
+	counts := format('{"a":2,"A%s":3}', n % 2);
+	interest := '';
+END $$;
+
+-- the mark: how much was pushed; with that, the scope of who waits has changed
+CREATE FUNCTION tide.watch(since text, OUT mark text, OUT server text, OUT at bigint, OUT known boolean,
+	OUT scopes text[], OUT types int[]) RETURNS record
+LANGUAGE plpgsql AS $$
+BEGIN
+	mark := (SELECT count(*) FROM tide.pushed);
+	server := 'fake';
+	at := extract(epoch FROM clock_timestamp()) * 1000;
+	known := since IS NOT NULL;
+	scopes := CASE WHEN since <> mark THEN '{fake}' ELSE '{}' END;
+	types := CASE WHEN since <> mark THEN '{1}' ELSE '{}' END;
 END $$;
 
 -- body: {"do": misbehaviour, "deferred": true}
@@ -133,12 +182,42 @@ BEGIN
 	RETURN json_build_object('echo', tide.echo(), 'body', body);
 END $$;
 
-CREATE FUNCTION tide.push_json(body bytea) RETURNS json LANGUAGE sql AS $$
-	SELECT tide.push(convert_from(body, 'UTF8')::jsonb)
+CREATE FUNCTION tide.push_json(body bytea, OUT reply json, OUT changes int) RETURNS record LANGUAGE sql AS $$
+	SELECT tide.push(convert_from(body, 'UTF8')::jsonb), 4
 $$;
 
-CREATE FUNCTION tide.keys(scopes text[], entity_types text[]) RETURNS json LANGUAGE sql AS $$
-	SELECT json_build_object('echo', json_build_object('scopes', scopes, 'types', entity_types))
+CREATE FUNCTION tide.push_as(body bytea, role text, claims text, client_id text, times text,
+	max_push_changes int, timeout int, lock_timeout int, OUT reply json, OUT changes int) RETURNS record LANGUAGE plpgsql AS $$
+DECLARE
+	wanted text := role;
+BEGIN
+	IF current_setting('transaction_isolation') <> 'read committed' OR current_setting('transaction_read_only') = 'on' THEN
+		RAISE EXCEPTION USING ERRCODE = 'TD016', MESSAGE = 'made-up transaction';
+	END IF;
+	PERFORM set_config('request.jwt.claims', claims, true), set_config('pg_tide.client_id', coalesce(client_id, ''), true),
+		set_config('pg_tide.times', times, true), set_config('pg_tide.max_push_changes', max_push_changes::text, true),
+		set_config('pg_tide.max_time_rows', 'none', true), set_config('statement_timeout', timeout::text, true),
+		set_config('idle_in_transaction_session_timeout', timeout::text, true), set_config('lock_timeout', lock_timeout::text, true);
+	BEGIN
+		PERFORM set_config('role', wanted, true);
+	EXCEPTION WHEN invalid_parameter_value OR insufficient_privilege THEN
+		RAISE EXCEPTION USING ERRCODE = 'TD015', MESSAGE = SQLERRM;
+	END;
+	SELECT p.reply, p.changes INTO reply, changes FROM tide.push_json(body) p;
+END $$;
+
+CREATE FUNCTION tide.keys(scopes text[], entity_types text[], buckets int[]) RETURNS json LANGUAGE sql AS $$
+	SELECT json_build_object('echo', json_build_object('scopes', scopes, 'types', entity_types, 'buckets', buckets))
+$$;
+
+CREATE FUNCTION tide.digest(since text, scopes text[], entity_types text[]) RETURNS json LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM tide.misbehave(since);
+	RETURN json_build_object('echo', tide.echo() || jsonb_build_object('since', since, 'scopes', scopes, 'types', entity_types));
+END $$;
+
+CREATE FUNCTION tide.rows(body jsonb, scopes text[], max_rows int, max_bytes int) RETURNS json LANGUAGE sql AS $$
+	SELECT json_build_object('echo', tide.echo() || jsonb_build_object('body', body, 'scopes', scopes, 'maxRows', max_rows, 'maxBytes', max_bytes))
 $$;
 
 CREATE FUNCTION tide.scopes() RETURNS text[] LANGUAGE sql AS $$

@@ -15,6 +15,7 @@
 #
 #   <!-- not run: reason -->             before a block
 #   <!-- blocks go on from: README.md --> at the top: what is there to begin with
+#   <!-- run by: scripts/test-packages --> at the top: that runs the whole page
 package TideBlocks;
 
 use strict;
@@ -100,6 +101,10 @@ sub document
 		{
 			$self->{goes_on_from} = $1;
 		}
+		elsif (/^\s*<!--\s*run by:\s*(.+?)\s*-->/)
+		{
+			$self->{run_by} = $1;
+		}
 		elsif (/^\s*<!--\s*not run:\s*(.+?)\s*-->/)
 		{
 			$reason = $1;
@@ -119,7 +124,7 @@ my $who = qr/^(?:--|\#)\ as\ (a\ superuser|the\ owner\ of\ the\ tables|yourself|
 my %kind_of = (sql => 'sql', sh => 'shell');
 
 # What is to be done with each: kind is sql, shell, configuration, output,
-# data, signature, left or unclear.
+# data, signature, program or markup (which test/js/docs.t runs), left or unclear.
 sub classify
 {
 	my ($self) = @_;
@@ -162,7 +167,9 @@ sub classify
 		}
 		else
 		{
-			$block->{kind} = $block->{language} eq 'mermaid' ? 'picture' : 'unclear';
+			$block->{kind} = $block->{language} eq 'mermaid' ? 'picture'
+			  : $block->{language} eq 'js' && $first =~ m{^// \w+\.js$} ? 'program'
+			  : $block->{language} eq 'html' ? 'markup' : 'unclear';
 		}
 		$previous = $block;
 	}
@@ -381,7 +388,7 @@ sub start_shell
 	local %ENV = %ENV;
 	delete @ENV{ grep { /^(?:PG|TIDE_)/ } keys %ENV };
 	%ENV = (%ENV, HOME => $home, PGHOST => '127.0.0.1', PGPORT => $self->{cluster}{port},
-		PATH => "$root/gateway:$bin:$ENV{PATH}", LC_ALL => 'C.UTF-8', TZ => 'UTC');
+		PATH => "$root/gateway:$root/client:$bin:$ENV{PATH}", LC_ALL => 'C.UTF-8', TZ => 'UTC');
 	$self->{shell} = IPC::Open2::open2(my $out, my $in,
 		'setsid', 'bash', '--norc', '--noprofile');
 	@{$self}{qw(in out)} = ($in, $out);

@@ -380,7 +380,8 @@ sub create_synced
 	my ($self, $setup) = @_;
 	$self->create_roles;
 	my $database = $self->create_database;
-	$self->sql($database, "CREATE EXTENSION pg_tide;\n" . $setup);
+	$self->sql($database, "CREATE EXTENSION pg_tide;\n"
+		. "GRANT EXECUTE ON FUNCTION tide.watch(text) TO tide_gateway;\n" . $setup);
 	return $database;
 }
 

@@ -22,6 +22,10 @@ INSERT INTO promised VALUES
 	('pull', 'since text DEFAULT NULL::text, scopes text[] DEFAULT NULL::text[], entity_types text[] DEFAULT NULL::text[], max_rows integer DEFAULT 100, client_id text DEFAULT NULL::text, refresh text[] DEFAULT NULL::text[], max_bytes integer DEFAULT 8388608, acks text[] DEFAULT NULL::text[]', 'json', true),
 	('changes', 'since text DEFAULT NULL::text, scopes text[] DEFAULT NULL::text[], entity_types text[] DEFAULT NULL::text[], max_rows integer DEFAULT 100', 'TABLE(entity_type text, operation text, key jsonb, data jsonb, modified_at timestamp with time zone, client_id text, cursor text)', true),
 	('cursor', '', 'text', true),
+	('scopes', '', 'text[]', true),
+	('keys', 'scopes text[] DEFAULT NULL::text[], entity_types text[] DEFAULT NULL::text[], buckets integer[] DEFAULT NULL::integer[]', 'json', true),
+	('digest', 'since text, scopes text[] DEFAULT NULL::text[], entity_types text[] DEFAULT NULL::text[]', 'json', true),
+	('rows', 'body jsonb, scopes text[] DEFAULT NULL::text[], max_rows integer DEFAULT 500, max_bytes integer DEFAULT 8388608', 'json', true),
 	('touch', 'relation regclass, keys jsonb', 'bigint', true),
 	('prune', 'keep interval DEFAULT ''30 days''::interval', 'bigint', false),
 	('maintain', '', 'bigint', false),
@@ -38,7 +42,7 @@ SELECT is(has_function_privilege('public', f.oid, 'EXECUTE'), p.everybody, forma
 SELECT ok(NOT prosecdef, format('%s runs with its caller''s rights', oid::regprocedure)) FROM pg_proc WHERE pronamespace = 'tide'::regnamespace;
 SELECT isnt(obj_description(oid, 'pg_proc'), NULL, format('%s has a comment', oid::regprocedure)) FROM pg_proc WHERE pronamespace = 'tide'::regnamespace;
 -- what reads and writes inside must not be moved about by the planner
-SELECT volatility_is('tide', name, 'volatile') FROM unnest('{track,untrack,upsert,delete,push,pull,changes,cursor}'::name[]) name;
+SELECT volatility_is('tide', name, 'volatile') FROM unnest('{track,untrack,upsert,delete,push,pull,changes,cursor,keys,digest,rows}'::name[]) name;
 SELECT is(prorettype::regtype::text, 'trigger', format('tide.%s() is a trigger function', proname)) FROM pg_proc WHERE pronamespace = 'tide'::regnamespace AND proname IN ('stamp', 'capture', 'capture_row');
 
 -- the verdict, and the view of tracked tables
@@ -81,6 +85,13 @@ SELECT is((SELECT push->'failed'->0 FROM reply)::jsonb #- '{errors,0,message}', 
 SELECT is((SELECT push->'summary' FROM reply)::jsonb, '{"total": 2, "succeeded": 1, "failed": 1, "superseded": 0}', 'the summary');
 SELECT is((SELECT array_agg(k ORDER BY k) FROM json_object_keys(tide.pull()) k), '{changesByType,cursor,deletedByType,hasMore,reset,revokedScopes,serverTime,stats,syncTimestamp}', 'members of a pull''s reply');
 SELECT is((tide.pull()->'changesByType')::jsonb, '{"TrainingPlan": [{"id": "p1", "athleteId": "ann", "name": "Plan", "lastModifiedAt": "2026-01-02T03:04:05.678Z", "clientId": "ann"}]}', 'what a pull sends');
+SELECT is((SELECT array_agg(k ORDER BY k) FROM json_object_keys(tide.digest(tide.cursor())) k), '{cursor,digestByType,moved}', 'members of a digest');
+SELECT is((SELECT array_agg(k ORDER BY k) FROM json_object_keys(tide.digest(tide.cursor())->'digestByType'->'TrainingPlan') k), '{counts,sums}', 'of a type');
+SELECT is((SELECT sum(c::int) FROM json_array_elements_text(tide.digest(tide.cursor())->'digestByType'->'TrainingPlan'->'counts') c), 1::bigint, 'which counts rows');
+SELECT throws_ok($$SELECT tide.digest('now')$$, 'TD001', NULL, 'a digest is since a cursor');
+SELECT throws_ok($$SELECT tide.digest(tide.pull(entity_types => '{}')->>'cursor')$$, 'TD014', NULL, 'of all that is asked for');
+SELECT is(tide.keys(buckets => ARRAY[get_byte(sha256('p1'), 0)])::jsonb, '{"keysByType": {"TrainingPlan": [{"id": "p1", "lastModifiedAt": "2026-01-02T03:04:05.678Z", "clientId": "ann"}]}}', 'keys of a bucket, with stamps');
+SELECT is(tide.rows('{"keys": {"TrainingPlan": ["p1", "p2"]}}')::jsonb, '{"rowsByType": {"TrainingPlan": [{"id": "p1", "athleteId": "ann", "name": "Plan", "lastModifiedAt": "2026-01-02T03:04:05.678Z", "clientId": "ann"}]}, "remaining": {}}', 'rows by key');
 SELECT ok(length(tide.cursor()) < 100, 'a cursor for one scope is under 100 bytes');
 SELECT throws_ok(format($$SELECT tide.pull(%L)$$, substr(tide.cursor(), 1, 9)), 'TD002', NULL, 'half a cursor is refused');
 SELECT is((tide.pull(entity_types => '{plan}')->'unavailableTypes')::jsonb, '["plan"]', 'an unknown entity type is named');

@@ -1,6 +1,6 @@
 # The adversary of the cursor: random steps of several writers, in every
 # interleaving that locks allow, while pullers follow with kept cursors and
-# random page sizes.
+# random page sizes, in rows and in bytes.
 #
 #   SECONDS=600 prove -Itest/lib test/property/cursor.t     longer than usual
 #   SEED=17 prove -v -Itest/lib test/property/cursor.t      one run, again
@@ -24,10 +24,11 @@
 #
 # Seen to fail with: the list of running transactions left out of the cursor;
 # log entries under ids of subtransactions; pages that end at their first
-# target; snapshots not compared with rewritten tables; the old key of a changed
-# key, or the old scope of a moved row, not recorded; partitions_seen() not
-# compared with the partitions that are there; rows of partitions that come or go
-# not recorded.
+# target; pages that end at their bytes and leave a place, or one that was read
+# later, where it was at the last item found; snapshots not compared with
+# rewritten tables; the old key of a changed key, or the old scope of a moved row,
+# not recorded; partitions_seen() not compared with the partitions that are there;
+# rows of partitions that come or go not recorded.
 use strict;
 use warnings;
 use utf8;
@@ -41,6 +42,7 @@ use Time::HiRes ();
 
 my $STEPS = $ENV{STEPS} // 250;
 my $WRITERS = 4;
+my $PLENTY = 8_000_000;			# bytes that no page has
 my %MODES = (plain => 4, schema => 2, retrack => 1, prune => 2);
 my @OWNERS = ('a', 'b', 'c');
 my @TYPES = ('common', 'doc', 'item', 'part');
@@ -412,7 +414,7 @@ sub pull_sql
 	my $scopes = 'ARRAY[' . join(', ', map { "'$_'" } @{ $replica->{asked_scopes} }) . ']';
 	my $types = 'ARRAY[' . join(', ', map { "'$_'" } @{ $replica->{asked_types} }) . ']';
 	return 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; '
-	  . "SELECT tide.pull($since, $scopes, $types, $limit); "
+	  . "SELECT tide.pull($since, $scopes, $types, $limit, max_bytes => $replica->{bytes}); "
 	  . state_sql($replica) . '; COMMIT';
 }
 
@@ -437,8 +439,10 @@ sub pull
 {
 	my ($replica, $limit, $all) = @_;
 	$replica->{limit} = $limit;
+	# a row is some 80 to 110 bytes
+	$replica->{bytes} = pick(($PLENTY) x 5, 1, 150, 300, 500);
 	choose($replica, $all) if $all || !$replica->{more} || rand() < 0.5;
-	step($replica, pull_sql($replica, $limit), "pull, limit $limit"
+	step($replica, pull_sql($replica, $limit), "pull, limit $limit, bytes $replica->{bytes}"
 		. ($replica->{narrows} ? ", @{ $replica->{asked_types} } of @{ $replica->{asked_scopes} }" : ''));
 	return;
 }
@@ -468,7 +472,8 @@ sub pull_done
 	else
 	{
 		die "$items items in a page of $replica->{limit} with more\n"
-		  if $reply->{hasMore} && $items != $replica->{limit};
+		  if $reply->{hasMore} && ($replica->{bytes} == $PLENTY ? $items != $replica->{limit} : !$items);
+		die "$items items in a page of one byte\n" if $replica->{bytes} == 1 && $items > 1;
 		die "$items items in a page of $replica->{limit}\n" if $items > $replica->{limit};
 	}
 	$replica->{more} = $reply->{hasMore};

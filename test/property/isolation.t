@@ -7,7 +7,9 @@
 #   * its replica is what SELECT shows its user of the scopes that are hers;
 #   * no reply has named a key, a version of a row or a user that was never hers
 #     to know.  Every key, text and name is one of a kind, so a look at the bytes
-#     of the reply tells; the oracle keeps who was ever entitled to which.
+#     of the reply tells; the oracle keeps who was ever entitled to which;
+#   * now and then its digest is that of its replica, and of the keys of all rows
+#     there are it fetches those rows, and no others.
 #
 # A key is known to whoever ever had its row in scope, hidden or not; what a row
 # says, to whom SELECT showed it; a name, to whom it was ever a scope.
@@ -17,14 +19,15 @@
 # Seen to fail with: the scope of a row not looked at when it is read for an
 # entry of the log; rows below an ancestor not moved; a scope that was lost not
 # named; the old scope of a moved row not recorded; the scope that a pushed row
-# would be in not tested.
+# would be in not tested; rows fetched by key whosever they are.
 use strict;
 use warnings;
 use utf8;
 
 use FindBin ();
-use lib $FindBin::Bin;
+use lib $FindBin::Bin, "$FindBin::Bin/../lib";
 use Test::More;
+use TideDigest qw(digest_of digest_in buckets_that_differ);
 use TideSession ();
 use TideTest qw(decode_json encode_json);
 use Time::HiRes ();
@@ -315,6 +318,34 @@ sub pull_and_compare
 	return 1;
 }
 
+# Likewise: a digest of a replica that is right, and what can be fetched by key.
+sub verify_and_fetch
+{
+	my ($device, $truth) = @_;
+	my ($user, $session) = @$device{qw(user session)};
+	my $digest = $session->query("SELECT tide.digest('$device->{cursor}')");
+	my $versions = $session->query('SELECT tide.keys(buckets => (SELECT array_agg(i) FROM generate_series(0, 255) i))');
+	my $everything = $control->query('SELECT jsonb_object_agg(t, k) FROM (VALUES '
+		. join(', ', map { "('$_', (SELECT coalesce(jsonb_agg(id), '[]') FROM $_))" } @TYPES) . ') v(t, k)');
+	my $rows = $session->query('SELECT tide.rows(' . sql_text("{\"keys\": $everything}") . ', max_rows => 100000)');
+	my %strange = map { $_ => 1 } map { strange_words($user, $_) } $digest, $versions, $rows;
+	if (%strange) { diag "$user was told of " . join(' ', sort keys %strange); return 0; }
+	for my $type (@TYPES)
+	{
+		my @held = values %{ $device->{rows}{$type} // {} };
+		my @differ = buckets_that_differ(digest_of(\@held, key => ['id']),
+			digest_in(decode_json($digest)->{digestByType}{$type}));
+		my $want = join ' ', sort keys %{ $truth->{$type} // {} };
+		my $named = join ' ', sort map { $_->{id} } @{ decode_json($versions)->{keysByType}{$type} };
+		my $fetched = join "\n", sort map { as_text($type, $_) } @{ decode_json($rows)->{rowsByType}{$type} };
+		next if !@differ && $named eq $want
+		  && $fetched eq join "\n", sort map { as_text($type, $_) } @held;
+		diag "$user: of $type\nbuckets @differ differ\nnamed: $named\nshould: $want\nfetched:\n$fetched";
+		return 0;
+	}
+	return 1;
+}
+
 # What a device sends: an edit of a row that it has, a new one, or something
 # about any row at all, as someone who has seen a key over a shoulder would.
 sub random_change
@@ -413,7 +444,8 @@ sub one_step
 	# some devices are away for a while
 	for my $user (grep { rand() < 0.7 } @USERS)
 	{
-		next if pull_and_compare($devices{$user}, $truths{$user});
+		next if pull_and_compare($devices{$user}, $truths{$user})
+		  && (rand() < 0.7 || verify_and_fetch($devices{$user}, $truths{$user}));
 		diag "seed $seed, step $step";
 		return 0;
 	}

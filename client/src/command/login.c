@@ -29,8 +29,17 @@ post(const char *server, const char *path, const Buffer *body, HttpAnswer *answe
 	buffer_text(&url, server);
 	buffer_text(&url, path);
 	if (http && !url.failed && !body->failed)
-		http_send(http, "POST", url.data, "Content-Type: application/json\r\n",
-				  body->data, body->length, answer);
+	{
+		HttpRequest request = {
+			.method = "POST",
+			.url = url.data,
+			.headers = "Content-Type: application/json\r\n",
+			.body = body->data,
+			.body_length = body->length
+		};
+
+		http_send(http, &request, answer);
+	}
 	else
 		failure_memory(failure);
 	http_free(http);
@@ -127,6 +136,24 @@ login_refresh(Tokens *tokens, Failure *failure)
 	buffer_free(&body);
 	http_answer_free(&answer);
 	return code;
+}
+
+/* The server forgets the refresh token, if it is there to be told. */
+void
+login_revoke(const Tokens *tokens)
+{
+	HttpAnswer	answer;
+	Buffer		body = {0};
+	Failure		failure = {0};
+
+	if (tokens->refresh == NULL)
+		return;
+	buffer_text(&body, "{\"refreshToken\":");
+	json_string(&body, tokens->refresh, strlen(tokens->refresh));
+	buffer_char(&body, '}');
+	(void) post(tokens->server, "/api/v1/auth/logout", &body, &answer, &failure);
+	buffer_free(&body);
+	http_answer_free(&answer);
 }
 
 /* A line, from a file or typed in without being shown. */

@@ -14,4 +14,7 @@ int			login_run(const Options *options);
 /* Fresh tokens, written down before anybody uses them. */
 int			login_refresh(Tokens *tokens, Failure *failure);
 
+/* Tell the server that they are used no more; it may be away. */
+void		login_revoke(const Tokens *tokens);
+
 #endif

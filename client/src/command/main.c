@@ -7,151 +7,38 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "command/clone.h"
 #include "command/login.h"
+#include "command/logout.h"
 #include "command/options.h"
 #include "command/print.h"
+#include "command/progress.h"
 #include "command/session.h"
+#include "command/watch.h"
 #include "loop/handle.h"
-#include "store/names.h"
-#include "store/settings.h"
-
-/*
- * Progress: a bar on a terminal, elsewhere a line for each phase
- */
-
-static void
-show_progress(void *arg, const tide_summary *summary)
-{
-	char	   *phase = arg;
-
-	if (isatty(STDERR_FILENO))
-	{
-		fprintf(stderr, "\r%-8s %lld rows\033[K", summary->phase,
-				(long long) summary->pulled);
-		if (summary->finished)
-			fputc('\n', stderr);
-	}
-	else if (strcmp(phase, summary->phase) != 0 && !summary->finished)
-	{
-		snprintf(phase, 16, "%s", summary->phase);
-		fprintf(stderr, "%s\n", phase);
-	}
-}
-
-/* A,B as a JSON array; NULL: there are none */
-static bool
-append_words(Buffer *out, const char *member, const char *words)
-{
-	const char *end;
-
-	if (words == NULL)
-		return true;
-	buffer_format(out, ",\"%s\":[", member);
-	for (;;)
-	{
-		end = words + strcspn(words, ",");
-		json_string(out, words, (size_t) (end - words));
-		if (*end == '\0')
-			break;
-		buffer_char(out, ',');
-		words = end + 1;
-	}
-	buffer_char(out, ']');
-	return !out->failed;
-}
-
-static int
-set_up(Session *s, const Options *options)
-{
-	Buffer		text = {0};
-	int			code;
-
-	buffer_text(&text, "{\"server\":");
-	json_string(&text, options->arguments[0], strlen(options->arguments[0]));
-	append_words(&text, "entityTypes", options->entity_types);
-	if (options->scope)
-	{
-		buffer_text(&text, ",\"scopes\":[");
-		json_string(&text, options->scope, strlen(options->scope));
-		buffer_char(&text, ']');
-	}
-	if (options->naming)
-		buffer_format(&text, ",\"naming\":\"%s\"", options->naming);
-	if (options->status_columns)
-		buffer_text(&text, ",\"statusColumns\":true");
-	buffer_char(&text, '}');
-	if (text.failed)
-	{
-		failure_memory(&s->failure);
-		code = TIDE_LOCAL;
-	}
-	else
-		code = tide_setup(s->t, text.data);
-	buffer_free(&text);
-	return code;
-}
-
-/* A clone that was begun before goes on, if it is of the same server. */
-static int
-go_on(Session *s, const char *url)
-{
-	Store	   *store = &s->t->engine.store;
-	char	   *server;
-	size_t		length = strlen(url);
-	bool		same;
-
-	while (length > 0 && url[length - 1] == '/')
-		length--;
-	if (setting_is(store, "first_sync", "done"))
-	{
-		failure_set(&s->failure, TIDE_LOCAL, "cloned", "the file has been cloned already");
-		failure_hint(&s->failure, "Use \"tide sync\".");
-		return TIDE_LOCAL;
-	}
-	if (!setting_get(store, "server", &server) || server == NULL)
-		return TIDE_LOCAL;
-	same = strlen(server) == length && strncmp(server, url, length) == 0;
-	if (!same)
-		failure_set(&s->failure, TIDE_LOCAL, "other_server",
-					"the file was begun with the server \"%s\"", server);
-	sqlite3_free(server);
-	return same ? TIDE_OK : TIDE_LOCAL;
-}
-
-static int
-run_clone(Session *s, const Options *options)
-{
-	char		phase[16] = "";
-	int			code = session_open(s, options->arguments[1], true);
-
-	if (code == TIDE_OK)
-		code = tide_is_set_up(s->t) ? go_on(s, options->arguments[0]) : set_up(s, options);
-	if (code == TIDE_OK && options->token_file)
-		code = session_use_token_file(s, options->token_file);
-	if (code == TIDE_OK)
-		code = session_sign_in(s, NULL, options->user);
-	if (code != TIDE_OK)
-		return code;
-	tide_on_progress(s->t, show_progress, phase);
-	return print_sync(s, session_run(s), false);
-}
 
 static int
 run_sync(Session *s, const Options *options)
 {
-	int			code = session_open(s, options->arguments[0], false);
+	int			code = session_open(s, options->arguments[0], SESSION_OURS);
 
+	if (code == TIDE_OK && options->token_file)
+		code = session_use_token_file(s, options->token_file);
 	if (code == TIDE_OK)
 		code = session_sign_in(s, NULL, NULL);
 	if (code == TIDE_OK)
-		code = session_run(s);
+	{
+		if (isatty(STDERR_FILENO) && !options->json)
+			progress_show(s->t);
+		code = tide_run(s->t);
+	}
 	return print_sync(s, code, options->json);
 }
 
 static int
 run_retry(Session *s, const Options *options)
 {
-	int			code = session_open(s, options->arguments[0], false);
+	int			code = session_open(s, options->arguments[0], SESSION_OURS);
 
 	if (code == TIDE_OK)
 		code = tide_retry(s->t, options->narguments > 1 ? options->arguments[1] : NULL,
@@ -159,14 +46,48 @@ run_retry(Session *s, const Options *options)
 	if (code == TIDE_OK)
 		code = session_sign_in(s, NULL, NULL);
 	if (code == TIDE_OK)
-		code = session_run(s);
+		code = tide_run(s->t);
 	return print_sync(s, code, options->json);
+}
+
+/* Lines are printed as they are found. */
+typedef struct Found
+{
+	bool		json;
+	int64_t		n;
+} Found;
+
+static void
+print_difference(void *arg, const char *entity_type, const char *key, const char *difference)
+{
+	Found	   *found = arg;
+	const char *fields[3] = {entity_type, key, difference};
+
+	print_fields(fields, 3, found->json, found->n++ == 0);
+}
+
+static int
+run_verify(Session *s, const Options *options)
+{
+	Found		found = {.json = options->json};
+	int			code = session_open(s, options->arguments[0], SESSION_OURS);
+
+	if (code == TIDE_OK)
+		code = session_sign_in(s, NULL, NULL);
+	if (code != TIDE_OK)
+		return code;
+	if (!options->json)
+		puts("entity_type\tkey\tdifference");
+	code = tide_verify(s->t, options->full ? TIDE_VERIFY_FULL : 0, print_difference, &found);
+	if (options->json)
+		puts(found.n > 0 ? "]" : "[]");
+	return code;
 }
 
 static int
 run_discard(Session *s, const Options *options)
 {
-	int			code = session_open(s, options->arguments[0], false);
+	int			code = session_open(s, options->arguments[0], SESSION_OURS);
 
 	return code == TIDE_OK ? tide_discard(s->t, options->arguments[1],
 										  options->arguments[2]) : code;
@@ -175,7 +96,7 @@ run_discard(Session *s, const Options *options)
 static int
 run_status(Session *s, const Options *options)
 {
-	int			code = session_open(s, options->arguments[0], false);
+	int			code = session_open(s, options->arguments[0], SESSION_OURS);
 
 	return code == TIDE_OK ? print_record(s, "SELECT * FROM tide_status",
 										  options->json) : code;
@@ -184,7 +105,7 @@ run_status(Session *s, const Options *options)
 static int
 run_pending(Session *s, const Options *options)
 {
-	int			code = session_open(s, options->arguments[0], false);
+	int			code = session_open(s, options->arguments[0], SESSION_OURS);
 
 	return code == TIDE_OK ? print_table(s, "SELECT * FROM tide_pending ORDER BY edited_at",
 										 options->json) : code;
@@ -193,7 +114,7 @@ run_pending(Session *s, const Options *options)
 static int
 run_lost(Session *s, const Options *options)
 {
-	int			code = session_open(s, options->arguments[0], false);
+	int			code = session_open(s, options->arguments[0], SESSION_OURS);
 
 	if (code == TIDE_OK)
 		code = print_table(s, "SELECT * FROM tide_lost", options->json);
@@ -214,13 +135,17 @@ main(int argc, char **argv)
 		const char *name;
 		int			(*run) (Session *s, const Options *options);
 	}			runs[] = {
-		{"clone", run_clone},
+		{"clone", clone_run},
+		{"attach", attach_run},
 		{"sync", run_sync},
 		{"status", run_status},
 		{"pending", run_pending},
 		{"retry", run_retry},
 		{"discard", run_discard},
 		{"lost", run_lost},
+		{"watch", watch_run},
+		{"logout", logout_run},
+		{"verify", run_verify},
 	};
 	Options		options;
 	Session		session = {0};

@@ -18,12 +18,16 @@ static const struct
 }			commands[] = {
 	{"login", 1, 1, "--user --password-file"},
 	{"clone", 2, 2, "--token-file --user --entity-types --scope --naming --status-columns"},
-	{"sync", 1, 1, "--json"},
+	{"attach", 2, 2, "--map --token-file --user --entity-types --scope"},
+	{"sync", 1, 1, "--json --token-file"},
+	{"watch", 1, 1, ""},
 	{"status", 1, 1, "--json"},
 	{"pending", 1, 1, "--json"},
 	{"retry", 1, 3, "--json"},
 	{"discard", 3, 3, ""},
 	{"lost", 1, 1, "--json --clear"},
+	{"verify", 1, 1, "--full --json"},
+	{"logout", 1, 1, "--wipe --force"},
 };
 
 /* the options, and where each goes */
@@ -39,9 +43,13 @@ static const struct
 	{"--entity-types", true, offsetof(Options, entity_types)},
 	{"--scope", true, offsetof(Options, scope)},
 	{"--naming", true, offsetof(Options, naming)},
+	{"--map", true, offsetof(Options, map)},
 	{"--status-columns", false, offsetof(Options, status_columns)},
 	{"--json", false, offsetof(Options, json)},
 	{"--clear", false, offsetof(Options, clear)},
+	{"--full", false, offsetof(Options, full)},
+	{"--wipe", false, offsetof(Options, wipe)},
+	{"--force", false, offsetof(Options, force)},
 };
 
 void
@@ -54,8 +62,13 @@ options_print_help(void)
 		  "  tide clone URL FILE [--token-file F | --user NAME] [--entity-types A,B]\n"
 		  "             [--scope S] [--naming as_is|snake] [--status-columns]\n"
 		  "      make a file with the server's tables and rows\n"
-		  "  tide sync FILE [--json]\n"
+		  "  tide attach URL FILE [--map F] [--token-file F | --user NAME]\n"
+		  "             [--entity-types A,B] [--scope S]\n"
+		  "      sync the tables that an app has made in a file\n"
+		  "  tide sync FILE [--json] [--token-file F]\n"
 		  "      pull, push, and pull what the push caused\n"
+		  "  tide watch FILE\n"
+		  "      sync whenever something changes, here or on the server, until Ctrl-C\n"
 		  "  tide status FILE [--json]\n"
 		  "  tide pending FILE [--json]\n"
 		  "      edits that are not sent yet, and why\n"
@@ -65,13 +78,19 @@ options_print_help(void)
 		  "      undo an edit that is not sent yet\n"
 		  "  tide lost FILE [--json] [--clear]\n"
 		  "      edits that another version won over\n"
+		  "  tide verify FILE [--full] [--json]\n"
+		  "      sync, then compare the file with the server: by keys and stamps, or in full\n"
+		  "  tide logout FILE [--wipe] [--force]\n"
+		  "      forget the tokens; refused while edits are unsent, unless forced\n"
 		  "\n"
 		  "URL is the gateway's, without /api/v1. KEY is the bare text, of several\n"
 		  "columns the JSON object.\n"
 		  "\n"
 		  "Exit status: 0 done; 1 done, but some rows failed, were lost, or are pending;\n"
 		  "2 usage; 3 offline; 4 not logged in, or as somebody else; 5 trouble with the\n"
-		  "local file; 6 the server refused or is not understood.\n",
+		  "local file; 6 the server refused or is not understood.\n"
+		  "\n"
+		  "Read on: man tide; the page docs/client.md of pg_tide; tide.h for the library.\n",
 		  stdout);
 }
 

@@ -20,9 +20,13 @@ typedef struct Options
 	const char *entity_types;
 	const char *scope;
 	const char *naming;
+	const char *map;
 	bool		status_columns;
 	bool		json;
 	bool		clear;
+	bool		wipe;
+	bool		full;
+	bool		force;
 } Options;
 
 /* False where it makes no sense, which was said on standard error. */

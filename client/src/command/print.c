@@ -116,6 +116,32 @@ print_table(Session *s, const char *sql, bool json)
 	return finish(s, stmt, &out, rc);
 }
 
+void
+print_fields(const char *const *fields, int n, bool json, bool first)
+{
+	static const char *const names[] = {"entity_type", "key", "difference"};
+	Buffer		out = {0};
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		if (json)
+		{
+			buffer_format(&out, "%s\"%s\":", i > 0 ? "," : first ? "[{" : ",\n {", names[i]);
+			json_string(&out, fields[i], strlen(fields[i]));
+		}
+		else
+		{
+			buffer_text(&out, i > 0 ? "\t" : "");
+			append_field(&out, fields[i]);
+		}
+	}
+	buffer_char(&out, json ? '}' : '\n');
+	if (out.data && !out.failed)
+		fwrite(out.data, 1, out.length, stdout);
+	buffer_free(&out);
+}
+
 int
 print_record(Session *s, const char *sql, bool json)
 {
@@ -144,6 +170,19 @@ print_record(Session *s, const char *sql, bool json)
 		}
 	}
 	return finish(s, stmt, &out, rc);
+}
+
+/* What the file says about the app's rules, on standard error. */
+static void
+warn(Session *s)
+{
+	sqlite3_stmt *stmt;
+
+	if (sqlite3_prepare_v2(s->db, "SELECT warning FROM tide_status", -1, &stmt, NULL) != SQLITE_OK)
+		return;
+	if (sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_text(stmt, 0))
+		fprintf(stderr, "warning: %s\n", (const char *) sqlite3_column_text(stmt, 0));
+	sqlite3_finalize(stmt);
 }
 
 int
@@ -176,6 +215,8 @@ print_sync(Session *s, int code, bool json)
 			printf(", pending %lld", (long long) summary.pending);
 		putchar('\n');
 	}
+	if (s->t && tide_is_set_up(s->t))
+		warn(s);
 	/* the caller says what went wrong */
 	s->failure = failure;
 	return code;

@@ -10,7 +10,6 @@
 
 #include "command/login.h"
 #include "command/session.h"
-#include "engine/engine.h"
 #include "loop/handle.h"
 #include "store/settings.h"
 #include "util/file.h"
@@ -18,8 +17,9 @@
 #define BUSY_TIMEOUT_MS 10000
 
 int
-session_open(Session *s, const char *path, bool create)
+session_open(Session *s, const char *path, SessionMode mode)
 {
+	bool		create = mode == SESSION_MAKE;
 	int			flags = SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0);
 	const char *pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL";
 	int			code;
@@ -48,10 +48,10 @@ session_open(Session *s, const char *path, bool create)
 	if (!create)
 		(void) sqlite3_exec(s->db, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
 	code = tide_attach(s->db, &s->t);
-	if (code == TIDE_OK && !create && !tide_is_set_up(s->t))
+	if (code == TIDE_OK && mode == SESSION_OURS && !tide_is_set_up(s->t))
 	{
 		failure_set(&s->failure, TIDE_LOCAL, "not_set_up",
-					"\"%s\" is no file that tide clone made", path);
+					"\"%s\" is no file that tide clone made, or attach", path);
 		return TIDE_LOCAL;
 	}
 	return code;
@@ -149,6 +149,36 @@ use_login(Session *s, const char *server, const char *user)
 	return tide_set_token(s->t, s->tokens.token);
 }
 
+/*
+ * The token that there is was refused: a token file may have a new one by now,
+ * tokens of a login are refreshed.  What is the same as before is of no use.
+ */
+static int
+get_token(void *arg, tide *t)
+{
+	Session    *s = arg;
+	char	   *before = t->engine.token ? text_copy(t->engine.token) : NULL;
+	int			code;
+
+	failure_clear(&s->failure);
+	if (s->tokens.refresh)
+	{
+		code = login_refresh(&s->tokens, &s->failure);
+		if (code == TIDE_OK)
+			code = tide_set_token(t, s->tokens.token);
+	}
+	else
+		code = session_sign_in(s, NULL, NULL);
+	if (code == TIDE_OK && before && strcmp(before, t->engine.token) == 0)
+	{
+		failure_set(&s->failure, TIDE_SIGNED_OUT, "token_refused",
+					"the server does not take the token: it may have expired");
+		code = TIDE_SIGNED_OUT;
+	}
+	sqlite3_free(before);
+	return code;
+}
+
 int
 session_sign_in(Session *s, const char *server, const char *user)
 {
@@ -157,6 +187,7 @@ session_sign_in(Session *s, const char *server, const char *user)
 	char	   *of_file = NULL;
 	int			code;
 
+	tide_on_token(s->t, get_token, s);
 	if (user == NULL && !setting_get(store, "token_file", &token_file))
 		return TIDE_LOCAL;
 	if (server == NULL && !setting_get(store, "server", &of_file))
@@ -173,17 +204,3 @@ session_sign_in(Session *s, const char *server, const char *user)
 	return code;
 }
 
-int
-session_run(Session *s)
-{
-	int			code = tide_run(s->t);
-
-	if (code != TIDE_SIGNED_OUT || s->tokens.refresh == NULL ||
-		strcmp(s->t->engine.store.failure.code, "other_user") == 0)
-		return code;
-	code = login_refresh(&s->tokens, &s->failure);
-	if (code != TIDE_OK)
-		return code;
-	code = tide_set_token(s->t, s->tokens.token);
-	return code == TIDE_OK ? tide_run(s->t) : code;
-}

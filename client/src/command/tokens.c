@@ -287,6 +287,19 @@ tokens_save(const Tokens *tokens, Failure *failure)
 	return good;
 }
 
+bool
+tokens_remove(const Tokens *tokens, Failure *failure)
+{
+	Buffer		path = {0};
+	bool		good = append_path(&path, tokens->server, tokens->user, failure);
+
+	if (good && unlink(path.data) != 0 && errno != ENOENT)
+		good = failure_set(failure, TIDE_LOCAL, "cannot_write",
+						   "could not remove \"%s\": %s", path.data, strerror(errno));
+	buffer_free(&path);
+	return good;
+}
+
 static bool
 hash_password(const char *password, const unsigned char *salt, unsigned char *hash)
 {

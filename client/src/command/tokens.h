@@ -34,6 +34,7 @@ bool		tokens_find(const char *server, const char *subject, Tokens *tokens,
 
 /* Replace the file, as a whole. */
 bool		tokens_save(const Tokens *tokens, Failure *failure);
+bool		tokens_remove(const Tokens *tokens, Failure *failure);
 void		tokens_free(Tokens *tokens);
 
 /* Set one of the texts to a copy; value may be NULL. */

@@ -2,6 +2,7 @@
  * request.c
  *	  The requests of a sync, as text.
  */
+#include <ctype.h>
 #include <string.h>
 
 #include "engine/request.h"
@@ -12,9 +13,14 @@
 #define PULL_LIMIT 500
 #define MOST_ACKS "32"
 
+/* how long the server may hold a pull back, and what is then in it */
+#define NEWS_WAIT "25"
+#define NEWS_LIMIT 1
+#define JSON_TYPE "application/json"
+
 /* Begin a request: where to, and the headers that all have. */
 static bool
-begin(Engine *e, const char *path)
+begin(Engine *e, const char *path, const char *accept)
 {
 	char	   *server;
 
@@ -26,7 +32,9 @@ begin(Engine *e, const char *path)
 	buffer_text(&e->url, server ? server : "");
 	buffer_text(&e->url, path);
 	sqlite3_free(server);
-	buffer_text(&e->headers, "Accept: application/json\r\nAuthorization: Bearer ");
+	buffer_text(&e->headers, "Accept: ");
+	buffer_text(&e->headers, accept);
+	buffer_text(&e->headers, "\r\nAuthorization: Bearer ");
 	buffer_text(&e->headers, e->token);
 	buffer_text(&e->headers, "\r\n");
 	return true;
@@ -45,7 +53,7 @@ request_schema(Engine *e)
 {
 	char	   *etag;
 
-	if (!begin(e, "/api/v1/sync/schema"))
+	if (!begin(e, "/api/v1/sync/schema", JSON_TYPE))
 		return false;
 	if (!setting_get(&e->store, "schema_etag", &etag))
 		return false;
@@ -91,6 +99,26 @@ append_list(Engine *e, const char *setting, const char *name)
 	return true;
 }
 
+/* An app's tables are of some types; what else the server has is not asked for. */
+static bool
+append_types(Engine *e)
+{
+	int			i;
+
+	if (!e->store.attached)
+		return append_list(e, "entity_types", "entityTypes");
+	append_member(&e->body, "entityTypes");
+	for (i = 0; i < e->store.ntypes; i++)
+	{
+		const char *name = e->store.types[i].name;
+
+		buffer_char(&e->body, i > 0 ? ',' : '[');
+		json_string(&e->body, name, strlen(name));
+	}
+	buffer_char(&e->body, ']');
+	return true;
+}
+
 /* The pushes whose replies are stored: their rows need not come again. */
 static bool
 append_acks(Engine *e)
@@ -113,7 +141,7 @@ request_pull(Engine *e)
 	char	   *client_id = NULL;
 	bool		good;
 
-	if (!begin(e, "/api/v1/sync/pull"))
+	if (!begin(e, "/api/v1/sync/pull", JSON_TYPE))
 		return false;
 	buffer_text(&e->headers, "Content-Type: application/json\r\n");
 	good = setting_get(&e->store, "stage_cursor", &since) &&
@@ -126,8 +154,7 @@ request_pull(Engine *e)
 		append_text_member(&e->body, "clientId", client_id);
 	if (since)
 		append_text_member(&e->body, "since", since);
-	good = good && append_list(e, "entity_types", "entityTypes") &&
-		append_list(e, "scopes", "scope") && append_acks(e);
+	good = good && append_types(e) && append_list(e, "scopes", "scope") && append_acks(e);
 	if (good && since)
 		good = append_list(e, "refresh", "refresh");
 	buffer_char(&e->body, '}');
@@ -141,9 +168,192 @@ request_pull(Engine *e)
 bool
 request_push(Engine *e)
 {
-	if (!begin(e, "/api/v1/sync/push"))
+	if (!begin(e, "/api/v1/sync/push", JSON_TYPE))
 		return false;
 	buffer_text(&e->headers, "Content-Type: application/json\r\n");
 	buffer_text(&e->body, e->batch.body);
+	return finish(e);
+}
+
+static void
+append_escaped(Buffer *url, const char *text)
+{
+	for (; *text; text++)
+	{
+		if (isalnum((unsigned char) *text) || strchr("-_.~", *text))
+			buffer_char(url, *text);
+		else
+			buffer_format(url, "%%%02X", (unsigned char) *text);
+	}
+}
+
+/* A file that holds a part of what the user may see wants news of that only. */
+static bool
+is_narrow(Engine *e, bool *narrow)
+{
+	int64_t		n;
+	bool		good = sql_number(&e->store, "SELECT count(*) FROM tide_settings"
+								  " WHERE name IN ('entity_types', 'scopes', 'attach')", &n);
+
+	*narrow = n > 0;
+	return good;
+}
+
+static bool
+request_events(Engine *e, const char *since)
+{
+	if (!begin(e, "/api/v1/sync/events?since=", "text/event-stream"))
+		return false;
+	append_escaped(&e->url, since);
+	return finish(e);
+}
+
+static bool
+request_held_pull(Engine *e, const char *since)
+{
+	char	   *client_id;
+	bool		good;
+
+	if (!begin(e, "/api/v1/sync/pull", JSON_TYPE) ||
+		!setting_get(&e->store, "client_id", &client_id))
+		return false;
+	buffer_text(&e->headers, "Content-Type: application/json\r\n");
+	buffer_char(&e->body, '{');
+	append_member(&e->body, "limit");
+	buffer_format(&e->body, "%d", NEWS_LIMIT);
+	append_member(&e->body, "wait");
+	buffer_text(&e->body, NEWS_WAIT);
+	append_text_member(&e->body, "since", since);
+	if (client_id)
+		append_text_member(&e->body, "clientId", client_id);
+	sqlite3_free(client_id);
+	good = append_types(e) && append_list(e, "scopes", "scope");
+	buffer_char(&e->body, '}');
+	return good && finish(e);
+}
+
+bool
+request_news(Engine *e, bool *ready)
+{
+	char	   *since;
+	bool		narrow,
+				good;
+
+	*ready = false;
+	if (!setting_get(&e->store, "cursor", &since))
+		return false;
+	if (since == NULL)
+		return true;
+	good = is_narrow(e, &narrow);
+	e->no_events = e->no_events || narrow;
+	if (good)
+		good = e->no_events ? request_held_pull(e, since) : request_events(e, since);
+	sqlite3_free(since);
+	*ready = good;
+	return good;
+}
+
+/*
+ * Comparing
+ */
+
+/* A setting that is an array, as a parameter: A,B. */
+static bool
+append_list_parameter(Engine *e, const char *setting, const char *name)
+{
+	Names		list;
+	int			i;
+
+	if (!names_load(&e->store, &list, setting))
+		return false;
+	for (i = 0; i < list.count; i++)
+	{
+		buffer_text(&e->url, i > 0 ? "%2C" : "&");
+		if (i == 0)
+		{
+			buffer_text(&e->url, name);
+			buffer_char(&e->url, '=');
+		}
+		append_escaped(&e->url, list.names[i]);
+	}
+	names_free(&list);
+	return true;
+}
+
+bool
+request_digest(Engine *e)
+{
+	char	   *since;
+	int			i,
+				n = 0;
+
+	if (!setting_get(&e->store, "cursor", &since))
+		return false;
+	if (!begin(e, "/api/v1/sync/digest?since=", JSON_TYPE))
+	{
+		sqlite3_free(since);
+		return false;
+	}
+	append_escaped(&e->url, since ? since : "");
+	sqlite3_free(since);
+	buffer_text(&e->url, "&entityTypes=");
+	for (i = 0; i < e->store.ntypes; i++)
+	{
+		if (!e->store.types[i].available)
+			continue;
+		buffer_text(&e->url, n++ > 0 ? "%2C" : "");
+		append_escaped(&e->url, e->store.types[i].name);
+	}
+	return append_list_parameter(e, "scopes", "scope") && finish(e);
+}
+
+bool
+request_keys(Engine *e, const char *type, const bool *buckets, int n)
+{
+	bool		first = true;
+	int			i;
+
+	if (!begin(e, "/api/v1/sync/keys?entityTypes=", JSON_TYPE))
+		return false;
+	append_escaped(&e->url, type);
+	buffer_text(&e->url, "&bucket=");
+	for (i = 0; i < n; i++)
+	{
+		if (!buckets[i])
+			continue;
+		buffer_format(&e->url, "%s%d", first ? "" : "%2C", i);
+		first = false;
+	}
+	return append_list_parameter(e, "scopes", "scope") && finish(e);
+}
+
+bool
+request_rows(Engine *e, const char *keys)
+{
+	if (!begin(e, "/api/v1/sync/rows", JSON_TYPE))
+		return false;
+	buffer_text(&e->headers, "Content-Type: application/json\r\n");
+	buffer_text(&e->body, "{\"keys\":");
+	buffer_text(&e->body, keys);
+	if (!append_list(e, "scopes", "scope"))
+		return false;
+	buffer_char(&e->body, '}');
+	return finish(e);
+}
+
+bool
+request_page(Engine *e, const char *since)
+{
+	if (!begin(e, "/api/v1/sync/pull", JSON_TYPE))
+		return false;
+	buffer_text(&e->headers, "Content-Type: application/json\r\n");
+	buffer_char(&e->body, '{');
+	append_member(&e->body, "limit");
+	buffer_format(&e->body, "%d", PULL_LIMIT);
+	if (since)
+		append_text_member(&e->body, "since", since);
+	if (!append_types(e) || !append_list(e, "scopes", "scope"))
+		return false;
+	buffer_char(&e->body, '}');
 	return finish(e);
 }

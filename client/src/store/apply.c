@@ -11,6 +11,7 @@
 
 #include "store/apply.h"
 #include "store/applying.h"
+#include "store/columns.h"
 #include "store/parked.h"
 #include "store/recheck.h"
 #include "store/rows.h"
@@ -26,6 +27,7 @@ typedef struct Pull
 	Names		reset_types;
 	Names		revoked;
 	Names		recheck;		/* types whose triggers were missing */
+	Names		attaching;		/* types of the app's, synced for the first time */
 } Pull;
 
 typedef bool (*RowAction) (Pull *pull, EntityType *type, const Json *json,
@@ -193,8 +195,15 @@ apply_row(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, b
 		return false;
 	if (dirty.found)
 		return keep_theirs(pull, type, json, row, deleted);
-	if (!deleted && names_has(&pull->recheck, type->name) &&
-		!recheck_row(&pull->applying, type, json, row, &edited))
+	if (!deleted && names_has(&pull->attaching, type->name))
+	{
+		if (!recheck_attached(&pull->applying, type, json, row, &edited))
+			return false;
+		if (edited)
+			return keep_theirs(pull, type, json, row, false);
+	}
+	else if (!deleted && names_has(&pull->recheck, type->name) &&
+			 !recheck_row(&pull->applying, type, json, row, &edited))
 		return false;
 	if (edited)
 		return true;
@@ -311,7 +320,8 @@ sweep_type(Pull *pull, EntityType *type)
 	good = sql_run_buffer(pull->store, &sql);
 	if (good && sqlite3_changes(pull->store->db) > 0)
 		good = applying_note(&pull->applying, type);
-	good = good && parked_take_gone(&pull->applying, type, came.data);
+	good = good && parked_take_gone(&pull->applying, type, came.data) &&
+		row_forget_orphans(pull->store, type);
 	if (good)
 	{
 		buffer_text(&sql, "DELETE FROM temp.");
@@ -348,11 +358,9 @@ drop_revoked(Pull *pull)
 	for (i = 0; i < pull->store->ntypes; i++)
 	{
 		EntityType *type = &pull->store->types[i];
-		const char *scope;
 
 		if (type->scope < 0)
 			continue;
-		scope = type->columns[type->scope].local;
 		for (s = 0; s < pull->revoked.count; s++)
 		{
 			Buffer		sql = {0};
@@ -362,13 +370,15 @@ drop_revoked(Pull *pull)
 			buffer_text(&sql, "DELETE FROM ");
 			buffer_identifier(&sql, type->table);
 			buffer_text(&sql, " AS t WHERE ");
-			buffer_identifier(&sql, scope);
+			column_append_wire(&sql, type, type->scope, "t.");
 			buffer_text(&sql, " = ");
 			buffer_literal(&sql, pull->revoked.names[s]);
 			if (!sql_run_buffer(pull->store, &sql))
 				return false;
 			if (sqlite3_changes(pull->store->db) > 0 &&
 				!applying_note(&pull->applying, type))
+				return false;
+			if (!row_forget_orphans(pull->store, type))
 				return false;
 		}
 	}
@@ -381,6 +391,7 @@ load_pull(Pull *pull)
 	pull->reset = setting_is(pull->store, "stage_reset", "1");
 	return pull->store->failure.result == TIDE_OK &&
 		names_load(pull->store, &pull->recheck, "recheck") &&
+		names_load(pull->store, &pull->attaching, "attaching") &&
 		names_load(pull->store, &pull->reset_types, "stage_reset_types") &&
 		names_load(pull->store, &pull->revoked, "stage_revoked");
 }
@@ -402,7 +413,8 @@ mark_unavailable(Pull *pull, const Json *json)
 	int			i;
 
 	for (i = 0; i < pull->store->ntypes; i++)
-		pull->store->types[i].available = !names_has(&names, pull->store->types[i].name);
+		pull->store->types[i].available = pull->store->types[i].in_schema &&
+			!names_has(&names, pull->store->types[i].name);
 	names_free(&names);
 	return good;
 }
@@ -458,7 +470,8 @@ apply_all(Pull *pull, const Json *json)
 		setting_set(pull->store, "stage_cursor", NULL) &&
 		setting_set(pull->store, "first_sync", "done") &&
 		setting_set(pull->store, "refresh", NULL) &&
-		setting_set(pull->store, "recheck", NULL);
+		setting_set(pull->store, "recheck", NULL) &&
+		setting_set(pull->store, "attaching", NULL);
 }
 
 static bool
@@ -468,7 +481,8 @@ take_page(Pull *pull, const Json *json, bool from_start, PageResult *result)
 
 	if (!read_page_head(pull, json, from_start))
 		return false;
-	filling = setting_is(pull->store, "first_sync", "running") && !pull->reset;
+	filling = setting_is(pull->store, "first_sync", "running") && !pull->reset &&
+		pull->recheck.count == 0;
 	if (!result->has_more)
 	{
 		if (!apply_all(pull, json))
@@ -525,9 +539,11 @@ apply_page(Store *store, const Json *json, bool from_start, bool take_unknown,
 	if (json->no_memory)
 		good = failure_memory(&store->failure);
 	result->changed = pull.applying.rows;
+	result->lost = pull.applying.lost;
 	names_free(&pull.reset_types);
 	names_free(&pull.revoked);
 	names_free(&pull.recheck);
+	names_free(&pull.attaching);
 	return applying_end(&pull.applying, good);
 }
 

@@ -11,6 +11,7 @@ typedef struct PageResult
 {
 	int64_t		rows;			/* in this page */
 	int64_t		changed;		/* rows of the tables, once applied */
+	int64_t		lost;			/* versions of ours, likewise */
 	bool		has_more;
 	bool		unknown;		/* types or columns that the schema lacks: not taken */
 } PageResult;

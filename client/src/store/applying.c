@@ -38,6 +38,7 @@ applying_begin(Applying *a, Store *store, int64_t now)
 
 	memset(a, 0, sizeof(*a));
 	a->store = store;
+	a->at = now;
 	time_format(now, a->now);
 	if (!sql_number(store, "PRAGMA foreign_keys", &enforced))
 		return false;
@@ -61,14 +62,18 @@ tell_changes(Applying *a)
 {
 	Buffer		names = {0};
 	bool		good;
+	int			i;
 
 	if (a->changed.count == 0)
 		return true;
 	names_append_json(&a->changed, &names);
 	good = names.failed ? failure_memory(&a->store->failure) :
-		sql_run(a->store, "UPDATE tide_state SET change_seq = change_seq + 1,"
-				" changed_tables = %Q", names.data);
+		sql_run(a->store, "UPDATE tide_state SET change_seq = change_seq + 1;"
+				"UPDATE tide_types SET changed_seq = (SELECT change_seq FROM tide_state)"
+				" WHERE table_name IN (SELECT value FROM json_each(%Q))", names.data);
 	buffer_free(&names);
+	for (i = 0; good && i < a->changed.count; i++)
+		good = names_add(a->store, &a->store->changed, a->changed.names[i]);
 	return good;
 }
 
@@ -176,6 +181,7 @@ bool
 applying_lost(Applying *a, const EntityType *type, const char *key, const char *mine,
 			  const char *theirs)
 {
+	a->lost++;
 	return sql_run(a->store, "INSERT INTO tide_lost_rows (entity_type, key, mine, theirs, at)"
 				   " VALUES (%Q, %Q, %Q, %Q, %Q)", type->name, key, mine, theirs, a->now);
 }

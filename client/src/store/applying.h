@@ -13,9 +13,11 @@ typedef struct Applying
 {
 	Store	   *store;
 	bool		foreign_keys;	/* the connection enforces them otherwise */
+	int64_t		at;				/* milliseconds, and as text */
 	char		now[32];
 	Names		changed;		/* tables */
 	int64_t		rows;			/* that changed */
+	int64_t		lost;			/* versions of ours */
 	int64_t		refused;		/* versions kept in tide_refused, at the beginning */
 } Applying;
 

@@ -50,7 +50,7 @@ load_types(Store *store)
 		int64_t		available;
 
 		good = sql ? sql_number(store, sql, &available) : failure_memory(&store->failure);
-		store->types[i].available = available != 0;
+		store->types[i].in_schema = store->types[i].available = available != 0;
 		sqlite3_free(sql);
 	}
 	return good;
@@ -82,6 +82,7 @@ void
 file_close(Store *store)
 {
 	types_free(store);
+	names_free(&store->changed);
 	store->db = NULL;
 }
 
@@ -97,6 +98,8 @@ write_settings(Store *store, const FileOptions *options)
 		setting_set(store, "scopes", options->scopes) &&
 		setting_set(store, "naming", options->snake ? "snake" : "as_is") &&
 		setting_set(store, "status_columns", options->status_columns ? "1" : NULL) &&
+		setting_set(store, "attach", options->attach ? "1" : NULL) &&
+		setting_set(store, "map", options->map) &&
 		setting_set(store, "first_sync", "running");
 }
 
@@ -160,6 +163,22 @@ check_wanted(Store *store)
 	return good;
 }
 
+/* Rows of an app's that are there already are compared with the server's. */
+static bool
+note_attached(Store *store, const EntityType *type)
+{
+	Names		recheck,
+				attaching = {0};
+	bool		good = names_load(store, &recheck, "recheck") &&
+		names_load(store, &attaching, "attaching") &&
+		names_add(store, &recheck, type->name) && names_add(store, &attaching, type->name) &&
+		names_save(store, &recheck, "recheck") && names_save(store, &attaching, "attaching");
+
+	names_free(&recheck);
+	names_free(&attaching);
+	return good;
+}
+
 /* Tables, triggers and views; types whose tables grew are to be read anew. */
 static bool
 make_tables(Store *store)
@@ -169,13 +188,21 @@ make_tables(Store *store)
 				good = names_load(store, &refresh, "refresh");
 	int			i;
 
+	if (good && store->attached && store->ntypes == 0)
+		good = failure_set(&store->failure, TIDE_LOCAL, "no_table",
+						   "no table of the file has the name of an entity type of the server");
 	for (i = 0; good && i < store->ntypes; i++)
 	{
-		good = tables_make_type(store, &store->types[i], &grown) &&
-			(!grown || names_add(store, &refresh, store->types[i].name));
+		EntityType *type = &store->types[i];
+
+		good = tables_make_type(store, type, &grown) &&
+			(!type->is_new || note_attached(store, type)) &&
+			(!(grown || type->is_new) || names_add(store, &refresh, type->name));
 	}
 	for (i = 0; good && i < store->ntypes; i++)
-		good = triggers_make(store, &store->types[i]);
+		good = triggers_make(store, &store->types[i]) &&
+			sql_run(store, "UPDATE tide_types SET table_name = %Q WHERE entity_type = %Q",
+					store->types[i].table, store->types[i].name);
 	good = good && names_save(store, &refresh, "refresh") && tables_make_views(store);
 	names_free(&refresh);
 	return good;
@@ -221,6 +248,34 @@ file_take_schema(Store *store, const char *schema, size_t length, const char *et
 	return good && schema_version(store, &store->schema_version);
 }
 
+/*
+ * A column that the app renamed or dropped would be sent as NULL from now on, or
+ * fail in our triggers.
+ */
+static bool
+check_columns(Store *store, EntityType *type)
+{
+	bool		grown;
+	int			i;
+
+	if (type->attached)
+		return tables_make_type(store, type, &grown);
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		bool		there;
+
+		if (!tables_have_column(store, type->table, type->columns[i].local, &there))
+			return false;
+		if (there)
+			continue;
+		failure_set(&store->failure, TIDE_LOCAL, "column_missing",
+					"the table \"%s\" has lost its column \"%s\", which is synced",
+					type->table, type->columns[i].local);
+		return failure_hint(&store->failure, "Rename it back, or add it again.");
+	}
+	return true;
+}
+
 /* Make the triggers that are missing or not ours, and note whose they were. */
 static bool
 mend_triggers(Store *store)
@@ -237,6 +292,8 @@ mend_triggers(Store *store)
 		EntityType *type = &store->types[i];
 
 		good = triggers_are_there(store, type, &there);
+		if (good && !there)
+			good = check_columns(store, type);
 		if (good && !there)
 			good = triggers_make(store, type) && names_add(store, &refresh, type->name) &&
 				names_add(store, &recheck, type->name);
@@ -276,6 +333,9 @@ file_check(Store *store)
 	if (version == store->schema_version || store->ntypes == 0)
 		return true;
 	types_forget_statements(store);
+	/* which column is whose may have changed, too */
+	if (store->attached && !load_types(store))
+		return false;
 	if (!all_triggers_are_there(store, &there))
 		return false;
 	if (!there && (!sql_begin(store) || !sql_end(store, mend_triggers(store))))
@@ -286,7 +346,7 @@ file_check(Store *store)
 bool
 file_check_identity(Store *store, const char *path)
 {
-	char		identity[320];
+	char		identity[LOCK_IDENTITY_SIZE];
 	char		client_id[UUID_SIZE];
 	char	   *before;
 	bool		good = true;

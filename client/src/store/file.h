@@ -24,6 +24,8 @@ typedef struct FileOptions
 	char	   *scopes;			/* JSON array, NULL: all */
 	bool		snake;
 	bool		status_columns;
+	bool		attach;			/* to tables that are there */
+	char	   *map;			/* JSON object, NULL: all by name */
 } FileOptions;
 
 /* Make our tables in a database that has none. */

@@ -148,7 +148,7 @@ is_sent(const EntityType *type, int column, bool has_base, sqlite3_value *value)
 {
 	const Column *c = &type->columns[column];
 
-	if (c->is_key || c->is_stamp || !c->writable)
+	if (c->is_key || c->is_stamp || c->beside || !c->writable)
 		return false;
 	/* what the server fills in on an insert */
 	if (sqlite3_value_type(value) == SQLITE_NULL && !has_base &&

@@ -8,12 +8,6 @@
 
 #include "store/store.h"
 
-typedef struct Names
-{
-	char	  **names;
-	int			count;
-} Names;
-
 bool		names_has(const Names *names, const char *name);
 bool		names_add(Store *store, Names *names, const char *name);
 

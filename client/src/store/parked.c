@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "store/columns.h"
 #include "store/parked.h"
 #include "store/rows.h"
 #include "store/sql.h"
@@ -43,13 +44,24 @@ take(Applying *a, EntityType *type, const char *operation, const char *from,
 	 const char *condition, const char *code, const char *message)
 {
 	Buffer		sql = {0};
+	int			i;
 
 	buffer_text(&sql, "INSERT INTO ");
 	buffer_identifier(&sql, type->parked_table);
 	buffer_text(&sql, " (");
 	append_names(&sql, type, "");
 	buffer_text(&sql, ", tide_operation, tide_edited_at, tide_code, tide_message) SELECT ");
-	append_names(&sql, type, "r.");
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		buffer_text(&sql, i > 0 ? ", " : "");
+		if (from == type->table)
+			column_append_wire(&sql, type, i, "r.");
+		else
+		{
+			buffer_text(&sql, "r.");
+			buffer_identifier(&sql, type->columns[i].local);
+		}
+	}
 	buffer_text(&sql, ", CASE WHEN d.operation = 'delete' THEN 'delete' WHEN EXISTS (SELECT 1 FROM ");
 	buffer_identifier(&sql, type->base_table);
 	buffer_text(&sql, " AS b WHERE ");
@@ -168,6 +180,16 @@ parked_take_gone(Applying *a, EntityType *type, const char *came)
 							 "the server no longer has the row that was edited");
 }
 
+/*
+ * The scope of a row r, which is of the table or of the bases.  Where the table
+ * has no such column, it is kept beside the row, also of one that is deleted.
+ */
+static void
+append_scope(Buffer *condition, EntityType *type)
+{
+	column_append_wire(condition, type, type->scope, "r.");
+}
+
 bool
 parked_take_scope(Applying *a, EntityType *type, const char *scope)
 {
@@ -175,8 +197,7 @@ parked_take_scope(Applying *a, EntityType *type, const char *scope)
 
 	if (type->dirty_count == 0)
 		return true;
-	buffer_text(&condition, "r.");
-	buffer_identifier(&condition, type->columns[type->scope].local);
+	append_scope(&condition, type);
 	buffer_text(&condition, " = ");
 	buffer_literal(&condition, scope);
 	return take_both(a, type, &condition, "scope_not_allowed",
@@ -268,10 +289,12 @@ parked_put_back(Store *store, EntityType *type, const Json *json, const JsonNode
 {
 	Buffer		sql = {0};
 	sqlite3_stmt *stmt;
+	Buffer		name = {0};
 	bool		is_delete,
 				good;
 	int			i,
-				k;
+				k,
+				written;
 
 	if (!find_parked(store, type, json, key, found, &is_delete))
 		return false;
@@ -285,9 +308,24 @@ parked_put_back(Store *store, EntityType *type, const Json *json, const JsonNode
 		buffer_text(&sql, "INSERT INTO ");
 		buffer_identifier(&sql, type->table);
 		buffer_text(&sql, " (");
-		append_names(&sql, type, "");
+		for (i = 0, written = 0; i < type->ncolumns; i++)
+		{
+			if (type->columns[i].beside)
+				continue;
+			buffer_text(&sql, written++ > 0 ? ", " : "");
+			buffer_identifier(&sql, type->columns[i].local);
+		}
 		buffer_text(&sql, ") SELECT ");
-		append_names(&sql, type, "");
+		for (i = 0, written = 0; i < type->ncolumns; i++)
+		{
+			if (type->columns[i].beside)
+				continue;
+			buffer_text(&sql, written++ > 0 ? ", " : "");
+			buffer_identifier(&name, type->columns[i].local);
+			column_append_held(&sql, &type->columns[i], name.data ? name.data : "NULL");
+			sql.failed = sql.failed || name.failed;
+			buffer_reset(&name);
+		}
 		buffer_text(&sql, " FROM ");
 		buffer_identifier(&sql, type->parked_table);
 		for (k = 0; k < type->nkeys; k++)
@@ -297,13 +335,16 @@ parked_put_back(Store *store, EntityType *type, const Json *json, const JsonNode
 			buffer_format(&sql, " = ?%d", k + 1);
 		}
 		buffer_text(&sql, " ON CONFLICT DO UPDATE SET ");
-		for (i = 0; i < type->ncolumns; i++)
+		for (i = 0, written = 0; i < type->ncolumns; i++)
 		{
-			buffer_text(&sql, i > 0 ? ", " : "");
+			if (type->columns[i].beside)
+				continue;
+			buffer_text(&sql, written++ > 0 ? ", " : "");
 			buffer_identifier(&sql, type->columns[i].local);
 			buffer_text(&sql, " = excluded.");
 			buffer_identifier(&sql, type->columns[i].local);
 		}
+		buffer_free(&name);
 		stmt = sql_prepare_buffer(store, &sql);
 		good = stmt && row_bind_key(store, type, stmt, 1, json, key) &&
 			sql_execute(store, stmt);

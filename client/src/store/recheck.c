@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "store/columns.h"
 #include "store/recheck.h"
 #include "store/rows.h"
 #include "store/sql.h"
@@ -42,7 +43,7 @@ differs(Store *store, EntityType *type, const Json *json, const JsonNode *row,
 	*edited = false;
 	for (i = 0; i < type->ncolumns; i++)
 	{
-		if (!type->columns[i].is_stamp &&
+		if (!type->columns[i].is_stamp && !type->columns[i].beside &&
 			!same_value(type->columns[i].kind, sqlite3_column_value(local, i), json,
 						json_member(json, row, type->columns[i].wire)))
 			break;
@@ -54,7 +55,7 @@ differs(Store *store, EntityType *type, const Json *json, const JsonNode *row,
 	buffer_text(&sql, " WHERE 1");
 	for (i = 0; i < type->ncolumns; i++)
 	{
-		if (type->columns[i].is_stamp)
+		if (type->columns[i].is_stamp || type->columns[i].beside)
 			continue;
 		buffer_text(&sql, " AND ");
 		buffer_identifier(&sql, type->columns[i].local);
@@ -65,15 +66,53 @@ differs(Store *store, EntityType *type, const Json *json, const JsonNode *row,
 		return false;
 	for (i = 0; i < type->ncolumns; i++)
 	{
-		if (!type->columns[i].is_stamp &&
-			!value_bind(stmt, i + 1, type->columns[i].kind, json,
-						json_member(json, row, type->columns[i].wire)))
+		if (!type->columns[i].is_stamp && !type->columns[i].beside &&
+			!column_bind(stmt, i + 1, &type->columns[i], json,
+						 json_member(json, row, type->columns[i].wire)))
 			failure_memory(&store->failure);
 	}
 	rc = store->failure.result == TIDE_OK ? sql_step(store, stmt) : -1;
 	sqlite3_finalize(stmt);
 	*edited = rc == SQLITE_DONE;
 	return rc != -1;
+}
+
+/* The status column of rows that are noted. */
+static bool
+mark_dirty_rows(Applying *a, EntityType *type)
+{
+	Buffer		sql = {0};
+	int			k;
+
+	buffer_text(&sql, "UPDATE ");
+	buffer_identifier(&sql, type->table);
+	buffer_text(&sql, " AS t SET ");
+	buffer_identifier(&sql, type->is_dirty);
+	buffer_text(&sql, " = 1 WHERE ");
+	buffer_identifier(&sql, type->is_dirty);
+	buffer_text(&sql, " IS NOT 1 AND EXISTS (SELECT 1 FROM ");
+	buffer_identifier(&sql, type->dirty_table);
+	buffer_text(&sql, " AS d WHERE ");
+	for (k = 0; k < type->nkeys; k++)
+	{
+		buffer_format(&sql, "%sd.key%d = t.", k > 0 ? " AND " : "", k + 1);
+		buffer_identifier(&sql, type->columns[type->keys[k]].local);
+	}
+	buffer_char(&sql, ')');
+	return sql_run_buffer(a->store, &sql);
+}
+
+/*
+ * When a row of an app's own was edited, only the app knows.  Elsewhere the
+ * stamp is that of the version before.
+ */
+static void
+append_app_stamp(Buffer *sql, const EntityType *type)
+{
+	if (type->attached && type->modified_at >= 0 && !type->columns[type->modified_at].beside)
+		column_append_wire(sql, type, type->modified_at, "t.");
+	else
+		buffer_text(sql, "NULL");
 }
 
 /* Note rows of the table for which a condition on t holds as edited now. */
@@ -93,15 +132,16 @@ note_rows(Applying *a, EntityType *type, const char *condition, const Json *json
 	buffer_text(&sql, " (");
 	for (k = 0; k < type->nkeys; k++)
 		buffer_format(&sql, "key%d, ", k + 1);
-	buffer_text(&sql, "operation, edited_at, seq) SELECT ");
+	buffer_text(&sql, "operation, edited_at, seq, app_stamp) SELECT ");
 	for (k = 0; k < type->nkeys; k++)
 	{
 		buffer_text(&sql, "t.");
 		buffer_identifier(&sql, type->columns[type->keys[k]].local);
 		buffer_text(&sql, ", ");
 	}
-	buffer_text(&sql, "'put', CAST(strftime('%s', 'now') AS INTEGER) * 1000,"
-				" (SELECT seq FROM tide_state) FROM ");
+	buffer_format(&sql, "'put', %lld, (SELECT seq FROM tide_state), ", (long long) a->at);
+	append_app_stamp(&sql, type);
+	buffer_text(&sql, " FROM ");
 	buffer_identifier(&sql, type->table);
 	buffer_text(&sql, " AS t WHERE ");
 	buffer_text(&sql, condition);
@@ -110,16 +150,12 @@ note_rows(Applying *a, EntityType *type, const char *condition, const Json *json
 	good = stmt && (key == NULL || row_bind_key(a->store, type, stmt, 1, json, key)) &&
 		sql_execute(a->store, stmt);
 	sqlite3_finalize(stmt);
-	if (good && type->is_dirty && sqlite3_changes(a->store->db) > 0)
-		good = sql_run(a->store, "UPDATE \"%w\" SET \"%w\" = 1 WHERE \"%w\" IN"
-					   " (SELECT key1 FROM \"%w\") AND \"%w\" IS NOT 1", type->table,
-					   type->is_dirty, type->columns[type->keys[0]].local,
-					   type->dirty_table, type->is_dirty);
-	return good;
+	return good && (type->is_dirty == NULL || sqlite3_changes(a->store->db) == 0 ||
+					mark_dirty_rows(a, type));
 }
 
 static bool
-note_row(Applying *a, EntityType *type, const Json *json, const JsonNode *row)
+note_edit(Applying *a, EntityType *type, const Json *json, const JsonNode *row, bool has_base)
 {
 	Buffer		condition = {0};
 	bool		good;
@@ -132,7 +168,7 @@ note_row(Applying *a, EntityType *type, const Json *json, const JsonNode *row)
 		buffer_format(&condition, " = ?%d", k + 1);
 	}
 	good = condition.failed ? failure_memory(&a->store->failure) :
-		row_save_base(a->store, type, json, row) &&
+		(!has_base || row_save_base(a->store, type, json, row)) &&
 		note_rows(a, type, condition.data, json, row);
 	buffer_free(&condition);
 	return good;
@@ -158,7 +194,120 @@ recheck_row(Applying *a, EntityType *type, const Json *json, const JsonNode *row
 				   json_member(json, row, type->columns[type->modified_at].wire)))
 		good = differs(a->store, type, json, row, local, edited);
 	sqlite3_reset(local);
-	return good && (!*edited || note_row(a, type, json, row));
+	return good && (!*edited || note_edit(a, type, json, row, true));
+}
+
+/* Does the status column of the key's row say dirty? */
+static bool
+is_marked(Store *store, EntityType *type, const Json *json, const JsonNode *row, bool *marked)
+{
+	Buffer		sql = {0};
+	sqlite3_stmt *stmt;
+	int			k,
+				rc;
+
+	*marked = false;
+	if (type->is_dirty == NULL)
+		return true;
+	buffer_text(&sql, "SELECT 1 FROM ");
+	buffer_identifier(&sql, type->table);
+	buffer_text(&sql, " WHERE ");
+	buffer_identifier(&sql, type->is_dirty);
+	buffer_text(&sql, " <> 0");
+	for (k = 0; k < type->nkeys; k++)
+	{
+		buffer_text(&sql, " AND ");
+		buffer_identifier(&sql, type->columns[type->keys[k]].local);
+		buffer_format(&sql, " = ?%d", k + 1);
+	}
+	stmt = sql_prepare_buffer(store, &sql);
+	rc = stmt && row_bind_key(store, type, stmt, 1, json, row) ? sql_step(store, stmt) : -1;
+	sqlite3_finalize(stmt);
+	*marked = rc == SQLITE_ROW;
+	return rc != -1;
+}
+
+static bool
+lose_local(Applying *a, EntityType *type, const Json *json, const JsonNode *row,
+		   sqlite3_stmt *local)
+{
+	Buffer		mine = {0};
+	Buffer		theirs = {0};
+	char	   *key = row_key_text(type, json, row);
+	bool		good;
+
+	row_append_json(type, local, &mine);
+	json_raw(json, row, &theirs);
+	good = key && !mine.failed && !theirs.failed ?
+		applying_lost(a, type, key, mine.data, theirs.data) : failure_memory(&a->store->failure);
+	sqlite3_free(key);
+	buffer_free(&mine);
+	buffer_free(&theirs);
+	return good;
+}
+
+bool
+recheck_attached(Applying *a, EntityType *type, const Json *json, const JsonNode *row,
+				 bool *edited)
+{
+	sqlite3_stmt *local = row_statement(a->store, type, STATEMENT_READ);
+	bool		other = false;
+	bool		good;
+	int			rc;
+
+	*edited = false;
+	if (local == NULL || !row_bind_key(a->store, type, local, 1, json, row))
+		return false;
+	rc = sql_step(a->store, local);
+	if (rc != SQLITE_ROW)
+		return rc != -1;
+	good = differs(a->store, type, json, row, local, &other) &&
+		(!other || is_marked(a->store, type, json, row, edited));
+	if (good && other && !*edited)
+		good = lose_local(a, type, json, row, local);
+	sqlite3_reset(local);
+	return good && (!*edited || note_edit(a, type, json, row, false));
+}
+
+/* Stamps, and what is kept beside the row, are texts. */
+static bool
+same_kept(EntityType *type, const Json *json, const JsonNode *row, sqlite3_stmt *local)
+{
+	int			i;
+
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		const Column *c = &type->columns[i];
+
+		if ((c->is_stamp || c->beside) &&
+			!same_value(c->kind, sqlite3_column_value(local, i), json,
+						json_member(json, row, c->wire)))
+			return false;
+	}
+	return true;
+}
+
+bool
+recheck_compare(Store *store, EntityType *type, const Json *json, const JsonNode *row,
+				bool *here, bool *same)
+{
+	sqlite3_stmt *local = row_statement(store, type, STATEMENT_READ);
+	bool		other = true;
+	bool		good = true;
+	int			rc;
+
+	*here = *same = false;
+	if (local == NULL || !row_bind_key(store, type, local, 1, json, row))
+		return false;
+	rc = sql_step(store, local);
+	if (rc != SQLITE_ROW)
+		return rc != -1;
+	*here = true;
+	if (same_kept(type, json, row, local))
+		good = differs(store, type, json, row, local, &other);
+	*same = !other;
+	sqlite3_reset(local);
+	return good;
 }
 
 bool

@@ -20,6 +20,18 @@
 bool		recheck_row(Applying *a, EntityType *type, const Json *json,
 						const JsonNode *row, bool *edited);
 
+/*
+ * A server's row, for a table of the app's that is synced for the first time.
+ * *edited: the device's differs and its status column says dirty; it is noted as
+ * an edit without a base.  One that differs and is not dirty has lost.
+ */
+bool		recheck_attached(Applying *a, EntityType *type, const Json *json,
+							 const JsonNode *row, bool *edited);
+
+/* Is there a row of the key, and is it the server's in all its columns? */
+bool		recheck_compare(Store *store, EntityType *type, const Json *json,
+							const JsonNode *row, bool *here, bool *same);
+
 /* Rows that are here and did not come: made here.  came is the temporary table
  * of the keys that did. */
 bool		recheck_rest(Applying *a, EntityType *type, const char *came);

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "store/columns.h"
 #include "store/rows.h"
 #include "store/sql.h"
 
@@ -48,6 +49,32 @@ append_key_match(Buffer *sql, const EntityType *type, bool of_dirty, int first)
 	}
 }
 
+/* Is it a column of the table's own, and among those that are there? */
+static bool
+is_written(const EntityType *type, int column, const JsonNode **members)
+{
+	return !type->columns[column].beside && (members == NULL || members[column] != NULL);
+}
+
+static void
+append_status_name(Buffer *sql, const char *column)
+{
+	if (column == NULL)
+		return;
+	buffer_text(sql, ", ");
+	buffer_identifier(sql, column);
+}
+
+static void
+append_status_taken(Buffer *sql, const char *column)
+{
+	if (column == NULL)
+		return;
+	append_status_name(sql, column);
+	buffer_text(sql, " = excluded.");
+	buffer_identifier(sql, column);
+}
+
 /*
  * An upsert of the columns that are there (NULL: all).  Never REPLACE, which
  * gives the row another rowid; and no write at all where nothing differs.
@@ -63,35 +90,34 @@ append_upsert(Buffer *sql, const EntityType *type, const JsonNode **members)
 	buffer_text(sql, " (");
 	for (i = 0; i < type->ncolumns; i++)
 	{
-		if (members && members[i] == NULL)
+		if (!is_written(type, i, members))
 			continue;
 		buffer_text(sql, first ? "" : ", ");
 		buffer_identifier(sql, type->columns[i].local);
 		first = false;
 	}
-	if (type->synced_at)
-	{
-		buffer_text(sql, ", ");
-		buffer_identifier(sql, type->synced_at);
-	}
+	append_status_name(sql, type->synced_at);
+	append_status_name(sql, type->is_dirty);
 	buffer_text(sql, ") VALUES (");
 	first = true;
 	for (i = 0; i < type->ncolumns; i++)
 	{
-		if (members && members[i] == NULL)
+		if (!is_written(type, i, members))
 			continue;
 		buffer_format(sql, "%s?%d", first ? "" : ", ", i + 1);
 		first = false;
 	}
 	if (type->synced_at)
 		buffer_format(sql, ", ?%d", type->ncolumns + 1);
+	if (type->is_dirty)
+		buffer_text(sql, ", 0");
 	buffer_text(sql, ") ON CONFLICT (");
 	append_keys(sql, type);
 	buffer_text(sql, ") DO UPDATE SET ");
 	first = true;
 	for (i = 0; i < type->ncolumns; i++)
 	{
-		if (members && members[i] == NULL)
+		if (!is_written(type, i, members))
 			continue;
 		buffer_text(sql, first ? "" : ", ");
 		buffer_identifier(sql, type->columns[i].local);
@@ -99,20 +125,14 @@ append_upsert(Buffer *sql, const EntityType *type, const JsonNode **members)
 		buffer_identifier(sql, type->columns[i].local);
 		first = false;
 	}
-	if (type->is_dirty)
-	{
-		buffer_text(sql, ", ");
-		buffer_identifier(sql, type->is_dirty);
-		buffer_text(sql, " = 0, ");
-		buffer_identifier(sql, type->synced_at);
-		buffer_text(sql, " = excluded.");
-		buffer_identifier(sql, type->synced_at);
+	append_status_taken(sql, type->synced_at);
+	append_status_taken(sql, type->is_dirty);
+	if (type->is_dirty || type->synced_at)
 		return;
-	}
 	buffer_text(sql, " WHERE 0");
 	for (i = 0; i < type->ncolumns; i++)
 	{
-		if (members && members[i] == NULL)
+		if (!is_written(type, i, members))
 			continue;
 		buffer_text(sql, " OR excluded.");
 		buffer_identifier(sql, type->columns[i].local);
@@ -157,13 +177,109 @@ append_read(Buffer *sql, const EntityType *type, const char *table, const char *
 	append_key_match(sql, type, false, 1);
 }
 
+/* The table's row as the wire would show it. */
+static void
+append_read_row(Buffer *sql, const EntityType *type)
+{
+	int			i;
+
+	buffer_text(sql, "SELECT ");
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		buffer_text(sql, i > 0 ? ", " : "");
+		column_append_wire(sql, type, i, "t.");
+	}
+	buffer_text(sql, " FROM ");
+	buffer_identifier(sql, type->table);
+	buffer_text(sql, " AS t WHERE ");
+	append_key_match(sql, type, false, 1);
+}
+
+/* "c" or "c held", of the columns of which something is kept beside the row */
+static void
+append_kept_names(Buffer *sql, const EntityType *type, const char *before, const char *after)
+{
+	int			i;
+
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		const Column *c = &type->columns[i];
+		Buffer		held = {0};
+
+		if (!column_is_kept(c))
+			continue;
+		buffer_text(sql, ", ");
+		buffer_text(sql, before);
+		buffer_identifier(sql, c->local);
+		if (*after)
+		{
+			buffer_text(sql, after);
+			buffer_identifier(sql, c->local);
+		}
+		if (!c->coarse)
+			continue;
+		buffer_format(&held, "%s held", c->local);
+		buffer_text(sql, ", ");
+		buffer_text(sql, before);
+		buffer_identifier(sql, held.data ? held.data : "");
+		if (*after)
+		{
+			buffer_text(sql, after);
+			buffer_identifier(sql, held.data ? held.data : "");
+		}
+		sql->failed = sql->failed || held.failed;
+		buffer_free(&held);
+	}
+}
+
+/*
+ * Keep what the table could not hold, with the value that it holds instead:
+ * it is read back, for the column's type may have changed it once more.
+ */
+static void
+append_keep(Buffer *sql, const EntityType *type)
+{
+	int			i,
+				k;
+
+	buffer_text(sql, "INSERT INTO ");
+	buffer_identifier(sql, type->row_table);
+	buffer_text(sql, " (");
+	for (k = 0; k < type->nkeys; k++)
+		buffer_format(sql, "%skey%d", k > 0 ? ", " : "", k + 1);
+	append_kept_names(sql, type, "", "");
+	buffer_text(sql, ") SELECT ");
+	append_keys(sql, type);
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		if (!column_is_kept(&type->columns[i]))
+			continue;
+		buffer_format(sql, ", ?%d", i + 1);
+		if (!type->columns[i].coarse)
+			continue;
+		buffer_text(sql, ", ");
+		buffer_identifier(sql, type->columns[i].local);
+	}
+	buffer_text(sql, " FROM ");
+	buffer_identifier(sql, type->table);
+	buffer_text(sql, " WHERE ");
+	for (k = 0; k < type->nkeys; k++)
+	{
+		buffer_text(sql, k > 0 ? " AND " : "");
+		buffer_identifier(sql, type->columns[type->keys[k]].local);
+		buffer_format(sql, " = ?%d", type->keys[k] + 1);
+	}
+	buffer_text(sql, " ON CONFLICT DO UPDATE SET key1 = key1");
+	append_kept_names(sql, type, "", " = excluded.");
+}
+
 static void
 append_delete(Buffer *sql, const EntityType *type, const char *table)
 {
 	buffer_text(sql, "DELETE FROM ");
 	buffer_identifier(sql, table);
 	buffer_text(sql, " WHERE ");
-	append_key_match(sql, type, table == type->dirty_table, 1);
+	append_key_match(sql, type, table == type->dirty_table || table == type->row_table, 1);
 }
 
 /* keys that came in a pull that starts anew: temp.tide_came_<table> */
@@ -200,7 +316,13 @@ append_statement(Buffer *sql, const EntityType *type, StatementName name)
 			append_delete(sql, type, type->table);
 			break;
 		case STATEMENT_READ:
-			append_read(sql, type, type->table, "");
+			append_read_row(sql, type);
+			break;
+		case STATEMENT_KEEP:
+			append_keep(sql, type);
+			break;
+		case STATEMENT_FORGET:
+			append_delete(sql, type, type->row_table);
 			break;
 		case STATEMENT_READ_BASE:
 			append_read(sql, type, type->base_table, "");
@@ -346,7 +468,7 @@ look_again(Store *store, EntityType *type, const Json *json, const JsonNode **me
 	buffer_text(&sql, " WHERE 1");
 	for (i = 0; i < type->ncolumns; i++)
 	{
-		if (members[i] == NULL)
+		if (!is_written(type, i, members))
 			continue;
 		buffer_text(&sql, " AND ");
 		buffer_identifier(&sql, type->columns[i].local);
@@ -357,8 +479,8 @@ look_again(Store *store, EntityType *type, const Json *json, const JsonNode **me
 		return ROW_ERROR;
 	for (i = 0; i < type->ncolumns; i++)
 	{
-		if (members[i] &&
-			!value_bind(stmt, i + 1, type->columns[i].kind, json, members[i]))
+		if (is_written(type, i, members) &&
+			!column_bind(stmt, i + 1, &type->columns[i], json, members[i]))
 			failure_memory(&store->failure);
 	}
 	rc = store->failure.result == TIDE_OK ? sql_step(store, stmt) : -1;
@@ -384,16 +506,15 @@ run_upsert(Store *store, EntityType *type, sqlite3_stmt *stmt, const Json *json,
 
 	for (i = 0; i < type->ncolumns; i++)
 	{
-		if (members[i] &&
-			!value_bind(stmt, i + 1, type->columns[i].kind, json, members[i]))
+		if (is_written(type, i, members) &&
+			!column_bind(stmt, i + 1, &type->columns[i], json, members[i]))
 		{
 			failure_memory(&store->failure);
 			return ROW_ERROR;
 		}
 	}
 	if (type->synced_at &&
-		sqlite3_bind_text(stmt, type->ncolumns + 1, synced_at, -1,
-						  SQLITE_TRANSIENT) != SQLITE_OK)
+		!column_bind_time(stmt, type->ncolumns + 1, type->form, synced_at))
 	{
 		failure_memory(&store->failure);
 		return ROW_ERROR;
@@ -409,6 +530,24 @@ run_upsert(Store *store, EntityType *type, sqlite3_stmt *stmt, const Json *json,
 	if (sqlite3_changes(store->db) > 0)
 		return ROW_CHANGED;
 	return look_again(store, type, json, members, message);
+}
+
+/* What the table could not hold, exactly as it came. */
+static bool
+keep_beside(Store *store, EntityType *type, const Json *json, const JsonNode **members)
+{
+	sqlite3_stmt *stmt = row_statement(store, type, STATEMENT_KEEP);
+	int			i;
+
+	if (stmt == NULL)
+		return false;
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		if ((column_is_kept(&type->columns[i]) || type->columns[i].is_key) &&
+			!value_bind(stmt, i + 1, type->columns[i].kind, json, members[i]))
+			return failure_memory(&store->failure);
+	}
+	return sql_execute(store, stmt);
 }
 
 static bool
@@ -454,6 +593,9 @@ row_store(Store *store, EntityType *type, const Json *json, const JsonNode *row,
 			result = run_upsert(store, type, stmt, json, members, synced_at, message);
 		sqlite3_finalize(stmt);
 	}
+	if (type->row_table && (result == ROW_CHANGED || result == ROW_UNCHANGED) &&
+		!keep_beside(store, type, json, members))
+		result = ROW_ERROR;
 	sqlite3_free(members);
 	return result;
 }
@@ -463,6 +605,7 @@ row_remove(Store *store, EntityType *type, const Json *json, const JsonNode *row
 		   char **message)
 {
 	sqlite3_stmt *stmt = row_statement(store, type, STATEMENT_DELETE);
+	bool		changed;
 
 	*message = NULL;
 	if (stmt == NULL || !row_bind_key(store, type, stmt, 1, json, row))
@@ -475,7 +618,46 @@ row_remove(Store *store, EntityType *type, const Json *json, const JsonNode *row
 		return result;
 	}
 	sqlite3_reset(stmt);
-	return sqlite3_changes(store->db) > 0 ? ROW_CHANGED : ROW_UNCHANGED;
+	changed = sqlite3_changes(store->db) > 0;
+	if (type->row_table && !row_run(store, type, STATEMENT_FORGET, json, row))
+		return ROW_ERROR;
+	return changed ? ROW_CHANGED : ROW_UNCHANGED;
+}
+
+static void
+append_not_in(Buffer *sql, const EntityType *type, const char *table)
+{
+	int			k;
+
+	buffer_text(sql, "NOT EXISTS (SELECT 1 FROM ");
+	buffer_identifier(sql, table);
+	buffer_text(sql, " AS t WHERE ");
+	for (k = 0; k < type->nkeys; k++)
+	{
+		buffer_text(sql, k > 0 ? " AND t." : "t.");
+		if (table == type->dirty_table)
+			buffer_format(sql, "key%d", k + 1);
+		else
+			buffer_identifier(sql, type->columns[type->keys[k]].local);
+		buffer_format(sql, " = s.key%d", k + 1);
+	}
+	buffer_char(sql, ')');
+}
+
+bool
+row_forget_orphans(Store *store, EntityType *type)
+{
+	Buffer		sql = {0};
+
+	if (type->row_table == NULL)
+		return true;
+	buffer_text(&sql, "DELETE FROM ");
+	buffer_identifier(&sql, type->row_table);
+	buffer_text(&sql, " AS s WHERE ");
+	append_not_in(&sql, type, type->table);
+	buffer_text(&sql, " AND ");
+	append_not_in(&sql, type, type->dirty_table);
+	return sql_run_buffer(store, &sql);
 }
 
 bool

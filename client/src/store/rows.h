@@ -38,6 +38,9 @@ RowResult	row_store(Store *store, EntityType *type, const Json *json,
 RowResult	row_remove(Store *store, EntityType *type, const Json *json,
 					   const JsonNode *row, char **message);
 
+/* What is kept beside rows that are neither there nor edited. */
+bool		row_forget_orphans(Store *store, EntityType *type);
+
 /* The base becomes this row. */
 bool		row_save_base(Store *store, EntityType *type, const Json *json,
 						  const JsonNode *row);

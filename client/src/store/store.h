@@ -9,10 +9,21 @@
 #include "util/failure.h"
 #include "wire/value.h"
 
+/* how a table holds times */
+typedef enum TimeForm
+{
+	TIME_ISO,					/* as on the wire */
+	TIME_SECONDS,
+	TIME_MILLISECONDS			/* since 1970 */
+} TimeForm;
+
 typedef struct Column
 {
 	char	   *wire;			/* its name in JSON */
 	char	   *local;			/* its name in the device's table */
+	bool		beside;			/* the app's table has none: kept beside the row */
+	bool		coarse;			/* the table's value may be less exact than the wire's */
+	TimeForm	form;			/* of a time */
 	ValueKind	kind;
 	bool		nullable;		/* on the server */
 	bool		writable;
@@ -43,6 +54,8 @@ typedef struct Reference
 typedef enum StatementName
 {
 	STATEMENT_UPSERT,
+	STATEMENT_KEEP,
+	STATEMENT_FORGET,
 	STATEMENT_DELETE,
 	STATEMENT_READ,
 	STATEMENT_READ_BASE,
@@ -63,6 +76,10 @@ typedef struct EntityType
 	char	   *base_table;		/* rows as the server last showed them */
 	char	   *dirty_table;	/* rows edited here and not yet sent */
 	char	   *parked_table;	/* edits without a place in the table */
+	char	   *row_table;		/* what the table cannot hold; NULL: it holds all */
+	bool		attached;		/* the table is the app's */
+	bool		is_new;			/* its rows have not been compared with the server's yet */
+	TimeForm	form;			/* of its status column, too */
 	Column	   *columns;
 	int			ncolumns;
 	int		   *keys;			/* indexes of the key's columns */
@@ -81,18 +98,28 @@ typedef struct EntityType
 	int			nparents;
 	Reference  *references;
 	int			nreferences;
-	bool		available;		/* the server still serves it */
+	bool		in_schema;		/* the server's schema has it */
+	bool		available;		/* and it is served: else its edits wait */
 	int64_t		dirty_count;	/* at the beginning of a transaction */
 	sqlite3_stmt *statements[STATEMENT_COUNT];
 } EntityType;
+
+/* a few names, see names.h */
+typedef struct Names
+{
+	char	  **names;
+	int			count;
+} Names;
 
 typedef struct Store
 {
 	sqlite3    *db;
 	EntityType *types;			/* parents before children */
 	int			ntypes;
+	bool		attached;		/* tables are the app's; none are made */
 	int			schema_version; /* SQLite's, when the triggers were seen */
 	Failure		failure;
+	Names		changed;		/* tables that were, until somebody asks */
 } Store;
 
 EntityType *store_type(Store *store, const char *name, size_t length);

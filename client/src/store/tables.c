@@ -4,8 +4,11 @@
  */
 #include <string.h>
 
+#include "store/attach.h"
+#include "store/columns.h"
 #include "store/sql.h"
 #include "store/tables.h"
+#include "store/triggers.h"
 
 /* "tide" in ASCII would be the app's; the format is a row of ours */
 #define FILE_FORMAT 1
@@ -21,14 +24,15 @@ tables_make_bookkeeping(Store *store)
 		"CREATE TABLE tide_state ("
 		" applying INTEGER NOT NULL DEFAULT 0,"
 		" seq INTEGER NOT NULL DEFAULT 0,"
-		" change_seq INTEGER NOT NULL DEFAULT 0,"
-		" changed_tables TEXT);"
+		" change_seq INTEGER NOT NULL DEFAULT 0);"
 		"INSERT INTO tide_state DEFAULT VALUES;"
 		"CREATE TABLE tide_settings (name TEXT NOT NULL PRIMARY KEY, value TEXT) WITHOUT ROWID;"
 		"INSERT INTO tide_settings VALUES ('format', %d);"
 		"CREATE TABLE tide_types ("
 		" entity_type TEXT NOT NULL PRIMARY KEY,"
 		" definition TEXT NOT NULL,"
+		" table_name TEXT,"
+		" changed_seq INTEGER NOT NULL DEFAULT 0,"
 		" available INTEGER NOT NULL DEFAULT 1);"
 		"CREATE TABLE tide_stage ("
 		" id INTEGER PRIMARY KEY,"
@@ -326,9 +330,8 @@ create_shadows(Store *store, EntityType *type)
 	return sql_run_buffer(store, &sql);
 }
 
-/* a table's column by name; *found, *not_null of it */
-static bool
-look_at_column(Store *store, const char *table, const char *column, bool *found)
+bool
+tables_have_column(Store *store, const char *table, const char *column, bool *found)
 {
 	char	   *sql = sqlite3_mprintf("SELECT count(*) FROM pragma_table_info(%Q)"
 									  " WHERE name = %Q COLLATE NOCASE", table, column);
@@ -348,7 +351,7 @@ add_column(Store *store, const char *table, const Column *c, bool *added)
 	bool		found;
 
 	*added = false;
-	if (!look_at_column(store, table, c->local, &found))
+	if (!tables_have_column(store, table, c->local, &found))
 		return false;
 	if (found)
 		return true;
@@ -411,7 +414,7 @@ drop_in_the_way(Store *store, EntityType *type)
 }
 
 static bool
-grow_type(Store *store, EntityType *type, bool *grown)
+grow_shadows(Store *store, EntityType *type, bool *grown)
 {
 	bool		added;
 	int			i;
@@ -420,14 +423,174 @@ grow_type(Store *store, EntityType *type, bool *grown)
 	{
 		const Column *c = &type->columns[i];
 
-		if (!add_column(store, type->table, c, &added))
+		if (!add_column(store, type->base_table, c, &added))
 			return false;
 		*grown = *grown || added;
-		if (!add_column(store, type->base_table, c, &added) ||
-			!add_column(store, type->parked_table, c, &added))
+		if (!add_column(store, type->parked_table, c, &added))
 			return false;
 	}
-	return drop_in_the_way(store, type);
+	return true;
+}
+
+static bool
+grow_type(Store *store, EntityType *type, bool *grown)
+{
+	bool		added;
+	int			i;
+
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		if (!add_column(store, type->table, &type->columns[i], &added))
+			return false;
+		*grown = *grown || added;
+	}
+	return grow_shadows(store, type, grown) && drop_in_the_way(store, type);
+}
+
+/* What is kept beside rows of a table that cannot hold it. */
+static bool
+create_row_table(Store *store, const EntityType *type)
+{
+	Buffer		sql = {0};
+	int			i,
+				k;
+
+	buffer_text(&sql, "CREATE TABLE ");
+	buffer_identifier(&sql, type->row_table);
+	buffer_text(&sql, " (");
+	for (k = 0; k < type->nkeys; k++)
+		buffer_format(&sql, "key%d %s, ", k + 1,
+					  value_declared_type(type->columns[type->keys[k]].kind));
+	buffer_text(&sql, "PRIMARY KEY (");
+	for (k = 0; k < type->nkeys; k++)
+		buffer_format(&sql, "%skey%d", k > 0 ? ", " : "", k + 1);
+	buffer_text(&sql, ")) WITHOUT ROWID");
+	if (!sql_run_buffer(store, &sql))
+		return false;
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		const Column *c = &type->columns[i];
+		const char *kind = value_declared_type(c->kind);
+
+		if (!column_is_kept(c))
+			continue;
+		if (!sql_run(store, "ALTER TABLE \"%w\" ADD COLUMN \"%w\" %s", type->row_table, c->local, kind) ||
+			(c->coarse && !sql_run(store, "ALTER TABLE \"%w\" ADD COLUMN \"%w held\"",
+								   type->row_table, c->local)))
+			return false;
+	}
+	return true;
+}
+
+/* A column may have become one of the table's, or no longer be. */
+static bool
+grow_row_table(Store *store, const EntityType *type)
+{
+	bool		there;
+	int			i;
+
+	if (type->row_table == NULL)
+		return true;
+	if (!table_exists(store, type->row_table, &there))
+		return false;
+	if (!there)
+		return create_row_table(store, type);
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		Column		held = type->columns[i];
+		bool		added,
+					good;
+
+		if (!column_is_kept(&held))
+			continue;
+		if (!add_column(store, type->row_table, &held, &added))
+			return false;
+		if (!held.coarse)
+			continue;
+		held.kind = VALUE_ANY;
+		held.local = sqlite3_mprintf("%s held", type->columns[i].local);
+		good = held.local ? add_column(store, type->row_table, &held, &added) :
+			failure_memory(&store->failure);
+		sqlite3_free(held.local);
+		if (!good)
+			return false;
+	}
+	return true;
+}
+
+/* What was kept beside the row goes into the column that the app has added. */
+static bool
+fill_column(Store *store, const EntityType *type, const Column *c, const char *row_table)
+{
+	Buffer		sql = {0};
+	Buffer		kept = {0};
+	int			k;
+
+	buffer_text(&kept, "(SELECT s.");
+	buffer_identifier(&kept, c->wire);
+	buffer_text(&kept, " FROM ");
+	buffer_identifier(&kept, row_table);
+	buffer_text(&kept, " AS s WHERE ");
+	for (k = 0; k < type->nkeys; k++)
+	{
+		buffer_format(&kept, "%ss.key%d = t.", k > 0 ? " AND " : "", k + 1);
+		buffer_identifier(&kept, type->columns[type->keys[k]].local);
+	}
+	buffer_char(&kept, ')');
+	buffer_text(&sql, "UPDATE tide_state SET applying = 1; UPDATE ");
+	buffer_identifier(&sql, type->table);
+	buffer_text(&sql, " AS t SET ");
+	buffer_identifier(&sql, c->local);
+	buffer_text(&sql, " = ");
+	if (kept.failed)
+		sql.failed = true;
+	else
+		column_append_held(&sql, c, kept.data);
+	buffer_free(&kept);
+	buffer_text(&sql, "; UPDATE tide_state SET applying = 0; ALTER TABLE ");
+	buffer_identifier(&sql, row_table);
+	buffer_text(&sql, " DROP COLUMN ");
+	buffer_identifier(&sql, c->wire);
+	return sql_run_buffer(store, &sql);
+}
+
+/* The triggers, which name the column where it was, are made again by the caller. */
+static bool
+fill_columns(Store *store, const EntityType *type)
+{
+	char	   *row_table = sqlite3_mprintf("tide_row_%s", type->table);
+	bool		there = false;
+	bool		good = row_table ? table_exists(store, row_table, &there) :
+		failure_memory(&store->failure);
+	int			i;
+
+	for (i = 0; good && there && i < type->ncolumns; i++)
+	{
+		const Column *c = &type->columns[i];
+		bool		was_beside;
+
+		if (column_is_kept(c))
+			continue;
+		good = tables_have_column(store, row_table, c->wire, &was_beside) &&
+			(!was_beside || (triggers_drop(store, type) &&
+							 fill_column(store, type, c, row_table)));
+	}
+	sqlite3_free(row_table);
+	return good;
+}
+
+/* A table of the app's: ours are only those beside it. */
+static bool
+attach_type(Store *store, EntityType *type, bool ours, bool *grown)
+{
+	if (ours && !fill_columns(store, type))
+		return false;
+	if (!attach_check(store, type) || !grow_row_table(store, type))
+		return false;
+	if (ours)
+		return grow_shadows(store, type, grown);
+	type->is_new = true;
+	return create_shadows(store, type);
 }
 
 bool
@@ -440,6 +603,8 @@ tables_make_type(Store *store, EntityType *type, bool *grown)
 	if (!table_exists(store, type->dirty_table, &ours) ||
 		!table_exists(store, type->table, &taken))
 		return false;
+	if (type->attached)
+		return attach_type(store, type, ours, grown);
 	if (ours && taken)
 		return grow_type(store, type, grown) && create_indexes(store, type);
 	if (taken)
@@ -589,9 +754,31 @@ append_status(Buffer *sql, Store *store)
 	append_setting(sql, "first_sync", "first_sync");
 	append_setting(sql, "last_command", "last_command");
 	buffer_text(sql, ", (SELECT change_seq FROM tide_state) AS change_seq");
-	append_setting(sql, "warning", "warning");
-	buffer_text(sql, ";");
+	buffer_text(sql, ", nullif(coalesce((SELECT value FROM tide_settings WHERE name = 'warning'), '')"
+				" || coalesce((SELECT group_concat('the trigger ' || name || ' on ' || tbl_name ||"
+				" ' changes rows while they are pulled', '; ') FROM tide_foreign_triggers), ''), '')"
+				" AS warning;");
 }
+
+/*
+ * Triggers of the app's that fire when rows are pulled, and then write synced
+ * tables, which nobody notes, or have SQLite skip rows.  They are found by their
+ * text: what names such a table only in passing is not meant.
+ */
+#define WRITES(what) \
+	" OR x.body LIKE '%" what " ' || s.table_name || ' %'" \
+	" OR x.body LIKE '%" what " ' || s.table_name || '(%'" \
+	" OR x.body LIKE '%" what " ' || s.table_name || ';%'"
+#define FOREIGN_TRIGGERS \
+	"CREATE VIEW tide_foreign_triggers AS SELECT x.name, x.tbl_name FROM" \
+	" (SELECT name, tbl_name, replace(replace(replace(replace(replace(replace(" \
+	"substr(sql, instr(upper(sql), 'BEGIN')), '\"', ''), '[', ''), ']', ''), char(10), ' ')," \
+	" char(9), ' '), '  ', ' ') AS body FROM sqlite_schema WHERE type = 'trigger'" \
+	" AND substr(name, 1, 5) <> 'tide_'" \
+	" AND tbl_name COLLATE NOCASE IN (SELECT table_name FROM tide_types)) AS x" \
+	" WHERE x.body LIKE '%RAISE%IGNORE%' OR EXISTS (SELECT 1 FROM tide_types AS s" \
+	" WHERE s.table_name IS NOT NULL AND (0" WRITES("UPDATE") WRITES("INTO") \
+	WRITES("DELETE FROM") WRITES("UPDATE OR IGNORE") WRITES("UPDATE OR REPLACE") "));"
 
 bool
 tables_make_views(Store *store)
@@ -602,6 +789,11 @@ tables_make_views(Store *store)
 	buffer_text(&sql, "DROP VIEW IF EXISTS tide_status;"
 				"DROP VIEW IF EXISTS tide_pending;"
 				"DROP VIEW IF EXISTS tide_lost;"
+				"DROP VIEW IF EXISTS tide_changed;"
+				"DROP VIEW IF EXISTS tide_foreign_triggers;"
+				FOREIGN_TRIGGERS
+				"CREATE VIEW tide_changed AS SELECT table_name, changed_seq AS change_seq"
+				" FROM tide_types WHERE table_name IS NOT NULL;"
 				"CREATE VIEW tide_lost AS SELECT entity_type, \"key\", mine, theirs, at"
 				" FROM tide_lost_rows;");
 	append_status(&sql, store);

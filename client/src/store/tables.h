@@ -10,6 +10,9 @@
 /* The tables of a new file that are of no entity type. */
 bool		tables_make_bookkeeping(Store *store);
 
+bool		tables_have_column(Store *store, const char *table, const char *column,
+							   bool *there);
+
 /* Does the database have these? */
 bool		tables_are_there(Store *store, bool *there);
 

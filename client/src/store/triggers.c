@@ -10,6 +10,7 @@
  */
 #include <string.h>
 
+#include "store/columns.h"
 #include "store/sql.h"
 #include "store/triggers.h"
 
@@ -101,7 +102,7 @@ append_edited(Buffer *sql, const EntityType *type)
 	buffer_text(sql, "(0");
 	for (i = 0; i < type->ncolumns; i++)
 	{
-		if (type->columns[i].is_stamp || type->columns[i].is_key)
+		if (type->columns[i].is_stamp || type->columns[i].is_key || type->columns[i].beside)
 			continue;
 		buffer_text(sql, " OR ");
 		append_differs(sql, type->columns[i].local);
@@ -131,7 +132,7 @@ append_touched(Buffer *sql, const EntityType *type)
 	buffer_text(sql, "(0");
 	for (i = 0; i < type->ncolumns; i++)
 	{
-		if (type->columns[i].is_key)
+		if (type->columns[i].is_key || type->columns[i].beside)
 			continue;
 		buffer_text(sql, " OR ");
 		append_differs(sql, type->columns[i].local);
@@ -145,15 +146,27 @@ append_touched(Buffer *sql, const EntityType *type)
 }
 
 static void
-append_columns(Buffer *sql, const EntityType *type, const char *prefix)
+append_columns(Buffer *sql, const EntityType *type)
 {
 	int			i;
 
 	for (i = 0; i < type->ncolumns; i++)
 	{
 		buffer_text(sql, i > 0 ? ", " : "");
-		buffer_text(sql, prefix);
 		buffer_identifier(sql, type->columns[i].local);
+	}
+}
+
+/* The row as the wire would show it. */
+static void
+append_values(Buffer *sql, const EntityType *type, const char *row)
+{
+	int			i;
+
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		buffer_text(sql, i > 0 ? ", " : "");
+		column_append_wire(sql, type, i, row);
 	}
 }
 
@@ -167,9 +180,9 @@ append_save_old(Buffer *sql, const EntityType *type)
 	buffer_text(sql, "INSERT INTO ");
 	buffer_identifier(sql, type->base_table);
 	buffer_text(sql, " (");
-	append_columns(sql, type, "");
+	append_columns(sql, type);
 	buffer_text(sql, ") SELECT ");
-	append_columns(sql, type, "OLD.");
+	append_values(sql, type, "OLD.");
 	buffer_text(sql, " WHERE NOT ");
 	append_exists(sql, type, type->dirty_table, SIDE_OLD);
 	buffer_text(sql, " ON CONFLICT DO NOTHING;\n");
@@ -185,12 +198,12 @@ append_save_replaced(Buffer *sql, const EntityType *type)
 	buffer_text(sql, "INSERT INTO ");
 	buffer_identifier(sql, type->base_table);
 	buffer_text(sql, " (");
-	append_columns(sql, type, "");
+	append_columns(sql, type);
 	buffer_text(sql, ") SELECT ");
-	append_columns(sql, type, "");
+	append_values(sql, type, "t.");
 	buffer_text(sql, " FROM ");
 	buffer_identifier(sql, type->table);
-	buffer_text(sql, " WHERE ");
+	buffer_text(sql, " AS t WHERE ");
 	append_match(sql, type, SIDE_NAME, SIDE_NEW);
 	buffer_text(sql, " AND NOT ");
 	append_exists(sql, type, type->dirty_table, SIDE_NEW);
@@ -279,24 +292,43 @@ append_head(Buffer *sql, const EntityType *type, const char *name, const char *e
 static void
 make_app_stamp(Buffer *out, const EntityType *type, bool is_update)
 {
-	if (type->modified_at < 0)
+	Buffer		held = {0};
+
+	if (type->modified_at < 0 || type->columns[type->modified_at].beside)
 	{
 		buffer_text(out, "NULL");
 		return;
 	}
+	buffer_text(&held, "NEW.");
+	buffer_identifier(&held, type->columns[type->modified_at].local);
 	if (is_update)
 	{
 		buffer_text(out, "CASE WHEN ");
 		append_differs(out, type->columns[type->modified_at].local);
-		buffer_text(out, " THEN NEW.");
-		buffer_identifier(out, type->columns[type->modified_at].local);
-		buffer_text(out, " END");
+		buffer_text(out, " THEN ");
 	}
+	if (held.failed)
+		out->failed = true;
 	else
+		column_append_shown(out, &type->columns[type->modified_at], held.data);
+	if (is_update)
+		buffer_text(out, " END");
+	buffer_free(&held);
+}
+
+static void
+append_no_null(Buffer *sql, const EntityType *type)
+{
+	int			k;
+
+	buffer_text(sql, "SELECT RAISE(ABORT, 'a row without a key cannot be synced') WHERE ");
+	for (k = 0; k < type->nkeys; k++)
 	{
-		buffer_text(out, "NEW.");
-		buffer_identifier(out, type->columns[type->modified_at].local);
+		buffer_text(sql, k > 0 ? " OR NEW." : "NEW.");
+		buffer_identifier(sql, type->columns[type->keys[k]].local);
+		buffer_text(sql, " IS NULL");
 	}
+	buffer_text(sql, ";\n");
 }
 
 static void
@@ -314,6 +346,9 @@ append_insert_triggers(Buffer *sql, const EntityType *type)
 		append_exists(sql, type, type->table, SIDE_NEW);
 		buffer_text(sql, ";\n");
 	}
+	/* an app's own PRIMARY KEY lets NULL in, but for that of a number */
+	if (type->attached)
+		append_no_null(sql, type);
 	append_save_replaced(sql, type);
 	buffer_text(sql, "END;\n");
 
@@ -548,8 +583,8 @@ append_triggers(Buffer *sql, Store *store, const EntityType *type)
 	}
 }
 
-static bool
-drop_triggers(Store *store, const EntityType *type)
+bool
+triggers_drop(Store *store, const EntityType *type)
 {
 	char	   *query = sqlite3_mprintf("SELECT group_concat('DROP TRIGGER \"' ||"
 										" replace(name, '\"', '\"\"') || '\"', ';')"
@@ -575,7 +610,7 @@ triggers_make(Store *store, EntityType *type)
 	Buffer		sql = {0};
 
 	append_triggers(&sql, store, type);
-	if (!drop_triggers(store, type))
+	if (!triggers_drop(store, type))
 	{
 		buffer_free(&sql);
 		return false;

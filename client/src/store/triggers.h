@@ -7,6 +7,8 @@
 
 #include "store/store.h"
 
+bool		triggers_drop(Store *store, const EntityType *type);
+
 /* Drop and make a type's triggers. */
 bool		triggers_make(Store *store, EntityType *type);
 

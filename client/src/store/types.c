@@ -5,9 +5,12 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "store/attach.h"
 #include "store/settings.h"
 #include "store/sql.h"
 #include "store/types.h"
+
+static void free_type(EntityType *type);
 
 /* what reading a schema needs to know */
 typedef struct Reading
@@ -15,6 +18,7 @@ typedef struct Reading
 	Store	   *store;
 	Json		json;
 	Json		wanted;			/* the setting entity_types */
+	Json		map;			/* the setting map, of attached tables */
 	bool		snake;
 	bool		status_columns;
 } Reading;
@@ -308,6 +312,15 @@ is_by_column(const Json *json, const JsonNode *conflict)
 }
 
 static bool
+name_tables(Reading *r, EntityType *type)
+{
+	return check_table_name(r, type) &&
+		make_name(r, &type->base_table, "tide_base_", type->table) &&
+		make_name(r, &type->dirty_table, "tide_dirty_", type->table) &&
+		make_name(r, &type->parked_table, "tide_parked_", type->table);
+}
+
+static bool
 read_type(Reading *r, EntityType *type, const JsonNode *name, const JsonNode *object)
 {
 	type->name = json_text(&r->json, name);
@@ -323,13 +336,11 @@ read_type(Reading *r, EntityType *type, const JsonNode *name, const JsonNode *ob
 			return failure_memory(&r->store->failure);
 	}
 	return local_name(r, type->name, &type->table) &&
-		check_table_name(r, type) &&
-		make_name(r, &type->base_table, "tide_base_", type->table) &&
-		make_name(r, &type->dirty_table, "tide_dirty_", type->table) &&
-		make_name(r, &type->parked_table, "tide_parked_", type->table) &&
 		read_columns(r, type, object) &&
 		read_key(r, type, object) &&
-		read_parents(r, type, object);
+		read_parents(r, type, object) &&
+		(!r->store->attached || attach_find(r->store, type, &r->map)) &&
+		(type->table == NULL || name_tables(r, type));
 }
 
 static bool
@@ -429,6 +440,21 @@ column_list(Reading *r, const EntityType *type, const JsonNode *names, int **col
 	return n;
 }
 
+/* Columns of the app's tables, that is. */
+static bool
+refers_to_columns(const EntityType *type, const EntityType *parent, const Reference *ref)
+{
+	int			i;
+
+	for (i = 0; i < ref->ncolumns; i++)
+	{
+		if (type->columns[ref->columns[i]].beside ||
+			parent->columns[ref->parent_columns[i]].beside)
+			return false;
+	}
+	return true;
+}
+
 static bool
 read_reference(Reading *r, EntityType *type, const JsonNode *object)
 {
@@ -453,7 +479,7 @@ read_reference(Reading *r, EntityType *type, const JsonNode *object)
 						  &ref->parent_columns);
 	if (ref->columns == NULL || ref->parent_columns == NULL)
 		return failure_memory(&r->store->failure);
-	if (ref->ncolumns > 0 && nparent == ref->ncolumns)
+	if (ref->ncolumns > 0 && nparent == ref->ncolumns && refers_to_columns(type, parent, ref))
 		return true;
 	/* columns that are not synced: nothing that the device could keep true */
 	sqlite3_free(ref->columns);
@@ -510,6 +536,12 @@ read_types(Reading *r)
 		store->ntypes++;
 		if (!read_type(r, type, at, at + 1))
 			return false;
+		/* an app without a table for it */
+		if (type->table == NULL)
+		{
+			free_type(type);
+			store->ntypes--;
+		}
 	}
 	sort_types(store);
 	return read_references(r, types);
@@ -520,28 +552,34 @@ types_read(Store *store, const char *schema, size_t length)
 {
 	Reading		r = {.store = store};
 	char	   *wanted = NULL;
+	char	   *map = NULL;
 	bool		good = false;
 
 	types_free(store);
 	r.snake = setting_is(store, "naming", "snake");
 	r.status_columns = setting_is(store, "status_columns", "1");
+	store->attached = setting_is(store, "attach", "1");
 	if (store->failure.result == TIDE_OK &&
-		setting_get(store, "entity_types", &wanted))
+		setting_get(store, "entity_types", &wanted) && setting_get(store, "map", &map))
 	{
 		if (wanted != NULL && !json_parse(&r.wanted, wanted, strlen(wanted)))
 			failure_set(&store->failure, TIDE_LOCAL, "bad_settings",
 						"the file's list of entity types is not JSON");
+		else if (map != NULL && !json_parse(&r.map, map, strlen(map)))
+			failure_set(&store->failure, TIDE_USAGE, "bad_map", "the map is not JSON");
 		else if (!json_parse(&r.json, schema, length))
 			failure_set(&store->failure, TIDE_REFUSED, "bad_schema",
 						"the server's schema is not JSON");
 		else
 			good = read_types(&r);
 	}
-	if (r.json.no_memory || r.wanted.no_memory)
+	if (r.json.no_memory || r.wanted.no_memory || r.map.no_memory)
 		good = failure_memory(&store->failure);
 	json_free(&r.wanted);
+	json_free(&r.map);
 	json_free(&r.json);
 	sqlite3_free(wanted);
+	sqlite3_free(map);
 	if (!good)
 		types_free(store);
 	return good;
@@ -589,6 +627,7 @@ free_type(EntityType *type)
 	sqlite3_free(type->base_table);
 	sqlite3_free(type->dirty_table);
 	sqlite3_free(type->parked_table);
+	sqlite3_free(type->row_table);
 	sqlite3_free(type->is_dirty);
 	sqlite3_free(type->synced_at);
 }

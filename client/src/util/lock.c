@@ -5,6 +5,7 @@
  * flock() belongs to the open file, not to the process: a second handle in the
  * same process is kept out like any other, and closing that one frees nothing.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,22 +41,26 @@ write_holder(int fd)
 }
 
 bool
-lock_take(Lock *lock, const char *path, long *holder)
+lock_take(Lock *lock, const char *path, long *holder, int *error)
 {
 	Buffer		name = {0};
 	int			fd;
 
 	*holder = 0;
+	*error = 0;
 	if (lock->fd >= 0 || path == NULL || path[0] == '\0')
 		return true;
 	buffer_text(&name, path);
 	buffer_text(&name, "-tide-lock");
+	errno = ENOMEM;
 	fd = name.failed ? -1 : open(name.data, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	*error = fd < 0 ? errno : 0;
 	buffer_free(&name);
 	if (fd < 0)
 		return false;
 	if (flock(fd, LOCK_EX | LOCK_NB) != 0)
 	{
+		*error = errno == EWOULDBLOCK ? 0 : errno;
 		*holder = read_holder(fd);
 		close(fd);
 		return false;

@@ -3,32 +3,32 @@
  * capture.c
  *	  The statement triggers that record which rows changed.
  *
- * Rows are read from the transition tables; where the statement changed
- * nothing that clients get, nothing is written.
+ * They read the rows from the transition tables.  If the statement changed
+ * nothing that clients get, they write nothing.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/tableam.h"
+#include "catalog/pg_class.h"
 #include "commands/trigger.h"
 #include "executor/tuptable.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/tuplestore.h"
 
 #include "capture/capture.h"
 #include "capture/collect.h"
 #include "capture/trigger.h"
 #include "log/packed.h"
 #include "table/registry.h"
-#include "util/compat.h"
 #include "wire/wire.h"
 
 PG_FUNCTION_INFO_V1(tide_capture);
 
-/* so that a statement of any size takes only so much memory */
+/* the limit of memory for a statement of any size */
 static void
 write_if_large(Collection *c)
 {
@@ -66,8 +66,8 @@ capture_transition_tables(Collection *c, TriggerData *trigdata)
 }
 
 /*
- * All rows of a table as inserted or deleted.  The table is locked by now, so
- * its latest state is the one; read it as it is, row security or not.
+ * Collect all rows of a table as inserted or deleted.  The table is locked by
+ * now, so its latest state counts.  Row security does not hide rows here.
  */
 static void
 collect_table(Collection *c, Relation rel, bool deleted)
@@ -100,9 +100,9 @@ collect_table(Collection *c, Relation rel, bool deleted)
 }
 
 /*
- * Record that all rows of a table, which the caller has locked against every
- * writer, have come or gone: by TRUNCATE, or with a partition.  They are t's,
- * laid out as layout says.
+ * Record that all rows of a table have come or gone: by TRUNCATE, or with a
+ * partition.  The caller has locked the table against every writer.  The rows
+ * belong to t; "layout" says which column is where.
  */
 void
 capture_whole_table(TrackedTable *t, TrackedTable *layout, Relation rel, bool deleted)

@@ -24,11 +24,11 @@
 typedef struct PushedRow
 {
 	Stamp		stamp;			/* as it is stored */
-	const LogOrigin *origin;	/* NULL: news to who pushed it, too, as it is
-								 * merged with what was there */
+	const LogOrigin *origin;	/* NULL: news to the sender, too, because it
+								 * was merged with what was there */
 	Bitmapset  *columns;		/* attnums that the statement writes in it */
-	bool		kept;			/* triggers of the user's left all of them as
-								 * they were */
+	bool		kept;			/* the user's triggers left all of them
+								 * unchanged */
 } PushedRow;
 
 typedef struct PushWrite
@@ -36,8 +36,9 @@ typedef struct PushWrite
 	Oid			relid;
 	int			depth;			/* of triggers, at the push itself */
 	KeyMap	   *rows;			/* key text to PushedRow, of those written */
-	KeyMap	   *stored;			/* table and key to PushedRow, of all that the
-								 * push has written; NULL: not needed */
+	KeyMap	   *stored;			/* from table and key to PushedRow, for all
+								 * that the push has written; NULL if not
+								 * needed */
 	int			reached;		/* how many of its rows the stamp trigger has
 								 * seen */
 } PushWrite;
@@ -46,7 +47,7 @@ extern PushWrite *push_write;	/* NULL: none */
 
 extern int	trigger_depth(void);
 
-/* is the trigger function that asks fired by the push's own statement? */
+/* did the push's own statement fire the trigger that calls this? */
 extern bool push_write_is_direct(Oid relid);
 
 /* a row's name in PushWrite.stored, palloc'd */

@@ -1,19 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * collect.c
- *	  Gathering which rows changed, and writing that down.
+ *	  Gathering which rows changed, and writing them down.
  *
- * An entry of the change log holds the keys of one scope, packed, so what
- * changed 100,000 rows of ten scopes writes some hundred entries.  Whether it
- * was one statement (capture.c) or row after row (capture_rows.c) is the same
- * here.
+ * An entry of the change log holds the keys of one scope, packed.  So a change
+ * of 100,000 rows in ten scopes writes some hundred entries.  It makes no
+ * difference here whether one statement changed them (capture.c) or one row
+ * came after the other (rows.c).
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "utils/datum.h"
 #include "utils/memutils.h"
 
 #include "capture/capture.h"
@@ -28,7 +26,7 @@
 #include "version/image.h"
 #include "wire/wire.h"
 
-/* of a statement that deletes very many rows, so many have one of their own */
+/* rows of a huge DELETE that get a tombstone each, before packs begin */
 #define UNPACKED_TOMBSTONES 1000
 
 /* keys of one scope, of one origin */
@@ -55,8 +53,8 @@ start(Collection *c)
 }
 
 /*
- * full: NULL for what is written soon by who collects; else called when a
- * bucket is full or before keys of another client come in.
+ * full: called when a bucket is full, or before keys of another client come
+ * in.  NULL if the caller writes soon anyway.
  */
 void
 collect_begin(Collection *c, TrackedTable *t, MemoryContext parent,
@@ -82,7 +80,7 @@ collect_is_large(Collection *c)
 	return MemoryContextMemAllocated(c->context, false) > COLLECT_LIMIT;
 }
 
-/* write what was collected; it stays collected */
+/* write what was collected, and keep it */
 void
 collect_write(Collection *c)
 {
@@ -183,8 +181,8 @@ add_key(Collection *c, char *scope, const char *key, const LogOrigin *origin)
 		return;
 
 	/*
-	 * Over several statements, a key may come once as a client's push and
-	 * then as something else: entries have to say in which order.
+	 * Over several statements a key may come first from a client's push and
+	 * then from something else.  The entries must keep this order.
 	 */
 	if (c->full && c->order != NIL &&
 		!same_origin(((Bucket *) linitial(c->order))->origin, origin))
@@ -223,7 +221,7 @@ row_key(TrackedTable *t, TupleTableSlot *slot)
 	return wire_key_text(t, values);
 }
 
-/* the scope of a row, NULL: nobody's or everybody's */
+/* the scope of a row; NULL: nobody's or everybody's */
 static char *
 row_scope(TrackedTable *t, TupleTableSlot *slot)
 {
@@ -232,14 +230,14 @@ row_scope(TrackedTable *t, TupleTableSlot *slot)
 	return wire_scope_text(t, slot->tts_values[t->scope - 1]);
 }
 
-/* this row as a push wrote it, NULL if it is not one of the push's */
+/* the row as a push wrote it; NULL if the push did not write it */
 static const PushedRow *
 pushed_row(Collection *c, const char *key)
 {
 	return c->direct ? keymap_get(push_write->rows, key) : NULL;
 }
 
-/* the client that has nothing to learn of this change */
+/* the client to which this change is no news */
 static const LogOrigin *
 origin_of(const PushedRow *pushed)
 {
@@ -297,7 +295,10 @@ add_tombstone(Collection *c, const char *key, char *scope, const Stamp *stamp,
 	c->empty = false;
 	if (nth > 0)
 	{
-		/* deleted, inserted and deleted again: once a statement can write it */
+		/*
+		 * a key that was deleted, inserted and deleted again: one statement
+		 * writes it once
+		 */
 		tombstone = &c->tombstones[nth - 1];
 		if (stamp_compare(stamp, &tombstone->stamp) > 0)
 			set_tombstone(c, tombstone, scope, stamp, row);
@@ -320,7 +321,10 @@ add_tombstone(Collection *c, const char *key, char *scope, const Stamp *stamp,
 	MemoryContextSwitchTo(old);
 }
 
-/* the stamp of a delete by plain SQL: the server's time, above the row's */
+/*
+ * the stamp of a delete by plain SQL: the server's time, greater than the
+ * row's
+ */
 static Stamp
 plain_delete_stamp(Collection *c, TupleTableSlot *old)
 {
@@ -335,8 +339,9 @@ plain_delete_stamp(Collection *c, TupleTableSlot *old)
 }
 
 /*
- * From here on tombstones are packed, but for those of the first rows: a small
- * table is not worth it.  Not under "merge", where each keeps its row's image.
+ * From here on tombstones are packed.  Those of the first rows are not, since
+ * packing pays for large deletes only.  Under "merge" none is packed, because
+ * each keeps the image of its row.
  */
 void
 collect_pack(Collection *c)
@@ -350,7 +355,7 @@ collect_pack(Collection *c)
 	c->packing = packed_begin(c->t, &c->packed_stamp, CurrentMemoryContext);
 }
 
-/* has the row a stamp below that of the pack? */
+/* is the row's stamp below that of the pack? */
 static bool
 can_be_packed(Collection *c, TupleTableSlot *old)
 {
@@ -390,8 +395,9 @@ same_value(TrackedTable *t, AttrNumber attnum, TupleTableSlot *a, TupleTableSlot
 }
 
 /*
- * Each change that counts has raised the stamp, so that is compared first; a
- * user's trigger that runs after ours is the reason for the rest.
+ * Each change that counts has raised the stamp, so the stamp is compared
+ * first.  The other columns are compared because a user's trigger may run
+ * after ours.
  */
 static bool
 row_changed(TrackedTable *t, TupleTableSlot *old, TupleTableSlot *new)
@@ -445,7 +451,7 @@ collect_update(Collection *c, TupleTableSlot *old, TupleTableSlot *new)
 	}
 }
 
-/* how far rows have to be deformed to tell whether and where they changed */
+/* how far rows must be deformed to see whether and where they changed */
 int
 collect_last_column(TrackedTable *t)
 {

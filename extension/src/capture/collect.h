@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * collect.h
- *	  Gathering which rows changed, and writing that down.
+ *	  Gathering which rows changed, and writing them down.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,14 +13,14 @@
 #include "table/registry.h"
 #include "util/keymap.h"
 
-/* what is collected should be written once it takes more than this */
+/* collected keys should be written once they take more than this */
 #define COLLECT_LIMIT (16 * 1024 * 1024)
 
 typedef struct Collection
 {
 	TrackedTable *t;			/* whose rows changed */
-	TrackedTable *layout;		/* what is where in the rows that come: t, or
-								 * a partition of it */
+	TrackedTable *layout;		/* the layout of the rows that come: t's, or
+								 * that of a partition */
 	bool		direct;			/* they come from a push's own statement */
 	bool		empty;			/* nothing to write */
 	MemoryContext context;		/* of all that follows */
@@ -34,8 +34,8 @@ typedef struct Collection
 	Tombstone  *tombstones;
 	int			ntombstones;
 	int			atombstones;
-	KeyMap	   *dead;			/* key to number of its tombstone, from 1;
-								 * NULL where no key can come twice */
+	KeyMap	   *dead;			/* from key to the number of its tombstone,
+								 * from 1; NULL where no key can come twice */
 	void		(*full) (void); /* NULL, or who writes it; see collect_begin */
 } Collection;
 
@@ -43,9 +43,9 @@ extern void collect_begin(Collection *c, TrackedTable *t, MemoryContext parent,
 						  void (*full) (void));
 
 /*
- * Rows, deformed up to collect_last_column() at least.  What of them is kept
- * is copied; the caller is between wire_begin and wire_end where the table's
- * key or scope wants it.
+ * The rows must be deformed at least up to collect_last_column().  What is
+ * kept of them is copied.  If the table's key or scope needs it, the caller is
+ * between wire_begin() and wire_end().
  */
 extern void collect_insert(Collection *c, TupleTableSlot *new);
 extern void collect_pack(Collection *c);

@@ -1,39 +1,30 @@
 /*-------------------------------------------------------------------------
  *
  * path_trigger.c
- *	  The triggers on tables that a scope is found through: rows below one
- *	  that leads elsewhere have their scope found anew.
+ *	  The triggers on the tables of a scope's path: when a row leads
+ *	  elsewhere, the rows below it get their scope anew.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "access/xact.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
-#include "utils/syscache.h"
-#include "utils/tuplestore.h"
 
 #include "capture/scope_trigger.h"
 #include "capture/trigger.h"
-#include "table/plans.h"
 #include "table/registry.h"
 #include "table/scope_path.h"
 #include "util/compat.h"
 #include "util/owner.h"
-#include "util/plan.h"
-#include "util/settings.h"
 
 PG_FUNCTION_INFO_V1(tide_path);
 
@@ -101,7 +92,10 @@ append_refers_to_keys(StringInfo sql, PathStep *step, const char *from)
 						 step->from_names[i]);
 }
 
-/* from rows that a step refers to, to the rows that refer to them, one table down */
+/*
+ * from rows that a step refers to, to the rows one table below that refer to
+ * them
+ */
 static void
 climb_down(TrackedTable *t, int n, KeySet *keys)
 {
@@ -142,7 +136,10 @@ climb_down(TrackedTable *t, int n, KeySet *keys)
 	}
 }
 
-/* all rows of a table that come through these, by its step n, find their scope */
+/*
+ * let all rows of a table that reach these rows by its step n find their
+ * scope anew
+ */
 static void
 refresh_below(TrackedTable *t, int n, KeySet *keys)
 {
@@ -165,7 +162,7 @@ refresh_below(TrackedTable *t, int n, KeySet *keys)
 /* ---------- the statement triggers of ancestors ---------- */
 
 static bool
-any_changed(TransitionRows * rows, const AttrNumber *columns, int n)
+any_changed(TransitionRows *rows, const AttrNumber *columns, int n)
 {
 	TupleDesc	desc = rows->old->tts_tupleDescriptor;
 	int			i;
@@ -184,7 +181,10 @@ any_changed(TransitionRows * rows, const AttrNumber *columns, int n)
 	return false;
 }
 
-/* remember what a row is referred to by; nothing refers to a NULL */
+/*
+ * remember the values by which others refer to a row; nothing refers to a
+ * NULL
+ */
 static void
 add_row(KeySet *keys, PathStep *step, TupleTableSlot *row)
 {
@@ -204,8 +204,9 @@ add_row(KeySet *keys, PathStep *step, TupleTableSlot *row)
 
 /*
  * The rows of the statement that lead elsewhere now, or that others refer to
- * now: where a key goes from one row to another, what refers to it has moved.
- * After a delete there may be such only until the foreign key is checked.
+ * now.  When a key goes from one row to another, the rows that refer to it
+ * have moved.  After a delete such rows exist only until the foreign key is
+ * checked.
  */
 static void
 collect_changed(TriggerData *trigdata, PathStep *step, KeySet *keys)
@@ -234,9 +235,9 @@ collect_changed(TriggerData *trigdata, PathStep *step, KeySet *keys)
 }
 
 /*
- * Of a path that leads nowhere now, nobody knows whether it came through this
- * table, and what is changed here would be missed once it leads on again.  So
- * it is an error; but not for what somebody else has tracked.
+ * If a path is broken now, nobody knows whether it went through this table,
+ * and the change made here would be missed when the path is repaired.  So this
+ * is an error, unless somebody else has tracked the table.
  */
 static bool
 has_say(Oid tracked, Oid relid)

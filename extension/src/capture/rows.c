@@ -1,22 +1,22 @@
 /*-------------------------------------------------------------------------
  *
  * rows.c
- *	  The row triggers that record which rows changed, where those of
- *	  statements cannot.
+ *	  The row triggers that record which rows changed, where statement
+ *	  triggers cannot.
  *
- * A statement trigger of a partitioned table misses rows: a write to one of
- * its partitions fires none, MERGE that moves a row to another partition fires
- * none that fits, and the numbers of old and new rows differ where a trigger
+ * A statement trigger of a partitioned table misses rows.  A write to one of
+ * its partitions does not fire it.  MERGE that moves a row to another partition
+ * fires none that fits.  The numbers of old and new rows differ where a trigger
  * drops the row that moves.  The apply worker of logical replication fires row
  * triggers only.  PostgreSQL copies row triggers to each partition, also to
- * those that come later.
+ * later ones.
  *
  * What the row triggers collect is written when the statement ends, if it was
- * one on the tracked table itself; else before the (sub)transaction commits,
- * and before this transaction reads the log.  Collections belong to the
- * subtransaction whose rows they hold: rolled back, they are forgotten.  That
- * is more than thrift, a tombstone of a deletion that never was would beat a
- * real row.
+ * a statement on the tracked table itself.  Otherwise it is written before the
+ * (sub)transaction commits, and before this transaction reads the
+ * log.  Collections belong to the subtransaction whose rows they hold, and are
+ * forgotten when it is rolled back.  This is necessary: a tombstone of a
+ * deletion that never happened would beat a real row.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,7 +35,6 @@
 #include "capture/collect.h"
 #include "capture/trigger.h"
 #include "table/registry.h"
-#include "util/compat.h"
 #include "util/settings.h"
 #include "wire/wire.h"
 
@@ -46,13 +45,13 @@ typedef struct Pending
 	Collection	rows;
 	SubTransactionId collected_in;
 	SubTransactionId written_in;	/* a subtransaction of collected_in that
-									 * has written the rows and may yet be
+									 * has written the rows and can still be
 									 * rolled back, or InvalidSubTransactionId */
 } Pending;
 
 /*
- * Of this transaction, in the order of their rows: those of a subtransaction
- * come after those of the transactions around it.
+ * The collections of this transaction, in the order of their rows: those of a
+ * subtransaction come after those of the transactions around it.
  */
 static List *pendings = NIL;
 
@@ -83,8 +82,8 @@ write_pending(Pending *p)
 }
 
 /*
- * Write what row triggers have collected.  Of the transactions around this
- * one, too, so that entries have the order of the changes.
+ * Write what row triggers have collected, also in the transactions around
+ * this one, so that entries have the order of the changes.
  */
 void
 capture_write_rows(void)
@@ -104,7 +103,10 @@ capture_write_rows(void)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	PG_TRY();
 	{
-		/* it may have become read-only after it wrote, and that has to count */
+		/*
+		 * the transaction may have become read-only after it wrote, and its
+		 * changes must count
+		 */
 		XactReadOnly = false;
 		foreach(lc, pendings)
 			write_pending(lfirst(lc));

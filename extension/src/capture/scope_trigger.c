@@ -1,20 +1,20 @@
 /*-------------------------------------------------------------------------
  *
  * scope_trigger.c
- *	  The triggers that keep a scope by foreign keys true.
+ *	  The triggers that keep a scope by foreign keys correct.
  *
- * Such a table has a column of its own for the scope.  A row's value is found
- * by following the path, with FOR KEY SHARE on each row that it comes through.
- * Whoever changes where one of these rows leads changes a column of a unique
- * index, which waits for those locks; afterwards the change finds all rows
- * below, whatever snapshot its transaction keeps, and has each find its scope
+ * Such a table has a column of its own for the scope.  The value of a row is
+ * found by following the path, with FOR KEY SHARE on each row of it.  Whoever
+ * changes where one of these rows leads changes a column of a unique index,
+ * and so waits for those locks.  Afterwards the change finds all rows below,
+ * whatever snapshot its transaction keeps, and lets each find its scope
  * anew.  So of a child that is written and an ancestor that moves, one always
- * sees the other.  The joins that look for the rows below are not trusted with
- * the value: a row that was waited for may be elsewhere by then.
+ * sees the other.  The joins that look for the rows below do not supply the
+ * value, because a row that was waited for may be elsewhere by then.
  *
- * Rows of a table are read and written here as its owner, not hidden by row
- * security, as foreign keys do: who writes a row need not be one who may read
- * what it refers to.
+ * Rows are read and written here as the owner of their table, and row security
+ * does not hide them, as in the checks of foreign keys: whoever writes a row
+ * need not be allowed to read what it refers to.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,18 +24,13 @@
 #include "access/xact.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
-#include "executor/tuptable.h"
 #include "miscadmin.h"
-#include "nodes/parsenodes.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
-#include "utils/tuplestore.h"
 
 #include "capture/scope_trigger.h"
 #include "capture/trigger.h"
@@ -44,13 +39,11 @@
 #include "table/scope_path.h"
 #include "util/compat.h"
 #include "util/owner.h"
-#include "util/plan.h"
-#include "util/settings.h"
 
 PG_FUNCTION_INFO_V1(tide_scope);
 PG_FUNCTION_INFO_V1(tide_scope_late);
 
-/* rows of this table are being told to find their scope anew */
+/* the table whose rows must find their scope anew right now */
 static Oid	refreshing = InvalidOid;
 
 uint64		path_changes = 0;
@@ -74,7 +67,6 @@ scope_run(Oid relid, TrackedTable *t, const char *name, const char *sql,
 
 	user_become(owner_of_table(relid), SECURITY_NOFORCE_RLS, &saved);
 	plan = plans_of_table(t, name, sql, nargs, types);
-	plans_settle(plan);
 	if (latest && IsolationUsesXactSnapshot())
 	{
 		CommandCounterIncrement();	/* our own changes, too */
@@ -109,11 +101,10 @@ lookup_sql(PathStep *step)
 }
 
 /*
- * One step: from the values of its from columns to those that lead on, in the
- * same array.  False: there is no such row, or it leads nowhere.
- *
- * Each step is a statement of its own: a join would drop a row that was waited
- * for and leads elsewhere since, instead of following it.
+ * One step: replaces the values of its "from" columns by those that lead
+ * on.  False if there is no such row, or if it leads nowhere.  Each step is a
+ * statement of its own, because a join would drop a row that was waited for
+ * and now leads elsewhere, instead of following it.
  */
 static bool
 follow_step(TrackedTable *t, int n, Datum *values)
@@ -158,8 +149,8 @@ first_values(TrackedTable *t, HeapTuple row, TupleDesc desc, Datum *values)
 }
 
 /*
- * The scope of a row, palloc'd; false: it has none, since it refers to nothing,
- * or to what is not there yet.
+ * The scope of a row, palloc'd.  False if it has none, because it refers to
+ * nothing, or to a row that is not there yet.
  */
 static bool
 find_scope(TrackedTable *t, HeapTuple row, TupleDesc desc, Datum *scope)
@@ -192,8 +183,9 @@ find_scope(TrackedTable *t, HeapTuple row, TupleDesc desc, Datum *scope)
 /* ---------- the row trigger ---------- */
 
 /*
- * The last answer of a statement: rows of one parent often come together.  It
- * stands as long as no ancestor has changed, for the locks are still held.
+ * The last answer within a statement, since rows of one parent often come
+ * together.  It is valid as long as no ancestor has changed, because the locks
+ * are still held.
  */
 typedef struct Memo
 {
@@ -219,7 +211,7 @@ same_column(TupleDesc desc, AttrNumber attnum, HeapTuple a, HeapTuple b)
 	return tide_image_eq(x, y, att->attbyval, att->attlen);
 }
 
-/* has this update nothing to do with the scope? */
+/* does this update leave the scope alone? */
 static bool
 scope_stands(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
 {
@@ -304,7 +296,7 @@ set_scope(TrackedTable *t, TupleDesc desc, HeapTuple row, Datum scope, bool isnu
 	return heap_modify_tuple_by_cols(row, desc, 1, &column, &scope, &isnull);
 }
 
-/* a tracked table's entry, if its scope follows foreign keys; else NULL */
+/* the entry of a tracked table if its scope follows foreign keys; else NULL */
 static TrackedTable *
 table_of_trigger(Relation rel)
 {
@@ -379,9 +371,9 @@ scope_refresh(TrackedTable *t, const char *name, const char *sql, int nargs, Oid
 }
 
 /*
- * Deferred to the end of the transaction: a row whose path led nowhere.  By now
- * the foreign keys are satisfied, so where there was no parent there is one,
- * perhaps of a transaction that did not see this row.
+ * For a row whose path led nowhere, deferred to the end of the
+ * transaction.  By now the foreign keys are satisfied, so the missing parent
+ * exists, perhaps from a transaction that did not see this row.
  */
 Datum
 tide_scope_late(PG_FUNCTION_ARGS)
@@ -403,7 +395,7 @@ tide_scope_late(PG_FUNCTION_ARGS)
 		trigdata->tg_trigtuple;
 	t = table_of_trigger(trigdata->tg_relation);
 
-	/* else the update below would come here again, and again */
+	/* otherwise the update below would fire this trigger again and again */
 	if (t == NULL || !find_scope(t, row, desc, &scope))
 		PG_RETURN_POINTER(NULL);
 

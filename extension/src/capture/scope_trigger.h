@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * capture/scope_trigger.h
- *	  What the triggers share that keep a scope by foreign keys true.
+ *	  What the triggers share that keep a scope by foreign keys correct.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,14 +11,17 @@
 #include "lib/stringinfo.h"
 #include "table/tracked.h"
 
-/* grows whenever an ancestor leads elsewhere: what was found may be wrong */
+/*
+ * grows whenever an ancestor leads elsewhere, so that scopes found before may
+ * be wrong
+ */
 extern uint64 path_changes;
 
 /*
  * Run a statement as the owner of a table, with a plan that is kept with t
- * under this name.  latest: on what is committed by now even in a transaction
- * that keeps an older snapshot, which must then fail if it would write a row
- * that it cannot see.
+ * under this name.  If "latest", it sees what is committed by now even in a
+ * transaction that keeps an older snapshot; this then fails if it would write
+ * a row that it cannot see.
  */
 extern void scope_run(Oid relid, TrackedTable *t, const char *name, const char *sql,
 					  int nargs, Oid *types, Datum *values, bool latest);

@@ -3,8 +3,8 @@
  * stamp_trigger.c
  *	  The row trigger that stamps each changed row.
  *
- * It runs before insert and update, by its name after the user's own triggers,
- * so that it judges the row that will be stored.
+ * It runs before insert and update.  Its name puts it after the user's own
+ * triggers, so it judges the row that will be stored.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,7 +16,6 @@
 #include "commands/trigger.h"
 #include "common/int.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 #include "utils/rel.h"
 
@@ -26,7 +25,6 @@
 #include "util/compat.h"
 #include "util/settings.h"
 #include "version/clocks.h"
-#include "version/decide.h"
 #include "version/stamp.h"
 #include "wire/wire.h"
 
@@ -53,27 +51,52 @@ pushed_row_name(Oid relid, const char *key)
 	return psprintf("%u %s", relid, key);
 }
 
+/* a row before or after the statement, taken apart once */
+typedef struct RowVersion
+{
+	HeapTuple	tuple;
+	Datum	   *values;			/* by attnum - 1 */
+	bool	   *nulls;
+} RowVersion;
+
+static RowVersion *
+take_apart(HeapTuple tuple, TupleDesc desc)
+{
+	RowVersion *row = palloc(sizeof(RowVersion) +
+							 (sizeof(Datum) + sizeof(bool)) * desc->natts);
+
+	row->tuple = tuple;
+	row->values = (Datum *) (row + 1);
+	row->nulls = (bool *) (row->values + desc->natts);
+	heap_deform_tuple(tuple, desc, row->values, row->nulls);
+	return row;
+}
+
 static bool
-column_changed(TupleDesc desc, int i, HeapTuple old, HeapTuple new)
+column_changed(TupleDesc desc, int i, const RowVersion *old, const RowVersion *new)
 {
 	Form_pg_attribute att = TupleDescAttr(desc, i);
-	bool		a_null,
-				b_null;
-	Datum		a = heap_getattr(old, i + 1, desc, &a_null);
-	Datum		b = heap_getattr(new, i + 1, desc, &b_null);
 
-	return a_null != b_null ||
-		(!a_null && !tide_image_eq(a, b, att->attbyval, att->attlen));
+	return old->nulls[i] != new->nulls[i] ||
+		(!old->nulls[i] && !tide_image_eq(old->values[i], new->values[i],
+										  att->attbyval, att->attlen));
+}
+
+static Datum
+row_value(const RowVersion *row, AttrNumber attnum, bool *isnull)
+{
+	*isnull = row->nulls[attnum - 1];
+	return row->values[attnum - 1];
 }
 
 /*
- * Did the statement change a column that clients get?  Stored generated
- * columns are NULL here: where there are some, every column they may be made
- * of counts.  A scope that follows foreign keys does not: that an ancestor has
- * moved is no edit of the row, and must not win against one.
+ * Did the statement change a column that clients get? Stored generated
+ * columns are NULL here, so if there are some, every column that they may be
+ * made of counts.  A scope that follows foreign keys does not count: when an
+ * ancestor moves, this is not an edit of the row, and it must not beat one.
  */
 static bool
-synced_column_changed(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+synced_column_changed(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
 {
 	int			i;
 
@@ -94,10 +117,10 @@ synced_column_changed(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple 
 }
 
 static int64
-version_of(TrackedTable *t, TupleDesc desc, HeapTuple tuple, bool *isnull)
+version_of(TrackedTable *t, TupleDesc desc, const RowVersion *tuple, bool *isnull)
 {
 	Oid			type = tracked_column(t, t->version)->base_type;
-	Datum		value = heap_getattr(tuple, t->version, desc, isnull);
+	Datum		value = row_value(tuple, t->version, isnull);
 
 	if (*isnull)
 		return 0;
@@ -107,7 +130,7 @@ version_of(TrackedTable *t, TupleDesc desc, HeapTuple tuple, bool *isnull)
 
 /* the version counter of the new row */
 static Datum
-next_version(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+next_version(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
 {
 	Oid			type = tracked_column(t, t->version)->base_type;
 	bool		isnull;
@@ -120,19 +143,22 @@ next_version(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
 	if (type == INT8OID)
 		return Int64GetDatum(version);
 
-	/* a counter that is full must not stop the table's writes: it stays */
+	/*
+	 * a counter at its maximum stays there, so that the table can still be
+	 * written
+	 */
 	if (type == INT4OID)
 		return Int32GetDatum((int32) Min(version, PG_INT32_MAX));
 	return Int16GetDatum((int16) Min(version, PG_INT16_MAX));
 }
 
 /*
- * Has the statement counted by itself, as Hibernate and Rails do for their
- * optimistic locking?  Then that is a change, also if it is the only one: they
- * have to find the version that they left.
+ * Has the statement itself counted, as Hibernate and Rails do for optimistic
+ * locking? This is a change even if it is the only one, because they must
+ * find the version that they wrote.
  */
 static bool
-counted_itself(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+counted_itself(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
 {
 	bool		old_null,
 				new_null;
@@ -146,19 +172,20 @@ counted_itself(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
 	return !new_null && (old_null || (after > before && after - 1 == before));
 }
 
-/* was this version written by this transaction, so that nobody else has seen it? */
+/* did this transaction write this version, so that nobody else has seen it? */
 static bool
-is_own_version(HeapTuple tuple)
+is_own_version(const RowVersion *tuple)
 {
-	return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+	return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->tuple->t_data));
 }
 
 /*
- * The stamp of a row written by plain SQL: one that the statement set itself
- * stands if it is greater than the old one and within skew.
+ * The stamp of a row written by plain SQL.  A stamp that the statement set
+ * itself stands if it is greater than the old one and within the allowed
+ * skew.
  */
 static TimestampTz
-plain_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+plain_stamp(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
 {
 	Stamp		replaced = {0};
 	bool		isnull;
@@ -166,12 +193,12 @@ plain_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
 
 	if (old)
 	{
-		value = heap_getattr(old, t->modified_at, desc, &isnull);
+		value = row_value(old, t->modified_at, &isnull);
 		replaced.has_time = !isnull;
 		if (!isnull)
 			replaced.time = DatumGetTimestampTz(value);
 	}
-	value = heap_getattr(new, t->modified_at, desc, &isnull);
+	value = row_value(new, t->modified_at, &isnull);
 	if (!isnull && !TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(value)) &&
 		(!replaced.has_time || DatumGetTimestampTz(value) > replaced.time) &&
 		!stamp_is_ahead(DatumGetTimestampTz(value)))
@@ -181,19 +208,19 @@ plain_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
 
 /* does NEW carry a stamp above OLD's? */
 static bool
-stamp_raised(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+stamp_raised(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
 {
 	bool		old_null,
 				new_null;
-	Datum		a = heap_getattr(old, t->modified_at, desc, &old_null);
-	Datum		b = heap_getattr(new, t->modified_at, desc, &new_null);
+	Datum		a = row_value(old, t->modified_at, &old_null);
+	Datum		b = row_value(new, t->modified_at, &new_null);
 
 	if (new_null)
 		return false;
 	return old_null || DatumGetTimestampTz(b) > DatumGetTimestampTz(a);
 }
 
-/* the columns that this trigger sets, as heap_modify_tuple_by_cols wants them */
+/* the columns that this trigger sets */
 typedef struct Settings
 {
 	int			n;
@@ -213,12 +240,33 @@ set_column(Settings *s, AttrNumber attnum, Datum value, bool isnull)
 	s->n++;
 }
 
+/* the row with these columns set, as heap_modify_tuple_by_cols makes it */
+static HeapTuple
+with_settings(RowVersion *row, TupleDesc desc, const Settings *s)
+{
+	HeapTuple	result;
+	int			i;
+
+	if (s->n == 0)
+		return row->tuple;
+	for (i = 0; i < s->n; i++)
+	{
+		row->values[s->columns[i] - 1] = s->values[i];
+		row->nulls[s->columns[i] - 1] = s->nulls[i];
+	}
+	result = heap_form_tuple(desc, row->values, row->nulls);
+	result->t_data->t_ctid = row->tuple->t_data->t_ctid;
+	result->t_self = row->tuple->t_self;
+	result->t_tableOid = row->tuple->t_tableOid;
+	return result;
+}
+
 /*
- * keep OLD's stamp, client, version and columns' stamps: nothing that is synced
- * has changed
+ * keep OLD's stamp, client, version and columns' stamps, because nothing that
+ * is synced has changed
  */
 static void
-keep_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old, Settings *s)
+keep_stamp(TrackedTable *t, TupleDesc desc, const RowVersion *old, Settings *s)
 {
 	AttrNumber	columns[4] = {t->modified_at, t->client_id, t->version, t->clocks};
 	int			i;
@@ -229,7 +277,7 @@ keep_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old, Settings *s)
 		Datum		value = (Datum) 0;
 
 		if (AttributeNumberIsValid(columns[i]))
-			value = heap_getattr(old, columns[i], desc, &isnull);
+			value = row_value(old, columns[i], &isnull);
 		set_column(s, columns[i], value, isnull);
 	}
 }
@@ -244,20 +292,16 @@ set_clocks(TrackedTable *t, Settings *s, const char *text)
 
 /* the stamps of a row's columns; stamp is that of the row */
 static Stamp *
-row_clocks(TrackedTable *t, TupleDesc desc, HeapTuple tuple, Stamp *stamp)
+row_clocks(TrackedTable *t, TupleDesc desc, const RowVersion *tuple, Stamp *stamp)
 {
-	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
-	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
-
-	heap_deform_tuple(tuple, desc, values, nulls);
-	*stamp = stamp_of_row(t, values, nulls);
-	return clocks_read(t, nulls[t->clocks - 1] ? NULL :
-					   DatumGetJsonbP(values[t->clocks - 1]), stamp);
+	*stamp = stamp_of_row(t, tuple->values, tuple->nulls);
+	return clocks_read(t, tuple->nulls[t->clocks - 1] ? NULL :
+					   DatumGetJsonbP(tuple->values[t->clocks - 1]), stamp);
 }
 
 /* the columns that differ between two versions */
 static Bitmapset *
-changed_columns(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+changed_columns(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
 {
 	Bitmapset  *result = NULL;
 	int			i;
@@ -269,13 +313,13 @@ changed_columns(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
 }
 
 /*
- * Under "merge", the stamps of columns of a row that plain SQL writes, with
- * this stamp: those that it changes have the row's from now on, the others
- * keep what they had.  A policy that keeps none forgets them: they would be
- * wrong by the time that the table is merged again.
+ * The stamps of columns, under "merge", of a row that plain SQL writes with
+ * this stamp.  Changed columns have the row's stamp from now on, the others
+ * keep theirs.  Other policies drop them, because they would be wrong when the
+ * table is merged again.
  */
 static void
-stamp_columns(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new,
+stamp_columns(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new,
 			  const Stamp *stamp, Settings *s)
 {
 	Stamp	   *clocks;
@@ -316,29 +360,29 @@ columns_here(TrackedTable *t, Bitmapset *columns)
 
 /* the key of a row, as text */
 static char *
-key_text(TrackedTable *t, TupleDesc desc, HeapTuple tuple)
+key_text(TrackedTable *t, TupleDesc desc, const RowVersion *tuple)
 {
 	Datum		values[INDEX_MAX_KEYS];
 	bool		isnull;
 	int			i;
 
 	for (i = 0; i < t->nkeys; i++)
-		values[i] = heap_getattr(tuple, t->keys[i], desc, &isnull);
+		values[i] = row_value(tuple, t->keys[i], &isnull);
 	return wire_key_text(t, values);
 }
 
 /* the columns that the push writes in this row */
 static Bitmapset *
-pushed_columns(TrackedTable *t, TupleDesc desc, HeapTuple old)
+pushed_columns(TrackedTable *t, TupleDesc desc, const RowVersion *old)
 {
 	PushedRow  *row = keymap_get(push_write->rows, key_text(t, desc, old));
 
 	return row ? columns_here(t, row->columns) : NULL;
 }
 
-/* note whether a row that is there keeps what the push would write */
+/* note whether an existing row already has what the push would write */
 static void
-note_if_kept(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+note_if_kept(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
 {
 	TrackedTable *root = registry_lookup(table_of_rows(t));
 	PushedRow  *row;
@@ -362,11 +406,11 @@ note_if_kept(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
 }
 
 /*
- * A push writes the stamps of columns itself, but knows nothing of columns that
- * the user's triggers change beside: those have the row's.
+ * A push writes the stamps of columns itself.  It does not know of columns
+ * that the user's triggers change in addition; these get the row's stamp.
  */
 static void
-stamp_columns_beside(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new,
+stamp_columns_beside(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new,
 					 const Stamp *stamp, Settings *s)
 {
 	Bitmapset  *beside;
@@ -397,13 +441,13 @@ set_stamp(TrackedTable *t, Settings *s, const Stamp *stamp)
 }
 
 /*
- * The stamp that a push gives the row it writes: triggers of the user's that ran
- * before may have set another one, as moddatetime does, and it would be that of
- * the arrival.  NULL: there are no such triggers, or it is none of the push's
- * rows any more.
+ * The stamp that a push gives the row it writes.  The user's triggers ran
+ * before and may have set another one, as moddatetime does, which would be
+ * the time of arrival.  NULL if there are no such triggers, or if the row is
+ * no longer the push's.
  */
 static const Stamp *
-direct_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+direct_stamp(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
 {
 	PushedRow  *row;
 
@@ -414,11 +458,11 @@ direct_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
 }
 
 /*
- * The stamp of a row that the push has stored, and that a trigger changes once
- * more: it is the pushed version all the same.  NULL: it is not such a row.
+ * The stamp of a row that the push has stored and that a trigger changes once
+ * more.  It is still the pushed version.  NULL if it is not such a row.
  */
 static const Stamp *
-stored_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old)
+stored_stamp(TrackedTable *t, TupleDesc desc, const RowVersion *old)
 {
 	PushedRow  *row;
 	Stamp		stamp = {0};
@@ -434,21 +478,22 @@ stored_stamp(TrackedTable *t, TupleDesc desc, HeapTuple old)
 		return NULL;
 
 	/* what was undone, or has been written since by others, is not it */
-	value = heap_getattr(old, t->modified_at, desc, &isnull);
+	value = row_value(old, t->modified_at, &isnull);
 	stamp.has_time = !isnull;
 	stamp.time = isnull ? 0 : DatumGetTimestampTz(value);
-	value = heap_getattr(old, t->client_id, desc, &isnull);
+	value = row_value(old, t->client_id, &isnull);
 	stamp.client_id = isnull ? NULL : TextDatumGetCString(value);
 	return stamp_compare(&stamp, &row->stamp) == 0 ? &row->stamp : NULL;
 }
 
 /*
- * A row that logical replication brings, with a stamp of the publisher's?
- * Then it stands as it is, client and all: there as here, a version has one
- * stamp.  One that the publisher did not stamp is stamped like any other.
+ * Does logical replication bring this row, with a stamp of the publisher's?
+ * Then stamp and client stay as they are, because a version has one stamp,
+ * there and here.  A row that the publisher did not stamp is stamped like any
+ * other.
  */
 static bool
-stamp_came_along(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+stamp_came_along(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
 {
 	bool		isnull;
 
@@ -456,23 +501,23 @@ stamp_came_along(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
 		return false;
 	if (old)
 		return stamp_raised(t, desc, old, new);
-	heap_getattr(new, t->modified_at, desc, &isnull);
+	row_value(new, t->modified_at, &isnull);
 	return !isnull;
 }
 
 /* likewise for the counter, which the publisher may not have */
 static bool
-version_came_along(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
+version_came_along(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
 {
 	Form_pg_attribute att = TupleDescAttr(desc, t->version - 1);
 	bool		isnull,
 				old_null;
-	Datum		value = heap_getattr(new, t->version, desc, &isnull);
+	Datum		value = row_value(new, t->version, &isnull);
 	Datum		before;
 
 	if (isnull || old == NULL)
 		return !isnull;
-	before = heap_getattr(old, t->version, desc, &old_null);
+	before = row_value(old, t->version, &old_null);
 	return old_null || !tide_image_eq(value, before, att->attbyval, att->attlen);
 }
 
@@ -483,8 +528,9 @@ tide_stamp(PG_FUNCTION_ARGS)
 	Relation	rel;
 	TupleDesc	desc;
 	TrackedTable *t;
-	HeapTuple	old = NULL;
-	HeapTuple	new;
+	HeapTuple	tuple;
+	RowVersion *old = NULL;
+	RowVersion *new;
 	const Stamp *stored;
 	Settings	set = {0};
 
@@ -492,16 +538,14 @@ tide_stamp(PG_FUNCTION_ARGS)
 				  TRIGGER_TYPE_ROW | TRIGGER_TYPE_BEFORE | TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE);
 	rel = trigdata->tg_relation;
 	desc = RelationGetDescr(rel);
-	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
-	{
-		old = trigdata->tg_trigtuple;
-		new = trigdata->tg_newtuple;
-	}
-	else
-		new = trigdata->tg_trigtuple;
+	tuple = TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ?
+		trigdata->tg_newtuple : trigdata->tg_trigtuple;
 	t = registry_lookup(RelationGetRelid(rel));
 	if (t == NULL || (!t->tracked && !OidIsValid(t->root)))
-		return PointerGetDatum(new);
+		return PointerGetDatum(tuple);
+	new = take_apart(tuple, desc);
+	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
+		old = take_apart(trigdata->tg_trigtuple, desc);
 	if (t->broken)
 		registry_require(table_of_rows(t));
 
@@ -552,8 +596,5 @@ tide_stamp(PG_FUNCTION_ARGS)
 			set_column(&set, t->version, next_version(t, desc, old, new), false);
 	}
 
-	if (set.n > 0)
-		new = heap_modify_tuple_by_cols(new, desc, set.n, set.columns,
-										set.values, set.nulls);
-	return PointerGetDatum(new);
+	return PointerGetDatum(with_settings(new, desc, &set));
 }

@@ -8,12 +8,11 @@
 #include "postgres.h"
 
 #include "executor/executor.h"
-#include "utils/rel.h"
 #include "utils/tuplestore.h"
 
 #include "capture/trigger.h"
 
-/* has a statement the transition tables of its event? */
+/* does the statement have the transition tables of its event? */
 static bool
 has_transition_tables(TriggerData *trigdata)
 {
@@ -69,7 +68,7 @@ open_store(Tuplestorestate *store)
 }
 
 void
-transition_open(TransitionRows * rows, TriggerData *trigdata, TupleDesc desc, int natts)
+transition_open(TransitionRows *rows, TriggerData *trigdata, TupleDesc desc, int natts)
 {
 	memset(rows, 0, sizeof(*rows));
 	rows->natts = natts > 0 ? natts : desc->natts;
@@ -88,7 +87,7 @@ transition_open(TransitionRows * rows, TriggerData *trigdata, TupleDesc desc, in
 }
 
 static bool
-next_of_store(TransitionRows * rows, Tuplestorestate *store, int pointer, TupleTableSlot *slot)
+next_of_store(TransitionRows *rows, Tuplestorestate *store, int pointer, TupleTableSlot *slot)
 {
 	if (store == NULL)
 		return true;
@@ -100,14 +99,14 @@ next_of_store(TransitionRows * rows, Tuplestorestate *store, int pointer, TupleT
 }
 
 bool
-transition_next(TransitionRows * rows)
+transition_next(TransitionRows *rows)
 {
 	return next_of_store(rows, rows->old_store, rows->old_pointer, rows->old) &&
 		next_of_store(rows, rows->new_store, rows->new_pointer, rows->new);
 }
 
 void
-transition_close(TransitionRows * rows)
+transition_close(TransitionRows *rows)
 {
 	if (rows->old)
 		ExecDropSingleTupleTableSlot(rows->old);

@@ -17,10 +17,10 @@
 #define TRIGGER_ANY_LEVEL (1 << 14)
 
 /*
- * An error, what, unless the function is called as a trigger of the kind that
- * TRIGGER_TYPE_ROW and TRIGGER_TYPE_BEFORE say, for one of the events in kinds.
- * Of a statement, INSERT, UPDATE and DELETE bring their transition tables, and
- * TRUNCATE is before.
+ * Raises the error "what" unless the function is called as a trigger of the
+ * kind that TRIGGER_TYPE_ROW and TRIGGER_TYPE_BEFORE in "kinds" describe, for
+ * one of the events in it.  A statement trigger has transition tables for
+ * INSERT, UPDATE and DELETE, and runs before TRUNCATE.
  */
 extern void trigger_check(FunctionCallInfo fcinfo, const char *what, int kinds);
 
@@ -34,15 +34,16 @@ typedef struct TransitionRows
 	TupleTableSlot *old;
 	TupleTableSlot *new;
 	int			natts;			/* how far rows are deformed; 0: all */
-}			TransitionRows;
+} TransitionRows;
 
 /*
- * From the start, whoever else reads the transition tables; the description
- * has the values that rows from before ADD COLUMN ... DEFAULT lack.
+ * Reads from the beginning, whoever else reads the transition tables.  The
+ * description has the values that rows from before ADD COLUMN ...  DEFAULT
+ * lack.
  */
-extern void transition_open(TransitionRows * rows, TriggerData *trigdata,
+extern void transition_open(TransitionRows *rows, TriggerData *trigdata,
 							TupleDesc desc, int natts);
-extern bool transition_next(TransitionRows * rows);
-extern void transition_close(TransitionRows * rows);
+extern bool transition_next(TransitionRows *rows);
+extern void transition_close(TransitionRows *rows);
 
 #endif							/* TIDE_TRIGGER_H */

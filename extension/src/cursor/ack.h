@@ -3,14 +3,12 @@
  * ack.h
  *	  The name of one push, and its text form.
  *
- * Pure: knows nothing of SPI, tables or the clock.
+ * Pure: uses neither SPI, tables nor the clock.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef TIDE_ACK_H
 #define TIDE_ACK_H
-
-#include "postgres.h"
 
 typedef struct Ack
 {
@@ -25,7 +23,7 @@ typedef struct Ack
 
 extern char *ack_encode(const Ack *ack);
 
-/* an error unless the text is one that ack_encode has made */
+/* raises an error unless ack_encode() has made the text */
 extern void ack_decode(const char *text, Ack *ack);
 
 #endif							/* TIDE_ACK_H */

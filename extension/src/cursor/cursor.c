@@ -59,7 +59,7 @@
 #define PLACE_SAME_SEEN		0x40	/* as the place before */
 #define PLACE_SAME_TARGET	0x80
 
-/* what keeps a forged cursor from making us allocate without bounds */
+/* so that a forged cursor cannot make us allocate without bounds */
 #define MAX_TEXT			(128 * 1024)
 #define MAX_TYPES			10000
 
@@ -143,7 +143,10 @@ hex_digit(char c)
 	return -1;
 }
 
-/* only the canonical, lower-case form: anything else must keep its spelling */
+/*
+ * only the canonical, lower-case form, because any other must keep its
+ * spelling
+ */
 static bool
 parse_uuid(const char *text, size_t len, uint8 *bytes)
 {
@@ -262,7 +265,10 @@ put_numbers(Writer *w, const int32 *numbers, int n)
 			j++;
 		put_varint(w, (uint64) (numbers[i] - next));
 		put_varint(w, (uint64) (j - i - 1));
-		/* no run can begin right behind another: it would be one with it */
+		/*
+		 * a run cannot begin right behind another, because both would be one
+		 * run
+		 */
 		next = (int64) numbers[j - 1] + 2;
 	}
 }
@@ -408,7 +414,7 @@ list_scopes(const Cursor *cursor)
 
 	for (i = 0; i < cursor->nplaces; i++)
 	{
-		/* most often they are those that there are already */
+		/* most often they are in the list already */
 		if (i == 0 && listed.n == 0)
 			listed = cursor->places[i].scopes;
 		else if (cursor->places[i].scopes.n > 0)
@@ -447,7 +453,7 @@ put_cursor(Writer *w, const Cursor *cursor, const ScopeSet *listed)
 		put_place(w, &cursor->places[i], i > 0 ? &cursor->places[i - 1] : NULL, listed);
 }
 
-/* may it be encoded, or does it speak of too much? */
+/* may the cursor be encoded, or does it list too much? */
 bool
 cursor_fits(const Cursor *cursor)
 {
@@ -484,7 +490,7 @@ cursor_encode(const Cursor *cursor)
 	put_cursor(&w, cursor, &listed);
 	text = to_text(w.data, w.used);
 	pfree(w.data);
-	/* better now than a cursor that is refused when it comes back */
+	/* refuse it now rather than when it comes back */
 	if (strlen(text) > MAX_TEXT)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_TOO_MANY_SCOPES),
@@ -538,7 +544,7 @@ get_varint(Reader *r, uint64 max)
 	for (;;)
 	{
 		byte = get_byte(r);
-		/* the tenth byte has room for one bit, and an eleventh has none */
+		/* the tenth byte has room for one bit, and there is no eleventh */
 		if (shift == 63 && byte > 1)
 			cursor_malformed();
 		v |= (uint64) (byte & 0x7f) << shift;
@@ -546,7 +552,7 @@ get_varint(Reader *r, uint64 max)
 			break;
 		shift += 7;
 	}
-	/* a last byte of nothing: longer than it need be */
+	/* the last byte is zero, so the number is longer than necessary */
 	if (byte == 0 && shift > 0)
 		cursor_malformed();
 	if (v > max)
@@ -614,7 +620,7 @@ get_running(Reader *r, TideSnapshot *snapshot)
 	snapshot->xip = palloc(sizeof(uint64) * Max(snapshot->nxip, 1));
 	for (i = 0; i < snapshot->nxip; i++)
 	{
-		/* next <= xmax always, and there must be room below it */
+		/* next <= xmax always, and the remaining ids must fit between */
 		if (next == snapshot->xmax)
 			cursor_malformed();
 		next += get_varint(r, snapshot->xmax - next - 1);
@@ -820,7 +826,7 @@ get_place(Reader *r, Place *place, const Place *before, const ScopeSet *listed, 
 			place->key = get_string(r);
 	}
 
-	/* flags that say what is not so, and places out of order */
+	/* flags that contradict the fields, and places out of order */
 	if (flags != place_flags(place, before) ||
 		(before && place_compare(before, place) >= 0))
 		cursor_malformed();
@@ -895,8 +901,9 @@ cursor_decode(const char *text)
 }
 
 /*
- * Times begin with a digit or a sign.  Whatever begins with a letter is taken
- * for a cursor, so that a cut or mistyped one gets the error about cursors.
+ * Times begin with a digit or a sign.  A text that begins with a letter counts
+ * as a cursor, so that a truncated or mistyped cursor gets the error about
+ * cursors.
  */
 bool
 cursor_is_cursor(const char *text)

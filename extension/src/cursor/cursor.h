@@ -3,14 +3,13 @@
  * cursor.h
  *	  Where a client is in the stream of changes, and its text form.
  *
- * Pure: knows nothing of SPI, tables or the clock.
+ * Pure: uses neither SPI, tables nor the clock.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef TIDE_CURSOR_H
 #define TIDE_CURSOR_H
 
-#include "postgres.h"
 #include "access/xlogdefs.h"
 #include "cursor/sets.h"
 
@@ -42,8 +41,8 @@ typedef enum CursorPhase
 } CursorPhase;
 
 /*
- * How far the client is with these types of these scopes.  Of a type that is
- * shared by all, the scopes say nothing.
+ * How far the client is with these types of these scopes.  The scopes say
+ * nothing about a type that is shared by all.
  */
 typedef struct Place
 {
@@ -84,26 +83,29 @@ typedef struct Cursor
 	XLogRecPtr	position;		/* WAL position, flushed */
 	uint64		generation;		/* 0: none registered */
 
-	/* what the client may hold rows of although no place is kept */
+	/*
+	 * scopes and types that the client may hold rows of although they have no
+	 * place
+	 */
 	ScopeSet	held_scopes;	/* never "all" */
 	TypeSet		lost_types;
 	bool		gone;			/* and types that are registered no more */
 
-	TypeSet		refreshed;		/* being read in full although they were known:
-								 * asked for once */
+	TypeSet		refreshed;		/* known types that are read in full because
+								 * the client asked for that once */
 	int			nplaces;
-	Place	   *places;			/* in the order of place_compare(), and no two
-								 * of them are of the same */
+	Place	   *places;			/* in the order of place_compare(); no two
+								 * places overlap */
 } Cursor;
 
-/* does this text look like a cursor (as against a time)? */
+/* does this text look like a cursor, rather than a time? */
 extern bool cursor_is_cursor(const char *text);
 
 /* palloc'd text; malformed text raises TD002 */
 extern char *cursor_encode(const Cursor *cursor);
 extern Cursor *cursor_decode(const char *text);
 
-/* how long cursor_encode() would make it, without its errors */
+/* the length of what cursor_encode() would return; raises no error */
 extern bool cursor_fits(const Cursor *cursor);
 
 /* raises the error for a cursor that no server has made */

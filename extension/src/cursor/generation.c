@@ -3,28 +3,28 @@
  * generation.c
  *	  Starts of the server, told apart.
  *
- * An old copy of the data directory that is started and runs on has the same
- * system identifier and timeline as the database that it was copied from, and
- * in time the same positions and transaction ids, used for something else.
- * What it has not is its start: so each start of a server is a generation, a
- * random number that cursors carry, and tide.generation says where in the WAL
- * it began.  A cursor of an earlier generation is good up to where the next
- * one began: what came after that happened to another copy.
+ * An old copy of the data directory that is started and runs on has the system
+ * identifier and the timeline of the database that it was copied from.  In time
+ * it also reaches the same WAL positions and transaction ids, and uses them
+ * for something else.  Only its start differs.  So each start of a server is a
+ * generation: a random number that cursors carry, while tide.generation says
+ * at which WAL position it began.  A cursor of an earlier generation is valid
+ * up to the position where the next generation began: what came after that
+ * position happened to another copy.
  *
- * The number lives in shared memory, as long as the server runs.  Everybody
- * who writes, here or by a trigger, first sees to it that it is registered; so
- * no change is recorded in a start of which nothing is known.  Two who do so at
- * once both write a row, with the same content: neither waits for the other.
+ * The number is in shared memory as long as the server runs.  Whoever writes,
+ * here or by a trigger, first makes sure that the number is registered, so no
+ * change is recorded in an unknown start.  Two sessions that register at once
+ * both write a row with the same content, so neither waits for the other.
  *
- * What is not found out: a copy, taken of the running server, that first ran
- * without any of that, for longer than what the cursor has seen of the lost
- * history, and then was started again.
+ * One case is not noticed: a copy of the running server that first ran without
+ * any such write, for longer than what the cursor has seen of the lost
+ * history, and was then started again.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/timeline.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -44,7 +44,6 @@
 #include "utils/xid8.h"
 
 #include "cursor/generation.h"
-#include "cursor/history.h"
 #include "cursor/timeline.h"
 #include "util/compat.h"
 #include "util/errors.h"
@@ -53,8 +52,8 @@
 PG_FUNCTION_INFO_V1(tide_register);
 
 /*
- * It outlives the library of this version, if another one is installed while
- * the server runs: with another content, it needs another name.
+ * This memory outlives the library if another version is installed while the
+ * server runs.  So when its content changes, its name must change.
  */
 #define SHARED_NAME "pg_tide server start, 1"
 
@@ -62,14 +61,14 @@ typedef struct ServerStart
 {
 	uint64		generation;		/* 0: not known yet */
 	XLogRecPtr	position;		/* no WAL of this start is before it */
-	uint64		first_xid;		/* cursors of earlier starts have seen no id
-								 * from this one on */
+	uint64		first_xid;		/* cursors of earlier starts have seen neither
+								 * this id nor a later one */
 } ServerStart;
 
 /* a copy of what is in shared memory, which does not change any more */
 static ServerStart server_start;
 
-/* the tide.generation that is known to have it, committed */
+/* the tide.generation that is known to have it committed */
 static Oid	registered_in = InvalidOid;
 
 /* ---------- where this start of the server began ---------- */
@@ -118,7 +117,7 @@ find_start(ServerStart *start)
 
 	start->position = timeline_start();
 
-	/* our own transaction is one of this start, too */
+	/* our own transaction belongs to this start, too */
 	start->first_xid = U64FromFullTransactionId(FullTransactionIdIsValid(own) ? own :
 												ReadNextFullTransactionId());
 
@@ -157,8 +156,8 @@ shared_start(void)
 }
 
 /*
- * Not before recovery has ended: a standby that is promoted begins another
- * generation, without being started.
+ * Not before recovery has ended, because a standby that is promoted begins
+ * another generation without being started.
  */
 uint64
 generation_current(void)
@@ -174,7 +173,10 @@ generation_current(void)
 	if (server_start.generation != 0)
 		return server_start.generation;
 
-	/* found without the lock, for it is read from files; the first one counts */
+	/*
+	 * found without the lock, because it is read from files; the first result
+	 * counts
+	 */
 	find_start(&mine);
 	do
 	{
@@ -195,8 +197,9 @@ generation_current(void)
 /* ---------- the table ---------- */
 
 /*
- * Is it registered, as far as this transaction can tell?  That another one has
- * done it is remembered; its own row may yet be rolled back.
+ * Is it registered, as far as this transaction can tell? If another
+ * transaction has registered it, that is remembered; a row of this
+ * transaction may still be rolled back.
  */
 static bool
 is_registered(Oid table)
@@ -260,8 +263,8 @@ generation_register(void)
 		if (XactReadOnly)
 			ereport(ERROR,
 					(errcode(ERRCODE_TIDE_NOT_REGISTERED),
-					 errmsg("pg_tide has not taken note of this start of the server"),
-					 errdetail("It has to be recorded before cursors are given out, and this transaction is read-only."),
+					 errmsg("this start of the server is not registered with pg_tide"),
+					 errdetail("It must be registered before a cursor is given out, but this transaction is read-only."),
 					 errhint("Call tide.register() in a transaction that may write, then try again.")));
 		insert_generation();
 	}

@@ -8,16 +8,15 @@
 #ifndef TIDE_GENERATION_H
 #define TIDE_GENERATION_H
 
-#include "postgres.h"
 #include "access/xlogdefs.h"
 
-/* of the server as it runs now; never 0.  Not on a standby. */
+/* the generation of the running server; never 0.  Not on a standby. */
 extern uint64 generation_current(void);
 
 /*
- * See to it that this start of the server is in tide.generation.  In a
- * transaction that may not write, that is an error (TD012) if nobody else has
- * seen to it.
+ * Make sure that this start of the server is in tide.generation.  In a
+ * transaction that may not write this is an error (TD012), unless somebody
+ * else has done it.
  */
 extern void generation_register(void);
 
@@ -27,7 +26,7 @@ extern void generation_register(void);
  */
 extern bool generation_reached(uint64 generation, XLogRecPtr position, uint64 xmax);
 
-/* forget those of which all cursors are expired; returns how many rows went */
+/* forget generations whose cursors have all expired; returns how many */
 extern int64 generation_forget(uint64 horizon);
 
 #endif							/* TIDE_GENERATION_H */

@@ -1,17 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * history.c
- *	  Which history of the database a cursor belongs to, and the snapshot
- *	  that a cursor is made of.
+ *	  Which history of the database a cursor belongs to, and the snapshot that
+ *	  a cursor is made of.
  *
  * Transaction ids mean something only within one history.  After a failover
- * with loss, a point-in-time restore or a crash that lost asynchronous
- * commits, the same ids are given out again, to other transactions; a cursor
- * that went on counting would skip them.  So a cursor carries the WAL position
- * at which it was made, and that position is flushed before the cursor leaves:
- * whatever history has this position on its timeline has the transactions the
- * cursor speaks of.  That the timeline is the same one, and not that of a copy
- * which ran on by itself, is told by the generation (generation.c).
+ * with loss, a point-in-time restore, or a crash that lost asynchronous
+ * commits, the same ids are given to other transactions, and a cursor that
+ * went on counting would skip those.  So a cursor carries the WAL position at
+ * which it was made, and this position is flushed before the cursor leaves the
+ * server.  Every history that has this position on its timeline has the
+ * transactions that the cursor speaks of.  The generation (generation.c) tells
+ * this timeline from that of a copy which ran on by itself.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,15 +25,13 @@
 #include "access/xlog_internal.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
-#include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
 #include "cursor/generation.h"
 #include "cursor/history.h"
 #include "cursor/timeline.h"
 #include "util/compat.h"
 
-/* The cluster and the database in it, not to be told apart from a number. */
+/* A number made of the cluster and the database in it. */
 static uint64
 history_identity(void)
 {
@@ -115,8 +113,8 @@ history_is_other(const Cursor *cursor)
 }
 
 /*
- * To be called after generation_register.  A generation of 0 is that of a
- * cursor which no server has made.
+ * Call this after generation_register().  A cursor with generation 0 was made
+ * by no server.
  */
 bool
 history_is_lost(const Cursor *cursor)
@@ -135,7 +133,7 @@ history_is_lost(const Cursor *cursor)
 			xmax = Max(xmax, place->target.xmax);
 	}
 
-	/* ids from the future are of transactions that did not happen here */
+	/* ids from the future belong to transactions that did not happen here */
 	return !position_is_ours(cursor->timeline, cursor->position) ||
 		!generation_reached(cursor->generation, cursor->position, xmax) ||
 		xmax > U64FromFullTransactionId(ReadNextFullTransactionId());
@@ -161,7 +159,7 @@ history_check_cursor(const Cursor *cursor)
 		if (place->phase == CURSOR_IN_LOG)
 			listed += place->target.nxip;
 
-		/* nor was there ever a transaction before the first */
+		/* no transaction ever came before the first */
 		if (place->seen.xmax < FirstNormalTransactionId)
 			cursor_malformed();
 	}

@@ -15,22 +15,26 @@
 /* fills history, timeline, position, generation */
 extern void history_stamp_cursor(Cursor *cursor);
 
-/* before the cursor leaves: a position that a crash loses is no position */
+/*
+ * to be called before the cursor leaves, because a crash must not lose its
+ * position
+ */
 extern void history_flush(const Cursor *cursor);
 
-/* raises TD002 for a cursor that says more than any server's would */
+/* raises TD002 for a cursor that holds more than any server would write */
 extern void history_check_cursor(const Cursor *cursor);
 
-/* is the cursor of another database, or another server? */
+/* does the cursor come from another database or server? */
 extern bool history_is_other(const Cursor *cursor);
 
-/* is what it has seen beyond what this history of the database has? */
+/* has it seen something that this history of the database does not have? */
 extern bool history_is_lost(const Cursor *cursor);
 
 /*
- * The active snapshot with 64-bit ids.  Adds the caller's own top-level
- * transaction id to the running list if it has one: no snapshot lists it, and
- * what it writes after a cursor was issued must still be delivered.
+ * The active snapshot with 64-bit ids.  The caller's own top-level transaction
+ * id, if it has one, is added to the running ones: no snapshot lists it, and
+ * what this transaction writes after the cursor was issued must still be
+ * delivered.
  */
 extern void history_snapshot(Snapshot snapshot, TideSnapshot *result);
 

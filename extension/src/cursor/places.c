@@ -3,17 +3,17 @@
  * places.c
  *	  The places that a cursor keeps, and those that a pull is about.
  *
- * A place is how far the client is with some types of some scopes.  A pull asks
- * for some types of some scopes, too: each place is taken apart into what is
- * asked for and what is left out, which stays as it is.  What no place is of
- * begins with the tables.  When a pull has come to its end, all that it asked
- * for is at the same snapshot, and so is one place again.
+ * A place says how far the client is with some types of some scopes.  A pull,
+ * too, asks for some types of some scopes.  So each place is split into the
+ * part that is asked for and the rest, which stays as it is.  What belongs to
+ * no place begins with reading the tables.  When a pull is complete, all that
+ * it asked for has reached one snapshot, and becomes one place again.
  *
- * A client that is told to drop its rows of a type, those that do not come again,
- * drops all of them, whatever their scopes: with such a type, every place of it
- * goes.  It does so once the type is complete, and cannot be told to begin with
- * that again while it has not come to an end: then only a reset of everything
- * ends right.
+ * A client that is told to drop the rows of a type which do not come again
+ * drops them whatever their scopes.  So all places of such a type go.  The
+ * client drops these rows once the type is complete.  Until then it cannot be
+ * told to begin the type anew, and only a reset of everything gives the right
+ * result.
  *
  *-------------------------------------------------------------------------
  */
@@ -131,7 +131,7 @@ places_forget_scopes(Cursor *cursor, const ScopeSet *scopes)
 	cursor->held_scopes = scopes_subtract(&cursor->held_scopes, scopes);
 }
 
-/* types that are registered no more have no place */
+/* types that are no longer registered have no place */
 static PlaceList
 registered_places(const Cursor *cursor, const Asked *asked, Begin *begin)
 {
@@ -155,7 +155,7 @@ registered_places(const Cursor *cursor, const Asked *asked, Begin *begin)
 	return result;
 }
 
-/* of a type, which of the scopes asked for no place is of */
+/* the scopes asked for of which no place has this type */
 static ScopeSet
 uncovered_scopes(const PlaceList *places, const Asked *asked, int32 reg, bool *known)
 {
@@ -399,9 +399,9 @@ compare_places(const void *a, const void *b)
 }
 
 /*
- * Places in the same state, into as few as they can be: of each type the scopes
- * of all of them, then types of the same scopes together.  There is one result
- * for whatever way the same has been taken apart.
+ * Join places in the same state into as few as possible: first all scopes of
+ * each type, then the types with the same scopes.  However the same whole was
+ * split, the result is the same.
  */
 static void
 join_places(const Place *places, int n, const TypeSet *shared, PlaceList *result)
@@ -459,7 +459,7 @@ join_places(const Place *places, int n, const TypeSet *shared, PlaceList *result
 	}
 }
 
-/* a place of shared types alone needs no scopes */
+/* a place with shared types only needs no scopes */
 static Place
 plain_place(const Place *place, const TypeSet *shared)
 {

@@ -3,7 +3,7 @@
  * places.h
  *	  The places that a cursor keeps, and those that a pull is about.
  *
- * Pure: knows nothing of SPI, tables or the clock.
+ * Pure: uses neither SPI, tables nor the clock.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,12 +28,12 @@ typedef struct Asked
 typedef struct Begin
 {
 	int			nasked;
-	Place	   *asked;			/* of what is asked for, in no order; together
-								 * they are all of it */
+	Place	   *asked;			/* what is asked for, in no order; together
+								 * they cover all of it */
 	int			nothers;
 	Place	   *others;			/* of what was left out */
-	bool		starts_over;	/* the cursor is of no use, and nothing but the
-								 * lost types is set */
+	bool		starts_over;	/* the cursor cannot be used, and only the lost
+								 * types are set */
 	TypeSet		lost_types;		/* as in Cursor */
 	bool		gone;
 	TypeSet		refreshed;
@@ -45,10 +45,10 @@ extern void places_begin(const Asked *asked, Begin *begin);
 /* where the cursor says */
 extern void places_continue(const Cursor *cursor, const Asked *asked, Begin *begin);
 
-/* is everything that the cursor knows from before the horizon? */
+/* is everything that the cursor knows older than the horizon? */
 extern bool places_are_expired(const Cursor *cursor, uint64 horizon);
 
-/* is the cursor of no use to a client that pushes this type? */
+/* can a client that pushes this type no longer use the cursor? */
 extern bool places_expired_for(const Cursor *cursor, int32 reg, uint64 horizon);
 
 /* some scopes are nobody's business any more */

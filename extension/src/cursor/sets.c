@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * sets.c
- *	  Sets of scopes and of entity types, and what can be made of two.
+ *	  Sets of scopes and of entity types, and operations on two sets.
  *
- * Whoever syncs every scope and then asks for some of them leaves the others
- * out, which nobody can list; so a set of scopes is either what it lists or
- * everything else.
+ * A client that syncs every scope and then asks for some of them leaves out
+ * all others, which nobody can list.  So a set of scopes is either those that
+ * it lists, or all but those.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,7 +13,7 @@
 
 #include "cursor/sets.h"
 
-/* which members of two lists to take: of a alone, of both, of b alone */
+/* which members of two lists to take: those only in a, in both, only in b */
 #define ONLY_A	1
 #define BOTH	2
 #define ONLY_B	4

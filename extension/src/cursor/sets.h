@@ -1,17 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * sets.h
- *	  Sets of scopes and of entity types, and what can be made of two.
+ *	  Sets of scopes and of entity types, and operations on two sets.
  *
- * Pure: knows nothing of SPI, tables or the clock.  Results are palloc'd; they
- * share the scopes' texts with what they were made of.
+ * Pure: uses neither SPI, tables nor the clock.  Results are palloc'd; they
+ * share the texts of scopes with the sets that they were made of.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef TIDE_SETS_H
 #define TIDE_SETS_H
-
-#include "postgres.h"
 
 /* those listed, or all but those */
 typedef struct ScopeSet
@@ -35,7 +33,7 @@ extern void types_normalise(TypeSet *set);
 extern bool scopes_contain(const ScopeSet *set, const char *scope);
 extern bool types_contain(const TypeSet *set, int32 reg);
 
-/* below 0, 0, above 0: any total order of them */
+/* below 0, 0, above 0: some total order of sets */
 extern int	scopes_compare(const ScopeSet *a, const ScopeSet *b);
 extern int	types_compare(const TypeSet *a, const TypeSet *b);
 
@@ -47,7 +45,7 @@ extern ScopeSet scopes_union(const ScopeSet *a, const ScopeSet *b);
 extern ScopeSet scopes_intersect(const ScopeSet *a, const ScopeSet *b);
 extern ScopeSet scopes_subtract(const ScopeSet *a, const ScopeSet *b);
 
-/* those that are listed in either, whatever the listing means */
+/* all members that either set lists, whatever the listing means */
 extern ScopeSet scopes_listed(const ScopeSet *a, const ScopeSet *b);
 
 extern TypeSet types_union(const TypeSet *a, const TypeSet *b);

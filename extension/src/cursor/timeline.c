@@ -9,7 +9,6 @@
 
 #include "access/timeline.h"
 #include "access/xlog.h"
-#include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "cursor/timeline.h"
@@ -56,8 +55,8 @@ timeline_branches(TimeLineID timeline)
 }
 
 /*
- * Where the current timeline branched off; 0 if it is the first.  WAL that this
- * server writes is not before it.
+ * Where the current timeline branched off; 0 if it is the first.  All WAL that
+ * this server writes comes after it.
  */
 XLogRecPtr
 timeline_start(void)

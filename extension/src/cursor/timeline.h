@@ -18,8 +18,8 @@ extern void timeline_require_primary(void);
 extern List *timeline_branches(TimeLineID timeline);
 
 /*
- * Where the current timeline branched off; 0 if it is the first.  WAL that this
- * server writes is not before it.
+ * Where the current timeline branched off; 0 if it is the first.  All WAL that
+ * this server writes comes after it.
  */
 extern XLogRecPtr timeline_start(void);
 

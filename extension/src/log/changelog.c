@@ -15,16 +15,16 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/queryenvironment.h"
 #include "utils/snapmgr.h"
-#include "utils/tuplestore.h"
+#include "utils/timestamp.h"
 #include "utils/xid8.h"
 
 #include "cursor/generation.h"
 #include "cursor/history.h"
 #include "log/changelog.h"
-#include "util/compat.h"
+#include "log/columns.h"
 #include "util/owner.h"
+#include "util/store.h"
 
 #define SAMPLE_INTERVAL (60 * INT64CONST(1000000))
 
@@ -56,6 +56,7 @@ sample_if_due(void)
 		return;
 	last_sample = now;
 
+	SPI_connect();
 	owner_run(&newest_plan, "SELECT pg_catalog.max(at) FROM tide.sample", 0, NULL, NULL,
 			  NULL, InvalidSnapshot, true);
 	values[0] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
@@ -63,6 +64,7 @@ sample_if_due(void)
 		now >= DatumGetTimestampTz(values[0]))
 	{
 		last_sample = DatumGetTimestampTz(values[0]);
+		SPI_finish();
 		return;
 	}
 
@@ -78,15 +80,14 @@ sample_if_due(void)
 			  "INSERT INTO tide.sample (at, snapshot)"
 			  " VALUES ($1, CAST($2 AS pg_catalog.pg_snapshot))",
 			  2, types, values, NULL, InvalidSnapshot, true);
+	SPI_finish();
 }
 
 /* a sample even if nobody writes, for who comes with a time */
 void
 sample_now(void)
 {
-	SPI_connect();
 	sample_if_due();
-	SPI_finish();
 }
 
 /* xmin:xmax:xip,... */
@@ -165,97 +166,93 @@ sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at)
 }
 
 /*
- * What a sample from before so many microseconds did not show, at least; 0 if
- * there is none.  As it is: a minute late now and then.
+ * The oldest transaction that was running at a sample from before so many
+ * microseconds; 0 if there is none.  As it is: a minute late now and then.
  */
 uint64
-samples_xmax_before(int64 age)
+samples_xmin_before(int64 age)
 {
 	static SPIPlanPtr plan = NULL;
 	static Oid	types[1] = {TIMESTAMPTZOID};
 	static TimestampTz looked_at = 0;
-	static uint64 xmax = 0;
+	static int64 looked_for = 0;
+	static uint64 xmin = 0;
 	TimestampTz now = GetCurrentTimestamp();
 	Datum		values[1];
 
-	if (looked_at != 0 && now >= looked_at && now - looked_at < SAMPLE_INTERVAL)
-		return xmax;
+	if (looked_at != 0 && now >= looked_at && now - looked_at < SAMPLE_INTERVAL &&
+		looked_for == age)
+		return xmin;
+	xmin = 0;
 	values[0] = TimestampTzGetDatum(now - age);
 	SPI_connect();
 	owner_run(&plan,
-			  "SELECT pg_catalog.pg_snapshot_xmax(s.snapshot) FROM tide.sample s"
+			  "SELECT pg_catalog.pg_snapshot_xmin(s.snapshot) FROM tide.sample s"
 			  " WHERE s.at OPERATOR(pg_catalog.<=) $1 ORDER BY s.at DESC LIMIT 1",
 			  1, types, values, NULL, GetActiveSnapshot(), false);
 	if (SPI_processed > 0)
 	{
 		bool		isnull;
 
-		xmax = U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(SPI_tuptable->vals[0],
+		xmin = U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(SPI_tuptable->vals[0],
 																				 SPI_tuptable->tupdesc, 1, &isnull)));
 	}
 	looked_at = now;
+	looked_for = age;
 	SPI_finish();
-	return xmax;
+	return xmin;
 }
 
 /* ---------- the log ---------- */
 
-/* those that an entry for everybody has */
-#define LOG_COLUMNS 9
-
-static void
-put_text(Datum *values, bool *nulls, int n, const char *string)
+/* columns of the table */
+enum
 {
-	nulls[n] = (string == NULL);
-	values[n] = string ? CStringGetTextDatum(string) : (Datum) 0;
-}
+	LOG_XID = 1, LOG_SEQ, LOG_RELID, LOG_REG, LOG_SCOPE, LOG_PUSH, LOG_SUBJECT, LOG_CLIENT,
+	LOG_KEYS, LOG_FOR_SUBJECT, LOG_FOR_CLIENT
+};
 
+static StoreTable log_table = {"log"};
+
+/* of an entry: scope (NULL: shared), origin, whom it is for, and keys */
 static void
-entry_values(Oid relid, int32 reg, const char *scope, const LogOrigin *origin,
-			 char **keys, int nkeys, Datum *values, bool *nulls)
+insert_entry(StoreInsert *insert, Oid relid, int32 reg, const LogEntry *entry)
 {
-	memset(nulls, false, sizeof(bool) * LOG_COLUMNS);
+	MemoryContext old = MemoryContextSwitchTo(store_row_context(insert));
+	StoreRow	row;
 
+	store_row_begin(&row);
 	/* the top-level id: those of subtransactions are in no snapshot's list */
-	values[0] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	values[1] = Int64GetDatum(nextval_internal(owner_relation("log_seq"), false));
-	values[2] = ObjectIdGetDatum(relid);
-	values[3] = Int32GetDatum(reg);
-	values[4] = CStringGetTextDatum(scope ? scope : "");
-	nulls[5] = (origin == NULL);
-	values[5] = origin ? Int32GetDatum(origin->push) : (Datum) 0;
-	put_text(values, nulls, 6, origin ? origin->subject : NULL);
-	put_text(values, nulls, 7, origin ? origin->client_id : NULL);
-	values[8] = owner_text_array(keys, nkeys);
+	store_put(&row, LOG_XID, top_xid());
+	store_put(&row, LOG_SEQ, Int64GetDatum(nextval_internal(owner_relation("log_seq"), false)));
+	store_put(&row, LOG_RELID, ObjectIdGetDatum(relid));
+	store_put(&row, LOG_REG, Int32GetDatum(reg));
+	store_put_text(&row, LOG_SCOPE, entry->scope ? entry->scope : "");
+	if (entry->origin)
+	{
+		store_put(&row, LOG_PUSH, Int32GetDatum(entry->origin->push));
+		store_put_text(&row, LOG_SUBJECT, entry->origin->subject);
+		store_put_text(&row, LOG_CLIENT, entry->origin->client_id);
+	}
+	store_put(&row, LOG_KEYS, owner_text_array(entry->keys, entry->nkeys));
+	store_put_text(&row, LOG_FOR_SUBJECT, entry->for_subject);
+	store_put_text(&row, LOG_FOR_CLIENT, entry->for_client);
+	MemoryContextSwitchTo(old);
+	store_insert_row(insert, &row, LOG_FOR_CLIENT);
 }
 
-/* for_subject, for_client: whom it is for, NULL: everybody */
 static void
-append_entry(Oid relid, int32 reg, const char *scope, const LogOrigin *origin,
-			 const char *for_subject, const char *for_client, char **keys, int nkeys)
+insert_entries(Oid relid, int32 reg, const LogEntry *entries, int n)
 {
-	static SPIPlanPtr plan = NULL;
-	static Oid	types[LOG_COLUMNS + 2] = {XID8OID, INT8OID, OIDOID, INT4OID, TEXTOID,
-	INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TEXTOID};
-	Datum		values[LOG_COLUMNS + 2];
-	bool		isnull[LOG_COLUMNS + 2];
-	char		nulls[LOG_COLUMNS + 2];
+	StoreInsert insert;
 	int			i;
 
-	entry_values(relid, reg, scope, origin, keys, nkeys, values, isnull);
-	put_text(values, isnull, LOG_COLUMNS, for_subject);
-	put_text(values, isnull, LOG_COLUMNS + 1, for_client);
-	for (i = 0; i < lengthof(nulls); i++)
-		nulls[i] = isnull[i] ? 'n' : ' ';
-
 	generation_register();
-	SPI_connect();
 	sample_if_due();
-	owner_run(&plan,
-			  "INSERT INTO tide.log (xid, seq, relid, reg, scope, push, subject, client_id, keys,"
-			  " for_subject, for_client) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-			  lengthof(types), types, values, nulls, InvalidSnapshot, true);
-	SPI_finish();
+	store_insert_begin(&insert, &log_table, false);
+	for (i = 0; i < n; i++)
+		insert_entry(&insert, relid, reg, &entries[i]);
+	store_insert_end(&insert);
 }
 
 /*
@@ -265,14 +262,27 @@ void
 changelog_append(TrackedTable *t, const char *scope, const LogOrigin *origin,
 				 char **keys, int nkeys)
 {
-	append_entry(t->relid, t->reg, scope, origin, NULL, NULL, keys, nkeys);
+	LogEntry	entry = {0};
+
+	entry.scope = unconstify(char *, scope);
+	entry.origin = unconstify(LogOrigin *, origin);
+	entry.keys = keys;
+	entry.nkeys = nkeys;
+	insert_entries(t->relid, t->reg, &entry, 1);
 }
 
 void
 changelog_append_for(TrackedTable *t, const char *scope, const char *subject,
 					 const char *client_id, char **keys, int nkeys)
 {
-	append_entry(t->relid, t->reg, scope, NULL, subject, client_id, keys, nkeys);
+	LogEntry	entry = {0};
+
+	entry.scope = unconstify(char *, scope);
+	entry.for_subject = unconstify(char *, subject);
+	entry.for_client = unconstify(char *, client_id);
+	entry.keys = keys;
+	entry.nkeys = nkeys;
+	insert_entries(t->relid, t->reg, &entry, 1);
 }
 
 /*
@@ -282,70 +292,19 @@ changelog_append_for(TrackedTable *t, const char *scope, const char *subject,
 void
 changelog_append_registration(Oid relid, int32 reg)
 {
-	append_entry(relid, reg, NULL, NULL, NULL, NULL, NULL, 0);
-}
+	LogEntry	entry = {0};
 
-/* the columns of tide.log, as those of an ephemeral relation */
-static TupleDesc
-entries_desc(void)
-{
-	TupleDesc	desc = CreateTemplateTupleDesc(LOG_COLUMNS);
-
-	TupleDescInitEntry(desc, 1, "xid", XID8OID, -1, 0);
-	TupleDescInitEntry(desc, 2, "seq", INT8OID, -1, 0);
-	TupleDescInitEntry(desc, 3, "relid", OIDOID, -1, 0);
-	TupleDescInitEntry(desc, 4, "reg", INT4OID, -1, 0);
-	TupleDescInitEntry(desc, 5, "scope", TEXTOID, -1, 0);
-	TupleDescInitEntry(desc, 6, "push", INT4OID, -1, 0);
-	TupleDescInitEntry(desc, 7, "subject", TEXTOID, -1, 0);
-	TupleDescInitEntry(desc, 8, "client_id", TEXTOID, -1, 0);
-	TupleDescInitEntry(desc, 9, "keys", TEXTARRAYOID, -1, 0);
-	return desc;
+	insert_entries(relid, reg, &entry, 1);
 }
 
 /*
- * Several entries at once: one statement for a bulk write of a thousand scopes.
- * Of each, scope (NULL: shared), origin and keys are used.
+ * Several entries at once, for a bulk write of a thousand scopes.  Of each,
+ * scope (NULL: shared), origin and keys are used.
  */
 void
-changelog_append_many(TrackedTable *t, LogEntry *entries, int n)
+changelog_append_many(TrackedTable *t, const LogEntry *entries, int n)
 {
-	static SPIPlanPtr plan = NULL;
-	EphemeralNamedRelation enr;
-	Tuplestorestate *store;
-	TupleDesc	desc;
-	int			i;
-
-	generation_register();
-	SPI_connect();
-	sample_if_due();
-	desc = entries_desc();
-	store = tuplestore_begin_heap(false, false, work_mem);
-	for (i = 0; i < n; i++)
-	{
-		Datum		values[LOG_COLUMNS];
-		bool		nulls[LOG_COLUMNS];
-
-		entry_values(t->relid, t->reg, entries[i].scope, entries[i].origin,
-					 entries[i].keys, entries[i].nkeys, values, nulls);
-		tuplestore_putvalues(store, desc, values, nulls);
-	}
-	enr = palloc0(sizeof(EphemeralNamedRelationData));
-	enr->md.name = "tide_entries";
-	enr->md.reliddesc = InvalidOid;
-	enr->md.tupdesc = desc;
-	enr->md.enrtype = ENR_NAMED_TUPLESTORE;
-	enr->md.enrtuples = n;
-	enr->reldata = store;
-	if (SPI_register_relation(enr) != SPI_OK_REL_REGISTER)
-		elog(ERROR, "could not register the entries");
-	owner_run(&plan,
-			  "INSERT INTO tide.log (xid, seq, relid, reg, scope, push, subject, client_id, keys)"
-			  " SELECT e.xid, e.seq, e.relid, e.reg, e.scope, e.push, e.subject, e.client_id, e.keys"
-			  " FROM tide_entries e",
-			  0, NULL, NULL, NULL, InvalidSnapshot, true);
-	tuplestore_end(store);
-	SPI_finish();
+	insert_entries(t->relid, t->reg, entries, n);
 }
 
 int32

@@ -3,8 +3,8 @@
  * changelog.h
  *	  The change log, and samples of which transactions were visible when.
  *
- * All access to them is here, and runs as their owner; callers hand over keys
- * and scopes already converted to text with their own rights.
+ * All access to both is here, and runs as their owner.  Callers pass keys and
+ * scopes as text, which they have converted with their own rights.
  *
  *-------------------------------------------------------------------------
  */
@@ -46,7 +46,7 @@ typedef struct LogEntry
 	ArrayType  *packed;			/* of one that was read: where its keys are */
 } LogEntry;
 
-/* an SPI connection is made and finished inside each of these */
+/* these need no SPI connection; what follows in the transaction sees the entries */
 
 extern void changelog_append(TrackedTable *t, const char *scope,
 							 const LogOrigin *origin, char **keys, int nkeys);
@@ -55,7 +55,7 @@ extern void changelog_append(TrackedTable *t, const char *scope,
 extern void changelog_append_for(TrackedTable *t, const char *scope, const char *subject,
 								 const char *client_id, char **keys, int nkeys);
 extern void changelog_append_registration(Oid relid, int32 reg);
-extern void changelog_append_many(TrackedTable *t, LogEntry *entries, int n);
+extern void changelog_append_many(TrackedTable *t, const LogEntry *entries, int n);
 extern int32 changelog_next_reg(void);
 
 /* a number for one more push of this transaction */
@@ -67,8 +67,8 @@ extern int32 changelog_next_push(void);
  */
 extern bool sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at);
 
-/* what a sample of that age did not show yet; 0: there is none */
-extern uint64 samples_xmax_before(int64 age);
+/* the oldest transaction that was running at a sample of that age; 0: there is none */
+extern uint64 samples_xmin_before(int64 age);
 
 extern void sample_now(void);
 

@@ -3,22 +3,22 @@
  * packed.c
  *	  Tombstones of very many rows that one statement deleted.
  *
- * TRUNCATE of a million rows would write a million tombstones, which takes many
- * times as long as to truncate the table.  One tombstone for the whole table
- * is no way out: it would beat rows that devices have created offline, which
- * the table never had.  So the hashes of the keys are kept, sorted, a thousand
- * in an array; a key is looked up by the range of hashes that an array spans.
+ * TRUNCATE of a million rows would write a million tombstones, which takes
+ * many times as long as the TRUNCATE itself.  One tombstone for the whole table
+ * would be wrong: it would also beat rows that devices have created offline
+ * and that the table never had.  So the hashes of the keys are kept, sorted, a
+ * thousand in an array.  A key is looked up by the range of hashes that an
+ * array spans.
  *
- * A hash has 64 bits: that another key has the same one as one of a million has
- * a chance of one in ten million million, and its row would have to be older
- * than the TRUNCATE to suffer from it.
+ * A hash has 64 bits.  The chance that another key has the hash of one of a
+ * million keys is one in ten million million, and only a row older than the
+ * TRUNCATE would suffer from it.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/table.h"
-#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
@@ -29,10 +29,10 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 #include "utils/xid8.h"
 
 #include "log/packed.h"
-#include "util/compat.h"
 #include "util/keymap.h"
 #include "util/owner.h"
 

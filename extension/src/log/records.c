@@ -1,8 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * records.c
- *	  What is remembered beside the log: tombstones, conflicts, what was sent,
- *	  receipts, and the horizon before which all of it is forgotten.
+ *	  What is remembered beside the log: tombstones, conflicts, receipts, and
+ *	  the horizon before which all of it is forgotten.  What was sent is in
+ *	  sent.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,30 +16,19 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
 #include "utils/xid8.h"
 
 #include "log/packed.h"
+#include "log/columns.h"
 #include "log/records.h"
-#include "util/compat.h"
-#include "util/keymap.h"
 #include "util/owner.h"
-
-/* a time and a client id, columns n and n + 1 of a result */
-static Stamp
-stamp_columns(HeapTuple tuple, TupleDesc desc, int n)
-{
-	Stamp		stamp = {0};
-	bool		isnull;
-	Datum		time = SPI_getbinval(tuple, desc, n, &isnull);
-
-	stamp.has_time = !isnull;
-	if (!isnull)
-		stamp.time = DatumGetTimestampTz(time);
-	stamp.client_id = owner_column_text(tuple, desc, n + 1);
-	return stamp;
-}
+#include "util/store.h"
 
 static void
 put_text(Datum *values, char *nulls, int n, const char *string)
@@ -60,12 +50,6 @@ current_role(void)
 {
 	return DirectFunctionCall1(namein,
 							   CStringGetDatum(GetUserNameFromId(GetUserId(), false)));
-}
-
-static Datum
-top_xid(void)
-{
-	return FullTransactionIdGetDatum(GetTopFullTransactionId());
 }
 
 /* ---------- arrays, one for each column ---------- */
@@ -129,55 +113,6 @@ column_array(Columns *columns, int column, Oid type)
 											  type == BOOLOID ? TYPALIGN_CHAR : TYPALIGN_INT));
 }
 
-/* ---------- long keys ---------- */
-
-/* no index entry can be longer than a third of a page */
-#define MAX_KEY_LENGTH 500
-
-/*
- * A key as our indexes hold it: a long one by its hash, which is longer than
- * any key that is held as it is, so that no other key can be taken for it.
- */
-static char *
-indexed_key(char *key)
-{
-	char	   *result;
-	Datum		hash;
-
-	if (strlen(key) <= MAX_KEY_LENGTH)
-		return key;
-	hash = DirectFunctionCall1(sha256_bytea, CStringGetTextDatum(key));
-	hash = DirectFunctionCall2(binary_encode, hash, CStringGetTextDatum("hex"));
-	result = psprintf("%*s%s", MAX_KEY_LENGTH, "sha256:", TextDatumGetCString(hash));
-	return result;
-}
-
-/* the one of these keys that is held so */
-static char *
-key_of(char *indexed, char **keys, int nkeys)
-{
-	int			i;
-
-	if (strlen(indexed) <= MAX_KEY_LENGTH)
-		return indexed;
-	for (i = 0; i < nkeys; i++)
-		if (strlen(keys[i]) > MAX_KEY_LENGTH && strcmp(indexed_key(keys[i]), indexed) == 0)
-			return keys[i];
-	elog(ERROR, "a key was read that was not asked for");
-	return NULL;
-}
-
-static Datum
-indexed_keys(char **keys, int nkeys)
-{
-	char	  **indexed = palloc(sizeof(char *) * Max(nkeys, 1));
-	int			i;
-
-	for (i = 0; i < nkeys; i++)
-		indexed[i] = indexed_key(keys[i]);
-	return owner_text_array(indexed, nkeys);
-}
-
 /* ---------- tombstones ---------- */
 
 /* in pieces, so that a huge DELETE does not make huge arrays */
@@ -200,11 +135,23 @@ piece_of(Tombstone *tombstones, int n)
 	return i;
 }
 
+/* columns of arrays that are written */
 enum
 {
-	TOMBSTONE_KEY, TOMBSTONE_BINDS, TOMBSTONE_SCOPES, TOMBSTONE_TIME, TOMBSTONE_CLIENT,
-	TOMBSTONE_SCOPE, TOMBSTONE_IMAGE, TOMBSTONE_CLOCKS, TOMBSTONE_COLUMNS
+	DEAD_KEY, DEAD_BINDS, DEAD_SCOPES, DEAD_TIME, DEAD_CLIENT, DEAD_SCOPE, DEAD_IMAGE,
+	DEAD_CLOCKS, DEAD_COLUMNS
 };
+
+/* columns of the table */
+enum
+{
+	TOMBSTONE_RELID = 1, TOMBSTONE_KEY, TOMBSTONE_BINDS, TOMBSTONE_SCOPES, TOMBSTONE_TIME,
+	TOMBSTONE_CLIENT, TOMBSTONE_SCOPE, TOMBSTONE_XID, TOMBSTONE_IMAGE, TOMBSTONE_CLOCKS
+};
+
+static StoreTable tombstone_table = {"tombstone"};
+static StoreIndex tombstone_key = {"tombstone_pkey", 2, {TOMBSTONE_RELID, TOMBSTONE_KEY},
+{F_OIDEQ, F_TEXTEQ}};
 
 /* scopes as the text of an array */
 static char *
@@ -217,36 +164,40 @@ scopes_text(char **scopes, int n)
 	return OidOutputFunctionCall(output, owner_text_array(scopes, n));
 }
 
+/*
+ * By one statement: each is inserted, or, where there is one of its key, the
+ * greater stamp stands.
+ */
 static void
-write_some_tombstones(TrackedTable *t, Tombstone *tombstones, int n)
+merge_tombstones(TrackedTable *t, const Tombstone *tombstones, int n)
 {
 	static SPIPlanPtr plan = NULL;
-	static Oid	types[TOMBSTONE_COLUMNS + 3] = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+	static Oid	types[DEAD_COLUMNS + 3] = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 	OIDOID, XID8OID, TIMESTAMPTZOID};
-	Datum		values[TOMBSTONE_COLUMNS + 3];
+	Datum		values[DEAD_COLUMNS + 3];
 	Columns		columns;
 	int			i;
 
-	columns_begin(&columns, TOMBSTONE_COLUMNS, n);
+	columns_begin(&columns, DEAD_COLUMNS, n);
 	for (i = 0; i < n; i++)
 	{
-		Tombstone  *tombstone = &tombstones[i];
+		const Tombstone *tombstone = &tombstones[i];
 		char	   *scopes = tombstone->nbinds > 0 ?
 		scopes_text(tombstone->binds, tombstone->nbinds) : NULL;
 
-		column_put_text(&columns, TOMBSTONE_KEY, i, indexed_key(tombstone->key));
-		column_put_text(&columns, TOMBSTONE_BINDS, i, scopes ? indexed_key(scopes) : "");
-		column_put_text(&columns, TOMBSTONE_SCOPES, i, scopes);
-		column_put_time(&columns, TOMBSTONE_TIME, i, tombstone->stamp.has_time,
+		column_put_text(&columns, DEAD_KEY, i, indexed_key(tombstone->key));
+		column_put_text(&columns, DEAD_BINDS, i, scopes ? indexed_key(scopes) : "");
+		column_put_text(&columns, DEAD_SCOPES, i, scopes);
+		column_put_time(&columns, DEAD_TIME, i, tombstone->stamp.has_time,
 						tombstone->stamp.time);
-		column_put_text(&columns, TOMBSTONE_CLIENT, i, tombstone->stamp.client_id);
-		column_put_text(&columns, TOMBSTONE_SCOPE, i, tombstone->scope);
-		column_put_text(&columns, TOMBSTONE_IMAGE, i, tombstone->image);
-		column_put_text(&columns, TOMBSTONE_CLOCKS, i, tombstone->clocks);
+		column_put_text(&columns, DEAD_CLIENT, i, tombstone->stamp.client_id);
+		column_put_text(&columns, DEAD_SCOPE, i, tombstone->scope);
+		column_put_text(&columns, DEAD_IMAGE, i, tombstone->image);
+		column_put_text(&columns, DEAD_CLOCKS, i, tombstone->clocks);
 	}
-	for (i = 0; i < TOMBSTONE_COLUMNS; i++)
-		values[i] = column_array(&columns, i, i == TOMBSTONE_TIME ? TIMESTAMPTZOID : TEXTOID);
+	for (i = 0; i < DEAD_COLUMNS; i++)
+		values[i] = column_array(&columns, i, i == DEAD_TIME ? TIMESTAMPTZOID : TEXTOID);
 	values[i++] = ObjectIdGetDatum(t->relid);
 	values[i++] = top_xid();
 	values[i++] = TimestampTzGetDatum(stamp_limit());
@@ -270,6 +221,79 @@ write_some_tombstones(TrackedTable *t, Tombstone *tombstones, int n)
 				  "  OR (excluded.modified_at OPERATOR(pg_catalog.=) old.modified_at"
 				  "   AND (old.client_id IS NULL OR excluded.client_id OPERATOR(pg_catalog.>=) old.client_id))",
 				  lengthof(types), types, values, NULL);
+}
+
+/* false: there is one of its key */
+static bool
+insert_tombstone(StoreInsert *insert, TrackedTable *t, const Tombstone *tombstone)
+{
+	MemoryContext old = MemoryContextSwitchTo(store_row_context(insert));
+	StoreRow	row;
+	char	   *binds = "";
+
+	store_row_begin(&row);
+	if (tombstone->nbinds > 0)
+	{
+		Datum		scopes = owner_text_array(tombstone->binds, tombstone->nbinds);
+
+		store_put(&row, TOMBSTONE_SCOPES, scopes);
+		binds = indexed_key(scopes_text(tombstone->binds, tombstone->nbinds));
+	}
+	store_put(&row, TOMBSTONE_RELID, ObjectIdGetDatum(t->relid));
+	store_put_text(&row, TOMBSTONE_KEY, indexed_key(tombstone->key));
+	store_put_text(&row, TOMBSTONE_BINDS, binds);
+	stamp_put(&row, TOMBSTONE_TIME, &tombstone->stamp);
+	store_put_text(&row, TOMBSTONE_SCOPE, tombstone->scope);
+	store_put(&row, TOMBSTONE_XID, top_xid());
+	store_put_text(&row, TOMBSTONE_IMAGE, tombstone->image);
+	if (tombstone->clocks)
+		store_put(&row, TOMBSTONE_CLOCKS,
+				  DirectFunctionCall1(jsonb_in, CStringGetDatum(tombstone->clocks)));
+	MemoryContextSwitchTo(old);
+	return store_insert_if_new(insert, &row, TOMBSTONE_CLOCKS);
+}
+
+static int
+compare_tombstones(const void *a, const void *b)
+{
+	return strcmp(((const Tombstone *) a)->key, ((const Tombstone *) b)->key);
+}
+
+/*
+ * In the order of their keys, so that two who write the same ones do not wait
+ * for each other.  Nearly all are of rows that were never deleted before; once
+ * one is not, a statement takes it, and, as long as that goes on, more and more
+ * of those behind it.
+ */
+static void
+write_some_tombstones(TrackedTable *t, const Tombstone *tombstones, int n)
+{
+	Tombstone  *sorted = palloc(sizeof(Tombstone) * n);
+	StoreInsert insert;
+	int			run = 1;
+	int			i = 0;
+
+	memcpy(sorted, tombstones, sizeof(Tombstone) * n);
+	qsort(sorted, n, sizeof(Tombstone), compare_tombstones);
+	while (i < n)
+	{
+		int			first = i;
+
+		store_insert_begin(&insert, &tombstone_table, true);
+		while (i < n && insert_tombstone(&insert, t, &sorted[i]))
+			i++;
+		store_insert_end(&insert);
+		if (i > first)
+			run = 1;
+		if (i < n)
+		{
+			int			size = Min(run, n - i);
+
+			merge_tombstones(t, sorted + i, size);
+			i += size;
+			run *= 2;
+		}
+	}
 }
 
 void
@@ -318,51 +342,52 @@ tombstone_set_image(TrackedTable *t, const Tombstone *tombstone)
 						 7, types, values, nulls) > 0;
 }
 
-/* a list that rows of a result go to, and what they were asked for by */
-typedef struct Reading
+static Tombstone *
+tombstone_of(TupleTableSlot *slot, char *key)
 {
-	List	   *result;
-	char	  **keys;
-	int			nkeys;
-} Reading;
-
-static void
-take_tombstone(HeapTuple tuple, TupleDesc desc, void *arg)
-{
-	Reading    *reading = arg;
 	Tombstone  *tombstone = palloc0(sizeof(Tombstone));
-	Datum		scopes;
+	Datum		value;
 	bool		isnull;
 
-	tombstone->key = key_of(owner_column_text(tuple, desc, 1), reading->keys, reading->nkeys);
-	tombstone->stamp = stamp_columns(tuple, desc, 2);
-	tombstone->scope = owner_column_text(tuple, desc, 4);
-	tombstone->image = owner_column_text(tuple, desc, 5);
-	tombstone->clocks = owner_column_text(tuple, desc, 6);
-	scopes = SPI_getbinval(tuple, desc, 7, &isnull);
+	tombstone->key = key;
+	tombstone->stamp = stamp_get(slot, TOMBSTONE_TIME);
+	tombstone->scope = store_text(slot, TOMBSTONE_SCOPE);
+	tombstone->image = store_text(slot, TOMBSTONE_IMAGE);
+	value = slot_getattr(slot, TOMBSTONE_CLOCKS, &isnull);
 	if (!isnull)
-		tombstone->binds = owner_strings(scopes, &tombstone->nbinds);
-	reading->result = lappend(reading->result, tombstone);
+	{
+		Jsonb	   *clocks = DatumGetJsonbP(value);
+
+		tombstone->clocks = JsonbToCString(NULL, &clocks->root, VARSIZE(clocks));
+	}
+	value = slot_getattr(slot, TOMBSTONE_SCOPES, &isnull);
+	if (!isnull)
+		tombstone->binds = owner_strings(value, &tombstone->nbinds);
+	return tombstone;
 }
 
 List *
 tombstone_read(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot)
 {
-	static SPIPlanPtr plan = NULL;
-	static Oid	types[2] = {OIDOID, TEXTARRAYOID};
-	Reading		reading = {NIL, keys, nkeys};
+	StoreScan	scan;
+	TupleTableSlot *slot;
 	Datum		values[2];
+	List	   *result = NIL;
+	int			i;
 
 	if (nkeys == 0)
 		return NIL;
+	store_scan_begin(&scan, &tombstone_table, &tombstone_key, snapshot);
 	values[0] = ObjectIdGetDatum(t->relid);
-	values[1] = indexed_keys(keys, nkeys);
-	owner_select(&plan,
-				 "SELECT o.key, o.modified_at, o.client_id, o.scope, o.image,"
-				 " CAST(o.clocks AS pg_catalog.text), o.scopes FROM tide.tombstone o"
-				 " WHERE o.relid OPERATOR(pg_catalog.=) $1 AND o.key OPERATOR(pg_catalog.=) ANY ($2)",
-				 2, types, values, NULL, snapshot, take_tombstone, &reading);
-	return list_concat(reading.result, packed_read(t, keys, nkeys, snapshot));
+	for (i = 0; i < nkeys; i++)
+	{
+		values[1] = CStringGetTextDatum(indexed_key(keys[i]));
+		store_look_up(&scan, values, 2);
+		while ((slot = store_next(&scan, ForwardScanDirection)) != NULL)
+			result = lappend(result, tombstone_of(slot, keys[i]));
+	}
+	store_scan_end(&scan);
+	return list_concat(result, packed_read(t, keys, nkeys, snapshot));
 }
 
 /* ---------- conflicts ---------- */
@@ -464,152 +489,6 @@ conflict_by_id(int64 id)
 	return c;
 }
 
-/* ---------- what was sent ---------- */
-
-enum
-{
-	SENT_MARK, SENT_KEY, SENT_TIME, SENT_CLIENT, SENT_SUBJECT, SENT_DIGEST, SENT_IMAGE,
-	SENT_STORED_TIME, SENT_STORED_CLIENT, SENT_IN_PART, SENT_RAISED, SENT_KNOWN_AS, SENT_COLUMNS
-};
-
-static Datum
-digest_datum(const uint8 *digest)
-{
-	return PointerGetDatum(cstring_to_text_with_len((const char *) digest, SENT_DIGEST_SIZE));
-}
-
-void
-sent_write(TrackedTable *t, const SentRecord *records, int n)
-{
-	static SPIPlanPtr plan = NULL;
-	static const Oid column_types[SENT_COLUMNS] = {INT8OID, TEXTOID, TIMESTAMPTZOID, TEXTOID,
-	TEXTOID, BYTEAOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
-	static Oid	types[SENT_COLUMNS + 2] = {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
-		TEXTARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
-	TEXTARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, OIDOID, XID8OID};
-	Datum		values[SENT_COLUMNS + 2];
-	Columns		columns;
-	int			i;
-
-	if (n == 0)
-		return;
-	columns_begin(&columns, SENT_COLUMNS, n);
-	for (i = 0; i < n; i++)
-	{
-		const SentRecord *r = &records[i];
-
-		column_put(&columns, SENT_MARK, i, Int64GetDatum(r->mark));
-		column_put_text(&columns, SENT_KEY, i, indexed_key(r->key));
-		column_put_time(&columns, SENT_TIME, i, true, r->stamp.time);
-		column_put_text(&columns, SENT_CLIENT, i, r->stamp.client_id);
-		column_put_text(&columns, SENT_SUBJECT, i, r->subject);
-		column_put(&columns, SENT_DIGEST, i, digest_datum(r->digest));
-		column_put_text(&columns, SENT_IMAGE, i, r->image);
-		column_put_time(&columns, SENT_STORED_TIME, i, r->stored.has_time, r->stored.time);
-		column_put_text(&columns, SENT_STORED_CLIENT, i, r->stored.client_id);
-		column_put(&columns, SENT_IN_PART, i, BoolGetDatum(r->in_part));
-		column_put_time(&columns, SENT_RAISED, i, r->is_raised, r->raised_to);
-		column_put_time(&columns, SENT_KNOWN_AS, i, r->is_raised, r->known_as);
-	}
-	for (i = 0; i < SENT_COLUMNS; i++)
-		values[i] = column_array(&columns, i, column_types[i]);
-	values[i++] = ObjectIdGetDatum(t->relid);
-	values[i++] = top_xid();
-	owner_execute(&plan,
-				  "INSERT INTO tide.sent (relid, mark, key, sent_at, client_id, subject, digest,"
-				  " image, stored_at, stored_client_id, in_part, raised_to, known_as, xid)"
-				  " SELECT $13, n.mark, n.key, n.sent_at, n.client_id, n.subject, n.digest,"
-				  "  n.image, n.stored_at, n.stored_client_id, n.in_part, n.raised_to, n.known_as, $14"
-				  " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
-				  "  pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
-				  "  pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8),"
-				  "  pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11),"
-				  "  pg_catalog.unnest($12))"
-				  "  n(mark, key, sent_at, client_id, subject, digest, image, stored_at,"
-				  "   stored_client_id, in_part, raised_to, known_as)",
-				  lengthof(types), types, values, NULL);
-}
-
-#define SENT_RESULT \
-	"s.mark, s.key, s.sent_at, s.client_id, s.subject, s.digest, s.image," \
-	" s.stored_at, s.stored_client_id, s.in_part, s.raised_to, s.known_as"
-
-static void
-take_sent(HeapTuple tuple, TupleDesc desc, void *arg)
-{
-	Reading    *reading = arg;
-	SentRecord *r = palloc0(sizeof(SentRecord));
-	bool		isnull;
-	Datum		value;
-
-	r->mark = DatumGetInt64(SPI_getbinval(tuple, desc, 1, &isnull));
-	r->key = owner_column_text(tuple, desc, 2);
-	if (reading->nkeys > 0)
-		r->key = key_of(r->key, reading->keys, reading->nkeys);
-	r->stamp = stamp_columns(tuple, desc, 3);
-	r->subject = owner_column_text(tuple, desc, 5);
-	value = SPI_getbinval(tuple, desc, 6, &isnull);
-	memcpy(r->digest, VARDATA_ANY(DatumGetByteaPP(value)), SENT_DIGEST_SIZE);
-	r->image = owner_column_text(tuple, desc, 7);
-	r->stored = stamp_columns(tuple, desc, 8);
-	r->in_part = DatumGetBool(SPI_getbinval(tuple, desc, 10, &isnull));
-	value = SPI_getbinval(tuple, desc, 11, &isnull);
-	r->is_raised = !isnull;
-	if (r->is_raised)
-	{
-		r->raised_to = DatumGetTimestampTz(value);
-		r->known_as = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 12, &isnull));
-	}
-	reading->result = lappend(reading->result, r);
-}
-
-/* the keys in the result are as the index holds them */
-List *
-sent_read(TrackedTable *t, const int64 *marks, int n, Snapshot snapshot)
-{
-	static SPIPlanPtr plan = NULL;
-	static Oid	types[2] = {OIDOID, INT8ARRAYOID};
-	Reading		reading = {0};
-	Columns		columns;
-	Datum		values[2];
-	int			i;
-
-	if (n == 0)
-		return NIL;
-	columns_begin(&columns, 1, n);
-	for (i = 0; i < n; i++)
-		column_put(&columns, 0, i, Int64GetDatum(marks[i]));
-	values[0] = ObjectIdGetDatum(t->relid);
-	values[1] = column_array(&columns, 0, INT8OID);
-	owner_select(&plan, "SELECT " SENT_RESULT " FROM tide.sent s"
-				 " WHERE s.relid OPERATOR(pg_catalog.=) $1 AND s.mark OPERATOR(pg_catalog.=) ANY ($2)",
-				 2, types, values, NULL, snapshot, take_sent, &reading);
-	return reading.result;
-}
-
-/* a client whose stamps are in whole seconds raises one after the other */
-#define MAX_RAISED "100"
-
-List *
-sent_read_raised(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot)
-{
-	static SPIPlanPtr plan = NULL;
-	static Oid	types[2] = {OIDOID, TEXTARRAYOID};
-	Reading		reading = {NIL, keys, nkeys};
-	Datum		values[2];
-
-	if (nkeys == 0)
-		return NIL;
-	values[0] = ObjectIdGetDatum(t->relid);
-	values[1] = indexed_keys(keys, nkeys);
-	owner_select(&plan, "SELECT " SENT_RESULT " FROM pg_catalog.unnest($2) k(key)"
-				 " CROSS JOIN LATERAL (SELECT * FROM tide.sent s"
-				 "  WHERE s.relid OPERATOR(pg_catalog.=) $1 AND s.key OPERATOR(pg_catalog.=) k.key"
-				 "  AND s.raised_to IS NOT NULL ORDER BY s.raised_to DESC LIMIT " MAX_RAISED ") s",
-				 2, types, values, NULL, snapshot, take_sent, &reading);
-	return reading.result;
-}
-
 /* ---------- receipts ---------- */
 
 /*
@@ -627,84 +506,95 @@ receipt_id(const char *subject, const char *batch_id)
 	return DirectFunctionCall1(sha256_bytea, CStringGetTextDatum(scopes_text(names, 3)));
 }
 
-typedef struct Receipt
+/* columns of the table */
+enum
 {
-	bytea	   *body_hash;
-	char	   *reply;
-} Receipt;
+	RECEIPT_ID = 1, RECEIPT_ROLE, RECEIPT_SUBJECT, RECEIPT_BATCH_ID, RECEIPT_BODY_HASH,
+	RECEIPT_REPLY, RECEIPT_XID, RECEIPT_COLUMNS = RECEIPT_XID
+};
 
-static void
-take_receipt(HeapTuple tuple, TupleDesc desc, void *arg)
-{
-	Receipt    *receipt = arg;
-	bool		isnull;
-
-	receipt->body_hash = DatumGetByteaPCopy(SPI_getbinval(tuple, desc, 1, &isnull));
-	receipt->reply = owner_column_text(tuple, desc, 2);
-}
+static StoreTable receipt_table = {"receipt"};
+static StoreIndex receipt_key = {"receipt_pkey", 1, {RECEIPT_ID}, {F_BYTEAEQ}};
 
 char *
 receipt_read(const char *subject, const char *batch_id, Snapshot snapshot,
 			 bytea **body_hash)
 {
-	static SPIPlanPtr plan = NULL;
-	static Oid	types[1] = {BYTEAOID};
-	Receipt		receipt = {NULL, NULL};
-	Datum		values[1];
+	StoreScan	scan;
+	TupleTableSlot *slot;
+	Datum		id = receipt_id(subject, batch_id);
+	char	   *reply = NULL;
+	bool		isnull;
 
-	values[0] = receipt_id(subject, batch_id);
-	owner_select(&plan,
-				 "SELECT r.body_hash, r.reply FROM tide.receipt r"
-				 " WHERE r.id OPERATOR(pg_catalog.=) $1",
-				 1, types, values, NULL, snapshot, take_receipt, &receipt);
-	*body_hash = receipt.body_hash;
-	return receipt.reply;
+	*body_hash = NULL;
+	store_scan_begin(&scan, &receipt_table, &receipt_key, snapshot);
+	store_look_up(&scan, &id, 1);
+	if ((slot = store_next(&scan, ForwardScanDirection)) != NULL)
+	{
+		*body_hash = DatumGetByteaPCopy(slot_getattr(slot, RECEIPT_BODY_HASH, &isnull));
+		reply = store_text(slot, RECEIPT_REPLY);
+	}
+	store_scan_end(&scan);
+	return reply;
 }
 
 void
 receipt_write(const char *subject, const char *batch_id, bytea *body_hash,
 			  const char *reply)
 {
-	static SPIPlanPtr plan = NULL;
-	static Oid	types[7] = {BYTEAOID, NAMEOID, TEXTOID, TEXTOID, BYTEAOID, TEXTOID, XID8OID};
-	Datum		values[7];
-	char		nulls[7];
+	StoreInsert insert;
+	StoreRow	row;
 
-	memset(nulls, ' ', sizeof(nulls));
-	values[0] = receipt_id(subject, batch_id);
-	values[1] = current_role();
-	put_text(values, nulls, 2, subject);
-	values[3] = CStringGetTextDatum(batch_id);
-	values[4] = PointerGetDatum(body_hash);
-	values[5] = CStringGetTextDatum(reply);
-	values[6] = top_xid();
-	owner_execute(&plan,
-				  "INSERT INTO tide.receipt (id, role, subject, batch_id, body_hash, reply, xid)"
-				  " VALUES ($1, $2, $3, $4, $5, $6, $7)",
-				  7, types, values, nulls);
+	store_row_begin(&row);
+	store_put(&row, RECEIPT_ID, receipt_id(subject, batch_id));
+	store_put(&row, RECEIPT_ROLE, current_role());
+	store_put_text(&row, RECEIPT_SUBJECT, subject);
+	store_put_text(&row, RECEIPT_BATCH_ID, batch_id);
+	store_put(&row, RECEIPT_BODY_HASH, PointerGetDatum(body_hash));
+	store_put_text(&row, RECEIPT_REPLY, reply);
+	store_put(&row, RECEIPT_XID, top_xid());
+	store_insert_begin(&insert, &receipt_table, false);
+	store_insert_row(&insert, &row, RECEIPT_COLUMNS);
+	store_insert_end(&insert);
 }
 
 /* ---------- the horizon ---------- */
 
-static void
-take_horizon(HeapTuple tuple, TupleDesc desc, void *arg)
+static StoreTable horizon_table = {"horizon"};
+static StoreIndex horizon_xid = {"horizon_xid"};
+
+static uint64
+xid_of(TupleTableSlot *slot, AttrNumber n)
 {
-	Horizon    *horizon = arg;
 	bool		isnull;
 
-	horizon->xid = U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(tuple, desc, 1, &isnull)));
-	horizon->at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 2, &isnull));
-	horizon->pruned_at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 3, &isnull));
+	return U64FromFullTransactionId(DatumGetFullTransactionId(slot_getattr(slot, n, &isnull)));
 }
 
+/* the newest, which is the first that the index has from its end */
 bool
 horizon_read(Snapshot snapshot, Horizon *horizon)
 {
-	static SPIPlanPtr plan = NULL;
+	StoreScan	scan;
+	TupleTableSlot *slot;
+	bool		found = false;
+	bool		isnull;
 
-	return owner_select(&plan, "SELECT h.xid, h.at, h.pruned_at FROM tide.horizon h"
-						" ORDER BY h.xid DESC LIMIT 1",
-						0, NULL, NULL, NULL, snapshot, take_horizon, horizon) > 0;
+	store_scan_begin(&scan, &horizon_table, &horizon_xid, snapshot);
+	store_look_up(&scan, NULL, 0);
+	while ((slot = store_next(&scan, BackwardScanDirection)) != NULL)
+	{
+		if (found && xid_of(slot, 1) <= horizon->xid)
+			continue;
+		found = true;
+		horizon->xid = xid_of(slot, 1);
+		horizon->at = DatumGetTimestampTz(slot_getattr(slot, 2, &isnull));
+		horizon->pruned_at = DatumGetTimestampTz(slot_getattr(slot, 3, &isnull));
+		if (scan.index)
+			break;
+	}
+	store_scan_end(&scan);
+	return found;
 }
 
 void

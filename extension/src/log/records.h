@@ -14,8 +14,8 @@
 #include "version/stamp.h"
 
 /*
- * Every statement here runs in an SPI connection of its own.  A snapshot that
- * is InvalidSnapshot stands for one that shows what this command wrote.
+ * None of these needs an SPI connection.  A snapshot that is InvalidSnapshot
+ * stands for one that shows what this command wrote.
  */
 
 /* ---------- tombstones ---------- */
@@ -108,10 +108,13 @@ typedef struct SentRecord
 
 extern void sent_write(TrackedTable *t, const SentRecord *records, int n);
 
-/* a palloc'd list of those with these marks */
+/* a palloc'd list of those with these marks, which are in order */
 extern List *sent_read(TrackedTable *t, const int64 *marks, int n, Snapshot snapshot);
 
-/* of these keys, the newest that were stored with a later time than was sent */
+/*
+ * Of these keys, the newest that were stored with a later time than was sent:
+ * key, client, subject and the two times.
+ */
 extern List *sent_read_raised(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot);
 
 /* ---------- receipts ---------- */

@@ -3,11 +3,11 @@
  * retention.c
  *	  tide.prune, tide.maintain: forgetting what is old.
  *
- * What may go is told by transaction ids, never by the clock alone: a
+ * Transaction ids say what may be forgotten, never the clock alone: a
  * transaction that has been open for longer than the retention may still
- * commit changes that nobody has seen.  Everything of transactions that a
- * sample of that age saw finished may go; the first one that it did not is the
- * horizon.
+ * commit changes that nobody has seen.  What may go is everything of
+ * transactions that were finished in a sample of that age.  The first
+ * transaction that was not finished there is the horizon.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,7 +15,6 @@
 
 #include "miscadmin.h"
 #include "storage/lock.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -24,7 +23,6 @@
 #include "cursor/history.h"
 #include "cursor/timeline.h"
 #include "log/retention.h"
-#include "util/compat.h"
 #include "util/settings.h"
 
 PG_FUNCTION_INFO_V1(tide_prune);

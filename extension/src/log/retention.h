@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * retention.h
- *	  Whether a cursor is from before what has been forgotten.
+ *	  Whether a cursor is older than what has been forgotten.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,31 +1,28 @@
 /*-------------------------------------------------------------------------
  *
  * asked.c
- *	  What a pull asks for: tables, scopes, and what cannot be had of them.
+ *	  What a pull asks for: tables and scopes, and which of them cannot be
+ *	  had.
  *
- * A type that is asked for and that cannot be served, because there is none of
- * that name, or two, or the table does not fit its settings any more, is left
- * out and named; the others are served.  One that the caller has no right to
- * read is an error where it was asked for by name, and is nobody's business
- * where it was not.
+ * A type cannot be served if no table has that name, if two have it, or if the
+ * table does not fit its settings any more.  Such a type is left out and named,
+ * and the others are served.  A type that the caller has no right to read is an
+ * error if the pull names it, and is left out silently otherwise.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "pull/pull.h"
 #include "table/registry.h"
-#include "util/compat.h"
 #include "util/errors.h"
 #include "util/keymap.h"
 
@@ -105,7 +102,7 @@ read_names(ArrayType *array)
 	if (n > MAX_NAMES)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
-				 errmsg("%d entity types are asked for, and at most %d can be", n, MAX_NAMES),
+				 errmsg("%d entity types exceed the limit of %d", n, MAX_NAMES),
 				 errhint("Leave entity types out to ask for all of them.")));
 	for (i = 0; i < n; i++)
 	{
@@ -131,7 +128,7 @@ set_unavailable(Pull *pull, const char *name, bool by_name)
 	}
 	if (pull->item_cursors)
 		ereport(WARNING,
-				(errmsg("entity type \"%s\" is left out, for its table does not fit its settings", name)));
+				(errmsg("entity type \"%s\" is left out because its table does not fit its settings", name)));
 	pull->unavailable = lappend(pull->unavailable, pstrdup(name));
 }
 
@@ -217,8 +214,8 @@ mark_refreshed(KeyMap *names, ArrayType *refresh)
 		if (!named->is_asked_for)
 			ereport(ERROR,
 					(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
-					 errmsg("entity type \"%s\" cannot be refreshed, for it is not asked for", name),
-					 errhint("Name it in the entity types, too, or leave these out.")));
+					 errmsg("entity type \"%s\" cannot be refreshed because it is not asked for", name),
+					 errhint("Add it to the entity types of the pull, or leave these out.")));
 		named->is_refreshed = true;
 	}
 }

@@ -9,13 +9,11 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 
 #include "cursor/generation.h"
 #include "pull/page.h"
 #include "read/rows.h"
 #include "util/errors.h"
-#include "util/keymap.h"
 
 PullTable *
 pull_table(Pull *pull, Oid relid, int32 reg)
@@ -50,7 +48,7 @@ pull_take_acks(Pull *pull)
 	if (n > ACK_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
-				 errmsg("these are %d acks, and a pull takes at most %d", n, ACK_MAX),
+				 errmsg("%d acks exceed the limit of %d", n, ACK_MAX),
 				 errhint("Leave out the oldest: the rows of those pushes come again.")));
 	pull->acked = palloc(sizeof(Ack) * (n + 1));
 	for (i = 0; i < n; i++)
@@ -66,10 +64,18 @@ pull_take_acks(Pull *pull)
 	}
 }
 
+/*
+ * How long the rows are as text shows when they are written.  As they come from a
+ * table, whose rows are read at once, they take up to some times as much.
+ */
+#define TUPLE_TO_TEXT 4
+
 bool
 pull_is_full(Pull *pull)
 {
-	return pull->nitems >= pull->limit;
+	return pull->nitems >= pull->limit ||
+		(pull->page_bytes > 0 && !pull->whole &&
+		 pull->tuple_bytes / TUPLE_TO_TEXT >= pull->page_bytes);
 }
 
 PullItem *
@@ -84,16 +90,32 @@ pull_add(Pull *pull, PullTable *table, const char *key)
 	return item;
 }
 
-/* the place now says "after this item" */
+static void
+add_mark(Pull *pull)
+{
+	PullMark   *mark;
+
+	if (pull->nitems > pull->room)
+	{
+		pull->room = Max(128, pull->room * 2);
+		pull->marks = pull->marks == NULL ? palloc(sizeof(PullMark) * pull->room) :
+			repalloc_huge(pull->marks, sizeof(PullMark) * pull->room);
+	}
+	mark = &pull->marks[pull->nitems - 1];
+	mark->place = pull->place;
+	mark->after = *pull->place;
+}
+
+/* the place now says "after this item", which was the last to be added */
 void
 pull_item_done(Pull *pull, PullItem *item)
 {
-	MemoryContext old;
+	MemoryContext old = MemoryContextSwitchTo(pull->context);
 
-	if (!pull->item_cursors)
-		return;
-	old = MemoryContextSwitchTo(pull->context);
-	item->cursor = pull_cursor(pull);
+	if (pull->item_cursors)
+		item->cursor = pull_cursor(pull);
+	if (!pull->whole)
+		add_mark(pull);
 	MemoryContextSwitchTo(old);
 }
 

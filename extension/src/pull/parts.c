@@ -3,10 +3,11 @@
  * parts.c
  *	  The parts of a page, in their order.
  *
- * Each place that is asked for is brought up to now: one that is new from the
- * tables, over as many pages as that takes, and then from the log, from the
- * snapshot at which that reading began.  What the last page ended in goes first,
- * lest it never ends; then what is known, from the log; then what is new.
+ * Each place that is asked for is brought up to now.  A new place is read from
+ * the tables, over as many pages as that takes, and then from the log,
+ * beginning with the snapshot at which that reading began.  The part in which
+ * the last page ended comes first, because otherwise it might never end.  Then
+ * come the known places, from the log, and then the new ones.
  *
  *-------------------------------------------------------------------------
  */
@@ -57,23 +58,65 @@ read_place(Pull *pull, Place *place)
 	return pull_read_log(pull);
 }
 
+/* whose turn it is when, and what there is before that */
+static void
+line_up(Pull *pull)
+{
+	Begin	   *begin = &pull->begin;
+	int			t;
+	int			i;
+
+	pull->order = palloc(sizeof(Place *) * (begin->nasked + 1));
+	pull->norder = 0;
+	for (t = 0; t <= 3; t++)
+		for (i = 0; i < begin->nasked; i++)
+			if (turn(&begin->asked[i]) == t)
+				pull->order[pull->norder++] = &begin->asked[i];
+	pull->before = palloc(sizeof(Place) * (begin->nasked + 1));
+	if (begin->nasked > 0)
+		memcpy(pull->before, begin->asked, sizeof(Place) * begin->nasked);
+	pull->refreshed = begin->refreshed;
+}
+
 /* the places, as far as the page goes; true: complete up to now */
 bool
 pull_read_parts(Pull *pull)
 {
-	Begin	   *begin = &pull->begin;
-	Place	  **order = palloc(sizeof(Place *) * (begin->nasked + 1));
-	int			n = 0;
-	int			t;
 	int			i;
 
-	for (t = 0; t <= 3; t++)
-		for (i = 0; i < begin->nasked; i++)
-			if (turn(&begin->asked[i]) == t)
-				order[n++] = &begin->asked[i];
-	for (i = 0; i < n; i++)
-		if (!read_place(pull, order[i]))
+	line_up(pull);
+	for (i = 0; i < pull->norder; i++)
+		if (!read_place(pull, pull->order[i]))
 			return false;
-	begin->refreshed.n = 0;
+	pull->begin.refreshed.n = 0;
 	return true;
+}
+
+/*
+ * The place in which the nth item was found goes back to where it was then, and
+ * those that were read later to where they were before.
+ */
+void
+pull_end_after(Pull *pull, int n)
+{
+	PullMark   *mark = &pull->marks[n - 1];
+	bool		later = false;
+	int			i;
+
+	for (i = 0; i < pull->norder; i++)
+	{
+		Place	   *place = pull->order[i];
+
+		if (later)
+			*place = pull->before[place - pull->begin.asked];
+		if (place == mark->place)
+		{
+			*place = mark->after;
+			later = true;
+		}
+	}
+	pull->begin.refreshed = pull->refreshed;
+	pull->items = list_truncate(pull->items, n);
+	pull->nitems = n;
+	pull->has_more = true;
 }

@@ -26,6 +26,7 @@
 #include "pull/pull.h"
 #include "read/rows.h"
 #include "util/errors.h"
+#include "util/settings.h"
 #include "wire/wire.h"
 
 /* ---------- one snapshot ---------- */
@@ -103,13 +104,19 @@ note_resets(Pull *pull)
 	}
 }
 
+/* ten minutes, and less where not much is kept */
+int64
+pull_old_after(void)
+{
+	return Min(10 * INT64CONST(60000000),
+			   tide_retention * INT64CONST(60000000) / 20);
+}
+
 /*
  * May the cursor be given back as it came, if nothing comes of it?  Not once it
  * is so old that what it has seen might be forgotten before the client, which
- * pulls all the time, comes again.
+ * pulls all the time, comes again: that is forgotten by xmin of a sample.
  */
-#define OLD (10 * INT64CONST(60000000))
-
 static bool
 may_come_back(Pull *pull, const Cursor *cursor)
 {
@@ -123,14 +130,18 @@ may_come_back(Pull *pull, const Cursor *cursor)
 	{
 		Place	   *place = &pull->begin.asked[i];
 
-		if (place->phase != CURSOR_AT_REST || place->seen.xmax < samples_xmax_before(OLD))
+		if (place->phase != CURSOR_AT_REST || place->seen.xmin < samples_xmin_before(pull_old_after()))
 			return false;
 	}
 	return true;
 }
 
-static void
-begin_at_cursor(Pull *pull, Cursor *cursor)
+/*
+ * In pull->begin, for what is asked for; or the start, with pull->reset_reason.
+ * After pull_open().
+ */
+void
+pull_begin_at_cursor(Pull *pull, Cursor *cursor)
 {
 	pull->asked.horizon = read_horizon(pull);
 	pull_note_revoked(pull, cursor);
@@ -190,7 +201,8 @@ pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types, ArrayType *ref
 #define EARLIEST_ZONE (-14 * INT64CONST(3600000000))
 
 /*
- * Read a page: afterwards pull->items and pull->begin.  Must be followed by
+ * Find the items of a page: afterwards pull->items and pull->begin.  Their rows
+ * are for pull_write() to read, or for rows_fetch().  Must be followed by
  * pull_finish, once the rows were used: they live in the SPI connection that
  * this opens, and are detoasted with the snapshot that it leaves active.
  */
@@ -201,14 +213,14 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 	Cursor	   *cursor = NULL;
 	TimestampTz time = 0;
 	bool		by_time = false;
-	bool		from_now = since && strcmp(since, "now") == 0;
 	ListCell   *lc;
 
 	if (max_rows < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
 				 errmsg("max_rows must be at least 1")));
-	if (from_now)
+	pull->from_now = since && strcmp(since, "now") == 0;
+	if (pull->from_now)
 		 /* no cursor, although it begins with a letter */ ;
 	else if (since && cursor_is_cursor(since))
 	{
@@ -228,26 +240,28 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 	foreach(lc, pull->tables)
 		access_check_columns(((PullTable *) lfirst(lc))->t);
 	pull->limit = max_rows;
+	pull->whole = by_time && !pull->as_lines;
 	pull_check_scopes(pull);
 	history_stamp_cursor(&pull->head);	/* a position after the snapshot */
 
-	if (by_time)
+	if (pull->whole)
 		pull_since_time(pull, time);
-	else if (from_now)
+	else if (pull->from_now)
 		begin_at_now(pull);
 	else
 	{
-		if (cursor)
+		if (by_time)
+			pull_begin_at_time(pull, time);
+		else if (cursor)
 		{
 			pull->since = since;
-			begin_at_cursor(pull, cursor);
+			pull_begin_at_cursor(pull, cursor);
 		}
 		else
 			places_begin(&pull->asked, &pull->begin);
 		pull_note_held(pull);
 		pull->has_more = !pull_read_parts(pull);
 	}
-	rows_fetch(pull->tables, pull->items);
 }
 
 /*

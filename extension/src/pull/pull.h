@@ -8,8 +8,10 @@
 #ifndef TIDE_PULL_H
 #define TIDE_PULL_H
 
+#include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "utils/array.h"
+#include "utils/jsonb.h"
 #include "pull/page.h"
 
 /* asked.c: what is asked for */
@@ -18,14 +20,34 @@ extern void pull_settle_scopes(Pull *pull);
 
 /* reply.c */
 extern void pull_append_names(StringInfo buf, const char *member, List *names);
+extern TimestampTz pull_read(FunctionCallInfo fcinfo, Pull *pull);
+extern List *pull_reset_types(Pull *pull);
+extern bool pull_tells_to_drop(const Pull *pull);
+extern bool pull_has_news(const Pull *pull);
+extern Datum pull_text_in(MemoryContext context, const char *string);
+
+/* interest.c */
+extern char *pull_interest(Pull *pull);
+
+/* touch.c: a key from JSON, as text; between wire_begin() and wire_end() */
+extern char *pull_read_key(TrackedTable *t, JsonbValue *v);
+
+/* write.c */
+extern void pull_find_tombstones(Pull *pull, List *items);
+extern void pull_write(Pull *pull, TimestampTz now);
+extern bool pull_append_row(Pull *pull, StringInfo buf, PullItem *item, int64 before);
 
 /* pull.c */
 extern void pull_page(Pull *pull, const char *since, ArrayType *scopes,
 					  ArrayType *entity_types, int max_rows, ArrayType *refresh);
 extern void pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types,
 					  ArrayType *refresh);
+extern void pull_begin_at_cursor(Pull *pull, Cursor *cursor);
 extern void pull_at_rest(Pull *pull);
 extern const char *pull_last_cursor(Pull *pull);
+
+/* cursors of up to this age, in microseconds, may be given back as they came */
+extern int64 pull_old_after(void);
 extern void pull_finish(Pull *pull);
 
 #endif							/* TIDE_PULL_H */

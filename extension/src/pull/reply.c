@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * reply.c
- *	  tide.pull, tide.pull_page, tide.changes, tide.cursor: a page as JSON, as rows, and none.
+ *	  tide.pull, tide.pull_page, tide.changes, tide.cursor: a page as JSON, as
+ *	  rows, or only its cursor.
  *
  *-------------------------------------------------------------------------
  */
@@ -9,23 +10,17 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "executor/spi.h"
 #include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
-#include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
 #include "cursor/history.h"
-#include "log/changelog.h"
-#include "log/records.h"
 #include "pull/pull.h"
 #include "util/compat.h"
+#include "util/errors.h"
 #include "util/json.h"
-#include "util/keymap.h"
 #include "util/settings.h"
 #include "wire/wire.h"
 
@@ -45,8 +40,8 @@ array_argument(FunctionCallInfo fcinfo, int n)
 }
 
 /* text from the SPI connection's memory, for after it */
-static Datum
-text_in(MemoryContext context, const char *string)
+Datum
+pull_text_in(MemoryContext context, const char *string)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
 	Datum		result = CStringGetTextDatum(string);
@@ -55,130 +50,52 @@ text_in(MemoryContext context, const char *string)
 	return result;
 }
 
-/*
- * When each deleted row was deleted, as far as the caller may know: of rows
- * that moved to another scope, or whose tombstone is another scope's, nothing
- * is known.
- */
+/* {"Type":[...],...}, parents first */
 static void
-find_tombstones(Pull *pull)
+append_types(StringInfo buf, Pull *pull, bool deletions)
 {
-	ListCell   *lt,
-			   *lc;
-
-	foreach(lt, pull->tables)
-	{
-		PullTable  *table = lfirst(lt);
-		char	  **keys = palloc(sizeof(char *) * (pull->nitems + 1));
-		int			n = 0;
-
-		foreach(lc, pull->items)
-		{
-			PullItem   *item = lfirst(lc);
-
-			if (item->table == table && !item->have_row)
-				keys[n++] = item->key;
-		}
-		foreach(lc, tombstone_read(table->t, keys, n, pull->snapshot))
-		{
-			Tombstone  *tombstone = lfirst(lc);
-			PullItem   *item = keymap_get(table->seen, tombstone->key);
-
-			/* a key can have several: that of a row nobody has seen, beside */
-			if (item && access_has_text(&table->scopes, tombstone->scope) &&
-				(!item->have_stamp ||
-				 stamp_compare(&tombstone->stamp, &item->stamp) > 0))
-			{
-				item->have_stamp = tombstone->stamp.has_time;
-				item->stamp = tombstone->stamp;
-			}
-		}
-	}
-}
-
-static void
-append_deletion(StringInfo buf, PullItem *item, TimestampTz now)
-{
-	TrackedTable *t = item->table->t;
-	Datum		key[INDEX_MAX_KEYS];
-
-	wire_key_values(t, item->key, key);
-	appendStringInfoChar(buf, '{');
-	wire_append_key_members(buf, t, key);
-	appendStringInfoString(buf, ",\"deletedAt\":");
-	wire_append_time(buf, item->have_stamp ? item->stamp.time : now);
-	appendStringInfoChar(buf, '}');
-}
-
-/* {"Type":[...],...}, parents first; returns the number of types in it */
-static int
-append_types(StringInfo buf, Pull *pull, bool deletions, TimestampTz now)
-{
-	ListCell   *lt,
-			   *lc;
-	int			ntypes = 0;
-
-	appendStringInfoChar(buf, '{');
-	foreach(lt, pull->tables)
-	{
-		PullTable  *table = lfirst(lt);
-		int			n = 0;
-
-		foreach(lc, pull->items)
-		{
-			PullItem   *item = lfirst(lc);
-
-			if (item->table != table || item->have_row == deletions)
-				continue;
-			if (n++ == 0)
-			{
-				if (ntypes++ > 0)
-					appendStringInfoChar(buf, ',');
-				escape_json(buf, table->t->entity_type);
-				appendStringInfoString(buf, ":[");
-			}
-			else
-				appendStringInfoChar(buf, ',');
-			if (deletions)
-				append_deletion(buf, item, now);
-			else
-				wire_append_row(buf, table->t, item->values, item->nulls);
-		}
-		if (n > 0)
-			appendStringInfoChar(buf, ']');
-	}
-	appendStringInfoChar(buf, '}');
-	return ntypes;
-}
-
-static void
-append_stats(StringInfo buf, Pull *pull)
-{
-	ListCell   *lt,
-			   *lc;
+	ListCell   *lc;
 	bool		first = true;
 
 	appendStringInfoChar(buf, '{');
-	foreach(lt, pull->tables)
+	foreach(lc, pull->tables)
 	{
-		PullTable  *table = lfirst(lt);
-		int			rows = 0;
-		int			items = 0;
+		PullTable  *table = lfirst(lc);
+		PullText   *text = &pull->texts[table->number];
+		StringInfo	some = deletions ? &text->deletions : &text->rows;
 
-		foreach(lc, pull->items)
-		{
-			PullItem   *item = lfirst(lc);
-
-			items += (item->table == table);
-			rows += (item->table == table && item->have_row);
-		}
-		if (items == 0)
+		if (some->len == 0)
 			continue;
 		if (!first)
 			appendStringInfoChar(buf, ',');
 		first = false;
 		escape_json(buf, table->t->entity_type);
-		appendStringInfo(buf, ":{\"count\":%d,\"hasMore\":%s}", rows,
+		appendStringInfoString(buf, ":[");
+		appendBinaryStringInfo(buf, some->data, some->len);
+		appendStringInfoChar(buf, ']');
+	}
+	appendStringInfoChar(buf, '}');
+}
+
+static void
+append_stats(StringInfo buf, Pull *pull)
+{
+	ListCell   *lc;
+	bool		first = true;
+
+	appendStringInfoChar(buf, '{');
+	foreach(lc, pull->tables)
+	{
+		PullTable  *table = lfirst(lc);
+		PullText   *text = &pull->texts[table->number];
+
+		if (text->nrows + text->ndeletions == 0)
+			continue;
+		if (!first)
+			appendStringInfoChar(buf, ',');
+		first = false;
+		escape_json(buf, table->t->entity_type);
+		appendStringInfo(buf, ":{\"count\":%d,\"hasMore\":%s}", text->nrows,
 						 pull->has_more ? "true" : "false");
 	}
 	appendStringInfoChar(buf, '}');
@@ -202,8 +119,9 @@ pull_append_names(StringInfo buf, const char *member, List *names)
 	appendStringInfoChar(buf, ']');
 }
 
-static void
-append_reset_types(StringInfo buf, Pull *pull)
+/* the names of the types that come in full again */
+List *
+pull_reset_types(Pull *pull)
 {
 	List	   *names = NIL;
 	ListCell   *lc;
@@ -215,27 +133,26 @@ append_reset_types(StringInfo buf, Pull *pull)
 		if (types_contain(&pull->resets, t->reg))
 			names = lappend(names, t->entity_type);
 	}
-	pull_append_names(buf, "resetTypes", names);
+	return names;
 }
 
 static void
-append_reply(StringInfo buf, Pull *pull, TimestampTz now)
+append_reply(StringInfo buf, Pull *pull, const char *cursor, TimestampTz now)
 {
-	int			level = wire_begin();
 	int			i;
 
 	appendStringInfoString(buf, "{\"changesByType\":");
-	append_types(buf, pull, false, now);
+	append_types(buf, pull, false);
 	appendStringInfoString(buf, ",\"deletedByType\":");
-	append_types(buf, pull, true, now);
+	append_types(buf, pull, true);
 	appendStringInfo(buf, ",\"cursor\":\"%s\",\"syncTimestamp\":",
-					 pull_last_cursor(pull));
+					 cursor);
 	wire_append_time_ms_floor(buf, now);
 	appendStringInfoString(buf, ",\"serverTime\":");
 	wire_append_time_ms_floor(buf, now);
 	if (pull->reset_reason)
 		appendStringInfo(buf, ",\"resetReason\":\"%s\"", pull->reset_reason);
-	append_reset_types(buf, pull);
+	pull_append_names(buf, "resetTypes", pull_reset_types(pull));
 	pull_append_names(buf, "unavailableTypes", pull->unavailable);
 	appendStringInfoString(buf, ",\"stats\":");
 	append_stats(buf, pull);
@@ -249,7 +166,6 @@ append_reply(StringInfo buf, Pull *pull, TimestampTz now)
 		escape_json(buf, pull->revoked.scopes[i]);
 	}
 	appendStringInfoString(buf, "]}");
-	wire_end(level);
 }
 
 /*
@@ -263,27 +179,51 @@ time_before_snapshot(void)
 		GetCurrentTimestamp();
 }
 
-/* reads a page; the reply is in the caller's memory */
-static Datum
-pull_reply(FunctionCallInfo fcinfo, Pull *pull)
+/*
+ * Read a page as the arguments of tide.pull ask for, and write its rows.  Returns
+ * the time that the page is of.  Must be followed by pull_finish.
+ */
+TimestampTz
+pull_read(FunctionCallInfo fcinfo, Pull *pull)
 {
-	MemoryContext caller = CurrentMemoryContext;
 	TimestampTz now = time_before_snapshot();
-	StringInfoData buf;
-	Datum		result;
+	int			level;
 
 	pull->client_id = tide_text_argument(fcinfo, 4);
 	if (pull->client_id && pull->client_id[0] == '\0')
 		pull->client_id = NULL;
 	pull->max_bytes = PG_ARGISNULL(6) ? DEFAULT_MAX_BYTES : PG_GETARG_INT32(6);
+	if (pull->page_bytes == 0 || pull->page_bytes > pull->max_bytes)
+		pull->page_bytes = pull->max_bytes;
+	if (pull->page_bytes < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
+				 errmsg("max_bytes must be at least 1")));
 	pull->acks = array_argument(fcinfo, 7);
 	pull_page(pull, tide_text_argument(fcinfo, 0), array_argument(fcinfo, 1),
 			  array_argument(fcinfo, 2),
 			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3), array_argument(fcinfo, 5));
-	find_tombstones(pull);
+	level = wire_begin();
+	pull_write(pull, now);
+	wire_end(level);
+	return now;
+}
+
+/* the reply is in the caller's memory */
+static Datum
+pull_reply(FunctionCallInfo fcinfo, Pull *pull)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	TimestampTz now = pull_read(fcinfo, pull);
+	const char *cursor = pull_last_cursor(pull);
+	StringInfoData buf;
+	Datum		result;
+
 	initStringInfo(&buf);
-	append_reply(&buf, pull, now);
-	result = text_in(caller, buf.data);
+	append_reply(&buf, pull, cursor, now);
+	result = pull_text_in(caller, buf.data);
+	pull->last_cursor = pull_text_in(caller, cursor);
+	pull->interest = pull_text_in(caller, pull_interest(pull));
 	pull_finish(pull);
 	return result;
 }
@@ -296,20 +236,38 @@ tide_pull(PG_FUNCTION_ARGS)
 	return pull_reply(fcinfo, &pull);
 }
 
+/* rows that the client has, and must not keep as they are? */
+bool
+pull_tells_to_drop(const Pull *pull)
+{
+	return pull->reset_reason != NULL || pull->resets.n > 0 || pull->revoked.n > 0;
+}
+
+/* does the page tell its client anything, but where it is? */
+bool
+pull_has_news(const Pull *pull)
+{
+	return pull->nitems > 0 || pull->has_more || pull->from_now ||
+		pull_tells_to_drop(pull);
+}
+
 /* the same, and what there is in it, for who hands the reply on unread */
 Datum
 tide_pull_page(PG_FUNCTION_ARGS)
 {
 	Pull		pull = {0};
 	TupleDesc	desc;
-	Datum		values[3];
-	bool		nulls[3] = {false, false, false};
+	Datum		values[6];
+	bool		nulls[6] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	values[0] = pull_reply(fcinfo, &pull);
 	values[1] = Int32GetDatum(pull.nitems);
 	values[2] = BoolGetDatum(pull.has_more);
+	values[3] = BoolGetDatum(pull_has_news(&pull));
+	values[4] = pull.last_cursor;
+	values[5] = pull.interest;
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 
@@ -377,7 +335,8 @@ tide_changes(PG_FUNCTION_ARGS)
 	pull_page(&pull, tide_text_argument(fcinfo, 0), array_argument(fcinfo, 1),
 			  array_argument(fcinfo, 2),
 			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3), NULL);
-	find_tombstones(&pull);
+	rows_fetch(pull.tables, pull.items);
+	pull_find_tombstones(&pull, pull.items);
 	if (!pull.has_more && pull.items != NIL)
 		((PullItem *) llast(pull.items))->cursor = pull_cursor(&pull);
 	level = wire_begin();
@@ -401,7 +360,7 @@ tide_cursor(PG_FUNCTION_ARGS)
 
 	pull_at_rest(&pull);
 	history_flush(&pull.head);
-	result = text_in(caller, pull_cursor(&pull));
+	result = pull_text_in(caller, pull_cursor(&pull));
 	pull_finish(&pull);
 	return result;
 }

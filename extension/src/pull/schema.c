@@ -7,14 +7,18 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
-#include "catalog/pg_type.h"
-#include "miscadmin.h"
+#include "catalog/pg_constraint.h"
 #include "nodes/pg_list.h"
-#include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/json.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "read/access.h"
 #include "table/registry.h"
@@ -23,6 +27,19 @@
 
 PG_FUNCTION_INFO_V1(tide_schema);
 PG_FUNCTION_INFO_V1(tide_protocol);
+
+static const char *
+json_bool(bool value)
+{
+	return value ? "true" : "false";
+}
+
+/* is there a value for a new row that does not name the column? */
+static bool
+has_default(TrackedColumn *c)
+{
+	return (c->has_default && !c->generated) || get_typdefault(c->type) != NULL;
+}
 
 static void
 append_columns(StringInfo buf, TrackedTable *t)
@@ -44,10 +61,16 @@ append_columns(StringInfo buf, TrackedTable *t)
 		escape_json(buf, c->wire);
 		appendStringInfoString(buf, ",\"type\":");
 		escape_json(buf, format_type_extended(c->type, c->typmod, FORMAT_TYPE_TYPEMOD_GIVEN));
-		appendStringInfo(buf, ",\"nullable\":%s,\"writable\":%s}",
-						 c->not_null ? "false" : "true",
-						 c->generated || c->attnum == t->version ||
-						 column_is_maintained(t, c) ? "false" : "true");
+		appendStringInfo(buf, ",\"nullable\":%s,\"writable\":%s,\"default\":%s,\"identity\":%s",
+						 json_bool(!c->not_null),
+						 json_bool(!(c->generated || c->attnum == t->version ||
+									 column_is_maintained(t, c))),
+						 json_bool(has_default(c)), json_bool(c->identity));
+		/* is a time of this column one in UTC, and sent with Z? */
+		if (c->kind == WIRE_TIMESTAMP || c->kind == WIRE_TIMESTAMPTZ)
+			appendStringInfo(buf, ",\"utc\":%s",
+							 json_bool(t->utc || c->kind == WIRE_TIMESTAMPTZ));
+		appendStringInfoChar(buf, '}');
 	}
 	appendStringInfoChar(buf, ']');
 }
@@ -94,6 +117,152 @@ append_parents(StringInfo buf, TrackedTable *t, List *all)
 	table_close(rel, NoLock);
 }
 
+/* a table that the caller's schema has; NULL */
+static TrackedTable *
+find_shown(Oid relid, List *all)
+{
+	ListCell   *lc;
+
+	foreach(lc, all)
+	{
+		TrackedTable *t = lfirst(lc);
+
+		if (t->relid == relid)
+			return registry_problem(t) || !access_may_select(relid) ? NULL : t;
+	}
+	return NULL;
+}
+
+/* "member":["name",...] */
+static void
+append_wire_names(StringInfo buf, const char *member, TrackedTable *t,
+				  const AttrNumber *columns, int n)
+{
+	int			i;
+
+	appendStringInfo(buf, "\"%s\":[", member);
+	for (i = 0; i < n; i++)
+	{
+		if (i > 0)
+			appendStringInfoChar(buf, ',');
+		escape_json(buf, tracked_column(t, columns[i])->wire);
+	}
+	appendStringInfoChar(buf, ']');
+}
+
+static const char *
+delete_action(char action)
+{
+	switch (action)
+	{
+		case FKCONSTR_ACTION_CASCADE:
+			return "cascade";
+		case FKCONSTR_ACTION_SETNULL:
+			return "set null";
+		case FKCONSTR_ACTION_SETDEFAULT:
+			return "set default";
+		case FKCONSTR_ACTION_RESTRICT:
+			return "restrict";
+		default:
+			return "no action";
+	}
+}
+
+/* of SET NULL and SET DEFAULT: the columns that are set, where it is not all */
+static void
+append_delete_columns(StringInfo buf, TrackedTable *t, HeapTuple tuple)
+{
+#if PG_VERSION_NUM >= 150000
+	bool		isnull;
+	Datum		value = SysCacheGetAttr(CONSTROID, tuple,
+										Anum_pg_constraint_confdelsetcols, &isnull);
+	ArrayType  *array;
+
+	if (isnull)
+		return;
+	array = DatumGetArrayTypeP(value);
+	if (ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)) == 0)
+		return;
+	appendStringInfoChar(buf, ',');
+	append_wire_names(buf, "onDeleteColumns", t, (AttrNumber *) ARR_DATA_PTR(array),
+					  ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)));
+#endif
+}
+
+static bool
+all_are_synced(TrackedTable *t, const AttrNumber *columns, int n)
+{
+	int			i;
+
+	for (i = 0; i < n; i++)
+		if (!column_is_synced(tracked_column(t, columns[i])))
+			return false;
+	return true;
+}
+
+/* a foreign key, if a client can see both of its ends; false: it cannot */
+static bool
+append_reference(StringInfo buf, TrackedTable *t, List *all, HeapTuple tuple, bool first)
+{
+	Form_pg_constraint con = (Form_pg_constraint) GETSTRUCT(tuple);
+	TrackedTable *parent;
+	AttrNumber	from[INDEX_MAX_KEYS];
+	AttrNumber	to[INDEX_MAX_KEYS];
+	Oid			equal[INDEX_MAX_KEYS];
+	Oid			unused1[INDEX_MAX_KEYS];
+	Oid			unused2[INDEX_MAX_KEYS];
+	int			n;
+
+	/*
+	 * To a partitioned table there are more, to each partition, which is no
+	 * type.
+	 */
+	if (con->contype != CONSTRAINT_FOREIGN || !TideForeignKeyIsPlain(con) ||
+		(parent = find_shown(con->confrelid, all)) == NULL)
+		return false;
+	TideDeconstructForeignKey(tuple, &n, from, to, equal, unused1, unused2);
+	if (!all_are_synced(t, from, n) || !all_are_synced(parent, to, n))
+		return false;
+	appendStringInfoString(buf, first ? "{" : ",{");
+	append_wire_names(buf, "columns", t, from, n);
+	appendStringInfoString(buf, ",\"entityType\":");
+	escape_json(buf, parent->entity_type);
+	appendStringInfoChar(buf, ',');
+	append_wire_names(buf, "refColumns", parent, to, n);
+	appendStringInfo(buf, ",\"onDelete\":\"%s\"", delete_action(con->confdeltype));
+	append_delete_columns(buf, t, tuple);
+	appendStringInfoChar(buf, '}');
+	return true;
+}
+
+/* foreign keys to other entity types, in the order of their names */
+static void
+append_references(StringInfo buf, TrackedTable *t, List *all)
+{
+	Relation	rel = table_open(ConstraintRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		first = true;
+
+	appendStringInfoString(buf, ",\"references\":[");
+	ScanKeyInit(&key, Anum_pg_constraint_conrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(t->relid));
+	scan = systable_beginscan(rel, ConstraintRelidTypidNameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		first = !append_reference(buf, t, all, tuple, first) && first;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	appendStringInfoChar(buf, ']');
+}
+
+/* a resolver's name is nobody's business outside */
+static const char *
+conflict_name(TrackedTable *t)
+{
+	return t->policy == POLICY_RESOLVER ? "resolver" : policy_name(t->policy);
+}
+
 static void
 append_type(StringInfo buf, TrackedTable *t, List *all)
 {
@@ -114,7 +283,9 @@ append_type(StringInfo buf, TrackedTable *t, List *all)
 	append_wire_name(buf, t, "clientId", t->client_id);
 	append_wire_name(buf, t, "version", t->version);
 	append_wire_name(buf, t, "deletedAt", t->deleted_at);
+	appendStringInfo(buf, ",\"conflict\":\"%s\"", conflict_name(t));
 	append_parents(buf, t, all);
+	append_references(buf, t, all);
 	appendStringInfoChar(buf, ',');
 	append_columns(buf, t);
 	appendStringInfoChar(buf, '}');

@@ -4,12 +4,12 @@
  *	  The scopes of a caller, and those that its client has lost since its
  *	  cursor was made.
  *
- * A client may hold rows of each scope that its cursor knows: those that a
- * place of it is of, and those that were asked for once and have no place any
- * more.  One of them that the caller may not sync any more is named
- * in the reply, so that the client drops its rows; the cursor of that reply
- * does not know it.  Is the reply lost, the old cursor comes again, and names
- * it again.
+ * A client may hold rows of each scope that its cursor knows: the scopes of
+ * its places, and those that were asked for once and have no place any
+ * more.  If the caller may not sync one of them any more, the reply names it,
+ * so that the client drops its rows, and the cursor of the reply does not know
+ * it.  If the reply is lost, the old cursor comes again and the scope is named
+ * again.
  *
  *-------------------------------------------------------------------------
  */
@@ -150,7 +150,7 @@ pull_check_scopes(Pull *pull)
 	if (pull->asked.scopes.n > CURSOR_MAX_SCOPES)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_TOO_MANY_SCOPES),
-				 errmsg("this is a pull of %d scopes, and one takes at most %d",
+				 errmsg("a pull of %d scopes exceeds the limit of %d",
 						pull->asked.scopes.n, CURSOR_MAX_SCOPES),
 				 errhint("Ask for some of them at a time, and keep a cursor for each such set.")));
 }

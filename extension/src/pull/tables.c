@@ -4,27 +4,22 @@
  *	  The part of a page that comes from the tracked tables.
  *
  * Rows are read with the caller's rights: grants, column privileges and row
- * security apply.  Names come from the catalogs and are quoted; keys and
- * scopes go in as parameters of the columns' own types, so that indexes
- * serve.
+ * security apply.  Names come from the catalogs and are quoted.  Keys and scopes
+ * are parameters of the columns' own types, so that indexes can be used.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 
 #include "pull/parts.h"
 #include "read/rows.h"
 #include "table/plans.h"
-#include "util/compat.h"
 #include "util/keymap.h"
 #include "wire/wire.h"
 
@@ -167,6 +162,7 @@ read_scope(Pull *pull, PullTable *table, const TableScopes *scopes, int scope)
 					return false;
 				item = pull_add(pull, table, key);
 				rows_set(item, rows->vals[i], rows->tupdesc, 1);
+				pull->tuple_bytes += rows->vals[i]->t_len;
 			}
 			state->key = MemoryContextStrdup(pull->context, key);
 			if (item)

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * time.c
- *	  Everything since a time, in one page.
+ *	  Everything since a time: in one page, or where a stream begins.
  *
- * For clients that keep a time instead of a cursor.  A time means the newest
- * sample not after it: what was visible then counts as sent.  Nothing is known
- * of the client but that, so types that were tracked since then are read in
- * full.
+ * This is for clients that keep a time instead of a cursor.  A time stands for
+ * the newest sample that is not after it: what was visible then counts as
+ * sent.  Nothing else is known of the client, so types that were tracked since
+ * then are read in full.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,10 +15,13 @@
 #include "log/changelog.h"
 #include "log/records.h"
 #include "log/retention.h"
+#include "log/scan.h"
 #include "pull/parts.h"
 #include "util/errors.h"
 #include "util/keymap.h"
 #include "util/settings.h"
+
+/* how many entries are read at a time */
 
 static void
 too_many_rows(Pull *pull)
@@ -132,4 +135,58 @@ pull_since_time(Pull *pull, TimestampTz time)
 	if (!pull_read_tables(pull))
 		too_many_rows(pull);
 	place->phase = CURSOR_AT_REST;
+}
+
+/* which types were tracked since the place's snapshot, and whether any was untracked */
+static void
+note_tracked(Pull *pull)
+{
+	ScopeSet	none = {0};
+	LogPosition start = {0};
+	LogScan    *scan = log_scan_begin(&pull->place->seen, &none, &start);
+	const LogEntry *entry;
+
+	while ((entry = log_scan_next(scan)) != NULL)
+	{
+		PullTable  *table = pull_table(pull, entry->relid, entry->reg);
+
+		if (entry->is_registration && table)
+			table->tracked_since = true;
+		if (!types_contain(&pull->asked.registered, entry->reg))
+			pull->saw_untracked = true;
+	}
+	log_scan_end(scan);
+}
+
+/*
+ * The places of a stream since a time, whose pages then go by cursors: they need
+ * not be one reply, so there is no limit of rows.
+ */
+void
+pull_begin_at_time(Pull *pull, TimestampTz time)
+{
+	Place	   *places = palloc0(sizeof(Place) * 2);
+	TypeSet		since;
+
+	pull->client_id = NULL;
+	pull->nacked = 0;
+	pull->place = &places[0];
+	if (!find_sample(pull, time, &pull->reset_reason))
+	{
+		pull_start_over(pull);
+		return;
+	}
+	note_tracked(pull);
+	places[0].scopes = pull->asked.scopes;
+	places[0].types = known_types(pull);
+	places[1] = places[0];
+	places[1].types = types_subtract(&pull->asked.types, &places[0].types);
+	places[1].phase = CURSOR_IN_TABLES;
+	since = tracked_since(pull);
+	if (pull->saw_untracked)
+		places[1].resets = types_intersect(&since, &places[1].types);
+	pull->resets = places[1].resets;
+	pull->begin.asked = places[0].types.n > 0 ? places : &places[1];
+	pull->begin.nasked = (places[0].types.n > 0) + (places[1].types.n > 0);
+	pull->begin.refreshed = pull->asked.refresh;
 }

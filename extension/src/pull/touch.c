@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * touch.c
- *	  tide.touch: sending rows again that did not change.
+ *	  tide.touch: sending unchanged rows again.
  *
  *-------------------------------------------------------------------------
  */
@@ -9,16 +9,14 @@
 
 #include "catalog/pg_inherits.h"
 #include "executor/spi.h"
-#include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/snapmgr.h"
 
-#include "cursor/history.h"
 #include "cursor/timeline.h"
 #include "log/changelog.h"
+#include "pull/pull.h"
 #include "read/rows.h"
 #include "table/registry.h"
-#include "util/compat.h"
 #include "util/errors.h"
 #include "util/keymap.h"
 #include "wire/wire.h"
@@ -34,9 +32,9 @@ bad_keys(void)
 			 errhint("Pass '[\"id1\", \"id2\"]', or objects for keys of several columns.")));
 }
 
-/* one key: a scalar, or an object of the key's wire names */
-static char *
-read_key(TrackedTable *t, JsonbValue *v)
+/* one key: a scalar, or an object of the key's wire names; others are ignored */
+char *
+pull_read_key(TrackedTable *t, JsonbValue *v)
 {
 	Datum		key[INDEX_MAX_KEYS];
 	bool		object = v->type == jbvBinary && JsonContainerIsObject(v->val.binary.data);
@@ -76,7 +74,7 @@ ask_for_keys(PullTable *table, Jsonb *keys)
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
 		if (token == WJB_ELEM)
 		{
-			char	   *key = read_key(table->t, &v);
+			char	   *key = pull_read_key(table->t, &v);
 
 			if (keymap_get(table->seen, key) == NULL)
 				items = lappend(items, rows_ask(table, key));

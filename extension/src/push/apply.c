@@ -3,19 +3,17 @@
  * apply.c
  *	  Carrying out changes of one table, set by set.
  *
- * Have each change judged (judge.c) and write those that stand.  The write
- * tests that a row is still the version that was judged; if not, it is judged
- * again.
+ * Each change is judged (judge.c), and those that stand are written.  The write
+ * tests that a row is still the version that was judged; if it is not, it is
+ * judged again.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/xact.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/rls.h"
 
 #include "log/records.h"
@@ -26,7 +24,6 @@
 #include "push/merge.h"
 #include "push/rights.h"
 #include "read/rows.h"
-#include "util/compat.h"
 #include "util/errors.h"
 #include "util/keymap.h"
 #include "wire/wire.h"

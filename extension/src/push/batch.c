@@ -16,22 +16,26 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/params.h"
 #include "optimizer/optimizer.h"
+#include "parser/parse_node.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
+#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/plancache.h"
 #include "utils/queryenvironment.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
 #include "capture/capture.h"
@@ -39,12 +43,9 @@
 #include "push/batch_sql.h"
 #include "push/merge.h"
 #include "push/rights.h"
-#include "read/rows.h"
 #include "table/plans.h"
-#include "util/compat.h"
 #include "util/json.h"
 #include "util/keymap.h"
-#include "util/plan.h"
 
 
 /* a tuple has at most 1,664 columns, and each of these takes two */
@@ -348,6 +349,7 @@ put_deleted_at(Datum *values, bool *nulls, int n, Change *c)
 	if (!c->typed.is_delete && c->outcome.verdict == VERDICT_MERGED && c->found.merge && c->found.merge->is_deleted)
 	{
 		values[n] = c->found.merge->deleted_at;
+		nulls[n] = false;
 		return;
 	}
 	put_time(values, nulls, n, c->typed.is_delete,
@@ -416,6 +418,58 @@ put_default(Defaults *d, TrackedTable *t, AttrNumber attnum, Datum *value, bool 
 		domain_check(*value, true, c->type, NULL, NULL);
 }
 
+/* one change as a row of a batch; defaults: of an INSERT, else NULL */
+static void
+fill_row(TrackedTable *t, BatchStatement statement, const BatchShape *shape, Change *c,
+		 int ord, Defaults *defaults, Datum *values, bool *nulls)
+{
+	Bitmapset  *columns = columns_of(statement, c);
+	Datum	   *sent = c->outcome.values ? c->outcome.values : c->typed.values;
+	bool	   *sent_nulls = c->outcome.nulls ? c->outcome.nulls : c->typed.nulls;
+	int			n = 0;
+	int			k;
+	int			att = -1;
+
+	values[n++] = Int32GetDatum(ord);
+	for (k = 0; k < t->nkeys; k++)
+		values[n++] = c->typed.key[k];
+	memset(nulls, false, sizeof(bool) * n);
+	put_time(values, nulls, n++, c->outcome.stored.has_time, c->outcome.stored.time);
+	put_text(values, nulls, n++, c->outcome.stored.client_id);
+	put_time(values, nulls, n++, c->found.stamp.has_time, c->found.stamp.time);
+	put_text(values, nulls, n++, c->found.stamp.client_id);
+	put_deleted_at(values, nulls, n++, c);
+	if (t->policy == POLICY_MERGE)
+	{
+		put_clocks(values, nulls, n, c->found.merge);
+		n += 2;
+	}
+	while ((att = bms_next_member(shape->columns, att)) >= 0)
+	{
+		bool		has = bms_is_member(att, columns);
+
+		if (defaults && !has)
+			put_default(defaults, t, att, &values[n], &nulls[n]);
+		else
+		{
+			values[n] = sent[att - 1];
+			nulls[n] = sent_nulls[att - 1];
+		}
+		n++;
+		if (shape->flags)
+		{
+			values[n] = BoolGetDatum(has);
+			nulls[n++] = false;
+		}
+	}
+}
+
+static bool
+is_insert(BatchStatement statement)
+{
+	return statement == BATCH_INSERT || statement == BATCH_INSERT_STRICT;
+}
+
 static Tuplestorestate *
 batch_rows(TrackedTable *t, TupleDesc desc, BatchStatement statement,
 		   const BatchShape *shape, List *changes)
@@ -423,7 +477,7 @@ batch_rows(TrackedTable *t, TupleDesc desc, BatchStatement statement,
 	Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
 	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
 	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
-	bool		inserts = (statement == BATCH_INSERT || statement == BATCH_INSERT_STRICT);
+	bool		inserts = is_insert(statement);
 	Defaults	defaults = {0};
 	ListCell   *lc;
 	int			ord = 0;
@@ -432,41 +486,8 @@ batch_rows(TrackedTable *t, TupleDesc desc, BatchStatement statement,
 		begin_defaults(&defaults, t);
 	foreach(lc, changes)
 	{
-		Change	   *c = lfirst(lc);
-		Bitmapset  *columns = columns_of(statement, c);
-		int			n = 0;
-		int			k;
-		int			att = -1;
-
-		memset(nulls, false, sizeof(bool) * desc->natts);
-		values[n++] = Int32GetDatum(ord++);
-		for (k = 0; k < t->nkeys; k++)
-			values[n++] = c->typed.key[k];
-		put_time(values, nulls, n++, c->outcome.stored.has_time, c->outcome.stored.time);
-		put_text(values, nulls, n++, c->outcome.stored.client_id);
-		put_time(values, nulls, n++, c->found.stamp.has_time, c->found.stamp.time);
-		put_text(values, nulls, n++, c->found.stamp.client_id);
-		put_deleted_at(values, nulls, n++, c);
-		if (t->policy == POLICY_MERGE)
-		{
-			put_clocks(values, nulls, n, c->found.merge);
-			n += 2;
-		}
-		while ((att = bms_next_member(shape->columns, att)) >= 0)
-		{
-			bool		has = bms_is_member(att, columns);
-
-			if (inserts && !has)
-				put_default(&defaults, t, att, &values[n], &nulls[n]);
-			else
-			{
-				values[n] = (c->outcome.values ? c->outcome.values : c->typed.values)[att - 1];
-				nulls[n] = (c->outcome.nulls ? c->outcome.nulls : c->typed.nulls)[att - 1];
-			}
-			n++;
-			if (shape->flags)
-				values[n++] = BoolGetDatum(has);
-		}
+		fill_row(t, statement, shape, lfirst(lc), ord++, inserts ? &defaults : NULL,
+				 values, nulls);
 		tuplestore_putvalues(store, desc, values, nulls);
 		if (inserts)
 			ResetPerTupleExprContext(defaults.estate);
@@ -511,6 +532,109 @@ batch_close(BatchRelation *relation)
 	tuplestore_end(relation->enr.reldata);
 }
 
+/* ---------- one change, by parameters ---------- */
+
+/*
+ * A relation takes more time to set up than one row to write.  So the statement
+ * of a single change has the same text but for its FROM: there, b.name is a
+ * parameter, of type and collation as the relation's column would be.
+ */
+typedef struct BatchParameters
+{
+	TupleDesc	desc;			/* of the relation that there is none of */
+	Oid			scopes_type;	/* of $1, the parameter after desc's */
+} BatchParameters;
+
+static Node *
+new_parameter(int id, Oid type, int32 typmod, Oid collation, int location)
+{
+	Param	   *param = makeNode(Param);
+
+	param->paramkind = PARAM_EXTERN;
+	param->paramid = id;
+	param->paramtype = type;
+	param->paramtypmod = typmod;
+	param->paramcollid = collation;
+	param->location = location;
+	return (Node *) param;
+}
+
+static Node *
+parameter_of_name(ParseState *pstate, ColumnRef *ref)
+{
+	BatchParameters *parameters = pstate->p_ref_hook_state;
+	int			i;
+
+	if (list_length(ref->fields) != 2 || !IsA(lsecond(ref->fields), String) ||
+		strcmp(strVal(linitial(ref->fields)), "b") != 0)
+		return NULL;
+	for (i = 0; i < parameters->desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(parameters->desc, i);
+
+		if (strcmp(NameStr(att->attname), strVal(lsecond(ref->fields))) == 0)
+			return new_parameter(i + 1, att->atttypid, att->atttypmod, att->attcollation,
+								 ref->location);
+	}
+	return NULL;
+}
+
+static Node *
+parameter_of_number(ParseState *pstate, ParamRef *ref)
+{
+	BatchParameters *parameters = pstate->p_ref_hook_state;
+
+	if (ref->number != 1 || !OidIsValid(parameters->scopes_type))
+		return NULL;
+	return new_parameter(parameters->desc->natts + 1, parameters->scopes_type, -1,
+						 get_typcollation(parameters->scopes_type), ref->location);
+}
+
+static void
+set_up_parser(ParseState *pstate, void *arg)
+{
+	pstate->p_pre_columnref_hook = parameter_of_name;
+	pstate->p_paramref_hook = parameter_of_number;
+	pstate->p_ref_hook_state = arg;
+}
+
+static ParamListInfo
+parameter_values(PushTable *table, BatchStatement statement, const BatchShape *shape,
+				 Change *c, const BatchParameters *parameters, Datum scopes)
+{
+	TupleDesc	desc = parameters->desc;
+	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
+	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+	ParamListInfo list = makeParamList(desc->natts + 1);
+	Defaults	defaults = {0};
+	bool		lacks_columns = is_insert(statement) &&
+	!bms_is_subset(shape->columns, columns_of(statement, c));
+	int			i;
+
+	if (lacks_columns)
+		begin_defaults(&defaults, table->t);
+	fill_row(table->t, statement, shape, c, 0, lacks_columns ? &defaults : NULL,
+			 values, nulls);
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		list->params[i].value = values[i];
+		list->params[i].isnull = nulls[i];
+		list->params[i].pflags = 0;
+		list->params[i].ptype = att->atttypid;
+		if (lacks_columns && !nulls[i])
+			list->params[i].value = datumCopy(values[i], att->attbyval, att->attlen);
+	}
+	list->params[i].value = scopes;
+	list->params[i].isnull = false;
+	list->params[i].pflags = 0;
+	list->params[i].ptype = parameters->scopes_type;
+	if (lacks_columns)
+		end_defaults(&defaults);
+	return list;
+}
+
 /* ---------- the statements ---------- */
 
 /* only writes test the scope in SQL; a probe has to see what is in the way */
@@ -526,8 +650,25 @@ takes_scopes(PushTable *table, BatchStatement statement)
 static char *
 statement_name(PushTable *table, BatchStatement statement, const BatchShape *shape)
 {
-	return psprintf("batch %d %d %d %d%s", statement, table->scopes.any,
-					table->returns_rows, shape->flags, set_name(shape->columns));
+	return psprintf("%s %d %d %d %d%s", shape->single ? "one" : "batch", statement,
+					table->scopes.any, table->returns_rows, shape->flags,
+					set_name(shape->columns));
+}
+
+static SPIPlanPtr
+single_plan(PushTable *table, BatchStatement statement, const BatchShape *shape,
+			const char *name)
+{
+	TrackedTable *t = table->t;
+	MemoryContext old = MemoryContextSwitchTo(t->context);
+	BatchParameters *parameters = palloc0(sizeof(BatchParameters));
+
+	parameters->desc = batch_desc(t, shape);
+	if (takes_scopes(table, statement))
+		parameters->scopes_type = access_scope_array_type(t);
+	MemoryContextSwitchTo(old);
+	return plans_of_parser(t, name, batch_sql(table, statement, shape),
+						   set_up_parser, parameters);
 }
 
 static SPIPlanPtr
@@ -539,6 +680,8 @@ statement_plan(PushTable *table, BatchStatement statement, const BatchShape *sha
 
 	if (plan)
 		return plan;
+	if (shape->single)
+		return single_plan(table, statement, shape, name);
 	type = takes_scopes(table, statement) ? access_scope_array_type(table->t) : InvalidOid;
 	return plans_of_columns(table->t, name, batch_sql(table, statement, shape),
 							OidIsValid(type) ? 1 : 0, &type);
@@ -608,9 +751,47 @@ stopped_at(BatchStatement statement, List *changes, const PushWrite *write)
 	return NULL;
 }
 
+static int
+execute(PushTable *table, BatchStatement statement, List *changes, const BatchShape *shape,
+		SPIPlanPtr plan, bool latest)
+{
+	Datum		scopes = takes_scopes(table, statement) ?
+	access_scope_array(table->t, &table->scopes) : (Datum) 0;
+	CachedPlanSource *source;
+
+	if (latest)
+		return SPI_execute_snapshot(plan, &scopes, NULL, GetLatestSnapshot(),
+									InvalidSnapshot, true, false, 0);
+	if (!shape->single)
+		return SPI_execute_plan(plan, &scopes, NULL, false, 0);
+	source = linitial(SPI_plan_get_plan_sources(plan));
+	return SPI_execute_plan_with_paramlist(plan,
+										   parameter_values(table, statement, shape, linitial(changes),
+															source->parserSetupArg, scopes),
+										   false, 0);
+}
+
+static void
+announce_and_execute(Push *push, PushTable *table, BatchStatement statement,
+					 List *changes, const BatchShape *shape, bool latest)
+{
+	SPIPlanPtr	plan = statement_plan(table, statement, shape);
+	int			code;
+
+	if (statement != BATCH_PROBE)
+	{
+		announce(push, table, statement, changes);
+		push_write = &push->write;
+	}
+	code = execute(table, statement, changes, shape, plan, latest);
+	if (code < 0)
+		elog(ERROR, "could not run a statement of a push, %s",
+			 SPI_result_code_string(code));
+}
+
 /*
- * Plan the statement, if that is due, and run it; a push within this one, of a
- * trigger, comes back to what ours announced.
+ * Run the statement; a push within this one, of a trigger, comes back to what
+ * ours announced.
  *
  * latest: read what is committed by now, whatever snapshot the transaction
  * keeps; for a probe only.
@@ -620,40 +801,21 @@ run_plan(Push *push, PushTable *table, BatchStatement statement, List *changes,
 		 const BatchShape *shape, bool latest)
 {
 	PushWrite  *outer = push_write;
-	Datum		scopes = takes_scopes(table, statement) ?
-	access_scope_array(table->t, &table->scopes) : (Datum) 0;
-	volatile bool done = false;
 
 	push->stopped_at = NULL;
 	memset(&push->write, 0, sizeof(push->write));
 	PG_TRY();
 	{
-		SPIPlanPtr	plan = statement_plan(table, statement, shape);
-		int			code;
-
-		plans_settle(plan);
-		if (statement != BATCH_PROBE)
-		{
-			announce(push, table, statement, changes);
-			push_write = &push->write;
-		}
-		if (latest)
-			code = SPI_execute_snapshot(plan, &scopes, NULL, GetLatestSnapshot(),
-										InvalidSnapshot, true, false, 0);
-		else
-			code = SPI_execute_plan(plan, &scopes, NULL, false, 0);
-		if (code < 0)
-			elog(ERROR, "could not run a statement of a push, %s",
-				 SPI_result_code_string(code));
-		done = true;
+		announce_and_execute(push, table, statement, changes, shape, latest);
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
 		push_write = outer;
-		if (!done)
-			push->stopped_at = stopped_at(statement, changes, &push->write);
+		push->stopped_at = stopped_at(statement, changes, &push->write);
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	push_write = outer;
 }
 
 static void
@@ -661,8 +823,14 @@ run_statement(Push *push, PushTable *table, BatchStatement statement, List *chan
 			  bool latest)
 {
 	BatchShape	shape = statement_shape(table, statement, changes);
-	BatchRelation *relation = open_relation(table, statement, &shape, changes);
+	BatchRelation *relation = NULL;
 
+	shape.single = !latest && list_length(changes) == 1;
+	if (shape.single && plans_are_many(table->t) &&
+		plans_find(table->t, statement_name(table, statement, &shape)) == NULL)
+		shape.single = false;
+	if (!shape.single)
+		relation = open_relation(table, statement, &shape, changes);
 	if (statement == BATCH_PROBE)
 	{
 		MemoryContext old = MemoryContextSwitchTo(push->context);
@@ -671,7 +839,8 @@ run_statement(Push *push, PushTable *table, BatchStatement statement, List *chan
 		MemoryContextSwitchTo(old);
 	}
 	run_plan(push, table, statement, changes, &shape, latest);
-	batch_close(relation);
+	if (relation)
+		batch_close(relation);
 }
 
 void

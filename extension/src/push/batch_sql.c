@@ -3,8 +3,8 @@
  * batch_sql.c
  *	  The text of a push's statements.
  *
- * They join a batch of changes (batch.c) with its table, take their names from
- * the catalogs, and run with the caller's rights.
+ * They join a batch of changes (batch.c) with its table.  Their names come from
+ * the catalogs, and they run with the caller's rights.
  *
  *-------------------------------------------------------------------------
  */
@@ -80,7 +80,7 @@ column_or_null(TrackedTable *t, AttrNumber attnum)
 }
 
 static void
-append_probe(StringInfo sql, TrackedTable *t, Bitmapset *columns)
+append_probe(StringInfo sql, TrackedTable *t, const BatchShape *shape)
 {
 	int			att = -1;
 
@@ -88,9 +88,12 @@ append_probe(StringInfo sql, TrackedTable *t, Bitmapset *columns)
 					 column(t, t->modified_at), column(t, t->client_id),
 					 scope_result(t), column_or_null(t, t->deleted_at),
 					 column_or_null(t, t->policy == POLICY_MERGE ? t->clocks : InvalidAttrNumber));
-	while ((att = bms_next_member(columns, att)) >= 0)
+	while ((att = bms_next_member(shape->columns, att)) >= 0)
 		appendStringInfo(sql, ", t.%s", column(t, att));
-	appendStringInfo(sql, " FROM " BATCH_NAME " b JOIN %s t ON ", t->sql_name);
+	if (shape->single)
+		appendStringInfo(sql, " FROM %s t WHERE ", t->sql_name);
+	else
+		appendStringInfo(sql, " FROM " BATCH_NAME " b JOIN %s t ON ", t->sql_name);
 	append_key_join(sql, t);
 }
 
@@ -116,7 +119,7 @@ append_update(StringInfo sql, PushTable *table, const BatchShape *shape)
 		else
 			appendStringInfo(sql, ", %s = b.c%d", column(t, att), att);
 	}
-	appendStringInfoString(sql, " FROM " BATCH_NAME " b WHERE ");
+	appendStringInfo(sql, "%s WHERE ", shape->single ? "" : " FROM " BATCH_NAME " b");
 	append_key_join(sql, t);
 	append_guards(sql, table);
 	appendStringInfo(sql, " RETURNING b.ord, %s", scope_result(t));
@@ -126,18 +129,19 @@ append_update(StringInfo sql, PushTable *table, const BatchShape *shape)
 }
 
 static void
-append_delete(StringInfo sql, PushTable *table)
+append_delete(StringInfo sql, PushTable *table, const BatchShape *shape)
 {
 	TrackedTable *t = table->t;
 
-	appendStringInfo(sql, "DELETE FROM %s AS t USING " BATCH_NAME " b WHERE ", t->sql_name);
+	appendStringInfo(sql, "DELETE FROM %s AS t%s WHERE ", t->sql_name,
+					 shape->single ? "" : " USING " BATCH_NAME " b");
 	append_key_join(sql, t);
 	append_guards(sql, table);
 	appendStringInfo(sql, " RETURNING b.ord, %s", scope_result(t));
 }
 
 static void
-append_insert(StringInfo sql, PushTable *table, Bitmapset *columns, bool strict)
+append_insert(StringInfo sql, PushTable *table, const BatchShape *shape, bool strict)
 {
 	TrackedTable *t = table->t;
 	StringInfoData sources;
@@ -157,14 +161,15 @@ append_insert(StringInfo sql, PushTable *table, Bitmapset *columns, bool strict)
 		appendStringInfo(sql, ", %s", column(t, t->keys[k]));
 		appendStringInfo(&sources, ", b.k%d", k);
 	}
-	while ((att = bms_next_member(columns, att)) >= 0)
+	while ((att = bms_next_member(shape->columns, att)) >= 0)
 	{
 		appendStringInfo(sql, ", %s", column(t, att));
 		appendStringInfo(&sources, ", b.c%d", att);
 	}
 	/* identity keys are written as sent */
-	appendStringInfo(sql, ") OVERRIDING SYSTEM VALUE SELECT b.new_time, b.new_client%s"
-					 " FROM " BATCH_NAME " b ORDER BY b.ord", sources.data);
+	appendStringInfo(sql, ") OVERRIDING SYSTEM VALUE SELECT b.new_time, b.new_client%s%s",
+					 sources.data,
+					 shape->single ? "" : " FROM " BATCH_NAME " b ORDER BY b.ord");
 	if (!strict)
 	{
 		appendStringInfoString(sql, " ON CONFLICT (");
@@ -187,7 +192,7 @@ batch_sql(PushTable *table, BatchStatement statement, const BatchShape *shape)
 	switch (statement)
 	{
 		case BATCH_PROBE:
-			append_probe(&sql, table->t, shape->columns);
+			append_probe(&sql, table->t, shape);
 			break;
 		case BATCH_UPDATE:
 		case BATCH_SOFT_DELETE:
@@ -195,10 +200,10 @@ batch_sql(PushTable *table, BatchStatement statement, const BatchShape *shape)
 			break;
 		case BATCH_INSERT:
 		case BATCH_INSERT_STRICT:
-			append_insert(&sql, table, shape->columns, statement == BATCH_INSERT_STRICT);
+			append_insert(&sql, table, shape, statement == BATCH_INSERT_STRICT);
 			break;
 		case BATCH_DELETE:
-			append_delete(&sql, table);
+			append_delete(&sql, table, shape);
 			break;
 		case BATCH_SENT:
 			break;

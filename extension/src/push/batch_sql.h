@@ -17,6 +17,7 @@ typedef struct BatchShape
 {
 	Bitmapset  *columns;		/* attnums: c<attnum> */
 	bool		flags;			/* and whether each row has them: h<attnum> */
+	bool		single;			/* of one change: b.name stands for parameters */
 } BatchShape;
 
 extern char *batch_sql(PushTable *table, BatchStatement statement,

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * blame.c
- *	  Which changes an error is about.
+ *	  Finding the changes that an error is about.
  *
- * A foreign key's error names one row, and there may be hundreds like it.  So
- * one statement asks for all of them: rows without what they refer to, or, of
- * deletes, rows that others refer to.  It runs as the owner of the table on the
- * other side, as the checks of foreign keys do.
+ * The error of a foreign key names one row, and hundreds may be like it.  So
+ * one statement asks for all of them: rows that lack what they refer to or,
+ * for deletes, rows that others refer to.  It runs as the owner of the table on
+ * the other side, as the checks of foreign keys do.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,7 +15,6 @@
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_constraint.h"
-#include "catalog/pg_operator.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"

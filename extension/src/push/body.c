@@ -3,11 +3,11 @@
  * body.c
  *	  The body of a push: its shape, and what each change says of itself.
  *
- * What is wrong with the body as a whole raises an error; a member of
- * "changes" that is no change fails as one.  Of a body that comes as text (from
- * the gateway) that includes what is JSON and no jsonb: half of a surrogate
- * pair, a NUL, a number beyond numeric, a character that the encoding of the
- * database lacks.
+ * A fault of the body as a whole raises an error.  A member of "changes" that
+ * is not a change fails alone.  In a body that comes as text (from the gateway)
+ * that includes a member that is JSON but not jsonb: half of a surrogate pair,
+ * a NUL, a number beyond numeric, or a character that the database's encoding
+ * lacks.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,18 +15,14 @@
 
 #include "catalog/namespace.h"
 #include "mb/pg_wchar.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/memutils.h"
 
 #include "push/change.h"
 #include "push/units.h"
-#include "util/compat.h"
 #include "util/errors.h"
 #include "util/json.h"
 #include "util/json_scan.h"
 #include "util/settings.h"
-#include "wire/wire.h"
 
 /* ---------- the body ---------- */
 
@@ -527,8 +523,8 @@ read_map_text(Push *push, JsonSpan changes)
 	{
 		if (i > 0 && types[i].name && types[i - 1].name &&
 			strcmp(types[i].name, types[i - 1].name) == 0)
-			malformed("an entity type is in \"changes\" twice",
-					  "Put all rows of a type into one array.");
+			malformed("\"changes\" has an entity type twice",
+					  "Put all rows of an entity type into one array.");
 		read_type_texts(push, &types[i]);
 	}
 }

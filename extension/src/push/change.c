@@ -3,15 +3,14 @@
  * change.c
  *	  A pushed change: from its JSON to typed values.
  *
- * What is wrong with a single change fails that change: change_convert()
- * raises an error that its caller catches, in a subtransaction, and keeps with
+ * A fault of a single change fails that change: change_convert() raises an
+ * error, which its caller catches in a subtransaction and keeps with
  * change_fail().
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "storage/lockdefs.h"
 #include "utils/builtins.h"
@@ -19,13 +18,11 @@
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
-#include "utils/varlena.h"
 
 #include "push/change.h"
 #include "read/rows.h"
 #include "table/registry.h"
 #include "table/scope_path.h"
-#include "util/compat.h"
 #include "util/errors.h"
 #include "util/json.h"
 #include "util/settings.h"
@@ -443,7 +440,7 @@ read_key_column(Push *push, Change *c, TrackedColumn *column)
 							 OutputFunctionCall(&column->output, other)) != 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_TIDE_MALFORMED_CHANGE),
-					 errmsg("\"entityId\" and the key in \"data\" are not the same"),
+					 errmsg("\"entityId\" and the key in \"data\" differ"),
 					 err_generic_string(PG_DIAG_COLUMN_NAME, column->wire)));
 	}
 	return value;

@@ -1,15 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * conflicts.c
- *	  Remembering versions that lost, and who may see them.
+ *	  Remembering versions that lost, and which clients must see the winner.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/acl.h"
 #include "utils/json.h"
@@ -21,10 +19,8 @@
 #include "log/records.h"
 #include "push/change.h"
 #include "push/known.h"
-#include "push/merge.h"
 #include "read/rows.h"
 #include "table/registry.h"
-#include "util/compat.h"
 #include "util/keymap.h"
 #include "util/settings.h"
 #include "wire/wire.h"
@@ -187,15 +183,36 @@ settle_scope(Change *c, Conflict *conflict)
 		conflict->scope = NULL;
 }
 
+/* has any change lost, or anything to it? */
+static bool
+may_have_conflicts(Push *push)
+{
+	int			i;
+
+	for (i = 0; i < push->nchanges; i++)
+	{
+		Outcome    *outcome = &push->changes[i].outcome;
+
+		if (outcome->verdict == VERDICT_SUPERSEDED || outcome->verdict == VERDICT_MERGED ||
+			outcome->overrules)
+			return true;
+	}
+	return false;
+}
+
 /* after the rows were read as they now stand */
 void
 conflicts_record(Push *push)
 {
-	Conflict   *conflicts = palloc(sizeof(Conflict) * Max(push->nchanges, 1) * 2);
-	int			level = wire_begin_kept();
+	Conflict   *conflicts;
 	ListCell   *lc;
+	int			level;
 	int			i;
 
+	if (!may_have_conflicts(push))
+		return;
+	conflicts = palloc(sizeof(Conflict) * push->nchanges * 2);
+	level = wire_begin_kept();
 	foreach(lc, push->tables)
 	{
 		PushTable  *table = lfirst(lc);

@@ -1,19 +1,19 @@
 /*-------------------------------------------------------------------------
  *
  * deferred.c
- *	  Deferred constraints: checked before a verdict is given.
+ *	  Deferred constraints, checked before a verdict is given.
  *
  * What a push writes, and what the user's triggers write because of it, may
- * violate a constraint that is checked at COMMIT only, when no change can be
- * told of it any more.  So the checks are made to fire, in a subtransaction
- * that is undone: that restores the modes of the constraints, whatever they
- * were, and leaves the checks to be made again at COMMIT.
+ * violate a constraint that is checked at COMMIT only, when it is too late to
+ * fail a change.  So the checks are made to fire in a subtransaction that is
+ * rolled back.  This restores the modes of the constraints, whatever they were,
+ * and leaves the checks to be made again at COMMIT.
  *
- * PostgreSQL fires the checks of all constraints, or of those of a name.
- * Normally nothing is wrong before the push, so that all of them may fire and
- * an error is of the push's making.  Only where the caller's own transaction
- * has violations pending are the constraints named, and then those are left
- * out that the caller's tables have, too.
+ * PostgreSQL fires the checks of all constraints, or of those with a given
+ * name.  Normally nothing is pending before the push, so all of them may fire,
+ * and an error comes from the push.  If the caller's own transaction has
+ * violations pending, the constraints are named, and those are left out that
+ * the caller's tables have, too.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,7 +34,6 @@
 
 #include "push/deferred.h"
 #include "push/units.h"
-#include "util/compat.h"
 
 /* tables that have, or are referred to by, a deferrable constraint */
 static List *deferrable_tables = NIL;
@@ -197,6 +196,13 @@ fire_names(Push *push, List *names)
 	error = try_fire(push, names);
 	if (error)
 		ReThrowError(error);
+}
+
+void
+deferred_fire(void)
+{
+	if (tables_with_deferrable() != NIL)
+		fire(NULL, NIL);
 }
 
 void

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * deferred.h
- *	  Deferred constraints: checked before a verdict is given.
+ *	  Deferred constraints, checked before a verdict is given.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,5 +18,8 @@ extern void deferred_begin(Push *push);
 
 /* an error if what the push has written violates a constraint */
 extern void deferred_check(Push *push);
+
+/* what waits for the end of the transaction, now and for good */
+extern void deferred_fire(void);
 
 #endif							/* TIDE_DEFERRED_H */

@@ -1,29 +1,25 @@
 /*-------------------------------------------------------------------------
  *
  * judge.c
- *	  What is there, and which changes stand against it.
+ *	  Judging changes: reading what is there, and deciding which changes stand
+ *	  against it.
  *
- * Reads the rows of changes, and of those that are absent the tombstones, and
- * lets decide.c decide.  Rows that are absent are first locked by key, so that
- * a create and a delete that cross cannot both go by what neither has
- * committed.
+ * It reads the rows of changes, and the tombstones of absent rows, and lets
+ * decide.c decide.  The keys of absent rows are locked first, so that a create
+ * and a delete that cross each other cannot both decide without what the other
+ * has not yet committed.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
-#include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
-#include "utils/fmgrprotos.h"
 #include "utils/hsearch.h"
 #include "utils/snapmgr.h"
 
@@ -578,7 +574,7 @@ judge_by_tombstones(Push *push, PushTable *table, List *absent)
 		else if (!c->typed.is_delete && push->has_horizon && c->typed.incoming.has_stamp &&
 				 c->typed.incoming.stamp.time < push->horizon)
 			change_fail_as(c, "resync_required",
-						   "the row may have been deleted before what this database remembers");
+						   "the row may have been deleted longer ago than this database remembers");
 		else
 			judge_change(push, c, false, false, false);
 	}

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * judge.h
- *	  What is there, and which changes stand against it.
+ *	  Judging changes: reading what is there, and deciding which changes stand
+ *	  against it.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,18 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * known.c
- *	  What was sent before.
+ *	  Changes that were sent before.
  *
- * A change that comes again, because its reply was lost, must have no second
- * effect.  It is known by its stamp as sent and by what was sent: against the
- * row, or against tide.sent where the row does not tell.  There, a change is
- * remembered by a digest if it lost, if it was stored with another stamp or
- * other values than were sent (raised, brought back, altered by a trigger), or
- * if its table's policy lets older versions stand, so that stamps do not tell
- * what has been seen.
+ * A change that comes again because its reply was lost must have no second
+ * effect.  It is recognized by its stamp as sent and by what was sent: by the
+ * row, or by tide.sent where the row does not tell.  tide.sent has a digest of
+ * a change that lost, of a change that was stored with another stamp or other
+ * values than were sent (raised, brought back, altered by a trigger), and of
+ * each change of a table whose policy lets older versions stand, because
+ * stamps do not tell there what has been seen.
  *
- * The same table says which stamps were raised: their sender knows them as they
- * were sent.
+ * The same table says which stamps were raised: their sender knows them as
+ * they were sent.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,7 +21,6 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
 
@@ -233,6 +232,7 @@ known_load(Push *push, PushTable *table, List *changes)
 	}
 	if (n > 0)
 	{
+		qsort(marked, n, sizeof(Marked), compare_marked);
 		for (i = 0; i < n; i++)
 			marks[i] = marked[i].mark;
 		snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -240,7 +240,6 @@ known_load(Push *push, PushTable *table, List *changes)
 		UnregisterSnapshot(snapshot);
 		if (records != NIL)
 		{
-			qsort(marked, n, sizeof(Marked), compare_marked);
 			level = wire_begin_kept();
 			foreach(lc, records)
 				take_record(push, marked, n, lfirst(lc));
@@ -440,9 +439,9 @@ fill_record(Push *push, Change *c, SentRecord *r)
 	r->subject = push->access.subject;
 }
 
-/* false: what became of this change has not to be remembered */
+/* does what became of this change not tell that it has been sent? */
 static bool
-record_of(Push *push, Change *c, SentRecord *r)
+is_remembered(Change *c)
 {
 	const Incoming *in = &c->typed.incoming;
 	Verdict		verdict = c->outcome.verdict;
@@ -450,8 +449,18 @@ record_of(Push *push, Change *c, SentRecord *r)
 	if (!in->has_stamp || verdict == VERDICT_FAILED || verdict == VERDICT_UNCHANGED ||
 		(verdict == VERDICT_SUPERSEDED && in->known != KNOWN_NOT))
 		return false;
-	if (verdict == VERDICT_APPLIED && !policy_forgets(c->table->t->policy) &&
-		stamp_compare(&in->stamp, &c->outcome.stored) == 0 && shows_in_row(c))
+	return verdict != VERDICT_APPLIED || policy_forgets(c->table->t->policy) ||
+		stamp_compare(&in->stamp, &c->outcome.stored) != 0 || !shows_in_row(c);
+}
+
+/* false: it has not to be remembered */
+static bool
+record_of(Push *push, Change *c, SentRecord *r)
+{
+	const Incoming *in = &c->typed.incoming;
+	Verdict		verdict = c->outcome.verdict;
+
+	if (!is_remembered(c))
 		return false;
 	fill_record(push, c, r);
 	digest_of(push, c, c->typed.is_delete, r->digest);
@@ -494,14 +503,33 @@ twin_of(Push *push, Change *c, SentRecord *r)
 	return true;
 }
 
+static bool
+remembers_any(Push *push)
+{
+	int			i;
+
+	for (i = 0; i < push->nchanges; i++)
+	{
+		Change	   *c = &push->changes[i];
+
+		if (c->outcome.replaces_twin || (c->table && is_remembered(c)))
+			return true;
+	}
+	return false;
+}
+
 void
 known_record(Push *push)
 {
-	SentRecord *records = palloc(sizeof(SentRecord) * Max(push->nchanges, 1) * 2);
-	int			level = wire_begin_kept();
+	SentRecord *records;
 	ListCell   *lc;
+	int			level;
 	int			i;
 
+	if (!remembers_any(push))
+		return;
+	records = palloc(sizeof(SentRecord) * push->nchanges * 2);
+	level = wire_begin_kept();
 	foreach(lc, push->tables)
 	{
 		PushTable  *table = lfirst(lc);

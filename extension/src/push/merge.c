@@ -3,20 +3,18 @@
  * merge.c
  *	  The policy "merge": column by column the later writer stands.
  *
- * A row is the set of its columns' latest writes, whatever the order in which
- * they come, and it is there if the latest write of all is not a deletion.  So
- * the stamps of single columns are kept, with the row (clocks.c) and with its
- * tombstone, which also has the row's image: an older change that comes late
- * goes into that, and a newer one revives the row from it.
+ * A row is the set of the latest writes of its columns, in whatever order they
+ * come, and it exists if its latest write is not a deletion.  So the stamps of
+ * single columns are kept with the row (clocks.c) and with its tombstone,
+ * which also has the image of the row.  An older change that comes late is
+ * merged into this image, and a newer change revives the row from it.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/datum.h"
-#include "utils/json.h"
 
 #include "push/batch.h"
 #include "push/merge.h"

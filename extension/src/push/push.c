@@ -18,9 +18,9 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "storage/lock.h"
-#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "cursor/generation.h"
 #include "cursor/history.h"
@@ -28,12 +28,11 @@
 #include "cursor/timeline.h"
 #include "log/changelog.h"
 #include "log/records.h"
-#include "log/retention.h"
 #include "push/change.h"
 #include "push/deferred.h"
+#include "push/identity.h"
 #include "push/known.h"
 #include "push/units.h"
-#include "util/compat.h"
 #include "util/errors.h"
 #include "util/json.h"
 #include "util/settings.h"
@@ -41,6 +40,7 @@
 
 PG_FUNCTION_INFO_V1(tide_push);
 PG_FUNCTION_INFO_V1(tide_push_json);
+PG_FUNCTION_INFO_V1(tide_push_as);
 PG_FUNCTION_INFO_V1(tide_upsert);
 PG_FUNCTION_INFO_V1(tide_delete);
 PG_FUNCTION_INFO_V1(tide_restore);
@@ -223,7 +223,7 @@ run_atomic(Push *push)
 	if (!any_failed(push))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("the push conflicted with others"),
+				 errmsg("the push conflicted with other transactions"),
 				 errhint("Try again.")));
 	fail_others(push);
 }
@@ -325,7 +325,7 @@ check_horizon(Push *push)
 			(pruned && is_expired_for(push, cursor, horizon.xid)))
 			ereport(ERROR,
 					(errcode(ERRCODE_TIDE_RESYNC_REQUIRED),
-					 errmsg("the cursor is from before what this database remembers"),
+					 errmsg("the cursor is older than what this database remembers"),
 					 errhint("Nothing was written. Pull with this cursor, which starts over, and push again what is still wanted.")));
 	}
 }
@@ -377,7 +377,7 @@ find_receipt(Push *push, bytea *hash)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
 				 errmsg("\"batchId\" is longer than %d bytes", MAX_BATCH_ID),
-				 errhint("A uuid is a good one.")));
+				 errhint("A UUID is short enough.")));
 	lock_batch(push);
 	reply = receipt_read(push->access.subject, push->batch_id, InvalidSnapshot, &stored);
 	if (reply == NULL)
@@ -391,7 +391,7 @@ find_receipt(Push *push, bytea *hash)
 		 memcmp(VARDATA_ANY(stored), VARDATA_ANY(hash), VARSIZE_ANY_EXHDR(hash)) != 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_BATCH_ID_REUSED),
-				 errmsg("a push with this batchId and another body has been carried out"),
+				 errmsg("this batchId was already used for a push with another body"),
 				 errhint("Send each new batch under a new batchId.")));
 	return reply;
 }
@@ -417,9 +417,9 @@ carry_out(Push *push)
 	return reply;
 }
 
-/* tide.push, and tide.push_json, whose body is text in UTF-8 */
+/* tide.push, and tide.push_json, whose body is text in UTF-8; nchanges: of how many */
 static Datum
-push_body(FunctionCallInfo fcinfo, bool is_text)
+push_body(FunctionCallInfo fcinfo, bool is_text, int *nchanges)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Push		push = {0};
@@ -449,6 +449,7 @@ push_body(FunctionCallInfo fcinfo, bool is_text)
 
 	MemoryContextSwitchTo(caller);
 	result = cstring_to_text(reply);
+	*nchanges = push.nchanges;
 	SPI_finish();
 	PG_RETURN_TEXT_P(result);
 }
@@ -456,13 +457,70 @@ push_body(FunctionCallInfo fcinfo, bool is_text)
 Datum
 tide_push(PG_FUNCTION_ARGS)
 {
-	return push_body(fcinfo, false);
+	int			nchanges;
+
+	return push_body(fcinfo, false, &nchanges);
+}
+
+/* the reply, and of how many changes */
+static Datum
+push_text(FunctionCallInfo fcinfo, FunctionCallInfo arguments)
+{
+	TupleDesc	desc;
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
+	int			nchanges;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	values[0] = push_body(arguments, true, &nchanges);
+	values[1] = Int32GetDatum(nchanges);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 
 Datum
 tide_push_json(PG_FUNCTION_ARGS)
 {
-	return push_body(fcinfo, true);
+	return push_text(fcinfo, fcinfo);
+}
+
+/*
+ * (body, role, claims, client_id, times, max_push_changes, timeout,
+ * lock_timeout): what the gateway needs for a push, in one statement, which is
+ * the transaction.  It can do no more than these settings, set one by one, and
+ * tide.push_json().
+ */
+Datum
+tide_push_as(PG_FUNCTION_ARGS)
+{
+	LOCAL_FCINFO(arguments, 5);
+	Identity	identity;
+	Datum		result;
+	int			i;
+
+	identity.role = tide_text_argument(fcinfo, 1);
+	identity.claims = tide_text_argument(fcinfo, 2);
+	identity.client_id = tide_text_argument(fcinfo, 3);
+	identity.times = tide_text_argument(fcinfo, 4);
+	for (i = 1; i < PG_NARGS(); i++)
+		if (PG_ARGISNULL(i) && i != 3)
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("only client_id may be null")));
+	identity.max_push_changes = PG_GETARG_INT32(5);
+	identity.timeout = PG_GETARG_INT32(6);
+	identity.lock_timeout = PG_GETARG_INT32(7);
+	identity_assume(&identity);
+
+	InitFunctionCallInfoData(*arguments, NULL, 5, InvalidOid, NULL, NULL);
+	arguments->args[0] = fcinfo->args[0];
+	for (i = 1; i < 5; i++)
+		arguments->args[i].isnull = true;
+	result = push_text(fcinfo, arguments);
+
+	/* what waits for COMMIT would run there without the timeout */
+	deferred_fire();
+	return result;
 }
 
 /* ---------- one change ---------- */

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * reply.c
- *	  What a push answers: each change's verdict, and the rows as they stand.
+ *	  The reply to a push: the verdict of each change, and the rows as they
+ *	  now stand.
  *
  *-------------------------------------------------------------------------
  */
@@ -9,16 +10,14 @@
 
 #include "access/transam.h"
 #include "access/xact.h"
-#include "utils/builtins.h"
 #include "utils/json.h"
-#include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "cursor/ack.h"
 #include "cursor/generation.h"
 #include "push/change.h"
 #include "read/rows.h"
-#include "util/compat.h"
 #include "util/keymap.h"
 #include "wire/wire.h"
 
@@ -206,13 +205,26 @@ push_ack(Push *push)
 	return ack_encode(&ack);
 }
 
+/* are its rows written the same under any settings? */
+static bool
+is_plain(Push *push)
+{
+	ListCell   *lc;
+
+	foreach(lc, push->tables)
+		if (!((PushTable *) lfirst(lc))->t->plain_row)
+			return false;
+	return true;
+}
+
 /* the reply to a push, in request order */
 char *
 push_reply(Push *push)
 {
 	StringInfoData buf;
 	StringInfoData failed;
-	int			level = wire_begin();
+	bool		plain = is_plain(push);
+	int			level = plain ? 0 : wire_begin();
 	int			nfailed = 0;
 	int			nsuperseded = 0;
 	int			i;
@@ -243,6 +255,7 @@ push_reply(Push *push)
 					 nfailed, nsuperseded);
 	wire_append_time_ms_floor(&buf, GetCurrentTimestamp());
 	appendStringInfo(&buf, ",\"ack\":\"%s\"}", push_ack(push));
-	wire_end(level);
+	if (!plain)
+		wire_end(level);
 	return buf.data;
 }

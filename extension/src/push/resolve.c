@@ -3,10 +3,10 @@
  * resolve.c
  *	  Conflicts that a function of the user's resolves.
  *
- * It is asked, with the rights of whoever pushes, about each change of a row
- * that is there: (entity_type text, current jsonb, incoming jsonb) returns the
- * row to store, or NULL to keep the current one.  An error in it is the
- * change's.
+ * The function is called with the rights of whoever pushes, for each change of
+ * a row that exists: (entity_type text, current jsonb, incoming jsonb) returns
+ * the row to store, or NULL to keep the current one.  An error in the function
+ * fails the change.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,7 +15,6 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/jsonb.h"
 
 #include "push/change.h"
@@ -175,7 +174,7 @@ resolver_ask(Push *push, PushTable *table, List *changes)
 			continue;
 		if (c->found.before == NULL)
 		{
-			change_fail_as(c, "not_stored", "the resolver cannot be asked: the row is not readable");
+			change_fail_as(c, "not_stored", "the resolver cannot be called: the caller may not read the row");
 			continue;
 		}
 		old = MemoryContextSwitchTo(push->context);

@@ -3,18 +3,19 @@
  * rights.c
  *	  What a caller may write in a table.
  *
- * A statement checks this by itself, but only when it runs: what became of a
- * change has to be known before, for who may not write must not learn of, or
- * leave behind, a verdict.
+ * A statement checks this by itself, but only when it runs.  That is too late:
+ * a verdict tells something about a row and is remembered, so a caller who may
+ * not write must be refused before there is one.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/lsyscache.h"
 
 #include "push/rights.h"
-#include "util/compat.h"
 
 static bool
 has_right(TrackedTable *t, AclMode right)

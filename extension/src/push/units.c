@@ -1,34 +1,29 @@
 /*-------------------------------------------------------------------------
  *
  * units.c
- *	  In which order the changes of a push are carried out, and how one that
- *	  fails is kept from harming the others.
+ *	  The order in which the changes of a push are carried out, and how a
+ *	  change that fails is kept apart from the others.
  *
  * A unit is what one set of statements carries out: changes of one table that
- * send the same columns.  Once something fails, each unit gets a
- * subtransaction of its own, and one that fails is parted, where its statement
- * stopped or in quarters, until the change that is to blame stands alone.
+ * send the same columns.  Once something fails, each unit gets a subtransaction
+ * of its own.  A unit that fails is divided, where its statement stopped or in
+ * quarters, until the change that causes the failure stands alone.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "executor/spi.h"
-#include "utils/builtins.h"
-#include "utils/lsyscache.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
 
-#include "push/batch.h"
 #include "push/blame.h"
 #include "push/deferred.h"
 #include "push/units.h"
 #include "table/registry.h"
-#include "util/compat.h"
 #include "util/errors.h"
 #include "util/keymap.h"
 #include "wire/wire.h"

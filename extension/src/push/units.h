@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * units.h
- *	  Carrying out a push in order, and in isolation once something fails.
+ *	  Carrying out a push in order, and each unit apart once something fails.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,10 +3,11 @@
  * access.c
  *	  Which scopes a caller may sync.
  *
- * With claims (request.jwt.claims, as the gateway and PostgREST set it) they
- * are the claims' "sub", or what the function named by pg_tide.scopes_function
- * makes of the claims.  Without, only who may execute tide.unrestricted() syncs
- * anything, and then everything: no claims never means all by accident.
+ * If claims are set (request.jwt.claims, as the gateway and PostgREST do),
+ * they are the "sub" of the claims, or what the function named by
+ * pg_tide.scopes_function returns for the claims.  Without claims only a role
+ * that may execute tide.unrestricted() can sync, and it syncs everything.  So
+ * missing claims never mean all scopes by accident.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,7 +16,7 @@
 #include <ctype.h>
 
 #include "access/xact.h"
-#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "nodes/value.h"
 #include "parser/parse_func.h"
@@ -24,7 +25,6 @@
 #include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/varlena.h"
 
@@ -53,7 +53,7 @@ claims_subject(Jsonb *claims)
 	JsonbValue *sub = JB_ROOT_IS_OBJECT(claims) ?
 	getKeyJsonValueFromContainer(&claims->root, "sub", 3, &buffer) : NULL;
 
-	/* a user's number, as many login servers send it */
+	/* many login servers send the user as a number */
 	if (sub && sub->type == jbvNumeric)
 		return DatumGetCString(DirectFunctionCall1(numeric_out,
 												   NumericGetDatum(sub->val.numeric)));
@@ -66,8 +66,8 @@ claims_subject(Jsonb *claims)
 }
 
 /*
- * The function that the setting names.  With its schema: a caller's search_path
- * must not choose who may sync what.
+ * The function that the setting names.  Its schema is required, because a
+ * caller's search_path must not decide who may sync what.
  */
 static Oid
 scopes_function(void)
@@ -94,13 +94,15 @@ scopes_function(void)
 }
 
 /*
- * What the function makes of the claims, run with the caller's rights.  Its
- * NULL is an empty list, as array_agg() of no rows is; a NULL in the list is no
- * scope, since a row without one is nobody's.
+ * The scopes that the function returns for the claims.  It runs with the
+ * caller's rights.  NULL is an empty list, as array_agg() of no rows is.  A
+ * NULL in the list is not a scope, since a row without a scope is nobody's.
  */
 static void
-call_scopes_function(Jsonb *claims, ScopeSet *set)
+call_scopes_function(Jsonb *claims, Access *access)
 {
+	ScopeSet   *set = &access->allowed;
+	Oid			function = scopes_function();
 	LOCAL_FCINFO(fcinfo, 1);
 	FmgrInfo	flinfo;
 	Datum		result;
@@ -109,7 +111,8 @@ call_scopes_function(Jsonb *claims, ScopeSet *set)
 	int			n,
 				i;
 
-	fmgr_info(scopes_function(), &flinfo);
+	access->by_function = (func_volatile(function) != PROVOLATILE_IMMUTABLE);
+	fmgr_info(function, &flinfo);
 	InitFunctionCallInfoData(*fcinfo, &flinfo, 1, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = JsonbPGetDatum(claims);
 	fcinfo->args[0].isnull = false;
@@ -175,7 +178,7 @@ resolve_allowed(Access *access)
 	}
 	access->subject = claims_subject(claims);
 	if (tide_scopes_function[0] != '\0')
-		call_scopes_function(claims, &access->allowed);
+		call_scopes_function(claims, access);
 	else
 	{
 		access->allowed.n = 1;
@@ -201,7 +204,7 @@ access_resolve(ArrayType *asked, Access *access)
 		if (!scopes_contain(&access->allowed, access->scopes.scopes[i]))
 			ereport(ERROR,
 					(errcode(ERRCODE_TIDE_SCOPE_NOT_ALLOWED),
-					 errmsg("a scope that was asked for is not allowed"),
+					 errmsg("a requested scope is not allowed"),
 					 errhint("Ask only for scopes of this user, or leave them out.")));
 }
 
@@ -248,8 +251,8 @@ is_usual_uuid(const char *text)
 }
 
 /*
- * What the type's input would cut off or round, so that one user's text would be
- * another user's value?
+ * Would the type's input function cut the text off or round it, so that one
+ * user's text becomes another user's value?
  */
 static bool
 input_alters(TrackedColumn *c, char *text, Datum value)
@@ -290,7 +293,7 @@ try_input(TrackedColumn *c, char *text, Datum *value)
 		*value = InputFunctionCall(&c->input, text, c->ioparam, c->typmod);
 		return true;
 	}
-	/* uuid has other spellings, but none with other characters */
+	/* other spellings of a uuid have no other characters */
 	if (c->type == UUIDOID && text[strspn(text, "0123456789abcdefABCDEF-{}")] != '\0')
 		return false;
 
@@ -453,7 +456,7 @@ access_check_columns(TrackedTable *t)
 					 errmsg("permission denied for column \"%s\" of table %s",
 							c->name, t->sql_name),
 					 errdetail("Clients get every column that is synced."),
-					 errhint("GRANT SELECT (%s) ON %s, or leave it out with exclude of tide.track.",
+					 errhint("GRANT SELECT (%s) ON %s, or exclude the column in tide.track.",
 							 quote_identifier(c->name), t->sql_name)));
 	}
 }

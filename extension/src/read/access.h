@@ -17,14 +17,19 @@ typedef struct Access
 	ScopeSet	scopes;			/* effective: asked for and allowed */
 	ScopeSet	allowed;		/* all that the caller may */
 	char	   *subject;		/* "sub" of the claims, NULL without claims */
+	bool		by_function;	/* "allowed" may be another set next time, with
+								 * the same claims */
 } Access;
 
-/* asked: text[], NULL for all that the caller may; raises TD005, TD006 */
+/*
+ * asked: text[], or NULL for all that the caller may sync; raises TD005,
+ * TD006
+ */
 extern void access_resolve(ArrayType *asked, Access *access);
 
 /*
- * The scopes as values of a table's scope column.  Those that are no value of
- * its type cannot be any row's and are left out.
+ * The scopes as values of a table's scope column.  A scope that is not a value
+ * of its type cannot belong to any row, and is left out.
  */
 typedef struct TableScopes
 {
@@ -43,18 +48,18 @@ extern Oid	access_scope_array_type(TrackedTable *t);
 extern bool access_has_text(const TableScopes *scopes, const char *text);
 
 /*
- * Has the caller any right to read this table, and its schema's USAGE?  Not of
- * one that has just been dropped.
+ * Has the caller any right to read this table, and USAGE on its schema? False
+ * for a table that has just been dropped.
  */
 extern bool access_may_select(Oid relid);
 
 /* may the caller read every column that is synced? */
 extern bool access_may_read(TrackedTable *t);
 
-/* an error that names what the caller lacks, unless it has */
+/* raises an error that names the missing right */
 extern void access_require_select(Oid relid);
 
-/* an error that names the column, unless the caller may read all that is synced */
+/* raises an error that names a synced column that the caller may not read */
 extern void access_check_columns(TrackedTable *t);
 
 #endif							/* TIDE_ACCESS_H */

@@ -4,8 +4,8 @@
  *	  Rows of tracked tables, read by key.
  *
  * Rows are read with the caller's rights: grants, column privileges and row
- * security apply.  Names come from the catalogs and are quoted; keys and scopes
- * go in as parameters of the columns' own types, so that indexes serve.
+ * security apply.  Names come from the catalogs and are quoted.  Keys and scopes
+ * are parameters of the columns' own types, so that indexes can be used.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,7 +15,6 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "executor/spi.h"
-#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -25,10 +24,7 @@
 #include "read/rows.h"
 #include "table/catalog.h"
 #include "table/plans.h"
-#include "util/compat.h"
-#include "util/errors.h"
 #include "util/keymap.h"
-#include "util/plan.h"
 #include "wire/wire.h"
 
 PullTable *
@@ -151,9 +147,9 @@ key_arrays(TrackedTable *t, List *items, Datum *args)
 }
 
 /*
- * SELECT the rows of these keys.  Whether they are in the caller's scopes is
- * for the caller to see: a condition on the scope would have the planner
- * consider its index, and read all of a scope for a few keys.
+ * SELECT the rows of these keys.  The caller checks whether they are in its
+ * scopes.  With a condition on the scope the planner would consider the
+ * scope's index, and read a whole scope for a few keys.
  */
 static void
 select_by_key(TrackedTable *t, List *items)
@@ -193,13 +189,15 @@ select_by_key(TrackedTable *t, List *items)
 		}
 		plan = plans_of_table(t, "by key", sql.data, t->nkeys, types);
 	}
-	plans_settle(plan);
 	code = SPI_execute_plan(plan, args, NULL, true, 0);
 	if (code != SPI_OK_SELECT)
 		elog(ERROR, "unexpected result %s", SPI_result_code_string(code));
 }
 
-/* is the item's row in the caller's scopes?  If not, it is none for them. */
+/*
+ * is the item's row in the caller's scopes? If not, the caller does not see
+ * it.
+ */
 static bool
 row_is_allowed(PullTable *table, PullItem *item)
 {
@@ -219,8 +217,8 @@ row_is_allowed(PullTable *table, PullItem *item)
 }
 
 /*
- * Give each item from the log its row as it stands now.  One that has none in
- * the caller's scopes stays a deletion.
+ * Give each item from the log its row as it now stands.  An item without a row
+ * in the caller's scopes stays a deletion.
  */
 void
 rows_fetch(List *tables, List *items)

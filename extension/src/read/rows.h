@@ -20,11 +20,13 @@
 typedef struct PullTable
 {
 	TrackedTable *t;
+	int			number;			/* among the tables of a page */
 	List	   *relids;			/* it, and its partitions */
 	TableScopes scopes;
-	ScopeSet	held;			/* other scopes that the client has rows of: one
-								 * that is there is not gone */
-	KeyMap	   *seen;			/* keys that are asked for, to their PullItem */
+	ScopeSet	held;			/* other scopes that the client has rows of; a
+								 * row there is not gone */
+	KeyMap	   *seen;			/* from keys that are asked for to their
+								 * PullItem */
 	bool		tracked_since;	/* in time mode: tracked after that time */
 } PullTable;
 
@@ -41,22 +43,22 @@ typedef struct PullItem
 	char	   *cursor;			/* to continue after it; if wanted */
 } PullItem;
 
-/* a table of which nothing is asked for yet; palloc'd */
+/* a table of which no key is asked for yet; palloc'd */
 extern PullTable *rows_table(TrackedTable *t, const TableScopes *scopes);
 
-/* ask for the row of a key that is not asked for yet; palloc'd */
+/* add a key that is not asked for yet; palloc'd */
 extern PullItem *rows_ask(PullTable *table, const char *key);
 
 /*
- * Give each item that has none its row as the active snapshot shows it: one
- * statement a table.  An item without a row in the caller's scopes stays one
- * of a deletion.  In an SPI connection, and rows live as long as that.
+ * Give each item that has no row its row in the active snapshot, with one
+ * statement for each table.  An item without a row in the caller's scopes
+ * stays a deletion.  Needs an SPI connection, in which the rows live.
  */
 extern void rows_fetch(List *tables, List *items);
 
 /*
- * An error (40001) unless the snapshot shows the table, which is locked and of
- * these relations (it and its partitions), as it is now.
+ * Raises 40001 unless the snapshot shows the table as it is now.  The table
+ * must be locked; relids are the table and its partitions.
  */
 extern void rows_check_snapshot(TrackedTable *t, List *relids, Snapshot snapshot);
 

@@ -24,7 +24,6 @@
 #include "utils/syscache.h"
 
 #include "table/catalog.h"
-#include "util/compat.h"
 
 /* qualified and quoted */
 char *
@@ -165,7 +164,7 @@ relation_column(Relation rel, const char *name)
 	return NULL;
 }
 
-/* "OPERATOR(schema.=)": what search_path finds must not matter */
+/* "OPERATOR(schema.=)", so that it does not depend on search_path */
 char *
 operator_text(Oid oper)
 {
@@ -202,7 +201,10 @@ relation_has_index_on(Relation rel, AttrNumber attnum)
 	return found;
 }
 
-/* does it inherit from a table, or another, not its partition, from it? */
+/*
+ * does it inherit from a table, or does a table that is not its partition
+ * inherit from it?
+ */
 bool
 catalog_is_inherited(Form_pg_class form)
 {
@@ -214,8 +216,8 @@ catalog_is_inherited(Form_pg_class form)
 }
 
 /*
- * Planner and executor go by the partitions of now.  That a snapshot shows the
- * same ones is for who reads with an older one to see.
+ * Planner and executor use the partitions of now.  A caller who reads with an
+ * older snapshot must check that it shows the same ones.
  */
 List *
 partitions_seen(Oid relid, Snapshot snapshot)

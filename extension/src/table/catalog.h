@@ -34,8 +34,8 @@ typedef struct TriggerFacts
 } TriggerFacts;
 
 /*
- * None of these locks the relation: what they give is true while the caller
- * holds a lock that keeps it so, or until an invalidation comes.
+ * None of these functions locks the relation.  What they return is valid while
+ * the caller holds a lock that keeps it so, or until an invalidation comes.
  */
 extern HeapTuple catalog_class(Oid relid);	/* copied; NULL: there is none */
 extern List *catalog_triggers(Oid relid);	/* TriggerFacts, by name */
@@ -58,7 +58,7 @@ extern bool relation_has_index_on(Relation rel, AttrNumber attnum);
 /* the table and all below it, in no order, as a snapshot shows them */
 extern List *partitions_seen(Oid relid, Snapshot snapshot);
 
-/* "OPERATOR(schema.=)": what search_path finds must not matter */
+/* "OPERATOR(schema.=)", so that it does not depend on search_path */
 extern char *operator_text(Oid oper);
 
 #endif							/* TIDE_CATALOG_H */

@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * form.c
- *	  How the values of a type look as text, in a word that can be kept.
+ *	  A word that says how the values of a type look as text.
  *
- * The change log, tombstones and cursors hold keys and scopes as text.  When a
- * column changes its type, what they hold names the same rows only if equal
- * values are written as before: integers of any width are, a timestamp that
- * gets a time zone is not.  The word has no OID in it, because it is dumped and
- * restored with the table.
+ * The change log, tombstones and cursors hold keys and scopes as text.  After a
+ * column has changed its type, they name the same rows only if equal values
+ * still have equal texts.  They do for integers of any width; they do not for a
+ * timestamp that gets a time zone.  The word is dumped and restored with the
+ * table, so it contains no OID.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,14 +19,12 @@
 #include "catalog/pg_enum.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
-#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
-#include "table/catalog.h"
 #include "table/form.h"
-#include "util/compat.h"
 
 #define ENUM_FORM "enum "
 
@@ -78,8 +76,8 @@ enum_form(Oid type)
 }
 
 /*
- * Labels are never dropped.  New ones may have come between the old ones, but
- * each old one is still there, in the same order, unless one was renamed.
+ * Labels are never dropped.  New labels may stand between the old ones, but
+ * each old label is still there, in the same order, unless it was renamed.
  */
 static bool
 enum_form_fits(const char *form, Oid type)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * form.h
- *	  How the values of a type look as text, in a word that can be kept.
+ *	  A word that says how the values of a type look as text.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,7 +11,7 @@
 /* palloc'd */
 extern char *type_form(Oid type, int32 typmod);
 
-/* do values look as they did when the type's form was this one? */
+/* do equal values still have the text that they had under this form? */
 extern bool type_form_fits(const char *form, Oid type, int32 typmod);
 
 #endif							/* TIDE_FORM_H */

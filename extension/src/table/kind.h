@@ -10,12 +10,12 @@
 
 #include "table/tracked.h"
 
-/* which WireKind a type has, looking through domains */
+/* the WireKind of a type; a domain has that of its base type */
 extern WireKind wire_kind(Oid type);
 
 /*
- * The type of the elements of an array, invalid for what has no text form of
- * an array's
+ * The type of the elements of an array; InvalidOid for a type whose text form
+ * is not an array's
  */
 extern Oid	wire_element_type(Oid base);
 

@@ -1,17 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * load.c
- *	  Making out what a table is to pg_tide: from the arguments of its stamp
+ *	  Loading what pg_tide knows of a table: from the arguments of its stamp
  *	  trigger, its columns and its primary key.
  *
- * All of it is read from the system catalogs, copied before anything else is
- * looked up, and no lock is taken on the table: a pointer into the relation
+ * All of it is read from the system catalogs and copied before anything else
+ * is looked up.  No lock is taken on the table.  A pointer into the relation
  * cache would not outlive the next look-up, and a table that somebody has
- * locked must not stop those who do not ask for it.  What changes meanwhile
- * comes as an invalidation, see registry_lookup().
+ * locked must not stop those who do not ask for it.  A change that happens
+ * meanwhile arrives as an invalidation, see registry_lookup().
  *
- * Settings that do not fit the table any more (a column renamed, another
- * primary key) make it broken, with the reason.
+ * If the settings do not fit the table any more (a renamed column, another
+ * primary key), the table is marked broken, with the reason.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,9 +22,8 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tupdesc_details.h"
-#include "catalog/indexing.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
-#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "utils/array.h"
@@ -40,7 +39,6 @@
 #include "table/kind.h"
 #include "table/load.h"
 #include "table/scope_path.h"
-#include "util/compat.h"
 #include "util/settings.h"
 
 /* types whose text form no setting changes */
@@ -66,6 +64,14 @@ is_plain_type(Oid type)
 	}
 }
 
+/* likewise as wire.c writes it, which has its own form for times */
+static bool
+is_plain_on_wire(TrackedColumn *c)
+{
+	return c->kind == WIRE_TIMESTAMPTZ || c->kind == WIRE_TIMESTAMP ||
+		c->kind == WIRE_JSON || is_plain_type(c->type);
+}
+
 static void
 set_broken(TrackedTable *t, char *why)
 {
@@ -73,16 +79,20 @@ set_broken(TrackedTable *t, char *why)
 	t->broken_why = why;
 }
 
-/* somebody is changing the table: what was read does not fit together */
+/*
+ * The catalogs that were read do not fit together: somebody is changing the
+ * table.
+ */
 static void
 set_torn(TrackedTable *t)
 {
-	set_broken(t, pstrdup("it is being changed at this moment"));
+	set_broken(t, pstrdup("it is being changed by another transaction"));
 }
 
 /*
- * The value of a column in rows from before ADD COLUMN ... DEFAULT, which do
- * not hold it.  All of them, by attnum - 1; made when the first one comes.
+ * The value of a column in rows that are older than ADD COLUMN ...  DEFAULT
+ * and do not hold it.  The array is indexed by attnum - 1, and made for the
+ * first such column.
  */
 static AttrMissing *
 load_missing(HeapTuple tuple, TupleDesc desc, int natts, AttrMissing *missing)
@@ -108,8 +118,8 @@ load_missing(HeapTuple tuple, TupleDesc desc, int natts, AttrMissing *missing)
 }
 
 /*
- * The columns, as a descriptor like that of the relation cache.  False if not
- * all of them are there.
+ * Read the columns into a descriptor like that of the relation cache.  False
+ * if some are missing.
  */
 static bool
 load_descriptor(TrackedTable *t, Form_pg_class class)
@@ -195,7 +205,7 @@ load_columns(TrackedTable *t)
 	return true;
 }
 
-/* what only says how rows are to be made; missing values stay */
+/* what only new rows need is left out; missing values stay */
 static void
 trim_descriptor(TupleDesc desc)
 {
@@ -306,8 +316,8 @@ named_column(TrackedTable *t, const char *setting, const char *name)
 }
 
 /*
- * likewise, of one of some types (0 ends them): C reads its values as such, so
- * ALTER COLUMN ... TYPE must not go unnoticed
+ * Likewise, with one of some types (0 ends the list).  C code reads its values
+ * as such, so ALTER COLUMN ...  TYPE must be noticed.
  */
 static AttrNumber
 typed_column(TrackedTable *t, const char *setting, const char *name, const Oid *types)
@@ -350,7 +360,7 @@ check_form(TrackedTable *t, AttrNumber attnum, int n)
 
 	if (!t->broken && n < list_length(t->settings.forms) &&
 		!type_form_fits(list_nth(t->settings.forms, n), c->type, c->typmod))
-		set_broken(t, psprintf("values of its column \"%s\" are not written as they were", c->name));
+		set_broken(t, psprintf("values of its column \"%s\" have another text form than when it was tracked", c->name));
 }
 
 /* the key is the one that was tracked */
@@ -382,7 +392,10 @@ fit_keys(TrackedTable *t)
 	}
 }
 
-/* that of a partition: its own index may have the columns in another order */
+/*
+ * the key of a partition, whose own index may have the columns in another
+ * order
+ */
 static void
 copy_keys(TrackedTable *t)
 {
@@ -420,7 +433,7 @@ fit_columns(TrackedTable *t)
 		t->deleted_at = typed_column(t, "deleted_at", s->deleted_at, times);
 	foreach(lc, s->exclude)
 	{
-		/* renamed, it would be sent to clients from then on */
+		/* if it was renamed, it would be sent to clients from now on */
 		AttrNumber	attnum = named_column(t, "exclude", lfirst(lc));
 
 		if (attnum)
@@ -441,7 +454,7 @@ load_policy(TrackedTable *t)
 		t->resolver = t->settings.conflict;
 }
 
-/* follow the foreign keys that the scope is found by, if it is */
+/* follow the foreign keys of the scope, if it has any */
 static void
 load_path(TrackedTable *t)
 {
@@ -460,14 +473,14 @@ load_path(TrackedTable *t)
 	else
 		t->path = path;
 
-	/* a foreign key that refers to another table now: nobody watches that one */
+	/* the foreign key now refers to another table, which has no triggers */
 	for (i = 0; t->path && i < path->nsteps; i++)
 		if (!OidIsValid(get_trigger_oid(path->steps[i].relid, PATH_UPDATE_TRIGGER, true)))
 			set_broken(t, psprintf("table %s, through which its scope is found, has no trigger " PATH_UPDATE_TRIGGER,
 								   path->steps[i].sql_name));
 }
 
-/* is the table fit for its settings?  Not asked of partitions. */
+/* does the table fit its settings? Partitions are not checked. */
 static void
 check_fit(TrackedTable *t, Form_pg_class class)
 {
@@ -479,9 +492,9 @@ check_fit(TrackedTable *t, Form_pg_class class)
 }
 
 /*
- * May an INSERT or UPDATE of some rows change others, or the same rows once
- * more?  The user's triggers and rules may, and foreign keys that follow an
- * update.
+ * May an INSERT or UPDATE of some rows change other rows, or the same rows
+ * once more? The user's triggers and rules may do that, and foreign keys that
+ * cascade an update.
  */
 static bool
 has_side_effects(Form_pg_class class, List *triggers)
@@ -528,16 +541,26 @@ load_fit(TrackedTable *t, Form_pg_class class, List *triggers)
 		load_path(t);
 	}
 
-	/* triggers of the partitions' own would have to be looked at one by one */
+	/*
+	 * partitions can have triggers of their own, which are not looked at one
+	 * by one
+	 */
 	t->has_side_effects = t->partitioned || has_side_effects(class, triggers);
 	t->plain_key = !t->scope ||
 		is_plain_type(tracked_column(t, t->scope)->type);
 	for (i = 0; i < t->nkeys; i++)
 		if (!is_plain_type(tracked_column(t, t->keys[i])->type))
 			t->plain_key = false;
+	t->plain_row = true;
 	for (i = 0; i < t->ncolumns; i++)
-		if (column_is_synced(&t->columns[i]) && t->columns[i].generated)
+	{
+		if (!column_is_synced(&t->columns[i]))
+			continue;
+		if (t->columns[i].generated)
 			t->has_synced_generated = true;
+		if (!is_plain_on_wire(&t->columns[i]))
+			t->plain_row = false;
+	}
 }
 
 /* columns and key, as the arguments of the stamp trigger have them */
@@ -567,7 +590,7 @@ load_settings(TrackedTable *t, Form_pg_class class, List *triggers)
 	load_fit(t, class, triggers);
 }
 
-/* trigger: the one with the settings, NULL; root: see TrackedTable */
+/* trigger: the one with the settings, or NULL; root: see TrackedTable */
 static TrackedTable *
 load(HeapTuple tuple, List *triggers, TriggerFacts *trigger, Oid root, MemoryContext parent)
 {
@@ -576,7 +599,10 @@ load(HeapTuple tuple, List *triggers, TriggerFacts *trigger, Oid root, MemoryCon
 				old;
 	TrackedTable *t;
 
-	/* under the current context until complete, so that an error frees it */
+	/*
+	 * a child of the current context until it is complete, so that an error
+	 * frees it
+	 */
 	context = AllocSetContextCreate(CurrentMemoryContext, "pg_tide table",
 									ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(context);
@@ -590,8 +616,8 @@ load(HeapTuple tuple, List *triggers, TriggerFacts *trigger, Oid root, MemoryCon
 	t->reg = t->settings.reg;
 
 	/*
-	 * anybody can put our trigger on a table: without a registration it is
-	 * none
+	 * anybody can put our trigger on a table; without a registration it does
+	 * not count
 	 */
 	if (t->reg > 0)
 	{
@@ -621,7 +647,10 @@ find_stamp_trigger(List *triggers, Oid function)
 	return NULL;
 }
 
-/* the table whose trigger this one was cloned from, over all levels; or none */
+/*
+ * the table whose trigger this one was cloned from, over all levels; NULL if
+ * none
+ */
 static Oid
 root_of_trigger(TriggerFacts *trigger)
 {
@@ -631,8 +660,8 @@ root_of_trigger(TriggerFacts *trigger)
 }
 
 /*
- * What the table is to us, tracked or not, in a context of its own that is a
- * child of parent.  NULL if there is no such relation.
+ * Load what pg_tide knows of a table, tracked or not, into a context of its
+ * own that is a child of "parent".  NULL if there is no such relation.
  */
 TrackedTable *
 registry_load(Oid relid, Oid stamp_function, MemoryContext parent)
@@ -659,7 +688,7 @@ registry_load(Oid relid, Oid stamp_function, MemoryContext parent)
 	return t;
 }
 
-/* likewise, of a table as a partition of root, whether it is one or not */
+/* Likewise, of a table as a partition of root, whether it is one or not. */
 TrackedTable *
 registry_load_partition(Oid relid, Oid root, Oid stamp_function, MemoryContext parent)
 {

@@ -1,17 +1,19 @@
 /*-------------------------------------------------------------------------
  *
  * names.c
- *	  Which tables are tracked, by which name, and whose claim counts.
+ *	  The list of tracked tables: their names, and which claim to a name
+ *	  counts.
  *
- * The list is made from the triggers alone, without a look at the tables: what
- * is not asked for is not loaded.  Everything that is kept here is built aside
- * and put in place when it is complete.  Callbacks only note what is to be
- * looked at again, so that an error, or an invalidation that comes meanwhile,
- * leaves nothing that seems known and is not.
+ * The list is made from the triggers alone; no table is loaded for
+ * it.  Everything that is kept here is built aside and put in place when it is
+ * complete.  Callbacks only note what must be looked at again.  So neither an
+ * error nor an invalidation that comes meanwhile leaves something here that
+ * seems valid and is not.
  *
  * Anybody can put tide.stamp() on a table of his own, with the name or number
- * of another's.  Tables of owners who may not execute tide.trusted() claim
- * nothing; of others that claim the same, each is the other's rival.
+ * of another table.  Therefore tables whose owners may not execute
+ * tide.trusted() claim nothing.  Of the other tables, those that claim the same
+ * name or number are rivals of each other.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,8 +22,6 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "catalog/dependency.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
@@ -230,7 +230,7 @@ compare_regs(const ListCell *a, const ListCell *b)
 	return (na->relid > nb->relid) - (na->relid < nb->relid);
 }
 
-/* a trigger of ours, if it makes the table a tracked one */
+/* does this trigger of ours make its table a tracked one? */
 static void
 add_trigger(NameList *list, TriggerFacts *trigger, Oid function)
 {
@@ -309,7 +309,7 @@ read_list(void)
 	return list;
 }
 
-/* a list like the current one, with these relations looked at again */
+/* a copy of the current list, with these relations looked at again */
 static NameList *
 revise_list(const Oid *relids, int n)
 {
@@ -348,7 +348,7 @@ revise_list(const Oid *relids, int n)
 	return list;
 }
 
-/* do the relations matter: is or was one of them tracked? */
+/* is or was one of these relations tracked? */
 static bool
 suspects_matter(const Oid *relids, int n)
 {
@@ -404,9 +404,9 @@ refresh(void)
 		AcceptInvalidationMessages();
 
 		/*
-		 * The last try counts, since something may change without end, as it
-		 * does while caches are discarded; what it stands on is looked at
-		 * again the next time.
+		 * The last try counts, because changes may never end, as when caches
+		 * are discarded.  What it is based on is looked at again the next
+		 * time.
 		 */
 		if (before != invalidations && tries < MAX_TRIES - 1)
 			continue;
@@ -438,8 +438,8 @@ any_member(List *some, List *of)
 }
 
 /*
- * Again and again the first one, by registration, none of whose parents is
- * still to come.  In a cycle, the first.
+ * Take repeatedly the first table, by registration, whose parents have all
+ * been taken.  In a cycle, take the first.
  */
 static List *
 order_by_foreign_keys(List *names)
@@ -527,7 +527,7 @@ compare_types(const ListCell *a, const ListCell *b)
 	return result ? result : compare_regs(a, b);
 }
 
-/* neighbours in a sorted list that claim the same are rivals */
+/* tables that claim the same are neighbours in a sorted list, and rivals */
 static void
 note_rivals(List *trusted, bool by_type)
 {

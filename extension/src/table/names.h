@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * names.h
- *	  Which tables are tracked, by which name, and whose claim counts.
+ *	  The list of tracked tables: their names, and which claim to a name
+ *	  counts.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,8 +21,8 @@ typedef struct TrackedName
 	bool		parents_known;
 	List	   *parents;		/* tables that its foreign keys refer to */
 	bool		trusted;		/* its owner is; false until names_all() */
-	struct TrackedName *rival;	/* of the trusted ones, another with the same
-								 * registration or entity type; NULL */
+	struct TrackedName *rival;	/* another trusted table with the same
+								 * registration or entity type; NULL if none */
 } TrackedName;
 
 extern void names_init(void);
@@ -30,8 +31,8 @@ extern void names_init(void);
 extern Oid	names_stamp_function(void);
 
 /*
- * All tracked tables, parents first if so asked: TrackedName, palloc'd.  They
- * are good until the next call of a function of this file.
+ * All tracked tables, as TrackedName, palloc'd; parents first, if the caller
+ * wants that.  They are valid until the next call of a function of this file.
  */
 extern List *names_all(bool ordered);
 extern TrackedName *names_by_relid(Oid relid);	/* NULL */

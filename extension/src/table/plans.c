@@ -10,7 +10,6 @@
 #include "executor/spi.h"
 
 #include "table/plans.h"
-#include "util/compat.h"
 #include "util/plan.h"
 
 /* plans that are kept for sets of columns, of each table */
@@ -81,9 +80,9 @@ plans_of_table(TrackedTable *t, const char *name, const char *sql,
 }
 
 /*
- * There are as many of these as sets of columns that clients send, which a
- * hostile one can vary.  Beyond a limit they are not kept: a plan that another
- * could push out might be one that is running.
+ * There is one of these for each set of columns that clients send, and a
+ * hostile client can vary the set.  Beyond a limit they are not kept.  Evicting
+ * a plan instead could evict one that is running.
  */
 SPIPlanPtr
 plans_of_columns(TrackedTable *t, const char *name, const char *sql,
@@ -96,4 +95,15 @@ plans_of_columns(TrackedTable *t, const char *name, const char *sql,
 		t->nplans++;
 	}
 	return plans_of_table(t, name, sql, nargs, types);
+}
+
+SPIPlanPtr
+plans_of_parser(TrackedTable *t, const char *name, const char *sql,
+				ParserSetupHook set_up, void *arg)
+{
+	SPIPlanPtr	plan = plans_prepare_parsed(sql, set_up, arg);
+
+	plans_keep(t, name, plan);
+	t->nplans++;
+	return plan;
 }

@@ -22,11 +22,18 @@ extern SPIPlanPtr plans_of_table(TrackedTable *t, const char *name,
 								 const char *sql, int nargs, Oid *types);
 
 /*
- * Likewise for a set of columns.  Beyond a number of such sets (plans_are_many)
- * the plan is good until SPI_finish() only.
+ * Likewise for a set of columns.  Beyond a number of such sets
+ * (plans_are_many) the plan is valid until SPI_finish() only.
  */
 extern SPIPlanPtr plans_of_columns(TrackedTable *t, const char *name,
 								   const char *sql, int nargs, Oid *types);
 extern bool plans_are_many(TrackedTable *t);
+
+/*
+ * Likewise, of a statement whose names a parser hook makes parameters of.  Only
+ * while the plans are not many; arg lives as long as the table's entry.
+ */
+extern SPIPlanPtr plans_of_parser(TrackedTable *t, const char *name, const char *sql,
+								  ParserSetupHook set_up, void *arg);
 
 #endif							/* TIDE_PLANS_H */

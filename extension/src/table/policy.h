@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * policy.h
- *	  What is done about two versions of a row.
+ *	  Conflict policies: what happens when two versions of a row meet.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,8 +18,9 @@ typedef enum ConflictPolicy
 } ConflictPolicy;
 
 /*
- * May a version stand that is older than the one it replaced?  Then stamps do
- * not tell what has been seen before: whatever is stored is remembered.
+ * May a version stand that is older than the one it replaced? Then stamps do
+ * not tell which changes have been seen before, so whatever is stored is
+ * remembered.
  */
 #define policy_forgets(policy) \
 	((policy) == POLICY_CLIENT_WINS || (policy) == POLICY_RESOLVER)

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * registry.c
- *	  The cache of what pg_tide knows of each table.
+ *	  The cache of what pg_tide knows of each tracked table.
  *
- * An entry is made from the system catalogs, see load.c, when it is asked for.
- * Invalidation callbacks only mark entries; one that is in use is never freed
- * under its user, but at the end of the transaction.
+ * An entry is made from the system catalogs, see load.c, when somebody asks
+ * for it.  Invalidation callbacks only mark entries.  An entry that is in use is
+ * freed at the end of the transaction and not earlier.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,7 +28,7 @@
 #include "table/scope_path.h"
 #include "util/errors.h"
 
-/* how often to begin again when something changes while a table is loaded */
+/* how often a load is tried again when something changes meanwhile */
 #define MAX_TRIES 4
 
 typedef struct RegistryEntry
@@ -64,9 +64,9 @@ at_transaction_end(XactEvent event, void *arg)
 }
 
 /*
- * Callbacks can come at any look at a catalog: mark, never free, never read.
- * A table whose scope is found through this one, or is found no more, is
- * marked with it.
+ * Callbacks can come at any look at a catalog, so they mark entries, and
+ * neither free nor read anything.  Tables whose scope path goes or went
+ * through this one are marked with it.
  */
 static void
 table_changed(Oid relid)
@@ -107,7 +107,7 @@ registry_init(void)
 	RegisterXactCallback(at_transaction_end, NULL);
 }
 
-/* keep a table in the place of the one before, which lives on for its users */
+/* Replace an entry.  The old one lives on for those that use it. */
 static void
 publish(TrackedTable *t, bool valid)
 {
@@ -126,9 +126,9 @@ publish(TrackedTable *t, bool valid)
 }
 
 /*
- * The table's entry, NULL if the relation does not exist.  It is good until
- * the end of the transaction, but it stays true to the table only while the
- * caller holds a lock on that.
+ * The table's entry, NULL if the relation does not exist.  The pointer is
+ * valid until the end of the transaction.  The entry describes the table only
+ * while the caller holds a lock on the table.
  */
 TrackedTable *
 registry_lookup(Oid relid)
@@ -159,19 +159,19 @@ registry_lookup(Oid relid)
 		return NULL;
 
 	/*
-	 * What changed while it was read is for this user alone.  Nor is a broken
-	 * one kept: not all that mends it comes as an invalidation (a child that
-	 * is dropped does not invalidate what it inherited from).
+	 * An entry that was invalidated while it was read is for this caller
+	 * alone.  A broken entry is not kept either, because not every repair
+	 * sends an invalidation: dropping a child does not invalidate its parent.
 	 */
 	publish(t, same && !t->broken);
 	return t;
 }
 
 /*
- * The tracked table whose rows are in this one, which is itself or the root of
- * its partition tree; NULL if there is none.  *layout says what is where in
- * the rows: columns that were dropped before a partition was attached are in
- * the one and not in the other.
+ * The tracked table that the rows of this table belong to: itself, or the
+ * root of its partition tree.  NULL if there is none. *layout says which
+ * column is where in the rows; a partition may lack columns that were dropped
+ * before it was attached.
  */
 TrackedTable *
 registry_lookup_rows(Oid relid, TrackedTable **layout)
@@ -185,8 +185,8 @@ registry_lookup_rows(Oid relid, TrackedTable **layout)
 }
 
 /*
- * What is where in the rows of a table that has just ceased to be a partition
- * of root, or that is about to: good until the current context goes.
+ * The layout of the rows of a table that has just ceased to be a partition of
+ * root, or is about to.  It lives in the current memory context.
  */
 TrackedTable *
 registry_partition(Oid relid, TrackedTable *root)
@@ -227,8 +227,8 @@ registry_require(Oid relid)
 }
 
 /*
- * Why a tracked table cannot be synced, though its changes may be captured;
- * NULL if it can.
+ * The reason why a tracked table cannot be synced, although its changes may
+ * be captured.  NULL if it can be synced.
  */
 const char *
 registry_problem(TrackedTable *t)
@@ -279,7 +279,7 @@ registry_lock(Oid relid, int lockmode)
 {
 	TrackedTable *t;
 
-	/* taking the lock also brings in what others have changed */
+	/* taking the lock also brings the invalidations that others have sent */
 	LockRelationOid(relid, lockmode);
 	t = registry_require(relid);
 	require_synced(t);
@@ -287,9 +287,9 @@ registry_lock(Oid relid, int lockmode)
 }
 
 /*
- * All tracked tables, parents first: a palloc'd list of TrackedTable, good
- * until the end of the transaction.  Those that cannot be synced are in it;
- * registry_problem() says why.
+ * All tracked tables, parents first: a palloc'd list of TrackedTable, valid
+ * until the end of the transaction.  It includes tables that cannot be synced;
+ * registry_problem() says why they cannot.
  */
 List *
 registry_all(void)
@@ -325,9 +325,9 @@ registry_position(Oid relid)
 }
 
 /*
- * The table of an entity type, without loading any other.  Tables of owners
- * who are not trusted count only where no other has the name; of others, two
- * are an error.
+ * The table of an entity type.  No other table is loaded.  A table of an owner
+ * who is not trusted counts only if no other table has the name.  Two trusted
+ * tables with one name are an error.
  */
 TrackedTable *
 registry_find(const char *entity_type, bool missing_ok)
@@ -346,7 +346,7 @@ registry_find(const char *entity_type, bool missing_ok)
 		if (found && found->trusted)
 			ereport(ERROR,
 					(errcode(ERRCODE_TIDE_AMBIGUOUS_TYPE),
-					 errmsg("entity type \"%s\" is that of two tables, %s and %s",
+					 errmsg("entity type \"%s\" belongs to two tables, %s and %s",
 							entity_type, catalog_sql_name(found->relid),
 							catalog_sql_name(name->relid)),
 					 errhint("Track one of them again with another entity_type.")));

@@ -4,8 +4,8 @@
  *	  What pg_tide knows of each tracked table.
  *
  * The configuration of a tracked table is the argument list of its stamp
- * trigger: it is dumped with the table (also by --schema-only), vanishes with
- * it, and is read but once.
+ * trigger.  It is dumped with the table (also by --schema-only), is dropped
+ * with it, and is read only once.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * scope_path.c
- *	  Making out a scope path: which foreign keys it follows, through which
+ *	  Resolving a scope path: which foreign keys it follows, through which
  *	  tables, to which column.
  *
- * Nothing is locked and nothing is read but the catalogs, because a path is
- * made out whenever a table's settings are loaded.  Who changes a table of the
- * path invalidates them, see relation_changed() in registry.c.
+ * A path is resolved whenever the settings of its table are loaded.  So nothing
+ * is locked, and nothing but the catalogs is read.  Whoever changes a table of
+ * the path invalidates these settings, see relation_changed() in registry.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,7 +15,6 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "utils/builtins.h"
@@ -39,7 +38,7 @@ column_names(Oid relid, const AttrNumber *columns, int n)
 	return names;
 }
 
-/* the step that a foreign key is, but for where the path goes on */
+/* the step along a foreign key, except for where the path continues */
 static void
 load_step(PathStep *step, HeapTuple tuple)
 {
@@ -98,8 +97,9 @@ refers_by(HeapTuple tuple, AttrNumber column, int *ncolumns)
 }
 
 /*
- * The foreign key that a column is part of: the one that it is alone, else the
- * only one.  False, and why, if that is none or more.
+ * The foreign key that a column belongs to: the one that consists of this
+ * column alone, else the only one.  False, with the reason, if there is none
+ * or more than one.
  */
 static bool
 find_foreign_key(Oid relid, AttrNumber column, const char *name, PathStep *step, char **why)
@@ -137,7 +137,7 @@ find_foreign_key(Oid relid, AttrNumber column, const char *name, PathStep *step,
 	return false;
 }
 
-/* may the path go through this table?  If not, why. */
+/* The reason why the path may not go through this table; NULL if it may. */
 static bool
 may_visit(Oid relid, const ScopePath *path, int nsteps, char **why)
 {
@@ -154,15 +154,15 @@ may_visit(Oid relid, const ScopePath *path, int nsteps, char **why)
 	for (i = 0; i < nsteps; i++)
 		again |= (path->steps[i].relid == visited);
 	if (again)
-		*why = psprintf("it comes through table \"%s\" twice", NameStr(form->relname));
+		*why = psprintf("it passes through table \"%s\" twice", NameStr(form->relname));
 	else if (form->relkind != RELKIND_RELATION || form->relispartition ||
 			 form->relpersistence != RELPERSISTENCE_PERMANENT)
 		*why = psprintf("table \"%s\" is partitioned, a partition, or unlogged",
 						NameStr(form->relname));
 
 	/*
-	 * Its rows are read with the rights of its owner, whoever writes a child:
-	 * no table may follow a path that its own owner could not.
+	 * Its rows are read with the rights of its owner, whoever writes a child.
+	 * So a table may only follow a path that its own owner could follow.
 	 */
 	else if (!has_privs_of_role(((Form_pg_class) GETSTRUCT(child))->relowner, form->relowner))
 		*why = psprintf("the owner of \"%s\" does not own table \"%s\"",

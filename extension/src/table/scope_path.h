@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * scope_path.h
- *	  A scope that follows foreign keys: whose row it is stands in another
- *	  table, 'exercise_plan_id.training_plan_id.athlete_id'.
+ *	  A scope that follows foreign keys: another table says whose row it is,
+ *	  'exercise_plan_id.training_plan_id.athlete_id'.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,7 +27,8 @@ typedef struct PathStep
 	Oid		   *to_types;		/* domains looked through */
 	char	  **equal;			/* "OPERATOR(schema.=)", to on its left */
 	char		on_delete;		/* FKCONSTR_ACTION_... */
-	int			nreads;			/* where the path goes on from here: the next */
+	int			nreads;			/* where the path continues from here: the
+								 * next */
 	AttrNumber *reads;			/* step's from, or the column that is the
 								 * scope */
 	char	  **read_names;
@@ -45,8 +46,9 @@ typedef struct ScopePath
 } ScopePath;
 
 /*
- * Make out a path of a table by the catalogs, without a lock on the tables it
- * goes through.  NULL, and why, if there is no such path; palloc'd.
+ * Resolve a path of a table from the catalogs, without a lock on the tables
+ * that it goes through.  The result is palloc'd; it is NULL, with the reason,
+ * if there is no such path.
  */
 extern ScopePath *scope_path_resolve(Oid relid, const char *path, char **why);
 
@@ -54,8 +56,9 @@ extern ScopePath *scope_path_resolve(Oid relid, const char *path, char **why);
 extern bool scope_path_visits(const ScopePath *path, Oid relid);
 
 /*
- * Is the column in a unique index that a foreign key could refer to?  Only then
- * does a change of it wait for those who hold FOR KEY SHARE on the row.
+ * Is the column in a unique index that a foreign key could refer to? Only
+ * then does a change of the column wait for those who hold FOR KEY SHARE on
+ * the row.
  */
 extern bool scope_path_is_guarded(Relation rel, AttrNumber column);
 

@@ -4,8 +4,8 @@
  *	  The settings of a tracked table, as the arguments of its stamp trigger
  *	  hold them.
  *
- * Each argument is "name=value".  One table below says which settings there
- * are; reading and writing go through it, so that they cannot differ.
+ * Each argument is "name=value".  One table below lists the settings.  Reading
+ * and writing both use it, so that they cannot differ.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,7 +21,8 @@ typedef enum SettingKind
 	SETTING_NUMBER,
 	SETTING_TEXT,
 	SETTING_LIST,				/* an argument for each member */
-	SETTING_FLAG				/* one word stands for what is not the default */
+	SETTING_FLAG				/* a word for each value that is not the
+								 * default */
 } SettingKind;
 
 typedef struct Setting
@@ -173,7 +174,7 @@ append_option(StringInfo buf, const TableSettings *s, const Setting *setting)
 {
 	const char *value = NULL;
 
-	/* a scope that is found by foreign keys is named by them, see below */
+	/* a scope that follows foreign keys is named by them, see below */
 	if (setting->option == NULL ||
 		(setting->offset == FIELD(scope) && s->scope_path))
 		return;

@@ -20,8 +20,8 @@ typedef struct TableSettings
 	List	   *keys;			/* in index order */
 	List	   *forms;			/* of the keys and the scope: type_form() */
 	char	   *scope;			/* NULL if shared */
-	char	   *scope_path;		/* the foreign keys that the scope is found
-								 * by; NULL: it is a column of the user's */
+	char	   *scope_path;		/* the foreign keys that the scope follows;
+								 * NULL: it is a column of the user's */
 	bool		shared;
 	char	   *conflict;		/* NULL: last_write_wins */
 	char	   *modified_at;

@@ -20,8 +20,8 @@
 #include "table/setting.h"
 
 /*
- * The stamps of columns, under merge.  The column's name is fixed, for it has to
- * be known without any setting.
+ * The stamps of columns, under merge.  The name of this column is fixed,
+ * because it must be known without any setting.
  */
 #define CLOCKS_COLUMN "tide_clocks"
 
@@ -33,7 +33,7 @@ typedef enum WireKind
 								 * infinite */
 	WIRE_BOOL,
 	WIRE_TIMESTAMPTZ,			/* ISO 8601 with Z, or milliseconds */
-	WIRE_TIMESTAMP,				/* likewise where it holds UTC, else without Z */
+	WIRE_TIMESTAMP,				/* with Z where it holds UTC, else without */
 	WIRE_DATE,
 	WIRE_JSON,					/* json and jsonb: as they are */
 	WIRE_ARRAY,					/* a JSON array, where that says it all */
@@ -73,12 +73,13 @@ typedef struct TrackedTable
 	Oid			owner;			/* of the table */
 	Oid			namespace;
 	TableSettings settings;		/* as they were given, fitting or not */
-	int32		reg;			/* registration: untracked and tracked again
-								 * is another one */
+	int32		reg;			/* number of the registration: tracking a
+								 * table anew gives another */
 	TransactionId trigger_xmin; /* who wrote the stamp trigger */
-	Oid			root;			/* of a partition: the tracked table whose
+	Oid			root;			/* Of a partition: the tracked table whose
 								 * rows it holds.  Such an entry is not
-								 * tracked; it says what is where in its rows. */
+								 * tracked; it only gives the layout of its
+								 * rows. */
 	bool		partitioned;
 	bool		replicated;		/* changes by logical replication count, too */
 	char	   *entity_type;
@@ -89,9 +90,8 @@ typedef struct TrackedTable
 	ConflictPolicy policy;
 	bool		mostly_new;		/* the last pushed rows were not there yet */
 	AttrNumber	scope;			/* invalid if shared */
-	char	   *scope_path;		/* the foreign keys that the scope is found
-								 * by, and that column is kept true to; NULL:
-								 * it is the user's */
+	char	   *scope_path;		/* the foreign keys that the scope column
+								 * follows; NULL: the user's own column */
 	struct ScopePath *path;		/* the same, made out; NULL: none, or broken */
 	AttrNumber	modified_at;
 	AttrNumber	client_id;
@@ -112,6 +112,7 @@ typedef struct TrackedTable
 	bool		deferrable_key; /* no INSERT ... ON CONFLICT goes by it */
 	bool		plain_key;		/* key and scope look the same under any
 								 * DateStyle, TimeZone, ... */
+	bool		plain_row;		/* likewise its rows on the wire */
 	struct SavedPlan *plans;	/* list; freed with the entry */
 	int			nplans;
 	MemoryContext context;
@@ -121,7 +122,7 @@ typedef struct TrackedTable
 /* changes come from row triggers, not from those of statements */
 #define table_is_by_row(t) ((t)->partitioned || (t)->replicated)
 
-/* whose rows are in this table: its own, or those of the tracked one above */
+/* the tracked table that the rows belong to: itself, or the root above */
 #define table_of_rows(t) (OidIsValid((t)->root) ? (t)->root : (t)->relid)
 
 #define tracked_column(t, attnum) (&(t)->columns[(attnum) - 1])
@@ -129,7 +130,10 @@ typedef struct TrackedTable
 /* every synced column: sent to clients */
 #define column_is_synced(c) (!(c)->dropped && !(c)->excluded)
 
-/* the scope column of a table whose scope follows foreign keys: ours to write */
+/*
+ * the scope column of a table whose scope follows foreign keys; pg_tide
+ * writes it
+ */
 #define column_is_maintained(t, c) \
 	((t)->scope_path != NULL && (c)->attnum == (t)->scope)
 

@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * advice.c
- *	  What is worth knowing of a tracked table: it works, but not as its users
- *	  may expect.
+ *	  Advice about a tracked table that works, but may surprise its users.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,8 +10,6 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "catalog/dependency.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_policy.h"
 #include "catalog/pg_type.h"
@@ -26,7 +23,7 @@
 #include "util/compat.h"
 #include "util/settings.h"
 
-/* stamps that are cut to less than what clients send */
+/* stamps that are cut to less than the precision that clients send */
 static void
 advise_on_precision(TrackedTable *t, AdviceReport report, void *arg)
 {
@@ -35,7 +32,7 @@ advise_on_precision(TrackedTable *t, AdviceReport report, void *arg)
 	if (c->typmod < 0 || c->typmod > 2)
 		return;
 	report(arg, "warning", t->sql_name,
-		   psprintf("column \"%s\" keeps stamps coarser than milliseconds: edits within one of its steps go by order of arrival",
+		   psprintf("column \"%s\" keeps stamps less precise than milliseconds: edits with equal stamps stand in order of arrival",
 					c->name),
 		   psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s;", t->sql_name,
 					quote_identifier(c->name), format_type_with_typemod(c->type, 3)));
@@ -51,12 +48,12 @@ advise_on_key(TrackedTable *t, AdviceReport report, void *arg)
 		(c->base_type != INT2OID && c->base_type != INT4OID && c->base_type != INT8OID))
 		return;
 	report(arg, "info", t->sql_name,
-		   psprintf("key \"%s\" is numbered by the server: two clients that create rows offline can choose the same number",
+		   psprintf("key \"%s\" is numbered by the server: two clients that create rows offline can choose equal numbers",
 					c->name),
-		   "Let clients create rows with keys that they can choose alone, such as uuid.");
+		   "Use a key that each client can choose by itself, such as uuid.");
 }
 
-/* a policy by which a row that is deleted softly vanishes from who deletes it */
+/* a policy that hides a softly deleted row from the user who deletes it */
 static void
 advise_on_soft_delete(TrackedTable *t, AdviceReport report, void *arg)
 {
@@ -82,12 +79,12 @@ advise_on_soft_delete(TrackedTable *t, AdviceReport report, void *arg)
 	table_close(rel, AccessShareLock);
 	if (found)
 		report(arg, "warning", t->sql_name,
-			   psprintf("a policy looks at \"%s\": where it hides deleted rows, a soft delete is refused or does not reach other clients",
+			   psprintf("a policy reads \"%s\": where it hides deleted rows, a soft delete is refused or does not reach other clients",
 						tracked_column(t, t->deleted_at)->name),
 			   "Let the policies of the roles that sync show deleted rows, and hide them in the application's own queries.");
 }
 
-/* one row if the condition holds for any; as the caller */
+/* one row if the condition holds for any row; run as the caller */
 static bool
 query_finds(const char *sql)
 {
@@ -102,8 +99,8 @@ query_finds(const char *sql)
 }
 
 /*
- * Stamps from before the table was tracked that no edit can be later than.  It
- * reads the table, so only for its owner.
+ * Stamps from before the table was tracked that are later than any edit can
+ * be.  This reads the table, so it is done for its owner only.
  */
 static void
 advise_on_stamps(TrackedTable *t, AdviceReport report, void *arg)
@@ -124,8 +121,8 @@ advise_on_stamps(TrackedTable *t, AdviceReport report, void *arg)
 }
 
 /*
- * Triggers elsewhere that update this table, as counter caches do: they give
- * the whole row a later stamp than edits that were made offline have.
+ * Triggers elsewhere that update this table, as counter caches do.  They give
+ * the whole row a later stamp than edits that were made offline.
  */
 static void
 advise_on_counters(TrackedTable *t, AdviceReport report, void *arg)

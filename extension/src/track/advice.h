@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * advice.h
- *	  What is worth knowing of a tracked table, or of a role that syncs.
+ *	  Advice about a tracked table, or about a role that syncs.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * advice_role.c
- *	  tide.check('a_role'): what a role cannot do, and why its pulls are empty.
+ *	  tide.check('a_role'): what a role cannot do, and why its pulls are
+ *	  empty.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,12 +11,9 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_policy.h"
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "nodes/bitmapset.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -60,7 +58,10 @@ check_schema(RoleCheck *check, Oid namespace)
 			 psprintf("GRANT USAGE ON SCHEMA %s TO %s;", schema, check->name));
 }
 
-/* the whole table, or all synced columns of it (any: one of them) */
+/*
+ * may the role use the whole table, or all its synced columns (any: one of
+ * them)?
+ */
 static bool
 may(RoleCheck *check, TrackedTable *t, AclMode mode, bool any)
 {
@@ -138,7 +139,7 @@ check_table(RoleCheck *check, TrackedTable *t)
 	}
 	check_schema(check, t->namespace);
 	check_right(check, t, may(check, t, ACL_SELECT, false), "error",
-				"read all synced columns, so that it pulls nothing of this table", "SELECT");
+				"read all synced columns: it pulls nothing of this table", "SELECT");
 	check_right(check, t, may(check, t, ACL_INSERT, true), "warning", "create rows", "INSERT");
 	check_right(check, t, may(check, t, ACL_UPDATE, true), "warning", "change rows", "UPDATE");
 	if (!AttributeNumberIsValid(t->deleted_at))
@@ -161,7 +162,7 @@ check_functions(RoleCheck *check)
 	if (SPI_execute(psprintf("SELECT CAST(CAST(p.oid AS pg_catalog.regprocedure) AS pg_catalog.text)"
 							 " FROM pg_catalog.pg_proc p"
 							 " WHERE p.pronamespace OPERATOR(pg_catalog.=) CAST('tide' AS pg_catalog.regnamespace)"
-							 " AND p.proname OPERATOR(pg_catalog.=) ANY ('{pull,push,schema,keys,cursor}')"
+							 " AND p.proname OPERATOR(pg_catalog.=) ANY ('{pull,push,schema,keys,digest,rows,cursor}')"
 							 " AND NOT pg_catalog.has_function_privilege(CAST(%u AS pg_catalog.oid), p.oid, 'EXECUTE')",
 							 check->role), true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for functions");
@@ -221,7 +222,7 @@ check_scopes_function(RoleCheck *check)
 }
 
 /*
- * With claims set in this session: is there a row of theirs?  The tables are
+ * If claims are set in this session: do they have any row? The tables are
  * read with the caller's rights.
  */
 static void

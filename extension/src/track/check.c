@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * check.c
- *	  tide.check: what keeps sync from being right or fast here.
+ *	  tide.check: what makes sync wrong or slow in this database.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,13 +15,10 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_event_trigger.h"
 #include "catalog/pg_inherits.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_publication.h"
 #include "catalog/pg_rewrite.h"
 #include "catalog/pg_subscription_rel.h"
-#include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "rewrite/prs2lock.h"
 #include "utils/acl.h"
@@ -33,7 +30,6 @@
 #include "utils/syscache.h"
 #include "utils/tuplestore.h"
 
-#include "log/changelog.h"
 #include "log/records.h"
 #include "table/catalog.h"
 #include "table/registry.h"
@@ -152,7 +148,7 @@ check_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel, const char *
 						t->sql_name, name));
 }
 
-/* is it fed by a subscription, without our having been told? */
+/* does a subscription write to it although it is not tracked as replicated? */
 static void
 check_subscription(ReturnSetInfo *rsinfo, TrackedTable *root, Relation rel)
 {
@@ -175,7 +171,10 @@ check_subscription(ReturnSetInfo *rsinfo, TrackedTable *root, Relation rel)
 	table_close(subscribed, AccessShareLock);
 }
 
-/* by name: one that sorts after ours changes the row we have judged */
+/*
+ * triggers run by name: one that sorts after ours changes the row that was
+ * judged
+ */
 static void
 check_trigger_order(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 {
@@ -199,7 +198,7 @@ check_trigger_order(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 	}
 }
 
-/* a trigger without which rows of t are in another scope than they should be */
+/* a trigger without which rows of t get into wrong scopes */
 static void
 check_scope_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel, const char *name)
 {
@@ -213,7 +212,7 @@ check_scope_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel, const 
 						settings_call(&t->settings, t->sql_name)));
 }
 
-/* one table that the scope is found through, and the one before it */
+/* one table of the scope's path, and the table before it */
 static void
 check_step(ReturnSetInfo *rsinfo, TrackedTable *t, Relation before, PathStep *step)
 {
@@ -293,7 +292,7 @@ check_partition(ReturnSetInfo *rsinfo, TrackedTable *root, Oid relid)
 	relation_close(rel, AccessShareLock);
 }
 
-/* the event triggers see partitions come and go */
+/* the event triggers notice partitions that come and go */
 static void
 check_event_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, const char *name)
 {
@@ -307,7 +306,7 @@ check_event_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, const char *name)
 	}
 	if (enabled == TRIGGER_DISABLED || enabled == TRIGGER_FIRES_ON_REPLICA)
 		report(rsinfo, "error", t->sql_name,
-			   psprintf("event trigger %s is disabled: partitions come and go unseen", name),
+			   psprintf("event trigger %s is disabled: changes of partitions go unnoticed", name),
 			   psprintf("ALTER EVENT TRIGGER %s ENABLE; %s", name,
 						settings_call(&t->settings, t->sql_name)));
 }
@@ -319,7 +318,7 @@ check_detaching(ReturnSetInfo *rsinfo, TrackedTable *t, Oid parent)
 	bool		pending = false;
 	List	   *kept = find_inheritance_children_extended(parent, true, NoLock, &pending, NULL);
 	List	   *left = list_difference_oid(find_inheritance_children_extended(parent, false, NoLock,
-																		  NULL, NULL), kept);
+																			  NULL, NULL), kept);
 
 	if (pending)
 		report(rsinfo, "warning", t->sql_name,
@@ -399,7 +398,7 @@ check_claim(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 			   "Track one of them again, with another entity_type.");
 	if (rel->rd_rules && rel->rd_rules->numLocks > 0)
 		report(rsinfo, "error", t->sql_name,
-			   "it has rules, which make other statements of those that sync runs",
+			   "it has rules, which rewrite the statements that sync runs",
 			   psprintf("DROP RULE %s ON %s;",
 						quote_identifier(get_rule_name(rel->rd_rules->rules[0]->ruleId)), t->sql_name));
 }
@@ -444,7 +443,7 @@ check_log(ReturnSetInfo *rsinfo)
 						pstrdup(timestamptz_to_str(horizon.at))), NULL);
 	else
 		report(rsinfo, "info", "tide.log", "never pruned",
-			   "Have tide.maintain() called now and then: by the gateway, or by cron.");
+			   "Let the gateway or cron call tide.maintain() regularly.");
 }
 
 Datum

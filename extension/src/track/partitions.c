@@ -3,25 +3,21 @@
  * partitions.c
  *	  Partitions that come and go.
  *
- * Row triggers are cloned to a partition by PostgreSQL.  The rest is done by
- * event triggers: a new partition gets the trigger for TRUNCATE; with ATTACH
- * all rows of the partition come, with DETACH and DROP all of them go, and
- * their keys are written to the change log one by one, so that no client has
- * to read anything else again.
+ * PostgreSQL copies row triggers to a partition.  Event triggers do the rest: a
+ * new partition gets the trigger for TRUNCATE; with ATTACH all rows of the
+ * partition come, with DETACH and DROP all of them go, and their keys are
+ * written to the change log one by one, so that no client has to read anything
+ * else again.
  *
- * They run for each ALTER TABLE and the like in the database, with the rights
- * of whom it is done by, and have nothing to say unless a partition of a
- * tracked table is concerned.
+ * The event triggers run for each ALTER TABLE and the like in the database,
+ * with the rights of whoever runs it.  They raise no error and no notice unless
+ * the statement concerns a partition of a tracked table.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
 #include "access/relation.h"
-#include "access/stratnum.h"
-#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
@@ -37,7 +33,6 @@
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -53,7 +48,7 @@
 
 PG_FUNCTION_INFO_V1(tide_partition_change);
 
-/* a partition that a command may drop without our seeing it beforehand */
+/* a partition that a command may drop without naming it */
 typedef struct Watched
 {
 	Oid			partition;
@@ -117,8 +112,9 @@ partitions_drop_triggers(Oid relid)
 /* ---------- what is tracked ---------- */
 
 /*
- * The tracked table whose rows are in this one; NULL: none, or one that does
- * not fit its settings, which nobody writes to, and which starts afresh.
+ * The tracked table whose rows are in this one.  NULL if there is none, or if
+ * it does not fit its settings: nobody can write to such a table, and clients
+ * read it anew once it is tracked again.
  */
 static TrackedTable *
 tracked_root(Oid relid)
@@ -133,7 +129,7 @@ tracked_root(Oid relid)
 	return root && !root->broken ? root : NULL;
 }
 
-/* all rows of a table and of those below it have come to root, or left it */
+/* all rows of a table and of its partitions have come to root, or left it */
 static void
 capture_tree(TrackedTable *root, Oid top, bool gone)
 {
@@ -199,7 +195,7 @@ refuse_tracked(Oid relid, TrackedTable *root)
 						 quote_literal_cstr(t->sql_name))));
 }
 
-/* CREATE SCHEMA ... CREATE TABLE ... says nothing of each table */
+/* CREATE SCHEMA ...  CREATE TABLE ... does not report each table */
 static void
 settle_all_new(void)
 {
@@ -216,7 +212,7 @@ settle_all_new(void)
 
 /* ---------- partitions that go ---------- */
 
-/* all rows of this partition of that table will be gone with it */
+/* all rows of this partition will be gone with it */
 static void
 capture_dropped(Oid relid, Oid rootid)
 {
@@ -237,7 +233,7 @@ capture_dropped(Oid relid, Oid rootid)
 	MemoryContextSwitchTo(old);
 }
 
-/* if the caller may not, the command is going to say so */
+/* if the caller may not, the command itself will raise the error */
 static bool
 may_drop(Oid relid)
 {
@@ -339,7 +335,7 @@ before_drop_owned(DropOwnedStmt *stmt)
 	before_drop_many(NIL, owners);
 }
 
-/* remember what there is, for check_watched() */
+/* remember what exists, for check_watched() */
 static void
 watch_partitions(void)
 {
@@ -366,9 +362,9 @@ watch_partitions(void)
 }
 
 /*
- * A partition can go with what it depends on, such as its access method.  Too
- * late to read its rows then, and clients would keep them: that has to be done
- * another way.
+ * A partition can be dropped with something that it depends on, such as its
+ * access method.  It is too late to read its rows then, and clients would keep
+ * them.  So this is refused.
  */
 static void
 check_watched(void)
@@ -387,7 +383,7 @@ check_watched(void)
 			!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(w->partition)))
 			ereport(ERROR,
 					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-					 errmsg("this would drop a partition of tracked table \"%s\" unseen", root),
+					 errmsg("cannot drop a partition of tracked table \"%s\" along with something else", root),
 					 errhint("Drop or detach the partition first, by name.")));
 	}
 }
@@ -494,7 +490,7 @@ tide_partition_change(PG_FUNCTION_ARGS)
 	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("tide.partition_change() is for the event triggers of extension pg_tide")));
+				 errmsg("tide.partition_change() is only for the event triggers of pg_tide")));
 	if (strcmp(trigdata->event, "ddl_command_start") == 0)
 		before_command(trigdata->parsetree);
 	else if (strcmp(trigdata->event, "ddl_command_end") == 0)

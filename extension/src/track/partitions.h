@@ -12,9 +12,9 @@
 #include "utils/snapshot.h"
 
 /*
- * The TRUNCATE trigger, which PostgreSQL does not clone, on each partition of
- * this table that is to have one, or on this table if it is a partition.
- * Creating wants an SPI connection.
+ * Create the TRUNCATE trigger, which PostgreSQL does not clone, on each
+ * partition of this table that must have one, or on this table if it is a
+ * partition.  Needs an SPI connection.
  */
 extern void partitions_create_triggers(Oid relid, bool always);
 extern void partitions_drop_triggers(Oid relid);

@@ -1,9 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * scope_track.c
- *	  What tide.track and tide.untrack do for a scope by foreign keys: the
- *	  column, the triggers on all tables of the path, the indexes that make a
- *	  change of what leads on wait, and the scope of rows that are there.
+ *	  What tide.track and tide.untrack do for a scope by foreign keys.
+ *
+ * They add the column, the triggers on all tables of the path, and the unique
+ * indexes that make a change of the path wait, and set the scope of the rows
+ * that exist.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,12 +15,10 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_trigger.h"
-#include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
@@ -36,11 +36,10 @@
 #include "track/scope_track.h"
 #include "util/compat.h"
 #include "util/owner.h"
-#include "util/settings.h"
 
 #define DEFAULT_SCOPE_COLUMN "tide_scope"
 
-/* in the names of indexes that we make, so that we know them again */
+/* part of the names of indexes that we make, so that we recognize them */
 #define INDEX_LABEL "tide_path"
 
 static void
@@ -73,7 +72,7 @@ check_existing_column(Relation rel, TrackOptions *o, Form_pg_attribute att)
 
 	if (att->atttypid != o->path->type || att->atttypmod != o->path->typmod)
 		bad_column(rel, o->s.scope, psprintf("it is of type %s, and the scope of type %s",
-										   format_type_with_typemod(att->atttypid, att->atttypmod), type),
+											 format_type_with_typemod(att->atttypid, att->atttypmod), type),
 				   "Name another column, or none, with scope_column.");
 	if (att->attgenerated || att->attidentity)
 		bad_column(rel, o->s.scope, "it is generated",
@@ -125,8 +124,8 @@ add_column(Relation rel, TrackOptions *o)
 }
 
 /*
- * o->s.scope is a path: make it out, and choose the column that holds what it
- * leads to, which o->s.scope is from then on.
+ * o->s.scope is a path.  Resolve it, and choose the column that will hold the
+ * scope; o->s.scope names this column from then on.
  */
 void
 scope_track_settle(Relation rel, TrackOptions *o)
@@ -145,7 +144,7 @@ scope_track_settle(Relation rel, TrackOptions *o)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("scope \"%s\" leads nowhere: %s", o->s.scope_path, why),
-				 errhint("Name columns of foreign keys, from \"%s\" on, and at the end the column that says whose row it is: 'plan_id.user_id'.",
+				 errhint("Begin with a foreign key column of \"%s\", and end with the column that says whose row it is: 'plan_id.user_id'.",
 						 RelationGetRelationName(rel))));
 	o->s.scope = o->scope_column ? o->scope_column : pstrdup(DEFAULT_SCOPE_COLUMN);
 	att = relation_column(rel, o->s.scope);
@@ -156,15 +155,15 @@ scope_track_settle(Relation rel, TrackOptions *o)
 	att = TupleDescAttr(RelationGetDescr(rel), o->path->first - 1);
 	if (att->attgenerated)
 		bad_column(rel, o->s.scope, psprintf("the path begins with \"%s\", which is generated",
-										   NameStr(att->attname)),
+											 NameStr(att->attname)),
 				   "Begin with a column that is written.");
 }
 
 /* ---------- the tables of the path ---------- */
 
 /*
- * Nobody moves a row of theirs until we are done.  Triggers and indexes of
- * theirs are their owner's to make, and ours to be.
+ * Nobody may move their rows until we are done.  Their owner must be us, since
+ * we create triggers and indexes on them.
  */
 void
 scope_track_lock(TrackOptions *o)
@@ -243,8 +242,9 @@ guard_sql(PathStep *step, const char *name, const char *column)
 }
 
 /*
- * A unique index with each column that leads on, where there is none: what it
- * is unique with is unique by itself, so it refuses no row.
+ * Create a unique index with each column that leads on, where there is
+ * none.  The other columns of the index are unique by themselves, so it
+ * refuses no row.
  */
 static void
 guard_step(TrackOptions *o, PathStep *step)
@@ -287,7 +287,7 @@ follow_step_triggers(PathStep *step)
 						 " FOR EACH STATEMENT EXECUTE FUNCTION tide.path()", step->sql_name));
 }
 
-/* the triggers of the table itself, and of those that the path goes through */
+/* the triggers of the table itself, and of the tables of its path */
 void
 scope_track_create(TrackOptions *o, const char *table)
 {
@@ -371,8 +371,8 @@ alter_triggers(const char *table, const char *what, List *names)
 }
 
 /*
- * Give each row its scope, and return how many had another one.  As a column
- * with a default would: no trigger of the user's fires, and no row is hidden.
+ * Give each row its scope, and return how many had another one.  As when a
+ * column with a default is added, no user trigger fires and no row is hidden.
  */
 static uint64
 backfill(TrackOptions *o, const char *table)
@@ -399,8 +399,8 @@ backfill(TrackOptions *o, const char *table)
 }
 
 /*
- * Once the columns are there and before the triggers are: true if a row had
- * another scope than it should.
+ * Call this when the columns exist and the triggers do not yet.  True if a row
+ * had a wrong scope.
  */
 bool
 scope_track_prepare(TrackOptions *o, const char *table)
@@ -428,7 +428,9 @@ scope_track_tables(const ScopePath *path)
 	return result;
 }
 
-/* does a path of any table go through this one, as far as can be made out? */
+/*
+ * does a path of any table go through this one, as far as it can be resolved?
+ */
 static bool
 is_visited(Oid relid)
 {
@@ -445,8 +447,8 @@ is_visited(Oid relid)
 }
 
 /*
- * Does a foreign key of somebody's rely on the index?  By pg_depend, which has
- * an index by what is depended upon.
+ * Does any foreign key rely on the index? pg_depend tells, and has an index
+ * on the referenced object.
  */
 static bool
 is_referred_to(Oid index)
@@ -490,7 +492,7 @@ our_indexes(Oid relid)
 	return names;
 }
 
-/* take from tables that no path goes through any more what we put there */
+/* remove what we put on tables that no path goes through any more */
 void
 scope_track_leave(List *tables)
 {

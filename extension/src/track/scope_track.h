@@ -13,7 +13,7 @@
 
 extern void scope_track_settle(Relation rel, TrackOptions *o);
 
-/* these do nothing if the scope is a column of the user's */
+/* these do nothing if the scope is the user's own column */
 extern void scope_track_lock(TrackOptions *o);
 extern void scope_track_notice_indexes(TrackOptions *o);
 extern bool scope_track_prepare(TrackOptions *o, const char *table);

@@ -17,7 +17,6 @@
 #include "commands/comment.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "parser/parse_func.h"
 #include "utils/array.h"
@@ -77,7 +76,7 @@ check_trusted(Relation rel)
 	owner = GetUserNameFromId(rel->rd_rel->relowner, false);
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("owner \"%s\" of table \"%s\" may not have tables synced",
+			 errmsg("owner \"%s\" of table \"%s\" is not trusted to have tables synced",
 					owner, RelationGetRelationName(rel)),
 			 errdetail("Every pull runs policies of the table's owner with the claims of whoever pulls."),
 			 errhint("As a superuser: GRANT EXECUTE ON FUNCTION tide.trusted() TO %s;",
@@ -92,7 +91,10 @@ name_option(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? NULL : pstrdup(NameStr(*PG_GETARG_NAME(n)));
 }
 
-/* a resolver's name, qualified and quoted; an error if it cannot be one */
+/*
+ * the name of a resolver, qualified and quoted; raises an error if it cannot
+ * be one
+ */
 static char *
 check_resolver(const char *name)
 {
@@ -103,7 +105,7 @@ check_resolver(const char *name)
 	if (!OidIsValid(function))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("there is no conflict resolver %s(text, jsonb, jsonb)",
+				 errmsg("conflict resolver %s(text, jsonb, jsonb) does not exist",
 						NameListToQuotedString(names)),
 				 errhint("CREATE FUNCTION %s(entity_type text, current jsonb, incoming jsonb) RETURNS jsonb ...",
 						 NameListToQuotedString(names))));
@@ -174,7 +176,7 @@ read_options(FunctionCallInfo fcinfo, TrackOptions *o)
 		for (i = 0; i < n; i++)
 			if (!nulls[i])
 				o->s.exclude = lappend(o->s.exclude,
-									 pstrdup(NameStr(*DatumGetName(elements[i]))));
+									   pstrdup(NameStr(*DatumGetName(elements[i]))));
 	}
 	o->scope_column = name_option(fcinfo, 12);
 	o->add_columns = PG_ARGISNULL(13) || PG_GETARG_BOOL(13);
@@ -295,7 +297,7 @@ same_name(const char *a, const char *b)
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-/* the settings by which a client's cursor covers the table are the same? */
+/* are all settings the same that decide what a client's cursor covers? */
 static bool
 same_coverage(TrackedTable *t, TrackOptions *o)
 {
@@ -314,8 +316,8 @@ same_coverage(TrackedTable *t, TrackOptions *o)
 }
 
 /*
- * Which columns have been added: by the registration that there is, or by one
- * before, which tide.untrack has left word of.
+ * Which columns were added by tide.track: in the present registration, or in
+ * an earlier one, about which tide.untrack left comments.
  */
 static List *
 columns_added_before(Relation rel, TrackedTable *before)
@@ -347,7 +349,7 @@ comment_column(const char *table, const char *column, const char *comment)
 					 comment ? quote_literal_cstr(comment) : "NULL"));
 }
 
-/* what it has left word of is in the settings from now on */
+/* what the comments say is in the settings from now on */
 static void
 take_marks_off(const char *table, Oid relid)
 {
@@ -414,7 +416,7 @@ notice_advice(void *arg, const char *severity, const char *object, const char *p
 			 hint ? errhint("%s", hint) : 0));
 }
 
-/* two tables of one number would share their places in cursors */
+/* two tables with one number would share their places in cursors */
 static bool
 is_shared_registration(Oid relid, int reg)
 {
@@ -444,7 +446,7 @@ tide_track(PG_FUNCTION_ARGS)
 
 	read_options(fcinfo, &o);
 
-	/* what CREATE TRIGGER takes; ADD COLUMN takes more when it comes to that */
+	/* the lock of CREATE TRIGGER; ADD COLUMN takes a stronger one if needed */
 	rel = relation_open(o.relid, ShareRowExclusiveLock);
 	check_owner(rel);
 	check_trusted(rel);
@@ -494,8 +496,9 @@ tide_track(PG_FUNCTION_ARGS)
 }
 
 /*
- * The columns that tide.track added and that are as it left them: where settings
- * no longer fit, one of that name may be another one by now.
+ * The columns that tide.track added and that are still as it left them.  If
+ * the settings no longer fit, a column of that name may be a different one by
+ * now.
  */
 static List *
 columns_to_drop(TrackedTable *t)

@@ -1,8 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * trackable.c
- *	  What can be tracked, and with which settings: everything that
- *	  tide.track refuses, with the reason and what to do about it.
+ *	  What can be tracked, and with which settings.
+ *
+ * Everything that tide.track refuses is refused here, with the reason and what
+ * to do about it.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,10 +16,9 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "catalog/catalog.h"
-#include "catalog/dependency.h"
-#include "catalog/indexing.h"
 #include "catalog/partition.h"
 #include "catalog/pg_attrdef.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_inherits.h"
@@ -38,7 +39,6 @@
 #include "table/names.h"
 #include "table/scope_path.h"
 #include "track/trackable.h"
-#include "util/compat.h"
 #include "util/settings.h"
 
 /* ---------- the table ---------- */
@@ -53,8 +53,7 @@ refuse(Relation rel, int code, const char *why, const char *hint)
 }
 
 /*
- * A partition, of those that the root has or of one that it gets: its rows
- * are rows of the root.
+ * Check a partition that the root has or gets; its rows are rows of the root.
  */
 void
 trackable_check_partition(Relation root, Relation partition)
@@ -62,9 +61,9 @@ trackable_check_partition(Relation root, Relation partition)
 	const char *problem = NULL;
 
 	if (partition->rd_rel->relkind == RELKIND_FOREIGN_TABLE)
-		problem = "is a foreign table: what others change there goes unnoticed";
+		problem = "is a foreign table: changes that others make there go unnoticed";
 	else if (partition->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
-		problem = "is temporary or unlogged: its rows can vanish without a trace that clients could be told of";
+		problem = "is temporary or unlogged: its rows can vanish, and clients would not be told";
 	if (problem)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -76,8 +75,9 @@ trackable_check_partition(Relation root, Relation partition)
 }
 
 /*
- * PostgreSQL fires triggers by name.  One after ours would change a row that
- * has its stamp already, also one that a push has judged.
+ * PostgreSQL fires triggers in the order of their names.  A trigger after ours
+ * would change a row that already has its stamp, also a row that a push has
+ * judged.
  */
 static void
 check_trigger_order(Relation rel)
@@ -112,7 +112,10 @@ trackable_comes_after(const char *name, int16 type)
 		strcmp(name, STAMP_TRIGGER) > 0;
 }
 
-/* the table and all below it, locked, each one fit to be in it */
+/*
+ * the table and all tables below it, locked; each must be fit to be a
+ * partition
+ */
 static void
 check_partitions(Relation root)
 {
@@ -149,10 +152,10 @@ trackable_check_relation(Relation rel)
 		check_partitions(rel);
 	else if (rel->rd_rel->relkind != RELKIND_RELATION)
 		refuse(rel, ERRCODE_WRONG_OBJECT_TYPE, "it is not a table",
-			   "Views, foreign tables and the like have no rows of their own; track the table behind it.");
+			   "Views, foreign tables and the like have no rows of their own; track the table behind them.");
 	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
 		refuse(rel, ERRCODE_WRONG_OBJECT_TYPE, "it is temporary or unlogged",
-			   "Its rows can vanish without a trace that clients could be told of; use a permanent table.");
+			   "Its rows can vanish, and clients would not be told; use a permanent table.");
 	if (IsCatalogNamespace(RelationGetNamespace(rel)))
 		refuse(rel, ERRCODE_WRONG_OBJECT_TYPE, "it is a system catalog",
 			   "Track a table of your own.");
@@ -166,15 +169,15 @@ trackable_check_relation(Relation rel)
 	/* relhasrules stays when the last rule is gone */
 	if (rel->rd_rules && rel->rd_rules->numLocks > 0)
 		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED, "it has rules",
-			   "Rules make other statements of those that sync runs; use triggers instead.");
+			   "Rules rewrite the statements that sync runs; use triggers instead.");
 	check_trigger_order(rel);
 }
 
 /*
- * The log, tombstones and cursors go by the text of keys and scopes, the tables
- * by their type's equality: equal values must look equal.  That is what
- * B-tree's deduplication asks of a type, too; and a numeric or char has one way
- * to be written once its scale or length is fixed.
+ * The log, tombstones and cursors compare the texts of keys and scopes, the
+ * tables compare values.  So equal values must have equal texts.  B-tree
+ * deduplication requires the same of a type.  A numeric or char has one text
+ * once its scale or length is fixed.
  */
 static bool
 looks_as_it_compares(Oid opfamily, Oid opcintype, Oid collation, Form_pg_attribute att)
@@ -201,7 +204,10 @@ trackable_check_key(Relation rel)
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 		int			i;
 
-		/* that of a partitioned table is not, while a partition lacks it */
+		/*
+		 * the index of a partitioned table is not valid while a partition
+		 * lacks it
+		 */
 		if (index->rd_index->indisprimary && index->rd_index->indisvalid)
 			for (i = 0; i < index->rd_index->indnkeyatts; i++)
 			{
@@ -240,8 +246,8 @@ trackable_check_key(Relation rel)
 /* ---------- columns ---------- */
 
 /*
- * The column of a setting: the one named, else the first of two usual names
- * that the table has, else one to add.
+ * The column for a setting: the named one, else the first of two usual names
+ * that the table has, else a new one.
  */
 static char *
 settle_column(Relation rel, TrackOptions *o, const char *setting, char *named,
@@ -298,7 +304,7 @@ trackable_mark(Relation rel, Form_pg_attribute att)
 		strcmp(comment, MARK_USED) == 0 ? MARK_USED : NULL;
 }
 
-/* what is in the table and refers to a column, or fills it; NULL if nothing does */
+/* what refers to a column of the table, or fills it; NULL if nothing does */
 static const char *
 use_of_column(Relation rel, Form_pg_attribute att)
 {
@@ -329,7 +335,7 @@ use_of_column(Relation rel, Form_pg_attribute att)
 	return att->attidentity || att->attgenerated ? "it is generated" : result;
 }
 
-/* are there values in the column?  All rows count, whatever policies hide. */
+/* does any row have a value in the column, also a row that policies hide? */
 static bool
 column_has_values(Relation rel, Form_pg_attribute att)
 {
@@ -351,8 +357,9 @@ column_has_values(Relation rel, Form_pg_attribute att)
 }
 
 /*
- * A column that only has the usual name may be the application's: a reference
- * to its clients, say.  Plain writes would empty it.
+ * A column that was only found by its usual name may belong to the
+ * application, for example as a reference to its clients.  Plain writes would
+ * empty it.
  */
 static void
 check_guessed_client(Relation rel, TrackOptions *o)
@@ -372,10 +379,10 @@ check_guessed_client(Relation rel, TrackOptions *o)
 	if (use)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("column \"%s\" of table \"%s\" is not taken for the client of a change: %s",
+				 errmsg("column \"%s\" of table \"%s\" cannot be taken for client_id without being named: %s",
 						NameStr(att->attname), RelationGetRelationName(rel), use),
 				 errdetail("Each write sets that column to the client that made it."),
-				 errhint("If it is meant for that, say client_id => %s; else have another one added with client_id => 'tide_client_id'.",
+				 errhint("If this is its purpose, pass client_id => %s. Otherwise have another column added with client_id => 'tide_client_id'.",
 						 quote_literal_cstr(NameStr(att->attname)))));
 }
 
@@ -385,16 +392,16 @@ trackable_settle_columns(Relation rel, TrackOptions *o)
 	Form_pg_attribute att;
 
 	o->s.modified_at = settle_column(rel, o, "modified_at", o->s.modified_at,
-								   "lastModifiedAt", "last_modified_at",
-								   "pg_catalog.timestamptz");
+									 "lastModifiedAt", "last_modified_at",
+									 "pg_catalog.timestamptz");
 	if (o->s.client_id == NULL)
 		check_guessed_client(rel, o);
 	o->s.client_id = settle_column(rel, o, "client_id", o->s.client_id,
-								 "clientId", "client_id", "pg_catalog.text");
+								   "clientId", "client_id", "pg_catalog.text");
 	o->s.version = settle_column(rel, o, "version", o->s.version, NULL, NULL,
-							   "pg_catalog.int4");
+								 "pg_catalog.int4");
 	o->s.deleted_at = settle_column(rel, o, "deleted_at", o->s.deleted_at, NULL, NULL,
-								  "pg_catalog.timestamptz");
+									"pg_catalog.timestamptz");
 	if (o->s.conflict && strcmp(o->s.conflict, "merge") == 0)
 	{
 		(void) settle_column(rel, o, "the stamps of its columns", pstrdup(CLOCKS_COLUMN),
@@ -428,7 +435,10 @@ trackable_settle_columns(Relation rel, TrackOptions *o)
 						  "a nullable timestamp with or without time zone");
 }
 
-/* what the scope is must be fit to be asked for, and to be told by its text */
+/*
+ * the scope's type must allow look-ups with = ANY, and one text for equal
+ * values
+ */
 static void
 check_scope_type(Relation rel, Form_pg_attribute att)
 {
@@ -477,13 +487,13 @@ trackable_check_scope(Relation rel, TrackOptions *o)
 	if (o->s.shared && o->s.scope)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a table is either shared or has a scope"),
+				 errmsg("shared and scope cannot both be given"),
 				 errhint("Leave out one of the two.")));
 	if (!o->s.shared && o->s.scope == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("table \"%s\" needs a scope or has to be shared", RelationGetRelationName(rel)),
-				 errhint("Name the column that says so, scope => 'user_id', or make them everybody's, shared => true.")));
+				 errmsg("table \"%s\" needs a scope or must be shared", RelationGetRelationName(rel)),
+				 errhint("Name the column that says whose row it is, scope => 'user_id', or let everybody read all rows, shared => true.")));
 	if (o->path)
 	{
 		check_scope_type(rel, last_column(o->path));
@@ -492,7 +502,7 @@ trackable_check_scope(Relation rel, TrackOptions *o)
 	if (o->scope_column)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("scope_column is for a scope that follows foreign keys"),
+				 errmsg("scope_column needs a scope that follows foreign keys"),
 				 errhint("Leave it out, or give a path as scope: 'plan_id.user_id'.")));
 	if (o->s.shared)
 		return;
@@ -519,7 +529,7 @@ check_exclude(Relation rel, TrackOptions *o)
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
 					 errmsg("table \"%s\" has no column \"%s\" to exclude",
 							RelationGetRelationName(rel), name),
-					 errhint("Names are as in SQL, not as on the wire.")));
+					 errhint("Pass the name of the column in SQL, not the one in JSON.")));
 		if (name_in_list(o->s.keys, name) || strcmp(name, o->s.modified_at) == 0 ||
 			strcmp(name, o->s.client_id) == 0 ||
 			(o->s.scope && strcmp(name, o->s.scope) == 0) ||
@@ -584,7 +594,7 @@ check_wire_names(Relation rel, TrackOptions *o)
 				strcmp(camel_case(a), camel_case(b)) == 0)
 				ereport(ERROR,
 						(errcode(ERRCODE_DUPLICATE_COLUMN),
-						 errmsg("columns \"%s\" and \"%s\" are both \"%s\" on the wire",
+						 errmsg("columns \"%s\" and \"%s\" have the same name \"%s\" in JSON",
 								b, a, camel_case(a)),
 						 errhint("Exclude one of them, or use naming => 'as_is'.")));
 		}
@@ -599,7 +609,7 @@ check_entity_type(TrackOptions *o)
 	if (o->s.entity_type[0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("an entity type needs a name"),
+				 errmsg("entity_type must not be empty"),
 				 errhint("Leave entity_type out to use the table's name.")));
 	foreach(lc, names_all(false))
 	{
@@ -609,13 +619,13 @@ check_entity_type(TrackOptions *o)
 			strcmp(name->entity_type, o->s.entity_type) == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_DUPLICATE_OBJECT),
-					 errmsg("entity type \"%s\" is already that of table %s",
+					 errmsg("entity type \"%s\" already belongs to table %s",
 							o->s.entity_type, catalog_sql_name(name->relid)),
 					 errhint("Give this table another one with entity_type => '...'.")));
 	}
 }
 
-/* what the settings say of each other, once the columns are settled */
+/* conflicts between settings, once the columns are known */
 void
 trackable_check_settings(Relation rel, TrackOptions *o)
 {

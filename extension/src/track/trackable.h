@@ -14,7 +14,7 @@
 
 #include "table/tracked.h"
 
-/* the arguments of tide.track, and what becomes of them */
+/* the arguments of tide.track, and what is made of them */
 typedef struct TrackOptions
 {
 	Oid			relid;
@@ -23,20 +23,20 @@ typedef struct TrackOptions
 	char	   *scope_column;	/* as it was given */
 	bool		add_columns;
 	List	   *clauses;		/* "ADD COLUMN ..." to be run */
-	TrackedTable *before;		/* as it was tracked so far; not tracked if
-								 * it was not */
+	TrackedTable *before;		/* the registration so far; not tracked if
+								 * there is none */
 } TrackOptions;
 
 /*
- * Comments that tide.untrack leaves on columns, so that tide.track knows them
- * again: those that it added, and the client's if it was there before.
+ * Comments that tide.untrack leaves on columns, so that tide.track recognizes
+ * those that it added, and the client's column if that was there before.
  */
 #define MARK_ADDED "pg_tide added this column"
 #define MARK_USED "pg_tide kept the client of each change in this column"
 
 extern const char *trackable_mark(Relation rel, Form_pg_attribute att);
 
-/* each raises an error, with a hint, for what cannot be tracked */
+/* each function raises an error with a hint for what cannot be tracked */
 extern void trackable_check_relation(Relation rel);
 extern void trackable_check_partition(Relation root, Relation partition);
 

@@ -8,8 +8,6 @@
 #ifndef TIDE_COMPAT_H
 #define TIDE_COMPAT_H
 
-#include "postgres.h"
-
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
@@ -22,6 +20,11 @@
 
 #if PG_VERSION_NUM < 140000
 #error "pg_tide needs PostgreSQL 14 or later"
+#endif
+
+/* before a declaration; PostgreSQL 18 has it, and no pg_attribute_noreturn() */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
 #endif
 
 /* the timeline that WAL is written to; not during recovery */
@@ -67,7 +70,9 @@
 #define tide_may_use_schema(nspid) tide_role_may_use(GetUserId(), nspid)
 #endif
 
-/* the transaction, as long as it has no id of its own, too */
+/*
+ * the local id of the transaction; a transaction without an xid has one, too
+ */
 #if PG_VERSION_NUM >= 170000
 #define TideLocalTransactionId() (MyProc->vxid.lxid)
 #else
@@ -83,11 +88,41 @@
 	DeconstructFkConstraintRow(tuple, n, from, to, pf, pp, ff)
 #endif
 
-/* one that is enforced, by equality of all its columns */
+/*
+ * is the foreign key enforced, and does it compare all its columns by
+ * equality?
+ */
 #if PG_VERSION_NUM >= 180000
 #define TideForeignKeyIsPlain(con) ((con)->conenforced && !(con)->conperiod)
 #else
 #define TideForeignKeyIsPlain(con) true
+#endif
+
+/* a scan of an index by keys that are given later */
+#if PG_VERSION_NUM >= 180000
+#define tide_index_beginscan(rel, index, snapshot, nkeys) \
+	index_beginscan(rel, index, snapshot, NULL, nkeys, 0)
+#else
+#define tide_index_beginscan(rel, index, snapshot, nkeys) \
+	index_beginscan(rel, index, snapshot, nkeys, 0)
+#endif
+
+/* is no unique index in the way of a row? */
+#if PG_VERSION_NUM >= 180000
+#define tide_check_index_constraints(result, slot, estate, tid) \
+	ExecCheckIndexConstraints(result, slot, estate, tid, NULL, NIL)
+#else
+#define tide_check_index_constraints(result, slot, estate, tid) \
+	ExecCheckIndexConstraints(result, slot, estate, tid, NIL)
+#endif
+
+/* index entries of a new row; sets whether a unique index was in the way */
+#if PG_VERSION_NUM >= 160000
+#define tide_insert_index_tuples(result, slot, estate, conflict) \
+	ExecInsertIndexTuples(result, slot, estate, false, true, conflict, NIL, false)
+#else
+#define tide_insert_index_tuples(result, slot, estate, conflict) \
+	ExecInsertIndexTuples(result, slot, estate, false, true, conflict, NIL)
 #endif
 
 /* a set-returning function that fills a tuplestore */
@@ -115,9 +150,9 @@
 #endif
 
 /*
- * Minor releases before the middle of 2026 compare all of a Datum, also the
- * half that a value of four bytes does not use, and there an oid above 2^31
- * of a row's differs from the same oid that a function returned.
+ * Minor releases before the middle of 2026 compare all eight bytes of a
+ * Datum, also the four that a value of four bytes does not use.  In these an
+ * oid above 2^31 from a row differs from the same oid from a function.
  */
 static inline bool
 tide_image_eq(Datum a, Datum b, bool by_value, int length)

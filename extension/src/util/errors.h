@@ -3,10 +3,11 @@
  * errors.h
  *	  SQLSTATEs of pg_tide's own, class TD.
  *
- * Callers (the gateway, other backends) tell these apart; the README lists
- * them with the word and the HTTP status that each one becomes.  A failure of
- * a single pushed change is reported under the word, never under the
- * SQLSTATE, see failure_word() in change.c.
+ * This is the list.  Callers (the gateway, other backends) tell these codes
+ * apart; the gateway's failure.c says which word and HTTP status each one
+ * becomes, and docs/reference.md shows both.  A change that fails is reported
+ * by the word, never by the SQLSTATE, see failure_word() in push/change.c.
+ * test/docs/codes.t compares all these places with this list.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,11 +29,17 @@
 #define ERRCODE_TIDE_BATCH_ID_REUSED		MAKE_SQLSTATE('T','D','0','1','0')
 #define ERRCODE_TIDE_TOO_MANY_SCOPES		MAKE_SQLSTATE('T','D','0','1','1')
 #define ERRCODE_TIDE_NOT_REGISTERED			MAKE_SQLSTATE('T','D','0','1','2')
+#define ERRCODE_TIDE_ROW_TOO_LARGE			MAKE_SQLSTATE('T','D','0','1','3')
+#define ERRCODE_TIDE_INCOMPLETE_CURSOR		MAKE_SQLSTATE('T','D','0','1','4')
+#define ERRCODE_TIDE_ROLE_NOT_ALLOWED		MAKE_SQLSTATE('T','D','0','1','5')
+#define ERRCODE_TIDE_NEEDS_BEGIN			MAKE_SQLSTATE('T','D','0','1','6')
 
-/* one change of a push */
-#define ERRCODE_TIDE_UNKNOWN_COLUMN			MAKE_SQLSTATE('T','D','0','2','0')
+/* the whole request, or one change of a push */
 #define ERRCODE_TIDE_MISSING_KEY			MAKE_SQLSTATE('T','D','0','2','1')
 #define ERRCODE_TIDE_BAD_TIME				MAKE_SQLSTATE('T','D','0','2','2')
+
+/* one change of a push, or the call of tide.upsert, tide.delete, tide.touch */
+#define ERRCODE_TIDE_UNKNOWN_COLUMN			MAKE_SQLSTATE('T','D','0','2','0')
 #define ERRCODE_TIDE_MALFORMED_CHANGE		MAKE_SQLSTATE('T','D','0','2','3')
 #define ERRCODE_TIDE_NOT_STORED				MAKE_SQLSTATE('T','D','0','2','4')
 #define ERRCODE_TIDE_SCOPE_MISSING			MAKE_SQLSTATE('T','D','0','2','5')

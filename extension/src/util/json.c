@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
@@ -114,9 +113,8 @@ json_has_long_number(JsonbValue *v)
 }
 
 /*
- * as json_text, but a number becomes a string: one-column ids are strings.
- * NULL for a number of so many digits that writing it out is no way to name a
- * change.
+ * As json_text, but a number becomes a string, because ids of one column are
+ * strings.  NULL for a number with too many digits to be written out.
  */
 char *
 json_id(JsonbValue *v)

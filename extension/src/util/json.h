@@ -21,7 +21,10 @@ extern JsonbValue *json_member_or_null(JsonbContainer *object, const char *name)
 extern bool json_is_object(JsonbValue *v);
 extern bool json_is_array(JsonbValue *v);
 
-/* of a string; of any value as JSON; of an id, whose number becomes a string */
+/*
+ * the text of a string; of any value, as JSON; of an id, where a number
+ * becomes a string
+ */
 extern char *json_string(JsonbValue *v);
 extern char *json_text(JsonbValue *v);
 extern char *json_id(JsonbValue *v);

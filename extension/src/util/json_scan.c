@@ -1,10 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * json_scan.c
- *	  JSON as text: is it JSON, what is in it, and would jsonb take it?
+ *	  Reading JSON as text: whether it is JSON, what it holds, and whether
+ *	  jsonb would take it.
  *
- * One scan from left to right that builds nothing, recurses nowhere and stops
- * at the end of the text, whatever the text is.
+ * One scan goes from left to right.  It builds nothing, does not recurse, and
+ * stops at the end of the text, whatever the text is.
  *
  *-------------------------------------------------------------------------
  */
@@ -89,7 +90,7 @@ scan_hex4(Scanner *s, uint32 *unit)
 #define IS_HIGH_HALF(unit) ((unit) >= 0xD800 && (unit) <= 0xDBFF)
 #define IS_LOW_HALF(unit) ((unit) >= 0xDC00 && (unit) <= 0xDFFF)
 
-/* what follows \u; the second half of a pair is taken along */
+/* what follows \u; of a surrogate pair, both halves */
 static bool
 scan_unit(Scanner *s)
 {
@@ -229,12 +230,12 @@ scan_scalar(Scanner *s)
 
 /* ---------- values ---------- */
 
-/* which of the levels that are open are objects */
+/* which of the open levels are objects */
 typedef struct Levels
 {
 	int			n;
 	uint8		is_object[JSON_MAX_DEPTH];
-}			Levels;
+} Levels;
 
 /* a name and its colon */
 static bool
@@ -248,7 +249,7 @@ scan_name(Scanner *s)
 }
 
 static bool
-open_level(Scanner *s, Levels * levels)
+open_level(Scanner *s, Levels *levels)
 {
 	if (levels->n >= JSON_MAX_DEPTH)
 	{
@@ -262,7 +263,7 @@ open_level(Scanner *s, Levels * levels)
 
 /* the innermost level, if that is what ends here */
 static bool
-close_level(Scanner *s, Levels * levels)
+close_level(Scanner *s, Levels *levels)
 {
 	skip_space(s);
 	if (!take_char(s, levels->is_object[levels->n - 1] ? '}' : ']'))
@@ -296,7 +297,10 @@ scan_value(Scanner *s)
 		else if (!scan_scalar(s))
 			return false;
 
-		/* and has ended here: what has ended with it, and what is next? */
+		/*
+		 * the value has ended here: which levels end with it, and what is
+		 * next?
+		 */
 		while (levels.n > 0 && close_level(s, &levels))
 			 /* close_level does it */ ;
 		if (levels.n == 0)
@@ -341,7 +345,7 @@ json_is_null(const char *text, size_t len)
 }
 
 void
-json_members(JsonMembers * members, JsonSpan value)
+json_members(JsonMembers *members, JsonSpan value)
 {
 	Scanner		s;
 
@@ -354,7 +358,7 @@ json_members(JsonMembers * members, JsonSpan value)
 }
 
 bool
-json_next_member(JsonMembers * members, JsonSpan * name, JsonSpan * value)
+json_next_member(JsonMembers *members, JsonSpan *name, JsonSpan *value)
 {
 	Scanner		s;
 
@@ -450,8 +454,8 @@ json_unescape(JsonSpan string)
 }
 
 /*
- * Would it be taken for the text form of another value?  Of members with one
- * name jsonb keeps the last.
+ * Could a reader take this object for the text form of another value? Of
+ * members with equal names jsonb keeps the last.
  */
 static bool
 looks_like_text_form(const char *text, size_t len)

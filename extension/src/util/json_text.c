@@ -3,9 +3,9 @@
  * json_text.c
  *	  JSON that is kept as text, because jsonb cannot hold all that json can.
  *
- * PostgreSQL's own json_object_field() takes escapes out, and fails for those
- * that text cannot hold.  What is kept was written by us, so it is well formed,
- * and each name looks as escape_json() writes it.
+ * PostgreSQL's own json_object_field() decodes escapes, and fails for those
+ * that text cannot hold.  pg_tide wrote these texts itself, so they are well
+ * formed, and each name looks as escape_json() writes it.
  *
  *-------------------------------------------------------------------------
  */

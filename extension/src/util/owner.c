@@ -1,17 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * owner.c
- *	  Statements on pg_tide's own tables, as their owner.
+ *	  Statements on pg_tide's own tables, run as their owner.
  *
  * Callers have no rights on these tables, so every statement here runs as
- * their owner.  That is why none of them may see a type, cast or operator of
- * a user's: parameters are built-in types, every name is qualified.
+ * their owner.  Therefore no statement may use a type, cast or operator that a
+ * user made: parameters have built-in types, and every name is qualified.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -19,7 +20,6 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-#include "util/compat.h"
 #include "util/owner.h"
 #include "util/plan.h"
 #include "util/settings.h"
@@ -41,7 +41,7 @@ void
 user_become(Oid user, int flags, SavedUser *saved)
 {
 	if (!OidIsValid(user))
-		elog(ERROR, "there is no user to go on as");
+		elog(ERROR, "no role is set to continue as");
 	GetUserIdAndSecContext(&saved->user, &saved->context);
 	SetUserIdAndSecContext(user, saved->context | SECURITY_LOCAL_USERID_CHANGE | flags);
 }
@@ -67,10 +67,10 @@ owner_of_table(Oid relid)
 }
 
 /*
- * Run one of our own statements as the owner of our tables, with a plan that
- * is kept.  Reads use the given snapshot (InvalidSnapshot: as a volatile
- * function would, seeing what this command wrote).  On an error the user is
- * restored with the (sub)transaction's abort.
+ * Run one of our own statements as the owner of our tables, with a saved
+ * plan.  Reads use the given snapshot; InvalidSnapshot lets them see what this
+ * command wrote, as a volatile function does.  After an error, the abort of
+ * the (sub)transaction restores the user.
  */
 void
 owner_run(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
@@ -88,8 +88,6 @@ owner_run(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
 			elog(ERROR, "could not keep the plan of: %s", sql);
 		*plan = fresh;
 	}
-	if (!write)
-		plans_settle(*plan);
 	code = SPI_execute_snapshot(*plan, values, nulls, snapshot,
 								InvalidSnapshot, !write && snapshot != InvalidSnapshot,
 								true, 0);
@@ -147,7 +145,7 @@ owner_text_array(char **strings, int n)
 											  TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-char **
+char	  **
 owner_strings(Datum array, int *n)
 {
 	Datum	   *elements;

@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * owner.h
- *	  Statements on pg_tide's own tables, as their owner.
+ *	  Statements on pg_tide's own tables, run as their owner.
  *
- * For changelog.c, generation.c and records.c only: keys and scopes have to be
+ * For log/ and generation.c only: keys and scopes have to be
  * text by then, converted with the rights of whom they come from.
  *
  *-------------------------------------------------------------------------
@@ -15,9 +15,9 @@
 #include "utils/snapshot.h"
 
 /*
- * Go on as another user, until user_restore(); an error restores the user with
- * the (sub)transaction's abort.  flags are added to the security context:
- * SECURITY_NOFORCE_RLS, SECURITY_RESTRICTED_OPERATION.
+ * Continue as another user until user_restore().  After an error, the abort of
+ * the (sub)transaction restores the user.  "flags" are added to the security
+ * context: SECURITY_NOFORCE_RLS, SECURITY_RESTRICTED_OPERATION.
  */
 typedef struct SavedUser
 {
@@ -34,13 +34,12 @@ extern Oid	owner_of_table(Oid relid);
 /* a relation of schema tide; an error if there is none */
 extern Oid	owner_relation(const char *name);
 
-/* takes a row of a result, in the memory context of who asked for it */
+/* receives one row of a result, in the memory context of the caller */
 typedef void (*TakeRow) (HeapTuple tuple, TupleDesc desc, void *arg);
 
 /*
- * Run a statement in an SPI connection of its own; returns how many rows it
- * found or wrote.  snapshot: InvalidSnapshot for one that shows what this
- * command wrote.
+ * Run a statement in an SPI connection of its own.  Returns how many rows it
+ * found or wrote.  InvalidSnapshot lets it see what this command wrote.
  */
 extern uint64 owner_select(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
 						   Datum *values, const char *nulls, Snapshot snapshot,
@@ -48,7 +47,7 @@ extern uint64 owner_select(SPIPlanPtr *plan, const char *sql, int nargs, Oid *ty
 extern uint64 owner_execute(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
 							Datum *values, const char *nulls);
 
-/* in an SPI connection of the caller's; see owner.c */
+/* in the caller's SPI connection; see owner.c */
 extern void owner_run(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types,
 					  Datum *values, const char *nulls, Snapshot snapshot,
 					  bool write);

@@ -1,16 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * plan.c
- *	  Saved plans that keep to an index.
+ *	  Saved plans that always use an index.
  *
- * A plan that was made while a table was empty would scan it from end to end
- * until statistics come in, long after it has grown; and what a first batch of
- * 5,000 rows suggests (hash or merge join) is wrong for the next one of two.
- * Our statements know better: rows are found by key, through the index that
- * fits it best.  So they have one generic plan, made with the alternatives
- * switched off and as if every table were large and unknown; the settings are those of the
- * session again before it runs.  JIT is off too: the cost of what was switched
- * off would set it going.
+ * A plan that was made while a table was empty scans the whole table, and goes
+ * on doing so long after the table has grown, until statistics come in.  The
+ * plan that suits a first batch of 5,000 rows (a hash or merge join) is wrong
+ * for the next batch of two.  Our statements find rows by key, so the index
+ * that fits the key is always right.
+ *
+ * So each statement has one generic plan.  It is made with the alternatives
+ * switched off, and as if every table were large and unknown.  The session's
+ * own settings are back before the plan runs.  JIT is off too, because the cost
+ * that PostgreSQL adds for a switched-off alternative would start it.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,25 +21,45 @@
 #include "nodes/parsenodes.h"
 #include "nodes/pathnodes.h"
 #include "optimizer/plancat.h"
+#include "optimizer/planner.h"
 #include "utils/guc.h"
-#include "utils/plancache.h"
 #include "utils/selfuncs.h"
 
 #include "util/plan.h"
 
-/* what a table has at least, when one of our statements is planned */
+/* the rows that a table has at least when our statements are planned */
 #define LARGE_PAGES 10000
 #define LARGE_TUPLES 1000000.0
 
-SPIPlanPtr
-plans_prepare(const char *sql, int nargs, Oid *types)
-{
-	SPIPlanPtr	plan = SPI_prepare_cursor(sql, nargs, types, CURSOR_OPT_GENERIC_PLAN);
+/*
+ * By this the planner knows our statements.  Somebody else's that begins like
+ * it is planned like ours, and there is no harm in that.
+ */
+#define MARK "/* pg_tide */ "
 
+static SPIPlanPtr
+checked(SPIPlanPtr plan, const char *sql)
+{
 	if (plan == NULL)
 		elog(ERROR, "could not prepare, %s: %s",
 			 SPI_result_code_string(SPI_result), sql);
 	return plan;
+}
+
+SPIPlanPtr
+plans_prepare(const char *sql, int nargs, Oid *types)
+{
+	char	   *marked = psprintf(MARK "%s", sql);
+
+	return checked(SPI_prepare_cursor(marked, nargs, types, CURSOR_OPT_GENERIC_PLAN), sql);
+}
+
+SPIPlanPtr
+plans_prepare_parsed(const char *sql, ParserSetupHook set_up, void *arg)
+{
+	char	   *marked = psprintf(MARK "%s", sql);
+
+	return checked(SPI_prepare_params(marked, set_up, arg, CURSOR_OPT_GENERIC_PLAN), sql);
 }
 
 static get_relation_info_hook_type previous_hook = NULL;
@@ -64,7 +86,7 @@ assume_large(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
 	{
 		IndexOptInfo *index = lfirst(lc);
 
-		/* of a partial one nobody knows how many rows it would have */
+		/* nobody knows how many rows a partial index would have */
 		if (index->indpred != NIL)
 			continue;
 		index->pages = Max(index->pages, LARGE_PAGES / 4);
@@ -75,16 +97,73 @@ assume_large(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
 static get_relation_stats_hook_type previous_stats_hook = NULL;
 
 /*
- * Nor do statistics count, which may be of a time when the table had other rows:
- * they could say that a column of the index is good enough without the next.
+ * Statistics do not count either.  They may describe rows that the table no
+ * longer has, and could say that the first column of an index is good enough
+ * without the next.
  */
 static bool
-assume_nothing(PlannerInfo *root, RangeTblEntry * rte, AttrNumber attnum,
-			   VariableStatData * vardata)
+assume_nothing(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum,
+			   VariableStatData *vardata)
 {
 	if (planning)
 		return true;
 	return previous_stats_hook && previous_stats_hook(root, rte, attnum, vardata);
+}
+
+static planner_hook_type previous_planner = NULL;
+
+static PlannedStmt *
+plan_any(Query *parse, const char *query_string, int options, ParamListInfo params)
+{
+	if (previous_planner)
+		return previous_planner(parse, query_string, options, params);
+	return standard_planner(parse, query_string, options, params);
+}
+
+/* as plan_any, one of ours or, within the planning of one, another */
+static PlannedStmt *
+plan_as(bool ours, Query *parse, const char *query_string, int options, ParamListInfo params)
+{
+	bool		outer = planning;
+	PlannedStmt *result;
+
+	planning = ours;
+	PG_TRY();
+	{
+		result = plan_any(parse, query_string, options, params);
+	}
+	PG_FINALLY();
+	{
+		planning = outer;
+	}
+	PG_END_TRY();
+	return result;
+}
+
+/*
+ * Whenever PostgreSQL finds that one of our statements has to be planned: the
+ * first time, and when a table has changed since, be it at the last moment
+ * before the plan is run.
+ */
+static PlannedStmt *
+plan_settled(Query *parse, const char *query_string, int options, ParamListInfo params)
+{
+	static const char *const off[] = {"enable_seqscan", "enable_hashjoin",
+	"enable_mergejoin", "enable_material", "enable_bitmapscan", "jit"};
+	PlannedStmt *result;
+	int			level;
+	int			i;
+
+	if (query_string == NULL || strncmp(query_string, MARK, strlen(MARK)) != 0)
+		return planning ? plan_as(false, parse, query_string, options, params) :
+			plan_any(parse, query_string, options, params);
+	level = NewGUCNestLevel();
+	for (i = 0; i < lengthof(off); i++)
+		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	result = plan_as(true, parse, query_string, options, params);
+	AtEOXact_GUC(true, level);
+	return result;
 }
 
 void
@@ -94,43 +173,6 @@ plans_init(void)
 	get_relation_info_hook = assume_large;
 	previous_stats_hook = get_relation_stats_hook;
 	get_relation_stats_hook = assume_nothing;
-}
-
-static CachedPlan *
-plan_as_settled(SPIPlanPtr plan)
-{
-	CachedPlan *cached;
-
-	planning = true;
-	PG_TRY();
-	{
-		cached = SPI_plan_get_cached_plan(plan);
-	}
-	PG_FINALLY();
-	{
-		planning = false;
-	}
-	PG_END_TRY();
-	return cached;
-}
-
-void
-plans_settle(SPIPlanPtr plan)
-{
-	static const char *const off[] = {"enable_seqscan", "enable_hashjoin",
-	"enable_mergejoin", "enable_material", "enable_bitmapscan", "jit"};
-	int			level = NewGUCNestLevel();
-	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
-	CachedPlan *cached;
-	int			i;
-
-	for (i = 0; i < lengthof(off); i++)
-		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	cached = plan_as_settled(plan);
-	AtEOXact_GUC(true, level);
-
-	/* one that is not kept belongs to no resource owner */
-	if (cached)
-		ReleaseCachedPlan(cached, source->is_saved ? CurrentResourceOwner : NULL);
+	previous_planner = planner_hook;
+	planner_hook = plan_settled;
 }

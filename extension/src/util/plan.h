@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * plan.h
- *	  Saved plans that keep to an index.
+ *	  Saved plans that always use an index.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,15 +12,12 @@
 
 /*
  * A plan for statements that read rows by key or in the order of an index,
- * whatever the table's size was when it was made.  Not kept: the caller does.
+ * whatever the table's size is when it is made.  Not kept: the caller does.
  */
 extern SPIPlanPtr plans_prepare(const char *sql, int nargs, Oid *types);
 
-/*
- * Plan it, if it has no valid plan, under settings that leave it only the
- * index.  To be called before each execution.
- */
-extern void plans_settle(SPIPlanPtr plan);
+/* likewise, with parameters that the parser's hooks know; arg lives as long */
+extern SPIPlanPtr plans_prepare_parsed(const char *sql, ParserSetupHook set_up, void *arg);
 
 /* when the library is loaded */
 extern void plans_init(void);

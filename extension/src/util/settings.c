@@ -45,7 +45,7 @@ void
 settings_define(void)
 {
 	DefineCustomStringVariable("pg_tide.client_id",
-							   "The client that plain SQL in this transaction is written for.",
+							   "The client that the writes of this transaction are attributed to.",
 							   "Stored beside the time of each change; empty is the server.",
 							   &tide_client_id, "", PGC_USERSET, 0,
 							   NULL, NULL, NULL);
@@ -55,7 +55,7 @@ settings_define(void)
 							   &tide_ignored_fields, "isDirty,lastSyncedAt",
 							   PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("pg_tide.max_clock_skew",
-							"How far a client's clock may be ahead.",
+							"How far a client's clock may be ahead of the server's.",
 							"A later stamp is brought back to the server's time.",
 							&tide_max_clock_skew, 60 * 1000, 0, INT_MAX,
 							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);

@@ -8,7 +8,6 @@
 #ifndef TIDE_SETTINGS_H
 #define TIDE_SETTINGS_H
 
-#include "postgres.h"
 #include "fmgr.h"
 
 #define TIDE_SCHEMA "tide"
@@ -41,7 +40,7 @@ extern char *tide_scopes_function;
 /* "pg_tide.retention", in minutes */
 extern int	tide_retention;
 
-/* "pg_tide.times": times go out as Unix milliseconds */
+/* "pg_tide.times": are times sent as Unix milliseconds? */
 extern bool tide_times_in_ms;
 
 /* called once, when the library is loaded */

@@ -1,13 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * clocks.c
- *	  The stamps of single columns, which the policy "merge" goes by.
+ *	  The stamps of single columns, which the policy "merge" compares.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "utils/builtins.h"
 #include "utils/json.h"
 
 #include "version/clocks.h"

@@ -3,8 +3,8 @@
  * decide.c
  *	  Which of two versions of a row stands.
  *
- * Pure: stamps in, a verdict out.  Reading the current version is judge.c's
- * business, carrying the verdict out apply.c's.
+ * Pure: it takes stamps and returns a verdict.  judge.c reads the current
+ * version, and apply.c carries the verdict out.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,8 +16,8 @@ static const char *const SAME_STAMP = "an earlier change has the same stamp and 
 static const char *const AHEAD = "the client's clock is ahead, so the stamp was brought back to the server's time";
 
 /*
- * A stamp from before the table was tracked may be that of a clock that was
- * years ahead, or infinity.  It would refuse every edit until then.
+ * A stamp from before the table was tracked may come from a clock that was
+ * years ahead, or be infinity.  It would beat every edit until then.
  */
 bool
 stamp_counts(const Stamp *stamp, TimestampTz limit)
@@ -57,7 +57,10 @@ as_known(const Incoming *in, const Current *current, const Stamp *stamp)
 	return result;
 }
 
-/* whatever stands against the order of stamps gets one above what it replaces */
+/*
+ * a change that stands against the order of stamps gets one above what it
+ * replaces
+ */
 static void
 raise_stamp(Decision *d, const Current *current)
 {
@@ -67,8 +70,8 @@ raise_stamp(Decision *d, const Current *current)
 }
 
 /*
- * A change that was judged before.  It has no second effect: either it is what
- * stands, or something else does by now.
+ * A change that was judged before.  It has no second effect: either it stands
+ * already, or something else does by now.
  */
 static Verdict
 verdict_of_replay(const Incoming *in, const Current *current)
@@ -105,7 +108,7 @@ merge_columns(Decision *d, const Incoming *in, const Current *current)
 		const Stamp *clock = &current->clocks[att - 1];
 		Stamp		known = as_known(in, current, clock);
 		bool		twin = stamp_compare(&known, &in->stamp) == 0 &&
-			bms_is_member(att, current->differs);
+		bms_is_member(att, current->differs);
 
 		if (!twin && stamp_compare(&known, &d->stored) >= 0)
 			continue;
@@ -125,8 +128,8 @@ merge_columns(Decision *d, const Incoming *in, const Current *current)
 }
 
 /*
- * What stands if there is no other claim than the stamps'?  A change without
- * one is stamped on arrival, above what is there.
+ * Decide by stamps alone.  A change without a stamp gets one on arrival, above
+ * what is there.
  */
 static bool
 is_older(const Decision *d, const Incoming *in, const Current *current)
@@ -162,7 +165,7 @@ decide_by_policy(Decision *d, ConflictPolicy policy, const Incoming *in,
 		d->verdict = VERDICT_SUPERSEDED;
 }
 
-/* a change that stands as a whole, in place of a version that is there */
+/* a change that stands as a whole and replaces the version that is there */
 static void
 settle_stored(Decision *d, ConflictPolicy policy, const Incoming *in, const Current *current)
 {

@@ -50,8 +50,8 @@ typedef struct Incoming
 } Incoming;
 
 /*
- * A version of the very user and client that push now, which was stored with a
- * stamp above the one that was sent: they know it by the latter.
+ * A version of the same user and client that push now, stored with a stamp
+ * above the one that was sent.  They know it by the stamp they sent.
  */
 typedef struct RaisedStamp
 {
@@ -82,11 +82,11 @@ typedef struct Decision
 	Verdict		verdict;
 	Stamp		stored;			/* the row's stamp, if applied or merged */
 	Stamp		column_stamp;	/* that of the columns that it writes */
-	TimestampTz known_as;		/* the time that its sender knows it by, should
-								 * it be raised */
+	TimestampTz known_as;		/* the time that its sender knows it by,
+								 * should it be raised */
 	Bitmapset  *wins;			/* merged: columns of which it is the later
 								 * writer */
-	bool		asks;			/* the resolver has to say what is stored */
+	bool		asks;			/* the resolver decides what is stored */
 	bool		overrules;		/* applied against a version that had a claim
 								 * of its own: that one is a loser to keep */
 	bool		replaces_twin;	/* what it replaces has, for who pushes, the

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * image.c
- *	  The image of a row that is deleted.
+ *	  The image that is kept of a deleted row.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,7 +23,7 @@
  * need not keep: 256 MB a string, for one.
  */
 
-/* what is written in hexadecimal doubles */
+/* a value that is written in hexadecimal doubles in length */
 #define IMAGE_VALUE_MAX (IMAGE_MAX / 2 - 1024)
 
 static size_t
@@ -102,9 +102,9 @@ image_text(TrackedTable *t, Datum *values, bool *nulls)
 	return buf.data;
 }
 
-/* what an image has of a column; false: nothing */
+/* The value that an image has for a column; false if it has none. */
 bool
-image_find(const char *image, TrackedColumn *c, JsonSpan * value)
+image_find(const char *image, TrackedColumn *c, JsonSpan *value)
 {
 	JsonSpan	whole = {image, strlen(image)};
 	JsonSpan	name;

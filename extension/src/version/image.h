@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * image.h
- *	  The image of a row that is deleted.
+ *	  The image that is kept of a deleted row.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,7 +12,7 @@
 #include "table/tracked.h"
 #include "util/json_scan.h"
 
-/* beyond this a row has no image; a value of text can be 1 GB */
+/* a larger row has no image; a text can have 1 GB */
 #define IMAGE_MAX (512 * 1024 * 1024)
 
 /*
@@ -22,12 +22,12 @@
  */
 extern char *image_text(TrackedTable *t, Datum *values, bool *nulls);
 
-/* "name": of the next member of an image, and all of it; false: there is no room */
+/* write "name": and the value of the next member; false: there is no room */
 extern void image_append_name(StringInfo buf, TrackedColumn *c);
 extern bool image_append_column(StringInfo buf, TrackedTable *t, TrackedColumn *c,
 								Datum value, bool isnull);
 
-/* what an image has of a column; false: nothing */
-extern bool image_find(const char *image, TrackedColumn *c, JsonSpan * value);
+/* the value that an image has for a column; false if it has none */
+extern bool image_find(const char *image, TrackedColumn *c, JsonSpan *value);
 
 #endif							/* TIDE_IMAGE_H */

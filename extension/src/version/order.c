@@ -3,7 +3,7 @@
  * order.c
  *	  The total order of stamps.
  *
- * Pure: it knows nothing of tables and of the clock.
+ * Pure: uses neither tables nor the clock.
  *
  *-------------------------------------------------------------------------
  */
@@ -39,8 +39,8 @@ floor_to(TimestampTz time, int64 unit)
 }
 
 /*
- * A base in milliseconds must name one version, so versions that the server
- * makes never share a millisecond with the one that they replace.
+ * A base in milliseconds must name one version.  So a version that the server
+ * makes never shares a millisecond with the one that it replaces.
  */
 TimestampTz
 time_above(TimestampTz time, int64 unit)

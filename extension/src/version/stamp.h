@@ -11,7 +11,7 @@
 #include "table/registry.h"
 #include "version/order.h"
 
-/* what the table's column makes of a time: its precision */
+/* a time as the table's column stores it, with the column's precision */
 extern TimestampTz stamp_round(TrackedTable *t, TimestampTz time);
 
 /* microseconds between two neighbouring values of the stamp column */
@@ -19,8 +19,9 @@ extern int64 stamp_unit(TrackedTable *t);
 
 /*
  * The server's time for a version that replaces one with this stamp (NULL:
- * none): now, but always above it.  in_own: that version was written by this
- * transaction, so nobody has seen it; else it lies in a later millisecond.
+ * none): now, but always above it.  If in_own, this transaction wrote that
+ * version and nobody has seen it; otherwise the new time lies in a later
+ * millisecond.
  */
 extern TimestampTz stamp_server_time(TrackedTable *t, const Stamp *replaced, bool in_own);
 

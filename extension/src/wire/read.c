@@ -1,17 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * read.c
- *	  Values that come in: from JSON to a column's type.
+ *	  Reading values: from JSON to a column's type.
  *
- * The usual way is the text of the JSON value and the type's own input
- * function, so that a client may send whatever the type understands: int8 and
- * numeric as strings, for one.  Times are read more strictly and more
- * generously at once (see wire_time.c), JSON stays JSON, and arrays and
- * composites are put into the text that their input functions take.  Whatever
- * wire.c writes of a value is read as that value.
+ * Most values go as text through the input function of their type, so a client
+ * may send whatever the type understands, such as int8 and numeric as
+ * strings.  Times are read by time.c, which refuses some forms that the type
+ * takes and takes some that it refuses.  JSON stays JSON.  Arrays and composites
+ * become the text that their input functions take.  Every value is read back
+ * from what wire.c writes of it.
  *
- * Objects and arrays are refused for scalar types, as are other texts that an
- * input function would take for something else.
+ * Objects and arrays are refused for scalar types, and so are other texts that
+ * an input function would take for something else.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,10 +27,8 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
-#include "utils/datetime.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/resowner.h"
 #include "utils/typcache.h"
@@ -120,7 +118,7 @@ number_text(JsonbValue *v)
 											   NumericGetDatum(v->val.numeric)));
 }
 
-/* for an error: a string or number, cut short, or what else it is */
+/* for an error message: a string or number, cut short, or the kind of value */
 static char *
 shown(JsonbValue *v)
 {
@@ -293,7 +291,7 @@ time_from_ms(const char *text, Oid base)
 	return result;
 }
 
-/* the text of a number of milliseconds, which no time has many digits of */
+/* the text of a number of milliseconds; no time has more digits */
 static char *
 ms_text(JsonbValue *v, Oid base)
 {
@@ -302,7 +300,7 @@ ms_text(JsonbValue *v, Oid base)
 	return number_text(v);
 }
 
-/* is it a string of nothing but a number of Unix milliseconds? */
+/* is it a string that holds only a number of Unix milliseconds? */
 static bool
 is_ms_string(JsonbValue *v)
 {
@@ -310,9 +308,9 @@ is_ms_string(JsonbValue *v)
 }
 
 /*
- * "base" is timestamp with or without time zone.  The latter is UTC, and so a
- * zone in the text must not be dropped, as PostgreSQL would do; unless utc is
- * false: then the text's own clock is meant.
+ * "base" is timestamp with or without time zone.  The latter holds UTC, so a
+ * zone in the text must not be dropped, as PostgreSQL would do.  If utc is
+ * false, the text's own clock is meant.
  */
 static Timestamp
 read_timestamp(JsonbValue *v, Oid base, bool utc)
@@ -397,7 +395,7 @@ date_text(JsonbValue *v)
  * Arrays and composites
  */
 
-/* quoted always: that is right for both, and never wrong */
+/* always quoted, which is right for both */
 static void
 append_quoted(StringInfo buf, const char *text)
 {
@@ -498,11 +496,11 @@ composite_text(JsonbContainer *object, Oid type, bool utc)
 	appendStringInfoChar(&buf, ')');
 	ReleaseTupleDesc(desc);
 
-	/* misspelled, it would be lost without a word */
+	/* a misspelled member would be lost silently */
 	if (nknown < JsonContainerSize(object))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
-				 errmsg("a value of type %s has a member that is none of its fields",
+				 errmsg("a value of type %s has a member that is not one of its fields",
 						format_type_be(type))));
 	return buf.data;
 }
@@ -512,8 +510,8 @@ composite_text(JsonbContainer *object, Oid type, bool utc)
  */
 
 /*
- * Text that some input function would take, but for something else: {} for an
- * empty array, any number for the bytes of its digits.
+ * Text that an input function would take for something else: {} for an empty
+ * array, any number for the bytes of its digits.
  */
 static void
 refuse_value(JsonbValue *v, Oid type, const char *hint)
@@ -631,7 +629,7 @@ value_text(JsonbValue *v, Oid type, bool utc, bool inside)
  * Columns
  */
 
-/* What can be had without text.  Domains go through their input function. */
+/* Values that need no text.  Domains go through their input function. */
 static bool
 read_directly(TrackedTable *t, TrackedColumn *c, JsonbValue *v, Datum *result)
 {
@@ -680,8 +678,8 @@ read_directly(TrackedTable *t, TrackedColumn *c, JsonbValue *v, Datum *result)
 }
 
 /*
- * Raises the errors of the type's input function.  To be called between
- * wire_begin() and wire_end(): a text without a zone is UTC.
+ * Raises the errors of the type's input function.  Call this between
+ * wire_begin() and wire_end(), so that a text without a zone is UTC.
  */
 Datum
 wire_read_value(TrackedTable *t, TrackedColumn *c, JsonbValue *v, bool *isnull)

@@ -3,10 +3,10 @@
  * time.c
  *	  Times on the wire: ISO 8601 and Unix milliseconds.
  *
- * PostgreSQL's own input accepts far more, some of it dangerous here: 'now'
- * and 'tomorrow' would turn a client's bug into the server's clock.  So the
- * forms that clients send are read by hand, which is faster too, and what else
- * a column's type understands is left to it, see wire_read.c.
+ * PostgreSQL's own input accepts far more, and some of it is dangerous here:
+ * 'now' and 'tomorrow' would turn a client's bug into the server's clock.  So
+ * the forms that clients send are read by hand, which is faster too.  read.c
+ * leaves other texts to the input function of the column's type.
  *
  *-------------------------------------------------------------------------
  */
@@ -114,7 +114,7 @@ wire_append_time(StringInfo buf, TimestampTz time)
 	}
 }
 
-/* Likewise, but whole milliseconds: none that a client would round up. */
+/* Likewise, but in whole milliseconds, so that no client rounds it up. */
 void
 wire_append_time_ms_floor(StringInfo buf, TimestampTz time)
 {
@@ -283,7 +283,11 @@ is_valid(const struct pg_tm *tm, fsec_t fsec)
 	if (tm->tm_mon < 1 || tm->tm_mon > 12 || tm->tm_mday < 1 ||
 		tm->tm_mday > day_tab[isleap(tm->tm_year) ? 1 : 0][tm->tm_mon - 1])
 		return false;
-	/* a leap second, and midnight at the end of a day, as PostgreSQL has it */
+
+	/*
+	 * a leap second, and midnight at the end of a day, as PostgreSQL takes
+	 * them
+	 */
 	if (tm->tm_hour == 24)
 		return tm->tm_min == 0 && tm->tm_sec == 0 && fsec == 0;
 	return tm->tm_hour < 24 && tm->tm_min < 60 && tm->tm_sec <= 60;

@@ -8,7 +8,6 @@
 #ifndef TIDE_WIRE_TIME_H
 #define TIDE_WIRE_TIME_H
 
-#include "postgres.h"
 #include "datatype/timestamp.h"
 
 /* room for any time that time_format writes, and its terminating zero */
@@ -21,9 +20,9 @@
 extern int	time_format(char *to, Timestamp time, bool zulu);
 
 /*
- * Reads ISO 8601 text, which need not be terminated.  *result is in UTC, where
- * a text without a zone is taken as UTC; *zone is the seconds east of UTC that
- * the text named.  False if it is no such text.
+ * Reads ISO 8601 text, which need not be terminated. *result is in UTC; a
+ * text without a zone is taken as UTC. *zone is the seconds east of UTC that
+ * the text names.  False if the text is not ISO 8601.
  */
 extern bool time_scan(const char *text, size_t len, Timestamp *result,
 					  bool *has_zone, int *zone);

@@ -64,9 +64,9 @@ typedef struct Form
 	WireKind	kind;
 	bool		utc;			/* timestamps without zone hold UTC */
 	FmgrInfo   *output;
-}			Form;
+} Form;
 
-static void append_value(StringInfo buf, const Form * form, Datum value);
+static void append_value(StringInfo buf, const Form *form, Datum value);
 
 /*
  * Settings
@@ -80,8 +80,8 @@ set_for_now(const char *name, const char *value)
 }
 
 /*
- * Most sessions have most of these already, and setting one costs more than
- * writing a row does.
+ * Most sessions have most of these values already, and to set one costs more
+ * than to write a row.
  */
 int
 wire_begin(void)
@@ -95,7 +95,7 @@ wire_begin(void)
 		set_for_now("IntervalStyle", "postgres");
 	if (zone == NULL || strcmp(zone, "UTC") != 0)
 		set_for_now("TimeZone", "UTC");
-	/* every value above zero means: as short as is exact */
+	/* every value above zero means the shortest exact text */
 	if (extra_float_digits < 1)
 		set_for_now("extra_float_digits", "1");
 	if (bytea_output != BYTEA_OUTPUT_HEX)
@@ -120,8 +120,8 @@ wire_end(int level)
 }
 
 /*
- * Is a JSON array within the JSON array of such elements a dimension?  Else it
- * is an element.
+ * Is a JSON array within the JSON array of such elements a dimension, or an
+ * element?
  */
 bool
 wire_element_nests(Oid element)
@@ -262,7 +262,7 @@ append_uuid(StringInfo buf, const pg_uuid_t *uuid)
 }
 
 static void
-append_output(StringInfo buf, const Form * form, Datum value)
+append_output(StringInfo buf, const Form *form, Datum value)
 {
 	char	   *text = OutputFunctionCall(form->output, value);
 
@@ -271,7 +271,7 @@ append_output(StringInfo buf, const Form * form, Datum value)
 }
 
 static void
-append_text_kind(StringInfo buf, const Form * form, Datum value)
+append_text_kind(StringInfo buf, const Form *form, Datum value)
 {
 	switch (form->type)
 	{
@@ -294,7 +294,7 @@ append_text_kind(StringInfo buf, const Form * form, Datum value)
  */
 
 static void
-append_number(StringInfo buf, const Form * form, Datum value)
+append_number(StringInfo buf, const Form *form, Datum value)
 {
 	char	   *text;
 
@@ -313,7 +313,7 @@ append_number(StringInfo buf, const Form * form, Datum value)
 			break;
 		default:
 			text = OutputFunctionCall(form->output, value);
-			/* NaN, Infinity and -Infinity are no numbers in JSON */
+			/* JSON has no numbers for NaN, Infinity and -Infinity */
 			if (isdigit((unsigned char) text[text[0] == '-' ? 1 : 0]))
 				appendStringInfoString(buf, text);
 			else
@@ -324,9 +324,9 @@ append_number(StringInfo buf, const Form * form, Datum value)
 }
 
 static void
-append_timestamp(StringInfo buf, const Form * form, Timestamp time)
+append_timestamp(StringInfo buf, const Form *form, Timestamp time)
 {
-	/* milliseconds since 1970 are UTC, and this is of no zone at all */
+	/* milliseconds since 1970 are UTC, and this time has no zone */
 	if (form->utc || TIMESTAMP_NOT_FINITE(time))
 	{
 		wire_append_time(buf, time);
@@ -339,7 +339,7 @@ append_timestamp(StringInfo buf, const Form * form, Timestamp time)
 }
 
 static void
-append_date(StringInfo buf, const Form * form, Datum value)
+append_date(StringInfo buf, const Form *form, Datum value)
 {
 	DateADT		date = DatumGetDateADT(value);
 	int			year;
@@ -407,9 +407,9 @@ append_json(StringInfo buf, TrackedColumn *c, Datum value)
  * Arrays and composites
  */
 
-/* the form of what is within a value of this form */
+/* the form of values within a value of this form */
 static void
-inner_form(Form * inner, const Form * outer, Oid type, FmgrInfo *output)
+inner_form(Form *inner, const Form *outer, Oid type, FmgrInfo *output)
 {
 	Oid			function;
 	bool		varlena;
@@ -423,7 +423,7 @@ inner_form(Form * inner, const Form * outer, Oid type, FmgrInfo *output)
 }
 
 static void
-append_inner_value(StringInfo buf, const Form * form, Datum value, bool isnull)
+append_inner_value(StringInfo buf, const Form *form, Datum value, bool isnull)
 {
 	if (isnull)
 		appendBinaryStringInfo(buf, "null", 4);
@@ -435,7 +435,7 @@ append_inner_value(StringInfo buf, const Form * form, Datum value, bool isnull)
 
 /* one dimension, from element *at on, which is moved behind it */
 static void
-append_dimension(StringInfo buf, const Form * form, int ndims, const int *dims,
+append_dimension(StringInfo buf, const Form *form, int ndims, const int *dims,
 				 Datum *elements, bool *nulls, int *at)
 {
 	int			i;
@@ -470,7 +470,7 @@ begins_at_one(const ArrayType *array)
 }
 
 static void
-append_array(StringInfo buf, const Form * form, Datum value)
+append_array(StringInfo buf, const Form *form, Datum value)
 {
 	ArrayType  *array = DatumGetArrayTypeP(value);
 	Oid			element = ARR_ELEMTYPE(array);
@@ -506,7 +506,7 @@ append_array(StringInfo buf, const Form * form, Datum value)
 }
 
 static void
-append_composite(StringInfo buf, const Form * form, Datum value)
+append_composite(StringInfo buf, const Form *form, Datum value)
 {
 	HeapTupleHeader header = DatumGetHeapTupleHeader(value);
 	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header),
@@ -556,7 +556,7 @@ append_composite(StringInfo buf, const Form * form, Datum value)
 
 /* A value that is not NULL, of any kind but WIRE_JSON. */
 static void
-append_value(StringInfo buf, const Form * form, Datum value)
+append_value(StringInfo buf, const Form *form, Datum value)
 {
 	switch (form->kind)
 	{
@@ -670,8 +670,8 @@ array_function(FmgrInfo *cache, Oid function)
 
 /*
  * A value of a key or scope column as its type writes it.  The usual types are
- * short-cut: their output functions would take half the time of the capture
- * trigger.
+ * written here, because their output functions would take half the time of
+ * the capture trigger.
  */
 static char *
 column_text(TrackedColumn *c, Datum value)
@@ -692,7 +692,7 @@ column_text(TrackedColumn *c, Datum value)
 	}
 }
 
-/* as wire_begin, where the table's key or scope needs it at all */
+/* as wire_begin(), but only if the table's key or scope needs it */
 static int
 begin_for(TrackedTable *t)
 {
@@ -782,7 +782,7 @@ key_values(TrackedTable *t, const char *key, Datum *values)
 							  unconstify(char *, key), TEXTOID, -1);
 	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false,
 					  TYPALIGN_INT, &parts, &nulls, &nparts);
-	/* the primary key was another one when this text was written */
+	/* the table had another primary key when this text was written */
 	if (nparts != t->nkeys || ARR_HASNULL(DatumGetArrayTypeP(array)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),

@@ -15,20 +15,23 @@
 
 /*
  * Text forms must not depend on DateStyle, TimeZone and the like.  Between
- * these two calls they don't: the settings are those of this session again
- * after wire_end(), or when the transaction or subtransaction aborts.  No user
- * code but type input and output functions may run in between.
+ * these two calls they do not.  The session's own settings are back after
+ * wire_end(), or when the (sub)transaction aborts.  No user code but type
+ * input and output functions may run in between.
  */
 extern int	wire_begin(void);
 
-/* likewise for JSON that is kept: times are ISO 8601, whatever the client wants */
+/*
+ * likewise for JSON that is stored: times are ISO 8601, whatever the client
+ * wants
+ */
 extern int	wire_begin_kept(void);
 extern void wire_end(int level);
 
 /* is a JSON array among such elements a dimension? */
 extern bool wire_element_nests(Oid element);
 
-/* a column of json whose null on the wire is JSON's, as it cannot be NULL */
+/* a json column that cannot be NULL, so that null on the wire is JSON's */
 extern bool wire_null_is_json(TrackedColumn *c);
 
 /* a JSON object of the synced columns; values[] and nulls[] are by attnum - 1 */
@@ -41,13 +44,15 @@ extern void wire_append_value(StringInfo buf, TrackedTable *t,
 extern void wire_append_key_members(StringInfo buf, TrackedTable *t,
 									Datum *values);
 
-/* as "pg_tide.times" says; the second one drops what is below a millisecond */
+/*
+ * in the form of "pg_tide.times"; the second drops fractions of a millisecond
+ */
 extern void wire_append_time(StringInfo buf, TimestampTz time);
 extern void wire_append_time_ms_floor(StringInfo buf, TimestampTz time);
 
 /*
- * A key as one text: of a one-column key the column's output, of others the
- * text form of a text[] of them.  values[] here is by position in t->keys.
+ * A key as one text: the output of its one column, or the text form of a
+ * text[] of its columns. values[] is by position in t->keys.
  */
 extern char *wire_key_text(TrackedTable *t, Datum *values);
 
@@ -56,7 +61,7 @@ extern char *wire_scope_text(TrackedTable *t, Datum value);
 extern void wire_key_values(TrackedTable *t, const char *text, Datum *values);
 
 /*
- * A row's JSON as jsonb.  False for one that jsonb has no room for, as a text
+ * A row's JSON as jsonb.  False if jsonb cannot hold it, for example a text
  * above 256 MB.
  */
 extern bool wire_jsonb(const char *json, size_t len, Datum *result);
@@ -69,8 +74,8 @@ extern Datum wire_read_value(TrackedTable *t, TrackedColumn *c,
 extern TimestampTz wire_read_time(JsonbValue *v, const char *what);
 
 /*
- * A time from text: ISO 8601 or Unix milliseconds.  zone_shift is added when
- * the text has no zone (0: it is UTC).  What is no time raises sqlstate.
+ * A time from text: ISO 8601 or Unix milliseconds. zone_shift is added if the
+ * text has no zone (0: it is UTC).  A text that is not a time raises sqlstate.
  */
 extern TimestampTz wire_parse_time(const char *text, int64 zone_shift_usec,
 								   const char *what, int sqlstate);

@@ -442,7 +442,7 @@ take_admit(Login *login, const Settings *settings, Job *job, Failure *failure)
 	int64_t		wait;
 
 	if (!text_parse_integer(job->reply, &wait))
-		return bad_reply(failure, "tide_auth.admit() returned no number");
+		return bad_reply(failure, "tide_auth.admit() did not return a number");
 	if (wait > 0)
 	{
 		fail(failure, 429, "too_many_attempts",

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * sync.c
- *	  What a pull, a push or a schema request asks for.
+ *	  What a request below /sync asks for.
  *
  * Turns parameters into a job's arguments.  What only the database can judge
  * (cursors, times, scopes, entity types) is passed on as text.  This file knows
@@ -20,6 +20,8 @@
 #include "util/json.h"
 
 #define DEFAULT_LIMIT		100
+#define STREAM_LIMIT		500 /* rows of a page, where the client does not say */
+#define STREAM_MOST_ROWS	990 /* a cursor at least every 1,000 lines */
 #define LONGEST_WAIT		60	/* seconds */
 #define MOST_ACKS			32
 #define DATE_LENGTH			10	/* of 2026-01-31 */
@@ -63,6 +65,8 @@ list_field(SyncFields *fields, const char *name)
 {
 	if (strcmp(name, "ack") == 0)
 		return &fields->acks;
+	if (strcmp(name, "bucket") == 0)
+		return &fields->buckets;
 	if (strcmp(name, "entityTypes") == 0)
 		return &fields->entity_types;
 	if (strcmp(name, "refresh") == 0)
@@ -267,13 +271,15 @@ static bool
 fill_limit(Job *job, const SyncFields *fields, const Settings *settings,
 		   Failure *failure)
 {
-	int64_t		limit = DEFAULT_LIMIT;
+	int64_t		limit = job->as_lines ? STREAM_LIMIT : DEFAULT_LIMIT;
 
 	if (fields->limit != NULL &&
 		(!text_parse_integer(fields->limit, &limit) || limit < 1))
 		return malformed(failure, "limit is not a whole number above 0", NULL);
 	if (limit > settings->max_pull_rows)
 		limit = settings->max_pull_rows;
+	if (job->as_lines && limit > STREAM_MOST_ROWS)
+		limit = STREAM_MOST_ROWS;
 	job->max_rows = (int) limit;
 	return true;
 }
@@ -294,7 +300,8 @@ fill_wait(Job *job, const SyncFields *fields, Failure *failure)
 		return malformed(failure, "wait is not a number of seconds", NULL);
 	if (seconds > LONGEST_WAIT)
 		seconds = LONGEST_WAIT;
-	job->wait_until = clock_now() + (int64_t) (seconds * CLOCK_SECOND);
+	if (seconds > 0)
+		job->wait_until = clock_now() + (int64_t) (seconds * CLOCK_SECOND);
 	return true;
 }
 
@@ -350,6 +357,8 @@ sync_fill_job(Job *job, const SyncFields *fields, const Settings *settings,
 		(!fill_limit(job, fields, settings, failure) ||
 		 !fill_wait(job, fields, failure)))
 		return false;
+	if (job->kind == JOB_ROWS)
+		job->max_rows = settings->max_pull_rows;
 
 	job->max_bytes = settings->max_pull_bytes;
 	if (fields->acks.count > MOST_ACKS)
@@ -358,6 +367,7 @@ sync_fill_job(Job *job, const SyncFields *fields, const Settings *settings,
 						 "to its end; leaving some out only repeats rows.");
 	if (fields->failed ||
 		!copy_list(&job->acks, &fields->acks) ||
+		!copy_list(&job->buckets, &fields->buckets) ||
 		!copy_field(&job->client_id, fields->client_id) ||
 		!copy_field(&job->since, fields->since) ||
 		!copy_list(&job->scopes, &fields->scopes) ||
@@ -365,74 +375,6 @@ sync_fill_job(Job *job, const SyncFields *fields, const Settings *settings,
 		!copy_list(&job->refresh, &fields->refresh))
 		return failure_try_again(failure, "the server is short of memory");
 	return true;
-}
-
-/*
- * The beginning of the object that is the last member with this name; NULL:
- * there is none.  Rows cannot be mistaken for it: within their texts a quote is
- * escaped.
- */
-static const char *
-last_object(const char *reply, size_t length, const char *name)
-{
-	size_t		name_length = strlen(name);
-	const char *end = reply + length;
-	const char *quote;
-	const char *value;
-
-	while ((quote = memrchr(reply, '"', (size_t) (end - reply))) != NULL)
-	{
-		end = quote;
-		value = quote + 1;
-		if (strncmp(value, name, name_length) != 0 || value[name_length] != '"')
-			continue;
-		value += name_length + 1;
-		value += strspn(value, " ");
-		if (*value != ':')
-			continue;
-		value++;
-		value += strspn(value, " ");
-		return *value == '{' ? value : NULL;
-	}
-	return NULL;
-}
-
-/*
- * The number of rows in a reply, for the log; below 0: it is not known.  The
- * summary of a push has it, and the stats of a pull, both near the end.
- */
-long
-sync_count_rows(JobKind kind, const char *reply, size_t length)
-{
-	const char *text = NULL;
-	const cJSON *item;
-	cJSON	   *object;
-	double		rows = -1;
-
-	if (kind == JOB_PUSH)
-		text = last_object(reply, length, "summary");
-	else if (kind == JOB_PULL)
-		text = last_object(reply, length, "stats");
-	object = text == NULL ? NULL : cJSON_ParseWithOpts(text, NULL, 0);
-	if (kind == JOB_PUSH)
-	{
-		item = cJSON_GetObjectItemCaseSensitive(object, "total");
-		if (cJSON_IsNumber(item))
-			rows = item->valuedouble;
-	}
-	else if (object != NULL)
-	{
-		rows = 0;
-		cJSON_ArrayForEach(item, object)
-		{
-			const cJSON *count = cJSON_GetObjectItemCaseSensitive(item, "count");
-
-			if (cJSON_IsNumber(count))
-				rows += count->valuedouble;
-		}
-	}
-	cJSON_Delete(object);
-	return rows >= 0 && rows <= 1e9 ? (long) rows : -1;
 }
 
 void
@@ -446,6 +388,7 @@ sync_free_fields(SyncFields *fields)
 	list_free(&fields->entity_types);
 	list_free(&fields->refresh);
 	list_free(&fields->acks);
+	list_free(&fields->buckets);
 	list_free(&fields->scopes);
 	memset(fields, 0, sizeof(SyncFields));
 }
@@ -459,7 +402,8 @@ sync_free_job(Job *job)
 	free(job->refresh);
 	free(job->client_id);
 	free(job->acks);
-	job->acks = NULL;
+	free(job->buckets);
+	job->acks = job->buckets = NULL;
 	job->since = job->scopes = job->entity_types = NULL;
 	job->refresh = job->client_id = NULL;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * sync.h
- *	  What a pull, a push or a schema request asks for.
+ *	  What a request below /sync asks for.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,6 +25,7 @@ typedef struct SyncFields
 	StringList	entity_types;
 	StringList	refresh;
 	StringList	acks;
+	StringList	buckets;
 	StringList	scopes;
 	bool		failed;			/* memory ran out */
 	bool		repeated;		/* the query has a parameter twice that takes
@@ -42,7 +43,6 @@ extern bool sync_take_body(SyncFields *fields, const Settings *settings,
 						   const char *body, size_t length, Failure *failure);
 extern bool sync_fill_job(Job *job, const SyncFields *fields,
 						  const Settings *settings, Failure *failure);
-extern long sync_count_rows(JobKind kind, const char *reply, size_t length);
 extern void sync_free_fields(SyncFields *fields);
 extern void sync_free_job(Job *job);
 

@@ -139,7 +139,7 @@ take_key(const cJSON *object, Key *key)
 	if (id != NULL && !cJSON_IsString(id))
 		return "its kid is not text";
 	if (algorithm == KEY_ES256 && (curve == NULL || strcmp(curve, "P-256") != 0))
-		return "its crv is not P-256, the one of ES256";
+		return "its crv is not P-256, which ES256 needs";
 	if (cJSON_GetObjectItemCaseSensitive(object, "d") != NULL)
 		return "it is a private key, which belongs only where tokens are made";
 
@@ -235,7 +235,7 @@ keyfile_take_jwks(const KeyFile *file, KeySet *keys,
 		good = take_set(file, set, keys, problem, problem_size);
 	else
 		snprintf(problem, problem_size,
-				 "\"%s\" is no JSON Web Key Set: {\"keys\": [...]}", file->path);
+				 "\"%s\" is not a JSON Web Key Set: {\"keys\": [...]}", file->path);
 	wipe_secrets(set);
 	cJSON_Delete(document);
 	return good;

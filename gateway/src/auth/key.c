@@ -108,7 +108,7 @@ key_from_rsa(Key *key, KeyNumber n, KeyNumber e)
 	if (!is_odd(n))
 		return "its modulus is even";
 	if (!is_odd(e) || count_bits(e) < 2 || e.length > MAX_EXPONENT_LENGTH)
-		return "its exponent is not a sensible one";
+		return "its exponent is not usable";
 
 	spec.n = n.bytes;
 	spec.nlen = n.length;

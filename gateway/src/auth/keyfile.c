@@ -157,7 +157,7 @@ take_public_key(Key *key, const EVP_PKEY *public_key)
 	{
 		if (EVP_PKEY_get_group_name(public_key, group, sizeof(group), NULL) != 1 ||
 			strcmp(group, "prime256v1") != 0)
-			return "its curve is not P-256, the one of ES256";
+			return "its curve is not P-256, which ES256 needs";
 		first = get_number(public_key, OSSL_PKEY_PARAM_EC_PUB_X, KEY_EC_LENGTH);
 		second = get_number(public_key, OSSL_PKEY_PARAM_EC_PUB_Y, KEY_EC_LENGTH);
 		reason = key_from_ec(key, first, second);
@@ -185,7 +185,7 @@ take_block(Key *key, const char *name, const unsigned char *data, long length)
 	else if (strcmp(name, "RSA PUBLIC KEY") == 0)
 		public_key = d2i_PublicKey(EVP_PKEY_RSA, NULL, &end, length);
 	else
-		return "it is no PUBLIC KEY";
+		return "it is not a PUBLIC KEY";
 	if (public_key == NULL || end != data + length)
 		reason = "it cannot be decoded";
 	else

@@ -16,12 +16,15 @@
 #include <strings.h>
 
 #include <cjson/cJSON.h>
+#include <openssl/evp.h>
 
 #include "auth/token.h"
 #include "util/json.h"
 
 #define LEEWAY_SECONDS	30
 #define MAX_DEPTH		32		/* of header and payload */
+
+const char	token_expired[] = "the token has expired";
 
 static const char malformed[] = "the token is malformed";
 
@@ -137,7 +140,7 @@ check_header(const cJSON *header)
 			return "the token's header has a member that is not accepted";
 	}
 	if (!is_known_type(member(header, "typ")))
-		return "the token is of another type";
+		return "the token has another type than JWT";
 	if (kid != NULL && !cJSON_IsString(kid))
 		return "the token's kid is not text";
 	return NULL;
@@ -234,7 +237,7 @@ check_times(const cJSON *claims, time_t now)
 	if (exp == NULL)
 		return "the token has no exp: it would never expire";
 	if ((double) now >= exp->valuedouble + LEEWAY_SECONDS)
-		return "the token has expired";
+		return token_expired;
 	if (nbf != NULL && latest < nbf->valuedouble)
 		return "the token is not valid yet";
 	if (iat != NULL && latest < iat->valuedouble)
@@ -282,6 +285,7 @@ check_claims(const cJSON *claims, const TokenRules *rules, time_t now,
 	if (role != NULL && (!cJSON_IsString(role) || role->valuestring[0] == '\0'))
 		return "the token's role is not a name";
 
+	identity->expires = member(claims, "exp")->valuedouble + LEEWAY_SECONDS;
 	identity->user = strdup(sub->valuestring);
 	if (role != NULL)
 		identity->role = strdup(role->valuestring);
@@ -290,22 +294,36 @@ check_claims(const cJSON *claims, const TokenRules *rules, time_t now,
 	return NULL;
 }
 
-/*
- * Check a token and fill "identity" (identity_free it in any case).  Returns
- * what is wrong with the token, in static storage; NULL: nothing.
- */
-const char *
-token_check(const char *token, const KeySet *keys, const TokenRules *rules,
-			time_t now, Identity *identity)
+/* A token and the rules that it is checked by, as a hash.  False: no memory. */
+static bool
+hash_token(const char *token, const TokenRules *rules, unsigned char *hash)
+{
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	unsigned int length;
+	bool		good;
+	int			i;
+
+	good = context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 &&
+		EVP_DigestUpdate(context, token, strlen(token) + 1) == 1 &&
+		EVP_DigestUpdate(context, rules->issuer, strlen(rules->issuer) + 1) == 1;
+	for (i = 0; i < rules->audiences->count && good; i++)
+		good = EVP_DigestUpdate(context, rules->audiences->items[i],
+								strlen(rules->audiences->items[i]) + 1) == 1;
+	good = good && EVP_DigestFinal_ex(context, hash, &length) == 1;
+	EVP_MD_CTX_free(context);
+	return good;
+}
+
+/* Check a token that is not remembered. */
+static const char *
+check_anew(const char *token, const KeySet *keys, const TokenRules *rules,
+		   time_t now, Identity *identity)
 {
 	Parts		parts;
 	cJSON	   *header;
 	cJSON	   *claims;
 	const char *problem;
 
-	memset(identity, 0, sizeof(Identity));
-	if (strnlen(token, TOKEN_MAX_LENGTH + 1) > TOKEN_MAX_LENGTH)
-		return "the token is too long";
 	if (!split(token, &parts))
 		return malformed;
 
@@ -325,6 +343,31 @@ token_check(const char *token, const KeySet *keys, const TokenRules *rules,
 		return malformed;
 	problem = check_claims(claims, rules, now, identity);
 	cJSON_Delete(claims);
+	return problem;
+}
+
+/*
+ * Check a token and fill "identity" (identity_free it in any case).  Returns
+ * what is wrong with the token, in static storage; NULL: nothing.
+ */
+const char *
+token_check(const char *token, const KeySet *keys, const TokenRules *rules,
+			time_t now, Identity *identity)
+{
+	Remembered *remembered = keyset_remembered(keys);
+	unsigned char hash[REMEMBERED_HASH];
+	const char *problem;
+	bool		hashed;
+
+	memset(identity, 0, sizeof(Identity));
+	if (strnlen(token, TOKEN_MAX_LENGTH + 1) > TOKEN_MAX_LENGTH)
+		return "the token is too long";
+	hashed = hash_token(token, rules, hash);
+	if (hashed && remembered_find(remembered, hash, now, identity))
+		return NULL;
+	problem = check_anew(token, keys, rules, now, identity);
+	if (hashed && problem == NULL)
+		remembered_add(remembered, hash, now, identity);
 	return problem;
 }
 

@@ -30,6 +30,8 @@ typedef struct Identity
 	char	   *role;			/* the role claim; NULL: the token has none */
 	char	   *claims;			/* the payload as the token has it, valid
 								 * UTF-8 */
+	double		expires;		/* from this moment on the token is refused;
+								 * Unix seconds, leeway included */
 } Identity;
 
 /* The claims of a token of our own. */
@@ -42,6 +44,9 @@ typedef struct TokenClaims
 	time_t		issued_at;
 	long		ttl;			/* seconds */
 } TokenClaims;
+
+/* what is wrong with a token whose time has passed */
+extern const char token_expired[];
 
 extern const char *token_check(const char *token, const KeySet *keys,
 							   const TokenRules *rules, time_t now,

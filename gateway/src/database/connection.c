@@ -4,7 +4,8 @@
  *	  One connection to PostgreSQL, and a job's transaction on it.
  *
  * The only file that includes libpq.  A job is one round trip in pipeline mode:
- * BEGIN; role, claims and settings; the call; COMMIT.  All settings are local to
+ * BEGIN; role, claims and settings; the call; COMMIT.  A push is the call alone,
+ * which takes all of these.  All settings are local to
  * the transaction, so that nothing of one user is left for the next, not even
  * behind a pooler in transaction mode.
  *
@@ -58,8 +59,11 @@ typedef enum Statement
 	STATEMENT_ROLE,
 	STATEMENT_TIMEOUT,
 	STATEMENT_PULL,
+	STATEMENT_LINES,
 	STATEMENT_PUSH,
 	STATEMENT_KEYS,
+	STATEMENT_DIGEST,
+	STATEMENT_ROWS,
 	STATEMENT_SCHEMA,
 	STATEMENT_SCOPES,
 	STATEMENT_MAINTAIN,
@@ -73,6 +77,11 @@ static const struct
 	const char *name;
 	const char *sql;
 }			statements[STATEMENT_COUNT] = {
+
+	/*
+	 * A function in FROM would have its row put into a tuplestore, and a large
+	 * reply with it on disk.
+	 */
 
 	{"tide_1_begin_read",
 	"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"},
@@ -93,10 +102,24 @@ static const struct
 		"SELECT pg_catalog.set_config('statement_timeout', $1, true),"
 	" pg_catalog.set_config('idle_in_transaction_session_timeout', $1, true)"},
 	{"tide_1_pull",
-		"SELECT tide.pull($1::text, $2::text[], $3::text[], $4::integer, $5::text,"
-	" $6::text[], max_bytes => $7::integer, acks => $8::text[])"},
-	{"tide_1_push", "SELECT tide.push_json($1::bytea)"},
-	{"tide_1_keys", "SELECT tide.keys($1::text[], $2::text[])"},
+		"SELECT (c.p).reply, (c.p).items, (c.p).news, (c.p).cursor, (c.p).interest"
+		" FROM (SELECT tide.pull_page("
+		"$1::text, $2::text[], $3::text[], $4::integer, $5::text, $6::text[],"
+	" max_bytes => $7::integer, acks => $8::text[]) AS p) AS c"},
+	{"tide_1_lines",
+		"SELECT (c.p).lines, (c.p).items, (c.p).news, (c.p).cursor, (c.p).interest,"
+		" (c.p).more, (c.p).opening, (c.p).must_open, (c.p).tail, (c.p).counts FROM"
+		" (SELECT tide.pull_lines($1::text, $2::text[], $3::text[], $4::integer,"
+	" $5::text, $6::text[], $7::integer, $8::text[]) AS p) AS c"},
+	{"tide_1_push",
+		"SELECT (c.p).reply, (c.p).changes FROM"
+		" (SELECT tide.push_as($1::bytea, $2::text, $3::text, $4::text, $5::text,"
+	" $6::integer, $7::integer, $8::integer) AS p) AS c"},
+	{"tide_1_keys", "SELECT tide.keys($1::text[], $2::text[], $3::integer[])"},
+	{"tide_1_digest", "SELECT tide.digest($1::text, $2::text[], $3::text[])"},
+	{"tide_1_rows",
+		"SELECT tide.rows($1::jsonb, $2::text[], max_rows => $3::integer,"
+	" max_bytes => $4::integer)"},
 	{"tide_1_schema", "SELECT tide.schema()"},
 	{"tide_1_scopes", "SELECT pg_catalog.json_build_object('scopes', tide.scopes())"},
 	{"tide_1_maintain", "SELECT tide.maintain()"},
@@ -119,6 +142,7 @@ struct Connection
 	int64_t		opened_at;
 	bool		prepared[STATEMENT_COUNT];
 	bool		unregistered;	/* a job failed with TD012, see take_error */
+	bool		needs_begin;	/* a push did with TD016, likewise */
 
 	pthread_mutex_t cancel_lock;
 	PGcancel   *cancel;			/* of "link"; protected by cancel_lock */
@@ -322,11 +346,15 @@ call_statement(const Job *job)
 	switch (job->kind)
 	{
 		case JOB_PULL:
-			return STATEMENT_PULL;
+			return job->as_lines ? STATEMENT_LINES : STATEMENT_PULL;
 		case JOB_PUSH:
 			return STATEMENT_PUSH;
 		case JOB_KEYS:
 			return STATEMENT_KEYS;
+		case JOB_DIGEST:
+			return STATEMENT_DIGEST;
+		case JOB_ROWS:
+			return STATEMENT_ROWS;
 		case JOB_SCHEMA:
 			return STATEMENT_SCHEMA;
 		case JOB_SCOPES:
@@ -337,6 +365,44 @@ call_statement(const Job *job)
 			break;
 	}
 	return STATEMENT_AUTH;
+}
+
+/* Milliseconds until the deadline; at least one, for 0 means no timeout. */
+static int64_t
+milliseconds_left(const Job *job)
+{
+	int64_t		left = (job->deadline - clock_now()) / CLOCK_MILLISECOND;
+
+	return left > 1 ? left : 1;
+}
+
+/*
+ * A push with what identity and role are for other jobs.  The body goes as
+ * bytes: text that the database's encoding lacks would be refused as a whole,
+ * before anybody can see whose change it is.
+ */
+static bool
+send_push(Connection *connection, const Job *job)
+{
+	char		push_changes[16];
+	char		timeout[32];
+	char		lock_timeout[32];
+	const char *values[8] = {job->body, job->role, job->claims, job->client_id,
+	job->times, push_changes, timeout, lock_timeout};
+	int			lengths[8] = {(int) strlen(job->body)};
+	int			formats[8] = {1};
+
+	snprintf(push_changes, sizeof(push_changes), "%d", job->max_push_changes);
+	snprintf(timeout, sizeof(timeout), "%lld", (long long) milliseconds_left(job));
+	snprintf(lock_timeout, sizeof(lock_timeout), "%lld", (long long) job->lock_timeout * 1000);
+	return send_parameters(connection, STATEMENT_PUSH, 8, values, lengths, formats);
+}
+
+/* Is the call a transaction by itself?  One statement costs less than five. */
+static bool
+is_alone(const Connection *connection, const Job *job)
+{
+	return job->kind == JOB_PUSH && !connection->needs_begin;
 }
 
 /* The call itself with its arguments. */
@@ -371,20 +437,25 @@ send_call(Connection *connection, const Job *job)
 	{
 		values[count++] = job->scopes;
 		values[count++] = job->entity_types;
+		values[count++] = job->buckets;
+	}
+	else if (job->kind == JOB_DIGEST)
+	{
+		values[count++] = job->since;
+		values[count++] = job->scopes;
+		values[count++] = job->entity_types;
+	}
+	else if (job->kind == JOB_ROWS)
+	{
+		snprintf(max_rows, sizeof(max_rows), "%d", job->max_rows);
+		snprintf(max_bytes, sizeof(max_bytes), "%d", job->max_bytes);
+		values[count++] = job->body;
+		values[count++] = job->scopes;
+		values[count++] = max_rows;
+		values[count++] = max_bytes;
 	}
 	else if (job->kind == JOB_PUSH)
-	{
-		/*
-		 * As bytes: text that the database's encoding lacks would be refused
-		 * as a whole, before anybody can see whose change it is.
-		 */
-		int			length = (int) strlen(job->body);
-		int			format = 1;
-
-		values[0] = job->body;
-		return send_parameters(connection, STATEMENT_PUSH, 1, values, &length,
-							   &format);
-	}
+		return send_push(connection, job);
 	return send_statement(connection, call_statement(job), count, values);
 }
 
@@ -409,11 +480,11 @@ send_identity(Connection *connection, const Job *job)
 	char		push_changes[16];
 	char		timeout[32];
 	char		lock_timeout[32];
-	int64_t		left = (job->deadline - clock_now()) / CLOCK_MILLISECOND;
 	int			wait = job->lock_timeout;
 
-	/* 0 would mean: no timeout */
-	snprintf(timeout, sizeof(timeout), "%lld", (long long) (left > 1 ? left : 1));
+	if (job->kind == JOB_PUSH)
+		return true;
+	snprintf(timeout, sizeof(timeout), "%lld", (long long) milliseconds_left(job));
 	if (job->kind == JOB_MAINTAIN)
 	{
 		values[0] = timeout;
@@ -456,9 +527,11 @@ send_prepares(Connection *connection, const Job *job)
 
 	if (!send_prepare(connection, call_statement(job)))
 		return false;
-	if (!(send_prepare(connection, begin_statement(job)) &&
-		  send_prepare(connection, identity_statement(job)) &&
-		  (job->kind == JOB_MAINTAIN ||
+	if (!is_alone(connection, job) &&
+		!(send_prepare(connection, begin_statement(job)) &&
+		  (job->kind == JOB_PUSH ||
+		   send_prepare(connection, identity_statement(job))) &&
+		  (job->kind == JOB_PUSH || job->kind == JOB_MAINTAIN ||
 		   send_prepare(connection, STATEMENT_ROLE)) &&
 		  send_prepare(connection, STATEMENT_COMMIT)))
 		return false;
@@ -473,6 +546,9 @@ send_job(Connection *connection, const Job *job)
 	connection->step_count = 0;
 	connection->sent = false;
 
+	if (is_alone(connection, job))
+		return send_call(connection, job) &&
+			PQpipelineSync(connection->link) == 1;
 	return send_statement(connection, begin_statement(job), 0, NULL) &&
 		send_identity(connection, job) &&
 		send_call(connection, job) &&
@@ -544,12 +620,12 @@ next_result(Connection *connection, int64_t limit)
 /* ---------- a link that is fit ---------- */
 
 /*
- * Run one statement outside any transaction.  Not OPEN_DONE: "detail" has the
- * server's message.
+ * Run one statement with one parameter outside any transaction.  Not OPEN_DONE:
+ * "detail" has the server's message.
  */
 static OpenResult
-ask(Connection *connection, const char *sql, int64_t limit,
-	PGresult **answer, char *detail, size_t detail_size)
+ask_about(Connection *connection, const char *sql, const char *const *parameter,
+		  int64_t limit, PGresult **answer, char *detail, size_t detail_size)
 {
 	PGresult   *result;
 	const char *sqlstate;
@@ -557,8 +633,8 @@ ask(Connection *connection, const char *sql, int64_t limit,
 	*answer = NULL;
 	connection->step_count = 0;
 	connection->sent = false;
-	if (PQsendQueryParams(connection->link, sql, 0, NULL, NULL, NULL, NULL,
-						  0) != 1 ||
+	if (PQsendQueryParams(connection->link, sql, parameter == NULL ? 0 : 1, NULL,
+						  parameter, NULL, NULL, 0) != 1 ||
 		PQpipelineSync(connection->link) != 1 ||
 		(result = next_result(connection, limit)) == NULL)
 	{
@@ -579,6 +655,39 @@ ask(Connection *connection, const char *sql, int64_t limit,
 		strncmp(detail, "FATAL", 5) == 0)
 		return OPEN_AWAY;
 	return OPEN_UNFIT;
+}
+
+/* Likewise, without a parameter. */
+static OpenResult
+ask(Connection *connection, const char *sql, int64_t limit,
+	PGresult **answer, char *detail, size_t detail_size)
+{
+	return ask_about(connection, sql, NULL, limit, answer, detail, detail_size);
+}
+
+/*
+ * Run one statement outside any transaction, and copy the columns of its only
+ * row, to be freed; NULL for SQL's NULL.  Not OPEN_DONE: "detail" has the
+ * reason.
+ */
+OpenResult
+connection_ask(Connection *connection, const char *sql, const char *parameter,
+			   int64_t limit, char **values, int count, char *detail,
+			   size_t detail_size)
+{
+	PGresult   *answer;
+	OpenResult	result = ask_about(connection, sql, &parameter, limit, &answer,
+								   detail, detail_size);
+	int			i;
+
+	memset(values, 0, sizeof(char *) * (size_t) count);
+	for (i = 0; result == OPEN_DONE && i < count && i < PQnfields(answer); i++)
+	{
+		if (!PQgetisnull(answer, 0, i))
+			values[i] = strdup(PQgetvalue(answer, 0, i));
+	}
+	PQclear(answer);
+	return result;
 }
 
 /*
@@ -695,6 +804,7 @@ connection_open(Connection *connection, char *detail, size_t detail_size)
 	connection->link = link;
 	connection->opened_at = clock_now();
 	connection->unregistered = false;
+	connection->needs_begin = false;
 	memset(connection->prepared, 0, sizeof(connection->prepared));
 	pthread_mutex_lock(&connection->cancel_lock);
 	connection->cancel = PQgetCancel(link);
@@ -780,6 +890,14 @@ take_error(Connection *connection, Job *job, const Step *step,
 		return RUN_AGAIN;
 	}
 
+	/* the session's transactions are others by default than a push needs */
+	if (sqlstate != NULL && strcmp(sqlstate, "TD016") == 0 &&
+		!connection->needs_begin)
+	{
+		connection->needs_begin = true;
+		return RUN_AGAIN;
+	}
+
 	/* a standby in the place of the server that we had */
 	if (failed_step(step) == STEP_BEGIN)
 		return RUN_LOST;
@@ -789,6 +907,28 @@ take_error(Connection *connection, Job *job, const Step *step,
 		(severity != NULL && strcmp(severity, "ERROR") != 0))
 		return RUN_LOST;
 	return failure_is_retryable_conflict(sqlstate) ? RUN_CONFLICT : RUN_DONE;
+}
+
+/* What comes with the reply, for who hands it on unread. */
+static void
+take_counts(Job *job, const PGresult *result)
+{
+	job->rows = -1;
+	job->is_news = true;
+	if (job->kind == JOB_PULL || job->kind == JOB_PUSH)
+		job->rows = strtol(PQgetvalue(result, 0, 1), NULL, 10);
+	if (job->kind != JOB_PULL)
+		return;
+	job->is_news = PQgetvalue(result, 0, 2)[0] == 't';
+	job->cursor = PQgetvalue(result, 0, 3);
+	job->interest = PQgetvalue(result, 0, 4);
+	if (!job->as_lines)
+		return;
+	job->has_more = PQgetvalue(result, 0, 5)[0] == 't';
+	job->begin = PQgetvalue(result, 0, 6);
+	job->begins = PQgetvalue(result, 0, 7)[0] == 't';
+	job->tail = PQgetvalue(result, 0, 8);
+	job->counts = PQgetvalue(result, 0, 9);
 }
 
 /* A step that succeeded. */
@@ -807,6 +947,7 @@ take_result(Connection *connection, Job *job, const Step *step,
 		job->result = result;
 		job->reply = PQgetvalue(result, 0, 0);
 		job->reply_length = (size_t) PQgetlength(result, 0, 0);
+		take_counts(job, result);
 		return;
 	}
 	else if (step->statement == STATEMENT_IDENTITY)
@@ -815,6 +956,33 @@ take_result(Connection *connection, Job *job, const Step *step,
 			 strcmp(PQcmdStatus(result), "COMMIT") != 0)
 		failure_try_again(&job->failure, "the transaction was rolled back");
 	PQclear(result);
+}
+
+/*
+ * Read the end of the pipeline.  There a call that is alone is committed, so
+ * what fails then undoes what it did.  Once COMMIT has been answered, a lost
+ * end changes nothing.
+ */
+static RunResult
+read_end(Connection *connection, Job *job, int64_t limit, RunResult outcome)
+{
+	static const Step commit = {STATEMENT_COMMIT, false};
+	PGresult   *result = next_result(connection, limit);
+
+	while (result != NULL && PQresultStatus(result) == PGRES_FATAL_ERROR)
+	{
+		if (job->failure.status == 0)
+			outcome = take_error(connection, job, &commit, result);
+		PQclear(result);
+		if (outcome == RUN_LOST)
+			return outcome;
+		result = next_result(connection, limit);
+	}
+	if (result == NULL && connection->step_count > 0 && is_alone(connection, job) &&
+		job->failure.status == 0)
+		outcome = RUN_LOST;
+	PQclear(result);
+	return outcome;
 }
 
 /*
@@ -852,9 +1020,7 @@ read_results(Connection *connection, Job *job, int64_t limit)
 		}
 	}
 
-	/* once COMMIT has been answered, a lost end changes nothing */
-	PQclear(next_result(connection, limit));
-	return outcome;
+	return read_end(connection, job, limit, outcome);
 }
 
 /* End a transaction that an error has left open; false: that failed. */
@@ -1004,6 +1170,6 @@ connection_free_result(Job *job)
 {
 	PQclear(job->result);
 	job->result = NULL;
-	job->reply = NULL;
+	job->reply = job->cursor = job->interest = NULL;
 	job->reply_length = 0;
 }

@@ -42,6 +42,10 @@ extern OpenResult connection_open(Connection *connection, char *detail,
 								  size_t detail_size);
 extern OpenResult connection_check(Connection *connection, int64_t timeout,
 								   char *detail, size_t detail_size);
+extern OpenResult connection_ask(Connection *connection, const char *sql,
+								 const char *parameter, int64_t limit,
+								 char **values, int count, char *detail,
+								 size_t detail_size);
 extern int64_t connection_age(const Connection *connection);
 extern bool connection_is_alive(Connection *connection);
 extern RunResult connection_run(Connection *connection, Job *job);

@@ -27,9 +27,7 @@
 #include "util/settings.h"
 
 #define IDLE_INTERVAL		(2 * CLOCK_SECOND)
-#define WAIT_INTERVAL		(500 * CLOCK_MILLISECOND)
 #define MAX_CONFLICT_RUNS	6	/* the first and five more */
-#define RETRY_WAITS			10	/* seconds: when too many pulls wait */
 
 /*
  * A connection is opened anew at this age: settings of the database and of the
@@ -122,57 +120,6 @@ finish(Job *job)
 	job->finished(job);
 }
 
-/* Does this reply of tide.pull bring nothing? */
-static bool
-is_empty_reply(const Job *job)
-{
-	static const char ending[] =
-	"\"stats\":{},\"hasMore\":false,\"reset\":false,\"revokedScopes\":[]}";
-	size_t		length = sizeof(ending) - 1;
-
-	return job->reply_length >= length &&
-		memcmp(job->reply + job->reply_length - length, ending, length) == 0;
-}
-
-/*
- * Let an empty pull wait for more, without a connection.  False: the job has
- * its outcome.
- */
-static bool
-wait_for_more(Job *job)
-{
-	const Settings *settings;
-	int64_t		now = clock_now();
-	int			most;
-
-	if (job->kind != JOB_PULL || job->failure.status != 0 ||
-		now >= job->wait_until || !is_empty_reply(job))
-		return false;
-
-	settings = settings_acquire();
-	most = settings->max_waiting;
-	settings_release(settings);
-
-	if (job->run_at == 0)
-		log_event(LOG_DEBUG, "waiting", NULL);
-	job->run_at = now + WAIT_INTERVAL;
-	switch (queue_wait(job, most))
-	{
-		case WAIT_BEGUN:
-			return true;
-		case WAIT_ENDED:
-			break;
-		case WAIT_REFUSED:
-			/* an empty reply at once would make clients ask again at once */
-			failure_set(&job->failure, 503, "try_again",
-						"too many pulls wait for something to come",
-						"Pull without wait, or later.");
-			job->failure.retry_after = RETRY_WAITS;
-			break;
-	}
-	return false;
-}
-
 /* Before a job is run again after a conflict: a short, growing pause. */
 static void
 pause_after_conflict(Worker *worker, int run)
@@ -254,17 +201,13 @@ run(Worker *worker, Job *job)
 static void
 handle(Worker *worker, Job *job)
 {
-	if (job->is_poll)
-		job->deadline = clock_now() + job->timeout;
 	database_free(job);
 	job->failure.status = 0;
 	if (clock_now() >= job->deadline)
 		failure_try_again(&job->failure, "the server is too busy");
 	else if (!run(worker, job))
 		return;
-
-	if (!wait_for_more(job))
-		finish(job);
+	finish(job);
 }
 
 /*

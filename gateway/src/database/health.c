@@ -13,7 +13,6 @@
  *-------------------------------------------------------------------------
  */
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,7 +66,7 @@ static const struct
 }			texts[] = {
 	{OPEN_AWAY, 503, "try_again", "the database is not available",
 	"database-away"},
-	{OPEN_REFUSED, 503, "not_ready", "the database refuses the gateway",
+	{OPEN_REFUSED, 503, "not_ready", "the database refuses the gateway's login",
 	"database-refuses"},
 	{OPEN_STANDBY, 503, "try_again",
 		"the database is a standby, which takes no changes",

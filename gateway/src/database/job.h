@@ -24,6 +24,8 @@ typedef enum JobKind
 	JOB_SCHEMA,
 	JOB_PULL,
 	JOB_KEYS,
+	JOB_DIGEST,
+	JOB_ROWS,
 	JOB_SCOPES,
 	JOB_PUSH,
 	JOB_AUTH,					/* a call of pg_tide_auth, see login.c */
@@ -37,7 +39,6 @@ typedef enum JobPlace
 {
 	PLACE_NOWHERE,				/* with its owner */
 	PLACE_QUEUED,
-	PLACE_WAITING,				/* an empty pull, for something to come */
 	PLACE_RUNNING,
 	PLACE_ENDED					/* without being run; finished() is to come */
 } JobPlace;
@@ -59,13 +60,15 @@ typedef struct Job
 	char	   *entity_types;	/* an array literal */
 	char	   *refresh;		/* an array literal */
 	char	   *acks;			/* an array literal */
+	char	   *buckets;		/* an array literal */
 	char	   *client_id;
-	const char *body;			/* of a push */
+	const char *body;			/* of a push, or keys of rows */
 	const char *times;			/* "iso" or "ms" */
 	int			max_rows;
 	int			max_push_changes;
 	int			max_time_rows;
 	int			max_bytes;		/* of a page */
+	bool		as_lines;		/* a page of a stream */
 	int			lock_timeout;	/* seconds; 0: none */
 
 	/* the statement of a JOB_AUTH */
@@ -76,15 +79,28 @@ typedef struct Job
 	/* limits, on the monotonic clock */
 	int64_t		timeout;		/* of one run, time in the queue included */
 	int64_t		deadline;		/* of this run */
-	int64_t		wait_until;		/* an empty pull is run again until then */
-	int64_t		run_at;			/* not before this moment; 0: it has not
-								 * waited */
+	int64_t		wait_until;		/* an empty pull waits until then; 0: it does
+								 * not */
 
 	/* the outcome: failure.status is 0 when there is a reply */
 	Failure		failure;
 	char		sqlstate[6];	/* of the server's last error, for the log */
 	const char *reply;			/* points into "result" */
 	size_t		reply_length;
+	long		rows;			/* of a pull, or changes of a push; below 0:
+								 * not counted */
+	bool		is_news;		/* a pull: it tells the client something, so
+								 * that it must not wait */
+	const char *cursor;			/* of a pull; points into "result" */
+	const char *interest;		/* likewise: JSON, what a pull that goes on from
+								 * there would look at; empty: not told */
+
+	/* of a page of a stream; they point into "result", too */
+	bool		has_more;		/* pages follow */
+	const char *begin;			/* the line that goes before the page, and */
+	bool		begins;			/* does so in any case */
+	const char *tail;			/* members of the line after the last page */
+	const char *counts;			/* rows by type, JSON */
 	void	   *result;			/* a PGresult; database_free frees it */
 
 	void		(*finished) (struct Job *job);
@@ -94,7 +110,7 @@ typedef struct Job
 	JobPlace	place;
 	bool		abandoned;		/* nobody waits for the outcome */
 	bool		cancel_sent;
-	bool		is_poll;		/* a waiting pull that is looked at again */
+	bool		is_woken;		/* a pull that has waited, and runs again */
 	uint64_t	number;			/* of this run: no other run has it */
 	struct Turn *turn;			/* its user's */
 				TAILQ_ENTRY(Job) link;

@@ -3,19 +3,22 @@
  * queue.c
  *	  The bounded queue between requests and database threads.
  *
- * There are three lanes: writes, reads, and logins, which check a password.
- * They take turns, and within a lane users take turns, whatever number of jobs
- * each of them has queued.  Reads never hold all connections, so that a push
- * is taken while reads wait for a lock or run long; nor does one user.
+ * There are five lanes: writes, reads, checks, which read all rows of a user,
+ * logins, which check a password, and pulls that have waited for something to
+ * come and are woken.  They take turns, and within a lane users take turns,
+ * whatever number of jobs each of them has queued.  Reads, checks and those that
+ * are woken never hold all connections, so that a push is taken while reads wait
+ * for a lock or run long; nor does one user.  Of one user one check runs at a
+ * time.
  *
- * A pull that found nothing and may wait holds no place and no connection.  It
- * is looked at again when no job could run instead, and by few threads at a
- * time: waiting pulls must not slow requests down, however many they are.  With
- * more of them each is looked at less often.
+ * Those that are woken hold half of the reads' connections at most: one change
+ * of a shared table wakes everybody, and nobody else must be kept waiting for
+ * them, however many they are.  They have their place already, so there is room
+ * for all of them.
  *
  * One thread, the keeper, ends what must not be run any more: jobs whose
- * deadline has passed, pulls that have waited long enough, jobs whose client
- * has gone.  It does so while all database threads are busy.
+ * deadline has passed, jobs whose client has gone.  It does so while all
+ * database threads are busy.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,8 +31,6 @@
 #include "util/clock.h"
 
 #define KEEPER_INTERVAL	(CLOCK_SECOND / 20)
-#define READS_PER_POLL	4		/* of so many connections, one looks at waiting
-								 * pulls */
 
 TAILQ_HEAD(JobList, Job);
 
@@ -37,7 +38,9 @@ typedef enum Lane
 {
 	LANE_WRITES,
 	LANE_READS,
+	LANE_CHECKS,
 	LANE_LOGINS,
+	LANE_WOKEN,
 	LANES
 } Lane;
 
@@ -67,15 +70,14 @@ static int	most[LANES];		/* that may run at a time */
 static int	connections = 1;
 static int	next_lane = 0;
 
-static struct JobList later = TAILQ_HEAD_INITIALIZER(later);	/* by run_at */
 static struct JobList under_way = TAILQ_HEAD_INITIALIZER(under_way);
 static struct JobList ended = TAILQ_HEAD_INITIALIZER(ended);
-static int	ready_count = 0;	/* queued, maintenance and logins not counted */
+static int	ready_count = 0;	/* queued; those below and maintenance are not
+								 * counted */
 static int	login_count = 0;
-static int	later_count = 0;
-static int	polls_running = 0;
+static int	woken_count = 0;
 static uint64_t last_number = 0;
-static bool waits_ended = false;
+static bool maintenance_ended = false;
 static bool stopping = false;
 static bool keeper_ends = false;
 
@@ -105,7 +107,10 @@ queue_start(void)
 	return pthread_create(&keeper, NULL, keep, NULL) == 0;
 }
 
-/* So many connections are up; reads leave one of them to writes. */
+/*
+ * So many connections are up; reads and checks together leave one of them to
+ * writes, and checks leave half of them to reads.
+ */
 void
 queue_set_connections(int count)
 {
@@ -113,6 +118,8 @@ queue_set_connections(int count)
 	connections = count < 1 ? 1 : count;
 	most[LANE_WRITES] = connections;
 	most[LANE_READS] = connections > 1 ? connections - 1 : 1;
+	most[LANE_CHECKS] = connections > 3 ? connections / 2 : 1;
+	most[LANE_WOKEN] = most[LANE_READS] > 1 ? most[LANE_READS] / 2 : 1;
 	pthread_cond_broadcast(&jobs_changed);
 	pthread_mutex_unlock(&lock);
 }
@@ -124,6 +131,10 @@ lane_of(const Job *job)
 {
 	if (job->is_login)
 		return LANE_LOGINS;
+	if (job->kind == JOB_DIGEST || (job->kind == JOB_KEYS && job->buckets != NULL))
+		return LANE_CHECKS;
+	if (job->is_woken)
+		return LANE_WOKEN;
 	return job->kind == JOB_PUSH || job->kind == JOB_AUTH ||
 		job->kind == JOB_MAINTAIN ? LANE_WRITES : LANE_READS;
 }
@@ -177,6 +188,8 @@ count_place(const Job *job, int change)
 {
 	if (job->is_login)
 		login_count += change;
+	else if (job->is_woken)
+		woken_count += change;
 	else if (job->kind != JOB_MAINTAIN)
 		ready_count += change;
 }
@@ -224,7 +237,7 @@ put(Job *job)
 	if (job->turn == NULL)
 		return false;
 	job->turn->count++;
-	job->abandoned = job->cancel_sent = job->is_poll = false;
+	job->abandoned = job->cancel_sent = false;
 	add_to_turn(job, false);
 	pthread_cond_signal(&jobs_changed);
 	pthread_cond_signal(&keeper_wanted);
@@ -241,7 +254,24 @@ queue_put(Job *job, int length)
 	bool		accepted;
 
 	pthread_mutex_lock(&lock);
+	job->is_woken = false;
 	accepted = !stopping && ready_count < length && put(job);
+	pthread_mutex_unlock(&lock);
+	return accepted;
+}
+
+/*
+ * Queue a pull that has waited.  False: the gateway is stopping, or there is no
+ * memory.
+ */
+bool
+queue_put_woken(Job *job)
+{
+	bool		accepted;
+
+	pthread_mutex_lock(&lock);
+	job->is_woken = true;
+	accepted = !stopping && put(job);
 	pthread_mutex_unlock(&lock);
 	return accepted;
 }
@@ -271,8 +301,6 @@ end_run(Job *job)
 	TAILQ_REMOVE(&under_way, job, link);
 	running[lane]--;
 	job->turn->running[lane]--;
-	if (job->is_poll)
-		polls_running--;
 	/* a thread may have found that all it could take were at their bounds */
 	pthread_cond_signal(&jobs_changed);
 }
@@ -294,46 +322,22 @@ queue_put_back(Job *job)
 {
 	pthread_mutex_lock(&lock);
 	end_run(job);
-	job->is_poll = false;
 	add_to_turn(job, true);
 	pthread_mutex_unlock(&lock);
 }
 
-/*
- * Let a pull that was taken wait until something comes, to be looked at again
- * from job->run_at on.  Otherwise it has still to be finished.
- */
-WaitResult
-queue_wait(Job *job, int length)
-{
-	WaitResult	result = WAIT_BEGUN;
-	Job		   *before;
-
-	pthread_mutex_lock(&lock);
-	if (waits_ended || job->abandoned)
-		result = WAIT_ENDED;
-	else if (later_count >= length)
-		result = WAIT_REFUSED;
-	else
-	{
-		end_run(job);
-		/* nearly all jobs wait equally long, so the place is near the end */
-		before = TAILQ_LAST(&later, JobList);
-		while (before != NULL && before->run_at > job->run_at)
-			before = TAILQ_PREV(before, JobList, link);
-		if (before == NULL)
-			TAILQ_INSERT_HEAD(&later, job, link);
-		else
-			TAILQ_INSERT_AFTER(&later, before, job, link);
-		job->place = PLACE_WAITING;
-		later_count++;
-		pthread_cond_signal(&keeper_wanted);
-	}
-	pthread_mutex_unlock(&lock);
-	return result;
-}
-
 /* ---------- taking jobs out ---------- */
+
+/* Do as many jobs run in this lane as may? */
+static bool
+lane_is_full(Lane lane)
+{
+	if (running[lane] >= most[lane])
+		return true;
+	return (lane == LANE_READS || lane == LANE_CHECKS || lane == LANE_WOKEN) &&
+		running[LANE_READS] + running[LANE_CHECKS] + running[LANE_WOKEN] >=
+		most[LANE_READS];
+}
 
 /* May one more job of this user run in this lane? */
 static bool
@@ -345,6 +349,8 @@ turn_is_free(const Turn *turn, Lane lane)
 	int			all = 0;
 	int			i;
 
+	if (lane == LANE_CHECKS)
+		lane_most = 1;
 	for (i = 0; i < LANES; i++)
 		all += turn->running[i];
 	return all < user_most && turn->running[lane] < lane_most;
@@ -357,7 +363,7 @@ next_in_lane(Lane lane)
 	Turn	   *turn;
 	Job		   *job;
 
-	if (running[lane] >= most[lane] && !stopping)
+	if (lane_is_full(lane) && !stopping)
 		return NULL;
 	/* those that are passed over have a job running, so they are few */
 	TAILQ_FOREACH(turn, &rings[lane], link[lane])
@@ -376,35 +382,9 @@ next_in_lane(Lane lane)
 	return NULL;
 }
 
-/* A waiting pull that is due; NULL: none, or enough are looked at now. */
-static Job *
-next_poll(int64_t now)
-{
-	int			most_polls = connections / READS_PER_POLL;
-	Job		   *job;
-
-	if (polls_running >= (most_polls < 1 ? 1 : most_polls) ||
-		running[LANE_READS] >= most[LANE_READS])
-		return NULL;
-	TAILQ_FOREACH(job, &later, link)
-	{
-		if (job->run_at > now)
-			return NULL;
-		if (turn_is_free(job->turn, LANE_READS))
-		{
-			TAILQ_REMOVE(&later, job, link);
-			later_count--;
-			job->is_poll = true;
-			polls_running++;
-			return job;
-		}
-	}
-	return NULL;
-}
-
 /* The job whose turn it is, which runs from now on; NULL: there is none. */
 static Job *
-next_job(int64_t now)
+next_job(void)
 {
 	Job		   *job = NULL;
 	Lane		lane;
@@ -417,9 +397,7 @@ next_job(int64_t now)
 	}
 	if (job != NULL)
 		next_lane = (lane_of(job) + 1) % LANES;
-	else if (!waits_ended)
-		job = next_poll(now);
-	if (job == NULL)
+	else
 		return NULL;
 
 	lane = lane_of(job);
@@ -433,7 +411,7 @@ next_job(int64_t now)
 }
 
 /*
- * Wait for the next job; queue_done, queue_put_back or queue_wait end its run.
+ * Wait for the next job; queue_done or queue_put_back end its run.
  * NULL: "until" has come, or the gateway stops.
  */
 Job *
@@ -444,23 +422,16 @@ queue_take(int64_t until)
 	pthread_mutex_lock(&lock);
 	for (;;)
 	{
-		int64_t		now = clock_now();
-		int64_t		wake = until;
-		struct timespec moment;
+		struct timespec moment = clock_timespec(until);
 
-		job = next_job(now);
-		if (job != NULL || stopping || now >= until)
+		/* those that may not run wait for the end of a run */
+		job = next_job();
+		if (job != NULL || stopping || clock_now() >= until)
 			break;
-
-		/* those that are due but may not run wait for the end of a run */
-		if (!TAILQ_EMPTY(&later) && TAILQ_FIRST(&later)->run_at > now &&
-			TAILQ_FIRST(&later)->run_at < wake)
-			wake = TAILQ_FIRST(&later)->run_at;
-		moment = clock_timespec(wake);
 		pthread_cond_timedwait(&jobs_changed, &lock, &moment);
 	}
 	/* another thread may sleep although there is a job that it could take */
-	if (job != NULL && (ready_count > 0 || login_count > 0 || later_count > 0))
+	if (job != NULL && (ready_count > 0 || login_count > 0 || woken_count > 0))
 		pthread_cond_signal(&jobs_changed);
 	pthread_mutex_unlock(&lock);
 	return job;
@@ -468,17 +439,11 @@ queue_take(int64_t until)
 
 /* ---------- ending jobs that are not run ---------- */
 
-/* A queued or waiting job will not be run any more; the keeper finishes it. */
+/* A queued job will not be run any more; the keeper finishes it. */
 static void
 end_job(Job *job)
 {
-	if (job->place == PLACE_WAITING)
-	{
-		TAILQ_REMOVE(&later, job, link);
-		later_count--;
-	}
-	else
-		remove_from_turn(job);
+	remove_from_turn(job);
 	leave_turn(job);
 	job->place = PLACE_ENDED;
 	TAILQ_INSERT_TAIL(&ended, job, link);
@@ -496,7 +461,7 @@ queue_abandon(Job *job)
 
 	pthread_mutex_lock(&lock);
 	here = job->place != PLACE_NOWHERE;
-	if (job->place == PLACE_QUEUED || job->place == PLACE_WAITING)
+	if (job->place == PLACE_QUEUED)
 	{
 		end_job(job);
 		failure_try_again(&job->failure, "the client has gone");
@@ -573,7 +538,7 @@ end_late_jobs(Lane lane, int64_t now)
 				end_job(job);
 				failure_try_again(&job->failure, "the server is too busy");
 			}
-			else if (job->kind == JOB_MAINTAIN && waits_ended)
+			else if (job->kind == JOB_MAINTAIN && maintenance_ended)
 			{
 				/* a stop waits for requests, not for maintenance */
 				end_job(job);
@@ -593,19 +558,10 @@ end_late_jobs(Lane lane, int64_t now)
 static void
 end_jobs(int64_t now)
 {
-	Job		   *job;
-	Job		   *next;
 	int			i;
 
 	for (i = 0; i < LANES; i++)
 		end_late_jobs((Lane) i, now);
-	/* a pull that has waited long enough ends with its last, empty reply */
-	for (job = TAILQ_FIRST(&later); job != NULL; job = next)
-	{
-		next = TAILQ_NEXT(job, link);
-		if (waits_ended || job->wait_until <= now)
-			end_job(job);
-	}
 }
 
 static void *
@@ -643,14 +599,16 @@ keep(void *unused)
 
 /* ---------- counting, pausing, stopping ---------- */
 
-/* How many jobs wait for a thread, and how many for something to come? */
-void
-queue_count(int *queued, int *waiting)
+/* How many jobs wait for a thread? */
+int
+queue_count(void)
 {
+	int			result;
+
 	pthread_mutex_lock(&lock);
-	*queued = ready_count + login_count;
-	*waiting = later_count;
+	result = ready_count + login_count + woken_count;
 	pthread_mutex_unlock(&lock);
+	return result;
 }
 
 /* Wait until then, or until the gateway stops, without taking jobs. */
@@ -665,26 +623,14 @@ queue_pause(int64_t until)
 	pthread_mutex_unlock(&lock);
 }
 
-/* The first step of a stop: pulls no longer wait for something to come. */
+/* The first step of a stop: maintenance that has not begun does not begin. */
 void
-queue_end_waits(void)
+queue_end_maintenance(void)
 {
 	pthread_mutex_lock(&lock);
-	waits_ended = true;
-	pthread_cond_broadcast(&jobs_changed);
+	maintenance_ended = true;
 	pthread_cond_signal(&keeper_wanted);
 	pthread_mutex_unlock(&lock);
-}
-
-bool
-queue_waits_ended(void)
-{
-	bool		result;
-
-	pthread_mutex_lock(&lock);
-	result = waits_ended;
-	pthread_mutex_unlock(&lock);
-	return result;
 }
 
 /* Accept no more jobs; those that wait are handed out without delay. */
@@ -692,7 +638,7 @@ void
 queue_stop(void)
 {
 	pthread_mutex_lock(&lock);
-	waits_ended = true;
+	maintenance_ended = true;
 	stopping = true;
 	pthread_cond_broadcast(&jobs_changed);
 	pthread_cond_broadcast(&stop_requested);

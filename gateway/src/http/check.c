@@ -86,7 +86,7 @@ check_body_limit(const Route *route, const Settings *settings)
 	size_t		limit = (size_t) settings->max_body_bytes;
 	size_t		most = limit;
 
-	if (route->endpoint == ENDPOINT_PULL)
+	if (route->endpoint == ENDPOINT_PULL || route->endpoint == ENDPOINT_ROWS)
 		most = SYNC_MAX_FIELDS_BYTES;
 	else if (route_is_login(route))
 		most = LOGIN_MAX_BODY_BYTES;
@@ -118,10 +118,6 @@ check_content(const RequestHead *head, const Route *route, int method,
 	size_t		limit = check_body_limit(route, settings);
 	const char *problem;
 
-	if (route->endpoint == ENDPOINT_PULL && media_wants_stream(head->accept))
-		return failure_set(failure, 406, "not_supported",
-						   "streams of application/x-ndjson are not supported",
-						   NULL);
 	if (method != METHOD_POST)
 		return true;
 	if (route_is_login(route) && settings->login_call == NULL)

@@ -22,7 +22,6 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
-#include "database/queue.h"
 #include "http/clients.h"
 #include "http/cors.h"
 #include "util/clock.h"
@@ -68,7 +67,8 @@ struct Client
 	char	   *origin;			/* whose pages may read the reply, or NULL */
 	bool		refused;		/* there is no room for this connection */
 	Failure		refusal;		/* with refused: why */
-	Job		   *job;			/* that its request waits for, or NULL */
+	void	   *pending;		/* what its request waits for, or NULL */
+	bool		(*abandon) (void *pending); /* nobody waits for it any more */
 				LIST_ENTRY(Client) link;
 };
 
@@ -260,10 +260,10 @@ watch(void *unused)
 		{
 			if (client->deadline <= now)
 				cut(client);
-			else if (client->job != NULL && has_gone(client) &&
-					 queue_abandon(client->job))
+			else if (client->pending != NULL && has_gone(client) &&
+					 client->abandon(client->pending))
 			{
-				client->job = NULL;
+				client->pending = NULL;
 				client->gone = true;
 			}
 		}
@@ -511,14 +511,19 @@ client_begin_idle(Client *client)
 	settings_release(settings);
 }
 
-/* The job that the client waits for from now on; NULL: it waits for none. */
+/*
+ * What the client waits for from now on; NULL: for nothing.  When it has gone,
+ * "abandon" is called once, under our lock; if that returns false, it is called
+ * again later.
+ */
 void
-client_set_job(Client *client, Job *job)
+client_set_pending(Client *client, bool (*abandon) (void *), void *pending)
 {
 	if (client == NULL)
 		return;
 	pthread_mutex_lock(&lock);
-	client->job = job;
+	client->pending = pending;
+	client->abandon = abandon;
 	pthread_mutex_unlock(&lock);
 }
 
@@ -605,7 +610,7 @@ client_take_bytes(Client *client, size_t length, const Settings *settings,
 	if (user != NULL && user->bytes > 0 &&
 		user->bytes + length > (size_t) settings->max_user_bytes)
 		good = refuse(failure, "too_many_bytes",
-					  "this user has too much under way");
+					  "this user has too many bytes under way");
 	else if (all_bytes > 0 && all_bytes + length > (size_t) settings->max_bytes)
 		good = failure_try_again(failure, "the server is too busy");
 	else

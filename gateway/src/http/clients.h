@@ -11,7 +11,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "database/job.h"
 #include "util/address.h"
 #include "util/failure.h"
 #include "util/settings.h"
@@ -39,7 +38,8 @@ extern bool client_begin_reply(Client *client, const Settings *settings,
 							   size_t length);
 extern void client_begin_idle(Client *client);
 extern bool client_was_cut(Client *client);
-extern void client_set_job(Client *client, Job *job);
+extern void client_set_pending(Client *client, bool (*abandon) (void *),
+							   void *pending);
 
 extern bool client_begin_request(Client *client, const char *user,
 								 const Settings *settings, Failure *failure);

@@ -10,8 +10,8 @@
 
 #include "util/settings.h"
 
-#define CORS_ALLOW_HEADERS	"authorization, content-type, content-encoding"
-#define CORS_EXPOSE_HEADERS "retry-after, x-request-id"
+#define CORS_ALLOW_HEADERS	"authorization, content-type, content-encoding, if-none-match"
+#define CORS_EXPOSE_HEADERS "retry-after, x-request-id, etag"
 #define CORS_MAX_AGE		"600"
 
 /* The value of Access-Control-Allow-Origin; NULL: none is to be sent. */

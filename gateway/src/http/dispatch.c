@@ -5,92 +5,18 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "database/database.h"
 #include "database/health.h"
-#include "database/queue.h"
 #include "http/dispatch.h"
+#include "http/etag.h"
 #include "http/exchange.h"
 #include "http/openapi.h"
+#include "http/pending.h"
 #include "http/reply.h"
-#include "util/clock.h"
-#include "util/gzip.h"
-
-static atomic_int with_database = 0;	/* requests whose job has no outcome */
-
-/* ---------- the job and the queue ---------- */
-
-/* The reply as it is sent.  A database thread does this, not the one for all. */
-static void
-pack_reply(Request *request)
-{
-	Job		   *job = &request->job;
-
-	if (job->failure.status != 0 || job->reply == NULL ||
-		request->login != NULL)
-		return;
-	request->rows = sync_count_rows(job->kind, job->reply, job->reply_length);
-	if (request->takes_gzip && job->reply_length >= REPLY_LEAST_PACKED &&
-		gzip_pack(job->reply, job->reply_length, &request->packed))
-		database_free(job);
-}
-
-/* Called by a database thread: the job has its outcome. */
-static void
-job_finished(Job *job)
-{
-	Request    *request = job->owner;
-
-	pack_reply(request);
-	client_set_job(request->client, NULL);
-	request->job_done = true;
-	with_database--;
-	exchange_resume(request->connection);
-}
-
-/* Passwords leave at least one connection to the others, if there are two. */
-static bool
-put_job(Request *request)
-{
-	const Settings *settings = request->settings;
-	int			most = settings->max_logins;
-
-	if (!request->job.is_login)
-		return queue_put(&request->job, settings->queue_length);
-	if (most > settings->db_connections - 1)
-		most = settings->db_connections - 1;
-	return queue_put_login(&request->job, settings->queue_length,
-						   most < 1 ? 1 : most);
-}
-
-/* Hand the job over and suspend the connection until it is done. */
-static bool
-enqueue(Request *request)
-{
-	Job		   *job = &request->job;
-
-	job->finished = job_finished;
-	job->owner = request;
-	job->user = request->login != NULL ? request->login->address :
-		request->identity.user;
-	job->timeout = request->settings->request_timeout * CLOCK_SECOND;
-	job->deadline = clock_now() + job->timeout;
-
-	/* suspended first: the job may be done before queue_put returns */
-	request->job_done = false;
-	client_set_job(request->client, job);
-	exchange_suspend(request->connection);
-	with_database++;
-	if (put_job(request))
-		return true;
-
-	client_set_job(request->client, NULL);
-	failure_try_again(&job->failure, "the server is too busy");
-	job_finished(job);
-	return true;
-}
+#include "http/underway.h"
 
 /* ---------- from a request to its job ---------- */
 
@@ -102,7 +28,7 @@ check_body(Request *request)
 
 	if (request->unpacker != NULL && gzip_state(request->unpacker) != GZIP_DONE)
 		return failure_set(&request->failure, 400, "malformed_request",
-						   "the body ends in the middle of its gzip", NULL);
+						   "the body ends in the middle of its gzip data", NULL);
 	if (body->failed)
 		return failure_try_again(&request->failure,
 								 "the server is short of memory");
@@ -139,7 +65,31 @@ static bool
 start_job(Request *request, JobKind kind)
 {
 	request->job.kind = kind;
-	return prepare_job(request) ? enqueue(request) : reply_failure(request);
+	if (!prepare_job(request))
+		return reply_failure(request);
+	if (kind == JOB_PULL)
+		pending_poll(request);
+	else
+		pending_ask(request);
+	return true;
+}
+
+/* A pull; one whose reply is a stream is a job for each page. */
+static bool
+start_pull(Request *request)
+{
+	if (request->takes_lines)
+	{
+		request->stream = stream_create(request->takes_gzip);
+		if (request->stream == NULL)
+		{
+			failure_try_again(&request->failure, "the server is short of memory");
+			return reply_failure(request);
+		}
+		request->job.as_lines = true;
+		request->rows = 0;
+	}
+	return start_job(request, JOB_PULL);
 }
 
 /* A request below /auth. */
@@ -162,7 +112,8 @@ start_login(Request *request, LoginKind kind)
 					 request->body.data, request->body.length, &address,
 					 &request->job, &request->failure))
 		return reply_failure(request);
-	return enqueue(request);
+	pending_ask(request);
+	return true;
 }
 
 /* The whole request is there. */
@@ -188,10 +139,14 @@ dispatch_request(Request *request)
 			return start_job(request, JOB_SCHEMA);
 		case ENDPOINT_KEYS:
 			return start_job(request, JOB_KEYS);
+		case ENDPOINT_DIGEST:
+			return start_job(request, JOB_DIGEST);
+		case ENDPOINT_ROWS:
+			return start_job(request, JOB_ROWS);
 		case ENDPOINT_SCOPES:
 			return start_job(request, JOB_SCOPES);
 		case ENDPOINT_PULL:
-			return start_job(request, JOB_PULL);
+			return start_pull(request);
 		case ENDPOINT_PUSH:
 			return start_job(request, JOB_PUSH);
 		case ENDPOINT_LOGIN:
@@ -216,7 +171,8 @@ continue_login(Request *request)
 						   &request->failure))
 	{
 		case LOGIN_CONTINUE:
-			return enqueue(request);
+			pending_ask(request);
+			return true;
 		case LOGIN_REPLY:
 			return reply_send(request, 200, login->reply.data,
 							  login->reply.length);
@@ -241,9 +197,25 @@ dispatch_outcome(Request *request)
 	}
 	if (request->login != NULL)
 		return continue_login(request);
+	if (request->etag[0] != '\0' &&
+		etag_matches(request->etag, exchange_header(request->connection,
+													"If-None-Match")))
+	{
+		database_free(&request->job);
+		buffer_free(&request->packed);
+		return reply_text(request, 304, "");
+	}
 	/* the body has been stored, the reply takes its place */
 	request_drop_body(request);
-	if (request->packed.length > 0)
+	request->job.body = NULL;
+	if (request->stream != NULL)
+		return reply_stream(request);
+	if (request->made.length > 0)
+	{
+		reply = request->made.data;
+		length = request->made.length;
+	}
+	else if (request->packed.length > 0)
 	{
 		reply = request->packed.data;
 		length = request->packed.length;
@@ -258,9 +230,70 @@ dispatch_outcome(Request *request)
 	return reply_send(request, 200, reply, length);
 }
 
-/* How many requests have a job without outcome? */
-int
-dispatch_count_with_database(void)
+/* ---------- streams ---------- */
+
+/* May a stream go on with the next page?  If not, the failure says why. */
+static bool
+may_go_on(Request *request)
 {
-	return with_database;
+	if (underway_refuses_new())
+		return failure_try_again(&request->failure, "the server is stopping");
+	if ((double) time(NULL) >= request->identity.expires)
+		return failure_set(&request->failure, 401, "unauthorized",
+						   token_expired, NULL);
+	return true;
+}
+
+/* The client reads a piece from now on; false: the connection must be closed. */
+static bool
+begin_piece(Request *request)
+{
+	Stream	   *stream = request->stream;
+
+	client_give_bytes(request->client, request->held);
+	request->held = stream->piece.length;
+	if (!client_take_bytes(request->client, request->held, request->settings,
+						   &request->failure))
+	{
+		request->held = 0;
+		stream_add_failure(stream, &request->failure);
+	}
+	stream->is_new = false;
+	return !stream->piece.failed &&
+		client_begin_reply(request->client, request->settings,
+						   stream->piece.length);
+}
+
+/*
+ * The next page is asked for when the last one has been handed to the kernel.  So
+ * a client that reads slowly holds one piece in memory, and no connection to the
+ * database.
+ */
+long
+dispatch_stream(Request *request, char *target, size_t most)
+{
+	Stream	   *stream = request->stream;
+	size_t		length;
+
+	for (;;)
+	{
+		if (stream->is_new && !begin_piece(request))
+			return DISPATCH_CUT;
+		length = stream_take(stream, target, most);
+		request->reply_bytes += length;
+		if (length > 0)
+			return (long) length;
+		if (stream->is_last)
+			return DISPATCH_END;
+		if (!client_begin_work(request->client))
+			return DISPATCH_CUT;
+		if (may_go_on(request))
+		{
+			buffer_free(&stream->piece);
+			request->has_waited = false;
+			pending_ask(request);
+			return 0;
+		}
+		stream_add_failure(stream, &request->failure);
+	}
 }

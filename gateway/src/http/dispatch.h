@@ -14,6 +14,13 @@
 extern bool dispatch_request(Request *request);
 extern bool dispatch_outcome(Request *request);
 
-extern int	dispatch_count_with_database(void);
+/*
+ * The next bytes of a stream, up to "most", and how many these are.  0: the
+ * connection is suspended until there are some.
+ */
+#define DISPATCH_END	(-1)	/* there are no more */
+#define DISPATCH_CUT	(-2)	/* the connection must be closed */
+
+extern long dispatch_stream(Request *request, char *target, size_t most);
 
 #endif							/* DISPATCH_H */

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <microhttpd.h>
@@ -16,10 +15,10 @@
 #include "database/database.h"
 #include "database/queue.h"
 #include "http/clients.h"
-#include "http/dispatch.h"
 #include "http/head.h"
 #include "http/http.h"
 #include "http/linger.h"
+#include "http/pending.h"
 #include "http/request.h"
 #include "http/underway.h"
 #include "util/log.h"
@@ -37,6 +36,19 @@ static struct MHD_Daemon *server;
 static struct MHD_Daemon *metrics_server = NULL;
 
 /* ---------- metrics ---------- */
+
+static void
+count_live(Gauges *gauges)
+{
+	LiveCounts	counts;
+
+	live_count(&counts);
+	gauges->waiting = counts.waiting;
+	gauges->remembered = counts.remembered;
+	gauges->looks = counts.looks;
+	gauges->answered = counts.answered;
+	gauges->woken = counts.woken;
+}
 
 static enum MHD_Result
 handle_metrics(void *unused, struct MHD_Connection *connection, const char *url,
@@ -59,7 +71,8 @@ handle_metrics(void *unused, struct MHD_Connection *connection, const char *url,
 	{
 		gauges.connections = clients_count();
 		gauges.database_connections = database_connected();
-		queue_count(&gauges.queued, &gauges.waiting);
+		gauges.queued = queue_count();
+		count_live(&gauges);
 		gauges.requests = underway_count();
 		metrics_write(&gauges, VERSION, &text);
 	}
@@ -286,7 +299,7 @@ http_wait_idle(int64_t until)
 int
 http_waiting_for_database(void)
 {
-	return dispatch_count_with_database();
+	return pending_count_with_database();
 }
 
 void

@@ -8,6 +8,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -53,14 +54,40 @@ media_refusal(const char *content_type, const char *content_encoding)
 	return "the body is not UTF-8";
 }
 
-/* Does the client accept only a stream of lines? */
+/*
+ * The weight of a media type in an Accept header, in thousandths; below 0: it is
+ * not in it.
+ */
+static int
+weight_of(const char *accept, const char *type)
+{
+	while (*accept != '\0')
+	{
+		size_t		length = strcspn(accept, ",");
+		const char *start = accept + strspn(accept, " \t");
+		const char *q;
+
+		accept += length + (accept[length] == ',');
+		if (!begins_with(start, type, ",; \t"))
+			continue;
+		q = strcasestr(start, "q=");
+		if (q == NULL || q >= accept)
+			return 1000;
+		return (int) (strtod(q + 2, NULL) * 1000);
+	}
+	return -1;
+}
+
+/*
+ * Does the client want a stream of lines rather than one document?  Whoever names
+ * it alone does, and who gives it more weight.
+ */
 bool
 media_wants_stream(const char *accept)
 {
-	return accept != NULL &&
-		strstr(accept, "application/x-ndjson") != NULL &&
-		strstr(accept, "application/json") == NULL &&
-		strstr(accept, "*/*") == NULL;
+	int			lines = accept == NULL ? -1 : weight_of(accept, "application/x-ndjson");
+
+	return lines > 0 && lines > weight_of(accept, "application/json");
 }
 
 /* Is a body of this Content-Encoding packed as we can unpack it? */

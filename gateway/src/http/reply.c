@@ -11,12 +11,15 @@
 #include <microhttpd.h>
 
 #include "http/cors.h"
+#include "http/dispatch.h"
 #include "http/exchange.h"
 #include "http/reply.h"
 #include "http/underway.h"
 #include "util/clock.h"
 #include "util/log.h"
 #include "util/metrics.h"
+
+#define STREAM_BLOCK	32768	/* bytes that are asked for at a time, at most */
 
 /* ---------- headers ---------- */
 
@@ -69,28 +72,24 @@ add_failure_headers(const Request *request, struct MHD_Response *response)
 
 /* ---------- sending ---------- */
 
+/* Headers of all replies, and sending. */
 static bool
-send_body(Request *request, int status, const char *body, size_t length,
-		  enum MHD_ResponseMemoryMode mode)
+send_response(Request *request, int status, struct MHD_Response *response,
+			  size_t length)
 {
-	struct MHD_Response *response;
 	bool		good = false;
 
-	response = MHD_create_response_from_buffer(length, (void *) body, mode);
-	if (response == NULL)
-		return false;
-
 	request->status = status;
-	request->reply_bytes = length;
-	if (status != 204)
-		add_header(response, "Content-Type", "application/json");
-	add_header(response, "Cache-Control", "no-store");
+	if (request->etag[0] != '\0' && status < 400)
+	{
+		/* kept, and asked for each time: it depends on the token's rights */
+		add_header(response, "ETag", request->etag);
+		add_header(response, "Cache-Control", "private, no-cache");
+	}
+	else
+		add_header(response, "Cache-Control", "no-store");
 	add_header(response, "X-Content-Type-Options", "nosniff");
 	add_header(response, "X-Request-Id", request->id);
-	if (body != NULL && body == request->packed.data)
-		add_header(response, "Content-Encoding", "gzip");
-	if (request->packed.length > 0 || length >= REPLY_LEAST_PACKED)
-		add_header(response, "Vary", "Accept-Encoding");
 	add_cors_headers(request, response);
 	add_failure_headers(request, response);
 	if (underway_refuses_new() || request->must_close)
@@ -101,6 +100,57 @@ send_body(Request *request, int status, const char *body, size_t length,
 								  response) == MHD_YES;
 	MHD_destroy_response(response);
 	return good;
+}
+
+static bool
+send_body(Request *request, int status, const char *body, size_t length,
+		  enum MHD_ResponseMemoryMode mode)
+{
+	struct MHD_Response *response;
+
+	response = MHD_create_response_from_buffer(length, (void *) body, mode);
+	if (response == NULL)
+		return false;
+
+	request->reply_bytes = length;
+	if (status != 204 && status != 304)
+		add_header(response, "Content-Type", "application/json");
+	if (body != NULL && body == request->packed.data)
+		add_header(response, "Content-Encoding", "gzip");
+	if (request->packed.length > 0 || length >= REPLY_LEAST_PACKED)
+		add_header(response, "Vary", "Accept-Encoding");
+	return send_response(request, status, response, length);
+}
+
+/* The library asks for more of a stream. */
+static ssize_t
+read_stream(void *context, uint64_t position, char *target, size_t most)
+{
+	long		length = dispatch_stream(context, target, most);
+
+	(void) position;
+	if (length == DISPATCH_END)
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	return length == DISPATCH_CUT ? MHD_CONTENT_READER_END_WITH_ERROR : length;
+}
+
+/* Begin a stream; its first piece is there. */
+bool
+reply_stream(Request *request)
+{
+	struct MHD_Response *response;
+
+	response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK,
+												 read_stream, request, NULL);
+	if (response == NULL)
+		return false;
+	add_header(response, "Content-Type", "application/x-ndjson");
+	if (request->stream->packer != NULL)
+		add_header(response, "Content-Encoding", "gzip");
+	add_header(response, "Vary", "Accept, Accept-Encoding");
+	/* proxies of some kinds would wait for the end, and keep all until then */
+	add_header(response, "X-Accel-Buffering", "no");
+	return send_response(request, 200, response, request->stream->piece.length);
 }
 
 /* Send a reply whose body lives as long as the request. */

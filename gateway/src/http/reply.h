@@ -17,6 +17,7 @@ extern bool reply_send(Request *request, int status, const char *body,
 					   size_t length);
 extern bool reply_text(Request *request, int status, const char *text);
 extern bool reply_failure(Request *request);
+extern bool reply_stream(Request *request);
 
 extern void reply_record(const Request *request);
 

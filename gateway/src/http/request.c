@@ -96,6 +96,8 @@ free_request(Request *request)
 {
 	database_free(&request->job);
 	buffer_free(&request->packed);
+	stream_free(request->stream);
+	buffer_free(&request->made);
 	gzip_close(request->unpacker);
 	sync_free_job(&request->job);
 	if (request->login != NULL)
@@ -199,6 +201,10 @@ check_head(Request *request, const RequestHead *head)
 	if (!check_content(head, request->route, request->method,
 					   request->settings, &request->failure))
 		return false;
+	/* of a HEAD there is nothing to stream */
+	request->takes_lines = request->route->endpoint == ENDPOINT_PULL &&
+		media_wants_stream(head->accept) &&
+		strcmp(request->method_name, "HEAD") != 0;
 	if (request->method == METHOD_POST && check_is_packed(head, request->route))
 	{
 		request->unpacker = gzip_open();

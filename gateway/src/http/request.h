@@ -17,7 +17,10 @@
 #include "auth/token.h"
 #include "database/job.h"
 #include "http/clients.h"
+#include "http/etag.h"
 #include "http/routes.h"
+#include "http/stream.h"
+#include "live/live.h"
 #include "util/buffer.h"
 #include "util/failure.h"
 #include "util/gzip.h"
@@ -53,10 +56,23 @@ typedef struct Request
 	bool		job_done;		/* the job has its outcome, and belongs to the
 								 * request again */
 
+	/* pending.c's own */
+	LiveSeat	seat;
+	uint64_t	base;			/* the last look before the job was queued */
+	int64_t		asked_at;		/* when that was */
+	bool		has_waited;		/* it has had a seat, and had time */
+	bool		asked_again;	/* because something changed as it took one */
+	Buffer		made;			/* the reply that the database was not asked
+								 * for; empty: there is none */
+
 	GzipReader *unpacker;		/* of a body that comes packed, else NULL */
 	bool		takes_gzip;
 	Buffer		packed;			/* the reply in gzip's format; empty: it is not */
+	bool		takes_lines;	/* a pull whose reply is a stream */
+	Stream	   *stream;			/* that stream, else NULL */
+	size_t		held;			/* bytes of its piece that are counted */
 
+	char		etag[ETAG_SIZE];	/* of the reply; empty: it has none */
 	int			status;			/* of the reply; 0: none was sent */
 	size_t		reply_bytes;
 	long		rows;			/* in the reply, for the log; below 0: unknown */

@@ -49,6 +49,13 @@ static const Rule rules[] = {
 	{"TD011", 400, "too_many_scopes", POLICY_KEEP, NULL},
 	{"TD012", 503, "try_again", POLICY_FIXED,
 	"the database has just been started, try again"},
+	{"TD013", 413, "row_too_large", POLICY_KEEP, NULL},
+	{"TD014", 400, "incomplete_cursor", POLICY_KEEP, NULL},
+	{"TD015", 403, "not_allowed", POLICY_FIXED,
+	"the token's role may not be used here"},
+	{"TD016", 503, "try_again", POLICY_FIXED,
+	"the database's transactions are not what a push needs"},
+	{"TD021", 400, "missing_key", POLICY_KEEP, NULL},
 	{"TD022", 400, "bad_time", POLICY_KEEP, NULL},
 	{"0A000", 400, "not_supported", POLICY_KEEP, NULL},
 	{"42501", 403, "not_allowed", POLICY_FIXED, "permission denied"},
@@ -153,8 +160,9 @@ failure_from_sqlstate(Failure *failure, FailedStep step, bool is_push,
 		sqlstate = "08006";
 
 	/* no such role, or the gateway may not switch to it */
-	if (step == STEP_ROLE &&
-		(strcmp(sqlstate, "22023") == 0 || strcmp(sqlstate, "42501") == 0))
+	if (strcmp(sqlstate, "TD015") == 0 ||
+		(step == STEP_ROLE &&
+		 (strcmp(sqlstate, "22023") == 0 || strcmp(sqlstate, "42501") == 0)))
 	{
 		failure_set(failure, 403, "not_allowed",
 					"the token's role may not be used here",

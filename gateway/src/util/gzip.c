@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * gzip.c
- *	  Texts in gzip's format.
+ *	  Texts packed as gzip, and unpacked up to a limit.
  *
  *-------------------------------------------------------------------------
  */
@@ -48,6 +48,76 @@ gzip_pack(const char *data, size_t length, Buffer *packed)
 		return true;
 	buffer_free(packed);
 	return false;
+}
+
+struct GzipWriter
+{
+	z_stream	stream;
+};
+
+/* NULL: no memory. */
+GzipWriter *
+gzip_begin(void)
+{
+	GzipWriter *writer = calloc(1, sizeof(GzipWriter));
+
+	if (writer != NULL &&
+		deflateInit2(&writer->stream, LEVEL, Z_DEFLATED, GZIP_WINDOW, MEMORY,
+					 Z_DEFAULT_STRATEGY) != Z_OK)
+	{
+		free(writer);
+		return NULL;
+	}
+	return writer;
+}
+
+static void
+pack(GzipWriter *writer, const char *data, size_t length, int flush,
+	 Buffer *packed)
+{
+	unsigned char chunk[CHUNK];
+	size_t		some;
+	int			result;
+
+	do
+	{
+		/* zlib counts in ints */
+		some = length < INT_MAX ? length : INT_MAX;
+		writer->stream.next_in = (unsigned char *) data;
+		writer->stream.avail_in = (unsigned int) some;
+		data += some;
+		length -= some;
+		do
+		{
+			writer->stream.next_out = chunk;
+			writer->stream.avail_out = CHUNK;
+			result = deflate(&writer->stream, length > 0 ? Z_NO_FLUSH : flush);
+			buffer_append(packed, chunk, CHUNK - writer->stream.avail_out);
+		} while (writer->stream.avail_out == 0 && result == Z_OK);
+	} while (length > 0);
+}
+
+/* Pack one more piece; what comes of it may be held back. */
+void
+gzip_add(GzipWriter *writer, const char *data, size_t length, Buffer *packed)
+{
+	pack(writer, data, length, Z_NO_FLUSH, packed);
+}
+
+/* Whoever has all until now can unpack all until now. */
+void
+gzip_flush(GzipWriter *writer, bool is_end, Buffer *packed)
+{
+	pack(writer, "", 0, is_end ? Z_FINISH : Z_SYNC_FLUSH, packed);
+}
+
+void
+gzip_end(GzipWriter *writer)
+{
+	if (writer == NULL)
+		return;
+	deflateEnd(&writer->stream);
+	free(writer);
 }
 
 struct GzipReader

@@ -30,6 +30,15 @@ extern GzipState gzip_unpack(GzipReader *reader, const char *data,
 extern GzipState gzip_state(const GzipReader *reader);
 extern void gzip_close(GzipReader *reader);
 
+/* a text that is packed piece by piece; NULL: no memory */
+typedef struct GzipWriter GzipWriter;
+
+extern GzipWriter *gzip_begin(void);
+extern void gzip_add(GzipWriter *writer, const char *data, size_t length,
+					 Buffer *packed);
+extern void gzip_flush(GzipWriter *writer, bool is_end, Buffer *packed);
+extern void gzip_end(GzipWriter *writer);
+
 extern bool gzip_pack(const char *data, size_t length, Buffer *packed);
 
 #endif							/* GZIP_H */

@@ -133,6 +133,13 @@ write_gauge(Buffer *text, const char *name, const char *help, int value)
 	append(text, "%s %d\n", name, value);
 }
 
+static void
+write_counter(Buffer *text, const char *name, const char *help, uint64_t value)
+{
+	begin_family(text, name, "counter", help);
+	append(text, "%s %llu\n", name, (unsigned long long) value);
+}
+
 /* One counter of each path, the field at this offset. */
 static void
 write_by_path(Buffer *text, const char *name, const char *help, size_t offset)
@@ -229,7 +236,18 @@ metrics_write(const Gauges *gauges, const char *version, Buffer *text)
 				"requests that wait for a connection to the database",
 				gauges->queued);
 	write_gauge(text, "tide_waiting_pulls",
-				"pulls that wait for something to come", gauges->waiting);
+				"pulls and streams of events that wait for something to come",
+				gauges->waiting);
+	write_gauge(text, "tide_remembered_polls",
+				"polls that are remembered to bring nothing",
+				gauges->remembered);
+	write_counter(text, "tide_remembered_answers_total",
+				  "polls that were answered from memory", gauges->answered);
+	write_counter(text, "tide_woken_total",
+				  "pulls and polls that asked the database because something changed",
+				  gauges->woken);
+	write_counter(text, "tide_looks_total",
+				  "looks of the watcher at what changed", gauges->looks);
 	write_gauge(text, "tide_database_connections",
 				"connections to the database that are up",
 				gauges->database_connections);

@@ -31,7 +31,11 @@ typedef struct Gauges
 	int			connections;
 	int			requests;		/* without a reply */
 	int			queued;			/* those that wait for a database connection */
-	int			waiting;		/* pulls that wait for something to come */
+	int			waiting;		/* those that wait for something to come */
+	int			remembered;		/* polls */
+	uint64_t	looks;			/* of the watcher, all so far */
+	uint64_t	answered;		/* polls, from memory */
+	uint64_t	woken;			/* seats of which something changed */
 	int			database_connections;
 } Gauges;
 

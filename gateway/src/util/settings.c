@@ -118,7 +118,16 @@ static const Setting table[] = {
 	1, 1000000, true, "requests that may wait for a connection to the database; then 503"},
 	{"max-waiting", SETTING_INTEGER, FIELD(max_waiting), "5000",
 		0, 1000000, true,
-	"pulls with wait= that may wait for something to come; then 503"},
+	"pulls with wait= and streams of events that may wait for something to come; then 503"},
+	{"max-grants-age", SETTING_INTEGER, FIELD(max_grants_age), "60",
+		0, 86400, true,
+	"seconds for which grants and policies are believed while nothing changed"},
+	{"max-scopes-age", SETTING_INTEGER, FIELD(max_scopes_age), "0",
+		0, 86400, true,
+	"seconds for which what pg_tide.scopes_function returned is believed likewise"},
+	{"remembered-polls", SETTING_INTEGER, FIELD(remembered_polls), "50000",
+		0, 10000000, true,
+	"polls that are answered from memory while nothing changed; 0: none"},
 	{"max-connections", SETTING_INTEGER, FIELD(max_connections), "10000",
 	1, 1000000, false, "connections of clients; then 503"},
 	{"max-connections-address", SETTING_INTEGER,
@@ -682,4 +691,7 @@ settings_print_help(FILE *out)
 				table[i].initial[0] ? table[i].initial : "none",
 				table[i].help);
 	}
+	fprintf(out,
+			"\nExit status: 0 it was asked to end; 2 a setting is wrong, a file cannot be read,\n"
+			"or the address cannot be had.  See tide-gateway(8) and docs/gateway.md.\n");
 }

@@ -46,6 +46,9 @@ typedef struct Settings
 	int			db_connections;
 	int			queue_length;
 	int			max_waiting;
+	int			max_grants_age; /* seconds */
+	int			max_scopes_age; /* seconds */
+	int			remembered_polls;
 	int			request_timeout;	/* seconds */
 	int			maintain_interval;	/* seconds; 0: never */
 	int			shutdown_timeout;	/* seconds */

@@ -92,6 +92,25 @@ sub try_clone
 		'--token-file', $self->{token_file}, @{ $self->{clone} }, @options);
 }
 
+# tide watch in the background: said(), what it printed; ended(); stop(), by
+# SIGTERM; status(), of one that has ended.
+sub watch
+{
+	my ($self) = @_;
+	my $out = File::Temp->new;
+	my $err = File::Temp->new;
+	my $pid = fork // die $!;
+	if ($pid == 0)
+	{
+		%ENV = (%ENV, XDG_CONFIG_HOME => "$self->{directory}/config", %{ $self->{environment} });
+		open STDIN, '<', '/dev/null' or POSIX::_exit(126);
+		open STDOUT, '>', $out->filename or POSIX::_exit(126);
+		open STDERR, '>', $err->filename or POSIX::_exit(126);
+		exec { $program } $program, 'watch', $self->{file} or POSIX::_exit(127);
+	}
+	return bless { pid => $pid, out => $out, err => $err, began => time }, 'TideClient::Watch';
+}
+
 # A sync that has to exit with this status (0).
 sub sync
 {
@@ -134,5 +153,46 @@ sub python
 sub pending { my ($self) = @_; return $self->tide('pending', '--json')->{json}; }
 sub lost { my ($self) = @_; return $self->tide('lost', '--json')->{json}; }
 sub status { my ($self) = @_; return $self->tide('status', '--json')->{json}; }
+
+package TideClient::Watch;
+
+sub said
+{
+	my ($self, $which) = @_;
+	open my $in, '<', $self->{ $which // 'out' }->filename or die $!;
+	local $/;
+	return scalar(<$in>) // '';
+}
+
+sub ended
+{
+	my ($self) = @_;
+	return 1 if !$self->{pid};
+	return 0 if waitpid($self->{pid}, POSIX::WNOHANG()) == 0;
+	$self->{code} = $?;
+	delete $self->{pid};
+	return 1;
+}
+
+sub stop
+{
+	my ($self) = @_;
+	return if $self->ended;
+	kill TERM => $self->{pid};
+	TideTest::wait_for('the watch ends', 20, sub { $self->ended });
+	return;
+}
+
+sub status { my ($self) = @_; return ($self->{code} & 127) ? "signal $self->{code}" : $self->{code} >> 8; }
+
+sub DESTROY
+{
+	my ($self) = @_;
+	local ($?, $@);
+	return if !$self->{pid};
+	kill KILL => $self->{pid};
+	waitpid $self->{pid}, 0;
+	return;
+}
 
 1;

@@ -1,0 +1,403 @@
+/*
+ * verify.c
+ *	  tide_verify(): does the file hold what the server holds?
+ *
+ * A sync first.  Then a digest, or with TIDE_VERIFY_FULL all rows, names the keys
+ * that may differ; after another sync the server shows those rows once more, and
+ * what is then another one here differs.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/request.h"
+#include "loop/handle.h"
+#include "store/sql.h"
+#include "store/verify.h"
+
+#define ROWS_AT_ONCE 500
+
+/* what is asked, and whom to tell */
+typedef struct Verifying
+{
+	tide	   *t;
+	tide_difference difference;
+	void	   *arg;
+	int64_t		found;
+} Verifying;
+
+static bool
+carry_on(void *arg)
+{
+	tide	   *t = arg;
+
+	return !atomic_load(&t->stop) && !atomic_load(&t->pause_asked);
+}
+
+/* What an answer other than 200 says. */
+static int
+refused(tide *t, const HttpAnswer *answer)
+{
+	Failure    *failure = &t->engine.store.failure;
+	Json		json;
+	char	   *code = NULL;
+	char	   *message = NULL;
+
+	if (answer->body.data)
+	{
+		if (json_parse(&json, answer->body.data, answer->body.length))
+		{
+			const JsonNode *error = json_member(&json, json.nodes, "error");
+
+			code = json_text(&json, json_member(&json, error, "code"));
+			message = json_text(&json, json_member(&json, error, "message"));
+		}
+		json_free(&json);
+	}
+	failure_set(failure, answer->status == 429 || answer->status >= 500 ? TIDE_OFFLINE :
+				answer->status == 401 ? TIDE_SIGNED_OUT : TIDE_REFUSED,
+				code ? code : "status", "%s",
+				message ? message : "the server cannot compare what the file holds");
+	sqlite3_free(code);
+	sqlite3_free(message);
+	return failure->result;
+}
+
+/* Send the engine's request; the document of a 200, to be freed in any case. */
+static int
+ask(tide *t, HttpAnswer *answer, Json *json)
+{
+	Engine	   *e = &t->engine;
+	HttpRequest request = {
+		.method = e->body.length > 0 ? "POST" : "GET",
+		.url = e->url.data,
+		.headers = e->headers.data,
+		.body = e->body.length > 0 ? e->body.data : NULL,
+		.body_length = e->body.length,
+		.carry_on = carry_on,
+		.arg = t
+	};
+
+	memset(json, 0, sizeof(*json));
+	http_send(t->http, &request, answer);
+	if (answer->status == 0)
+		failure_set(&e->store.failure, TIDE_OFFLINE, "no_answer", "%s",
+					answer->given_up ? "stopped" : answer->why);
+	else if (answer->status != 200)
+		return refused(t, answer);
+	else if (answer->body.data == NULL ||
+			 !json_parse(json, answer->body.data, answer->body.length) ||
+			 json->nodes->kind != JSON_OBJECT)
+		failure_set(&e->store.failure, TIDE_REFUSED, "bad_reply",
+					"the server's answer is not JSON");
+	return e->store.failure.result;
+}
+
+static void
+free_answer(HttpAnswer *answer, Json *json)
+{
+	json_free(json);
+	http_answer_free(answer);
+}
+
+/*
+ * By digest
+ */
+
+static bool
+number_at(const Json *json, const JsonNode *array, int i, uint64_t *value)
+{
+	const JsonNode *at = json_first(json, array);
+	char	   *text;
+	char	   *end;
+
+	while (at && i-- > 0)
+		at = json_next(json, array, at);
+	text = json_text(json, at);
+	if (text == NULL)
+		return false;
+	*value = strtoull(text, &end, 10);
+	i = *end == '\0' && end > text;
+	sqlite3_free(text);
+	return i;
+}
+
+/* The buckets of a type that differ; *n is how many. */
+static int
+compare_digest(tide *t, EntityType *type, const Json *json, bool *buckets, int *n)
+{
+	Store	   *store = &t->engine.store;
+	const JsonNode *of_type = json_member(json, json_member(json, json->nodes, "digestByType"),
+										  type->name);
+	const JsonNode *counts = json_member(json, of_type, "counts");
+	const JsonNode *sums = json_member(json, of_type, "sums");
+	const JsonNode *moved = json_member(json, json_member(json, json->nodes, "moved"),
+										type->name);
+	const JsonNode *at;
+	Digest	   *ours = sqlite3_malloc64(sizeof(Digest));
+	int			i;
+
+	*n = 0;
+	memset(buckets, 0, DIGEST_BUCKETS * sizeof(bool));
+	if (ours == NULL)
+		failure_memory(&store->failure);
+	else if (digest_make(store, type, ours))
+	{
+		for (i = 0; of_type && i < DIGEST_BUCKETS; i++)
+		{
+			uint64_t	count,
+						sum;
+
+			if (!number_at(json, counts, i, &count) || !number_at(json, sums, i, &sum))
+			{
+				failure_set(&store->failure, TIDE_REFUSED, "bad_reply",
+							"the server's digest has not %d counts and sums", DIGEST_BUCKETS);
+				break;
+			}
+			buckets[i] = count != ours->counts[i] || sum != ours->sums[i];
+		}
+		for (at = json_first(json, moved); at; at = json_next(json, moved, at))
+		{
+			char	   *text = json_text(json, at);
+
+			i = text ? (int) strtol(text, NULL, 10) : -1;
+			if (i >= 0 && i < DIGEST_BUCKETS)
+				buckets[i] = false;
+			sqlite3_free(text);
+		}
+		for (i = 0; i < DIGEST_BUCKETS; i++)
+			*n += buckets[i];
+	}
+	sqlite3_free(ours);
+	return store->failure.result;
+}
+
+/* The keys of some buckets; where there are too many for one answer, of half of
+ * them at a time. */
+static int
+compare_keys(tide *t, EntityType *type, const bool *buckets, int n)
+{
+	Store	   *store = &t->engine.store;
+	HttpAnswer	answer = {0};
+	Json		json = {0};
+	bool		half[DIGEST_BUCKETS];
+	int			code,
+				i,
+				taken = 0;
+
+	if (!request_keys(&t->engine, type->name, buckets, DIGEST_BUCKETS))
+		return store->failure.result;
+	code = ask(t, &answer, &json);
+	if (code == TIDE_OK)
+		verify_keys(store, type, buckets, &json,
+					json_member(&json, json_member(&json, json.nodes, "keysByType"), type->name));
+	i = answer.status;
+	free_answer(&answer, &json);
+	if (i != 400 || n == 1)
+		return store->failure.result;
+	failure_clear(&store->failure);
+	memset(half, 0, sizeof(half));
+	for (i = 0; i < DIGEST_BUCKETS && taken < n / 2; i++)
+		taken += half[i] = buckets[i];
+	code = compare_keys(t, type, half, taken);
+	if (code != TIDE_OK)
+		return code;
+	for (i = 0; i < DIGEST_BUCKETS; i++)
+		half[i] = buckets[i] && !half[i];
+	return compare_keys(t, type, half, n - taken);
+}
+
+static int
+suspect_by_digest(tide *t)
+{
+	Store	   *store = &t->engine.store;
+	HttpAnswer	answer = {0};
+	Json		json = {0};
+	bool		buckets[DIGEST_BUCKETS];
+	int			code,
+				i,
+				n;
+
+	if (!request_digest(&t->engine))
+		return store->failure.result;
+	code = ask(t, &answer, &json);
+	for (i = 0; code == TIDE_OK && i < store->ntypes; i++)
+	{
+		if (!store->types[i].available)
+			continue;
+		code = compare_digest(t, &store->types[i], &json, buckets, &n);
+		if (code == TIDE_OK && n > 0)
+			code = compare_keys(t, &store->types[i], buckets, n);
+	}
+	free_answer(&answer, &json);
+	return code;
+}
+
+/*
+ * By all rows
+ */
+
+typedef bool (*TakeRow) (Store *store, EntityType *type, const Json *json,
+						 const JsonNode *row, void *arg);
+
+static int
+each_row(Store *store, const Json *json, const char *member, TakeRow take, void *arg)
+{
+	const JsonNode *types = json_member(json, json->nodes, member);
+	const JsonNode *name,
+			   *row;
+
+	for (name = json_first(json, types); name; name = json_next_name(json, types, name))
+	{
+		char	   *text = json_text(json, name);
+		EntityType *type = text ? store_type(store, text, strlen(text)) : NULL;
+
+		if (text == NULL)
+			failure_memory(&store->failure);
+		sqlite3_free(text);
+		for (row = json_first(json, name + 1); row && type; row = json_next(json, name + 1, row))
+		{
+			if (!take(store, type, json, row, arg))
+				return store->failure.result;
+		}
+	}
+	return store->failure.result;
+}
+
+static bool
+suspect_whole(Store *store, EntityType *type, const Json *json, const JsonNode *row, void *arg)
+{
+	(void) arg;
+	return verify_row(store, type, json, row);
+}
+
+static int
+suspect_by_rows(tide *t)
+{
+	Store	   *store = &t->engine.store;
+	char	   *cursor = NULL;
+	bool		more = true;
+	int			code = TIDE_OK;
+	int			i;
+
+	while (more && code == TIDE_OK)
+	{
+		HttpAnswer	answer = {0};
+		Json		json = {0};
+
+		if (!request_page(&t->engine, cursor))
+			code = store->failure.result;
+		else
+			code = ask(t, &answer, &json);
+		sqlite3_free(cursor);
+		cursor = NULL;
+		if (code == TIDE_OK)
+		{
+			code = each_row(store, &json, "changesByType", suspect_whole, NULL);
+			more = json_is_true(json_member(&json, json.nodes, "hasMore"));
+			cursor = json_text(&json, json_member(&json, json.nodes, "cursor"));
+		}
+		free_answer(&answer, &json);
+	}
+	sqlite3_free(cursor);
+	for (i = 0; code == TIDE_OK && i < store->ntypes; i++)
+	{
+		if (store->types[i].available)
+			code = verify_rest(store, &store->types[i]) ? TIDE_OK : store->failure.result;
+	}
+	return code;
+}
+
+/*
+ * What is suspected
+ */
+
+static bool
+tell(void *arg, const char *entity_type, const char *key, const char *difference)
+{
+	Verifying  *v = arg;
+
+	v->found++;
+	v->difference(v->arg, entity_type, key, difference);
+	return true;
+}
+
+static bool
+settle_row(Store *store, EntityType *type, const Json *json, const JsonNode *row, void *arg)
+{
+	return verify_settle(store, type, json, row, tell, arg);
+}
+
+/* Some of them; *left: there may be more. */
+static int
+settle_some(Verifying *v, bool *left)
+{
+	Store	   *store = &v->t->engine.store;
+	Buffer		text = {0};
+	HttpAnswer	answer = {0};
+	Json		json = {0};
+	Json		keys = {0};
+	int64_t		n;
+	int			code = TIDE_OK;
+
+	if (!verify_append_suspects(store, &text, ROWS_AT_ONCE, &n) ||
+		!json_parse(&keys, text.data, text.length) ||
+		(n > 0 && !request_rows(&v->t->engine, text.data)))
+		code = store->failure.result != TIDE_OK ? store->failure.result : TIDE_LOCAL;
+	*left = n > 0;
+	if (code == TIDE_OK && n > 0)
+	{
+		code = ask(v->t, &answer, &json);
+		if (code == TIDE_OK)
+			code = each_row(store, &json, "rowsByType", settle_row, v);
+		/* what there was no room for is asked for again, like what is left */
+		if (code == TIDE_OK &&
+			json_count(&json, json_member(&json, json.nodes, "remaining")) == 0 &&
+			!verify_settle_rest(store, &keys, tell, v))
+			code = store->failure.result;
+	}
+	free_answer(&answer, &json);
+	json_free(&keys);
+	buffer_free(&text);
+	return code;
+}
+
+static int
+verify(Verifying *v, bool full)
+{
+	Store	   *store = &v->t->engine.store;
+	bool		left = true;
+	int64_t		n;
+	int			code = TIDE_OK;
+
+	if (!verify_begin(store))
+		return store->failure.result;
+	code = full ? suspect_by_rows(v->t) : suspect_by_digest(v->t);
+	if (code != TIDE_OK)
+		return code;
+	if (!sql_number(store, "SELECT count(*) FROM temp.tide_suspects", &n))
+		return store->failure.result;
+	/* what changed on the server since the first sync is no difference */
+	if (n > 0)
+	{
+		code = tide_run(v->t);
+		if (code == TIDE_SOME_FAILED)
+			code = TIDE_OK;
+	}
+	while (code == TIDE_OK && n > 0 && left)
+		code = settle_some(v, &left);
+	if (code == TIDE_OK && v->found > 0)
+		code = TIDE_SOME_FAILED;
+	return code;
+}
+
+int
+tide_verify(tide *t, int flags, tide_difference difference, void *arg)
+{
+	Verifying	v = {.t = t,.difference = difference,.arg = arg};
+	int			code = tide_run(t);
+
+	if (code != TIDE_OK && code != TIDE_SOME_FAILED)
+		return code;
+	failure_clear(&t->engine.store.failure);
+	return verify(&v, (flags & TIDE_VERIFY_FULL) != 0);
+}

@@ -1,0 +1,156 @@
+/*
+ * columns.c
+ *	  A column as the device has it and as the wire shows it.
+ */
+#include <string.h>
+
+#include "store/columns.h"
+#include "store/sql.h"
+#include "wire/time.h"
+
+bool
+column_is_kept(const Column *c)
+{
+	return c->beside || c->coarse;
+}
+
+/* (SELECT what FROM tide_row_T WHERE its key is that of the row) */
+static void
+append_kept(Buffer *sql, const EntityType *type, const char *name, const char *suffix,
+			const char *row)
+{
+	Buffer		full = {0};
+	int			k;
+
+	buffer_format(&full, "%s%s", name, suffix);
+	if (full.failed)
+	{
+		sql->failed = true;
+		return;
+	}
+	buffer_text(sql, "(SELECT s.");
+	buffer_identifier(sql, full.data);
+	buffer_text(sql, " FROM ");
+	buffer_identifier(sql, type->row_table);
+	buffer_text(sql, " AS s WHERE ");
+	for (k = 0; k < type->nkeys; k++)
+	{
+		buffer_format(sql, "%ss.key%d = %s", k > 0 ? " AND " : "", k + 1, row);
+		buffer_identifier(sql, type->columns[type->keys[k]].local);
+	}
+	buffer_char(sql, ')');
+	buffer_free(&full);
+}
+
+void
+column_append_shown(Buffer *sql, const Column *c, const char *expression)
+{
+	if (c->form == TIME_ISO)
+	{
+		buffer_text(sql, expression);
+		return;
+	}
+	/* what is no number is sent as it is: the server judges */
+	buffer_text(sql, "CASE WHEN typeof(");
+	buffer_text(sql, expression);
+	buffer_text(sql, ") IN ('integer', 'real') THEN strftime(");
+	buffer_text(sql, c->form == TIME_SECONDS ? "'%Y-%m-%dT%H:%M:%SZ', " : "'%Y-%m-%dT%H:%M:%fZ', ");
+	buffer_text(sql, expression);
+	buffer_text(sql, c->form == TIME_SECONDS ? "" : " / 1000.0");
+	buffer_text(sql, ", 'unixepoch') ELSE ");
+	buffer_text(sql, expression);
+	buffer_text(sql, " END");
+}
+
+void
+column_append_held(Buffer *sql, const Column *c, const char *expression)
+{
+	if (c->form == TIME_ISO)
+	{
+		buffer_text(sql, expression);
+		return;
+	}
+	buffer_text(sql, "CAST(strftime('%s', ");
+	buffer_text(sql, expression);
+	buffer_text(sql, ") AS INTEGER)");
+	if (c->form == TIME_MILLISECONDS)
+	{
+		buffer_text(sql, " * 1000 + CAST(substr(strftime('%f', ");
+		buffer_text(sql, expression);
+		buffer_text(sql, "), 4) AS INTEGER)");
+	}
+}
+
+void
+column_append_wire(Buffer *sql, const EntityType *type, int column, const char *row)
+{
+	const Column *c = &type->columns[column];
+	Buffer		held = {0};
+
+	if (c->beside)
+	{
+		append_kept(sql, type, c->local, "", row);
+		return;
+	}
+	buffer_text(&held, row);
+	buffer_identifier(&held, c->local);
+	if (held.failed)
+		sql->failed = true;
+	else if (c->coarse)
+	{
+		buffer_text(sql, "CASE WHEN ");
+		buffer_text(sql, held.data);
+		buffer_text(sql, " IS ");
+		append_kept(sql, type, c->local, " held", row);
+		buffer_text(sql, " THEN ");
+		append_kept(sql, type, c->local, "", row);
+		buffer_text(sql, " ELSE ");
+		column_append_shown(sql, c, held.data);
+		buffer_text(sql, " END");
+	}
+	else
+		buffer_text(sql, held.data);
+	buffer_free(&held);
+}
+
+/* Rounded down, also before 1970. */
+static int64_t
+divide(int64_t value, int64_t by)
+{
+	return value / by - (value % by < 0);
+}
+
+static bool
+bind_number_of_time(sqlite3_stmt *stmt, int parameter, TimeForm form, const char *text)
+{
+	int64_t		microseconds;
+
+	if (!time_parse(text, strlen(text), &microseconds))
+		return sql_bind_text(stmt, parameter, text);
+	return sqlite3_bind_int64(stmt, parameter,
+							  divide(microseconds, form == TIME_SECONDS ? 1000000 : 1000)) ==
+		SQLITE_OK;
+}
+
+bool
+column_bind(sqlite3_stmt *stmt, int parameter, const Column *c, const Json *json,
+			const JsonNode *node)
+{
+	char	   *text;
+	bool		good;
+
+	if (c->form == TIME_ISO || node == NULL || node->kind != JSON_STRING)
+		return value_bind(stmt, parameter, c->kind, json, node);
+	text = json_text(json, node);
+	good = text && bind_number_of_time(stmt, parameter, c->form, text);
+	sqlite3_free(text);
+	return good;
+}
+
+bool
+column_bind_time(sqlite3_stmt *stmt, int parameter, TimeForm form, const char *time)
+{
+	if (form == TIME_ISO || time == NULL)
+		return sql_bind_text(stmt, parameter, time);
+	return bind_number_of_time(stmt, parameter, form, time);
+}

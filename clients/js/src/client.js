@@ -1,0 +1,163 @@
+import { TideError, kindOfStatus } from './errors.js';
+import { parseJson } from './json.js';
+import { withLock } from './locks.js';
+import { trimmed } from './session.js';
+
+/*
+ * Calls to a gateway: the token, one refresh at a time, errors told apart.
+ * It keeps no rows and no cursor.
+ */
+export class TideClient {
+	/*
+	 * url       the gateway's root, without /api/v1
+	 * token     a string, or a function that returns one (or a promise)
+	 * refresh   a function that returns a new token, or null where a login is due
+	 * session   a TideSession, instead of token and refresh
+	 * clientId  this device; of two edits of one time the greater name stands
+	 */
+	constructor({ url, token, refresh, session, clientId, fetch, timeout = 30000 }) {
+		this.url = trimmed(url);
+		this.clientId = clientId;
+		this.timeout = timeout;
+		this.fetch = fetch ?? ((...given) => globalThis.fetch(...given));
+		this.getToken = session ? () => session.token()
+			: typeof token === 'function' ? token : () => this.ownToken;
+		this.ownToken = typeof token === 'string' ? token : null;
+		this.refresher = session ? () => session.refresh() : refresh;
+	}
+
+	/* A JSON call; resolves with the decoded reply, rejects with a TideError. */
+	async call(method, path, { query, body, signal, timeout, headers } = {}) {
+		const response = await this.request(method, path,
+			{ query, body, signal, timeout, headers });
+		return response.json;
+	}
+
+	async request(method, path, options) {
+		const token = await this.getToken();
+		const response = await this.#once(method, path, token, options);
+		if (response.status !== 401)
+			return this.#checked(response);
+		const fresh = await this.#freshToken(token);
+		if (!fresh)
+			return this.#checked(response);
+		return this.#checked(await this.#once(method, path, fresh, options));
+	}
+
+	/*
+	 * A stream of text, as an async iterable of its pieces. `status` 404 and
+	 * the like reject as in call().
+	 */
+	async open(path, { query, signal, accept }) {
+		const options = { query, signal, stream: true, headers: { Accept: accept } };
+		return (await this.request('GET', path, options)).body;
+	}
+
+	/* What the caller may sync: {protocol, entityTypes: {TrainingPlan: {…}}}. */
+	schema({ signal } = {}) {
+		return this.call('GET', '/sync/schema', { signal });
+	}
+
+	/* The token after one that was refused: somebody else's refresh, or ours. */
+	async #freshToken(refused) {
+		return withLock(`tide-refresh ${this.url}`, async () => {
+			const now = await this.getToken();
+			if (now && now !== refused)
+				return now;
+			const fresh = await this.refresher?.() ?? null;
+			if (fresh && this.ownToken !== null)
+				this.ownToken = fresh;
+			return fresh;
+		});
+	}
+
+	async #once(method, path, token, { query, body, signal, timeout, headers, stream }) {
+		const late = new AbortController();
+		const timer = setTimeout(() => late.abort(), timeout ?? this.timeout);
+		const abort = () => late.abort();
+		let streaming = false;
+		signal?.addEventListener('abort', abort);
+		try {
+			if (signal?.aborted)
+				late.abort();
+			const response = await this.fetch(this.url + '/api/v1' + path + queryString(query), {
+				method,
+				cache: 'no-store',
+				credentials: 'omit',
+				signal: late.signal,
+				headers: {
+					...(token ? { Authorization: `Bearer ${token}` } : {}),
+					...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+					...headers,
+				},
+				body: body === undefined ? undefined : JSON.stringify(body),
+			});
+			if (stream && response.ok) {
+				streaming = true;
+				return { status: response.status, body: pieces(response, signal, abort) };
+			}
+			return {
+				status: response.status,
+				headers: response.headers,
+				text: await response.text(),
+			};
+		} catch (cause) {
+			if (signal?.aborted)
+				throw new TideError('aborted', 'aborted', 'the call was ended', { cause });
+			throw new TideError('offline', 'offline', 'the server did not answer', { cause });
+		} finally {
+			clearTimeout(timer);
+			if (!streaming)
+				signal?.removeEventListener('abort', abort);
+		}
+	}
+
+	#checked(response) {
+		if (response.body)
+			return response;
+		let json = null;
+		try {
+			json = response.text ? parseJson(response.text) : null;
+		} catch (cause) {
+			// a 200 that was cut, or a portal of a hotel that answers for us
+			if (response.status < 400)
+				throw new TideError('offline', 'offline', 'the answer is not the server\'s', { cause });
+		}
+		if (response.status < 400)
+			return { ...response, json };
+		const { code = 'unknown', message, hint } = json?.error ?? {};
+		const seconds = Number(response.headers.get('retry-after'));
+		throw new TideError(kindOfStatus(response.status), code,
+			message ?? 'the server refused the call',
+			{ hint, status: response.status, retryAfter: seconds > 0 ? seconds * 1000 : undefined });
+	}
+}
+
+async function* pieces(response, signal, abort) {
+	const decoder = new TextDecoder();
+	const reader = response.body.getReader();
+	try {
+		while (true) {
+			const { done, value } = await reader.read();
+			if (done)
+				return;
+			yield decoder.decode(value, { stream: true });
+		}
+	} catch (cause) {
+		throw signal?.aborted
+			? new TideError('aborted', 'aborted', 'the call was ended', { cause })
+			: new TideError('offline', 'offline', 'the stream was cut', { cause });
+	} finally {
+		signal?.removeEventListener('abort', abort);
+		reader.cancel().catch(() => {});
+	}
+}
+
+function queryString(query) {
+	const given = Object.entries(query ?? {})
+		.filter(([, value]) => value !== undefined && value !== null && value !== '' && value.length !== 0);
+	if (given.length === 0)
+		return '';
+	return '?' + new URLSearchParams(given.map(([name, value]) =>
+		[name, Array.isArray(value) ? value.join(',') : String(value)]));
+}

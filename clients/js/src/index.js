@@ -1,0 +1,15 @@
+export { TideClient } from './client.js';
+export { TideError } from './errors.js';
+export { TideSession } from './session.js';
+export { TideStore, openStore } from './store.js';
+export { IndexedDbStorage } from './storage-indexeddb.js';
+export { MemoryStorage } from './storage-memory.js';
+export { SyncLoop } from './loop.js';
+export { SyncStatus } from './status.js';
+export { LiveChanges } from './live.js';
+export { PullCollector, pullPages } from './pull.js';
+export { pushChanges } from './push.js';
+export { networkDelay, rowDelay } from './backoff.js';
+export { parseJson } from './json.js';
+export { keyText } from './keys.js';
+export { isAfter, nextStamp, stampTime } from './stamps.js';

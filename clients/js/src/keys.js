@@ -1,0 +1,24 @@
+/*
+ * Keys as text. A key of one column is its value, of several an array in the
+ * schema's order. PostgreSQL writes uuids in lower case, so are they here.
+ */
+const UUID = /^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$/;
+
+function partText(value) {
+	const text = String(value);
+	return UUID.test(text) ? text.toLowerCase() : text;
+}
+
+/* The text of a row's key. columns: the schema's `key`. */
+export function keyText(columns, row) {
+	if (columns.length === 1)
+		return partText(row[columns[0]]);
+	return JSON.stringify(columns.map((column) => partText(row[column])));
+}
+
+/* What the wire calls entityId: the value, or an object for several columns. */
+export function wireKey(columns, row) {
+	if (columns.length === 1)
+		return row[columns[0]];
+	return Object.fromEntries(columns.map((column) => [column, row[column]]));
+}

@@ -1,0 +1,278 @@
+import { networkDelay, pause } from './backoff.js';
+import { calm, LiveChanges } from './live.js';
+import { withLock } from './locks.js';
+import { SyncStatus } from './status.js';
+
+/* the status's error while there are edits that the server refused */
+const REFUSED = 'edits_refused';
+/* Edits that come in quick succession are sent together. */
+const GATHER = 50;
+
+/*
+ * When to sync: one at a time, at once after an edit, when the server has
+ * something new, when the network comes back, when the page is looked at; and
+ * after a failure, later and later.
+ *
+ * The database behind it gives
+ *   sync(signal)   pull and push; resolves with {pending, failed, nextTryAt}
+ *   cursor()       where it is in the server's changes, or null
+ *   counts()       {pending, failed, lastSyncAt} as they are stored
+ *   lead()         this tab is the one that syncs from now on (optional)
+ * and calls kick() after an edit.
+ *
+ * Of several tabs with the same name, one syncs; the others ask it to.
+ */
+export class SyncLoop {
+	status = new SyncStatus();
+	#options;
+	#running = null;	// the sync that runs
+	#again = false;		// another one is due after it
+	#waiters = [];
+	#timer = null;
+	#failures = 0;
+	#stopped = null;	// AbortController while started
+	#leading = false;
+	#channel = null;
+	#live;
+
+	constructor(options) {
+		this.#options = options;
+		this.#live = new LiveChanges(options.client, options);
+	}
+
+	/* Sync now and from now on. */
+	start() {
+		if (this.#stopped)
+			return;
+		this.#stopped = new AbortController();
+		this.#listen();
+		this.refresh();
+		withLock(`tide-sync ${this.#options.name}`, () => this.#lead(), this.#stopped.signal)
+			.catch((error) => {
+				if (error.name !== 'AbortError')
+					this.#show(error);
+			});
+	}
+
+	/* Ends what runs; resolves when it has ended. Edits stay. */
+	async stop() {
+		const { signal } = this.#stopped ?? {};
+		if (!signal)
+			return;
+		this.#stopped.abort(new DOMException('stopped', 'AbortError'));
+		this.#stopped = null;
+		clearTimeout(this.#timer);
+		this.#channel?.close();
+		this.#channel = null;
+		await this.#running?.catch(() => {});
+		this.#settle();
+	}
+
+	/*
+	 * Sync now. Resolves with the status when it is done, whatever came of it;
+	 * in a tab that does not lead, when the one that leads is done.
+	 */
+	sync() {
+		this.#failures = 0;
+		const done = new Promise((resolve) => this.#waiters.push(resolve));
+		if (this.#leading || !this.#stopped)
+			this.#run();
+		else
+			this.#channel?.postMessage({ tide: 'sync' });
+		return done;
+	}
+
+	/* Something was edited here. */
+	kick() {
+		this.refresh();
+		this.#channel?.postMessage({ tide: 'edited' });
+		if (this.#leading && this.status.value.state !== 'signed_out')
+			this.#later(this.#failures ? undefined : GATHER);
+	}
+
+	/* Count again what waits. */
+	async refresh() {
+		const counts = await this.#options.counts();
+		const { state, error } = this.status.value;
+		const settled = state === 'synced' || state === 'pending' || error?.code === REFUSED;
+		this.status.set({ ...counts, ...(settled ? restingState(counts) : {}) });
+	}
+
+	/* Tell other tabs, which read the same database. */
+	announce(message) {
+		this.#channel?.postMessage({ tide: 'message', message });
+	}
+
+	/* A new token is there. */
+	signedIn() {
+		this.status.set({ state: 'pending', error: null });
+		return this.sync();
+	}
+
+	async #lead() {
+		const { signal } = this.#stopped ?? {};
+		if (!signal || signal.aborted)
+			return;
+		try {
+			await this.#options.lead?.();
+			this.#leading = true;
+			this.#later(0);
+			await this.#watch(signal);
+		} finally {
+			this.#leading = false;
+			this.status.set({ live: false });
+		}
+	}
+
+	/* Until stopped: hear of what changes on the server. */
+	async #watch(signal) {
+		let failures = 0;
+		while (!signal.aborted) {
+			const since = this.#options.live === false ? null : await this.#options.cursor();
+			if (!since || this.#failures > 0 || this.status.value.state === 'signed_out') {
+				await this.#nextRun(signal);
+				continue;
+			}
+			const startedAt = Date.now();
+			try {
+				this.status.set({ live: true });
+				if (await this.#live.wait({ since, entityTypes: this.#options.entityTypes, signal }))
+					await this.#run();
+				failures = 0;
+			} catch (error) {
+				this.status.set({ live: false });
+				if (signal.aborted)
+					return;
+				failures++;
+				if (error.kind === 'offline')
+					this.#later(0); // which says so, and backs off
+				await pause(error.retryAfter ?? networkDelay(failures, this.#options.retry), signal);
+			}
+			await calm(startedAt, signal);
+		}
+	}
+
+	/* until a sync has ended, or for long enough */
+	async #nextRun(signal) {
+		const soon = new AbortController();
+		const wake = () => soon.abort();
+		signal.addEventListener('abort', wake);
+		this.#waiters.push(wake);
+		await pause(30000, soon.signal);
+		signal.removeEventListener('abort', wake);
+	}
+
+	#later(milliseconds) {
+		clearTimeout(this.#timer);
+		const wait = milliseconds ?? networkDelay(this.#failures, this.#options.retry);
+		this.#timer = setTimeout(() => this.#run(), wait);
+	}
+
+	/* One sync; one that is asked for while it runs comes after it. */
+	#run() {
+		if (this.#running) {
+			this.#again = true;
+			return this.#running;
+		}
+		clearTimeout(this.#timer);
+		return this.#running = this.#once().finally(() => {
+			this.#running = null;
+			if (this.#again) {
+				this.#again = false;
+				this.#run();
+				return;
+			}
+			this.#settle();
+		});
+	}
+
+	async #once() {
+		// a try while offline is no news
+		if (this.#failures === 0)
+			this.status.set({ state: 'syncing' });
+		try {
+			const { nextTryAt } = await this.#options.sync(this.#stopped?.signal);
+			this.#failures = 0;
+			const counts = await this.#options.counts();
+			this.status.set({ ...counts, ...restingState(counts) });
+			if (nextTryAt && this.#leading)
+				this.#later(Math.max(nextTryAt - Date.now(), 0));
+		} catch (error) {
+			await this.#failed(error);
+		}
+	}
+
+	async #failed(error) {
+		if (error.kind === 'aborted') {
+			await this.refresh();
+			return;
+		}
+		this.#show(error, await this.#options.counts());
+		if (error.kind === 'signed_out' || !this.#leading)
+			return;
+		this.#failures++;
+		// what a person has to mend is looked at again, but seldom
+		const wait = error.transient || error.kind === 'resync' ? undefined : 60000;
+		this.#later(error.retryAfter ?? wait);
+	}
+
+	#show(error, counts) {
+		const { code = 'internal', message, hint } = error;
+		const state = error.kind === 'signed_out' ? 'signed_out'
+			: error.transient ? 'offline' : 'error';
+		this.status.set({ ...counts, state, error: { code, message, hint } });
+	}
+
+	#settle() {
+		for (const resolve of this.#waiters.splice(0))
+			resolve(this.status.value);
+		this.#channel?.postMessage({ tide: 'status', status: this.status.value });
+	}
+
+	/* other tabs, the network, the page's visibility */
+	#listen() {
+		const { signal } = this.#stopped;
+		if (typeof BroadcastChannel !== 'undefined') {
+			this.#channel = new BroadcastChannel(`tide ${this.#options.name}`);
+			this.#channel.unref?.();
+			this.#channel.onmessage = ({ data }) => this.#heard(data);
+		}
+		const on = (target, name, action) => target?.addEventListener?.(name, action, { signal });
+		on(globalThis, 'online', () => this.#wake());
+		on(globalThis.document, 'visibilitychange', () => this.#wake());
+		on(this.status, 'change', () => {
+			if (this.#leading)
+				this.#channel?.postMessage({ tide: 'status', status: this.status.value });
+		});
+	}
+
+	#wake() {
+		this.#failures = 0;
+		if (this.#leading && this.status.value.state !== 'signed_out')
+			this.#run();
+	}
+
+	#heard({ tide, status, message }) {
+		if (tide === 'message')
+			this.#options.heard?.(message);
+		else if (tide === 'edited')
+			this.#leading ? this.#later(GATHER) : this.refresh();
+		else if (tide === 'sync' && this.#leading)
+			this.#run();
+		else if (tide === 'status' && !this.#leading) {
+			this.status.set(status);
+			if (status.state !== 'syncing') {
+				for (const resolve of this.#waiters.splice(0))
+					resolve(status);
+			}
+		}
+	}
+}
+
+/* The state while nothing runs and nothing is wrong with the network. */
+function restingState({ pending, failed, lastSyncAt }) {
+	if (failed > 0)
+		return { state: 'error', error: { code: REFUSED,
+			message: failed === 1 ? 'the server refused an edit' : `the server refused ${failed} edits` } };
+	return { state: pending > 0 || !lastSyncAt ? 'pending' : 'synced', error: null };
+}

@@ -1,0 +1,131 @@
+import { keyText } from './keys.js';
+
+export const PAGE_ROWS = 500;
+const MOST_ACKS = 32;
+
+/*
+ * The pages of one pull, from a cursor (or from nothing) to the end.
+ *
+ *   since        the cursor of the last page, or null for everything
+ *   acks         those of pushes whose replies were stored since the last pull
+ *   entityTypes  only these; else all
+ */
+export async function* pullPages(client, options = {}) {
+	const { acks = [], entityTypes, scope, refresh, times, limit = PAGE_ROWS, signal } = options;
+	let since = options.since ?? null;
+	while (true) {
+		const page = await client.call('GET', '/sync/pull', {
+			signal,
+			query: {
+				since, limit, entityTypes, scope, refresh, times,
+				clientId: client.clientId,
+				// one left out only repeats its rows
+				ack: acks.slice(-MOST_ACKS),
+			},
+		});
+		yield page;
+		since = page.cursor;
+		if (!page.hasMore)
+			return;
+	}
+}
+
+/*
+ * All pages of a pull as one set of changes, for a database that wants them at
+ * once. A pull that broke off goes on where it was the next time it is asked.
+ */
+export class PullCollector {
+	#options = null;
+	#set = null;
+
+	constructor(client, schema) {
+		this.client = client;
+		this.schema = schema;
+	}
+
+	/*
+	 * Resolves with {
+	 *   rows: Map(type => Map(key text => row)), deleted: Map(type => Map(key text => key columns)),
+	 *   everything: these are all the rows there are (a first pull, or a reset),
+	 *   everythingOf: Set(types) of which they are,
+	 *   revokedScopes, unavailableTypes, cursor, serverTime, resetReason }
+	 */
+	async collect(options) {
+		const asked = JSON.stringify([options.since ?? null, options.entityTypes ?? null]);
+		if (this.#options !== asked)
+			this.#set = null;
+		this.#options = asked;
+		const set = this.#set ??= emptySet(options.since ?? null);
+		// acks belong to the cursor that was given; later pages do not need them
+		const resumed = set.cursor !== (options.since ?? null);
+		const pages = pullPages(this.client, { ...options, since: set.cursor,
+			acks: resumed ? [] : options.acks });
+		for await (const page of pages)
+			this.#add(set, page);
+		this.#set = this.#options = null;
+		return set;
+	}
+
+	#add(set, page) {
+		if (page.reset) {
+			Object.assign(set, emptySet(null), { resetReason: page.resetReason });
+		}
+		for (const type of page.resetTypes ?? []) {
+			if (!set.everythingOf.has(type)) {
+				set.everythingOf.add(type);
+				set.rows.delete(type);
+				set.deleted.delete(type);
+			}
+		}
+		for (const scope of page.revokedScopes ?? [])
+			set.revokedScopes.add(scope);
+		for (const [type, rows] of Object.entries(page.changesByType)) {
+			for (const row of rows)
+				this.#put(set, 'rows', 'deleted', type, row);
+		}
+		for (const [type, keys] of Object.entries(page.deletedByType)) {
+			for (const key of keys)
+				this.#put(set, 'deleted', 'rows', type, key);
+		}
+		set.unavailableTypes = page.unavailableTypes ?? [];
+		set.cursor = page.cursor;
+		set.serverTime = page.serverTime;
+	}
+
+	/* what comes later about a row replaces what came earlier */
+	#put(set, into, outOf, type, columns) {
+		const description = this.schema.entityTypes[type];
+		if (!description)
+			return;
+		const key = keyText(description.key, columns);
+		set[outOf].get(type)?.delete(key);
+		if (!set[into].has(type))
+			set[into].set(type, new Map());
+		set[into].get(type).set(key, columns);
+	}
+}
+
+function emptySet(since) {
+	return {
+		rows: new Map(),
+		deleted: new Map(),
+		everything: since === null,
+		everythingOf: new Set(),
+		revokedScopes: new Set(),
+		unavailableTypes: [],
+		cursor: since,
+		serverTime: null,
+		resetReason: null,
+	};
+}
+
+/* Is this all there is of the type, so that what did not come is gone? */
+export function isEverythingOf(set, type) {
+	return (set.everything || set.everythingOf.has(type)) && !set.unavailableTypes.includes(type);
+}
+
+/* Does this row belong to a scope that the caller may not sync any longer? */
+export function isRevoked(set, description, row) {
+	return set.revokedScopes.size > 0 && description.scope !== null && description.scope !== undefined
+		&& set.revokedScopes.has(String(row[description.scope]));
+}

@@ -1,0 +1,150 @@
+import { wireKey } from './keys.js';
+import { isAfter } from './stamps.js';
+
+/* What one request carries at most; the gateway's defaults are 5,000 and 16 MiB. */
+export const PUSH_CHANGES = 2000;
+export const PUSH_BYTES = 4 * 1024 * 1024;
+
+/*
+ * Changes of all entity types in one push, parted only where they are too many
+ * or too long for one request.
+ *
+ * A change is {type, row, action, stamp, base, changed}: `row` with its key,
+ * action `upsert` or `delete`; `base` the stamp it was made upon, undefined
+ * where that is not known; `changed` the columns, undefined for all.
+ *
+ * Resolves with {results, acks}: a result for each change, in their order:
+ *   {status, entity, note}       applied, unchanged, merged, superseded
+ *   {status: 'failed', errors, code, entity}
+ */
+export async function pushChanges(client, schema, changes, options = {}) {
+	const state = { client, options, results: new Array(changes.length), acks: [] };
+	const items = changes.map((change, index) => ({ ...wireChange(schema, change), index }));
+
+	for (const part of parts(inOrder(schema, items), options))
+		await pushPart(state, part);
+	await pushOwnAgain(state, schema, changes, items);
+	return { results: state.results, acks: state.acks };
+}
+
+function wireChange(schema, { type, row, action, stamp, base, changed }) {
+	const key = schema.entityTypes[type]?.key ?? ['id'];
+	const item = {
+		entityType: type,
+		action: action === 'delete' ? 'delete' : 'update',
+		entityId: wireKey(key, row),
+	};
+	if (action !== 'delete')
+		item.data = row;
+	if (stamp !== undefined)
+		item.lastModifiedAt = stamp;
+	if (base !== undefined)
+		item.base = base;
+	if (changed !== undefined && action !== 'delete')
+		item.changedFields = changed;
+	return { item };
+}
+
+/*
+ * Within a request the order does not matter. Between requests it does: parents
+ * are written first, and children deleted first.
+ */
+function inOrder(schema, items) {
+	const place = new Map(Object.keys(schema.entityTypes).map((type, i) => [type, i]));
+	const rank = ({ item }) => {
+		const at = place.get(item.entityType) ?? place.size;
+		return item.action === 'delete' ? 2 * place.size + 1 - at : at;
+	};
+	return [...items].sort((a, b) => rank(a) - rank(b) || a.index - b.index);
+}
+
+function* parts(items, { maxChanges = PUSH_CHANGES, maxBytes = PUSH_BYTES }) {
+	let part = [], bytes = 0;
+	for (const entry of items) {
+		const length = JSON.stringify(entry.item).length;
+		if (part.length > 0 && (part.length >= maxChanges || bytes + length > maxBytes)) {
+			yield part;
+			part = [];
+			bytes = 0;
+		}
+		part.push(entry);
+		bytes += length;
+	}
+	if (part.length > 0)
+		yield part;
+}
+
+async function pushPart(state, part) {
+	const { client, options } = state;
+	let reply;
+	try {
+		reply = await client.call('POST', '/sync/push', {
+			signal: options.signal,
+			body: {
+				clientId: client.clientId,
+				cursor: options.cursor ?? undefined,
+				changes: part.map(({ item, index }) => ({ id: String(index), ...item })),
+			},
+		});
+	} catch (error) {
+		if (error.kind !== 'too_large')
+			throw error;
+		return halve(state, part, error);
+	}
+	if (reply.ack)
+		state.acks.push(reply.ack);
+	for (const done of reply.succeeded)
+		state.results[Number(done.changeId)] = done;
+	for (const bad of reply.failed)
+		state.results[Number(bad.changeId)] = failure(bad.errors, bad.entity);
+	options.onPart?.(part.length);
+}
+
+async function halve(state, part, error) {
+	if (part.length === 1) {
+		state.results[part[0].index] = failure([{ code: error.code, message: error.message }]);
+		return;
+	}
+	const middle = part.length >> 1;
+	await pushPart(state, part.slice(0, middle));
+	await pushPart(state, part.slice(middle));
+}
+
+function failure(errors, entity) {
+	return { status: 'failed', errors, code: errors[0]?.code ?? 'unknown', entity: entity ?? null };
+}
+
+/*
+ * A change can lose against this device's own earlier edit: the reply to that
+ * one was lost, so the later edit names an older base. It was made upon the
+ * earlier one all the same, and is sent again with that base.
+ */
+async function pushOwnAgain(state, schema, changes, items) {
+	const again = [];
+	for (const [index, change] of changes.entries()) {
+		const { status, entity } = state.results[index] ?? {};
+		const { modifiedAt, clientId } = schema.entityTypes[change.type] ?? {};
+		if (status !== 'superseded' || change.base === undefined || !clientId
+			|| !state.client.clientId || entity[clientId] !== state.client.clientId)
+			continue;
+		const stood = entity[modifiedAt];
+		if (stood && stood !== change.base && !isAfter(stood, change.stamp)) {
+			const { item } = items[index];
+			again.push({ index, item: { ...item, base: stood } });
+		}
+	}
+	if (again.length > 0)
+		await pushPart(state, again);
+}
+
+/*
+ * Does the row that a verdict shows say that there is none? After a hard delete
+ * it has its key and deletedAt, and nothing else.
+ */
+export function isGone(schema, type, entity) {
+	if (entity === null || entity === undefined)
+		return true;
+	const { key } = schema.entityTypes[type];
+	return entity.deletedAt != null
+		&& Object.keys(entity).every((name) => name === 'deletedAt' || key.includes(name));
+}

@@ -1,0 +1,161 @@
+import { nextStamp } from './stamps.js';
+
+/*
+ * One row of the local database, and what becomes of it. No I/O here.
+ *
+ *   type, key   which row
+ *   row         as it is seen here; null where it is deleted here or never was
+ *   seen        the sweep in which it last came
+ *
+ * and while it has an edit that the server has not confirmed
+ *
+ *   dirty       1
+ *   action      upsert or delete
+ *   base        the server's row that the edit was made upon; null: there is none
+ *   theirs      a newer server's row, null for a deletion; absent: none came
+ *   edit        counts its edits
+ *   changed     {column: edit} of the columns that were edited
+ *   stamp       when it was last edited
+ *   tries, nextTryAt, parked, errors   after it was refused
+ *   revoked     its scope is not the user's any more
+ */
+
+export function isDirty(record) {
+	return record?.dirty === 1;
+}
+
+/* An edit by the user: `columns` over the row, or a delete where it is null. */
+export function editRecord(record, { type, key, columns, description, clientId, now }) {
+	const { modifiedAt, clientId: clientColumn } = description;
+	const dirty = isDirty(record);
+	const base = dirty ? record.base : record?.row ?? null;
+	const stamp = nextStamp([base?.[modifiedAt], record?.stamp, record?.row?.[modifiedAt]], now);
+	const edit = (record?.edit ?? 0) + 1;
+	const next = {
+		type, key, dirty: 1, base, stamp, edit,
+		changed: { ...(dirty ? record.changed : {}) },
+		tries: 0,
+	};
+	if (dirty && 'theirs' in record)
+		next.theirs = record.theirs;
+	if (record?.seen !== undefined)
+		next.seen = record.seen;
+	if (columns === null)
+		return { ...next, action: 'delete', row: softDeleted(record?.row ?? base, description, stamp) };
+
+	const before = record?.row ?? {};
+	for (const name of Object.keys(columns)) {
+		if (!same(before[name], columns[name]))
+			next.changed[name] = edit;
+	}
+	next.row = { ...before, ...columns };
+	if (modifiedAt)
+		next.row[modifiedAt] = stamp;
+	if (clientColumn)
+		next.row[clientColumn] = clientId ?? null;
+	// a delete that is taken back by an edit clears the mark
+	if (description.deletedAt && columns[description.deletedAt] === undefined && before[description.deletedAt])
+		next.row[description.deletedAt] = null;
+	return { ...next, action: 'upsert' };
+}
+
+/* A soft delete leaves the row with its mark; any other leaves nothing. */
+function softDeleted(row, { deletedAt, modifiedAt }, stamp) {
+	if (!deletedAt || !row)
+		return null;
+	return { ...row, [deletedAt]: stamp, ...(modifiedAt ? { [modifiedAt]: stamp } : {}) };
+}
+
+/* Created and deleted here before the server knew of it: nothing to send. */
+export function isMoot(record) {
+	return isDirty(record) && record.action === 'delete' && record.base === null
+		&& !('theirs' in record) && !record.sentEdit;
+}
+
+/*
+ * The server's version of a row came with a pull; null for a deletion. Returns
+ * the record to store, or null to remove it. An edit made here stays, and its
+ * base does not move: a stale edit would else win by causality.
+ */
+export function pulled(record, { type, key, row, sweep }) {
+	if (!isDirty(record))
+		return row === null ? null : { type, key, row, seen: sweep };
+	return { ...record, theirs: row, seen: sweep };
+}
+
+/* The change to push. */
+export function changeOf(record, description, patches) {
+	const { modifiedAt, clientId, version, columns } = description;
+	const change = { type: record.type, stamp: record.stamp, action: record.action };
+	const keyAnd = record.row ?? record.base;
+	if (record.base !== null && modifiedAt)
+		change.base = record.base[modifiedAt] ?? null;
+	const writable = new Set(columns.filter((column) => column.writable).map(({ name }) => name));
+	change.row = {};
+	for (const [name, value] of Object.entries(keyAnd)) {
+		if (description.key.includes(name)
+			|| (writable.has(name) && ![modifiedAt, clientId, version].includes(name)))
+			change.row[name] = value;
+	}
+	if (patches && record.base !== null && record.action === 'upsert')
+		change.changed = Object.keys(record.changed).filter((name) => name in change.row);
+	return change;
+}
+
+/*
+ * The server's verdict on what was sent as edit number `sent`. Returns
+ * {record: what to store or null, lost: the version that lost or undefined}.
+ */
+export function answered(record, { sent, result, gone, description, delay, park }) {
+	const entity = gone ? null : result.entity;
+	const editedSince = record.edit !== sent;
+	if (result.status === 'failed')
+		return { record: editedSince ? record : refused(record, { result, entity, delay, park }) };
+
+	const lost = result.status === 'superseded'
+		? { type: record.type, key: record.key, mine: record.row, theirs: entity } : undefined;
+	if (!editedSince)
+		return { record: entity && { type: record.type, key: record.key, row: entity, seen: record.seen }, lost };
+	if (lost)
+		return { record: { ...record, theirs: entity }, lost };
+	return { record: rebased(record, sent, entity, description) };
+}
+
+/* What was sent is the new base of the edits that came after it. */
+function rebased(record, sent, entity, description) {
+	const changed = Object.fromEntries(Object.entries(record.changed)
+		.filter(([, edit]) => edit > sent));
+	const next = { ...record, base: entity, changed };
+	delete next.theirs;
+	if (record.action === 'upsert') {
+		const kept = [...Object.keys(changed), description.modifiedAt, description.clientId];
+		next.row = { ...(entity ?? record.row) };
+		for (const name of kept) {
+			if (name && name in record.row)
+				next.row[name] = record.row[name];
+		}
+	}
+	return next;
+}
+
+function refused(record, { result, entity, delay, park }) {
+	const tries = (record.tries ?? 0) + 1;
+	const next = { ...record, tries, errors: result.errors };
+	if (entity !== null || record.base !== null)
+		next.theirs = entity;
+	if (park(tries, result.code))
+		return { ...next, parked: true, nextTryAt: undefined };
+	return { ...next, nextTryAt: Date.now() + delay(tries) };
+}
+
+/* What is there when the user gives an edit up. */
+export function discarded(record) {
+	if (record.revoked)
+		return null;
+	const row = 'theirs' in record ? record.theirs : record.base;
+	return row && { type: record.type, key: record.key, row, seen: record.seen };
+}
+
+function same(a, b) {
+	return a === b || JSON.stringify(a) === JSON.stringify(b);
+}

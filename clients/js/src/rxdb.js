@@ -1,0 +1,476 @@
+import { replicateRxCollection } from 'rxdb/plugins/replication';
+import { Subject } from 'rxjs';
+
+import { keyText } from './keys.js';
+import { SyncLoop } from './loop.js';
+import { isEverythingOf, isRevoked, PullCollector } from './pull.js';
+import { isGone, pushChanges } from './push.js';
+import { nextStamp } from './stamps.js';
+
+/* edits of several collections that come together are one push */
+const META = 'tidemeta';
+const BATCH = 1000;
+const MOST_ACKS = 32;
+const META_SCHEMA = {
+	version: 0,
+	primaryKey: 'id',
+	type: 'object',
+	properties: {
+		id: { type: 'string', maxLength: 300 },
+		value: { type: 'string' }, // JSON
+	},
+	required: ['id', 'value'],
+};
+
+/*
+ * Replicates collections of an RxDB database with pg_tide: one cursor, one push
+ * and one wait for all of them.
+ *
+ *   client       a TideClient
+ *   database     an RxDatabase
+ *   collections  {entityType: RxCollection}
+ *   name         tells apart what syncs different databases in one browser
+ *
+ * Resolves with a TideReplication, which is stopped until start() or sync().
+ */
+export async function replicateTide(options) {
+	const replication = new TideReplication(options);
+	await replication.open();
+	return replication;
+}
+
+export class TideReplication {
+	/* edits that the server refused: {type, key, edit, errors, at} */
+	refused$ = new Subject();
+	#schema = null;
+	#types;			// Map(entityType => Replicated)
+	#meta = null;
+	#waiting = [];	// pushes of single collections that have not been sent
+	#acks = [];
+	#cursor = null;
+	#collector = null;
+	#stopped = false;
+
+	constructor({ client, database, collections, name, live, retry, pollSeconds }) {
+		this.client = client;
+		this.database = database;
+		this.collections = collections;
+		this.#types = new Map();
+		this.loop = new SyncLoop({
+			client, live, retry, pollSeconds,
+			name: `rxdb ${name ?? database.name}`,
+			entityTypes: Object.keys(collections),
+			sync: (signal) => this.#syncOnce(signal),
+			cursor: async () => this.#cursor,
+			counts: () => this.#counts(),
+			lead: () => this.#startAll(),
+		});
+	}
+
+	get status() {
+		return this.loop.status;
+	}
+
+	async open() {
+		this.#meta = this.database.collections[META]
+			?? (await this.database.addCollections({ [META]: { schema: META_SCHEMA } }))[META];
+		this.#cursor = await this.#getMeta('cursor') ?? null;
+		this.#schema = await this.#getMeta('schema') ?? null;
+		this.client.clientId ??= await this.#getMeta('clientId') ?? await this.#makeClientId();
+		for (const [type, collection] of Object.entries(this.collections)) {
+			this.#types.set(type, new Replicated(type, collection, {
+				clientId: this.client.clientId,
+				description: () => this.#schema?.entityTypes[type] ?? null,
+				push: (rows) => this.#enqueue(type, rows),
+			}));
+		}
+	}
+
+	/* Replicate from now on, in one of the tabs that have the database open. */
+	start() {
+		this.loop.start();
+	}
+
+	/* Once, now. Resolves with the status when every collection is in sync. */
+	async sync() {
+		await this.#startAll();
+		let status;
+		do {
+			status = await this.loop.sync();
+			if (status.state === 'offline' || status.state === 'signed_out')
+				return status;
+			await Promise.race([this.#settled(), this.#pushed()]);
+		} while (this.#waiting.length > 0);
+		await this.#keepCursor();
+		return status;
+	}
+
+	async stop() {
+		this.#stopped = true;
+		await this.loop.stop();
+		await Promise.all([...this.#types.values()].map((one) => one.cancel()));
+		for (const { reject } of this.#waiting.splice(0))
+			reject(new Error('the replication was stopped'));
+	}
+
+	/* Edits that the server refused, and that were taken back here. */
+	async refused() {
+		const documents = await this.#meta.find({ selector: { id: { $regex: '^refused ' } } }).exec();
+		return documents.map((document) => JSON.parse(document.value));
+	}
+
+	/* Make a refused edit once more. */
+	async retry(type, key) {
+		const [refused] = (await this.refused()).filter((one) => one.type === type && one.key === key);
+		if (!refused)
+			return;
+		await this.discard(type, key);
+		const { _deleted, ...document } = refused.edit;
+		if (_deleted)
+			await (await this.collections[type].findOne(key).exec())?.remove();
+		else
+			await this.collections[type].upsert(document);
+	}
+
+	/* Forget a refused edit. */
+	async discard(type, key) {
+		await (await this.#meta.findOne(`refused ${type} ${key}`).exec())?.remove();
+		await this.loop.refresh();
+	}
+
+	/* ---- the sync of the loop ---- */
+
+	async #syncOnce(signal) {
+		this.#schema = await this.client.schema({ signal });
+		await this.#setMeta('schema', this.#schema);
+		await this.#pull(signal);
+		while (this.#waiting.length > 0)
+			await this.#push(signal);
+		await this.#setMeta('lastSyncAt', Date.now());
+		this.#keepCursor().catch(() => {});
+		return {};
+	}
+
+	async #pull(signal) {
+		if (this.#collector?.schema !== this.#schema)
+			this.#collector = new PullCollector(this.client, this.#schema);
+		const acks = [...this.#acks];
+		const set = await this.#collector.collect({
+			since: this.#cursor, acks, signal, entityTypes: [...this.#types.keys()] });
+		this.#acks = this.#acks.filter((ack) => !acks.includes(ack));
+		for (const one of this.#types.values())
+			await one.receive(set);
+		this.#cursor = set.cursor;
+	}
+
+	/* Everything that collections want to push, as one push. */
+	async #push(signal) {
+		const batch = this.#waiting.splice(0);
+		try {
+			const rows = batch.flatMap(({ type, rows }) => rows.map((row) => ({ type, ...row })));
+			const results = await this.#pushRows(rows, signal);
+			let from = 0;
+			for (const { type, rows: { length }, resolve } of batch) {
+				const conflicts = await this.#verdicts(type, rows.slice(from, from + length),
+					results.slice(from, from + length));
+				from += length;
+				resolve(conflicts);
+			}
+		} catch (error) {
+			this.#waiting.unshift(...batch);
+			throw error;
+		}
+	}
+
+	async #pushRows(rows, signal) {
+		const results = new Array(rows.length);
+		const sent = rows.map((row, i) => ({ i, change: this.#types.get(row.type).change(row) }))
+			.filter(({ i, change }) => change || !(results[i] = { status: 'unchanged', entity: null }));
+		const send = async (which, cursor) => {
+			const reply = await pushChanges(this.client, this.#schema,
+				which.map(({ change }) => change), { signal, cursor });
+			this.#acks = [...this.#acks, ...reply.acks].slice(-MOST_ACKS);
+			which.forEach(({ i }, n) => { results[i] = reply.results[n]; });
+		};
+		// no cursor: a 410 would come again at every retry, and RxDB pulls nothing meanwhile
+		await send(sent);
+		// a new row, made before what the server remembers: with a fresh cursor it is new
+		const late = sent.filter(({ i }) => results[i].code === 'resync_required'
+			&& !rows[i].assumedMasterState);
+		if (late.length > 0)
+			await send(late, this.#cursor);
+		return results;
+	}
+
+	/* What RxDB calls conflicts: the rows that stand instead of what was sent. */
+	async #verdicts(type, rows, results) {
+		const one = this.#types.get(type);
+		const conflicts = [], stored = [];
+		for (const [i, { newDocumentState: edit }] of rows.entries()) {
+			const { status, entity, errors } = results[i];
+			const key = edit[one.primary];
+			const gone = status === 'failed' ? !entity : isGone(this.#schema, type, entity);
+			const stands = gone ? { ...edit, _deleted: true } : one.toDocument(entity);
+			if (status === 'failed') {
+				one.takeBack(key);
+				conflicts.push(stands);
+				await this.#noteRefused({ type, key, edit, errors, at: new Date().toISOString() });
+			} else if (status === 'superseded') {
+				conflicts.push(stands);
+			} else if (entity) {
+				stored.push(stands);
+			}
+		}
+		// what the server made of it: defaults, its version, a raised stamp
+		one.emit(stored);
+		return conflicts;
+	}
+
+	async #noteRefused(refused) {
+		await this.#setMeta(`refused ${refused.type} ${refused.key}`, refused);
+		this.refused$.next(refused);
+	}
+
+	#enqueue(type, rows) {
+		return new Promise((resolve, reject) => {
+			this.#waiting.push({ type, rows, resolve, reject });
+			this.loop.kick();
+		});
+	}
+
+	/* ---- the rest ---- */
+
+	async #startAll() {
+		await Promise.all([...this.#types.values()].map((one) => one.start()));
+	}
+
+	/* all that was pulled and pushed is in the collections */
+	async #settled() {
+		await Promise.all([...this.#types.values()].map((one) => one.settled()));
+	}
+
+	/* a collection wants to push */
+	async #pushed() {
+		while (this.#waiting.length === 0 && !this.#stopped)
+			await new Promise((resolve) => setTimeout(resolve, 20));
+	}
+
+	/*
+	 * The cursor is stored after the rows that it speaks of, so that a crash in
+	 * between pulls them again.
+	 */
+	async #keepCursor() {
+		const cursor = this.#cursor;
+		await this.#settled();
+		if (cursor === this.#cursor && !this.#stopped)
+			await this.#setMeta('cursor', cursor);
+	}
+
+	async #counts() {
+		const refused = await this.refused();
+		return {
+			pending: this.#waiting.reduce((sum, { rows }) => sum + rows.length, 0),
+			failed: refused.length,
+			lastSyncAt: await this.#getMeta('lastSyncAt') ?? null,
+		};
+	}
+
+	async #makeClientId() {
+		const clientId = globalThis.crypto.randomUUID();
+		await this.#setMeta('clientId', clientId);
+		return clientId;
+	}
+
+	async #getMeta(id) {
+		const document = await this.#meta.findOne(id).exec();
+		return document ? JSON.parse(document.value) : undefined;
+	}
+
+	#setMeta(id, value) {
+		return this.#meta.incrementalUpsert({ id, value: JSON.stringify(value) });
+	}
+}
+
+/* One collection, and RxDB's own replication of it. */
+class Replicated {
+	#type;
+	#collection;
+	#description;
+	#stream = new Subject();
+	#emitted = 0;
+	#state;
+	#started = null;
+	#takenBack = new Set();
+
+	constructor(type, collection, { clientId, description, push }) {
+		this.#type = type;
+		this.#collection = collection;
+		this.#description = description;
+		this.primary = collection.schema.primaryPath;
+		this.#stampEdits(clientId);
+		this.#refuseInResolver();
+		this.#state = replicateRxCollection({
+			collection,
+			replicationIdentifier: `tide ${type}`,
+			live: true,
+			autoStart: false,
+			waitForLeadership: false,
+			retryTime: 1000,
+			pull: {
+				// rows come by the stream, for all collections at once
+				handler: async () => ({ documents: [], checkpoint: undefined }),
+				stream$: this.#stream,
+				batchSize: BATCH,
+			},
+			push: { handler: push, batchSize: BATCH },
+		});
+	}
+
+	start() {
+		this.#started ??= this.#state.start();
+		return this.#started;
+	}
+
+	cancel() {
+		return this.#state.cancel();
+	}
+
+	async settled() {
+		do {
+			await this.#state.awaitInSync();
+		} while (this.#taken() < this.#emitted && !this.#state.isStopped());
+	}
+
+	/* how many emitted bulks RxDB has in its queue; it says so nowhere else */
+	#taken() {
+		return this.#state.internalReplicationState?.stats?.down?.masterChangeStreamEmit ?? this.#emitted;
+	}
+
+	emit(documents) {
+		if (documents.length === 0)
+			return;
+		this.#emitted++;
+		this.#stream.next({ documents, checkpoint: { at: Date.now() } });
+	}
+
+	/* The next conflict of this row is a refusal: what stands on the server stands. */
+	takeBack(key) {
+		this.#takenBack.add(key);
+	}
+
+	/* A set of changes of all collections; RxDB leaves rows with unsent edits alone. */
+	async receive(set) {
+		const rows = set.rows.get(this.#type) ?? new Map();
+		const deleted = set.deleted.get(this.#type) ?? new Map();
+		const local = await this.#localFor(set, rows, deleted);
+		const documents = [];
+		for (const [key, row] of rows) {
+			const document = this.toDocument(row);
+			// what was deleted before it ever came here
+			if (!document._deleted || local.has(key))
+				documents.push(document);
+		}
+		for (const [key, document] of local) {
+			if (rows.has(key) || document._deleted)
+				continue;
+			// RxDB checks deleted documents against the schema: all of it, not just the key
+			if (deleted.has(key) || isEverythingOf(set, this.#type)
+				|| isRevoked(set, this.#description(), document))
+				documents.push({ ...withoutMeta(document), _deleted: true });
+		}
+		this.emit(documents);
+	}
+
+	async #localFor(set, rows, deleted) {
+		const { storageInstance } = this.#collection;
+		const whole = isEverythingOf(set, this.#type) || set.revokedScopes.size > 0;
+		const keys = whole ? (await this.#collection.find().exec()).map((document) => document.primary)
+			: [...deleted.keys(), ...[...rows].filter(([, row]) => this.#isDeleted(row)).map(([key]) => key)];
+		if (keys.length === 0)
+			return new Map();
+		const documents = await storageInstance.findDocumentsById(keys, true);
+		return new Map(documents.map((document) => [document[this.primary], document]));
+	}
+
+	#isDeleted(row) {
+		const { deletedAt } = this.#description();
+		return Boolean(deletedAt && row[deletedAt]);
+	}
+
+	/* The server's row as the collection's schema has it. */
+	toDocument(row) {
+		const { properties } = this.#collection.schema.jsonSchema;
+		const document = { _deleted: this.#isDeleted(row) };
+		for (const [name, { type }] of Object.entries(properties)) {
+			const isNull = row[name] === null || row[name] === undefined;
+			if (name in row && !name.startsWith('_') && (!isNull || [type].flat().includes('null')))
+				document[name] = row[name];
+		}
+		document[this.primary] = keyText([this.primary], row);
+		return document;
+	}
+
+	/* The change that an edited document is, or null where there is nothing to say. */
+	change({ newDocumentState: edit, assumedMasterState: known }) {
+		const { modifiedAt, deletedAt, version, clientId, columns } = this.#description();
+		if (edit._deleted && (!known || known._deleted))
+			return null;
+		const change = {
+			type: this.#type,
+			action: edit._deleted ? 'delete' : 'upsert',
+			row: { [this.primary]: edit[this.primary] },
+			stamp: edit[modifiedAt] && edit[modifiedAt] !== known?.[modifiedAt]
+				? edit[modifiedAt] : nextStamp([known?.[modifiedAt]]),
+		};
+		if (known && !known._deleted)
+			change.base = known[modifiedAt] ?? null;
+		const { properties } = this.#collection.schema.jsonSchema;
+		for (const { name, writable } of columns) {
+			if (!writable || !(name in properties) || [modifiedAt, version, clientId].includes(name))
+				continue;
+			if (edit[name] !== undefined)
+				change.row[name] = edit[name];
+			else if (known && known[name] !== undefined)
+				change.row[name] = null; // taken out of the document
+		}
+		if (deletedAt && known?._deleted)
+			change.row[deletedAt] = null;
+		return change;
+	}
+
+	/* The time of an edit is that of the edit, not of its push. */
+	#stampEdits(clientId) {
+		const stamp = (data) => {
+			const description = this.#description();
+			const { properties } = this.#collection.schema.jsonSchema;
+			if (!description)
+				return;
+			const { modifiedAt, clientId: clientColumn } = description;
+			if (modifiedAt in properties)
+				data[modifiedAt] = nextStamp([data[modifiedAt]]);
+			if (clientColumn in properties)
+				data[clientColumn] = clientId;
+		};
+		this.#collection.preInsert(stamp, false);
+		this.#collection.preSave(stamp, false);
+		this.#collection.preRemove(stamp, false);
+	}
+
+	/* A refusal is no conflict: a resolver that insists would go round for ever. */
+	#refuseInResolver() {
+		const { conflictHandler } = this.#collection;
+		this.#collection.conflictHandler = {
+			...conflictHandler,
+			isEqual: conflictHandler.isEqual.bind(conflictHandler),
+			resolve: (conflict, context) => {
+				const key = conflict.realMasterState[this.primary];
+				return this.#takenBack.delete(key) ? conflict.realMasterState
+					: conflictHandler.resolve(conflict, context);
+			},
+		};
+	}
+}
+
+function withoutMeta(document) {
+	return Object.fromEntries(Object.entries(document).filter(([name]) => !name.startsWith('_')));
+}

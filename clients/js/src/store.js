@@ -1,0 +1,531 @@
+import { ROW_TRIES, rowDelay } from './backoff.js';
+import { TideError } from './errors.js';
+import { keyText } from './keys.js';
+import { SyncLoop } from './loop.js';
+import { pullPages } from './pull.js';
+import { isGone, pushChanges } from './push.js';
+import {
+	answered, changeOf, discarded, editRecord, isDirty, isMoot, pulled,
+} from './record.js';
+import { IndexedDbStorage } from './storage-indexeddb.js';
+
+/* What stays refused however often it is sent: its user has to decide. */
+const FOR_GOOD = new Set(['scope_not_allowed', 'resync_required', 'unknown_entity_type', '42501']);
+const MOST_ACKS = 32;
+const MOST_LOST = 100;
+const NO_SWEEP = { id: 0, all: null, types: {} };
+
+/*
+ * A local database of its own: the user's rows, edited at once and offline,
+ * synced by themselves. Edits, cursor and replies are in one IndexedDB, so that
+ * whatever ends the page in between, nothing is lost and nothing happens twice.
+ */
+export class TideStore extends EventTarget {
+	#storage;
+	#schema = null;
+	#retry;
+
+	/*
+	 * client       a TideClient
+	 * name         the database's name; one for each server and user
+	 * entityTypes  only these; else all that the user may read
+	 * conflict     {type: 'merge'} where the server does not say its policy
+	 * storage      an IndexedDbStorage (default) or MemoryStorage
+	 * live         false: no waiting for the server's changes
+	 */
+	constructor({ client, name = 'tide', entityTypes, conflict = {}, storage, live, retry = {}, pollSeconds }) {
+		super();
+		this.client = client;
+		this.entityTypes = entityTypes;
+		this.conflict = conflict;
+		this.#retry = retry;
+		this.#storage = storage ?? new IndexedDbStorage(name);
+		this.loop = new SyncLoop({
+			client, name, entityTypes, live, retry, pollSeconds,
+			sync: (signal) => this.#syncOnce(signal),
+			cursor: () => this.#getMeta('cursor'),
+			counts: () => this.#counts(),
+			heard: (changes) => this.#tell(changes, true),
+		});
+	}
+
+	/* The schema as it was last seen, so that the app also starts offline. */
+	async open() {
+		await this.#storage.open();
+		const { schema, clientId } = await this.#read(async (tx) => ({
+			schema: await tx.getMeta('schema'), clientId: await tx.getMeta('clientId') }));
+		this.#schema = schema ?? null;
+		if (!this.client.clientId)
+			this.client.clientId = clientId ?? await this.#makeClientId();
+		return this;
+	}
+
+	async close() {
+		await this.loop.stop();
+		await this.#storage.close();
+	}
+
+	/* {state, pending, failed, lastSyncAt, error}: a SyncStatus */
+	get status() {
+		return this.loop.status;
+	}
+
+	start() {
+		this.loop.start();
+	}
+
+	sync() {
+		return this.loop.sync();
+	}
+
+	/* The schema's entity types by name; null before the first sync. */
+	get schema() {
+		return this.#schema?.entityTypes ?? null;
+	}
+
+	/* All rows of a type that are there, or the soft-deleted ones, too. */
+	async all(type, { deleted = false } = {}) {
+		const records = await this.#read((tx) => tx.all(type));
+		const mark = this.#schema?.entityTypes[type]?.deletedAt;
+		return records.filter((record) => isVisible(record) && (deleted || !mark || !record.row[mark]))
+			.map((record) => record.row);
+	}
+
+	/* One row, or undefined. key: its text, or an object of its columns. */
+	async get(type, key) {
+		const record = await this.#read((tx) => tx.get(type, this.#keyText(type, key)));
+		return isVisible(record) ? record.row : undefined;
+	}
+
+	/* One row, unless it is soft-deleted. */
+	async visible(type, key) {
+		const row = await this.get(type, key);
+		const mark = this.#schema?.entityTypes[type]?.deletedAt;
+		return row && mark && row[mark] ? undefined : row;
+	}
+
+	/*
+	 * Edits a row, or creates it; columns that are not given stay as they are.
+	 * Returns the row. A missing key of one uuid column is made.
+	 */
+	async put(type, columns) {
+		const [row] = await this.putAll([{ type, columns }]);
+		return row;
+	}
+
+	/*
+	 * Several edits, of any types, all or none: {type, columns}, with a key of its
+	 * own where the columns lack it, or {type, key, delete: true}.
+	 */
+	async putAll(edits) {
+		const rows = [], changes = [];
+		await this.#write(async (tx) => {
+			for (const edit of edits) {
+				const record = await this.#edit(tx, edit);
+				changes.push([edit.type, record.key]);
+				rows.push(record.row);
+			}
+		});
+		this.#changed(changes);
+		return rows;
+	}
+
+	async delete(type, key) {
+		await this.putAll([{ type, key, delete: true }]);
+	}
+
+	/*
+	 * The edits that the server does not have: {type, key, operation, editedAt,
+	 * state: pending | failed | parked, tries, nextTryAt, errors, mine, theirs}.
+	 */
+	async pending() {
+		const records = await this.#read((tx) => tx.dirty());
+		return records.sort((a, b) => a.stamp < b.stamp ? -1 : 1).map((record) => ({
+			type: record.type, key: record.key,
+			operation: record.action === 'delete' ? 'delete' : record.base === null ? 'create' : 'update',
+			editedAt: record.stamp,
+			state: record.parked ? 'parked' : record.errors ? 'failed' : 'pending',
+			tries: record.tries ?? 0, nextTryAt: record.nextTryAt ?? null, errors: record.errors ?? [],
+			mine: record.row, theirs: 'theirs' in record ? record.theirs : record.base,
+		}));
+	}
+
+	/* Versions that lost against another one, newest first, until cleared. */
+	async lost() {
+		return await this.#getMeta('lost') ?? [];
+	}
+
+	async clearLost() {
+		await this.#write((tx) => tx.setMeta('lost', []));
+		this.loop.refresh();
+	}
+
+	/* Send what was refused once more, now: one row's edit, or all. */
+	async retry(type, key) {
+		await this.#eachDirty(type, key, (record) => {
+			const { parked, nextTryAt, revoked, ...rest } = record;
+			return rest;
+		});
+		return this.loop.sync();
+	}
+
+	/* Give an edit up: the row is again as the server last showed it. */
+	async discard(type, key) {
+		await this.#eachDirty(type, key, discarded);
+	}
+
+	/* Give up all edits that the server does not have. */
+	async clearQueue() {
+		await this.#eachDirty(undefined, undefined, discarded);
+	}
+
+	/* Everything here is forgotten, unsent edits, too. */
+	async wipe() {
+		await this.loop.stop();
+		await this.#write((tx) => tx.clear());
+		this.#schema = null;
+		this.#tell(null);
+	}
+
+	/*
+	 * Calls the listener when rows changed, whoever changed them, in any tab:
+	 * a Map of types to Sets of key texts, or null: look at everything again.
+	 */
+	subscribe(listener) {
+		const tell = ({ detail }) => listener(detail);
+		this.addEventListener('rows', tell);
+		return () => this.removeEventListener('rows', tell);
+	}
+
+	/* ---- edits ---- */
+
+	async #edit(tx, { type, columns, key, delete: isDelete }) {
+		const description = this.#description(type);
+		const given = isDelete || key !== undefined ? columns : withKey(description, columns);
+		const text = key !== undefined ? this.#keyText(type, key) : keyText(description.key, given);
+		const record = await tx.get(type, text);
+		if (isDelete && !isVisible(record))
+			return record ?? { type, key: text, row: null };
+		const next = editRecord(record, {
+			type, key: text, columns: isDelete ? null : given, description, clientId: this.client.clientId });
+		if (record?.sentEdit)
+			next.sentEdit = record.sentEdit;
+		if (isMoot(next))
+			tx.delete(type, text);
+		else
+			tx.put(next);
+		return next;
+	}
+
+	#description(type) {
+		const description = this.#schema?.entityTypes[type];
+		if (!description)
+			throw new TideError('refused', 'unknown_entity_type', this.#schema
+				? `the server has no entity type "${type}" for this user`
+				: 'the first sync has not been yet, so the entity types are not known');
+		return description;
+	}
+
+	#keyText(type, key) {
+		if (key === null || typeof key !== 'object')
+			return keyText(['key'], { key });
+		return keyText(this.#description(type).key, key);
+	}
+
+	async #eachDirty(type, key, action) {
+		const changes = [];
+		await this.#write(async (tx) => {
+			for (const record of await tx.dirty()) {
+				if (type !== undefined && (record.type !== type || record.key !== this.#keyText(type, key)))
+					continue;
+				const next = action(record);
+				if (next)
+					tx.put(next);
+				else
+					tx.delete(record.type, record.key);
+				changes.push([record.type, record.key]);
+			}
+		});
+		this.#changed(changes);
+	}
+
+	/* ---- sync ---- */
+
+	async #syncOnce(signal) {
+		this.#schema = await this.client.schema({ signal });
+		await this.#write((tx) => tx.setMeta('schema', this.#schema));
+		await this.#pull(signal);
+		let nextTryAt = null;
+		const startedAt = Date.now();
+		for (let rounds = 0; rounds < 10; rounds++) {
+			const { sent, later } = await this.#push(startedAt, signal);
+			nextTryAt = later;
+			if (sent === 0)
+				break;
+			await this.#pull(signal);
+		}
+		await this.#write((tx) => tx.setMeta('lastSyncAt', Date.now()));
+		return { nextTryAt };
+	}
+
+	async #pull(signal) {
+		const { since, acks } = await this.#read(async (tx) => ({
+			since: await tx.getMeta('cursor') ?? null, acks: await tx.getMeta('acks') ?? [] }));
+		if (since === null)
+			await this.#beginSweep(null);
+		const options = { since, acks, entityTypes: this.entityTypes, signal };
+		for await (const page of pullPages(this.client, options))
+			await this.#applyPage(page, acks);
+	}
+
+	/* A page and its cursor, in one transaction. */
+	async #applyPage(page, acks) {
+		if (page.reset)
+			await this.#beginSweep(null);
+		else if (page.resetTypes?.length > 0)
+			await this.#beginSweep(page.resetTypes);
+		const changes = [];
+		await this.#write(async (tx) => {
+			const sweep = await tx.getMeta('sweep') ?? NO_SWEEP;
+			if (page.revokedScopes.length > 0)
+				await this.#revoke(tx, page.revokedScopes, changes);
+			const dirty = new Map((await tx.dirty())
+				.map((record) => [recordName(record.type, record.key), record]));
+			for (const [type, rows] of Object.entries(page.changesByType)) {
+				for (const row of rows)
+					this.#applyRow(tx, dirty, { type, columns: row, row, sweep }, changes);
+			}
+			for (const [type, keys] of Object.entries(page.deletedByType)) {
+				for (const columns of keys)
+					this.#applyRow(tx, dirty, { type, columns, row: null, sweep }, changes);
+			}
+			await this.#endSweep(tx, sweep, page, changes);
+			tx.setMeta('cursor', page.cursor);
+			const left = (await tx.getMeta('acks') ?? []).filter((ack) => !acks.includes(ack));
+			if (!page.hasMore)
+				tx.setMeta('acks', left);
+		});
+		this.#tell(changes);
+	}
+
+	#applyRow(tx, dirty, { type, columns, row, sweep }, changes) {
+		const description = this.#schema.entityTypes[type];
+		if (!description)
+			return;
+		const key = keyText(description.key, columns);
+		const record = dirty.get(recordName(type, key));
+		const next = pulled(record, { type, key, row, sweep: sweep.id });
+		if (next)
+			tx.put(next);
+		else
+			tx.delete(type, key);
+		if (!record)
+			changes.push([type, key]);
+	}
+
+	/*
+	 * What comes in full: all types (null), or these. Clean rows that have not
+	 * come since are gone when it is complete. Kept, so that it survives a
+	 * closed page. A row notes in which sweep it came last.
+	 */
+	async #beginSweep(types) {
+		await this.#write(async (tx) => {
+			const sweep = await tx.getMeta('sweep') ?? NO_SWEEP;
+			const id = sweep.id + 1;
+			// a first sync has nothing to sweep
+			if (await tx.isEmpty())
+				return;
+			if (types === null)
+				tx.setMeta('sweep', { id, all: id, types: {} });
+			else if (types.some((type) => !(type in sweep.types)))
+				tx.setMeta('sweep', { ...sweep, id,
+					types: { ...Object.fromEntries(types.map((type) => [type, id])), ...sweep.types } });
+		});
+	}
+
+	async #endSweep(tx, sweep, page, changes) {
+		if (page.hasMore || (!sweep.all && Object.keys(sweep.types).length === 0))
+			return;
+		const away = page.unavailableTypes ?? [];
+		for (const record of await tx.all()) {
+			const { type, key } = record;
+			const since = sweep.types[type] ?? sweep.all;
+			if (!since || record.seen >= since || away.includes(type))
+				continue;
+			if (!isDirty(record)) {
+				tx.delete(type, key);
+				changes.push([type, key]);
+			} else if (record.base !== null) {
+				tx.put(vanished(record));
+			}
+		}
+		tx.setMeta('sweep', { ...NO_SWEEP, id: sweep.id });
+	}
+
+	/* Rows of scopes that the user may not sync any more. Edits of them wait. */
+	async #revoke(tx, scopes, changes) {
+		for (const record of await tx.all()) {
+			const scope = this.#schema.entityTypes[record.type]?.scope;
+			const row = record.row ?? record.base;
+			if (!scope || !row || !scopes.includes(String(row[scope])))
+				continue;
+			if (isDirty(record))
+				tx.put({ ...record, parked: true, revoked: true, base: null, theirs: undefined,
+					errors: [{ code: 'scope_not_allowed', message: 'the row is no longer yours to edit' }] });
+			else
+				tx.delete(record.type, record.key);
+			changes.push([record.type, record.key]);
+		}
+	}
+
+	async #push(startedAt, signal) {
+		const { due, cursor, later } = await this.#freeze(startedAt);
+		if (due.length === 0)
+			return { sent: 0, later };
+		const changes = due.map((record) => changeOf(record,
+			this.#schema.entityTypes[record.type], this.#sendsPatches(record.type)));
+		const { results, acks } = await pushChanges(this.client, this.#schema, changes, { cursor, signal });
+		await this.#applyVerdicts(due, results, acks);
+		return { sent: due.length, later };
+	}
+
+	/*
+	 * The edits that are due, what was refused at most once a sync. That they are
+	 * sent is noted before they are.
+	 */
+	async #freeze(now) {
+		return this.#write(async (tx) => {
+			const due = [];
+			let later = null;
+			for (const record of await tx.dirty()) {
+				if (record.parked || !this.#schema.entityTypes[record.type])
+					continue;
+				if (record.nextTryAt > now) {
+					later = Math.min(later ?? Infinity, record.nextTryAt);
+					continue;
+				}
+				record.sentEdit = record.edit;
+				tx.put(record);
+				due.push(record);
+			}
+			return { due, later, cursor: await tx.getMeta('cursor') };
+		});
+	}
+
+	/* Whole rows converge under last-write-wins, patches where columns merge. */
+	#sendsPatches(type) {
+		const policy = this.conflict[type] ?? this.#schema.entityTypes[type].conflict;
+		return policy !== undefined
+			&& !['last_write_wins', 'client_wins', 'server_wins'].includes(policy);
+	}
+
+	async #applyVerdicts(due, results, acks) {
+		const changes = [], lost = [];
+		await this.#write(async (tx) => {
+			for (const [i, sent] of due.entries()) {
+				const record = await tx.get(sent.type, sent.key);
+				if (!isDirty(record) || !results[i])
+					continue; // discarded meanwhile
+				const answer = answered(record, {
+					sent: sent.edit, result: results[i],
+					gone: results[i].status !== 'failed' && isGone(this.#schema, sent.type, results[i].entity),
+					description: this.#schema.entityTypes[sent.type],
+					delay: (tries) => rowDelay(tries, { base: this.#retry.rowBase }),
+					park: (tries, code) => tries > ROW_TRIES || FOR_GOOD.has(code),
+				});
+				if (answer.lost)
+					lost.push({ ...answer.lost, at: new Date().toISOString() });
+				if (answer.record)
+					tx.put(answer.record);
+				else
+					tx.delete(sent.type, sent.key);
+				changes.push([sent.type, sent.key]);
+			}
+			if (lost.length > 0)
+				tx.setMeta('lost', [...lost.reverse(), ...await tx.getMeta('lost') ?? []].slice(0, MOST_LOST));
+			tx.setMeta('acks', [...await tx.getMeta('acks') ?? [], ...acks].slice(-MOST_ACKS));
+		});
+		this.#tell(changes);
+	}
+
+	/* ---- the rest ---- */
+
+	async #counts() {
+		return this.#read(async (tx) => {
+			const dirty = await tx.dirty();
+			return {
+				pending: dirty.length,
+				failed: dirty.filter((record) => record.errors).length,
+				lastSyncAt: await tx.getMeta('lastSyncAt') ?? null,
+			};
+		});
+	}
+
+	async #makeClientId() {
+		const clientId = globalThis.crypto.randomUUID();
+		await this.#write((tx) => tx.setMeta('clientId', clientId));
+		return clientId;
+	}
+
+	#getMeta(name) {
+		return this.#read((tx) => tx.getMeta(name));
+	}
+
+	#read(action) {
+		return this.#storage.transaction('readonly', action);
+	}
+
+	#write(action) {
+		return this.#storage.transaction('readwrite', action);
+	}
+
+	/* the user edited */
+	#changed(changes) {
+		this.#tell(changes);
+		this.loop.kick();
+	}
+
+	#tell(changes, heard = false) {
+		let detail = changes;
+		if (Array.isArray(changes)) {
+			if (changes.length === 0)
+				return;
+			detail = new Map();
+			for (const [type, key] of changes) {
+				if (!detail.has(type))
+					detail.set(type, new Set());
+				detail.get(type).add(key);
+			}
+		}
+		this.dispatchEvent(new CustomEvent('rows', { detail }));
+		if (!heard)
+			this.loop.announce(detail);
+	}
+}
+
+function recordName(type, key) {
+	return type + '\n' + key;
+}
+
+function isVisible(record) {
+	return record !== undefined && record.row !== null && !record.revoked;
+}
+
+/* The row that an edit was made upon is gone, and nobody remembers why. */
+function vanished(record) {
+	if (record.action === 'delete')
+		return { ...record, theirs: null };
+	return { ...record, theirs: null, parked: true,
+		errors: [{ code: 'resync_required', message: 'the row is gone from the server' }] };
+}
+
+function withKey(description, columns) {
+	const [column] = description.key;
+	if (description.key.length > 1 || columns[column] !== undefined)
+		return columns;
+	return { ...columns, [column]: globalThis.crypto.randomUUID() };
+}
+
+export async function openStore(options) {
+	return new TideStore(options).open();
+}

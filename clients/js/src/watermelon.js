@@ -1,0 +1,503 @@
+import { ROW_TRIES, rowDelay } from './backoff.js';
+import { SyncLoop } from './loop.js';
+import { isEverythingOf, PullCollector } from './pull.js';
+import { isGone, pushChanges } from './push.js';
+import { nextStamp, stampTime } from './stamps.js';
+
+const MOST_ACKS = 32;
+/* what needs its user, and not another try */
+const FOR_GOOD = new Set(['scope_not_allowed', 'resync_required', 'unknown_entity_type', '42501']);
+
+/*
+ * Syncs a WatermelonDB database with pg_tide by WatermelonDB's own synchronize().
+ *
+ *   client       a TideClient
+ *   database     a Database
+ *   synchronize  from '@nozbe/watermelondb/sync'
+ *   Q            from '@nozbe/watermelondb'
+ *   tables       {table: entityType}, or a list of tables named like their types
+ *   baseColumn   a string column in each table that keeps the stamp an edit was
+ *                made upon (default tide_base; without it, clocks alone decide)
+ */
+export class TideWatermelon {
+	#schema = null;
+	#collector = null;
+	#acks = [];
+	#deletedAt = {};	// table/id => {stamp, base}: WatermelonDB keeps the id alone
+	#subscription;
+	#types;
+	#retry;
+	#columns = { schema: null, of: new Map() };
+
+	constructor({ client, database, synchronize, Q, tables, baseColumn = 'tide_base', retry = {}, live, pollSeconds, name }) {
+		Object.assign(this, { client, database, synchronize, Q, baseColumn });
+		this.#retry = retry;
+		this.#types = new Map(Array.isArray(tables) ? tables.map((table) => [table, table])
+			: Object.entries(tables));
+		this.loop = new SyncLoop({
+			client, live, retry, pollSeconds,
+			name: `watermelon ${name ?? client.url}`,
+			entityTypes: [...this.#types.values()],
+			sync: (signal) => this.#syncOnce(signal),
+			cursor: async () => (await this.#place()).cursor,
+			counts: () => this.#counts(),
+		});
+		this.#watch();
+	}
+
+	get status() {
+		return this.loop.status;
+	}
+
+	start() {
+		this.loop.start();
+	}
+
+	/* Once, now. Resolves with the status, whatever came of it. */
+	sync() {
+		return this.loop.sync();
+	}
+
+	async stop() {
+		await this.loop.stop();
+		this.#subscription.unsubscribe();
+	}
+
+	/* Edits that the server refused: [{table, id, errors, tries, nextTryAt, parked}] */
+	async refused() {
+		const refused = await this.#get('refused') ?? {};
+		return Object.entries(refused).map(([name, { entity, ...rest }]) => {
+			const [table, id] = split(name);
+			return { table, id, ...rest };
+		});
+	}
+
+	/* Send what was refused once more, now: one row's edit, or all. */
+	async retry(table, id) {
+		const refused = await this.#get('refused') ?? {};
+		for (const name of Object.keys(refused)) {
+			if (table === undefined || name === `${table}/${id}`)
+				refused[name] = { ...refused[name], parked: false, nextTryAt: 0 };
+		}
+		await this.#set('refused', refused);
+		return this.loop.sync();
+	}
+
+	/* Give a refused edit up: the row is as the server has it. */
+	async discard(table, id) {
+		const refused = await this.#get('refused') ?? {};
+		const name = `${table}/${id}`;
+		if (!(name in refused))
+			return;
+		const { entity } = refused[name];
+		const collection = this.database.get(table);
+		const deleted = (await this.#deletedIds(table)).includes(id);
+		await this.database.write(async () => {
+			if (deleted)
+				await this.database.adapter.destroyDeletedRecords(table, [id]);
+			const record = deleted ? null : await collection.find(id).catch(() => null);
+			const row = entity && !this.#isDeleted(table, entity) ? this.#toRaw(table, entity) : null;
+			await this.database.batch(...this.#replacing(collection, record, row));
+		});
+		delete refused[name];
+		await this.#set('refused', refused);
+		await this.loop.refresh();
+	}
+
+	/* ---- the sync of the loop ---- */
+
+	async #syncOnce(signal) {
+		this.#schema = await this.client.schema({ signal });
+		let nextTryAt = null;
+		// what a push caused, or what stands instead of it, comes with another pull
+		for (let round = 0, pushed = 1; pushed > 0 && round < 5; round++) {
+			pushed = 0;
+			await this.synchronize({
+				database: this.database,
+				sendCreatedAsUpdated: true,
+				pullChanges: ({ lastPulledAt }) => this.#pull(lastPulledAt, signal),
+				pushChanges: async ({ changes }) => {
+					const done = await this.#push(changes, signal);
+					pushed = done.sent;
+					nextTryAt = done.nextTryAt;
+					return { experimentalRejectedIds: done.rejected };
+				},
+				conflictResolver: (table, local, remote, resolved) => this.#resolve(local, resolved),
+			});
+			this.#acks = this.#acks.slice(-MOST_ACKS);
+		}
+		await this.#set('lastSyncAt', Date.now());
+		return { nextTryAt };
+	}
+
+	/* A stale edit would win by causality if its base moved. */
+	#resolve(local, resolved) {
+		if (local._status === 'updated' && this.baseColumn in local)
+			resolved[this.baseColumn] = local[this.baseColumn];
+		return resolved;
+	}
+
+	async #pull(lastPulledAt, signal) {
+		const { cursor } = await this.#place(lastPulledAt);
+		if (this.#collector?.schema !== this.#schema)
+			this.#collector = new PullCollector(this.client, this.#schema);
+		const acks = this.#acks;
+		const set = await this.#collector.collect({
+			since: cursor, acks, signal, entityTypes: [...this.#types.values()] });
+		this.#acks = this.#acks.filter((ack) => !acks.includes(ack));
+
+		const changes = {}, override = {}, toReplace = {};
+		for (const [table, type] of this.#types) {
+			const dirty = await this.#dirtyIds(table);
+			changes[table] = await this.#changesOf(table, type, set, dirty);
+			if (lastPulledAt && isEverythingOf(set, type)) {
+				override[table] = 'replacement';
+				// without this, WatermelonDB destroys edits of rows that did not come
+				toReplace[table] = () => [this.Q.where('_status', 'synced')];
+			}
+		}
+		const timestamp = Math.max(Date.now(), (lastPulledAt ?? 0) + 1);
+		await this.#keepPlace(timestamp, set.cursor, lastPulledAt, cursor);
+		return {
+			changes, timestamp,
+			experimentalStrategy: { default: 'incremental', override,
+				experimentalQueryRecordsForReplacement: toReplace },
+		};
+	}
+
+	async #changesOf(table, type, set, dirty) {
+		const updated = [], deleted = [];
+		const description = this.#schema.entityTypes[type];
+		for (const [id, row] of set.rows.get(type) ?? []) {
+			if (!this.#isDeleted(table, row))
+				updated.push(this.#toRaw(table, row));
+			else if (!dirty.has(id))
+				deleted.push(id);
+		}
+		// a deletion would take an unsent edit along; what the push says decides
+		for (const id of set.deleted.get(type)?.keys() ?? []) {
+			if (!dirty.has(id))
+				deleted.push(id);
+		}
+		if (set.revokedScopes.size > 0 && description?.scope)
+			deleted.push(...await this.#revokedIds(table, description.scope, set, dirty));
+		return { created: [], updated, deleted };
+	}
+
+	async #revokedIds(table, scope, set, dirty) {
+		const column = this.#columnOf(table, scope);
+		if (!column)
+			return [];
+		const records = await this.database.get(table)
+			.query(this.Q.where(column, this.Q.oneOf([...set.revokedScopes]))).fetch();
+		const came = set.rows.get(this.#types.get(table));
+		return records.map(({ id }) => id).filter((id) => !dirty.has(id) && !came?.has(id));
+	}
+
+	/* WatermelonDB pushes everything at once, refused edits, too: some wait. */
+	async #push(changes, signal) {
+		const refused = await this.#get('refused') ?? {};
+		const edits = [...this.#edits(changes)];
+		const now = Date.now();
+		const waits = ({ name, change }) => refused[name]?.stamp === change.stamp
+			&& (refused[name].parked || refused[name].nextTryAt > now);
+		const due = edits.filter((edit) => !waits(edit));
+		const results = await this.#sendEdits(due, signal);
+
+		for (const [i, { name, change }] of due.entries()) {
+			if (results[i].status === 'failed')
+				refused[name] = this.#refusal(refused[name], change, results[i]);
+			else
+				delete refused[name];
+		}
+		const known = new Set(edits.map(({ name }) => name));
+		for (const name of Object.keys(refused)) {
+			if (!known.has(name))
+				delete refused[name]; // edited back, or gone with its scope
+		}
+		await this.#set('refused', refused);
+		await this.#takeOver(due, results);
+		const next = Object.values(refused).filter(({ parked }) => !parked).map(({ nextTryAt }) => nextTryAt);
+		return {
+			sent: due.filter((_, i) => results[i].status !== 'failed').length,
+			rejected: this.#rejected(refused),
+			nextTryAt: next.length > 0 ? Math.min(...next) : null,
+		};
+	}
+
+	/* New rows with the cursor; for what the server knew, it has to remember. */
+	async #sendEdits(due, signal) {
+		const { cursor } = await this.#place();
+		const send = (edits, more) => edits.length === 0 ? { results: [], acks: [] }
+			: pushChanges(this.client, this.#schema, edits.map(({ change }) => change), { signal, ...more });
+		const { results, acks } = await send(due);
+		const late = due.map((edit, i) => [edit, i]).filter(([edit, i]) =>
+			results[i].code === 'resync_required' && edit.isNew);
+		const again = await send(late.map(([edit]) => edit), { cursor });
+		late.forEach(([, i], n) => { results[i] = again.results[n]; });
+		this.#acks = [...this.#acks, ...acks, ...again.acks];
+		return results;
+	}
+
+	#refusal(before, change, { errors, code, entity }) {
+		const tries = (before?.stamp === change.stamp ? before.tries : 0) + 1;
+		return {
+			errors, entity, tries, stamp: change.stamp,
+			parked: tries > ROW_TRIES || FOR_GOOD.has(code),
+			nextTryAt: Date.now() + rowDelay(tries, { base: this.#retry.rowBase }),
+		};
+	}
+
+	#rejected(refused) {
+		const rejected = {};
+		for (const name of Object.keys(refused)) {
+			const [table, id] = split(name);
+			(rejected[table] ??= []).push(id);
+		}
+		return rejected;
+	}
+
+	* #edits(changes) {
+		for (const [table, { created, updated, deleted }] of Object.entries(changes)) {
+			if (!this.#types.has(table) || !this.#schema.entityTypes[this.#types.get(table)])
+				continue;
+			for (const raw of [...created, ...updated])
+				yield this.#edit(table, raw);
+			for (const id of deleted)
+				yield this.#deletion(table, id);
+		}
+	}
+
+	#edit(table, raw) {
+		const type = this.#types.get(table);
+		const { modifiedAt, deletedAt, version, clientId, columns, key } = this.#schema.entityTypes[type];
+		const isNew = raw._status === 'created';
+		const stampColumn = this.#columnOf(table, modifiedAt);
+		const base = this.#baseOf(raw);
+		const row = { [key[0]]: raw.id };
+		const edited = new Set(raw._changed.split(','));
+		const changed = [];
+		for (const { name, type: columnType, writable } of columns) {
+			const column = this.#columnOf(table, name);
+			if (!column || !writable || column === 'id' || [modifiedAt, version, clientId].includes(name))
+				continue;
+			// an empty optional column of a new row gets the server's default
+			if (isNew && raw[column] === null)
+				continue;
+			row[name] = toWire(columnType, raw[column]);
+			if (edited.has(column))
+				changed.push(name);
+		}
+		// a row that was deleted meanwhile is back with a later edit
+		if (deletedAt && !isNew && !(deletedAt in row))
+			row[deletedAt] = null;
+		const time = raw[stampColumn] ? stampTime(raw[stampColumn]) : Date.now();
+		const change = { type, action: 'upsert', row, stamp: nextStamp([base], time),
+			base: isNew ? undefined : base };
+		if (!isNew)
+			change.changed = changed;
+		return { name: `${table}/${raw.id}`, table, id: raw.id, raw, change, isNew };
+	}
+
+	/* null names the version without a stamp, as rows from before tide.track are */
+	#baseOf(raw) {
+		return this.baseColumn in raw ? raw[this.baseColumn] || null : undefined;
+	}
+
+	#deletion(table, id) {
+		const type = this.#types.get(table);
+		const noted = this.#deletedAt[`${table}/${id}`] ??= { stamp: new Date().toISOString() };
+		const [key] = this.#schema.entityTypes[type].key;
+		return { name: `${table}/${id}`, table, id, raw: null, isNew: false,
+			change: { type, action: 'delete', row: { [key]: id }, ...noted } };
+	}
+
+	/*
+	 * What the server made of the edits is in the database before they count as
+	 * synced: its version, defaults, merged columns, or that the row is gone.
+	 */
+	async #takeOver(due, results) {
+		await this.database.write(async () => {
+			const prepared = [];
+			for (const [i, { table, id, raw, change }] of due.entries()) {
+				const { status, entity } = results[i];
+				if (status === 'failed' || raw === null)
+					continue;
+				const collection = this.database.get(table);
+				const record = await collection.find(id).catch(() => null);
+				if (!record || !sameRaw(record._raw, raw))
+					continue; // edited meanwhile
+				const gone = isGone(this.#schema, change.type, entity) || this.#isDeleted(table, entity);
+				prepared.push(...this.#replacing(collection, record, gone ? null : this.#toRaw(table, entity)));
+			}
+			await this.database.batch(...prepared);
+		});
+		for (const [i, { name, raw }] of due.entries()) {
+			if (raw === null && results[i].status !== 'failed')
+				delete this.#deletedAt[name];
+		}
+		await this.#set('deletedAt', this.#deletedAt);
+	}
+
+	#replacing(collection, record, row) {
+		const synced = (target) => {
+			target._raw = { ...target._raw, ...row, _status: 'synced', _changed: '' };
+		};
+		if (row === null)
+			return record ? [record.prepareDestroyPermanently()] : [];
+		if (record)
+			return [record.prepareUpdate(synced)];
+		return [collection.prepareCreateFromDirtyRaw({ ...row, _status: 'synced', _changed: '' })];
+	}
+
+	/* ---- columns ---- */
+
+	/* The table's column for a wire name: the same, or the same in snake case. */
+	#columnOf(table, name) {
+		if (name === null || name === undefined)
+			return null;
+		// looked up once for each column, not for each row
+		if (this.#columns.schema !== this.#schema)
+			this.#columns = { schema: this.#schema, of: new Map() };
+		const known = this.#columns.of, place = `${table}/${name}`;
+		if (!known.has(place))
+			known.set(place, this.#findColumn(table, name));
+		return known.get(place);
+	}
+
+	#findColumn(table, name) {
+		const [key] = this.#schema.entityTypes[this.#types.get(table)].key;
+		if (name === key)
+			return 'id';
+		const { columns } = this.database.schema.tables[table];
+		if (name in columns)
+			return name;
+		const snake = name.replace(/[A-Z]/g, (letter) => '_' + letter.toLowerCase());
+		return snake in columns ? snake : null;
+	}
+
+	#toRaw(table, row) {
+		const { columns, key, modifiedAt } = this.#schema.entityTypes[this.#types.get(table)];
+		const raw = { id: String(row[key[0]]) };
+		const own = this.database.schema.tables[table].columns;
+		for (const { name, type } of columns) {
+			const column = this.#columnOf(table, name);
+			if (column && column !== 'id' && name in row)
+				raw[column] = fromWire(own[column], type, row[name]);
+		}
+		if (this.baseColumn in own)
+			raw[this.baseColumn] = row[modifiedAt] ?? '';
+		return raw;
+	}
+
+	/* Soft-deleted rows are deletions, unless the table shows the mark itself. */
+	#isDeleted(table, row) {
+		const { deletedAt } = this.#schema.entityTypes[this.#types.get(table)];
+		return Boolean(deletedAt && row?.[deletedAt] && !this.#columnOf(table, deletedAt));
+	}
+
+	/* ---- the rest ---- */
+
+	async #dirtyIds(table) {
+		const ids = await this.database.get(table)
+			.query(this.Q.where('_status', this.Q.notEq('synced'))).fetchIds();
+		return new Set(ids);
+	}
+
+	#deletedIds(table) {
+		return this.database.adapter.getDeletedRecords(table);
+	}
+
+	/*
+	 * The cursor of a pull counts if WatermelonDB took the pull over, which its
+	 * lastPulledAt tells.
+	 */
+	async #place(lastPulledAt) {
+		const places = await this.#get('places') ?? [];
+		const place = lastPulledAt === undefined ? places[0]
+			: places.find(({ timestamp }) => timestamp === lastPulledAt);
+		return { cursor: place?.cursor ?? null };
+	}
+
+	#keepPlace(timestamp, cursor, lastPulledAt, before) {
+		const places = [{ timestamp, cursor }];
+		if (lastPulledAt)
+			places.push({ timestamp: lastPulledAt, cursor: before });
+		return this.#set('places', places);
+	}
+
+	async #counts() {
+		let pending = 0;
+		for (const table of this.#types.keys())
+			pending += (await this.#dirtyIds(table)).size + (await this.#deletedIds(table)).length;
+		return {
+			pending,
+			failed: Object.keys(await this.#get('refused') ?? {}).length,
+			lastSyncAt: await this.#get('lastSyncAt') ?? null,
+		};
+	}
+
+	/* Edits start a sync; of deletes the time is noted, which WatermelonDB does not. */
+	#watch() {
+		this.#get('deletedAt').then((noted) => Object.assign(this.#deletedAt, noted));
+		const tables = [...this.#types.keys()];
+		this.#subscription = this.database.withChangesForTables(tables).subscribe((changes) => {
+			if (!changes)
+				return;
+			let edited = false;
+			for (const { record, type } of changes) {
+				if (type === 'destroyed')
+					this.#noteDeletion(record);
+				edited ||= type === 'destroyed' || record._raw._status !== 'synced';
+			}
+			if (edited)
+				this.loop.kick();
+		});
+	}
+
+	#noteDeletion(record) {
+		const base = this.#baseOf(record._raw);
+		this.#deletedAt[`${record.table}/${record.id}`] = {
+			stamp: nextStamp([base]), ...(base === undefined ? {} : { base }) };
+		this.#set('deletedAt', this.#deletedAt);
+	}
+
+	#get(name) {
+		return this.database.localStorage.get(`tide_${name}`);
+	}
+
+	#set(name, value) {
+		return this.database.localStorage.set(`tide_${name}`, value);
+	}
+}
+
+function split(name) {
+	const at = name.indexOf('/');
+	return [name.slice(0, at), name.slice(at + 1)];
+}
+
+function sameRaw(a, b) {
+	return Object.keys(b).every((name) => a[name] === b[name]);
+}
+
+const isTime = (type) => type.startsWith('timestamp');
+const isJson = (type) => type === 'json' || type === 'jsonb';
+
+/* what WatermelonDB has in a column that is not optional, for null */
+const EMPTY = { string: '', number: 0, boolean: false };
+
+function fromWire(column, type, value) {
+	if (value === null || value === undefined)
+		return column.isOptional ? null : EMPTY[column.type];
+	if (column.type === 'number')
+		return isTime(type) ? Date.parse(value) : Number(value);
+	if (column.type === 'string')
+		return isJson(type) || typeof value === 'object' ? JSON.stringify(value) : String(value);
+	return value;
+}
+
+function toWire(type, value) {
+	if (value !== null && isJson(type) && typeof value === 'string')
+		return JSON.parse(value);
+	return value;
+}

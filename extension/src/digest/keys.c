@@ -1,0 +1,173 @@
+/*-------------------------------------------------------------------------
+ *
+ * keys.c
+ *	  tide.keys: the keys that exist.
+ *
+ * This is for a client that cannot tell which of its rows are gone.  For a
+ * client whose digest differs, it also gives the versions of some buckets.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+
+#include "digest/hash.h"
+#include "digest/scan.h"
+#include "pull/pull.h"
+#include "util/errors.h"
+#include "util/settings.h"
+#include "wire/wire.h"
+
+PG_FUNCTION_INFO_V1(tide_keys);
+
+typedef struct Listing
+{
+	StringInfoData reply;
+	TrackedTable *t;			/* that is being listed */
+	RowHasher  *hasher;			/* NULL: keys of all buckets, without stamps */
+	bool		wanted[DIGEST_BUCKETS];
+	int			n;				/* of this table */
+	int			left;			/* so many more may be listed */
+} Listing;
+
+static void
+read_buckets(ArrayType *array, Listing *listing)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n,
+				i;
+
+	deconstruct_array(array, INT4OID, sizeof(int32), true, TYPALIGN_INT, &elements, &nulls, &n);
+	for (i = 0; i < n; i++)
+	{
+		if (nulls[i] || DatumGetInt32(elements[i]) < 0 ||
+			DatumGetInt32(elements[i]) >= DIGEST_BUCKETS)
+			ereport(ERROR,
+					(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
+					 errmsg("a bucket must be a number from 0 to %d", DIGEST_BUCKETS - 1)));
+		listing->wanted[DatumGetInt32(elements[i])] = true;
+	}
+}
+
+/* as a push's reply names it: a string, or an object */
+static void
+append_key(StringInfo buf, TrackedTable *t, Datum *key)
+{
+	if (t->nkeys == 1)
+		escape_json(buf, wire_key_text(t, key));
+	else
+	{
+		appendStringInfoChar(buf, '{');
+		wire_append_key_members(buf, t, key);
+		appendStringInfoChar(buf, '}');
+	}
+}
+
+static void
+append_member(StringInfo buf, TrackedTable *t, AttrNumber attnum, Datum value, bool isnull)
+{
+	TrackedColumn *c = tracked_column(t, attnum);
+
+	appendStringInfoChar(buf, ',');
+	escape_json(buf, c->wire);
+	appendStringInfoChar(buf, ':');
+	if (isnull)
+		appendStringInfoString(buf, "null");
+	else
+		wire_append_value(buf, t, c, value);
+}
+
+/* the row as a pull sends it, with key and stamp only */
+static void
+append_version(StringInfo buf, TrackedTable *t, ScannedRow *row)
+{
+	appendStringInfoChar(buf, '{');
+	wire_append_key_members(buf, t, row->key);
+	append_member(buf, t, t->modified_at, row->stamp, row->no_stamp);
+	append_member(buf, t, t->client_id, row->client, row->no_client);
+	appendStringInfoChar(buf, '}');
+}
+
+static bool
+list_row(ScannedRow *row, void *arg)
+{
+	Listing    *listing = arg;
+	StringInfo	buf = &listing->reply;
+
+	if (listing->hasher &&
+		!listing->wanted[hasher_bucket(listing->hasher, listing->t, row->key)])
+		return true;
+	if (listing->left-- == 0)
+		return false;
+	if (listing->n++ > 0)
+		appendStringInfoChar(buf, ',');
+	if (listing->hasher)
+		append_version(buf, listing->t, row);
+	else
+		append_key(buf, listing->t, row->key);
+	return true;
+}
+
+/* "Type":[...] */
+static void
+list_table(Listing *listing, PullTable *table)
+{
+	listing->t = table->t;
+	listing->n = 0;
+	escape_json(&listing->reply, table->t->entity_type);
+	appendStringInfoString(&listing->reply, ":[");
+	scan_rows(table, list_row, listing);
+	appendStringInfoChar(&listing->reply, ']');
+	if (listing->left >= 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_TIDE_USE_CURSOR),
+			 errmsg("there are more than %d keys", tide_max_time_rows),
+			 listing->hasher ?
+			 errhint("Ask for fewer buckets or entity types.") :
+			 errhint("Ask for fewer entity types, or pull without \"since\".")));
+}
+
+/*
+ * Whole, not paged, so bounded as a pull since a time is.  Types without rows
+ * are there with an empty list: the client may drop all of theirs.
+ */
+Datum
+tide_keys(PG_FUNCTION_ARGS)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Pull		pull = {0};
+	Listing		listing = {0};
+	ListCell   *lc;
+	text	   *result;
+
+	if (!PG_ARGISNULL(2))
+		read_buckets(PG_GETARG_ARRAYTYPE_P(2), &listing);
+	pull_open(&pull, PG_ARGISNULL(0) ? NULL : PG_GETARG_ARRAYTYPE_P(0),
+			  PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1), NULL);
+	if (!PG_ARGISNULL(2))
+		listing.hasher = hasher_new();
+	listing.left = tide_max_time_rows;
+	initStringInfo(&listing.reply);
+	appendStringInfoString(&listing.reply, "{\"keysByType\":{");
+	foreach(lc, pull.tables)
+	{
+		if (lc != list_head(pull.tables))
+			appendStringInfoChar(&listing.reply, ',');
+		list_table(&listing, lfirst(lc));
+	}
+	appendStringInfoChar(&listing.reply, '}');
+	pull_append_names(&listing.reply, "unavailableTypes", pull.unavailable);
+	appendStringInfoChar(&listing.reply, '}');
+	if (listing.hasher)
+		hasher_free(listing.hasher);
+	MemoryContextSwitchTo(caller);
+	result = cstring_to_text_with_len(listing.reply.data, listing.reply.len);
+	pull_finish(&pull);
+	PG_RETURN_TEXT_P(result);
+}

@@ -1,0 +1,34 @@
+/*-------------------------------------------------------------------------
+ *
+ * scan.h
+ *	  Key and stamp of every row of a table that the caller may sync.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TIDE_SCAN_H
+#define TIDE_SCAN_H
+
+#include "read/rows.h"
+
+/* key and stamp of a row, in the memory of one batch */
+typedef struct ScannedRow
+{
+	Datum		key[INDEX_MAX_KEYS];	/* by position in t->keys */
+	Datum		stamp;
+	bool		no_stamp;
+	Datum		client;
+	bool		no_client;
+} ScannedRow;
+
+/* false: enough */
+typedef bool (*TakeScannedRow) (ScannedRow *row, void *arg);
+
+/*
+ * In an SPI connection, with the caller's rights and the active snapshot.  Reads
+ * a batch at a time, so memory does not grow with the table.  The rows come in no
+ * order.  take_row is called between wire_begin() and wire_end(), in memory that
+ * is reset with each batch.
+ */
+extern void scan_rows(PullTable *table, TakeScannedRow take_row, void *arg);
+
+#endif							/* TIDE_SCAN_H */

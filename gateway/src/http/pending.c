@@ -1,0 +1,366 @@
+/*-------------------------------------------------------------------------
+ *
+ * pending.c
+ *	  Requests that wait: for the database, or for something to change.
+ *
+ * A request's job is queued, or the request has a seat among those who wait for
+ * the watcher's next look; it may go from one to the other several times.  A
+ * poll that is remembered begins with a seat.  A pull that found nothing and may
+ * wait takes one, and asks the database again when it is woken.  All this while
+ * its connection is suspended: it costs no thread, no place in the queue, and no
+ * connection to the database.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/empty.h"
+#include "database/database.h"
+#include "database/queue.h"
+#include "http/etag.h"
+#include "http/exchange.h"
+#include "http/pending.h"
+#include "http/reply.h"
+#include "util/clock.h"
+
+#define RETRY_WAITS		10		/* seconds: when too many pulls wait */
+
+static atomic_int with_database = 0;	/* requests whose job has no outcome */
+
+static void job_finished(Job *job);
+
+/* ---------- the end of it ---------- */
+
+/* The reply as it is sent.  A database thread does this, not the one for all. */
+static void
+pack_reply(Request *request)
+{
+	Job		   *job = &request->job;
+
+	if (job->failure.status != 0 || job->reply == NULL ||
+		request->login != NULL)
+		return;
+	request->rows = job->rows;
+	if (job->kind == JOB_SCHEMA)
+		etag_make(request->etag, job->reply, job->reply_length);
+	if (request->takes_gzip && job->reply_length >= REPLY_LEAST_PACKED &&
+		gzip_pack(job->reply, job->reply_length, &request->packed))
+		database_free(job);
+}
+
+/* Likewise, the next piece of a stream.  If it has none yet, it fails as others do. */
+static void
+add_piece(Request *request)
+{
+	Job		   *job = &request->job;
+
+	if (job->failure.status == 0)
+	{
+		request->rows += job->rows;
+		stream_add_page(request->stream, job);
+		database_free(job);
+	}
+	else if (request->stream->has_begun)
+	{
+		request->failure = job->failure;
+		stream_add_failure(request->stream, &job->failure);
+	}
+}
+
+/* The reply of which nothing comes, as of this time. */
+static void
+make_empty(Request *request, int64_t at, const char *unavailable)
+{
+	Job		   *job = &request->job;
+
+	request->rows = 0;
+	if (request->stream == NULL)
+		empty_write(job, at, unavailable, &request->made);
+	else
+	{
+		empty_write_lines(job, at, unavailable, &request->made);
+		stream_add_whole(request->stream, &request->made);
+	}
+	if (request->made.failed)
+		failure_try_again(&job->failure, "the server is short of memory");
+}
+
+/* The request goes on, on its connection's thread. */
+static void
+resume(Request *request)
+{
+	client_set_pending(request->client, NULL, NULL);
+	request->job_done = true;
+	exchange_resume(request->connection);
+}
+
+/* The job has its outcome. */
+static void
+settle(Request *request)
+{
+	if (request->stream != NULL)
+		add_piece(request);
+	else
+		pack_reply(request);
+	resume(request);
+}
+
+/* ---------- the queue ---------- */
+
+static bool
+abandon_job(void *job)
+{
+	return queue_abandon(job);
+}
+
+/* Passwords leave at least one connection to the others, if there are two. */
+static bool
+put_job(Request *request)
+{
+	const Settings *settings = request->settings;
+	int			most = settings->max_logins;
+
+	if (request->has_waited)
+		return queue_put_woken(&request->job);
+	if (!request->job.is_login)
+		return queue_put(&request->job, settings->queue_length);
+	if (most > settings->db_connections - 1)
+		most = settings->db_connections - 1;
+	return queue_put_login(&request->job, settings->queue_length,
+						   most < 1 ? 1 : most);
+}
+
+/* Hand the job over; the connection is suspended. */
+static void
+enqueue(Request *request)
+{
+	Job		   *job = &request->job;
+
+	job->finished = job_finished;
+	job->owner = request;
+	job->user = request->login != NULL ? request->login->address :
+		request->identity.user;
+	job->timeout = request->settings->request_timeout * CLOCK_SECOND;
+	request->asked_at = clock_now();
+	job->deadline = request->asked_at + job->timeout;
+	/* before the pull's snapshot, which is taken when it has its turn */
+	if (job->kind == JOB_PULL)
+		request->base = live_last_look();
+
+	client_set_pending(request->client, abandon_job, job);
+	with_database++;
+	if (put_job(request))
+		return;
+	failure_try_again(&job->failure, "the server is too busy");
+	with_database--;
+	settle(request);
+}
+
+/* ---------- seats ---------- */
+
+static bool
+abandon_seat(void *seat)
+{
+	return live_abandon(seat);
+}
+
+/* The key of polls that have this cursor, and else what this request has. */
+static bool
+poll_key(const Request *request, const char *cursor, unsigned char *key)
+{
+	const Job  *job = &request->job;
+	PollParts	parts = {
+		.cursor = cursor,
+		.claims = job->claims,
+		.role = job->role,
+		.scopes = job->scopes,
+		.entity_types = job->entity_types,
+		.acks = job->acks,
+		.client_id = job->client_id
+	};
+
+	return live_key(&parts, key);
+}
+
+/* The watcher, or what stands for it, is done with a seat. */
+static void
+seat_finished(LiveSeat *seat)
+{
+	Request    *request = seat->owner;
+	Job		   *job = &request->job;
+
+	switch (seat->outcome)
+	{
+		case LIVE_EMPTY:
+			make_empty(request, seat->seat.at, seat->seat.unavailable);
+			free(seat->seat.unavailable);
+			seat->seat.unavailable = NULL;
+			resume(request);
+			break;
+		case LIVE_ASK:
+			request->has_waited |= seat->seat.until != 0;
+			enqueue(request);
+			break;
+		case LIVE_GONE:
+			failure_try_again(&job->failure, "the client has gone");
+			resume(request);
+			break;
+	}
+}
+
+static void
+prepare_seat(Request *request)
+{
+	request->seat.owner = request;
+	request->seat.finished = seat_finished;
+	request->seat.seat.until = request->job.wait_until;
+	client_set_pending(request->client, abandon_seat, &request->seat);
+}
+
+/*
+ * What this pull has found is what the next poll would, until something
+ * changes.  False: nobody knows.
+ */
+static bool
+remember(Request *request, unsigned char *key)
+{
+	PageAbout	about;
+	bool		good = interest_read(request->job.interest, &about) &&
+		about.is_complete && poll_key(request, request->job.cursor, key);
+
+	if (good)
+		live_remember(key, &about, request->base, request->asked_at,
+					  request->settings);
+	interest_about_free(&about);
+	return good;
+}
+
+/* A seat for a pull that found nothing, which another thread may end at once. */
+static LiveSat
+take_seat(Request *request, bool is_known, const unsigned char *key)
+{
+	LiveSat		sat = LIVE_NOT_REMEMBERED;
+
+	prepare_seat(request);
+	if (is_known)
+		sat = live_wait(key, &request->seat, request->settings);
+	/* something has changed meanwhile, or may have; but not without end */
+	if (sat == LIVE_NOT_REMEMBERED && is_known && !request->asked_again &&
+		live_last_look() != 0)
+	{
+		request->asked_again = true;
+		enqueue(request);
+		return LIVE_SEATED;
+	}
+	request->asked_again = false;
+	if (sat == LIVE_NOT_REMEMBERED)
+		sat = live_wait_blindly(&request->seat, request->settings);
+	return sat;
+}
+
+/*
+ * Let a pull that found nothing wait, without what it has in memory.  False: it
+ * has its outcome.
+ */
+static bool
+begin_to_wait(Request *request, bool is_known, const unsigned char *key)
+{
+	Job		   *job = &request->job;
+	Job			kept = *job;
+	char	   *cursor = strdup(job->cursor);
+	LiveSat		sat;
+
+	if (cursor == NULL)
+		return false;
+	free(job->since);
+	job->since = cursor;		/* where it goes on */
+	job->result = NULL;
+	job->reply = job->cursor = job->interest = NULL;
+	request->has_waited = true;
+	sat = take_seat(request, is_known, key);
+	if (sat == LIVE_SEATED)
+	{
+		database_free(&kept);
+		return true;
+	}
+	job->result = kept.result;
+	job->reply = kept.reply;
+	job->cursor = kept.cursor;
+	if (sat == LIVE_FULL)
+	{
+		/* an empty reply at once would make clients ask again at once */
+		failure_set(&job->failure, 503, "try_again",
+					"too many pulls wait for something to come",
+					"Pull without wait, or later.");
+		job->failure.retry_after = RETRY_WAITS;
+	}
+	return false;
+}
+
+/* A pull has its outcome; true: it waits on. */
+static bool
+goes_on(Request *request)
+{
+	Job		   *job = &request->job;
+	unsigned char key[BOOK_KEY_SIZE];
+	bool		is_known;
+
+	if (job->kind != JOB_PULL || job->failure.status != 0)
+		return false;
+	is_known = remember(request, key);
+	if (job->is_news || clock_now() >= job->wait_until)
+		return false;
+	return begin_to_wait(request, is_known, key);
+}
+
+/* Called by a database thread: the job has its outcome. */
+static void
+job_finished(Job *job)
+{
+	Request    *request = job->owner;
+
+	with_database--;
+	if (goes_on(request))
+		return;
+	settle(request);
+}
+
+/* ---------- beginnings ---------- */
+
+/* Ask the database. */
+void
+pending_ask(Request *request)
+{
+	/* suspended first: the job may be done before enqueue returns */
+	request->job_done = false;
+	exchange_suspend(request->connection);
+	enqueue(request);
+}
+
+/* A pull: perhaps it is a poll that is remembered. */
+void
+pending_poll(Request *request)
+{
+	Job		   *job = &request->job;
+	unsigned char key[BOOK_KEY_SIZE];
+
+	request->job_done = false;
+	exchange_suspend(request->connection);
+	if (job->since != NULL && job->refresh == NULL &&
+		poll_key(request, job->since, key))
+	{
+		prepare_seat(request);
+		if (live_poll(key, &request->seat, request->settings) == LIVE_SEATED)
+			return;
+	}
+	enqueue(request);
+}
+
+/* How many requests have a job without outcome? */
+int
+pending_count_with_database(void)
+{
+	return with_database;
+}

@@ -1,0 +1,71 @@
+# For test-in and test-packages to source: fresh roots of a Debian release.
+# They are gone at the end. Needs root and debootstrap.
+#
+# TIDE_MIRROR is the mirror (default http://deb.debian.org/debian), TIDE_ROOTS
+# the directory for the roots (default TMPDIR).
+# shellcheck shell=bash
+
+mirror=${TIDE_MIRROR:-http://deb.debian.org/debian}
+roots=()
+[ "$(id -u)" = 0 ] || { echo "${0##*/}: only root can make a root directory" >&2; exit 1; }
+command -v debootstrap >/dev/null || { echo "${0##*/}: apt-get install debootstrap" >&2; exit 1; }
+
+end_roots()
+{
+	local root mounted
+
+	for root in "${roots[@]}"; do
+		# a file system that is still there must not be emptied
+		for mounted in dev/shm dev proc; do
+			! mountpoint -q "$root/$mounted" || umount "$root/$mounted" || continue 2
+		done
+		rm -rf --one-file-system "$root"
+	done
+}
+trap end_roots EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# make_root RELEASE: a fresh root, in $root
+make_root()
+{
+	root=$(mktemp -d "${TIDE_ROOTS:-${TMPDIR:-/tmp}}/tide-$1.XXXXXX")
+	roots+=("$root")
+	echo "Debian $1, in $root"
+	if ! debootstrap --variant=minbase --include=ca-certificates,git,perl \
+		"$1" "$root" "$mirror" >"$root.log" 2>&1
+	then
+		tail -n 20 "$root.log" >&2
+		exit 1
+	fi
+	rm -f "$root.log"
+	chmod 755 "$root"
+	# a release that is in the making is tested at whatever state the mirror has
+	echo 'Acquire::Check-Valid-Until "false";' >"$root/etc/apt/apt.conf.d/99tide"
+	echo "deb $mirror $1 main" >"$root/etc/apt/sources.list"
+}
+
+# copy_root: another one like $root, before anything is mounted there
+copy_root()
+{
+	local copy
+
+	copy=$(mktemp -d "$root.XXXXXX")
+	roots+=("$copy")
+	cp -a "$root/." "$copy"
+	root=$copy
+}
+
+mount_root()
+{
+	mount -t proc proc "$root/proc"
+	mount --bind /dev "$root/dev"
+	mount -t tmpfs tmpfs "$root/dev/shm"
+}
+
+# in_root COMMAND...: with nothing of our own environment, PG_CONFIG for one
+in_root()
+{
+	chroot "$root" /usr/bin/env -i HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
+		PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
+}

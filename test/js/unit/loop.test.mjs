@@ -1,0 +1,125 @@
+/* When the loop syncs, with a database that only counts. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { SyncLoop, TideError } from 'pg-tide';
+
+import { FakeServer, page } from '../lib/fake.mjs';
+import { waitFor } from '../lib/wait.mjs';
+
+function loop(more = {}) {
+	const made = { syncs: 0, pending: 0, failed: 0, cursor: 'c', fails: null };
+	const server = new FakeServer({ '/sync/pull': more.pull ?? (({ signal }) => new Promise((resolve) =>
+		signal.addEventListener('abort', () => resolve(undefined)))) });
+	made.server = server;
+	made.loop = new SyncLoop({
+		client: server.client(), name: more.name ?? Math.random().toString(), retry: { base: 4 }, ...more,
+		sync: async () => {
+			made.syncs++;
+			await more.during?.();
+			if (made.fails)
+				throw made.fails;
+			made.pending = 0;
+			return {};
+		},
+		cursor: async () => made.cursor,
+		counts: async () => ({ pending: made.pending, failed: made.failed, lastSyncAt: 1 }),
+	});
+	return made;
+}
+
+test('edits in quick succession are one sync; one that runs is not disturbed', async () => {
+	let release;
+	const made = loop({ during: () => new Promise((resolve) => { release = resolve; }) });
+	made.loop.start();
+	await waitFor('the first sync runs', () => made.syncs === 1);
+	for (let n = 0; n < 5; n++)
+		made.loop.kick();
+	const all = Promise.all([made.loop.sync(), made.loop.sync()]);
+	assert.equal(made.syncs, 1);
+	release();
+	await waitFor('one more sync runs', () => made.syncs === 2);
+	release();
+	await all;
+	assert.equal(made.syncs, 2);
+	await made.loop.stop();
+});
+
+test('offline: it goes on trying, says so, and is there again', async () => {
+	const made = loop();
+	made.fails = new TideError('offline', 'offline', 'no answer');
+	const states = [];
+	made.loop.status.subscribe(({ state }) => states.push(state));
+	made.loop.start();
+	await waitFor('some tries', () => made.syncs >= 4);
+	assert.equal(made.loop.status.value.state, 'offline');
+	made.fails = null;
+	await waitFor('it is synced', () => made.loop.status.value.state === 'synced');
+	assert.equal(states.filter((state) => state === 'syncing').length, 1, 'tries while offline are no news');
+	assert.equal(made.loop.status.value.error, null);
+	await made.loop.stop();
+});
+
+test('what the server says to wait is waited', async () => {
+	const made = loop();
+	made.fails = new TideError('busy', 'try_again', 'later', { retryAfter: 60000 });
+	made.loop.start();
+	await waitFor('it failed', () => made.loop.status.value.state === 'offline');
+	assert.equal(made.syncs, 1);
+	// but a person need not wait
+	made.fails = null;
+	assert.equal((await made.loop.sync()).state, 'synced');
+	await made.loop.stop();
+});
+
+test('signed out: nothing is tried until there is a new token', async () => {
+	const made = loop();
+	made.fails = new TideError('signed_out', 'unauthorized', 'expired');
+	made.loop.start();
+	await waitFor('it says so', () => made.loop.status.value.state === 'signed_out');
+	made.loop.kick();
+	made.fails = null;
+	assert.equal(made.syncs, 1);
+	assert.equal((await made.loop.signedIn()).state, 'synced');
+	await made.loop.stop();
+});
+
+test('a change on the server starts a sync', async () => {
+	let something = false;
+	const made = loop({ pull: async () => {
+		if (!something)
+			await waitFor('something', () => something);
+		something = false;
+		return page({ hasMore: true });
+	} });
+	made.loop.start();
+	await waitFor('it listens', () => made.loop.status.value.live && made.syncs === 1);
+	something = true;
+	await waitFor('it syncs', () => made.syncs === 2);
+	await made.loop.stop();
+});
+
+test('of two with one name, one syncs, and the other one goes on when it ends', async () => {
+	const name = 'two tabs';
+	const first = loop({ name }), second = loop({ name });
+	first.loop.start();
+	await waitFor('the first one leads', () => first.syncs > 0);
+	second.loop.start();
+	second.loop.kick();
+	await waitFor('the first one syncs for both', () => first.syncs === 2);
+	assert.equal((await second.loop.sync()).state, 'synced');
+	assert.equal(second.syncs, 0);
+	await first.loop.stop();
+	await waitFor('the second one leads', () => second.syncs > 0);
+	await second.loop.stop();
+});
+
+test('refused edits are an error that says how many', async () => {
+	const made = loop();
+	made.failed = 2;
+	const { state, error } = await made.loop.sync();
+	assert.deepEqual([state, error.message], ['error', 'the server refused 2 edits']);
+	made.failed = 0;
+	await made.loop.refresh();
+	assert.equal(made.loop.status.value.state, 'synced');
+});

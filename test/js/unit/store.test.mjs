@@ -1,0 +1,342 @@
+/* The store's own rules, on both kinds of storage. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { IDBFactory, IDBKeyRange } from 'fake-indexeddb';
+import { IndexedDbStorage, MemoryStorage, openStore } from 'pg-tide';
+
+import { waitFor } from '../lib/wait.mjs';
+import { applied, FakeServer, json, page, refused, SCHEMA } from '../lib/fake.mjs';
+
+const STORAGES = {
+	memory: () => new MemoryStorage(),
+	IndexedDB: () => new IndexedDbStorage('t', { indexedDB: new IDBFactory(), IDBKeyRange }),
+};
+const row = (id, more) => ({ id, team: 'red', title: `title ${id}`, note: null, at: '2026-01-01T00:00:00.000001Z', by: null, gone: null, version: 1, ...more });
+
+for (const [kind, storage] of Object.entries(STORAGES)) {
+	const it = (name, action) => test(`${kind}: ${name}`, () => action());
+
+	/* A store that has pulled these rows, and its server. */
+	const ready = async (rows = [], more = {}) => {
+		const server = new FakeServer({ '/sync/pull': () => page({ cursor: 'c1', changesByType: { task: rows } }), '/sync/push': applied, ...more.answers });
+		const store = await openStore({ client: server.client(), storage: storage(), name: Math.random().toString(), ...more.options });
+		await store.sync();
+		server.answers['/sync/pull'] = ({ query }) => page({ cursor: query.since });
+		return { server, store, pushes: () => server.calls('/sync/push').map(({ body }) => body) };
+	};
+	const titles = async (store) => (await store.all('task')).map(({ title }) => title).sort();
+
+	it('what a transaction wrote is undone if it fails', async () => {
+		const one = storage();
+		await one.open();
+		await one.transaction('readwrite', (tx) => tx.put({ type: 'a', key: '1', row: 1 }));
+		await assert.rejects(one.transaction('readwrite', async (tx) => {
+			tx.put({ type: 'a', key: '1', row: 2 });
+			tx.put({ type: 'a', key: '2', row: 2 });
+			tx.setMeta('m', 1);
+			await tx.get('a', '1');
+			throw new Error('no');
+		}), { message: 'no' });
+		await one.transaction('readonly', async (tx) => {
+			assert.deepEqual(await tx.all(), [{ type: 'a', key: '1', row: 1 }]);
+			assert.equal(await tx.getMeta('m'), undefined);
+		});
+		await one.transaction('readwrite', (tx) => tx.put({ type: 'ab', key: '1', row: 3, dirty: 1 }));
+		await one.transaction('readonly', async (tx) => {
+			assert.equal((await tx.all('a')).length, 1, 'one type, not those that begin like it');
+			assert.deepEqual((await tx.dirty()).map(({ type }) => type), ['ab']);
+		});
+	});
+
+	it('before the first sync it says what it does not know', async () => {
+		const store = await openStore({ client: new FakeServer().client(), storage: storage() });
+		await assert.rejects(store.put('task', { title: 'x' }), /first sync has not been yet/);
+		await store.close();
+		const { store: other } = await ready();
+		await assert.rejects(other.put('nothing', {}), /no entity type "nothing"/);
+	});
+
+	it('an edit is there at once, waits, is sent whole with its base, and is clean', async () => {
+		const { store, server, pushes } = await ready([row('a')]);
+		server.offline = true;
+		const before = Date.now();
+		await store.put('task', { id: 'a', title: 'mine' });
+		assert.deepEqual(await titles(store), ['mine']);
+		assert.equal((await store.sync()).state, 'offline');
+		assert.equal(store.status.value.pending, 1);
+		const [edit] = await store.pending();
+		assert.deepEqual([edit.operation, edit.state, edit.mine.title, edit.theirs.title], ['update', 'pending', 'mine', 'title a']);
+		server.offline = false;
+		assert.equal((await store.sync()).state, 'synced');
+		const [{ changes: [change], cursor }] = pushes();
+		assert.equal(change.base, '2026-01-01T00:00:00.000001Z', 'digit for digit');
+		assert.deepEqual(change.data, { id: 'a', team: 'red', title: 'mine', note: null, gone: null });
+		assert.ok(Date.parse(change.lastModifiedAt) >= before);
+		assert.equal(cursor, 'c1');
+		assert.deepEqual(await store.pending(), []);
+	});
+
+	it('where columns merge, what was edited is named', async () => {
+		const { store, pushes } = await ready([row('a')], { options: { conflict: { task: 'merge' } } });
+		await store.put('task', { id: 'a', title: 'mine', note: null });
+		await store.put('task', { id: 'b', title: 'new' });
+		await store.sync();
+		const byId = Object.fromEntries(pushes()[0].changes.map((change) => [change.entityId, change]));
+		assert.deepEqual(byId.a.changedFields, ['title']);
+		assert.ok(!('changedFields' in byId.b) && !('base' in byId.b));
+	});
+
+	it('a server\'s row for an edited one waits beside it, and the base does not move', async () => {
+		const { store, server, pushes } = await ready([row('a')]);
+		await store.put('task', { id: 'a', title: 'mine' });
+		server.answers['/sync/pull'] = () => page({ cursor: 'c2', changesByType: { task: [row('a', { title: 'theirs', at: '2026-06-01T00:00:00Z' })] } });
+		server.answers['/sync/push'] = ({ body }) => ({ failed: [], ack: 'k', succeeded: body.changes.map((change) => ({
+			changeId: change.id, status: 'superseded', entity: row('a', { title: 'theirs', at: '2026-06-01T00:00:00Z' }) })) });
+		await store.sync();
+		assert.equal(pushes()[0].changes[0].base, '2026-01-01T00:00:00.000001Z');
+		assert.deepEqual(await titles(store), ['theirs']);
+		const [lost] = await store.lost();
+		assert.deepEqual([lost.mine.title, lost.theirs.title], ['mine', 'theirs']);
+	});
+
+	it('an edit made while another is sent stays, upon what the server made of that one', async () => {
+		const { store, server, pushes } = await ready([row('a')]);
+		await store.put('task', { id: 'a', title: 'first' });
+		let during = true;
+		server.answers['/sync/push'] = async (call) => {
+			if (during) {
+				during = false;
+				await store.put('task', { id: 'a', note: 'second' });
+			}
+			return applied(call, { at: '2030-01-01T00:00:00Z', title: 'first, by a trigger' });
+		};
+		await store.sync();
+		const [, again] = pushes();
+		assert.equal(again.changes[0].base, '2030-01-01T00:00:00Z');
+		assert.equal(again.changes[0].data.title, 'first, by a trigger', 'untouched columns are the server\'s');
+		assert.equal(again.changes[0].data.note, 'second');
+		assert.ok(again.changes[0].lastModifiedAt > pushes()[0].changes[0].lastModifiedAt);
+		assert.deepEqual(await store.pending(), []);
+	});
+
+	it('created and deleted before it was sent: nothing is sent; after: a delete', async () => {
+		const { store, server, pushes } = await ready();
+		const { id } = await store.put('task', { title: 'x' });
+		await store.delete('task', id);
+		await store.sync();
+		assert.equal(pushes().length, 0);
+		await store.put('task', { id: 'b', title: 'x' });
+		server.answers['/sync/push'] = () => undefined; // the reply is lost
+		await store.sync();
+		await store.delete('task', 'b');
+		server.answers['/sync/push'] = applied;
+		await store.sync();
+		assert.deepEqual(pushes().at(-1).changes.map(({ action }) => action), ['delete']);
+	});
+
+	it('a refused edit is tried again by its schedule, then waits for its user', async () => {
+		const { store, server, pushes } = await ready([row('a')], { options: { retry: { rowBase: 1 } } });
+		server.answers['/sync/push'] = (call) => refused(call, '23514', row('a'));
+		await store.put('task', { id: 'a', title: 'bad' });
+		for (let tries = 1; tries <= 6; tries++) {
+			const { state, failed, error } = await store.sync();
+			assert.deepEqual([state, failed, error.code], ['error', 1, 'edits_refused']);
+			const [edit] = await store.pending();
+			assert.equal(edit.tries, tries);
+			assert.equal(edit.state, tries === 6 ? 'parked' : 'failed');
+			await waitFor('it is due', () => edit.state === 'parked' || Date.now() > edit.nextTryAt);
+		}
+		await store.sync();
+		assert.equal(pushes().length, 6, 'what is parked is not sent');
+		// good ones are not held up by it
+		server.answers['/sync/push'] = (call) => applied(call);
+		await store.put('task', { id: 'good', title: 'good' });
+		await store.sync();
+		assert.equal(pushes().at(-1).changes.length, 1);
+		// its user edits it: a new count
+		await store.put('task', { id: 'a', title: 'better' });
+		await store.sync();
+		assert.deepEqual([await store.pending(), store.status.value.state], [[], 'synced']);
+	});
+
+	it('retry sends a parked edit at once; discard goes back to the server\'s row', async () => {
+		const { store, server } = await ready([row('a')]);
+		server.answers['/sync/push'] = (call) => refused(call, 'scope_not_allowed', row('a', { title: 'as it stands' }));
+		await store.put('task', { id: 'a', title: 'bad' });
+		await store.sync();
+		assert.equal((await store.pending())[0].state, 'parked');
+		const sent = server.calls('/sync/push').length;
+		await store.retry('task', 'a');
+		assert.equal(server.calls('/sync/push').length, sent + 1);
+		await store.discard('task', 'a');
+		assert.deepEqual(await titles(store), ['as it stands']);
+		assert.equal((await store.sync()).state, 'synced');
+	});
+
+	it('a row that the server does not have, refused and discarded, is gone', async () => {
+		const { store, server } = await ready();
+		server.answers['/sync/push'] = (call) => refused(call, '23503');
+		await store.put('task', { id: 'x', title: 'orphan' });
+		await store.sync();
+		await store.clearQueue();
+		assert.deepEqual([await titles(store), await store.pending()], [[], []]);
+	});
+
+	it('a reset drops clean rows that did not come, also where the page was closed in between', async () => {
+		const { store, server } = await ready([row('a'), row('b'), row('c')]);
+		await store.put('task', { id: 'c', title: 'edited' });
+		let cut = true;
+		server.answers['/sync/pull'] = ({ query }) => {
+			if (query.since === 'c1')
+				return page({ cursor: 'r1', reset: true, resetReason: 'expired', hasMore: true, changesByType: { task: [row('a', { title: 'again' })] } });
+			if (query.since === 'r1')
+				return cut ? undefined : page({ cursor: 'r2', changesByType: { task: [row('d')] } });
+			return page({ cursor: query.since });
+		};
+		assert.equal((await store.sync()).state, 'offline');
+		assert.deepEqual(await titles(store), ['again', 'edited', 'title b'], 'nothing goes before everything is there');
+		cut = false;
+		server.answers['/sync/push'] = (call) => assert.fail(`an edit of a row that is gone is not sent: ${JSON.stringify(call.body)}`);
+		await store.sync();
+		assert.deepEqual(await titles(store), ['again', 'edited', 'title d']);
+		const [edit] = await store.pending();
+		assert.deepEqual([edit.state, edit.errors[0].code], ['parked', 'resync_required']);
+		await store.discard('task', 'c');
+		assert.deepEqual(await titles(store), ['again', 'title d']);
+	});
+
+	it('a type that comes anew sweeps that type alone', async () => {
+		const { store, server } = await ready([row('a'), row('b')]);
+		server.answers['/sync/pull'] = ({ query }) => ({
+			c1: page({ cursor: 'p', changesByType: { project: [{ id: 'p', team: 'red', name: 'p' }] } }),
+			p: page({ cursor: 'q', hasMore: true, resetTypes: ['task'], changesByType: { task: [row('b')] } }),
+			q: page({ cursor: 'r', hasMore: true, resetTypes: ['task'] }),
+		}[query.since] ?? page({ cursor: query.since }));
+		await store.sync();
+		await store.sync();
+		assert.deepEqual(await titles(store), ['title b']);
+		assert.equal((await store.all('project')).length, 1);
+	});
+
+	it('an unavailable type keeps its rows, also in a reset', async () => {
+		const { store, server } = await ready([row('a')]);
+		server.answers['/sync/pull'] = ({ query }) => query.since === 'c1'
+			? page({ cursor: 'r', reset: true, unavailableTypes: ['task'] }) : page({ cursor: query.since });
+		await store.sync();
+		assert.deepEqual(await titles(store), ['title a']);
+	});
+
+	it('rows of a revoked scope go; an edit of one waits for its user', async () => {
+		const { store, server } = await ready([row('a', { team: 'red' }), row('b', { team: 'blue' }), row('c', { team: 'blue' })]);
+		await store.put('task', { id: 'c', title: 'edited' });
+		server.answers['/sync/pull'] = ({ query }) => query.since === 'c1'
+			? page({ cursor: 'd', revokedScopes: ['blue'], changesByType: { task: [row('z')] } }) : page({ cursor: query.since });
+		await store.sync();
+		assert.deepEqual(await titles(store), ['title a', 'title z']);
+		const [edit] = await store.pending();
+		assert.deepEqual([edit.key, edit.state, edit.errors[0].code], ['c', 'parked', 'scope_not_allowed']);
+		await store.discard('task', 'c');
+		assert.deepEqual([await titles(store), await store.pending()], [['title a', 'title z'], []]);
+	});
+
+	it('soft-deleted rows are not shown; an edit brings one back', async () => {
+		const { store, pushes } = await ready([row('a'), row('b', { gone: '2026-01-01T00:00:00Z' })]);
+		assert.deepEqual(await titles(store), ['title a']);
+		assert.equal((await store.all('task', { deleted: true })).length, 2);
+		await store.delete('task', 'a');
+		assert.deepEqual(await titles(store), []);
+		await store.put('task', { id: 'b', title: 'back' });
+		assert.deepEqual(await titles(store), ['back']);
+		await store.sync();
+		assert.deepEqual(pushes()[0].changes.map(({ action }) => action).sort(), ['delete', 'update']);
+	});
+
+	it('acks go with the next pull, and once it is complete no more', async () => {
+		const { store, server } = await ready([row('a')]);
+		await store.put('task', { id: 'a', title: 'x' });
+		await store.sync();
+		await store.sync();
+		assert.deepEqual(server.calls('/sync/pull').map(({ query }) => query.ack ?? null), [null, null, 'ack1', null]);
+	});
+
+	it('a closed store opens with everything in place, edits, cursor and device', async () => {
+		const server = new FakeServer({ '/sync/pull': ({ query }) => query.since ? page({ cursor: 'c1' })
+			: page({ cursor: 'c1', changesByType: { task: [row('a')] } }), '/sync/push': () => undefined });
+		const kept = storage();
+		const name = `again ${kind}`;
+		const first = await openStore({ client: server.client({ clientId: undefined }), storage: kept, name });
+		const device = first.client.clientId;
+		await first.sync();
+		await first.put('task', { id: 'a', title: 'mine' });
+		await first.sync();
+		await first.close();
+		server.answers['/sync/push'] = applied;
+		const second = await openStore({ client: server.client({ clientId: undefined }), storage: kept, name });
+		assert.equal(second.client.clientId, device);
+		assert.deepEqual(await titles(second), ['mine']);
+		await second.sync();
+		const [lost, again] = server.calls('/sync/push').map(({ body }) => body.changes[0]);
+		assert.deepEqual(again, lost, 'the same change, byte for byte');
+		assert.equal(server.calls('/sync/pull').at(-1).query.since, 'c1');
+	});
+
+	it('listeners hear which rows changed; wipe forgets everything', async () => {
+		const { store, server } = await ready([row('a')]);
+		const heard = [];
+		store.subscribe((changes) => heard.push(changes && Object.fromEntries([...changes].map(([type, keys]) => [type, [...keys]]))));
+		await store.put('task', { id: 'a', title: 'x' });
+		server.answers['/sync/pull'] = ({ query }) => query.since === 'c1'
+			? page({ cursor: 'd', changesByType: { task: [row('b')] }, deletedByType: { project: [{ id: 'p' }] } }) : page({ cursor: query.since });
+		await store.sync();
+		assert.deepEqual(heard, [{ task: ['a'] }, { task: ['b'], project: ['p'] }, { task: ['a'] }]);
+		await store.wipe();
+		assert.equal(heard.at(-1), null);
+		assert.deepEqual(await store.pending(), []);
+		assert.equal(store.schema, null);
+	});
+
+	it('several edits are all there or none', async () => {
+		const { store } = await ready([row('a')]);
+		await assert.rejects(store.putAll([{ type: 'task', columns: { id: 'a', title: 'x' } }, { type: 'nothing', columns: {} }]));
+		assert.deepEqual([await titles(store), await store.pending()], [['title a'], []]);
+	});
+}
+
+test('composite keys: one row each, sent as an object', async () => {
+	const pair = { ...SCHEMA.entityTypes.task, key: ['team', 'id'], deletedAt: null };
+	const server = new FakeServer({ '/sync/schema': () => ({ protocol: 1, entityTypes: { task: pair } }),
+		'/sync/pull': ({ query }) => query.since ? page({ cursor: 'c' }) : page({ cursor: 'c', changesByType: { task: [row('1'), row('1', { team: 'blue' })] } }),
+		'/sync/push': (call) => applied({ ...call, body: { ...call.body, changes: call.body.changes.map((change) => ({ ...change, data: { ...change.data, ...change.entityId }, entityId: change.entityId.id })) } }) });
+	const store = await openStore({ client: server.client(), storage: new MemoryStorage() });
+	await store.sync();
+	await store.put('task', { team: 'blue', id: '1', title: 'x' });
+	await store.sync();
+	assert.deepEqual(server.calls('/sync/push')[0].body.changes[0].entityId, { team: 'blue', id: '1' });
+	assert.equal((await store.get('task', { team: 'red', id: '1' })).title, 'title 1');
+	assert.equal((await store.get('task', { team: 'blue', id: '1' })).title, 'x');
+	await store.delete('task', { team: 'red', id: '1' });
+	assert.equal((await store.all('task')).length, 1);
+});
+
+test('a 410: everything is pulled first, then the edits go', async () => {
+	let expired = true;
+	const server = new FakeServer({
+		'/sync/pull': ({ query }) => page({ cursor: query.since ?? 'c' }),
+		'/sync/push': (call) => {
+			if (!expired)
+				return applied(call);
+			expired = false;
+			return json(410, { error: { code: 'resync_required', message: 'away for too long' } });
+		},
+	});
+	const store = await openStore({ client: server.client(), storage: new MemoryStorage(), retry: { base: 1 }, live: false });
+	await store.sync();
+	await store.put('task', { title: 'x' });
+	store.start();
+	await waitFor('it is sent again', () => server.calls('/sync/push').length === 2);
+	await waitFor('it is synced', () => store.status.value.state === 'synced' && store.status.value.pending === 0);
+	const paths = server.asked.map(({ path }) => path).filter((path) => path !== '/sync/schema');
+	assert.deepEqual(paths.slice(paths.indexOf('/sync/push')), ['/sync/push', '/sync/pull', '/sync/push', '/sync/pull']);
+	await store.close();
+});
