@@ -33,6 +33,17 @@ static TimestampTz last_sample = 0;
 
 /* ---------- samples ---------- */
 
+/* of a statement whose one row is a time; *arg stays as it is if that is NULL */
+static void
+take_time(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	bool		isnull;
+	Datum		time = SPI_getbinval(tuple, desc, 1, &isnull);
+
+	if (!isnull)
+		*(TimestampTz *) arg = DatumGetTimestampTz(time);
+}
+
 /*
  * Remember which transactions are visible now, about once a minute.  The
  * snapshot is taken before the time: whoever read the clock later has a later
@@ -48,23 +59,19 @@ sample_if_due(void)
 	TimestampTz now = GetCurrentTimestamp();
 	TideSnapshot snapshot;
 	Datum		values[2];
+	TimestampTz newest = PG_INT64_MIN;
 	StringInfoData text;
-	bool		isnull;
 	int			i;
 
 	if (last_sample != 0 && now - last_sample < SAMPLE_INTERVAL && now >= last_sample)
 		return;
 	last_sample = now;
 
-	SPI_connect();
-	owner_run(&newest_plan, "SELECT pg_catalog.max(at) FROM tide.sample", 0, NULL, NULL,
-			  NULL, InvalidSnapshot, true);
-	values[0] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	if (!isnull && now - DatumGetTimestampTz(values[0]) < SAMPLE_INTERVAL &&
-		now >= DatumGetTimestampTz(values[0]))
+	owner_select(&newest_plan, "SELECT pg_catalog.max(at) FROM tide.sample", 0, NULL, NULL,
+				 NULL, InvalidSnapshot, take_time, &newest);
+	if (newest > now - SAMPLE_INTERVAL && now >= newest)
 	{
-		last_sample = DatumGetTimestampTz(values[0]);
-		SPI_finish();
+		last_sample = newest;
 		return;
 	}
 
@@ -76,11 +83,10 @@ sample_if_due(void)
 		appendStringInfo(&text, "%s" UINT64_FORMAT, i ? "," : "", snapshot.xip[i]);
 	values[0] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[1] = CStringGetTextDatum(text.data);
-	owner_run(&insert_plan,
-			  "INSERT INTO tide.sample (at, snapshot)"
-			  " VALUES ($1, CAST($2 AS pg_catalog.pg_snapshot))",
-			  2, types, values, NULL, InvalidSnapshot, true);
-	SPI_finish();
+	owner_execute(&insert_plan,
+				  "INSERT INTO tide.sample (at, snapshot)"
+				  " VALUES ($1, CAST($2 AS pg_catalog.pg_snapshot))",
+				  2, types, values, NULL);
 }
 
 /* a sample even if nobody writes, for who comes with a time */
@@ -104,6 +110,22 @@ parse_snapshot(char *text, TideSnapshot *result)
 		result->xip[result->nxip++] = strtoull(p + 1, &p, 10);
 }
 
+typedef struct Sample
+{
+	TideSnapshot snapshot;
+	TimestampTz at;
+} Sample;
+
+static void
+take_sample(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	Sample	   *sample = arg;
+	bool		isnull;
+
+	parse_snapshot(owner_column_text(tuple, desc, 1), &sample->snapshot);
+	sample->at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 2, &isnull));
+}
+
 /*
  * The clock may have been set back: then there are two samples or more of about
  * one time, and a time that was read before that is to mean one of before that.
@@ -124,12 +146,10 @@ sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at)
 	static SPIPlanPtr plan = NULL;
 	static Oid	types[1] = {TIMESTAMPTZOID};
 	Datum		values[1];
-	MemoryContext caller = CurrentMemoryContext;
-	bool		found;
+	Sample		sample;
 
 	values[0] = TimestampTzGetDatum(time);
-	SPI_connect();
-	owner_run(&plan,
+	if (owner_select(&plan,
 			  "SELECT CAST(s.snapshot AS pg_catalog.text), s.at FROM ("
 			  " SELECT r.at, r.snapshot, r.xmax, r.xmin,"
 			  " pg_catalog.lead(r.at) OVER o AS next,"
@@ -147,22 +167,19 @@ sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at)
 			  " OPERATOR(pg_catalog.+) CASE WHEN (s.at OPERATOR(pg_catalog.-) s.next)"
 			  " OPERATOR(pg_catalog.<) " AT_ONCE " THEN " AT_ONCE_FOR " ELSE " CLOCK_WAS_WRONG_FOR " END))"
 			  " ORDER BY s.xmax, s.xmin, s.at LIMIT 1",
-			  1, types, values, NULL, GetActiveSnapshot(), false);
-	found = (SPI_processed > 0);
-	if (found)
-	{
-		MemoryContext old = MemoryContextSwitchTo(caller);
+			  1, types, values, NULL, GetActiveSnapshot(), take_sample, &sample) == 0)
+		return false;
+	*result = sample.snapshot;
+	*at = sample.at;
+	return true;
+}
 
-		bool		isnull;
+static void
+take_xid(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	bool		isnull;
 
-		parse_snapshot(owner_column_text(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1),
-					   result);
-		*at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
-												SPI_tuptable->tupdesc, 2, &isnull));
-		MemoryContextSwitchTo(old);
-	}
-	SPI_finish();
-	return found;
+	*(uint64 *) arg = U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(tuple, desc, 1, &isnull)));
 }
 
 /*
@@ -185,21 +202,12 @@ samples_xmin_before(int64 age)
 		return xmin;
 	xmin = 0;
 	values[0] = TimestampTzGetDatum(now - age);
-	SPI_connect();
-	owner_run(&plan,
-			  "SELECT pg_catalog.pg_snapshot_xmin(s.snapshot) FROM tide.sample s"
-			  " WHERE s.at OPERATOR(pg_catalog.<=) $1 ORDER BY s.at DESC LIMIT 1",
-			  1, types, values, NULL, GetActiveSnapshot(), false);
-	if (SPI_processed > 0)
-	{
-		bool		isnull;
-
-		xmin = U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(SPI_tuptable->vals[0],
-																				 SPI_tuptable->tupdesc, 1, &isnull)));
-	}
+	owner_select(&plan,
+				 "SELECT pg_catalog.pg_snapshot_xmin(s.snapshot) FROM tide.sample s"
+				 " WHERE s.at OPERATOR(pg_catalog.<=) $1 ORDER BY s.at DESC LIMIT 1",
+				 1, types, values, NULL, GetActiveSnapshot(), take_xid, &xmin);
 	looked_at = now;
 	looked_for = age;
-	SPI_finish();
 	return xmin;
 }
 
