@@ -138,13 +138,13 @@ SELECT buffers(format('SELECT tide.pull(%L, %L, ''{s}'', 100)', :'second', :'sco
 SELECT buffers(format('SELECT tide.pull(%L, %L, ''{s}'', 100)', :'page', :'scopes')) < 4000 AS "a page of a first sync";
 -- nothing new in 1,000 scopes costs what changed, which is little; one scope did
 SELECT tide.cursor() AS c \gset
-UPDATE t SET n = 0 WHERE id = 1;
+UPDATE t SET n = 0 WHERE id = 30;
 SELECT buffers(format('SELECT tide.pull(%L, %L, ''{s}'', 100)', :'c', :'scopes')) < 300 AS idle;
 UPDATE s SET n = 0 WHERE id IN (17, 18);
 SELECT buffers(format('SELECT tide.pull(%L, %L, ''{s}'', 100)', :'c', :'scopes')) < 300 AS "one of them", tide.pull(:'c', :'scopes', '{s}', 100)->'stats' AS stats;
 -- and where more than those have changed, all of them
 SELECT tide.cursor() AS c \gset
-DO $$ BEGIN FOR i IN 1..2500 LOOP UPDATE t SET n = i WHERE id = 1; END LOOP; END $$;
+DO $$ BEGIN FOR i IN 1..2500 LOOP UPDATE t SET n = i WHERE id = 30; END LOOP; END $$;
 UPDATE s SET n = 5 WHERE id = 5;
 SELECT tide.pull(:'c', :'scopes', '{s}', 100)->'stats' AS stats;
 -- also of what was running then
