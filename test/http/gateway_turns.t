@@ -161,6 +161,31 @@ subtest 'waiting pulls' => sub {
 	close $_ for @waiting;
 };
 
+subtest 'woken pulls' => sub {
+	$cluster->sql($database, 'TRUNCATE tide.pushed');
+	my $gateway = gateway('db-connections' => 4, 'metrics-listen' => '127.0.0.1:0');
+	my @waiting = map { ask($gateway, "w$_", "$pull?since=wait:1&wait=60") } 1 .. 6;
+	wait_for('all of them wait', 20, sub { return metric($gateway, 'tide_waiting_pulls') == 6; });
+	$cluster->sql($database, 'INSERT INTO tide.pushed DEFAULT VALUES');
+	wait_for('they are woken', 10, sub { return metric($gateway, 'tide_waiting_pulls') == 0; });
+	sleeping(1);
+	is $gateway->pull($gateway->token("u$_"))->{status}, 200, 'requests are served beside them' for 1 .. 3;
+	is asleep(), 1, 'for they have half of the connections of reads';
+	is status_on($_), 200, 'and come to their ends' for @waiting;
+
+	$cluster->sql($database, 'TRUNCATE tide.pushed');
+	@waiting = map { ask($gateway, "w$_", "$pull?since=wait:1&wait=60") } 1 .. 2;
+	wait_for('two wait', 20, sub { return metric($gateway, 'tide_waiting_pulls') == 2; });
+	my @slow = map { ask($gateway, "s$_", "$pull?since=sleep:25") } 1 .. 3;
+	sleeping(3);
+	$cluster->sql($database, 'INSERT INTO tide.pushed DEFAULT VALUES');
+	wait_for('they are woken', 10, sub { return metric($gateway, 'tide_queued_requests') == 2; });
+	is $gateway->push_changes($gateway->token('pusher'), { n => 1 })->{status}, 200, 'one connection is left to pushes';
+	is asleep(), 3, 'by reads and woken pulls together';
+	close $_ for @slow;
+	is status_on($_), 200 for @waiting;
+};
+
 subtest 'gone' => sub {
 	$cluster->sql($database, 'TRUNCATE tide.pushed');
 	my $gateway = gateway('db-connections' => 2, 'max-user-requests' => 6,
