@@ -5,6 +5,7 @@
 work=
 cluster=
 gateway=
+page=
 address=						# host:port that the gateway listens on
 
 throwaway_end()
@@ -14,6 +15,7 @@ throwaway_end()
 		kill "$gateway" 2>/dev/null || true
 		wait "$gateway" 2>/dev/null || true
 	fi
+	[ -z "$page" ] || kill "$page" 2>/dev/null || true
 	[ -z "$cluster" ] || scripts/cluster stop "$cluster"
 	[ -z "$work" ] || rm -rf "$work"
 }

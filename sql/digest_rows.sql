@@ -32,6 +32,7 @@ SELECT tide.rows('{"keys": {"note": [null]}}');
 SELECT tide.rows('{"keys": {"note": [{"code": 1}]}}');
 SELECT tide.rows('{"keys": {"pair": [1]}}');
 SELECT tide.rows('{"keys": {"note": [1]}}', max_rows => 0);
+SELECT tide.rows('{"keys": {"note": [1]}}', max_bytes => 0);
 
 -- keys of some buckets: of these types, with stamps, as rows have them
 SET request.jwt.claims = '{"sub": "ann"}';

@@ -2,14 +2,18 @@
 """Serves the page for trying out: this folder, and the package as ./lib.
 
     serve.py --gateway http://127.0.0.1:8080 [--listen 127.0.0.1:8090]
-             [--person NAME TOKEN]...
+             [--person NAME VARIABLE]...
 
-A person is offered on the page's first screen without a password, so serve
-that to yourself only. The gateway needs --cors-origins with this address.
+It prints its address: another free port if that one is taken. A person, whose
+token is in the environment variable, is offered on the page's first screen
+without a password, so serve that to yourself only. The gateway needs
+--cors-origins with this address.
 """
 import argparse
+import functools
 import http.server
 import json
+import os
 import pathlib
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -21,11 +25,12 @@ def main():
     parser.add_argument('--gateway', required=True)
     parser.add_argument('--listen', default='127.0.0.1:8090')
     parser.add_argument('--person', nargs=2, action='append', default=[],
-                        metavar=('NAME', 'TOKEN'))
+                        metavar=('NAME', 'VARIABLE'))
     given = parser.parse_args()
     config = json.dumps({
         'gateway': given.gateway,
-        'people': [{'name': name, 'token': token} for name, token in given.person],
+        'people': [{'name': name, 'token': os.environ[variable]}
+                   for name, variable in given.person],
     }).encode()
 
     class Handler(http.server.SimpleHTTPRequestHandler):
@@ -58,8 +63,11 @@ def main():
             pass
 
     host, port = given.listen.rsplit(':', 1)
-    server = http.server.ThreadingHTTPServer(
-        (host, int(port)), lambda *args: Handler(*args, directory=str(HERE)))
+    serving = functools.partial(Handler, directory=str(HERE))
+    try:
+        server = http.server.ThreadingHTTPServer((host, int(port)), serving)
+    except OSError:
+        server = http.server.ThreadingHTTPServer((host, 0), serving)
     print(f'http://{host}:{server.server_address[1]}/', flush=True)
     try:
         server.serve_forever()

@@ -449,6 +449,51 @@ test_events(void)
 	end();
 }
 
+/* A push is acknowledged by the pull after it; edited meanwhile, a row stays dirty
+ * and takes what else the server changed. */
+static void
+test_follow(void)
+{
+	tide_step	step;
+	FakeAnswer	answer;
+
+	begin();
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	fake_sql(db, "INSERT INTO plan (id, owner) VALUES ('p', 'ann'), ('q', 'ann');"
+			 "INSERT INTO item (id, owner, a, parent) VALUES ('i', 'ann', 'first', 'p')");
+	check(tide_sync(t) == TIDE_OK);
+	do
+	{
+		check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND);
+		if (!strstr(step.url, "push"))
+			answer_step(&step);
+	} while (!strstr(step.url, "push"));
+	fake_answer(&server, &step, &answer);
+	fake_sql(db, "UPDATE item SET a = 'second' WHERE id = 'i'");
+	/* a trigger of the server's has changed the other column */
+	memcpy(strstr(answer.body.data, "\"parent\":\"p\"") + 10, "q", 1);
+	check(tide_reply_begin(t, 200, NULL) == TIDE_OK);
+	check(tide_reply(t, answer.body.data, answer.body.length) == TIDE_OK);
+	check(tide_reply_end(t, now) == TIDE_OK);
+	buffer_free(&answer.body);
+	is("SELECT a || parent FROM item", "secondq");
+	is("SELECT a || parent FROM tide_base_item", "firstq");
+	is("SELECT key || state FROM tide_pending", "iqueued");
+	ok("edited between freezing and the reply: dirty, upon the reply, and nothing is reverted");
+	is("SELECT count(*) FROM tide_acks", "1");
+	do
+	{
+		check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND);
+		if (!strstr(step.url, "pull"))
+			answer_step(&step);
+	} while (!strstr(step.url, "pull"));
+	check(strstr(step.body, "\"ack\":\""));
+	answer_step(&step);
+	is("SELECT count(*) FROM tide_acks", "0");
+	ok("pushes whose replies are stored are acknowledged by the next pull, once");
+	end();
+}
+
 /* What a file is turned into under a running handle. */
 static void
 test_restored(void)
@@ -540,6 +585,7 @@ main(void)
 	test_events();
 	test_restored();
 	test_paused();
-	puts("1..31");
+	test_follow();
+	puts("1..33");
 	return 0;
 }

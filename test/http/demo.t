@@ -16,6 +16,7 @@ use File::Temp ();
 use IO::Select ();
 use IO::Socket::INET ();
 use POSIX ();
+use HTTP::Tiny ();
 use Test::More;
 use TideTest qw(wait_for);
 
@@ -120,11 +121,18 @@ my ($psql_status, $weight) = run_to_end('bash', '-c', ($psql =~ s/ +#.*//r)
 is $psql_status, 0, 'psql connects' or diag $weight;
 like $weight, qr/^68\.40?$/, 'and sees that row';
 
+my ($page) = $said =~ m{^LiftLogger in the browser.*: (http://\S+/)}m;
+my $http = HTTP::Tiny->new(timeout => 10);
+like $http->get($page)->{content}, qr/<tide-status/, 'the page is served';
+like $http->get("${page}lib/index.js")->{content}, qr/TideStore/, 'and the package with it';
+like $http->get("${page}config.json")->{content}, qr/"Maja Lindqvist"/, 'and who to be';
+
 my ($work) = $token =~ m{cat (/\S+)/token\)};
 kill TERM => $pid;
 waitpid $pid, 0;
 undef $pid;
 ok !-e $work, 'nothing is left of it';
+is $http->get($page)->{status}, 599, 'and the page is served no more';
 
 # ---------- what does not hold ----------
 

@@ -245,6 +245,33 @@ subtest 'changes' => sub {
 	  by_pages($token), 'since a time';
 };
 
+subtest 'from now on' => sub {
+	my %how = (
+		GET => sub { return $gateway->pull($token, @_)->{json} },
+		POST => sub { return $gateway->post($pull, token => $token, json => {@_})->{json} },
+		stream => sub {
+			my @lines = stream($gateway, $token, @_);
+			return { %{ $lines[-1] }, %{ $lines[0]{begin} }, changesByType => apply_lines({}, @lines), deletedByType => {} };
+		});
+	for my $how (sort keys %how)
+	{
+		my $start = Time::HiRes::time();
+		my $now = $how{$how}->(since => 'now', wait => 30, limit => 5);
+		cmp_ok Time::HiRes::time() - $start, '<', 20, "$how: there is nothing to wait for";
+		is_deeply [ @$now{qw(changesByType deletedByType)} ], [ {}, {} ], 'no rows';
+		ok !$now->{hasMore} && !$now->{reset}, 'nor more';
+		is_deeply $how{$how}->(since => $now->{cursor})->{changesByType}, {}, 'nothing yet';
+		sql(q{UPDATE plan SET name = name || '.' WHERE id = 11});
+		my $then = $how{$how}->(since => $now->{cursor});
+		my $rows = $then->{changesByType}{plan};
+		is_deeply [ map { $_->{id} } ref $rows eq 'HASH' ? values %$rows : @$rows ], [11], 'then what changes';
+		# of what is not asked for nothing is known
+		my $plans = $how{$how}->(since => 'now', entityTypes => 'plan');
+		my $all = $how{$how}->(since => $plans->{cursor}, limit => 500);
+		ok !$all->{changesByType}{plan} && $all->{changesByType}{step}, 'of the types that are asked for';
+	}
+};
+
 subtest 'wait' => sub {
 	my $cursor = (stream($gateway, $token, since => 'now'))[-1]{cursor};
 	my $start = Time::HiRes::time();

@@ -138,8 +138,8 @@ subtest 'files that are refused' => sub {
 				'-subj', '/CN=x'), qr/it is a certificate/ ],
 		[ 'jwks-file', '', qr/cannot be read as JSON/ ],
 		[ 'jwks-file', '{"keys":[]}', qr/no key that can be used; .*the set is empty/ ],
-		[ 'jwks-file', '{"keys":{}}', qr/is no JSON Web Key Set/ ],
-		[ 'jwks-file', encode_json(TideToken::jwk($rsa)), qr/is no JSON Web Key Set/ ],
+		[ 'jwks-file', '{"keys":{}}', qr/is not a JSON Web Key Set/ ],
+		[ 'jwks-file', encode_json(TideToken::jwk($rsa)), qr/is not a JSON Web Key Set/ ],
 		[ 'jwks-file', '{"keys":[],"keys":[]}', qr/a key twice/ ],
 		[ 'jwks-file', TideToken::jwks((TideToken::jwk($secret)) x 65), qr/too many keys/ ],
 		map { [ 'jwks-file', TideToken::jwks($_->[0]), $_->[1] ] }

@@ -95,7 +95,7 @@ subtest 'refused' => sub {
 	  [ x5u => 'https://evil.example/cert' ], [ x5c => ['MIIB'] ],
 	  [ jwk => { kty => 'oct', k => encode_base64url($secret) } ], [ b64 => 0 ];
 	is_refused(forge({ alg => 'HS256', typ => $_ }, \%claims), "typ $_",
-		qr/of another type/) for 'logout+jwt', 'JOSE', '', 7;
+		qr/has another type/) for 'logout+jwt', 'JOSE', '', 7;
 	is_refused(forge({ alg => 'HS256', kid => 7 }, \%claims), 'kid is a number',
 		qr/kid is not text/);
 	is_refused(forge($_, \%claims), "header $_", qr/header is malformed/)

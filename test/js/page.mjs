@@ -20,7 +20,10 @@ mkdirSync(shots, { recursive: true });
 /* The example's own server. */
 async function serve(gateway, people) {
 	const child = spawn('python3', [join(web, 'serve.py'), '--listen', '127.0.0.1:0', '--gateway', gateway,
-		...people.flatMap(([name, jwt]) => ['--person', name, jwt])], { stdio: ['ignore', 'pipe', 'inherit'] });
+		...people.flatMap(([name], i) => ['--person', name, `TOKEN${i}`])], {
+		stdio: ['ignore', 'pipe', 'inherit'],
+		env: { ...process.env, ...Object.fromEntries(people.map(([, jwt], i) => [`TOKEN${i}`, jwt])) },
+	});
 	const url = await new Promise((resolve, reject) => {
 		child.stdout.on('data', (data) => resolve(String(data).trim()));
 		child.on('exit', () => reject(new Error('serve.py ended')));

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 
 #include "auth/keys.h"
 #include "auth/token.h"
@@ -128,6 +129,87 @@ test_times(const KeySet *keys)
 	check_time(keys, "\"exp\":1800000000,\"iat\":1700000030", NULL);
 	check_time(keys, "\"exp\":1800000000,\"iat\":1700000031", "from the future");
 	check_time(keys, "\"exp\":1800000000,\"iat\":0", NULL);
+}
+
+static bool
+is_good(const char *token, const KeySet *keys, const TokenRules *rules,
+		time_t now, const char *user)
+{
+	Identity	identity;
+	bool		good = token_check(token, keys, rules, now, &identity) == NULL &&
+		strcmp(identity.user, user) == 0 && identity.claims != NULL &&
+		identity.role != NULL && strcmp(identity.role, "r") == 0;
+
+	identity_free(&identity);
+	return good;
+}
+
+/* Is it remembered that this token was good by these rules? */
+static bool
+is_known(const char *token, const KeySet *keys)
+{
+	/* the rules are an empty issuer */
+	size_t		length = strlen(token) + 1;
+	char	   *text = allocate(length + 1);
+	unsigned char hash[REMEMBERED_HASH];
+	Identity	identity = {0};
+	bool		known;
+
+	memcpy(text, token, length);
+	EVP_Digest(text, length + 1, hash, NULL, EVP_sha256(), NULL);
+	known = remembered_find(keyset_remembered(keys), hash, NOW, &identity);
+	identity_free(&identity);
+	free(text);
+	return known;
+}
+
+/* A token that was good is not so for ever, nor by other keys and rules. */
+static void
+test_remembered(const KeySet *keys, const KeySet *others)
+{
+	static const char *const ours[] = {"us"};
+	static const StringList audiences = {(char **) ours, 1};
+	static const TokenRules for_us = {.issuer = "",.audiences = &audiences};
+	static const TokenRules from_us = {.issuer = "us",.audiences = &nobody};
+	const TokenClaims claims = {.user = "u",.role = "r",.issued_at = NOW,.ttl = 60};
+	char	   *token = token_create(keys, &claims);
+	char		user[32];
+	char	   *more[2000];
+	int			good = 0;
+	int			i;
+
+	ok(!is_known(token, keys), "a token that nobody has sent");
+	ok(is_good(token, keys, &any, NOW, "u") && is_known(token, keys), "is known then");
+	ok(is_good(token, keys, &any, NOW, "u") &&
+	   is_good(token, keys, &any, NOW + 89, "u"), "a token that is remembered");
+	ok(!is_good(token, keys, &any, NOW + 90, "u") &&
+	   !is_good(token, keys, &any, NOW + 1000000, "u"), "until it expires");
+	ok(is_good(token, keys, &any, NOW, "u") && is_good(token, keys, &any, NOW - 30, "u") &&
+	   !is_good(token, keys, &any, NOW - 31, "u"),
+	   "if the clock is set back, its iat counts again");
+	ok(is_good(token, keys, &any, NOW, "u") && !is_good(token, others, &any, NOW, "u") &&
+	   is_good(token, keys, &any, NOW, "u"), "other keys know nothing of it");
+	ok(!is_good(token, keys, &for_us, NOW, "u") && !is_good(token, keys, &from_us, NOW, "u"),
+	   "nor do other rules");
+	free(token);
+
+	/* more than there is room for in many places */
+	for (i = 0; i < 2000; i++)
+	{
+		const TokenClaims one = {.user = user,.role = "r",.issued_at = NOW,.ttl = 60};
+
+		snprintf(user, sizeof(user), "user %d", i);
+		more[i] = token_create(keys, &one);
+		good += is_good(more[i], keys, &any, NOW, user);
+	}
+	for (i = 0; i < 2000; i++)
+	{
+		snprintf(user, sizeof(user), "user %d", i);
+		good += is_good(more[i], keys, &any, NOW + i % 60, user);
+		good += is_good(more[i], keys, &any, NOW + i % 60, user);
+		free(more[i]);
+	}
+	ok(good == 6000, "each of many is itself");
 }
 
 /* No other token is as good, however little it differs. */
@@ -291,11 +373,15 @@ int
 main(void)
 {
 	Keys	   *keys = read_set("a secret that is used in this test only", false);
+	Keys	   *others;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	log_set_level(LOG_ALWAYS);
 	test_times(keys_set(keys));
 	test_changes(keys_set(keys));
+	others = read_set("another secret that is used in this test only", false);
+	test_remembered(keys_set(keys), keys_set(others));
+	keys_free(others);
 	keys_free(keys);
 	test_memory();
 	printf("1..%d\n", ntests);

@@ -88,7 +88,9 @@ options_print_help(void)
 		  "\n"
 		  "Exit status: 0 done; 1 done, but some rows failed, were lost, or are pending;\n"
 		  "2 usage; 3 offline; 4 not logged in, or as somebody else; 5 trouble with the\n"
-		  "local file; 6 the server refused or is not understood.\n",
+		  "local file; 6 the server refused or is not understood.\n"
+		  "\n"
+		  "Read on: man tide; the page docs/client.md of pg_tide; tide.h for the library.\n",
 		  stdout);
 }
 

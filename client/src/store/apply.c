@@ -413,7 +413,8 @@ mark_unavailable(Pull *pull, const Json *json)
 	int			i;
 
 	for (i = 0; i < pull->store->ntypes; i++)
-		pull->store->types[i].available = !names_has(&names, pull->store->types[i].name);
+		pull->store->types[i].available = pull->store->types[i].in_schema &&
+			!names_has(&names, pull->store->types[i].name);
 	names_free(&names);
 	return good;
 }

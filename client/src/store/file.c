@@ -50,7 +50,7 @@ load_types(Store *store)
 		int64_t		available;
 
 		good = sql ? sql_number(store, sql, &available) : failure_memory(&store->failure);
-		store->types[i].available = available != 0;
+		store->types[i].in_schema = store->types[i].available = available != 0;
 		sqlite3_free(sql);
 	}
 	return good;

@@ -7,6 +7,51 @@
 
 #include "store/sql.h"
 
+/* what a user can do something about has a code of its own */
+static const char *
+word_of(int primary)
+{
+	switch (primary)
+	{
+		case SQLITE_FULL:
+			return "disk_full";
+		case SQLITE_READONLY:
+		case SQLITE_PERM:
+			return "read_only";
+		case SQLITE_CANTOPEN:
+			return "cannot_open";
+		case SQLITE_IOERR:
+			return "io_error";
+		case SQLITE_CORRUPT:
+		case SQLITE_NOTADB:
+			return "corrupt";
+		default:
+			return "local";
+	}
+}
+
+static bool
+hint_of(Store *store, int primary)
+{
+	switch (primary)
+	{
+		case SQLITE_FULL:
+		case SQLITE_IOERR:
+			return failure_hint(&store->failure, "Make room on the disk; nothing was lost.");
+		case SQLITE_READONLY:
+		case SQLITE_PERM:
+		case SQLITE_CANTOPEN:
+			return failure_hint(&store->failure, "The file and its directory must be writable.");
+		case SQLITE_CORRUPT:
+		case SQLITE_NOTADB:
+			return failure_hint(&store->failure,
+								"Restore it from a backup, or clone it anew; unsent edits"
+								" are in the damaged one.");
+		default:
+			return false;
+	}
+}
+
 bool
 sql_failed(Store *store)
 {
@@ -18,8 +63,11 @@ sql_failed(Store *store)
 	if (primary == SQLITE_BUSY || primary == SQLITE_LOCKED)
 		return failure_set(&store->failure, TIDE_BUSY, "busy",
 						   "the database is locked by another program");
-	return failure_set(&store->failure, TIDE_LOCAL, "local",
-					   "%s", sqlite3_errmsg(store->db));
+	/* tide_pause() has no more time: the call is made again after it */
+	if (primary == SQLITE_INTERRUPT)
+		return failure_set(&store->failure, TIDE_BUSY, "interrupted", "interrupted");
+	failure_set(&store->failure, TIDE_LOCAL, word_of(primary), "%s", sqlite3_errmsg(store->db));
+	return hint_of(store, primary);
 }
 
 bool

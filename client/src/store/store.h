@@ -98,7 +98,8 @@ typedef struct EntityType
 	int			nparents;
 	Reference  *references;
 	int			nreferences;
-	bool		available;		/* the server still serves it */
+	bool		in_schema;		/* the server's schema has it */
+	bool		available;		/* and it is served: else its edits wait */
 	int64_t		dirty_count;	/* at the beginning of a transaction */
 	sqlite3_stmt *statements[STATEMENT_COUNT];
 } EntityType;

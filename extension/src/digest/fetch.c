@@ -270,10 +270,15 @@ tide_rows(PG_FUNCTION_ARGS)
 	fetch.pull = &pull;
 	fetch.left = PG_ARGISNULL(2) ? 500 : PG_GETARG_INT32(2);
 	pull.max_bytes = PG_ARGISNULL(3) ? 8 * 1024 * 1024 : PG_GETARG_INT32(3);
+	pull.page_bytes = pull.max_bytes;
 	if (fetch.left < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
 				 errmsg("max_rows must be at least 1")));
+	if (pull.max_bytes < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
+				 errmsg("max_bytes must be at least 1")));
 	keys = keys_of_body(PG_GETARG_JSONB_P(0));
 	pull_open(&pull, PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1),
 			  entity_types_of(keys), NULL);

@@ -15,6 +15,7 @@ struct KeySet
 	Key			keys[KEYSET_MOST];
 	int			count;
 	int			secret;			/* index of the key that signs, or -1 */
+	Remembered *remembered;		/* the only part that changes */
 	atomic_int	references;
 };
 
@@ -27,6 +28,7 @@ keyset_create(void)
 	if (keys == NULL)
 		abort();
 	keys->secret = -1;
+	keys->remembered = remembered_create();
 	keys->references = 1;
 	return keys;
 }
@@ -71,6 +73,7 @@ keyset_release(KeySet *keys)
 		return;
 	for (i = 0; i < keys->count; i++)
 		key_free(&keys->keys[i]);
+	remembered_free(keys->remembered);
 	free(keys);
 }
 
@@ -91,4 +94,10 @@ const Key  *
 keyset_secret(const KeySet *keys)
 {
 	return keys->secret < 0 ? NULL : &keys->keys[keys->secret];
+}
+
+Remembered *
+keyset_remembered(const KeySet *keys)
+{
+	return keys->remembered;
 }

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 
 #include "auth/key.h"
+#include "auth/remembered.h"
 
 /* The most keys in a set: a token may have to be tried with each. */
 #define KEYSET_MOST		64
@@ -29,5 +30,8 @@ extern void keyset_release(KeySet *keys);
 extern int	keyset_count(const KeySet *keys);
 extern const Key *keyset_get(const KeySet *keys, int index);
 extern const Key *keyset_secret(const KeySet *keys);
+
+/* tokens that were found good with these keys */
+extern Remembered *keyset_remembered(const KeySet *keys);
 
 #endif							/* KEYSET_H */

@@ -16,6 +16,7 @@
 #include <strings.h>
 
 #include <cjson/cJSON.h>
+#include <openssl/evp.h>
 
 #include "auth/token.h"
 #include "util/json.h"
@@ -293,22 +294,36 @@ check_claims(const cJSON *claims, const TokenRules *rules, time_t now,
 	return NULL;
 }
 
-/*
- * Check a token and fill "identity" (identity_free it in any case).  Returns
- * what is wrong with the token, in static storage; NULL: nothing.
- */
-const char *
-token_check(const char *token, const KeySet *keys, const TokenRules *rules,
-			time_t now, Identity *identity)
+/* A token and the rules that it is checked by, as a hash.  False: no memory. */
+static bool
+hash_token(const char *token, const TokenRules *rules, unsigned char *hash)
+{
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	unsigned int length;
+	bool		good;
+	int			i;
+
+	good = context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 &&
+		EVP_DigestUpdate(context, token, strlen(token) + 1) == 1 &&
+		EVP_DigestUpdate(context, rules->issuer, strlen(rules->issuer) + 1) == 1;
+	for (i = 0; i < rules->audiences->count && good; i++)
+		good = EVP_DigestUpdate(context, rules->audiences->items[i],
+								strlen(rules->audiences->items[i]) + 1) == 1;
+	good = good && EVP_DigestFinal_ex(context, hash, &length) == 1;
+	EVP_MD_CTX_free(context);
+	return good;
+}
+
+/* Check a token that is not remembered. */
+static const char *
+check_anew(const char *token, const KeySet *keys, const TokenRules *rules,
+		   time_t now, Identity *identity)
 {
 	Parts		parts;
 	cJSON	   *header;
 	cJSON	   *claims;
 	const char *problem;
 
-	memset(identity, 0, sizeof(Identity));
-	if (strnlen(token, TOKEN_MAX_LENGTH + 1) > TOKEN_MAX_LENGTH)
-		return "the token is too long";
 	if (!split(token, &parts))
 		return malformed;
 
@@ -328,6 +343,31 @@ token_check(const char *token, const KeySet *keys, const TokenRules *rules,
 		return malformed;
 	problem = check_claims(claims, rules, now, identity);
 	cJSON_Delete(claims);
+	return problem;
+}
+
+/*
+ * Check a token and fill "identity" (identity_free it in any case).  Returns
+ * what is wrong with the token, in static storage; NULL: nothing.
+ */
+const char *
+token_check(const char *token, const KeySet *keys, const TokenRules *rules,
+			time_t now, Identity *identity)
+{
+	Remembered *remembered = keyset_remembered(keys);
+	unsigned char hash[REMEMBERED_HASH];
+	const char *problem;
+	bool		hashed;
+
+	memset(identity, 0, sizeof(Identity));
+	if (strnlen(token, TOKEN_MAX_LENGTH + 1) > TOKEN_MAX_LENGTH)
+		return "the token is too long";
+	hashed = hash_token(token, rules, hash);
+	if (hashed && remembered_find(remembered, hash, now, identity))
+		return NULL;
+	problem = check_anew(token, keys, rules, now, identity);
+	if (hashed && problem == NULL)
+		remembered_add(remembered, hash, now, identity);
 	return problem;
 }
 
