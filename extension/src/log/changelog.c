@@ -195,7 +195,7 @@ samples_xmin_before(int64 age)
 		bool		isnull;
 
 		xmin = U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(SPI_tuptable->vals[0],
-																				 SPI_tuptable->tupdesc, 1, &isnull)));
+																				SPI_tuptable->tupdesc, 1, &isnull)));
 	}
 	looked_at = now;
 	looked_for = age;
