@@ -199,11 +199,14 @@ is_at_rest(Device *d)
 static void
 heal(void)
 {
-	bool		rest = false;
-	int			round,
+	bool		rest;
+	int			still = 0,
+				round,
 				i;
 
-	for (round = 0; round < 12 && !rest; round++)
+	/* a sync that was under way is followed by another, which alone is told: so
+	 * two rounds in which nothing moves */
+	for (round = 0; round < 12 && still < 2; round++)
 	{
 		rest = true;
 		for (i = 0; i < DEVICES; i++)
@@ -216,6 +219,7 @@ heal(void)
 				;
 			rest = is_at_rest(&devices[i]) && rest;
 		}
+		still = rest ? still + 1 : 0;
 	}
 }
 
