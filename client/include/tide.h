@@ -89,6 +89,8 @@ TIDE_API int tide_is_set_up(tide *t);
  *	  scopes			array of scopes; all, if it is not there
  *	  naming			"as_is" (default), or "snake": training_plan.athlete_id
  *	  statusColumns		true: each table gets isDirty and lastSyncedAt
+ *	  allowNumberKeys	true: rows may be inserted where the server numbers the
+ *						keys, though two devices may make the same ones
  *	  attach			true: use the tables that are there, and make no others
  *	  map				with attach, which is which, where names do not tell:
  *						{"TrainingPlan": {"table": "training_plans", "columns":

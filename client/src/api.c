@@ -177,6 +177,7 @@ take_options(tide *t, const Json *json, FileOptions *options)
 	options->server = json_text(json, json_member(json, json->nodes, "server"));
 	options->snake = json_is(json, naming, "snake");
 	options->status_columns = json_is_true(json_member(json, json->nodes, "statusColumns"));
+	options->number_keys = json_is_true(json_member(json, json->nodes, "allowNumberKeys"));
 	options->attach = json_is_true(json_member(json, json->nodes, "attach"));
 	if (options->server == NULL || options->server[0] == '\0' ||
 		!take_array(json, "entityTypes", &options->entity_types) ||

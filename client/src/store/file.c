@@ -98,6 +98,7 @@ write_settings(Store *store, const FileOptions *options)
 		setting_set(store, "scopes", options->scopes) &&
 		setting_set(store, "naming", options->snake ? "snake" : "as_is") &&
 		setting_set(store, "status_columns", options->status_columns ? "1" : NULL) &&
+		setting_set(store, "number_keys", options->number_keys ? "1" : NULL) &&
 		setting_set(store, "attach", options->attach ? "1" : NULL) &&
 		setting_set(store, "map", options->map) &&
 		setting_set(store, "first_sync", "running");

@@ -24,6 +24,7 @@ typedef struct FileOptions
 	char	   *scopes;			/* JSON array, NULL: all */
 	bool		snake;
 	bool		status_columns;
+	bool		number_keys;	/* rows may be inserted where the server numbers them */
 	bool		attach;			/* to tables that are there */
 	char	   *map;			/* JSON object, NULL: all by name */
 } FileOptions;
