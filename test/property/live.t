@@ -1,5 +1,5 @@
-# Real time: devices of two users that poll, and that wait, through two gateways
-# before one database, while transactions commit in every order.  Rows are
+# Real time: devices of two users that poll, that wait, and that listen to events
+# and pull when they are told, through two gateways before one database, while transactions commit in every order.  Rows are
 # written, moved between the users, deleted, touched and emptied; some are
 # everybody's; sessions keep transactions open; devices push; the watchers lose
 # their connections.  The driver is one process, so it knows each state that was
@@ -10,6 +10,7 @@
 #     took it and whether the database or its memory has answered;
 #   * who waits is answered within seconds when something changed, and not
 #     before, unless its time is over;
+#   * who listens is told within seconds when something changed;
 #   * no reply has a text of the other user's.
 #
 # Reading a row takes a moment, so that looks and commits fall into pulls.
@@ -220,10 +221,75 @@ sub finish_poll
 	return;
 }
 
+# ---------- devices that listen ----------
+
+sub listen_to_events
+{
+	my ($device) = @_;
+	my $query = $device->{cursor} ? "?since=$device->{cursor}" : '';
+	my $socket = IO::Socket::INET->new(PeerHost => '127.0.0.1', PeerPort => $device->{gateway}{port}) or die $!;
+	$socket->autoflush(1);
+	@$device{qw(stream heard)} = ($socket, '');
+	print {$socket} "GET /api/v1/sync/events$query HTTP/1.1\r\nHost: x\r\n"
+	  . "Authorization: Bearer $token{ $device->{user} }\r\n\r\n";
+	return;
+}
+
+# Was it told of a change?  Waits so many seconds at most.
+sub was_told
+{
+	my ($device, $seconds) = @_;
+	my $deadline = time + $seconds;
+	while (1) {
+		return 1 if $device->{heard} =~ s/\A.*event: change\ndata: \{"entityTypes":\[("\w+",?)*\]\}\n\n//s;
+		my $left = $deadline - time;
+		my $bits = '';
+		vec($bits, fileno($device->{stream}), 1) = 1;
+		return 0 unless select $bits, undef, undef, $left > 0 ? $left : 0;
+		next if sysread $device->{stream}, $device->{heard}, 65536, length $device->{heard};
+		$problem //= "a stream of $device->{user}'s has ended: $device->{heard}";
+		return 0;
+	}
+}
+
+sub pull_now
+{
+	my ($device) = @_;
+	$device->{sent} = $#{ $states{ $device->{user} } };
+	my $page = { hasMore => 1 };
+	while ($page->{hasMore}) {
+		$page = pick(@gateways)->pull($token{ $device->{user} }, limit => 100,
+			$device->{cursor} ? (since => $device->{cursor}) : ())->{json};
+		take_page($device, $page);
+	}
+	$problem //= "$device->{user} was told, and pulled from the past" if is_from_the_past($device);
+	return;
+}
+
+sub move_listener
+{
+	my ($device, $patience) = @_;
+	if (!$device->{stream}) {
+		pull_now($device);
+		listen_to_events($device);
+	}
+	pull_now($device) while !$problem && was_told($device, 0);
+	return if $problem || !$patience || as_text($device->{rows}) eq $states{ $device->{user} }[-1];
+	if (was_told($device, $patience)) {
+		pull_now($device);
+		move_listener($device, $patience);
+	}
+	else { $problem //= "$device->{user} was not told in $patience s"; }
+	return;
+}
+
+# ---------- all of them ----------
+
 sub move_device
 {
 	my $device = pick(@devices);
-	if (!$device->{socket}) { begin_poll($device); }
+	if ($device->{listens}) { move_listener($device, 0); }
+	elsif (!$device->{socket}) { begin_poll($device); }
 	elsif (has_reply($device, $device->{waits} ? 0 : pick(0, 0.02))) { finish_poll($device); }
 	return;
 }
@@ -231,6 +297,10 @@ sub move_device
 # All that must be answered now is, soon.
 sub settle
 {
+	for my $device (grep { $_->{listens} } @devices) {
+		move_listener($device, $PATIENCE);
+		return if $problem;
+	}
 	for my $device (grep { $_->{socket} } @devices) {
 		my $must = !$device->{waits} || as_text($device->{rows}) ne $states{ $device->{user} }[-1];
 		if (has_reply($device, $must ? $PATIENCE : 0)) { finish_poll($device); }
@@ -266,7 +336,7 @@ sub one_run
 	srand $seed;
 	%states = ();
 	note_states();
-	@devices = map { { user => $USERS[ $_ % 2 ], rows => {} } } 0 .. 7;
+	@devices = map { { user => $USERS[ $_ % 2 ], rows => {}, listens => $_ > 7, gateway => $gateways[ $_ / 2 % 2 ] } } 0 .. 11;
 	for my $step (1 .. $STEPS) {
 		eval { one_step(); 1 } or $problem //= $@;
 		next unless $problem;
@@ -303,7 +373,7 @@ while ($good && ($ENV{SEED} ? $runs < ($ENV{RUNS} // 1) : $ENV{RUNS} ? $runs < $
 ok $good, "nobody misses anything, nor is answered from the past ($runs runs)";
 my $answers = counted($gateways[0]) + counted($gateways[1]);
 cmp_ok $answers, '>', 10, "polls were answered from memory ($answers)" if $good;
-delete $_->{socket} for @devices;
+delete @$_{qw(socket stream)} for @devices;
 is $_->stop, 0, 'a gateway ends with status 0' for @gateways;
 $_->{session}->finish for @writers;
 $control->finish;

@@ -6,6 +6,7 @@
  *-------------------------------------------------------------------------
  */
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "database/database.h"
@@ -17,6 +18,7 @@
 #include "http/pending.h"
 #include "http/reply.h"
 #include "http/underway.h"
+#include "util/clock.h"
 
 /* ---------- from a request to its job ---------- */
 
@@ -92,6 +94,31 @@ start_pull(Request *request)
 	return start_job(request, JOB_PULL);
 }
 
+/* A stream of events: a pull that waits, time after time. */
+static bool
+start_events(Request *request)
+{
+	Job		   *job = &request->job;
+
+	job->kind = JOB_PULL;
+	if (!prepare_job(request))
+		return reply_failure(request);
+	request->events = events_create(request->identity.expires -
+									(double) time(NULL));
+	if (job->since == NULL)
+		job->since = strdup("now");
+	if (request->events == NULL || job->since == NULL)
+	{
+		failure_try_again(&request->failure, "the server is short of memory");
+		return reply_failure(request);
+	}
+	free(job->refresh);
+	job->refresh = NULL;
+	job->wait_until = 0;
+	pending_poll(request);
+	return true;
+}
+
 /* A request below /auth. */
 static bool
 start_login(Request *request, LoginKind kind)
@@ -147,6 +174,8 @@ dispatch_request(Request *request)
 			return start_job(request, JOB_SCOPES);
 		case ENDPOINT_PULL:
 			return start_pull(request);
+		case ENDPOINT_EVENTS:
+			return start_events(request);
 		case ENDPOINT_PUSH:
 			return start_job(request, JOB_PUSH);
 		case ENDPOINT_LOGIN:
@@ -208,7 +237,7 @@ dispatch_outcome(Request *request)
 	/* the body has been stored, the reply takes its place */
 	request_drop_body(request);
 	request->job.body = NULL;
-	if (request->stream != NULL)
+	if (request->stream != NULL || request->events != NULL)
 		return reply_stream(request);
 	if (request->made.length > 0)
 	{
@@ -265,6 +294,40 @@ begin_piece(Request *request)
 }
 
 /*
+ * Events: what the last job or seat has brought is told once what was to be said
+ * before has been handed to the kernel.
+ */
+static long
+read_events(Request *request, char *target, size_t most)
+{
+	Events	   *events = request->events;
+	size_t		length;
+
+	for (;;)
+	{
+		length = events_take(events, target, most);
+		request->reply_bytes += length;
+		if (length > 0)
+			return (long) length;
+		if (events->is_last)
+			return DISPATCH_END;
+		if (!client_begin_work(request->client))
+			return DISPATCH_CUT;
+		events->has_begun = true;
+		if (!events_go_on(events, &request->job, underway_refuses_new(),
+						  clock_now()))
+		{
+			database_free(&request->job);
+			pending_poll(request);
+			return 0;
+		}
+		if (!client_begin_reply(request->client, request->settings,
+								events->text.length))
+			return DISPATCH_CUT;
+	}
+}
+
+/*
  * The next page is asked for when the last one has been handed to the kernel.  So
  * a client that reads slowly holds one piece in memory, and no connection to the
  * database.
@@ -275,6 +338,8 @@ dispatch_stream(Request *request, char *target, size_t most)
 	Stream	   *stream = request->stream;
 	size_t		length;
 
+	if (request->events != NULL)
+		return read_events(request, target, most);
 	for (;;)
 	{
 		if (stream->is_new && !begin_piece(request))

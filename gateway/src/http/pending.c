@@ -102,7 +102,7 @@ settle(Request *request)
 {
 	if (request->stream != NULL)
 		add_piece(request);
-	else
+	else if (request->events == NULL)
 		pack_reply(request);
 	resume(request);
 }
@@ -194,7 +194,8 @@ seat_finished(LiveSeat *seat)
 	switch (seat->outcome)
 	{
 		case LIVE_EMPTY:
-			make_empty(request, seat->seat.at, seat->seat.unavailable);
+			if (request->events == NULL)
+				make_empty(request, seat->seat.at, seat->seat.unavailable);
 			free(seat->seat.unavailable);
 			seat->seat.unavailable = NULL;
 			resume(request);
@@ -224,16 +225,14 @@ prepare_seat(Request *request)
  * changes.  False: nobody knows.
  */
 static bool
-remember(Request *request, unsigned char *key)
+remember(Request *request, PageAbout *about, unsigned char *key)
 {
-	PageAbout	about;
-	bool		good = interest_read(request->job.interest, &about) &&
-		about.is_complete && poll_key(request, request->job.cursor, key);
+	bool		good = interest_read(request->job.interest, about) &&
+		about->is_complete && poll_key(request, request->job.cursor, key);
 
 	if (good)
-		live_remember(key, &about, request->base, request->asked_at,
+		live_remember(key, about, request->base, request->asked_at,
 					  request->settings);
-	interest_about_free(&about);
 	return good;
 }
 
@@ -242,19 +241,21 @@ static LiveSat
 take_seat(Request *request, bool is_known, const unsigned char *key)
 {
 	LiveSat		sat = LIVE_NOT_REMEMBERED;
+	bool		asked_again = request->asked_again;
 
+	/* once it is seated, the request is not ours any more */
+	request->asked_again = false;
 	prepare_seat(request);
 	if (is_known)
 		sat = live_wait(key, &request->seat, request->settings);
 	/* something has changed meanwhile, or may have; but not without end */
-	if (sat == LIVE_NOT_REMEMBERED && is_known && !request->asked_again &&
+	if (sat == LIVE_NOT_REMEMBERED && is_known && !asked_again &&
 		live_last_look() != 0)
 	{
 		request->asked_again = true;
 		enqueue(request);
 		return LIVE_SEATED;
 	}
-	request->asked_again = false;
 	if (sat == LIVE_NOT_REMEMBERED)
 		sat = live_wait_blindly(&request->seat, request->settings);
 	return sat;
@@ -304,15 +305,24 @@ static bool
 goes_on(Request *request)
 {
 	Job		   *job = &request->job;
+	Events	   *events = request->events;
 	unsigned char key[BOOK_KEY_SIZE];
+	PageAbout	about;
 	bool		is_known;
+	bool		waits;
 
 	if (job->kind != JOB_PULL || job->failure.status != 0)
 		return false;
-	is_known = remember(request, key);
-	if (job->is_news || clock_now() >= job->wait_until)
-		return false;
-	return begin_to_wait(request, is_known, key);
+	is_known = remember(request, &about, key);
+	waits = !job->is_news && clock_now() < job->wait_until;
+	/* a stream of events begins before it waits */
+	if (events != NULL && (!waits || !events->has_begun))
+	{
+		events_take_page(events, &about);
+		waits = false;
+	}
+	interest_about_free(&about);
+	return waits && begin_to_wait(request, is_known, key);
 }
 
 /* Called by a database thread: the job has its outcome. */

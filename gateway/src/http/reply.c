@@ -139,18 +139,22 @@ bool
 reply_stream(Request *request)
 {
 	struct MHD_Response *response;
+	const Stream *stream = request->stream;
 
 	response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK,
 												 read_stream, request, NULL);
 	if (response == NULL)
 		return false;
-	add_header(response, "Content-Type", "application/x-ndjson");
-	if (request->stream->packer != NULL)
+	add_header(response, "Content-Type", request->events != NULL ?
+			   "text/event-stream" : "application/x-ndjson");
+	if (stream != NULL && stream->packer != NULL)
 		add_header(response, "Content-Encoding", "gzip");
-	add_header(response, "Vary", "Accept, Accept-Encoding");
+	if (stream != NULL)
+		add_header(response, "Vary", "Accept, Accept-Encoding");
 	/* proxies of some kinds would wait for the end, and keep all until then */
 	add_header(response, "X-Accel-Buffering", "no");
-	return send_response(request, 200, response, request->stream->piece.length);
+	return send_response(request, 200, response, stream != NULL ?
+						 stream->piece.length : request->events->text.length);
 }
 
 /* Send a reply whose body lives as long as the request. */

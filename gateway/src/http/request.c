@@ -97,6 +97,7 @@ free_request(Request *request)
 	database_free(&request->job);
 	buffer_free(&request->packed);
 	stream_free(request->stream);
+	events_free(request->events);
 	buffer_free(&request->made);
 	gzip_close(request->unpacker);
 	sync_free_job(&request->job);

@@ -18,6 +18,7 @@
 #include "database/job.h"
 #include "http/clients.h"
 #include "http/etag.h"
+#include "http/events.h"
 #include "http/routes.h"
 #include "http/stream.h"
 #include "live/live.h"
@@ -70,6 +71,7 @@ typedef struct Request
 	Buffer		packed;			/* the reply in gzip's format; empty: it is not */
 	bool		takes_lines;	/* a pull whose reply is a stream */
 	Stream	   *stream;			/* that stream, else NULL */
+	Events	   *events;			/* of a stream of events, else NULL */
 	size_t		held;			/* bytes of its piece that are counted */
 
 	char		etag[ETAG_SIZE];	/* of the reply; empty: it has none */

@@ -22,6 +22,8 @@ static const Route routes[] = {
 	{"/api/v1/sync/rows", ENDPOINT_ROWS, METHOD_POST, true, "POST, OPTIONS"},
 	{"/api/v1/sync/scopes", ENDPOINT_SCOPES, METHOD_GET, true,
 	"GET, HEAD, OPTIONS"},
+	{"/api/v1/sync/events", ENDPOINT_EVENTS, METHOD_GET, true,
+	"GET, HEAD, OPTIONS"},
 	{"/api/v1/sync/pull", ENDPOINT_PULL, METHOD_GET | METHOD_POST, true,
 	"GET, HEAD, POST, OPTIONS"},
 	{"/api/v1/sync/push", ENDPOINT_PUSH, METHOD_POST, true, "POST, OPTIONS"},
