@@ -225,7 +225,7 @@ stop(void)
 		http_wait_idle(deadline);
 	}
 	queue_stop();
-	if (http_waiting_for_database() > 0)
+	if (http_waiting_for_database() > 0 || !http_wait_idle(clock_now()))
 	{
 		/* the server does not answer, so the threads cannot be ended */
 		log_event(LOG_ERROR, "stopped", "unfinished", "yes", NULL);

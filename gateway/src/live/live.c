@@ -196,6 +196,8 @@ watch(void *unused)
 			pthread_mutex_unlock(&lock);
 			tell(&done, true);
 			pthread_mutex_lock(&lock);
+			/* others may have left meanwhile, and not waked us */
+			continue;
 		}
 		if (look_is_due(now, &wake))
 		{
