@@ -81,6 +81,7 @@ test:
 # not SECONDS itself: a shell counts in that variable
 soak:
 	@SOAK_SECONDS=$(or $(SECONDS),600) scripts/test property
+	@SECONDS=$(or $(SECONDS),600) STEP=1 prove --norc -v $(addprefix test/client/, network.t memory.t disk.t)
 
 mutants:
 	@scripts/mutants $(MUTANTS)

@@ -34,6 +34,7 @@ CREATE TABLE tide.log (
 	for_subject	text COLLATE "C",
 	for_client	text COLLATE "C"
 ) WITH (toast_tuple_target = 5000);	-- compressing some 100 keys costs more than it saves
+ALTER TABLE tide.log REPLICA IDENTITY FULL;	-- where the database is published, entries can be forgotten
 CREATE INDEX log_scope ON tide.log (scope, xid, seq);
 -- for readers of every scope; partial, so that a reader of one is never planned to go through it
 CREATE UNIQUE INDEX log_all ON tide.log (xid, seq) WHERE reg > 0;
@@ -163,6 +164,7 @@ CREATE TABLE tide.horizon (
 	at			timestamptz NOT NULL,
 	pruned_at	timestamptz NOT NULL
 );
+ALTER TABLE tide.horizon REPLICA IDENTITY FULL;
 CREATE INDEX horizon_xid ON tide.horizon (xid);
 COMMENT ON TABLE tide.horizon IS 'what is older than this has been forgotten; one row once tide.prune has run';
 
@@ -170,6 +172,7 @@ CREATE TABLE tide.sample (
 	at			timestamptz NOT NULL,
 	snapshot	pg_catalog.pg_snapshot NOT NULL
 );
+ALTER TABLE tide.sample REPLICA IDENTITY FULL;
 CREATE INDEX sample_at ON tide.sample (at);
 COMMENT ON TABLE tide.sample IS 'which transactions were visible at a time, about one a minute while there are writes';
 

@@ -273,3 +273,47 @@ step 'equal again' => sub {
 	holds('phone and tablet are equal again', $tablet->state eq $phone->state);
 	return 'Maja discards that edit: phone and tablet hold the same rows';
 };
+
+# ---------------------------------------------------------------------------
+# The same two devices with `tide`, which people can try: a file of SQLite each.
+
+# A program that has to succeed; what it printed.
+sub program
+{
+	my (@command) = @_;
+
+	trace("\$ @command");
+	open my $out, '-|', @command or die "$command[0]: $!\n";
+	my $said = do { local $/; <$out> } // '';
+	close $out or die "$command[0] exited with " . ($? >> 8) . ": $said\n";
+	trace("  $_") for split /\n/, $said;
+	chomp $said;
+	return $said;
+}
+
+step 'SQLite files' => sub {
+	my $tide = "$FindBin::Bin/../client/tide";
+	my %file = map { $_ => "$directory/$_.db" } qw(phone tablet);
+
+	{
+		# what the devices may see is theirs alone
+		my $mask = umask 077;
+		open my $token, '>', "$directory/token" or die "$directory/token: $!\n";
+		print {$token} "$ENV{MAJA_TOKEN}\n";
+		close $token;
+		# the progress is for terminals
+		open my $errors, '>&', \*STDERR or die $!;
+		open STDERR, '>', '/dev/null' or die $!;
+		program($tide, 'clone', '--token-file', "$directory/token", $url, $_) for values %file;
+		open STDERR, '>&', $errors or die $!;
+		umask $mask;
+	}
+	program('sqlite3', $file{phone}, "UPDATE TrainingPlan SET name = 'by the sqlite3 shell' WHERE id = '$alone'");
+	program($tide, 'sync', $file{phone});
+	program($tide, 'sync', $file{tablet});
+	holds("what the shell wrote into one file is in the other",
+		program('sqlite3', $file{tablet}, "SELECT name FROM TrainingPlan WHERE id = '$alone'") eq 'by the sqlite3 shell');
+	holds('and the files hold what the server holds',
+		program($tide, 'verify', '--full', $file{phone}) eq "entity_type\tkey\tdifference");
+	return "tide clones two files; what the sqlite3 shell writes into one arrives in the other";
+};

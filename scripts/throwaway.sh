@@ -11,6 +11,9 @@ address=						# host:port that the gateway listens on
 throwaway_end()
 {
 	trap '' INT TERM
+	# devices that a demo has left watching
+	# shellcheck disable=SC2086
+	[ -z "${watches:-}" ] || kill $watches 2>/dev/null || true
 	if [ -n "$gateway" ]; then
 		kill "$gateway" 2>/dev/null || true
 		wait "$gateway" 2>/dev/null || true

@@ -91,7 +91,7 @@ SELECT * FROM sync('{plan}', 5, meanwhile => 'DELETE FROM plan WHERE id IN (2, 2
 SELECT * FROM sync();
 -- a cursor in the middle of the log, and one in the middle of reading another type
 CALL again();
-UPDATE client SET cursor = tide.pull(:'c', max_rows => 3)->>'cursor';
+UPDATE client SET cursor = tide.pull(:'c', entity_types => '{plan}', max_rows => 3)->>'cursor';
 SELECT * FROM sync('{plan}');
 CALL again();
 UPDATE client SET cursor = tide.pull(:'c', max_rows => 3, refresh => '{unit}')->>'cursor';

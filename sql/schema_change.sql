@@ -102,7 +102,7 @@ CREATE FUNCTION pg_temp.attach() RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
 	ALTER TABLE parts ATTACH PARTITION t DEFAULT;
 	RETURN true;
-EXCEPTION WHEN object_not_in_prerequisite_state OR wrong_object_type THEN
+EXCEPTION WHEN feature_not_supported THEN
 	RETURN false;
 END $$;
 SELECT pg_temp.attach() AS attached \gset

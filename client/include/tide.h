@@ -30,7 +30,8 @@
 #include <sqlite3.h>
 
 #ifdef __cplusplus
-extern "C" {
+extern "C"
+{
 #endif
 
 #if defined(__GNUC__)
@@ -39,20 +40,21 @@ extern "C" {
 #define TIDE_API
 #endif
 
-typedef struct tide tide;
+	typedef struct tide tide;
 
 /* The numbers are the exit statuses of the command `tide`, but for TIDE_BUSY. */
-enum tide_result
-{
-	TIDE_OK = 0,
-	TIDE_SOME_FAILED = 1,		/* done; some rows were refused, lost or parked */
-	TIDE_USAGE = 2,				/* a call or argument that makes no sense here */
-	TIDE_OFFLINE = 3,			/* no answer from the server */
-	TIDE_SIGNED_OUT = 4,		/* no token, or somebody else's */
-	TIDE_LOCAL = 5,				/* trouble with the local file */
-	TIDE_REFUSED = 6,			/* the server refused, or is not understood */
-	TIDE_BUSY = 100				/* another program holds the file: call again */
-};
+	enum tide_result
+	{
+		TIDE_OK = 0,
+		TIDE_SOME_FAILED = 1,	/* done; some rows were refused, lost or
+								 * parked */
+		TIDE_USAGE = 2,			/* a call or argument that makes no sense here */
+		TIDE_OFFLINE = 3,		/* no answer from the server */
+		TIDE_SIGNED_OUT = 4,	/* no token, or somebody else's */
+		TIDE_LOCAL = 5,			/* trouble with the local file */
+		TIDE_REFUSED = 6,		/* the server refused, or is not understood */
+		TIDE_BUSY = 100			/* another program holds the file: call again */
+	};
 
 /*
  * Opening
@@ -63,7 +65,7 @@ enum tide_result
  * stays the host's: tide_close() leaves it open.  Calls refuse to run while it
  * is in a transaction.
  */
-TIDE_API int tide_attach(sqlite3 *db, tide **out);
+	TIDE_API int tide_attach(sqlite3 * db, tide **out);
 
 /*
  * Open a file with the SQLite that this library is linked with.  The file is
@@ -74,12 +76,12 @@ TIDE_API int tide_attach(sqlite3 *db, tide **out);
  * Both calls give a handle also where they fail, unless memory ran out, for
  * tide_error() to say why; it has to be closed.
  */
-TIDE_API int tide_open(const char *path, int create, tide **out);
+	TIDE_API int tide_open(const char *path, int create, tide **out);
 
-TIDE_API void tide_close(tide *t);
+	TIDE_API void tide_close(tide *t);
 
 /* Has the file been set up for sync? */
-TIDE_API int tide_is_set_up(tide *t);
+	TIDE_API int tide_is_set_up(tide *t);
 
 /*
  * Set a file up.  The options are a JSON object:
@@ -89,6 +91,8 @@ TIDE_API int tide_is_set_up(tide *t);
  *	  scopes			array of scopes; all, if it is not there
  *	  naming			"as_is" (default), or "snake": training_plan.athlete_id
  *	  statusColumns		true: each table gets isDirty and lastSyncedAt
+ *	  allowNumberKeys	true: rows may be inserted where the server numbers the
+ *						keys, though two devices may make the same ones
  *	  attach			true: use the tables that are there, and make no others
  *	  map				with attach, which is which, where names do not tell:
  *						{"TrainingPlan": {"table": "training_plans", "columns":
@@ -99,58 +103,59 @@ TIDE_API int tide_is_set_up(tide *t);
  * that the map gives as null is not in the table.  A file that is set up already
  * is refused with TIDE_LOCAL.
  */
-TIDE_API int tide_setup(tide *t, const char *options);
+	TIDE_API int tide_setup(tide *t, const char *options);
 
 /*
  * The token (a JWT) for the next requests; NULL forgets it.  A file belongs to
  * one server and one user: the token of another one is TIDE_SIGNED_OUT, and
  * nothing is sent.
  */
-TIDE_API int tide_set_token(tide *t, const char *token);
+	TIDE_API int tide_set_token(tide *t, const char *token);
 
 /*
  * The core
  */
 
-enum tide_step_kind
-{
-	TIDE_SEND,					/* send this request */
-	TIDE_WAIT					/* nothing to send now */
-};
+	enum tide_step_kind
+	{
+		TIDE_SEND,				/* send this request */
+		TIDE_WAIT				/* nothing to send now */
+	};
 
 /* what a wait is for */
-enum tide_wait
-{
-	TIDE_FOR_SYNC,				/* until tide_sync() is called */
-	TIDE_FOR_RETRY,				/* until a refused row is due again */
-	TIDE_FOR_NETWORK,			/* until the server is tried again */
-	TIDE_FOR_TOKEN,				/* until tide_set_token() is called */
-	TIDE_FOR_RESUME,			/* until tide_resume() is called */
-	TIDE_FOR_NEWS				/* until the server is asked for news again */
-};
+	enum tide_wait
+	{
+		TIDE_FOR_SYNC,			/* until tide_sync() is called */
+		TIDE_FOR_RETRY,			/* until a refused row is due again */
+		TIDE_FOR_NETWORK,		/* until the server is tried again */
+		TIDE_FOR_TOKEN,			/* until tide_set_token() is called */
+		TIDE_FOR_RESUME,		/* until tide_resume() is called */
+		TIDE_FOR_NEWS			/* until the server is asked for news again */
+	};
 
-typedef struct tide_step
-{
-	int			kind;			/* enum tide_step_kind */
+	typedef struct tide_step
+	{
+		int			kind;		/* enum tide_step_kind */
 
-	/* TIDE_SEND */
-	int			listens;		/* it waits for news of the server: see tide_listen() */
-	const char *method;			/* GET, POST */
-	const char *url;
-	const char *headers;		/* lines "Name: value\r\n"; has the token */
-	const char *body;			/* NULL: none */
-	size_t		body_length;
+		/* TIDE_SEND */
+		int			listens;	/* it waits for news of the server: see
+								 * tide_listen() */
+		const char *method;		/* GET, POST */
+		const char *url;
+		const char *headers;	/* lines "Name: value\r\n"; has the token */
+		const char *body;		/* NULL: none */
+		size_t		body_length;
 
-	/* TIDE_WAIT */
-	int			wait;			/* enum tide_wait */
-	int64_t		until;			/* INT64_MAX: no time ends it */
-} tide_step;
+		/* TIDE_WAIT */
+		int			wait;		/* enum tide_wait */
+		int64_t		until;		/* INT64_MAX: no time ends it */
+	} tide_step;
 
 /*
  * Ask for a sync: a pull, a push, what is due again, and a pull of what the
  * push caused.  One that is under way goes on, and is followed by another.
  */
-TIDE_API int tide_sync(tide *t);
+	TIDE_API int tide_sync(tide *t);
 
 /*
  * With `on`, edits are a reason to sync by themselves, and while there is none
@@ -159,53 +164,53 @@ TIDE_API int tide_sync(tide *t);
  * handed in as they come.  Meanwhile ask tide_is_due() a few times a second,
  * and after each piece; when it says so, drop the request and call tide_next().
  */
-TIDE_API int tide_listen(tide *t, int on);
+	TIDE_API int tide_listen(tide *t, int on);
 
 /* 1: call tide_next(); 0: there is nothing that it would do. */
-TIDE_API int tide_is_due(tide *t, int64_t now);
+	TIDE_API int tide_is_due(tide *t, int64_t now);
 
 /*
  * What to do now.  Call it again after each answer, and when a wait is over.
  * TIDE_BUSY and TIDE_LOCAL leave everything as it was: call it again.
  */
-TIDE_API int tide_next(tide *t, int64_t now, tide_step *step);
+	TIDE_API int tide_next(tide *t, int64_t now, tide_step *step);
 
 /*
  * The answer to the request of the last tide_next(): its status, and the
  * headers that matter as lines "Name: value\r\n" (ETag, Retry-After), or NULL.
  */
-TIDE_API int tide_reply_begin(tide *t, int status, const char *headers);
-TIDE_API int tide_reply(tide *t, const void *data, size_t length);
+	TIDE_API int tide_reply_begin(tide *t, int status, const char *headers);
+	TIDE_API int tide_reply(tide *t, const void *data, size_t length);
 
 /*
  * The answer is complete.  TIDE_BUSY: it is kept; call this again.  An answer
  * that ends the sync (see tide_finished()) returns why.
  */
-TIDE_API int tide_reply_end(tide *t, int64_t now);
+	TIDE_API int tide_reply_end(tide *t, int64_t now);
 
 /*
  * No answer came, or it was cut off.  The sync is tried again after 1, 2, 4, 8,
  * 16, 16, ... seconds at most, at random; tide_network_is_back() shortens that.
  * Returns TIDE_OFFLINE.
  */
-TIDE_API int tide_no_answer(tide *t, int64_t now, const char *why);
+	TIDE_API int tide_no_answer(tide *t, int64_t now, const char *why);
 
 /* what the last sync did, or the one under way has done so far */
-typedef struct tide_summary
-{
-	int			finished;		/* there is none under way */
-	int			result;			/* enum tide_result, of one that is finished */
-	int64_t		pulled;			/* rows of the tables that changed */
-	int64_t		pushed;			/* edits that were answered */
-	int64_t		failed;			/* edits that were refused */
-	int64_t		lost;			/* edits that another version won over */
-	int64_t		parked;			/* edits that are parked now */
-	int64_t		pending;		/* edits that are not sent, parked ones too */
-	int64_t		next_retry;		/* when the next is due, INT64_MAX: none is */
-	const char *phase;			/* "schema", "pull", "push", "idle" */
-} tide_summary;
+	typedef struct tide_summary
+	{
+		int			finished;	/* there is none under way */
+		int			result;		/* enum tide_result, of one that is finished */
+		int64_t		pulled;		/* rows of the tables that changed */
+		int64_t		pushed;		/* edits that were answered */
+		int64_t		failed;		/* edits that were refused */
+		int64_t		lost;		/* edits that another version won over */
+		int64_t		parked;		/* edits that are parked now */
+		int64_t		pending;	/* edits that are not sent, parked ones too */
+		int64_t		next_retry; /* when the next is due, INT64_MAX: none is */
+		const char *phase;		/* "schema", "pull", "push", "idle" */
+	} tide_summary;
 
-TIDE_API int tide_summarize(tide *t, tide_summary *summary);
+	TIDE_API int tide_summarize(tide *t, tide_summary *summary);
 
 /*
  * With libcurl
@@ -216,7 +221,7 @@ TIDE_API int tide_summarize(tide *t, tide_summary *summary);
  * (within ten seconds), or asks for another token.  TIDE_SOME_FAILED if rows
  * were refused or lost in it, or are parked.
  */
-TIDE_API int tide_run(tide *t);
+	TIDE_API int tide_run(tide *t);
 
 /*
  * Sync whenever there is a reason, until tide_stop(): an edit of any program,
@@ -224,23 +229,23 @@ TIDE_API int tide_run(tide *t);
  * that is away and a file that another program holds are waited for; anything
  * else ends it, as its code says.
  */
-TIDE_API int tide_watch(tide *t);
+	TIDE_API int tide_watch(tide *t);
 
 /* End tide_watch() or tide_run().  Any thread or signal handler may call it. */
-TIDE_API void tide_stop(tide *t);
+	TIDE_API void tide_stop(tide *t);
 
 /*
  * Where tide_run() and tide_watch() get a token from that the server takes,
  * when they have none or it refused theirs.  The function calls
  * tide_set_token(), and returns its code.
  */
-typedef int (*tide_token_source) (void *arg, tide *t);
+	typedef int (*tide_token_source) (void *arg, tide *t);
 
-TIDE_API void tide_on_token(tide *t, tide_token_source source, void *arg);
+	TIDE_API void tide_on_token(tide *t, tide_token_source source, void *arg);
 
 /* The network is back: try at once, with the schedule from its start.  Any
  * thread may call it. */
-TIDE_API int tide_network_is_back(tide *t);
+	TIDE_API int tide_network_is_back(tide *t);
 
 /*
  * Pause: push what is queued, if there is time, and return within so many
@@ -252,47 +257,47 @@ TIDE_API int tide_network_is_back(tide *t);
  *
  * What SQLite does on the connection when the time runs out is interrupted.
  */
-TIDE_API int tide_pause(tide *t, int64_t milliseconds);
+	TIDE_API int tide_pause(tide *t, int64_t milliseconds);
 
 /* Go on: the next thing is a sync.  Any thread may call it. */
-TIDE_API int tide_resume(tide *t);
+	TIDE_API int tide_resume(tide *t);
 
 /*
  * What it is doing
  */
 
-enum tide_state_kind
-{
-	TIDE_STATE_IDLE,
-	TIDE_STATE_SYNCING,
-	TIDE_STATE_OFFLINE,
-	TIDE_STATE_ERROR,
-	TIDE_STATE_SIGNED_OUT,
-	TIDE_STATE_PAUSED
-};
+	enum tide_state_kind
+	{
+		TIDE_STATE_IDLE,
+		TIDE_STATE_SYNCING,
+		TIDE_STATE_OFFLINE,
+		TIDE_STATE_ERROR,
+		TIDE_STATE_SIGNED_OUT,
+		TIDE_STATE_PAUSED
+	};
 
-typedef struct tide_state
-{
-	int			kind;			/* enum tide_state_kind */
-	const char *name;			/* as in tide_status */
-	const char *phase;			/* "schema", "pull", "push", "idle" */
-	int64_t		rows;			/* of this sync so far */
-	int64_t		bytes;			/* of answers */
-	double		share;			/* of a push, 0 to 1; -1: not known */
-	int64_t		change_seq;		/* as in tide_status */
-	const char *changed_tables; /* since it was told last, a JSON array */
-} tide_state;
+	typedef struct tide_state
+	{
+		int			kind;		/* enum tide_state_kind */
+		const char *name;		/* as in tide_status */
+		const char *phase;		/* "schema", "pull", "push", "idle" */
+		int64_t		rows;		/* of this sync so far */
+		int64_t		bytes;		/* of answers */
+		double		share;		/* of a push, 0 to 1; -1: not known */
+		int64_t		change_seq; /* as in tide_status */
+		const char *changed_tables; /* since it was told last, a JSON array */
+	} tide_state;
 
-TIDE_API int tide_get_state(tide *t, tide_state *state);
+	TIDE_API int tide_get_state(tide *t, tide_state *state);
 
 /*
  * Have a function called while tide_run() and tide_watch() work, in their
  * thread: when something changed, at most every 200 ms, and at the end.  A
  * table whose rows a pull changed is in changed_tables once.  NULL: no longer.
  */
-typedef void (*tide_observer) (void *arg, const tide_state *state);
+	typedef void (*tide_observer) (void *arg, const tide_state *state);
 
-TIDE_API void tide_on_state(tide *t, tide_observer observer, void *arg);
+	TIDE_API void tide_on_state(tide *t, tide_observer observer, void *arg);
 
 /*
  * Does the file hold what the server holds?  After a sync, the rows that are
@@ -305,23 +310,23 @@ TIDE_API void tide_on_state(tide *t, tide_observer observer, void *arg);
  */
 #define TIDE_VERIFY_FULL 1
 
-typedef void (*tide_difference) (void *arg, const char *entity_type, const char *key,
-								 const char *difference);
+	typedef void (*tide_difference) (void *arg, const char *entity_type, const char *key,
+									 const char *difference);
 
-TIDE_API int tide_verify(tide *t, int flags, tide_difference difference, void *arg);
+	TIDE_API int tide_verify(tide *t, int flags, tide_difference difference, void *arg);
 
 /*
  * Rows
  */
 
 /* Have refused and parked edits sent with the next sync: one, or with NULL all. */
-TIDE_API int tide_retry(tide *t, const char *entity_type, const char *key);
+	TIDE_API int tide_retry(tide *t, const char *entity_type, const char *key);
 
 /*
  * Undo an edit that is not sent: the server's latest version that is known here
  * comes back.  The key is the bare text, of several columns the JSON object.
  */
-TIDE_API int tide_discard(tide *t, const char *entity_type, const char *key);
+	TIDE_API int tide_discard(tide *t, const char *entity_type, const char *key);
 
 /*
  * Log out: the file syncs no more until it gets a token of its user.  While edits
@@ -331,19 +336,19 @@ TIDE_API int tide_discard(tide *t, const char *entity_type, const char *key);
 #define TIDE_LOGOUT_FORCE 1
 #define TIDE_LOGOUT_WIPE 2
 
-TIDE_API int tide_logout(tide *t, int flags);
+	TIDE_API int tide_logout(tide *t, int flags);
 
 /*
  * Words
  */
 
 /* What the last call that failed says: a message, a code, a hint or "". */
-TIDE_API const char *tide_error(tide *t);
-TIDE_API const char *tide_error_code(tide *t);
-TIDE_API const char *tide_error_hint(tide *t);
+	TIDE_API const char *tide_error(tide *t);
+	TIDE_API const char *tide_error_code(tide *t);
+	TIDE_API const char *tide_error_hint(tide *t);
 
 /* The version of the library, as "0.1.0". */
-TIDE_API const char *tide_version(void);
+	TIDE_API const char *tide_version(void);
 
 #ifdef __cplusplus
 }

@@ -64,14 +64,14 @@ new_handle(void)
 }
 
 static int
-use_connection(tide *t, sqlite3 *db)
+use_connection(tide *t, sqlite3 * db)
 {
 	(void) lock_identity(sqlite3_db_filename(db, "main"), t->identity, sizeof(t->identity));
 	return result(t, file_open(&t->engine.store, db, &t->set_up));
 }
 
 int
-tide_attach(sqlite3 *db, tide **out)
+tide_attach(sqlite3 * db, tide **out)
 {
 	*out = new_handle();
 	return *out ? use_connection(*out, db) : TIDE_LOCAL;
@@ -81,7 +81,7 @@ int
 tide_open(const char *path, int create, tide **out)
 {
 	int			flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
-		(create ? SQLITE_OPEN_CREATE : 0);
+	(create ? SQLITE_OPEN_CREATE : 0);
 	tide	   *t = new_handle();
 	int			rc;
 
@@ -177,6 +177,7 @@ take_options(tide *t, const Json *json, FileOptions *options)
 	options->server = json_text(json, json_member(json, json->nodes, "server"));
 	options->snake = json_is(json, naming, "snake");
 	options->status_columns = json_is_true(json_member(json, json->nodes, "statusColumns"));
+	options->number_keys = json_is_true(json_member(json, json->nodes, "allowNumberKeys"));
 	options->attach = json_is_true(json_member(json, json->nodes, "attach"));
 	if (options->server == NULL || options->server[0] == '\0' ||
 		!take_array(json, "entityTypes", &options->entity_types) ||

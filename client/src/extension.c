@@ -49,7 +49,7 @@ use_remembered_token(tide *t)
 }
 
 static void
-give_outcome(sqlite3_context *context, tide *t, int code)
+give_outcome(sqlite3_context * context, tide *t, int code)
 {
 	Failure		failure = t->engine.store.failure;
 	tide_summary summary = {0};
@@ -70,7 +70,7 @@ give_outcome(sqlite3_context *context, tide *t, int code)
  * the host from closing its connection.
  */
 static void
-sync_function(sqlite3_context *context, int argc, sqlite3_value **argv)
+sync_function(sqlite3_context * context, int argc, sqlite3_value * *argv)
 {
 	sqlite3    *db = sqlite3_context_db_handle(context);
 	const char *token = argc > 0 ? (const char *) sqlite3_value_text(argv[0]) : NULL;
@@ -96,11 +96,11 @@ sync_function(sqlite3_context *context, int argc, sqlite3_value **argv)
 	tide_close(t);
 }
 
-TIDE_API int sqlite3_tide_init(sqlite3 *db, char **message,
-							   const sqlite3_api_routines *api);
+TIDE_API int sqlite3_tide_init(sqlite3 * db, char **message,
+							   const sqlite3_api_routines * api);
 
 int
-sqlite3_tide_init(sqlite3 *db, char **message, const sqlite3_api_routines *api)
+sqlite3_tide_init(sqlite3 * db, char **message, const sqlite3_api_routines * api)
 {
 	int			flags = SQLITE_UTF8 | SQLITE_DIRECTONLY;
 	int			rc;

@@ -11,7 +11,7 @@ const FILES = [
 	'icon.svg', 'icon-192.png', 'icon-512.png', 'config.json',
 	'views/login.js', 'views/today.js', 'views/weight.js', 'views/sync.js',
 	'lib/index.js', 'lib/backoff.js', 'lib/client.js', 'lib/errors.js', 'lib/json.js', 'lib/keys.js',
-	'lib/live.js', 'lib/locks.js', 'lib/loop.js', 'lib/pull.js', 'lib/push.js', 'lib/record.js',
+	'lib/listeners.js', 'lib/live.js', 'lib/locks.js', 'lib/loop.js', 'lib/pull.js', 'lib/push.js', 'lib/record.js',
 	'lib/session.js', 'lib/stamps.js', 'lib/status.js', 'lib/status-element.js',
 	'lib/storage-indexeddb.js', 'lib/storage-memory.js', 'lib/store.js',
 ];

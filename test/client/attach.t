@@ -136,6 +136,11 @@ $mapped->sql("UPDATE t SET made = made + 1 WHERE k = 'equal'");
 $mapped->sync;
 is(server(q{SELECT "createdAt" AT TIME ZONE 'UTC' FROM "TrainingPlan" WHERE id = 'equal'}), '2024-05-06 07:08:09.124', '... which go back');
 
+is($mapped->tide('logout', '--wipe')->{status}, 0, 'logged out, and wiped');
+is($mapped->sql('SELECT count(*) FROM t'), 0, '... the app\'s table is empty');
+is($mapped->tide('sync', '--token-file', $mapped->{token_file})->{status}, 0, '... and with a token it is filled again');
+is($mapped->sql("SELECT label || made FROM t WHERE k = 'equal'"), 'same1714979289124', '... as the map says');
+
 # what does not fit
 my $good = 'id TEXT NOT NULL PRIMARY KEY, name TEXT, athleteId TEXT';
 for ([ 'a view', "CREATE TABLE x ($good); CREATE VIEW TrainingPlan AS SELECT * FROM x", qr/"TrainingPlan" is a view/ ],

@@ -33,15 +33,15 @@ typedef struct ShimFile
 {
 	sqlite3_file base;
 	sqlite3_io_methods methods;
-	const sqlite3_io_methods *real;
+	const		sqlite3_io_methods *real;
 } ShimFile;
 
 static sqlite3_vfs shim;
-static sqlite3_vfs *real_vfs;
+static sqlite3_vfs * real_vfs;
 
 /* the real file lies behind ours */
 static sqlite3_file *
-real_file(sqlite3_file *file)
+real_file(sqlite3_file * file)
 {
 	return (sqlite3_file *) ((char *) file + sizeof(ShimFile));
 }
@@ -58,7 +58,7 @@ is_full(void)
 }
 
 static int
-shim_write(sqlite3_file *file, const void *data, int amount, sqlite3_int64 offset)
+shim_write(sqlite3_file * file, const void *data, int amount, sqlite3_int64 offset)
 {
 	if (is_full())
 		return SQLITE_FULL;
@@ -68,28 +68,28 @@ shim_write(sqlite3_file *file, const void *data, int amount, sqlite3_int64 offse
 #define FORWARD(name, parameters, arguments) \
 	static int shim_##name parameters { return real_file(f)->pMethods->x##name arguments; }
 
-FORWARD(Read, (sqlite3_file *f, void *p, int a, sqlite3_int64 o), (real_file(f), p, a, o))
-FORWARD(Truncate, (sqlite3_file *f, sqlite3_int64 s), (real_file(f), s))
-FORWARD(Sync, (sqlite3_file *f, int s), (real_file(f), s))
-FORWARD(FileSize, (sqlite3_file *f, sqlite3_int64 *s), (real_file(f), s))
-FORWARD(Lock, (sqlite3_file *f, int l), (real_file(f), l))
-FORWARD(Unlock, (sqlite3_file *f, int l), (real_file(f), l))
-FORWARD(CheckReservedLock, (sqlite3_file *f, int *r), (real_file(f), r))
-FORWARD(FileControl, (sqlite3_file *f, int o, void *p), (real_file(f), o, p))
-FORWARD(SectorSize, (sqlite3_file *f), (real_file(f)))
-FORWARD(DeviceCharacteristics, (sqlite3_file *f), (real_file(f)))
-FORWARD(ShmMap, (sqlite3_file *f, int a, int b, int c, void volatile **p), (real_file(f), a, b, c, p))
-FORWARD(ShmLock, (sqlite3_file *f, int a, int b, int c), (real_file(f), a, b, c))
-FORWARD(ShmUnmap, (sqlite3_file *f, int d), (real_file(f), d))
+FORWARD(Read, (sqlite3_file * f, void *p, int a, sqlite3_int64 o), (real_file(f), p, a, o))
+FORWARD(Truncate, (sqlite3_file * f, sqlite3_int64 s), (real_file(f), s))
+FORWARD(Sync, (sqlite3_file * f, int s), (real_file(f), s))
+FORWARD(FileSize, (sqlite3_file * f, sqlite3_int64 * s), (real_file(f), s))
+FORWARD(Lock, (sqlite3_file * f, int l), (real_file(f), l))
+FORWARD(Unlock, (sqlite3_file * f, int l), (real_file(f), l))
+FORWARD(CheckReservedLock, (sqlite3_file * f, int *r), (real_file(f), r))
+FORWARD(FileControl, (sqlite3_file * f, int o, void *p), (real_file(f), o, p))
+FORWARD(SectorSize, (sqlite3_file * f), (real_file(f)))
+FORWARD(DeviceCharacteristics, (sqlite3_file * f), (real_file(f)))
+FORWARD(ShmMap, (sqlite3_file * f, int a, int b, int c, void volatile **p), (real_file(f), a, b, c, p))
+FORWARD(ShmLock, (sqlite3_file * f, int a, int b, int c), (real_file(f), a, b, c))
+FORWARD(ShmUnmap, (sqlite3_file * f, int d), (real_file(f), d))
 
 static void
-shim_barrier(sqlite3_file *f)
+shim_barrier(sqlite3_file * f)
 {
 	real_file(f)->pMethods->xShmBarrier(real_file(f));
 }
 
 static int
-shim_close(sqlite3_file *f)
+shim_close(sqlite3_file * f)
 {
 	return real_file(f)->pMethods->xClose(real_file(f));
 }
@@ -102,7 +102,7 @@ static const sqlite3_io_methods shim_methods = {
 };
 
 static int
-shim_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file, int flags, int *out)
+shim_open(sqlite3_vfs * vfs, sqlite3_filename name, sqlite3_file * file, int flags, int *out)
 {
 	int			rc = real_vfs->xOpen(real_vfs, name, real_file(file), flags, out);
 
@@ -154,7 +154,7 @@ connect(const char *mode)
 }
 
 static tide *
-new_device(sqlite3 *db)
+new_device(sqlite3 * db)
 {
 	tide	   *t;
 
@@ -177,7 +177,7 @@ fill_server(void)
 }
 
 static void
-is_same(sqlite3 *db)
+is_same(sqlite3 * db)
 {
 	char	   *left = fake_value(server.db, fake_rows_sql);
 	char	   *right = fake_value(db, fake_device_rows_sql);
@@ -364,7 +364,8 @@ test_handles(void)
 
 		snprintf(sql, sizeof(sql), "INSERT INTO item (id, owner) VALUES ('w%d', 'ann')", i);
 		if (i < 8)
-			fake_sql(db[1], sql);	/* while a request is out nobody holds the file */
+			fake_sql(db[1], sql);	/* while a request is out nobody holds the
+									 * file */
 		fake_answer(&server, &step, &answer);
 		check(tide_reply_begin(t[0], answer.status, answer.headers) == TIDE_OK);
 		if (answer.body.length)

@@ -124,7 +124,7 @@ is(server("SELECT name FROM plan WHERE id = 'p1'"), 'while it syncs', '... and t
 my $killed = TideClient->new($gateway, 'ann');
 $killed->clone;
 my $round = 0;
-for my $after (map { $_ * 1.5 } 0 .. 39)
+for my $after (map { $_ * 37 % 61 } 1 .. 200)
 {
 	$round++;
 	$killed->sql("UPDATE plan SET name = 'round $round'; INSERT INTO plan (id, user_id, name) VALUES ('k$round', 'ann', 'new')");

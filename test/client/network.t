@@ -11,7 +11,7 @@ use FindBin ();
 use Test::More;
 
 my $client = "$FindBin::Bin/../../client";
-my $seconds = $ENV{SECONDS} // 8;
+my $seconds = $ENV{SECONDS} // 20;
 my $seed = $ENV{SEED} // time * 1000;
 my $output = `make -s -C $client build/network_test build/network_plain 2>&1`;
 die $output if $? != 0;

@@ -184,15 +184,31 @@ step_device(Device *d, bool healed)
 	return true;
 }
 
+/* Has the device's last sync moved anything, or is there more to come? */
+static bool
+is_at_rest(Device *d)
+{
+	tide_summary summary;
+
+	check(tide_summarize(d->t, &summary) == TIDE_OK);
+	return summary.pulled == 0 && summary.pushed == 0 && summary.failed == 0 &&
+		summary.next_retry == INT64_MAX;
+}
+
 /* Until all devices have nothing left to do. */
 static void
 heal(void)
 {
-	int			round,
+	bool		rest;
+	int			still = 0,
+				round,
 				i;
 
-	for (round = 0; round < 8; round++)
+	/* a sync that was under way is followed by another, which alone is told: so
+	 * two rounds in which nothing moves */
+	for (round = 0; round < 12 && still < 2; round++)
 	{
+		rest = true;
 		for (i = 0; i < DEVICES; i++)
 		{
 			/* past every retry, so that what is refused gets parked */
@@ -201,7 +217,9 @@ heal(void)
 			check(tide_sync(devices[i].t) == TIDE_OK);
 			while (step_device(&devices[i], true))
 				;
+			rest = is_at_rest(&devices[i]) && rest;
 		}
+		still = rest ? still + 1 : 0;
 	}
 }
 

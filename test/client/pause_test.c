@@ -154,7 +154,7 @@ test_pause(pthread_t thread)
 	ok(is_free(), "... and holds no lock of SQLite");
 	ok(becomes("SELECT pending FROM tide_status", "0"), "... and what was queued has been pushed");
 	ok(becomes("SELECT state FROM tide_status", "paused"), "... and tide_status says so");
-	ok(told_kind == TIDE_STATE_PAUSED, "... and the observer was told");
+	ok(kind_becomes(TIDE_STATE_PAUSED), "... and the observer was told");
 	fake_sql(app, "UPDATE plan SET name = 'during the pause'");
 	usleep(600000);				/* longer than an edit takes to be noticed */
 	ok(becomes("SELECT pending FROM tide_status", "1"), "paused, nothing is pushed");
@@ -217,7 +217,7 @@ main(int argc, char **argv)
 	test_alone(argv[2], argv[3]);
 	snprintf(sql, sizeof(sql), "UPDATE tide_settings SET value = '%s' WHERE name = 'server'", argv[4]);
 	fake_sql(app, sql);
-	told_kind = -1;
+	told_kind = -1;	/* no other thread is there */
 	begin_watch(&thread, argv[2], argv[3]);
 	test_silence(thread);
 	check(sqlite3_close(app) == SQLITE_OK);

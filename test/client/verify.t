@@ -2,8 +2,7 @@
 # behind the triggers' back is found, by a digest or in full; edits that are not
 # sent are no difference.
 #
-# Seen to fail with: bases not counted in prepare_rows(); "moved" not looked at;
-# what the server has shown of a dirty row not counted.
+# Seen to fail with: edits compared in look().
 use strict;
 use warnings;
 

@@ -3,7 +3,7 @@
 # reader comes by them. Output that is shown is compared.
 #
 #   prove -v -Itest/lib test/docs/blocks.t
-#   TIDE_DOCS=docs/client.md prove -v -Itest/lib test/docs/blocks.t      only this page, and what it goes on from
+#   TIDE_DOCS=docs/protocol.md prove -v -Itest/lib test/docs/blocks.t      only this page, and what it goes on from
 #   TIDE_DOCS_SHOW=1 …                                                   print what each block prints
 #
 # planted.t shows that it finds broken ones.

@@ -24,7 +24,7 @@ use TideTest qw(wait_for);
 my $root = TideTest::root_directory();
 my @STEPS = ('first pull', 'no network', 'push', 'conflict', 'one bad row',
 	'lost reply', 'corrected', 'plain SQL', 'converged', 'other athletes',
-	'their coach', 'too long away', 'equal again');
+	'their coach', 'too long away', 'equal again', 'SQLite files');
 my $mark = "\xe2\x9c\x93";
 my $cross = "\xe2\x9c\x97";
 
@@ -106,7 +106,7 @@ like $said, qr{backend: DELETE FROM}, "the backend's statements";
 like $said, qr{^ +$mark and the version that stands came back}m, 'and the claims of a step';
 
 my ($try) = $said =~ /To try in another shell.*?:\n\n(.*)\z/s;
-cmp_ok scalar(() = ($try // '') =~ /\n/g), '<=', 8, 'few lines to try';
+cmp_ok scalar(() = ($try // '') =~ /\n/g), '<=', 10, 'few lines to try';
 unlike $try, qr/eyJ/, 'and no token among them';
 my ($token, $psql) = $try =~ /^(TOKEN=\$\(.*?\) URL=\S+)\n.*^(psql .*)\n/ms;
 my @curl = map { s/^curl /curl -f /r } $try =~ /^(curl (?:.*\\\n)?.*)\n/mg;
@@ -120,6 +120,12 @@ my ($psql_status, $weight) = run_to_end('bash', '-c', ($psql =~ s/ +#.*//r)
 	. " -X -A -t -c \"SELECT weight_kg FROM body_weight_entries WHERE id = '11111111-2222-4333-8444-555555555555'\"");
 is $psql_status, 0, 'psql connects' or diag $weight;
 like $weight, qr/^68\.40?$/, 'and sees that row';
+
+my ($edit, $look) = $try =~ /^(sqlite3 \S+phone\.db .*)\n(sqlite3 \S+tablet\.db .*?) +#/m;
+wait_for('the phone has the row', 20, sub { (run_to_end('bash', '-c', $edit =~ s/".*"/"SELECT count(*) FROM BodyWeightEntry WHERE id LIKE '11111111%'"/r))[1] =~ /^1$/ });
+is((run_to_end('bash', '-c', $edit))[0], 0, 'sqlite3 edits the phone');
+wait_for('the edit is on the tablet', 20, sub { (run_to_end('bash', '-c', $look))[1] =~ /^70\.5$/ });
+pass 'and the tablet has it a moment later';
 
 my ($page) = $said =~ m{^LiftLogger in the browser.*: (http://\S+/)}m;
 my $http = HTTP::Tiny->new(timeout => 10);

@@ -156,10 +156,10 @@ subtest 'a session that hangs' => sub {
 subtest 'lost connections' => sub {
 	my $terminate = "SELECT count(pg_terminate_backend(pid, 5000))
 		FROM pg_stat_activity WHERE application_name = 'tide-gateway'";
-	is $cluster->sql($database, $terminate), 1, 'idle session ended';
+	cmp_ok $cluster->sql($database, $terminate), '>=', 1, 'idle sessions ended';
 	is $gateway->push_changes($token, { n => 'fresh' })->{status}, 200,
 	  'a push does not notice';
-	is $cluster->sql($database, $terminate), 1, 'idle session ended';
+	cmp_ok $cluster->sql($database, $terminate), '>=', 1, 'idle sessions ended';
 	is $gateway->pull($token)->{status}, 200, 'nor does a pull';
 
 	mark('clock_timestamp()');
@@ -376,7 +376,9 @@ subtest 'settings of the database' => sub {
 };
 
 subtest 'too few sessions for all its connections' => sub {
-	$cluster->sql('postgres', 'ALTER ROLE tide_gateway CONNECTION LIMIT 4');
+	# one that asks whether the database is there, one for requests, one more
+	my $others = $cluster->sql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE usename = 'tide_gateway'");
+	$cluster->sql('postgres', 'ALTER ROLE tide_gateway CONNECTION LIMIT ' . ($others + 3));
 	my $fresh = TideTest::Gateway->start(cluster => $cluster,
 		database => $database, settings => { 'db-connections' => 4 })
 	  ->wait_until_ready;

@@ -116,8 +116,10 @@ subtest 'streams' => sub {
 # What goes between the pages of a stream, which are the database's.
 subtest 'the lines of a stream' => sub {
 	my $gateway = gateway();
-	my $text = $gateway->get("$pull?since=pages:6:0&ack=x", token => $gateway->token('u1'),
+	my $start = Time::HiRes::time();
+	my $text = $gateway->get("$pull?since=pages:6:0&ack=x&wait=30", token => $gateway->token('u1'),
 		headers => { Accept => 'application/x-ndjson' })->{content};
+	cmp_ok Time::HiRes::time() - $start, '<', 20, 'only the first page may wait';
 	is $text, <<'LINES', 'begin where it is new and must be said';
 {"begin":3}
 {"left":6,"maxRows":500,"maxBytes":8388608,"acks":["x"]}
@@ -226,18 +228,20 @@ subtest 'many that go' => sub {
 subtest 'digests' => sub {
 	my $digest = '/api/v1/sync/digest';
 	my $gateway = gateway('db-connections' => 4, 'metrics-listen' => '127.0.0.1:0');
+	my $queued = sub { return metric($gateway, 'tide_queued_requests'); };
+	wait_for('all connections are up', 10, sub { return metric($gateway, 'tide_database_connections') >= 4; });
 	my @first = map { ask($gateway, 'd1', "$digest?since=sleep:25") } 1 .. 3;
-	wait_for('all are there', 10, sub { return asleep() + metric($gateway, 'tide_queued_requests') == 3; });
+	wait_for('all are there', 10, sub { my $asleep = asleep(); return $asleep > 0 && $asleep + $queued->() == 3; });
 	is $gateway->pull($gateway->token('d1'))->{status}, 200, 'pulls of the user go on';
-	is asleep(), 1, 'one at a time a user';
+	is $queued->(), 2, 'one at a time a user';
 	my @more = map { ask($gateway, "d$_", "$digest?since=sleep:25") } 2 .. 3;
-	wait_for('all are there', 10, sub { return asleep() + metric($gateway, 'tide_queued_requests') == 5; });
+	wait_for('all are there', 10, sub { my $asleep = asleep(); return $asleep > 1 && $asleep + $queued->() == 5; });
 	is $gateway->pull($gateway->token('u1'))->{status}, 200, 'half of the connections are left to pulls';
-	is asleep(), 2, 'the third user waits';
+	is $queued->(), 3, 'the third user waits';
 	my $slow = ask($gateway, 'slow', "$pull?since=sleep:25");
 	sleeping(3);
 	my $held = ask($gateway, 'u2', $pull);
-	wait_for('a pull waits', 10, sub { return metric($gateway, 'tide_queued_requests') == 4; });
+	wait_for('a pull waits', 10, sub { return $queued->() == 4; });
 	is $gateway->push_changes($gateway->token('pusher'), { n => 1 })->{status}, 200, 'one connection is left to pushes';
 	close $slow;
 	is status_on($held), 200;

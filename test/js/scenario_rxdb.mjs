@@ -72,4 +72,5 @@ async function open(given) {
 	};
 }
 
-scenario('RxDB', { policy: 'server_wins', open });
+const policy = process.argv[2] ?? 'server_wins';
+scenario(`RxDB, ${policy}`, { policy, open });

@@ -63,4 +63,5 @@ async function open(given) {
 	};
 }
 
-scenario('TanStack DB', { policy: 'last_write_wins', open });
+const policy = process.argv[2] ?? 'last_write_wins';
+scenario(`TanStack DB, ${policy}`, { policy, open });

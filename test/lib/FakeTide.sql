@@ -129,7 +129,7 @@ BEGIN
 		'stats', json_build_object(), 'hasMore', false, 'reset', false, 'revokedScopes', json_build_array());
 END $$;
 
--- since 'pages:n:seconds': so many pages, each of which takes so long
+-- since 'pages:n:seconds': so many pages, each of which takes so long; the last is no news
 CREATE FUNCTION tide.pull_lines(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
 	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100,
 	client_id text DEFAULT NULL, refresh text[] DEFAULT NULL,
@@ -144,7 +144,7 @@ BEGIN
 	PERFORM pg_sleep(pause::float8);
 	lines := format(E'{"left":%s,"maxRows":%s,"maxBytes":%s,"acks":%s}\n', n, max_rows, max_bytes, to_json(acks));
 	items := 5;
-	news := true;
+	news := n > 1;
 	more := n > 1;
 	opening := format(E'{"begin":%s}\n', n / 2);
 	must_open := n < 5;

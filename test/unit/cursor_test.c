@@ -157,6 +157,9 @@ rnd_place(Place *p, const Place *like)
 		p->xid = rnd_wide();
 		p->seq = (int64) (rnd_wide() >> 1);
 		p->index = (int32) (rnd_wide() >> 33) - 1;
+		p->scope = rnd_below(2) ? rnd_string() : NULL;
+		p->reach = (int32) (rnd_wide() >> 33);
+		p->measured = (int32) (rnd_wide() >> 33);
 	}
 	else if (p->phase == CURSOR_IN_TABLES)
 	{
@@ -474,7 +477,7 @@ test_strictness(void)
 	REFUSED(0, NO_SCOPES "\001\104" NO_SCOPES TYPE, "the first is like one before");
 	REFUSED(0, NO_SCOPES "\041" PLACE, "more places than there may be");
 	REFUSED(0, ONE("\044") TYPE, "a type to drop at rest");
-	ACCEPTED(0, ONE("\045") TYPE SNAPSHOT "\000\000\000", "a type to drop in the log");
+	ACCEPTED(0, ONE("\045") TYPE SNAPSHOT "\000\000\000\000\000", "a type to drop in the log");
 	REFUSED(0, ONE("\045") "\000" SNAPSHOT "\000\000\000", "types to drop that are none");
 	REFUSED(0, ONE("\014") UUID, "a scope outside of tables");
 	REFUSED(0, ONE("\205") "\000\000\000", "the first has a target like one before");
@@ -521,11 +524,18 @@ test_strictness(void)
 	REFUSED(4, LOST("\002\377\377\377\377\007\000\000\000"),
 			"a type after the largest");
 
-	ACCEPTED(0, ONE("\005") SNAPSHOT "\001\001\000", "in the log");
-	REFUSED(0, ONE("\005") SNAPSHOT "\001\377\377\377\377\377\377\377\377\377\001\000",
+	ACCEPTED(0, ONE("\005") SNAPSHOT "\001\001\000\000\000", "in the log");
+	ACCEPTED(0, ONE("\015") SNAPSHOT "\002k\001\001\000\000\000", "in the log of a scope");
+	REFUSED(0, ONE("\005") SNAPSHOT "\001\377\377\377\377\377\377\377\377\377\001\000\000\000",
 			"a negative seq");
-	REFUSED(0, ONE("\005") SNAPSHOT "\001\001\201\200\200\200\010",
+	REFUSED(0, ONE("\005") SNAPSHOT "\001\001\201\200\200\200\010\000\000",
 			"an index that overflows");
+	ACCEPTED(0, ONE("\005") SNAPSHOT "\001\001\000\377\377\377\377\007\377\377\377\377\007",
+			 "the farthest reach");
+	REFUSED(0, ONE("\005") SNAPSHOT "\001\001\000\200\200\200\200\010\000",
+			"a reach that overflows");
+	REFUSED(0, ONE("\005") SNAPSHOT "\001\001\000\000\200\200\200\200\010",
+			"a length that overflows");
 	ACCEPTED(0, ONE("\036") "\000" "\001" UUID "\002k", "in the tables");
 	shim_reset();
 }

@@ -53,6 +53,8 @@ set_up(Session *s, const Options *options, bool attach, const char *map)
 		buffer_format(&text, ",\"naming\":\"%s\"", options->naming);
 	if (options->status_columns)
 		buffer_text(&text, ",\"statusColumns\":true");
+	if (options->number_keys)
+		buffer_text(&text, ",\"allowNumberKeys\":true");
 	if (attach)
 		buffer_text(&text, ",\"attach\":true");
 	if (map)

@@ -61,7 +61,7 @@ refused(const HttpAnswer *answer, Failure *failure)
 	Json		json;
 	char	   *message = NULL;
 	int			result = answer->status == 404 || answer->status == 405 ?
-		TIDE_REFUSED : TIDE_SIGNED_OUT;
+	TIDE_REFUSED : TIDE_SIGNED_OUT;
 
 	if (answer->body.data)
 	{
@@ -164,7 +164,7 @@ read_password(const char *path, char *password, Failure *failure)
 	struct termios before,
 				silent;
 	bool		hide = path == NULL && isatty(STDIN_FILENO) &&
-		tcgetattr(STDIN_FILENO, &before) == 0;
+	tcgetattr(STDIN_FILENO, &before) == 0;
 	bool		good;
 
 	if (in == NULL)
@@ -195,7 +195,10 @@ read_password(const char *path, char *password, Failure *failure)
 static int
 login_offline(const Tokens *tokens, const char *password, Failure *failure)
 {
-	/* why the server was not there stays the failure, if nobody was here before */
+	/*
+	 * why the server was not there stays the failure, if nobody was here
+	 * before
+	 */
 	if (tokens->hash == NULL)
 	{
 		failure_hint(failure, "To log in offline, log in once while the server is there.");

@@ -17,8 +17,8 @@ static const struct
 	const char *options;		/* those that it takes */
 }			commands[] = {
 	{"login", 1, 1, "--user --password-file"},
-	{"clone", 2, 2, "--token-file --user --entity-types --scope --naming --status-columns"},
-	{"attach", 2, 2, "--map --token-file --user --entity-types --scope"},
+	{"clone", 2, 2, "--token-file --user --entity-types --scope --naming --status-columns --allow-number-keys"},
+	{"attach", 2, 2, "--map --token-file --user --entity-types --scope --allow-number-keys"},
 	{"sync", 1, 1, "--json --token-file"},
 	{"watch", 1, 1, ""},
 	{"status", 1, 1, "--json"},
@@ -45,6 +45,7 @@ static const struct
 	{"--naming", true, offsetof(Options, naming)},
 	{"--map", true, offsetof(Options, map)},
 	{"--status-columns", false, offsetof(Options, status_columns)},
+	{"--allow-number-keys", false, offsetof(Options, number_keys)},
 	{"--json", false, offsetof(Options, json)},
 	{"--clear", false, offsetof(Options, clear)},
 	{"--full", false, offsetof(Options, full)},
@@ -61,9 +62,10 @@ options_print_help(void)
 		  "      log in, and keep the tokens for the commands below\n"
 		  "  tide clone URL FILE [--token-file F | --user NAME] [--entity-types A,B]\n"
 		  "             [--scope S] [--naming as_is|snake] [--status-columns]\n"
+		  "             [--allow-number-keys]\n"
 		  "      make a file with the server's tables and rows\n"
 		  "  tide attach URL FILE [--map F] [--token-file F | --user NAME]\n"
-		  "             [--entity-types A,B] [--scope S]\n"
+		  "             [--entity-types A,B] [--scope S] [--allow-number-keys]\n"
 		  "      sync the tables that an app has made in a file\n"
 		  "  tide sync FILE [--json] [--token-file F]\n"
 		  "      pull, push, and pull what the push caused\n"

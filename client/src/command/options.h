@@ -22,6 +22,7 @@ typedef struct Options
 	const char *naming;
 	const char *map;
 	bool		status_columns;
+	bool		number_keys;
 	bool		json;
 	bool		clear;
 	bool		wipe;

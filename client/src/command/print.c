@@ -17,7 +17,7 @@ trouble(Session *s)
 }
 
 static void
-append_object(Buffer *out, sqlite3_stmt *stmt)
+append_object(Buffer *out, sqlite3_stmt * stmt)
 {
 	int			i;
 
@@ -54,7 +54,7 @@ append_field(Buffer *out, const char *text)
 }
 
 static void
-append_line(Buffer *out, sqlite3_stmt *stmt, bool names)
+append_line(Buffer *out, sqlite3_stmt * stmt, bool names)
 {
 	int			i;
 
@@ -68,7 +68,7 @@ append_line(Buffer *out, sqlite3_stmt *stmt, bool names)
 }
 
 static int
-finish(Session *s, sqlite3_stmt *stmt, Buffer *out, int rc)
+finish(Session *s, sqlite3_stmt * stmt, Buffer *out, int rc)
 {
 	int			code = TIDE_OK;
 

@@ -203,4 +203,3 @@ session_sign_in(Session *s, const char *server, const char *user)
 	sqlite3_free(of_file);
 	return code;
 }
-

@@ -73,11 +73,14 @@ typedef struct Engine
 	int			seen_changes;
 
 	/* news of the server */
-	bool		listening;		/* ask for them whenever there is nothing to do */
-	bool		no_events;		/* the server has no stream of them that gets here */
+	bool		listening;		/* ask for them whenever there is nothing to
+								 * do */
+	bool		no_events;		/* the server has no stream of them that gets
+								 * here */
 	bool		events_heard;	/* the stream has said something */
 	size_t		events_read;	/* of the answer, up to here */
-	int64_t		quick;			/* answers in a row that came at once, without news */
+	int64_t		quick;			/* answers in a row that came at once, without
+								 * news */
 	int64_t		listen_began;
 	int64_t		next_listen;
 
@@ -130,7 +133,8 @@ bool		engine_abandon(Engine *e);
 
 /* Nothing is sent until it is resumed, which begins with a sync. */
 bool		engine_pause(Engine *e);
-void		engine_pause_untold(Engine *e);	/* where the file cannot be written */
+void		engine_pause_untold(Engine *e); /* where the file cannot be
+											 * written */
 bool		engine_resume(Engine *e);
 
 /* Begin a sync that only pushes; false: there is nothing that it would. */

@@ -19,7 +19,8 @@ struct tide
 	sqlite3    *own;			/* a connection that we opened, or NULL */
 	bool		set_up;
 	Lock		lock;			/* held while a sync is under way */
-	char		identity[LOCK_IDENTITY_SIZE];	/* of the file when it was opened */
+	char		identity[LOCK_IDENTITY_SIZE];	/* of the file when it was
+												 * opened */
 	Http	   *http;			/* of the loop, NULL before the first */
 
 	tide_token_source token_source;
@@ -34,8 +35,8 @@ struct tide
 
 	/*
 	 * Other threads ask for a stop, a pause, or say that the network is back.
-	 * The flags are looked at several times a second; what is behind the mutex
-	 * says who is at work.
+	 * The flags are looked at several times a second; what is behind the
+	 * mutex says who is at work.
 	 */
 	atomic_bool stop;
 	atomic_bool network_back;
@@ -45,7 +46,8 @@ struct tide
 	pthread_cond_t changed;		/* working or paused did */
 	bool		working;		/* a thread is in tide_run() or tide_watch() */
 	bool		paused;
-	int64_t		deadline;		/* of the requests on the way to a pause, 0: none */
+	int64_t		deadline;		/* of the requests on the way to a pause, 0:
+								 * none */
 };
 
 /* Milliseconds since 1970, by the system's clock; and from anywhere, steadily. */

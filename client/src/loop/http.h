@@ -20,7 +20,8 @@ typedef struct HttpRequest
 	const char *headers;		/* lines "Name: value\r\n" */
 	const char *body;			/* NULL: none */
 	size_t		body_length;
-	long		silence;		/* seconds without a byte that mean no answer; 0: the usual */
+	long		silence;		/* seconds without a byte that mean no answer;
+								 * 0: the usual */
 
 	/*
 	 * Called several times a second while the request is out: false gives it
@@ -29,8 +30,9 @@ typedef struct HttpRequest
 	bool		(*carry_on) (void *arg);
 
 	/*
-	 * Takes the body as it comes, instead of the answer; status and headers are
-	 * known by then.  False where it cannot.  NULL: it is kept in the answer.
+	 * Takes the body as it comes, instead of the answer; status and headers
+	 * are known by then.  False where it cannot.  NULL: it is kept in the
+	 * answer.
 	 */
 	bool		(*take) (void *arg, int status, const char *headers, const char *data,
 						 size_t length);

@@ -48,7 +48,7 @@ link_is_up_again(int fd)
 	while (fd >= 0 && (n = recv(fd, part, sizeof(part), MSG_DONTWAIT)) > 0)
 	{
 		struct nlmsghdr *message = (struct nlmsghdr *) part;
-		int			left = (int) n;
+		unsigned int left = (unsigned int) n;
 
 		for (; NLMSG_OK(message, left); message = NLMSG_NEXT(message, left))
 			up = up || message->nlmsg_type == RTM_NEWADDR || message->nlmsg_type == RTM_NEWROUTE;

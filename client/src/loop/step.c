@@ -148,7 +148,7 @@ static int
 take_answer(tide *t, Sending *s, HttpAnswer *answer)
 {
 	int			code = s->begun ? s->code :
-		tide_reply_begin(t, answer->status, answer->headers.data);
+	tide_reply_begin(t, answer->status, answer->headers.data);
 
 	if (code == TIDE_OK && answer->body.length > 0)
 		code = tide_reply(t, answer->body.data, answer->body.length);

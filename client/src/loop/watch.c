@@ -168,12 +168,13 @@ loop_pause(tide *t)
 		engine_pause_untold(&t->engine);
 	failure_clear(failure);
 	lock_release(&t->lock);
+	/* before the pause is announced: telling looks at the file */
+	state_tell(t, true);
 	pthread_mutex_lock(&t->mutex);
 	t->paused = true;
 	atomic_store(&t->pause_asked, false);
 	pthread_cond_broadcast(&t->changed);
 	pthread_mutex_unlock(&t->mutex);
-	state_tell(t, true);
 }
 
 /* Wait until the thread that works has paused, or it is over with. */

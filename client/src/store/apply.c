@@ -27,7 +27,8 @@ typedef struct Pull
 	Names		reset_types;
 	Names		revoked;
 	Names		recheck;		/* types whose triggers were missing */
-	Names		attaching;		/* types of the app's, synced for the first time */
+	Names		attaching;		/* types of the app's, synced for the first
+								 * time */
 } Pull;
 
 typedef bool (*RowAction) (Pull *pull, EntityType *type, const Json *json,
@@ -459,9 +460,9 @@ static bool
 apply_all(Pull *pull, const Json *json)
 {
 	bool		good = prepare_came(pull) && drop_revoked(pull) && apply_stage(pull) &&
-		each_row(pull, json, "deletedByType", true, apply_row) &&
-		each_row(pull, json, "changesByType", false, apply_row) &&
-		sweep(pull);
+	each_row(pull, json, "deletedByType", true, apply_row) &&
+	each_row(pull, json, "changesByType", false, apply_row) &&
+	sweep(pull);
 
 	pull->reset = false;
 	names_free(&pull->reset_types);
@@ -548,7 +549,7 @@ apply_page(Store *store, const Json *json, bool from_start, bool take_unknown,
 }
 
 static bool
-retry_refused(Pull *pull, sqlite3_stmt *stmt)
+retry_refused(Pull *pull, sqlite3_stmt * stmt)
 {
 	const char *name = (const char *) sqlite3_column_text(stmt, 0);
 	const char *key = (const char *) sqlite3_column_text(stmt, 1);

@@ -13,7 +13,8 @@ typedef struct PageResult
 	int64_t		changed;		/* rows of the tables, once applied */
 	int64_t		lost;			/* versions of ours, likewise */
 	bool		has_more;
-	bool		unknown;		/* types or columns that the schema lacks: not taken */
+	bool		unknown;		/* types or columns that the schema lacks: not
+								 * taken */
 } PageResult;
 
 /*

@@ -18,7 +18,8 @@ typedef struct Applying
 	Names		changed;		/* tables */
 	int64_t		rows;			/* that changed */
 	int64_t		lost;			/* versions of ours */
-	int64_t		refused;		/* versions kept in tide_refused, at the beginning */
+	int64_t		refused;		/* versions kept in tide_refused, at the
+								 * beginning */
 } Applying;
 
 /* now is in milliseconds.  applying_end() must follow if this succeeded. */

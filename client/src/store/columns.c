@@ -121,7 +121,7 @@ divide(int64_t value, int64_t by)
 }
 
 static bool
-bind_number_of_time(sqlite3_stmt *stmt, int parameter, TimeForm form, const char *text)
+bind_number_of_time(sqlite3_stmt * stmt, int parameter, TimeForm form, const char *text)
 {
 	int64_t		microseconds;
 
@@ -133,7 +133,7 @@ bind_number_of_time(sqlite3_stmt *stmt, int parameter, TimeForm form, const char
 }
 
 bool
-column_bind(sqlite3_stmt *stmt, int parameter, const Column *c, const Json *json,
+column_bind(sqlite3_stmt * stmt, int parameter, const Column *c, const Json *json,
 			const JsonNode *node)
 {
 	char	   *text;
@@ -148,7 +148,7 @@ column_bind(sqlite3_stmt *stmt, int parameter, const Column *c, const Json *json
 }
 
 bool
-column_bind_time(sqlite3_stmt *stmt, int parameter, TimeForm form, const char *time)
+column_bind_time(sqlite3_stmt * stmt, int parameter, TimeForm form, const char *time)
 {
 	if (form == TIME_ISO || time == NULL)
 		return sql_bind_text(stmt, parameter, time);

@@ -26,10 +26,10 @@ void		column_append_held(Buffer *sql, const Column *c, const char *expression);
 void		column_append_shown(Buffer *sql, const Column *c, const char *expression);
 
 /* Bind a value of the wire's as the table holds it. */
-bool		column_bind(sqlite3_stmt *stmt, int parameter, const Column *c, const Json *json,
+bool		column_bind(sqlite3_stmt * stmt, int parameter, const Column *c, const Json *json,
 						const JsonNode *node);
 
 /* Bind a time of ours, ISO 8601, as the table's status column holds times. */
-bool		column_bind_time(sqlite3_stmt *stmt, int parameter, TimeForm form, const char *time);
+bool		column_bind_time(sqlite3_stmt * stmt, int parameter, TimeForm form, const char *time);
 
 #endif

@@ -93,7 +93,7 @@ prepare_rows(Store *store, const EntityType *type)
 
 /* The parts as JSON, so that they are the texts that the wire has. */
 static void
-append_row(const EntityType *type, sqlite3_stmt *stmt, Buffer *out)
+append_row(const EntityType *type, sqlite3_stmt * stmt, Buffer *out)
 {
 	int			columns[2] = {type->modified_at, type->client_id};
 	int			i;

@@ -47,7 +47,7 @@ load_types(Store *store)
 	{
 		char	   *sql = sqlite3_mprintf("SELECT available FROM tide_types"
 										  " WHERE entity_type = %Q", store->types[i].name);
-		int64_t		available;
+		int64_t		available = 0;
 
 		good = sql ? sql_number(store, sql, &available) : failure_memory(&store->failure);
 		store->types[i].in_schema = store->types[i].available = available != 0;
@@ -66,7 +66,7 @@ check_format(Store *store)
 }
 
 bool
-file_open(Store *store, sqlite3 *db, bool *ours)
+file_open(Store *store, sqlite3 * db, bool *ours)
 {
 	store->db = db;
 	if (sqlite3_libversion_number() < OLDEST_SQLITE)
@@ -98,6 +98,7 @@ write_settings(Store *store, const FileOptions *options)
 		setting_set(store, "scopes", options->scopes) &&
 		setting_set(store, "naming", options->snake ? "snake" : "as_is") &&
 		setting_set(store, "status_columns", options->status_columns ? "1" : NULL) &&
+		setting_set(store, "number_keys", options->number_keys ? "1" : NULL) &&
 		setting_set(store, "attach", options->attach ? "1" : NULL) &&
 		setting_set(store, "map", options->map) &&
 		setting_set(store, "first_sync", "running");
@@ -170,9 +171,9 @@ note_attached(Store *store, const EntityType *type)
 	Names		recheck,
 				attaching = {0};
 	bool		good = names_load(store, &recheck, "recheck") &&
-		names_load(store, &attaching, "attaching") &&
-		names_add(store, &recheck, type->name) && names_add(store, &attaching, type->name) &&
-		names_save(store, &recheck, "recheck") && names_save(store, &attaching, "attaching");
+	names_load(store, &attaching, "attaching") &&
+	names_add(store, &recheck, type->name) && names_add(store, &attaching, type->name) &&
+	names_save(store, &recheck, "recheck") && names_save(store, &attaching, "attaching");
 
 	names_free(&recheck);
 	names_free(&attaching);
@@ -284,7 +285,7 @@ mend_triggers(Store *store)
 				recheck = {0};
 	bool		there,
 				good = names_load(store, &refresh, "refresh") &&
-		names_load(store, &recheck, "recheck");
+	names_load(store, &recheck, "recheck");
 	int			i;
 
 	for (i = 0; good && i < store->ntypes; i++)

@@ -11,7 +11,7 @@
  * Look at a connection's database.  *ours: it has our tables; then the types
  * are read and the triggers checked.
  */
-bool		file_open(Store *store, sqlite3 *db, bool *ours);
+bool		file_open(Store *store, sqlite3 * db, bool *ours);
 
 /* Finalize what is kept on the connection; it is the caller's to close. */
 void		file_close(Store *store);
@@ -24,6 +24,8 @@ typedef struct FileOptions
 	char	   *scopes;			/* JSON array, NULL: all */
 	bool		snake;
 	bool		status_columns;
+	bool		number_keys;	/* rows may be inserted where the server
+								 * numbers them */
 	bool		attach;			/* to tables that are there */
 	char	   *map;			/* JSON object, NULL: all by name */
 } FileOptions;

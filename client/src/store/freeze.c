@@ -74,7 +74,7 @@ batch_load(Store *store, Batch *batch)
 
 /* the stamp of a value of a stamp column, in microseconds */
 static bool
-stamp_value(sqlite3_stmt *stmt, int column, int64_t *microseconds)
+stamp_value(sqlite3_stmt * stmt, int column, int64_t *microseconds)
 {
 	const char *text = (const char *) sqlite3_column_text(stmt, column);
 
@@ -88,7 +88,7 @@ stamp_value(sqlite3_stmt *stmt, int column, int64_t *microseconds)
  */
 static bool
 append_stamp(Freezing *f, const EntityType *type, const Edit *edit,
-			 sqlite3_stmt *base, Buffer *out)
+			 sqlite3_stmt * base, Buffer *out)
 {
 	int64_t		least = INT64_MIN;
 	int64_t		base_time,
@@ -126,7 +126,7 @@ append_name(Buffer *out, const char *name)
 
 /* stamp and base, the end of each row of a body */
 static bool
-append_marks(Freezing *f, EntityType *type, const Edit *edit, sqlite3_stmt *base,
+append_marks(Freezing *f, EntityType *type, const Edit *edit, sqlite3_stmt * base,
 			 Buffer *out)
 {
 	if (type->modified_at < 0)
@@ -144,7 +144,7 @@ append_marks(Freezing *f, EntityType *type, const Edit *edit, sqlite3_stmt *base
 }
 
 static bool
-is_sent(const EntityType *type, int column, bool has_base, sqlite3_value *value)
+is_sent(const EntityType *type, int column, bool has_base, sqlite3_value * value)
 {
 	const Column *c = &type->columns[column];
 
@@ -158,12 +158,12 @@ is_sent(const EntityType *type, int column, bool has_base, sqlite3_value *value)
 }
 
 static bool
-same_value(ValueKind kind, sqlite3_value *left, sqlite3_value *right)
+same_value(ValueKind kind, sqlite3_value * left, sqlite3_value * right)
 {
 	Buffer		a = {0};
 	Buffer		b = {0};
 	bool		same = value_append(&a, kind, left) && value_append(&b, kind, right) &&
-		!a.failed && !b.failed && strcmp(a.data, b.data) == 0;
+	!a.failed && !b.failed && strcmp(a.data, b.data) == 0;
 
 	buffer_free(&a);
 	buffer_free(&b);
@@ -172,7 +172,7 @@ same_value(ValueKind kind, sqlite3_value *left, sqlite3_value *right)
 
 /* "_changed": the columns that differ from the base */
 static void
-append_changed(const EntityType *type, sqlite3_stmt *row, sqlite3_stmt *base, Buffer *out)
+append_changed(const EntityType *type, sqlite3_stmt * row, sqlite3_stmt * base, Buffer *out)
 {
 	bool		first = true;
 	int			i;
@@ -195,8 +195,8 @@ append_changed(const EntityType *type, sqlite3_stmt *row, sqlite3_stmt *base, Bu
 
 /* A row as it stands; false only where it cannot be said in JSON. */
 static bool
-append_row(Freezing *f, EntityType *type, const Edit *edit, sqlite3_stmt *row,
-		   sqlite3_stmt *base, Buffer *out)
+append_row(Freezing *f, EntityType *type, const Edit *edit, sqlite3_stmt * row,
+		   sqlite3_stmt * base, Buffer *out)
 {
 	bool		good;
 	int			i;
@@ -219,7 +219,7 @@ append_row(Freezing *f, EntityType *type, const Edit *edit, sqlite3_stmt *row,
 }
 
 static bool
-append_delete(Freezing *f, EntityType *type, const Edit *edit, sqlite3_stmt *base,
+append_delete(Freezing *f, EntityType *type, const Edit *edit, sqlite3_stmt * base,
 			  Buffer *out)
 {
 	bool		good;
@@ -268,7 +268,7 @@ park_unsendable(Freezing *f, EntityType *type, const Json *key)
 									  " code = 'invalid_text',"
 									  " message = 'a text of the row is not UTF-8'", 1);
 	bool		good = stmt && row_bind_key(f->store, type, stmt, 1, key, key->nodes) &&
-		sql_execute(f->store, stmt);
+	sql_execute(f->store, stmt);
 
 	sqlite3_finalize(stmt);
 	return good;
@@ -314,9 +314,9 @@ mark_frozen(Freezing *f, EntityType *type, const Json *key)
 	sqlite3_stmt *stmt = prepare_note(f->store, type, "batch = ?1, frozen_seq = seq,"
 									  " sent = 1, tried_in = ?2", 3);
 	bool		good = stmt && sqlite3_bind_int64(stmt, 1, f->id) == SQLITE_OK &&
-		sqlite3_bind_int64(stmt, 2, f->run) == SQLITE_OK &&
-		row_bind_key(f->store, type, stmt, 3, key, key->nodes) &&
-		sql_execute(f->store, stmt);
+	sqlite3_bind_int64(stmt, 2, f->run) == SQLITE_OK &&
+	row_bind_key(f->store, type, stmt, 3, key, key->nodes) &&
+	sql_execute(f->store, stmt);
 
 	sqlite3_finalize(stmt);
 	return good;
@@ -580,7 +580,7 @@ append_head(Freezing *f, const char *batch_id, Buffer *body)
 	char	   *client_id = NULL;
 	char	   *cursor = NULL;
 	bool		good = setting_get(f->store, "client_id", &client_id) &&
-		setting_get(f->store, "cursor", &cursor);
+	setting_get(f->store, "cursor", &cursor);
 
 	buffer_format(body, "{\"batchId\":\"%s\"", batch_id);
 	if (good && client_id)

@@ -11,7 +11,7 @@
 
 /* Do the device's value and the wire's say the same? */
 static bool
-same_value(ValueKind kind, sqlite3_value *local, const Json *json, const JsonNode *wire)
+same_value(ValueKind kind, sqlite3_value * local, const Json *json, const JsonNode *wire)
 {
 	Buffer		ours = {0};
 	Buffer		theirs = {0};
@@ -33,7 +33,7 @@ same_value(ValueKind kind, sqlite3_value *local, const Json *json, const JsonNod
  */
 static bool
 differs(Store *store, EntityType *type, const Json *json, const JsonNode *row,
-		sqlite3_stmt *local, bool *edited)
+		sqlite3_stmt * local, bool *edited)
 {
 	Buffer		sql = {0};
 	sqlite3_stmt *stmt;
@@ -229,7 +229,7 @@ is_marked(Store *store, EntityType *type, const Json *json, const JsonNode *row,
 
 static bool
 lose_local(Applying *a, EntityType *type, const Json *json, const JsonNode *row,
-		   sqlite3_stmt *local)
+		   sqlite3_stmt * local)
 {
 	Buffer		mine = {0};
 	Buffer		theirs = {0};
@@ -271,7 +271,7 @@ recheck_attached(Applying *a, EntityType *type, const Json *json, const JsonNode
 
 /* Stamps, and what is kept beside the row, are texts. */
 static bool
-same_kept(EntityType *type, const Json *json, const JsonNode *row, sqlite3_stmt *local)
+same_kept(EntityType *type, const Json *json, const JsonNode *row, sqlite3_stmt * local)
 {
 	int			i;
 

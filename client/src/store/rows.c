@@ -376,7 +376,7 @@ row_statement(Store *store, EntityType *type, StatementName name)
 }
 
 bool
-row_bind_key(Store *store, const EntityType *type, sqlite3_stmt *stmt, int first,
+row_bind_key(Store *store, const EntityType *type, sqlite3_stmt * stmt, int first,
 			 const Json *json, const JsonNode *row)
 {
 	int			k;
@@ -499,7 +499,7 @@ look_again(Store *store, EntityType *type, const Json *json, const JsonNode **me
 }
 
 static RowResult
-run_upsert(Store *store, EntityType *type, sqlite3_stmt *stmt, const Json *json,
+run_upsert(Store *store, EntityType *type, sqlite3_stmt * stmt, const Json *json,
 		   const JsonNode **members, const char *synced_at, char **message)
 {
 	int			i;
@@ -714,7 +714,7 @@ row_dirty(Store *store, EntityType *type, const Json *json, const JsonNode *row,
 }
 
 bool
-row_append_json(const EntityType *type, sqlite3_stmt *stmt, Buffer *out)
+row_append_json(const EntityType *type, sqlite3_stmt * stmt, Buffer *out)
 {
 	bool		good = true;
 	int			i;
@@ -779,7 +779,7 @@ row_key_json(const EntityType *type, const char *text, Buffer *out)
 }
 
 bool
-row_append_key(const EntityType *type, sqlite3_stmt *stmt, Buffer *out)
+row_append_key(const EntityType *type, sqlite3_stmt * stmt, Buffer *out)
 {
 	bool		good = true;
 	int			k;

@@ -14,7 +14,7 @@ sqlite3_stmt *row_statement(Store *store, EntityType *type, StatementName name);
  * Bind a key from parameter `first` on.  The node is the row or key as an
  * object, or the bare value of a key of one column.
  */
-bool		row_bind_key(Store *store, const EntityType *type, sqlite3_stmt *stmt,
+bool		row_bind_key(Store *store, const EntityType *type, sqlite3_stmt * stmt,
 						 int first, const Json *json, const JsonNode *row);
 
 /* Find the row's columns; false if it has members that the type has not. */
@@ -64,7 +64,7 @@ bool		row_dirty(Store *store, EntityType *type, const Json *json,
 					  const JsonNode *row, Dirty *dirty);
 
 /* Append a statement's current row, the type's columns, as a JSON object. */
-bool		row_append_json(const EntityType *type, sqlite3_stmt *stmt, Buffer *out);
+bool		row_append_json(const EntityType *type, sqlite3_stmt * stmt, Buffer *out);
 
 /* The bare text of a key, of several columns the JSON object. */
 char	   *row_key_text(const EntityType *type, const Json *json, const JsonNode *row);
@@ -73,6 +73,6 @@ char	   *row_key_text(const EntityType *type, const Json *json, const JsonNode *
 bool		row_key_json(const EntityType *type, const char *text, Buffer *out);
 
 /* The key of a statement's current row, which has it in its first columns. */
-bool		row_append_key(const EntityType *type, sqlite3_stmt *stmt, Buffer *out);
+bool		row_append_key(const EntityType *type, sqlite3_stmt * stmt, Buffer *out);
 
 #endif

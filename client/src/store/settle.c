@@ -146,7 +146,7 @@ take_clean(Settling *s, Verdict *v)
 
 /* Is the column as it was when the row was frozen? */
 static bool
-is_untouched(Settling *s, Verdict *v, int column, sqlite3_value *now)
+is_untouched(Settling *s, Verdict *v, int column, sqlite3_value * now)
 {
 	const Column *c = &v->type->columns[column];
 	const JsonNode *frozen = json_member(&s->body, v->frozen, c->wire);

@@ -13,7 +13,7 @@ static const char forget_rest[] =
 "DELETE FROM tide_stage; DELETE FROM tide_refused; DELETE FROM tide_batch;"
 "DELETE FROM tide_acks; DELETE FROM tide_lost_rows; DELETE FROM tide_command;"
 "DELETE FROM tide_settings WHERE name NOT IN ('format', 'server', 'entity_types', 'scopes',"
-" 'naming', 'status_columns', 'map', 'schema_etag', 'identity')";
+" 'naming', 'status_columns', 'number_keys', 'attach', 'map', 'schema_etag', 'identity')";
 
 static bool
 wipe_type(Applying *a, EntityType *type)

@@ -126,7 +126,7 @@ sql_prepare_buffer(Store *store, Buffer *sql)
 }
 
 int
-sql_step(Store *store, sqlite3_stmt *stmt)
+sql_step(Store *store, sqlite3_stmt * stmt)
 {
 	int			rc = sqlite3_step(stmt);
 
@@ -142,7 +142,7 @@ sql_step(Store *store, sqlite3_stmt *stmt)
 }
 
 bool
-sql_execute(Store *store, sqlite3_stmt *stmt)
+sql_execute(Store *store, sqlite3_stmt * stmt)
 {
 	int			rc = sqlite3_step(stmt);
 
@@ -213,7 +213,7 @@ sql_end(Store *store, bool good)
 }
 
 bool
-sql_bind_text(sqlite3_stmt *stmt, int parameter, const char *text)
+sql_bind_text(sqlite3_stmt * stmt, int parameter, const char *text)
 {
 	if (text == NULL)
 		return sqlite3_bind_null(stmt, parameter) == SQLITE_OK;

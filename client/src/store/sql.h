@@ -20,13 +20,13 @@ sqlite3_stmt *sql_prepare(Store *store, const char *sql);
 sqlite3_stmt *sql_prepare_buffer(Store *store, Buffer *sql);
 
 /* Step a statement without rows, and reset it. */
-bool		sql_execute(Store *store, sqlite3_stmt *stmt);
+bool		sql_execute(Store *store, sqlite3_stmt * stmt);
 
 /*
  * One step: SQLITE_ROW, SQLITE_DONE, or -1 where it failed.  The statement is
  * reset unless it gave a row.
  */
-int			sql_step(Store *store, sqlite3_stmt *stmt);
+int			sql_step(Store *store, sqlite3_stmt * stmt);
 
 /* The first column of the first row: a number, or a text to be freed. */
 bool		sql_number(Store *store, const char *sql, int64_t *value);
@@ -39,6 +39,6 @@ bool		sql_text(Store *store, const char *sql, char **value);
 bool		sql_begin(Store *store);
 bool		sql_end(Store *store, bool good);
 
-bool		sql_bind_text(sqlite3_stmt *stmt, int parameter, const char *text);
+bool		sql_bind_text(sqlite3_stmt * stmt, int parameter, const char *text);
 
 #endif

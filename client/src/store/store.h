@@ -21,8 +21,10 @@ typedef struct Column
 {
 	char	   *wire;			/* its name in JSON */
 	char	   *local;			/* its name in the device's table */
-	bool		beside;			/* the app's table has none: kept beside the row */
-	bool		coarse;			/* the table's value may be less exact than the wire's */
+	bool		beside;			/* the app's table has none: kept beside the
+								 * row */
+	bool		coarse;			/* the table's value may be less exact than
+								 * the wire's */
 	TimeForm	form;			/* of a time */
 	ValueKind	kind;
 	bool		nullable;		/* on the server */
@@ -76,9 +78,11 @@ typedef struct EntityType
 	char	   *base_table;		/* rows as the server last showed them */
 	char	   *dirty_table;	/* rows edited here and not yet sent */
 	char	   *parked_table;	/* edits without a place in the table */
-	char	   *row_table;		/* what the table cannot hold; NULL: it holds all */
+	char	   *row_table;		/* what the table cannot hold; NULL: it holds
+								 * all */
 	bool		attached;		/* the table is the app's */
-	bool		is_new;			/* its rows have not been compared with the server's yet */
+	bool		is_new;			/* its rows have not been compared with the
+								 * server's yet */
 	TimeForm	form;			/* of its status column, too */
 	Column	   *columns;
 	int			ncolumns;

@@ -21,50 +21,50 @@ bool
 tables_make_bookkeeping(Store *store)
 {
 	char	   *sql = sqlite3_mprintf(
-		"CREATE TABLE tide_state ("
-		" applying INTEGER NOT NULL DEFAULT 0,"
-		" seq INTEGER NOT NULL DEFAULT 0,"
-		" change_seq INTEGER NOT NULL DEFAULT 0);"
-		"INSERT INTO tide_state DEFAULT VALUES;"
-		"CREATE TABLE tide_settings (name TEXT NOT NULL PRIMARY KEY, value TEXT) WITHOUT ROWID;"
-		"INSERT INTO tide_settings VALUES ('format', %d);"
-		"CREATE TABLE tide_types ("
-		" entity_type TEXT NOT NULL PRIMARY KEY,"
-		" definition TEXT NOT NULL,"
-		" table_name TEXT,"
-		" changed_seq INTEGER NOT NULL DEFAULT 0,"
-		" available INTEGER NOT NULL DEFAULT 1);"
-		"CREATE TABLE tide_stage ("
-		" id INTEGER PRIMARY KEY,"
-		" entity_type TEXT NOT NULL,"
-		" deleted INTEGER NOT NULL,"
-		" row TEXT NOT NULL);"
-		"CREATE TABLE tide_refused ("
-		" entity_type TEXT NOT NULL,"
-		" key TEXT NOT NULL,"
-		" deleted INTEGER NOT NULL,"
-		" row TEXT NOT NULL,"
-		" message TEXT NOT NULL,"
-		" PRIMARY KEY (entity_type, key)) WITHOUT ROWID;"
-		"CREATE TABLE tide_batch ("
-		" id INTEGER PRIMARY KEY AUTOINCREMENT,"
-		" batch_id TEXT NOT NULL,"
-		" rows INTEGER NOT NULL,"
-		" body TEXT NOT NULL);"
-		"CREATE TABLE tide_acks (id INTEGER PRIMARY KEY, ack TEXT NOT NULL);"
-		"CREATE TABLE tide_lost_rows ("
-		" id INTEGER PRIMARY KEY,"
-		" entity_type TEXT NOT NULL,"
-		" key TEXT,"
-		" mine TEXT,"
-		" theirs TEXT,"
-		" at TEXT NOT NULL);"
-		"CREATE TABLE tide_command ("
-		" id INTEGER PRIMARY KEY,"
-		" command TEXT NOT NULL,"
-		" entity_type TEXT,"
-		" key TEXT);",
-		FILE_FORMAT);
+									  "CREATE TABLE tide_state ("
+									  " applying INTEGER NOT NULL DEFAULT 0,"
+									  " seq INTEGER NOT NULL DEFAULT 0,"
+									  " change_seq INTEGER NOT NULL DEFAULT 0);"
+									  "INSERT INTO tide_state DEFAULT VALUES;"
+									  "CREATE TABLE tide_settings (name TEXT NOT NULL PRIMARY KEY, value TEXT) WITHOUT ROWID;"
+									  "INSERT INTO tide_settings VALUES ('format', %d);"
+									  "CREATE TABLE tide_types ("
+									  " entity_type TEXT NOT NULL PRIMARY KEY,"
+									  " definition TEXT NOT NULL,"
+									  " table_name TEXT,"
+									  " changed_seq INTEGER NOT NULL DEFAULT 0,"
+									  " available INTEGER NOT NULL DEFAULT 1);"
+									  "CREATE TABLE tide_stage ("
+									  " id INTEGER PRIMARY KEY,"
+									  " entity_type TEXT NOT NULL,"
+									  " deleted INTEGER NOT NULL,"
+									  " row TEXT NOT NULL);"
+									  "CREATE TABLE tide_refused ("
+									  " entity_type TEXT NOT NULL,"
+									  " key TEXT NOT NULL,"
+									  " deleted INTEGER NOT NULL,"
+									  " row TEXT NOT NULL,"
+									  " message TEXT NOT NULL,"
+									  " PRIMARY KEY (entity_type, key)) WITHOUT ROWID;"
+									  "CREATE TABLE tide_batch ("
+									  " id INTEGER PRIMARY KEY AUTOINCREMENT,"
+									  " batch_id TEXT NOT NULL,"
+									  " rows INTEGER NOT NULL,"
+									  " body TEXT NOT NULL);"
+									  "CREATE TABLE tide_acks (id INTEGER PRIMARY KEY, ack TEXT NOT NULL);"
+									  "CREATE TABLE tide_lost_rows ("
+									  " id INTEGER PRIMARY KEY,"
+									  " entity_type TEXT NOT NULL,"
+									  " key TEXT,"
+									  " mine TEXT,"
+									  " theirs TEXT,"
+									  " at TEXT NOT NULL);"
+									  "CREATE TABLE tide_command ("
+									  " id INTEGER PRIMARY KEY,"
+									  " command TEXT NOT NULL,"
+									  " entity_type TEXT,"
+									  " key TEXT);",
+									  FILE_FORMAT);
 	Buffer		text = {0};
 
 	if (sql == NULL)
@@ -561,7 +561,7 @@ fill_columns(Store *store, const EntityType *type)
 	char	   *row_table = sqlite3_mprintf("tide_row_%s", type->table);
 	bool		there = false;
 	bool		good = row_table ? table_exists(store, row_table, &there) :
-		failure_memory(&store->failure);
+	failure_memory(&store->failure);
 	int			i;
 
 	for (i = 0; good && there && i < type->ncolumns; i++)

@@ -340,8 +340,14 @@ append_insert_triggers(Buffer *sql, const EntityType *type)
 	append_head(sql, type, "before_insert", "BEFORE INSERT", NULL);
 	if (type->numbered)
 	{
+		Buffer		message = {0};
+
+		buffer_format(&message, "the server numbers the rows of %s: a device cannot insert any",
+					  type->table);
 		buffer_text(sql, "SELECT RAISE(ABORT, ");
-		buffer_literal(sql, "the server numbers the rows of this table: a device cannot insert any");
+		buffer_literal(sql, message.data ? message.data : "");
+		sql->failed = sql->failed || message.failed;
+		buffer_free(&message);
 		buffer_text(sql, ") WHERE NOT ");
 		append_exists(sql, type, type->table, SIDE_NEW);
 		buffer_text(sql, ";\n");

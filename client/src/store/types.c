@@ -21,6 +21,7 @@ typedef struct Reading
 	Json		map;			/* the setting map, of attached tables */
 	bool		snake;
 	bool		status_columns;
+	bool		number_keys;	/* a device may make them, too */
 } Reading;
 
 EntityType *
@@ -223,7 +224,7 @@ read_key_source(Reading *r, EntityType *type, const JsonNode *object)
 	const JsonNode *column = column_object(r, object, type->keys[0]);
 	bool		is_default = says(r, column, "default");
 
-	type->numbered = type->columns[type->keys[0]].kind == VALUE_INTEGER &&
+	type->numbered = !r->number_keys && type->columns[type->keys[0]].kind == VALUE_INTEGER &&
 		(is_default || says(r, column, "identity"));
 	type->key_default = json_is(&r->json, json_member(&r->json, column, "type"), "uuid") &&
 		(is_default || json_member(&r->json, column, "default") == NULL);
@@ -558,6 +559,7 @@ types_read(Store *store, const char *schema, size_t length)
 	types_free(store);
 	r.snake = setting_is(store, "naming", "snake");
 	r.status_columns = setting_is(store, "status_columns", "1");
+	r.number_keys = setting_is(store, "number_keys", "1");
 	store->attached = setting_is(store, "attach", "1");
 	if (store->failure.result == TIDE_OK &&
 		setting_get(store, "entity_types", &wanted) && setting_get(store, "map", &map))

@@ -25,7 +25,7 @@ void		buffer_append(Buffer *buf, const char *text, size_t length);
 void		buffer_text(Buffer *buf, const char *text);
 void		buffer_char(Buffer *buf, char c);
 void		buffer_format(Buffer *buf, const char *format,...)
-			__attribute__((format(printf, 2, 3)));
+__attribute__ ((format(printf, 2, 3)));
 
 /* "name" with its double quotes doubled, an SQL identifier */
 void		buffer_identifier(Buffer *buf, const char *name);

@@ -20,9 +20,10 @@ typedef struct Failure
 /* Keep the first failure; returns false, for `return failure_set(...)`. */
 bool		failure_set(Failure *failure, int result, const char *code,
 						const char *format,...)
-			__attribute__((format(printf, 4, 5)));
+__attribute__ ((format(printf, 4, 5)));
 bool		failure_hint(Failure *failure, const char *format,...)
-			__attribute__((format(printf, 2, 3)));
+__attribute__ ((format(printf, 2, 3)));
+
 /* Memory ran out: that goes before any other failure. */
 bool		failure_memory(Failure *failure);
 void		failure_clear(Failure *failure);

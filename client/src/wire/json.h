@@ -59,6 +59,7 @@ const JsonNode *json_member(const Json *json, const JsonNode *object,
 const JsonNode *json_first(const Json *json, const JsonNode *container);
 const JsonNode *json_next(const Json *json, const JsonNode *container,
 						  const JsonNode *element);
+
 /* likewise, from name to name */
 const JsonNode *json_next_name(const Json *json, const JsonNode *object,
 							   const JsonNode *name);

@@ -164,7 +164,7 @@ value_declared_type(ValueKind kind)
 }
 
 static bool
-bind_text(sqlite3_stmt *stmt, int parameter, const char *text, size_t length)
+bind_text(sqlite3_stmt * stmt, int parameter, const char *text, size_t length)
 {
 	return sqlite3_bind_text64(stmt, parameter, text, length,
 							   SQLITE_TRANSIENT, SQLITE_UTF8) == SQLITE_OK;
@@ -184,7 +184,7 @@ nibble(char c)
 
 /* \x0123 as bytes; anything else stays text */
 static bool
-bind_bytes(sqlite3_stmt *stmt, int parameter, const char *text, size_t length)
+bind_bytes(sqlite3_stmt * stmt, int parameter, const char *text, size_t length)
 {
 	unsigned char *bytes;
 	size_t		i;
@@ -212,7 +212,7 @@ bind_bytes(sqlite3_stmt *stmt, int parameter, const char *text, size_t length)
 
 /* an integer that fits, with all its digits */
 static bool
-integer_of(const char *digits, size_t length, sqlite3_int64 *value)
+integer_of(const char *digits, size_t length, sqlite3_int64 * value)
 {
 	char		again[24];
 	char		copy[24];
@@ -227,7 +227,7 @@ integer_of(const char *digits, size_t length, sqlite3_int64 *value)
 }
 
 static bool
-bind_real(sqlite3_stmt *stmt, int parameter, const char *digits, size_t length,
+bind_real(sqlite3_stmt * stmt, int parameter, const char *digits, size_t length,
 		  bool exactly)
 {
 	Buffer		again = {0};
@@ -253,7 +253,7 @@ bind_real(sqlite3_stmt *stmt, int parameter, const char *digits, size_t length,
 }
 
 static bool
-bind_number(sqlite3_stmt *stmt, int parameter, ValueKind kind,
+bind_number(sqlite3_stmt * stmt, int parameter, ValueKind kind,
 			const char *digits, size_t length)
 {
 	sqlite3_int64 integer;
@@ -271,7 +271,7 @@ bind_number(sqlite3_stmt *stmt, int parameter, ValueKind kind,
 }
 
 static bool
-bind_string(sqlite3_stmt *stmt, int parameter, ValueKind kind, const Json *json,
+bind_string(sqlite3_stmt * stmt, int parameter, ValueKind kind, const Json *json,
 			const JsonNode *node)
 {
 	Buffer		text = {0};
@@ -300,7 +300,7 @@ bind_string(sqlite3_stmt *stmt, int parameter, ValueKind kind, const Json *json,
 }
 
 bool
-value_bind(sqlite3_stmt *stmt, int parameter, ValueKind kind, const Json *json,
+value_bind(sqlite3_stmt * stmt, int parameter, ValueKind kind, const Json *json,
 		   const JsonNode *node)
 {
 	const char *text = json->text + (node ? node->start : 0);
@@ -349,7 +349,7 @@ append_text(Buffer *out, ValueKind kind, const char *text, size_t length)
 }
 
 bool
-value_append(Buffer *out, ValueKind kind, sqlite3_value *value)
+value_append(Buffer *out, ValueKind kind, sqlite3_value * value)
 {
 	sqlite3_int64 integer;
 	const char *text;

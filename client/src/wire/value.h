@@ -33,14 +33,14 @@ ValueKind	value_kind(const char *type);
 const char *value_declared_type(ValueKind kind);
 
 /* Bind what the wire says; false where memory ran out. */
-bool		value_bind(sqlite3_stmt *stmt, int parameter, ValueKind kind,
+bool		value_bind(sqlite3_stmt * stmt, int parameter, ValueKind kind,
 					   const Json *json, const JsonNode *node);
 
 /*
  * Append a value of ours as JSON.  False if it is none that JSON can carry: a
  * text that is not UTF-8.
  */
-bool		value_append(Buffer *out, ValueKind kind, sqlite3_value *value);
+bool		value_append(Buffer *out, ValueKind kind, sqlite3_value * value);
 
 /* A double with as few digits as are exact, whatever the locale. */
 void		value_append_real(Buffer *out, double value);

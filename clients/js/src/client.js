@@ -3,6 +3,9 @@ import { parseJson } from './json.js';
 import { withLock } from './locks.js';
 import { trimmed } from './session.js';
 
+/* what React Native's fetch cannot do; as if the server could not */
+const NO_STREAMS = JSON.stringify({ error: { code: 'not_supported', message: 'this fetch has no streams' } });
+
 /*
  * Calls to a gateway: the token, one refresh at a time, errors told apart.
  * It keeps no rows and no cursor.
@@ -92,6 +95,8 @@ export class TideClient {
 				},
 				body: body === undefined ? undefined : JSON.stringify(body),
 			});
+			if (stream && response.ok && !response.body)
+				return { status: 406, headers: response.headers, text: NO_STREAMS };
 			if (stream && response.ok) {
 				streaming = true;
 				return { status: response.status, body: pieces(response, signal, abort) };
@@ -158,6 +163,6 @@ function queryString(query) {
 		.filter(([, value]) => value !== undefined && value !== null && value !== '' && value.length !== 0);
 	if (given.length === 0)
 		return '';
-	return '?' + new URLSearchParams(given.map(([name, value]) =>
-		[name, Array.isArray(value) ? value.join(',') : String(value)]));
+	return '?' + given.map(([name, value]) =>
+		`${name}=${encodeURIComponent(Array.isArray(value) ? value.join(',') : value)}`).join('&');
 }

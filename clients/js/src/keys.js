@@ -22,3 +22,9 @@ export function wireKey(columns, row) {
 		return row[columns[0]];
 	return Object.fromEntries(columns.map((column) => [column, row[column]]));
 }
+
+/* A random uuid, also where there is no crypto (React Native without a polyfill). */
+export function randomId() {
+	return globalThis.crypto?.randomUUID?.() ?? 'xxxxxxxx-xxxx-4xxx-8xxx-xxxxxxxxxxxx'
+		.replace(/x/g, () => Math.floor(Math.random() * 16).toString(16));
+}

@@ -1,3 +1,5 @@
+import { TideError } from './errors.js';
+
 /*
  * Locks between the tabs of a browser. Where there are no Web Locks (Node, old
  * browsers, an insecure origin), they hold within this JavaScript alone.
@@ -32,7 +34,7 @@ function abortable(promise, signal) {
 	if (!signal)
 		return promise;
 	return new Promise((resolve, reject) => {
-		const stop = () => reject(signal.reason);
+		const stop = () => reject(new TideError('aborted', 'aborted', 'the wait for the lock was ended'));
 		if (signal.aborted)
 			return stop();
 		signal.addEventListener('abort', stop, { once: true });

@@ -37,6 +37,10 @@ export class SyncLoop {
 
 	constructor(options) {
 		this.#options = options;
+		this.status.subscribe((status) => {
+			if (this.#leading)
+				this.#channel?.postMessage({ tide: 'status', status });
+		});
 		this.#live = new LiveChanges(options.client, options);
 	}
 
@@ -49,7 +53,7 @@ export class SyncLoop {
 		this.refresh();
 		withLock(`tide-sync ${this.#options.name}`, () => this.#lead(), this.#stopped.signal)
 			.catch((error) => {
-				if (error.name !== 'AbortError')
+				if (error.name !== 'AbortError' && error.kind !== 'aborted')
 					this.#show(error);
 			});
 	}
@@ -59,7 +63,7 @@ export class SyncLoop {
 		const { signal } = this.#stopped ?? {};
 		if (!signal)
 			return;
-		this.#stopped.abort(new DOMException('stopped', 'AbortError'));
+		this.#stopped.abort();
 		this.#stopped = null;
 		clearTimeout(this.#timer);
 		this.#channel?.close();
@@ -101,6 +105,13 @@ export class SyncLoop {
 	/* Tell other tabs, which read the same database. */
 	announce(message) {
 		this.#channel?.postMessage({ tide: 'message', message });
+	}
+
+	/* The network may be there again, or the app is looked at: sync now. */
+	wake() {
+		this.#failures = 0;
+		if (this.#leading && this.status.value.state !== 'signed_out')
+			this.#run();
 	}
 
 	/* A new token is there. */
@@ -238,18 +249,8 @@ export class SyncLoop {
 			this.#channel.onmessage = ({ data }) => this.#heard(data);
 		}
 		const on = (target, name, action) => target?.addEventListener?.(name, action, { signal });
-		on(globalThis, 'online', () => this.#wake());
-		on(globalThis.document, 'visibilitychange', () => this.#wake());
-		on(this.status, 'change', () => {
-			if (this.#leading)
-				this.#channel?.postMessage({ tide: 'status', status: this.status.value });
-		});
-	}
-
-	#wake() {
-		this.#failures = 0;
-		if (this.#leading && this.status.value.state !== 'signed_out')
-			this.#run();
+		on(globalThis, 'online', () => this.wake());
+		on(globalThis.document, 'visibilitychange', () => this.wake());
 	}
 
 	#heard({ tide, status, message }) {

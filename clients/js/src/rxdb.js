@@ -1,7 +1,7 @@
 import { replicateRxCollection } from 'rxdb/plugins/replication';
 import { Subject } from 'rxjs';
 
-import { keyText } from './keys.js';
+import { keyText, randomId } from './keys.js';
 import { SyncLoop } from './loop.js';
 import { isEverythingOf, isRevoked, PullCollector } from './pull.js';
 import { isGone, pushChanges } from './push.js';
@@ -74,6 +74,7 @@ export class TideReplication {
 	async open() {
 		this.#meta = this.database.collections[META]
 			?? (await this.database.addCollections({ [META]: { schema: META_SCHEMA } }))[META];
+		this.database.onClose.push(() => this.stop());
 		this.#cursor = await this.#getMeta('cursor') ?? null;
 		this.#schema = await this.#getMeta('schema') ?? null;
 		this.client.clientId ??= await this.#getMeta('clientId') ?? await this.#makeClientId();
@@ -276,7 +277,7 @@ export class TideReplication {
 	}
 
 	async #makeClientId() {
-		const clientId = globalThis.crypto.randomUUID();
+		const clientId = randomId();
 		await this.#setMeta('clientId', clientId);
 		return clientId;
 	}

@@ -1,3 +1,5 @@
+import { Listeners } from './listeners.js';
+
 /*
  * What a person wants to know about sync: one state that says it all.
  *
@@ -12,8 +14,9 @@ const START = Object.freeze({
 	state: 'pending', pending: 0, failed: 0, lastSyncAt: null, error: null, live: false,
 });
 
-export class SyncStatus extends EventTarget {
+export class SyncStatus {
 	#value = START;
+	#listeners = new Listeners();
 
 	/* {state, pending, failed, lastSyncAt, error: {code, message, hint} | null, live} */
 	get value() {
@@ -28,14 +31,13 @@ export class SyncStatus extends EventTarget {
 		if (same)
 			return;
 		this.#value = next;
-		this.dispatchEvent(new Event('change'));
+		this.#listeners.tell(next);
 	}
 
 	/* Calls the listener now and at each change; returns what stops it. */
 	subscribe(listener) {
-		const tell = () => listener(this.#value);
-		this.addEventListener('change', tell);
-		tell();
-		return () => this.removeEventListener('change', tell);
+		const stop = this.#listeners.add(listener);
+		listener(this.#value);
+		return stop;
 	}
 }

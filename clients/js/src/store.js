@@ -1,6 +1,7 @@
 import { ROW_TRIES, rowDelay } from './backoff.js';
 import { TideError } from './errors.js';
-import { keyText } from './keys.js';
+import { keyText, randomId } from './keys.js';
+import { Listeners } from './listeners.js';
 import { SyncLoop } from './loop.js';
 import { pullPages } from './pull.js';
 import { isGone, pushChanges } from './push.js';
@@ -20,7 +21,8 @@ const NO_SWEEP = { id: 0, all: null, types: {} };
  * synced by themselves. Edits, cursor and replies are in one IndexedDB, so that
  * whatever ends the page in between, nothing is lost and nothing happens twice.
  */
-export class TideStore extends EventTarget {
+export class TideStore {
+	#listeners = new Listeners();
 	#storage;
 	#schema = null;
 	#retry;
@@ -34,7 +36,6 @@ export class TideStore extends EventTarget {
 	 * live         false: no waiting for the server's changes
 	 */
 	constructor({ client, name = 'tide', entityTypes, conflict = {}, storage, live, retry = {}, pollSeconds }) {
-		super();
 		this.client = client;
 		this.entityTypes = entityTypes;
 		this.conflict = conflict;
@@ -45,7 +46,7 @@ export class TideStore extends EventTarget {
 			sync: (signal) => this.#syncOnce(signal),
 			cursor: () => this.#getMeta('cursor'),
 			counts: () => this.#counts(),
-			heard: (changes) => this.#tell(changes, true),
+			heard: (changes) => this.#heard(changes),
 		});
 	}
 
@@ -192,9 +193,7 @@ export class TideStore extends EventTarget {
 	 * a Map of types to Sets of key texts, or null: look at everything again.
 	 */
 	subscribe(listener) {
-		const tell = ({ detail }) => listener(detail);
-		this.addEventListener('rows', tell);
-		return () => this.removeEventListener('rows', tell);
+		return this.#listeners.add(listener);
 	}
 
 	/* ---- edits ---- */
@@ -462,7 +461,7 @@ export class TideStore extends EventTarget {
 	}
 
 	async #makeClientId() {
-		const clientId = globalThis.crypto.randomUUID();
+		const clientId = randomId();
 		await this.#write((tx) => tx.setMeta('clientId', clientId));
 		return clientId;
 	}
@@ -485,6 +484,12 @@ export class TideStore extends EventTarget {
 		this.loop.kick();
 	}
 
+	/* Another tab changed rows; it may have been the first to know the schema. */
+	async #heard(changes) {
+		this.#schema ??= await this.#getMeta('schema') ?? null;
+		this.#tell(changes, true);
+	}
+
 	#tell(changes, heard = false) {
 		let detail = changes;
 		if (Array.isArray(changes)) {
@@ -497,7 +502,7 @@ export class TideStore extends EventTarget {
 				detail.get(type).add(key);
 			}
 		}
-		this.dispatchEvent(new CustomEvent('rows', { detail }));
+		this.#listeners.tell(detail);
 		if (!heard)
 			this.loop.announce(detail);
 	}
@@ -523,7 +528,7 @@ function withKey(description, columns) {
 	const [column] = description.key;
 	if (description.key.length > 1 || columns[column] !== undefined)
 		return columns;
-	return { ...columns, [column]: globalThis.crypto.randomUUID() };
+	return { ...columns, [column]: randomId() };
 }
 
 export async function openStore(options) {

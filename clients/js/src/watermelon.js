@@ -1,4 +1,5 @@
 import { ROW_TRIES, rowDelay } from './backoff.js';
+import { randomId } from './keys.js';
 import { SyncLoop } from './loop.js';
 import { isEverythingOf, PullCollector } from './pull.js';
 import { isGone, pushChanges } from './push.js';
@@ -107,6 +108,7 @@ export class TideWatermelon {
 	/* ---- the sync of the loop ---- */
 
 	async #syncOnce(signal) {
+		this.client.clientId ??= await this.#get('clientId') ?? await this.#makeClientId();
 		this.#schema = await this.client.schema({ signal });
 		let nextTryAt = null;
 		// what a push caused, or what stands instead of it, comes with another pull
@@ -460,6 +462,12 @@ export class TideWatermelon {
 		this.#deletedAt[`${record.table}/${record.id}`] = {
 			stamp: nextStamp([base]), ...(base === undefined ? {} : { base }) };
 		this.#set('deletedAt', this.#deletedAt);
+	}
+
+	async #makeClientId() {
+		const clientId = randomId();
+		await this.#set('clientId', clientId);
+		return clientId;
 	}
 
 	#get(name) {

@@ -113,7 +113,7 @@ export interface StatusValue {
   readonly live: boolean;
 }
 
-export class SyncStatus extends EventTarget {
+export class SyncStatus {
   readonly value: StatusValue;
   /** Calls the listener now and at each change; returns what stops it. */
   subscribe(listener: (value: StatusValue) => void): () => void;
@@ -150,6 +150,8 @@ export class SyncLoop {
   kick(): void;
   refresh(): Promise<void>;
   announce(message: any): void;
+  /** The network may be there again, or the app is looked at: sync now. */
+  wake(): void;
   signedIn(): Promise<StatusValue>;
 }
 
@@ -233,7 +235,7 @@ export type Edit =
 /** What changed: keys by entity type, or null: anything may have. */
 export type Changes = Map<string, Set<string>> | null;
 
-export class TideStore extends EventTarget {
+export class TideStore {
   constructor(options: StoreOptions);
   readonly client: TideClient;
   readonly loop: SyncLoop;

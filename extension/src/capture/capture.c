@@ -46,7 +46,8 @@ capture_transition_tables(Collection *c, TriggerData *trigdata)
 											  ALLOCSET_SMALL_SIZES);
 	MemoryContext outer;
 
-	transition_open(&rows, trigdata, c->t->tupdesc, collect_last_column(c->layout));
+	transition_open(&rows, trigdata, c->t->tupdesc,
+					collect_last_column(c->layout, trigdata->tg_oldtable == NULL));
 	while (transition_next(&rows))
 	{
 		CHECK_FOR_INTERRUPTS();

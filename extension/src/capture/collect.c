@@ -451,11 +451,15 @@ collect_update(Collection *c, TupleTableSlot *old, TupleTableSlot *new)
 	}
 }
 
-/* how far rows must be deformed to see whether and where they changed */
+/*
+ * How far rows have to be taken apart to tell where they changed, and, unless
+ * they are only new, whether.
+ */
 int
-collect_last_column(TrackedTable *t)
+collect_last_column(TrackedTable *t, bool only_new)
 {
-	int			result = Max(Max(t->modified_at, t->client_id), t->scope);
+	int			result = only_new ? t->scope :
+	Max(Max(t->modified_at, t->client_id), t->scope);
 	int			i;
 
 	for (i = 0; i < t->nkeys; i++)

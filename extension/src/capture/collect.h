@@ -51,7 +51,7 @@ extern void collect_insert(Collection *c, TupleTableSlot *new);
 extern void collect_pack(Collection *c);
 extern void collect_update(Collection *c, TupleTableSlot *old, TupleTableSlot *new);
 extern void collect_delete(Collection *c, TupleTableSlot *old);
-extern int	collect_last_column(TrackedTable *layout);
+extern int	collect_last_column(TrackedTable *layout, bool only_new);
 
 extern bool collect_is_large(Collection *c);
 extern void collect_write(Collection *c);

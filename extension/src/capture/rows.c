@@ -229,7 +229,7 @@ capture_rows_init(void)
 static void
 collect_row(Collection *c, TriggerData *trigdata)
 {
-	int			last = collect_last_column(c->layout);
+	int			last = collect_last_column(c->layout, false);
 	TupleTableSlot *row = trigdata->tg_trigslot;
 	int			level = 0;
 

@@ -356,13 +356,10 @@ place_flags(const Place *place, const Place *before)
 	if (place->phase == CURSOR_IN_LOG && before && before->phase == CURSOR_IN_LOG &&
 		snapshot_equal(&before->target, &place->target))
 		flags |= PLACE_SAME_TARGET;
-	if (place->phase == CURSOR_IN_TABLES)
-	{
-		if (place->scope != NULL)
-			flags |= PLACE_SCOPE;
-		if (place->key != NULL)
-			flags |= PLACE_KEY;
-	}
+	if (place->phase != CURSOR_AT_REST && place->scope != NULL)
+		flags |= PLACE_SCOPE;
+	if (place->phase == CURSOR_IN_TABLES && place->key != NULL)
+		flags |= PLACE_KEY;
 	return flags;
 }
 
@@ -388,9 +385,13 @@ put_place(Writer *w, const Place *place, const Place *before, const ScopeSet *li
 		Assert(place->seq >= 0 && place->index >= -1);
 		if (!(flags & PLACE_SAME_TARGET))
 			put_snapshot(w, &place->target);
+		if (flags & PLACE_SCOPE)
+			put_string(w, place->scope);
 		put_varint(w, place->xid);
 		put_varint(w, (uint64) place->seq);
 		put_varint(w, (uint64) ((int64) place->index + 1));
+		put_varint(w, (uint64) place->reach);
+		put_varint(w, (uint64) place->measured);
 	}
 	else if (place->phase == CURSOR_IN_TABLES)
 	{
@@ -807,9 +808,13 @@ get_place(Reader *r, Place *place, const Place *before, const ScopeSet *listed, 
 			get_snapshot(r, &place->target);
 		else if (before)
 			place->target = before->target;
+		if (flags & PLACE_SCOPE)
+			place->scope = get_string(r);
 		place->xid = get_varint(r, PG_UINT64_MAX);
 		place->seq = (int64) get_varint(r, PG_INT64_MAX);
 		place->index = (int32) ((int64) get_varint(r, (uint64) PG_INT32_MAX + 1) - 1);
+		place->reach = (int32) get_varint(r, PG_INT32_MAX);
+		place->measured = (int32) get_varint(r, PG_INT32_MAX);
 	}
 	else if (place->phase == CURSOR_IN_TABLES)
 	{
@@ -969,11 +974,17 @@ place_compare_state(const Place *a, const Place *b)
 	{
 		order = snapshot_compare(&a->target, &b->target);
 		if (order == 0)
+			order = compare_texts(a->scope, b->scope);
+		if (order == 0)
 			order = compare_numbers(a->xid, b->xid);
 		if (order == 0)
 			order = compare_numbers((uint64) a->seq, (uint64) b->seq);
 		if (order == 0)
 			order = (a->index > b->index) - (a->index < b->index);
+		if (order == 0)
+			order = (a->reach > b->reach) - (a->reach < b->reach);
+		if (order == 0)
+			order = (a->measured > b->measured) - (a->measured < b->measured);
 	}
 	if (order == 0 && a->phase == CURSOR_IN_TABLES)
 	{

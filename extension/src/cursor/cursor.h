@@ -34,8 +34,8 @@ typedef struct TideSnapshot
 typedef enum CursorPhase
 {
 	CURSOR_AT_REST = 0,			/* everything visible in "seen" was sent */
-	CURSOR_IN_LOG = 1,			/* between "seen" and "target", at (xid, seq,
-								 * index): that entry's key was sent */
+	CURSOR_IN_LOG = 1,			/* between "seen" and "target", at (scope, xid,
+								 * seq, index): that entry's key was sent */
 	CURSOR_IN_TABLES = 2		/* being read from the tables, after (reg,
 								 * scope, key); then the log, from "seen" on */
 } CursorPhase;
@@ -54,17 +54,24 @@ typedef struct Place
 	/* but at rest: of the types, those that the client was told to drop */
 	TypeSet		resets;
 
+	/* CURSOR_IN_LOG and CURSOR_IN_TABLES */
+	char	   *scope;			/* the one being read; NULL: in the log of all
+								 * scopes, or of none yet; in the tables of a
+								 * shared one, or of all scopes */
+
 	/* CURSOR_IN_LOG */
 	TideSnapshot target;
-	uint64		xid;
+	uint64		xid;			/* 0: nothing was sent */
 	int64		seq;
 	int32		index;			/* of the key in the entry; -1: none of it was
 								 * sent */
+	int32		reach;			/* how far ahead to look for keys that come
+								 * again, see ahead.c */
+	int32		measured;		/* and for how far that is known */
 
 	/* CURSOR_IN_TABLES */
 	TypeSet		done_types;		/* read to the end */
 	int32		reg;
-	char	   *scope;			/* NULL: of a shared table, or all scopes */
 	char	   *key;			/* NULL: nothing of it was sent */
 } Place;
 

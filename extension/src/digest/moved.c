@@ -11,15 +11,11 @@
  */
 #include "postgres.h"
 
-#include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "digest/digest.h"
-#include "log/changelog.h"
+#include "log/scan.h"
 #include "wire/wire.h"
-
-/* entries of the log that are in memory at a time, of up to a thousand keys */
-#define ENTRIES 32
 
 /* the scopes of a place as the log has them */
 static ScopeSet
@@ -44,7 +40,7 @@ digest_of(Pull *pull, const Place *place, const LogEntry *entry, TableDigest *di
 
 		if (table->t->reg != entry->reg || table->t->relid != entry->relid)
 			continue;
-		if (table->t->shared || entry->nkeys == 0 ||
+		if (table->t->shared || entry->is_registration ||
 			(scopes_contain(&place->scopes, entry->scope) &&
 			 access_has_text(&table->scopes, entry->scope)))
 			return &digests[i];
@@ -61,7 +57,7 @@ mark_keys(TableDigest *digest, const LogEntry *entry, RowHasher *hasher)
 	int			i;
 
 	/* without keys it is about all of them */
-	if (entry->nkeys == 0)
+	if (entry->is_registration)
 		memset(digest->moved, true, sizeof(digest->moved));
 	for (i = 0; i < entry->nkeys; i++)
 	{
@@ -75,36 +71,24 @@ static void
 mark_place(Pull *pull, const Place *place, TableDigest *digests, RowHasher *hasher)
 {
 	ScopeSet	scopes = log_scopes(pull, place);
-	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext batch = AllocSetContextCreate(caller, "pg_tide moved keys",
-												ALLOCSET_DEFAULT_SIZES);
-	uint64		xid = 0;
-	int64		seq = PG_INT64_MIN;
-	int			n;
+	LogPosition start = {0};
+	LogScan    *scan = log_scan_begin(&place->seen, &scopes, &start);
+	MemoryContext keys = AllocSetContextCreate(CurrentMemoryContext, "pg_tide moved keys",
+											   ALLOCSET_DEFAULT_SIZES);
+	const LogEntry *found;
 
-	do
+	while ((found = log_scan_next(scan)) != NULL)
 	{
-		List	   *entries;
-		ListCell   *lc;
+		TableDigest *digest = digest_of(pull, place, found, digests);
+		MemoryContext old = MemoryContextSwitchTo(keys);
 
-		CHECK_FOR_INTERRUPTS();
-		MemoryContextSwitchTo(batch);
-		entries = changelog_read(&place->seen, &scopes, xid, seq, ENTRIES);
-		n = list_length(entries);
-		foreach(lc, entries)
-		{
-			LogEntry   *entry = lfirst(lc);
-			TableDigest *digest = digest_of(pull, place, entry, digests);
-
-			xid = entry->xid;
-			seq = entry->seq;
-			if (digest)
-				mark_keys(digest, entry, hasher);
-		}
-		MemoryContextSwitchTo(caller);
-		MemoryContextReset(batch);
-	} while (n == ENTRIES);
-	MemoryContextDelete(batch);
+		if (digest)
+			mark_keys(digest, log_scan_keep(scan), hasher);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(keys);
+	}
+	log_scan_end(scan);
+	MemoryContextDelete(keys);
 }
 
 void

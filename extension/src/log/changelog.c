@@ -12,7 +12,6 @@
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
-#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
@@ -33,6 +32,17 @@ static TimestampTz last_sample = 0;
 
 /* ---------- samples ---------- */
 
+/* of a statement whose one row is a time; *arg stays as it is if that is NULL */
+static void
+take_time(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	bool		isnull;
+	Datum		time = SPI_getbinval(tuple, desc, 1, &isnull);
+
+	if (!isnull)
+		*(TimestampTz *) arg = DatumGetTimestampTz(time);
+}
+
 /*
  * Remember which transactions are visible now, about once a minute.  The
  * snapshot is taken before the time: whoever read the clock later has a later
@@ -48,23 +58,19 @@ sample_if_due(void)
 	TimestampTz now = GetCurrentTimestamp();
 	TideSnapshot snapshot;
 	Datum		values[2];
+	TimestampTz newest = PG_INT64_MIN;
 	StringInfoData text;
-	bool		isnull;
 	int			i;
 
 	if (last_sample != 0 && now - last_sample < SAMPLE_INTERVAL && now >= last_sample)
 		return;
 	last_sample = now;
 
-	SPI_connect();
-	owner_run(&newest_plan, "SELECT pg_catalog.max(at) FROM tide.sample", 0, NULL, NULL,
-			  NULL, InvalidSnapshot, true);
-	values[0] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	if (!isnull && now - DatumGetTimestampTz(values[0]) < SAMPLE_INTERVAL &&
-		now >= DatumGetTimestampTz(values[0]))
+	owner_select(&newest_plan, "SELECT pg_catalog.max(at) FROM tide.sample", 0, NULL, NULL,
+				 NULL, InvalidSnapshot, take_time, &newest);
+	if (newest > now - SAMPLE_INTERVAL && now >= newest)
 	{
-		last_sample = DatumGetTimestampTz(values[0]);
-		SPI_finish();
+		last_sample = newest;
 		return;
 	}
 
@@ -76,11 +82,10 @@ sample_if_due(void)
 		appendStringInfo(&text, "%s" UINT64_FORMAT, i ? "," : "", snapshot.xip[i]);
 	values[0] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[1] = CStringGetTextDatum(text.data);
-	owner_run(&insert_plan,
-			  "INSERT INTO tide.sample (at, snapshot)"
-			  " VALUES ($1, CAST($2 AS pg_catalog.pg_snapshot))",
-			  2, types, values, NULL, InvalidSnapshot, true);
-	SPI_finish();
+	owner_execute(&insert_plan,
+				  "INSERT INTO tide.sample (at, snapshot)"
+				  " VALUES ($1, CAST($2 AS pg_catalog.pg_snapshot))",
+				  2, types, values, NULL);
 }
 
 /* a sample even if nobody writes, for who comes with a time */
@@ -104,6 +109,22 @@ parse_snapshot(char *text, TideSnapshot *result)
 		result->xip[result->nxip++] = strtoull(p + 1, &p, 10);
 }
 
+typedef struct Sample
+{
+	TideSnapshot snapshot;
+	TimestampTz at;
+} Sample;
+
+static void
+take_sample(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	Sample	   *sample = arg;
+	bool		isnull;
+
+	parse_snapshot(owner_column_text(tuple, desc, 1), &sample->snapshot);
+	sample->at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 2, &isnull));
+}
+
 /*
  * The clock may have been set back: then there are two samples or more of about
  * one time, and a time that was read before that is to mean one of before that.
@@ -124,12 +145,10 @@ sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at)
 	static SPIPlanPtr plan = NULL;
 	static Oid	types[1] = {TIMESTAMPTZOID};
 	Datum		values[1];
-	MemoryContext caller = CurrentMemoryContext;
-	bool		found;
+	Sample		sample;
 
 	values[0] = TimestampTzGetDatum(time);
-	SPI_connect();
-	owner_run(&plan,
+	if (owner_select(&plan,
 			  "SELECT CAST(s.snapshot AS pg_catalog.text), s.at FROM ("
 			  " SELECT r.at, r.snapshot, r.xmax, r.xmin,"
 			  " pg_catalog.lead(r.at) OVER o AS next,"
@@ -147,22 +166,19 @@ sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at)
 			  " OPERATOR(pg_catalog.+) CASE WHEN (s.at OPERATOR(pg_catalog.-) s.next)"
 			  " OPERATOR(pg_catalog.<) " AT_ONCE " THEN " AT_ONCE_FOR " ELSE " CLOCK_WAS_WRONG_FOR " END))"
 			  " ORDER BY s.xmax, s.xmin, s.at LIMIT 1",
-			  1, types, values, NULL, GetActiveSnapshot(), false);
-	found = (SPI_processed > 0);
-	if (found)
-	{
-		MemoryContext old = MemoryContextSwitchTo(caller);
+			  1, types, values, NULL, GetActiveSnapshot(), take_sample, &sample) == 0)
+		return false;
+	*result = sample.snapshot;
+	*at = sample.at;
+	return true;
+}
 
-		bool		isnull;
+static void
+take_xid(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	bool		isnull;
 
-		parse_snapshot(owner_column_text(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1),
-					   result);
-		*at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
-												SPI_tuptable->tupdesc, 2, &isnull));
-		MemoryContextSwitchTo(old);
-	}
-	SPI_finish();
-	return found;
+	*(uint64 *) arg = U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(tuple, desc, 1, &isnull)));
 }
 
 /*
@@ -185,21 +201,12 @@ samples_xmin_before(int64 age)
 		return xmin;
 	xmin = 0;
 	values[0] = TimestampTzGetDatum(now - age);
-	SPI_connect();
-	owner_run(&plan,
-			  "SELECT pg_catalog.pg_snapshot_xmin(s.snapshot) FROM tide.sample s"
-			  " WHERE s.at OPERATOR(pg_catalog.<=) $1 ORDER BY s.at DESC LIMIT 1",
-			  1, types, values, NULL, GetActiveSnapshot(), false);
-	if (SPI_processed > 0)
-	{
-		bool		isnull;
-
-		xmin = U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(SPI_tuptable->vals[0],
-																				 SPI_tuptable->tupdesc, 1, &isnull)));
-	}
+	owner_select(&plan,
+				 "SELECT pg_catalog.pg_snapshot_xmin(s.snapshot) FROM tide.sample s"
+				 " WHERE s.at OPERATOR(pg_catalog.<=) $1 ORDER BY s.at DESC LIMIT 1",
+				 1, types, values, NULL, GetActiveSnapshot(), take_xid, &xmin);
 	looked_at = now;
 	looked_for = age;
-	SPI_finish();
 	return xmin;
 }
 
@@ -330,144 +337,4 @@ changelog_next_push(void)
 		last = 0;
 	}
 	return ++last;
-}
-
-/* rows of one of the statements below */
-static List *
-collect_entries(List *entries)
-{
-	uint64		i;
-
-	for (i = 0; i < SPI_processed; i++)
-	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		LogEntry   *entry = palloc0(sizeof(LogEntry));
-		Datum		push;
-		Datum	   *keys;
-		bool		isnull;
-		int			k;
-
-		entry->xid = U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(tuple, desc, 1, &isnull)));
-		entry->seq = DatumGetInt64(SPI_getbinval(tuple, desc, 2, &isnull));
-		entry->relid = DatumGetObjectId(SPI_getbinval(tuple, desc, 3, &isnull));
-		entry->reg = DatumGetInt32(SPI_getbinval(tuple, desc, 4, &isnull));
-		entry->scope = owner_column_text(tuple, desc, 5);
-		push = SPI_getbinval(tuple, desc, 6, &isnull);
-		if (!isnull)
-		{
-			entry->origin = palloc(sizeof(LogOrigin));
-			entry->origin->push = DatumGetInt32(push);
-			entry->origin->subject = owner_column_text(tuple, desc, 7);
-			entry->origin->client_id = owner_column_text(tuple, desc, 8);
-		}
-		entry->for_subject = owner_column_text(tuple, desc, 10);
-		entry->for_client = owner_column_text(tuple, desc, 11);
-		deconstruct_array(DatumGetArrayTypeP(SPI_getbinval(tuple, desc, 9, &isnull)),
-						  TEXTOID, -1, false, TYPALIGN_INT,
-						  &keys, NULL, &entry->nkeys);
-		entry->keys = palloc(sizeof(char *) * Max(entry->nkeys, 1));
-		for (k = 0; k < entry->nkeys; k++)
-			entry->keys[k] = TextDatumGetCString(keys[k]);
-		entries = lappend(entries, entry);
-	}
-	return entries;
-}
-
-#define ENTRY_COLUMNS "l.xid, l.seq, l.relid, l.reg, l.scope, l.push, l.subject, l.client_id, l.keys," \
-	" l.for_subject, l.for_client"
-#define AFTER "ROW(l.xid, l.seq) OPERATOR(pg_catalog.>) ROW($2, $3)"
-#define RUNNING "l.xid OPERATOR(pg_catalog.=) ANY ($5) AND " AFTER
-#define IN_ORDER " ORDER BY l.xid, l.seq LIMIT $4"
-
-/*
- * Scope by scope, each with its own ORDER BY and LIMIT: with one condition
- * for all of them the index gives no order, and the whole log of every scope
- * would be read and sorted for each page.
- */
-#define BY_SCOPE(condition) \
-	"SELECT " ENTRY_COLUMNS " FROM pg_catalog.unnest($1) s(scope) CROSS JOIN LATERAL (" \
-	" SELECT " ENTRY_COLUMNS " FROM tide.log l" \
-	" WHERE l.scope OPERATOR(pg_catalog.=) s.scope AND " condition IN_ORDER ") l" IN_ORDER
-#define ALL_SCOPES(condition) \
-	"SELECT " ENTRY_COLUMNS " FROM tide.log l" \
-	" WHERE ($1 IS NULL) AND l.reg OPERATOR(pg_catalog.>) 0 AND " condition IN_ORDER
-
-/* the scopes to look into: the caller's, and '', which has shared tables' */
-static Datum
-scopes_with_shared(const ScopeSet *scopes)
-{
-	char	  **all = palloc(sizeof(char *) * (scopes->n + 1));
-	int			n = 0;
-	int			i;
-
-	all[n++] = "";
-	for (i = 0; i < scopes->n; i++)
-		if (scopes->scopes[i][0] != '\0')
-			all[n++] = scopes->scopes[i];
-	return owner_text_array(all, n);
-}
-
-List *
-changelog_read(const TideSnapshot *seen, const ScopeSet *scopes,
-			   uint64 after_xid, int64 after_seq, int max_entries)
-{
-	static SPIPlanPtr plans[2][2] = {{NULL, NULL}, {NULL, NULL}};
-	static const char *const sql[2][2] = {
-		{BY_SCOPE(AFTER), BY_SCOPE(RUNNING)},
-		{ALL_SCOPES(AFTER), ALL_SCOPES(RUNNING)}
-	};
-	static Oid	types[5] = {TEXTARRAYOID, XID8OID, INT8OID, INT4OID, XID8ARRAYOID};
-	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext spi;
-	List	   *result = NIL;
-	Datum		values[5];
-	char		nulls[5] = {' ', ' ', ' ', ' ', ' '};
-	int			which = scopes->all ? 1 : 0;
-
-	values[0] = scopes_with_shared(scopes);
-	if (scopes->all)
-		nulls[0] = 'n';
-	values[3] = Int32GetDatum(max_entries);
-
-	SPI_connect();
-	spi = CurrentMemoryContext;
-
-	/* those that were running then: all of them before xmax */
-	if (seen->nxip > 0 && after_xid < seen->xmax)
-	{
-		Datum	   *running = palloc(sizeof(Datum) * seen->nxip);
-		int			i;
-
-		for (i = 0; i < seen->nxip; i++)
-			running[i] = FullTransactionIdGetDatum(FullTransactionIdFromU64(seen->xip[i]));
-		values[1] = FullTransactionIdGetDatum(FullTransactionIdFromU64(after_xid));
-		values[2] = Int64GetDatum(after_seq);
-		values[4] = PointerGetDatum(construct_array(running, seen->nxip, XID8OID,
-													sizeof(uint64), FLOAT8PASSBYVAL,
-													TYPALIGN_DOUBLE));
-		owner_run(&plans[which][1], sql[which][1], 5, types, values, nulls,
-				  GetActiveSnapshot(), false);
-		MemoryContextSwitchTo(caller);
-		result = collect_entries(result);
-		MemoryContextSwitchTo(spi);
-		SPI_freetuptable(SPI_tuptable);
-	}
-
-	/* and those that had not begun: never a scan from xmin */
-	if (list_length(result) < max_entries)
-	{
-		bool		beyond = (after_xid >= seen->xmax);
-
-		values[1] = FullTransactionIdGetDatum(FullTransactionIdFromU64(beyond ? after_xid : seen->xmax));
-		values[2] = Int64GetDatum(beyond ? after_seq : PG_INT64_MIN);
-		values[3] = Int32GetDatum(max_entries - list_length(result));
-		owner_run(&plans[which][0], sql[which][0], 4, types, values, nulls,
-				  GetActiveSnapshot(), false);
-		MemoryContextSwitchTo(caller);
-		result = collect_entries(result);
-		MemoryContextSwitchTo(spi);
-	}
-	SPI_finish();
-	return result;
 }

@@ -12,6 +12,7 @@
 #define TIDE_CHANGELOG_H
 
 #include "nodes/pg_list.h"
+#include "utils/array.h"
 #include "utils/snapshot.h"
 #include "cursor/cursor.h"
 #include "table/registry.h"
@@ -38,8 +39,11 @@ typedef struct LogEntry
 	LogOrigin  *origin;			/* NULL: not a push's own */
 	char	   *for_subject;	/* whom alone it is for; both NULL: everybody */
 	char	   *for_client;
-	int			nkeys;			/* 0: the table was tracked or untracked */
+	bool		is_registration;	/* the table was tracked or untracked: no
+									 * keys */
+	int			nkeys;
 	char	  **keys;
+	ArrayType  *packed;			/* of one that was read: where its keys are */
 } LogEntry;
 
 /* these need no SPI connection; what follows in the transaction sees the entries */
@@ -56,16 +60,6 @@ extern int32 changelog_next_reg(void);
 
 /* a number for one more push of this transaction */
 extern int32 changelog_next_push(void);
-
-/*
- * Entries after (xid, seq) in that order, at most max_entries, as the active
- * snapshot sees them: of the given transactions and of all from xmax on.
- * scopes NULL: every scope.  Entries of shared tables are always among
- * them.
- */
-extern List *changelog_read(const TideSnapshot *seen, const ScopeSet *scopes,
-							uint64 after_xid, int64 after_seq,
-							int max_entries);
 
 /*
  * The newest sample that was taken before the clock said this time, as the active

@@ -10,8 +10,8 @@
 #include "postgres.h"
 
 #include "access/transam.h"
-#include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "commands/sequence.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -95,22 +95,20 @@ column_put_time(Columns *columns, int column, int row, bool has_time, TimestampT
 		column_put(columns, column, row, TimestampTzGetDatum(time));
 }
 
-/* the array of a column of this type */
+/* the array of a column of this type: text, or timestamptz */
 static Datum
 column_array(Columns *columns, int column, Oid type)
 {
 	int			lower_bound = 1;
 	int			first = column * columns->nrows;
-	bool		is_long = (type == TIMESTAMPTZOID || type == INT8OID);
-	int			length = is_long ? sizeof(int64) : type == BOOLOID ? sizeof(bool) : -1;
+	bool		is_time = (type == TIMESTAMPTZOID);
 
 	return PointerGetDatum(construct_md_array(columns->values + first,
 											  columns->nulls + first,
 											  1, &columns->nrows, &lower_bound,
-											  type, length,
-											  is_long ? FLOAT8PASSBYVAL : type == BOOLOID,
-											  is_long ? TYPALIGN_DOUBLE :
-											  type == BOOLOID ? TYPALIGN_CHAR : TYPALIGN_INT));
+											  type, is_time ? sizeof(int64) : -1,
+											  is_time && FLOAT8PASSBYVAL,
+											  is_time ? TYPALIGN_DOUBLE : TYPALIGN_INT));
 }
 
 /* ---------- tombstones ---------- */
@@ -392,68 +390,60 @@ tombstone_read(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot)
 
 /* ---------- conflicts ---------- */
 
+/* columns of the table */
 enum
 {
-	LOST_KEY, LOST_SCOPE, LOST_KIND, LOST_JSON, LOST_IS_DELETE, LOST_TIME, LOST_CLIENT,
-	LOST_STOOD, LOST_STOOD_TIME, LOST_STOOD_CLIENT, LOST_COLUMNS
+	CONFLICT_ID = 1, CONFLICT_RELID, CONFLICT_REG, CONFLICT_KEY, CONFLICT_SCOPE, CONFLICT_KIND,
+	CONFLICT_LOST, CONFLICT_LOST_IS_DELETE, CONFLICT_LOST_TIME, CONFLICT_LOST_CLIENT,
+	CONFLICT_STOOD, CONFLICT_STOOD_TIME, CONFLICT_STOOD_CLIENT, CONFLICT_ROLE,
+	CONFLICT_SUBJECT, CONFLICT_AT, CONFLICT_XID
 };
+
+static StoreTable conflict_table = {"conflict"};
+
+static void
+insert_conflict(StoreInsert *insert, TrackedTable *t, const Conflict *c,
+				const char *subject, Datum role, TimestampTz now)
+{
+	MemoryContext old = MemoryContextSwitchTo(store_row_context(insert));
+	StoreRow	row;
+
+	store_row_begin(&row);
+	store_put(&row, CONFLICT_ID,
+			  Int64GetDatum(nextval_internal(owner_relation("conflict_id_seq"), false)));
+	store_put(&row, CONFLICT_RELID, ObjectIdGetDatum(t->relid));
+	store_put(&row, CONFLICT_REG, Int32GetDatum(t->reg));
+	store_put_text(&row, CONFLICT_KEY, c->key);
+	store_put_text(&row, CONFLICT_SCOPE, c->scope);
+	store_put_text(&row, CONFLICT_KIND, c->kind);
+	store_put_text(&row, CONFLICT_LOST, c->lost);
+	store_put(&row, CONFLICT_LOST_IS_DELETE, BoolGetDatum(c->lost_is_delete));
+	stamp_put(&row, CONFLICT_LOST_TIME, &c->lost_stamp);
+	store_put_text(&row, CONFLICT_STOOD, c->stood);
+	stamp_put(&row, CONFLICT_STOOD_TIME, &c->stood_stamp);
+	store_put(&row, CONFLICT_ROLE, role);
+	store_put_text(&row, CONFLICT_SUBJECT, subject);
+	store_put(&row, CONFLICT_AT, TimestampTzGetDatum(now));
+	store_put(&row, CONFLICT_XID, top_xid());
+	MemoryContextSwitchTo(old);
+	store_insert_row(insert, &row, CONFLICT_XID);
+}
 
 void
 conflict_write(TrackedTable *t, const Conflict *conflicts, int n, const char *subject)
 {
-	static SPIPlanPtr plan = NULL;
-	static const Oid column_types[LOST_COLUMNS] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID,
-	TIMESTAMPTZOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID};
-	static Oid	types[LOST_COLUMNS + 6] = {TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-		BOOLARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
-	TEXTARRAYOID, OIDOID, INT4OID, NAMEOID, TEXTOID, TIMESTAMPTZOID, XID8OID};
-	Datum		values[LOST_COLUMNS + 6];
-	char		nulls[LOST_COLUMNS + 6];
-	Columns		columns;
+	StoreInsert insert;
+	TimestampTz now = GetCurrentTimestamp();
+	Datum		role;
 	int			i;
 
 	if (n == 0)
 		return;
-	columns_begin(&columns, LOST_COLUMNS, n);
+	role = current_role();		/* the caller's */
+	store_insert_begin(&insert, &conflict_table, false);
 	for (i = 0; i < n; i++)
-	{
-		const Conflict *c = &conflicts[i];
-
-		column_put_text(&columns, LOST_KEY, i, c->key);
-		column_put_text(&columns, LOST_SCOPE, i, c->scope);
-		column_put_text(&columns, LOST_KIND, i, c->kind);
-		column_put_text(&columns, LOST_JSON, i, c->lost);
-		column_put(&columns, LOST_IS_DELETE, i, BoolGetDatum(c->lost_is_delete));
-		column_put_time(&columns, LOST_TIME, i, c->lost_stamp.has_time, c->lost_stamp.time);
-		column_put_text(&columns, LOST_CLIENT, i, c->lost_stamp.client_id);
-		column_put_text(&columns, LOST_STOOD, i, c->stood);
-		column_put_time(&columns, LOST_STOOD_TIME, i, c->stood_stamp.has_time,
-						c->stood_stamp.time);
-		column_put_text(&columns, LOST_STOOD_CLIENT, i, c->stood_stamp.client_id);
-	}
-	memset(nulls, ' ', sizeof(nulls));
-	for (i = 0; i < LOST_COLUMNS; i++)
-		values[i] = column_array(&columns, i, column_types[i]);
-	values[i++] = ObjectIdGetDatum(t->relid);
-	values[i++] = Int32GetDatum(t->reg);
-	values[i++] = current_role();
-	put_text(values, nulls, i++, subject);
-	values[i++] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[i++] = top_xid();
-	owner_execute(&plan,
-				  "INSERT INTO tide.conflict (relid, reg, key, scope, kind, lost, lost_is_delete,"
-				  " lost_modified_at, lost_client_id, stood, stood_modified_at, stood_client_id,"
-				  " role, subject, at, xid)"
-				  " SELECT $11, $12, n.key, n.scope, n.kind, n.lost, n.lost_is_delete,"
-				  "  n.lost_modified_at, n.lost_client_id, n.stood, n.stood_modified_at,"
-				  "  n.stood_client_id, $13, $14, $15, $16"
-				  " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
-				  "  pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
-				  "  pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8),"
-				  "  pg_catalog.unnest($9), pg_catalog.unnest($10))"
-				  "  n(key, scope, kind, lost, lost_is_delete, lost_modified_at, lost_client_id,"
-				  "   stood, stood_modified_at, stood_client_id)",
-				  lengthof(types), types, values, nulls);
+		insert_conflict(&insert, t, &conflicts[i], subject, role, now);
+	store_insert_end(&insert);
 }
 
 static void

@@ -12,10 +12,10 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/timestamp.h"
 
 #include "log/columns.h"
 #include "log/records.h"
-#include "util/compat.h"
 #include "util/owner.h"
 #include "util/store.h"
 

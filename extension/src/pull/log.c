@@ -4,32 +4,34 @@
  *	  The part of a page that comes from the change log.
  *
  * A cursor holds the snapshot that its client has seen.  What was committed
- * since then is visible now and was not visible then: entries of transactions
- * that were running then, and of later ones.  They are read in the order of
- * (xid, seq), which says nothing about the order of commits.  So all pages of
- * one window keep its target snapshot.  An entry that becomes visible after the
- * first page, perhaps at a place that was already passed, is left to the next
- * window.
+ * since is what is visible now and was not visible then: entries of
+ * transactions that were running then, and of later ones.  It is read scope by
+ * scope in the order of (xid, seq), which says nothing about the order of
+ * commits; that is why pages of one window keep its target snapshot: an entry
+ * that becomes visible only after the first page, perhaps before the position
+ * already reached, is left to the next window.  So each window comes to an
+ * end, and with it each row is sent, however fast rows change meanwhile.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "miscadmin.h"
-
-#include "log/changelog.h"
+#include "pull/ahead.h"
 #include "pull/parts.h"
 #include "util/keymap.h"
 
-#define MAX_ENTRIES 256
-
 /*
  * The scopes of the place, as the log has them, which is as some table's type
- * writes them.
+ * writes them.  Shared tables' entries are read with any, and with none.
  */
 static ScopeSet
 log_scopes(Pull *pull)
 {
+	TypeSet		scoped = types_subtract(&pull->place->types, &pull->asked.shared);
+	ScopeSet	none = {0};
+
+	if (scoped.n == 0)
+		return none;
 	if (pull->access.scopes.all || pull->place->scopes.all)
 		return pull->place->scopes;
 	return scopes_intersect(&pull->place->scopes, &pull->spelled);
@@ -61,18 +63,29 @@ is_for_another(Pull *pull, const LogEntry *entry)
 		(entry->for_subject == NULL || strcmp(entry->for_client, entry->for_subject) != 0);
 }
 
-/* the table of an entry, if the entry is one that this reading is after */
-static PullTable *
-wanted_table(Pull *pull, const LogEntry *entry)
+/*
+ * Is the entry one that this reading is after?  Up to now, everything that can
+ * be read belongs to it, also what this very transaction wrote (and a cursor
+ * will list as running).
+ */
+static bool
+is_wanted(const LogEntry *entry, void *arg)
 {
+	Pull	   *pull = arg;
+	Place	   *state = pull->place;
 	PullTable  *table = pull_table(pull, entry->relid, entry->reg);
 
-	if (table == NULL || !types_contain(&pull->place->types, entry->reg) || is_for_another(pull, entry))
-		return NULL;
-	if (table->t->shared || entry->nkeys == 0)
-		return table;
-	return scopes_contain(&pull->place->scopes, entry->scope) &&
-		access_has_text(&table->scopes, entry->scope) ? table : NULL;
+	pull->saw_entries = true;
+	if (pull->registered && !types_contain(pull->registered, entry->reg))
+		pull->saw_untracked = true;
+	if (table == NULL || !types_contain(&state->types, entry->reg) || is_for_another(pull, entry))
+		return false;
+	if (!snapshot_equal(&state->target, &pull->asked.now) &&
+		!snapshot_shows(&state->target, entry->xid))
+		return false;
+	return table->t->shared || entry->is_registration ||
+		(scopes_contain(&state->scopes, entry->scope) &&
+		 access_has_text(&table->scopes, entry->scope));
 }
 
 /* did the client store the reply that shows what this entry is about? */
@@ -90,73 +103,52 @@ is_acked(Pull *pull, const LogEntry *entry)
 	return false;
 }
 
-/*
- * Of each key in some entries, the last entry that has it.  A key is left out
- * if that one is of a push whose reply the client shows: nothing came after
- * that.  Writers of one row wait for each other, so seq has their order.
- */
-static KeyMap *
-last_entries(Pull *pull, List *entries)
+/* the place is now behind this key */
+static void
+go_on_behind(Pull *pull, Ahead *ahead, const LogEntry *entry, int index, bool by_scope)
 {
-	KeyMap	   *map;
-	ListCell   *lc;
+	Place	   *state = pull->place;
 
-	if (!pull->takes_acks)
-		return NULL;
-	map = keymap_new(CurrentMemoryContext, 256);
-	foreach(lc, entries)
-	{
-		LogEntry   *entry = lfirst(lc);
-		int			i;
-
-		for (i = 0; i < entry->nkeys; i++)
-		{
-			char	   *name = psprintf("%d %s", entry->reg, entry->keys[i]);
-			LogEntry   *other = keymap_get(map, name);
-
-			if (other == NULL || other->seq < entry->seq)
-				keymap_put(map, name, entry);
-		}
-	}
-	return map;
-}
-
-static bool
-is_known(Pull *pull, KeyMap *last, const LogEntry *entry, const char *key)
-{
-	LogEntry   *final;
-
-	if (!pull->takes_acks)
-		return false;
-	final = keymap_get(last, psprintf("%d %s", entry->reg, key));
-	return final && is_acked(pull, final);
+	if (!by_scope)
+		state->scope = NULL;
+	else if (state->scope == NULL || strcmp(state->scope, entry->scope) != 0)
+		state->scope = MemoryContextStrdup(pull->context, entry->scope);
+	state->xid = entry->xid;
+	state->seq = entry->seq;
+	state->index = index;
+	ahead_save(ahead, state);
 }
 
 /* false: the page is full and this entry has something more for it */
 static bool
-take_entry(Pull *pull, const LogEntry *entry, PullTable *table, KeyMap *last)
+take_entry(Pull *pull, Ahead *ahead, const LogEntry *entry, bool by_scope)
 {
 	Place	   *state = pull->place;
+	PullTable  *table = pull_table(pull, entry->relid, entry->reg);
 	int			i = 0;
 
 	if (entry->xid == state->xid && entry->seq == state->seq)
 		i = state->index + 1;
-	if (entry->nkeys == 0)
+	if (entry->is_registration)
 		table->tracked_since = true;
 	for (; i < entry->nkeys; i++)
 	{
+		const LogEntry *newest = ahead_newest(ahead, entry->keys[i]);
 		PullItem   *item = NULL;
 
-		if (!is_known(pull, last, entry, entry->keys[i]) &&
+		/*
+		 * One that came again later is sent then.  One whose last change the
+		 * client itself has made, and shows the reply to, is not sent at
+		 * all: nothing came after that.
+		 */
+		if (newest == entry && !(pull->takes_acks && is_acked(pull, entry)) &&
 			keymap_get(table->seen, entry->keys[i]) == NULL)
 		{
 			if (pull_is_full(pull))
 				return false;
 			item = pull_add(pull, table, entry->keys[i]);
 		}
-		state->xid = entry->xid;
-		state->seq = entry->seq;
-		state->index = i;
+		go_on_behind(pull, ahead, entry, i, by_scope);
 		if (item)
 			pull_item_done(pull, item);
 	}
@@ -167,42 +159,14 @@ take_entry(Pull *pull, const LogEntry *entry, PullTable *table, KeyMap *last)
 static bool
 read_window(Pull *pull, const ScopeSet *scopes)
 {
-	Place	   *state = pull->place;
-	bool		to_now = snapshot_equal(&state->target, &pull->asked.now);
-	uint64		xid = state->xid;
-	int64		seq = state->index >= 0 ? state->seq - 1 : PG_INT64_MIN;
+	const LogEntry *entry;
+	Ahead	   *ahead = ahead_begin(pull->place, scopes, pull->limit, is_wanted, pull);
+	bool		is_full = false;
 
-	for (;;)
-	{
-		List	   *entries = changelog_read(&state->seen, scopes, xid, seq, MAX_ENTRIES);
-		KeyMap	   *last = last_entries(pull, entries);
-		ListCell   *lc;
-
-		CHECK_FOR_INTERRUPTS();
-		foreach(lc, entries)
-		{
-			LogEntry   *entry = lfirst(lc);
-			PullTable  *table = wanted_table(pull, entry);
-
-			xid = entry->xid;
-			seq = entry->seq;
-			pull->saw_entries = true;
-			if (pull->registered && !types_contain(pull->registered, entry->reg))
-				pull->saw_untracked = true;
-
-			/*
-			 * Up to now, everything that can be read belongs to it, also what
-			 * this very transaction wrote (and a cursor will list as
-			 * running).
-			 */
-			if (!to_now && !snapshot_shows(&state->target, entry->xid))
-				continue;
-			if (table && !take_entry(pull, entry, table, last))
-				return false;
-		}
-		if (list_length(entries) < MAX_ENTRIES)
-			return true;
-	}
+	while (!is_full && (entry = ahead_next(ahead)) != NULL)
+		is_full = !take_entry(pull, ahead, entry, !scopes->all);
+	ahead_end(ahead);
+	return !is_full;
 }
 
 static void
@@ -212,9 +176,11 @@ open_window(Pull *pull)
 
 	state->phase = CURSOR_IN_LOG;
 	state->target = pull->asked.now;
+	state->scope = NULL;
 	state->xid = 0;
 	state->seq = 0;
 	state->index = -1;
+	state->reach = state->measured = 0;
 }
 
 /*

@@ -64,6 +64,13 @@ pull_take_acks(Pull *pull)
 	}
 }
 
+/* the bytes at which a page ends; 0: it does not end at any */
+int64
+pull_room(const Pull *pull)
+{
+	return pull->page_bytes > 0 ? Min(pull->page_bytes, pull->max_bytes) : pull->max_bytes;
+}
+
 /*
  * How long the rows are as text shows when they are written.  As they come from a
  * table, whose rows are read at once, they take up to some times as much.
@@ -74,8 +81,8 @@ bool
 pull_is_full(Pull *pull)
 {
 	return pull->nitems >= pull->limit ||
-		(pull->page_bytes > 0 && !pull->whole &&
-		 pull->tuple_bytes / TUPLE_TO_TEXT >= pull->page_bytes);
+		(pull_room(pull) > 0 && !pull->whole &&
+		 pull->tuple_bytes / TUPLE_TO_TEXT >= pull_room(pull));
 }
 
 PullItem *

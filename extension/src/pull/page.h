@@ -51,7 +51,7 @@ typedef struct Pull
 	Ack		   *acked;			/* those of them that are of this history */
 	int			nacked;
 	int			max_bytes;		/* what one row may take, or more; see write.c */
-	int			page_bytes;		/* at which a page ends; 0: there are none */
+	int			page_bytes;		/* at which a page ends; 0: at max_bytes */
 	bool		as_lines;		/* each row and deletion is a line of its own */
 	bool		whole;			/* since a time: in one reply, or not at all */
 	bool		item_cursors;
@@ -100,6 +100,7 @@ typedef struct Pull
 /* page.c */
 extern PullTable *pull_table(Pull *pull, Oid relid, int32 reg);
 extern bool pull_is_full(Pull *pull);
+extern int64 pull_room(const Pull *pull);
 extern void pull_take_acks(Pull *pull);
 extern PullItem *pull_add(Pull *pull, PullTable *table, const char *key);
 

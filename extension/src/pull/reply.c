@@ -193,9 +193,7 @@ pull_read(FunctionCallInfo fcinfo, Pull *pull)
 	if (pull->client_id && pull->client_id[0] == '\0')
 		pull->client_id = NULL;
 	pull->max_bytes = PG_ARGISNULL(6) ? DEFAULT_MAX_BYTES : PG_GETARG_INT32(6);
-	if (pull->page_bytes == 0 || pull->page_bytes > pull->max_bytes)
-		pull->page_bytes = pull->max_bytes;
-	if (pull->page_bytes < 1)
+	if (pull->max_bytes < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
 				 errmsg("max_bytes must be at least 1")));

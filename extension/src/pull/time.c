@@ -15,13 +15,13 @@
 #include "log/changelog.h"
 #include "log/records.h"
 #include "log/retention.h"
+#include "log/scan.h"
 #include "pull/parts.h"
 #include "util/errors.h"
 #include "util/keymap.h"
 #include "util/settings.h"
 
 /* how many entries are read at a time */
-#define MAX_ENTRIES 256
 
 static void
 too_many_rows(Pull *pull)
@@ -142,27 +142,20 @@ static void
 note_tracked(Pull *pull)
 {
 	ScopeSet	none = {0};
-	List	   *entries;
-	ListCell   *lc;
-	uint64		xid = 0;
-	int64		seq = PG_INT64_MIN;
+	LogPosition start = {0};
+	LogScan    *scan = log_scan_begin(&pull->place->seen, &none, &start);
+	const LogEntry *entry;
 
-	do
+	while ((entry = log_scan_next(scan)) != NULL)
 	{
-		entries = changelog_read(&pull->place->seen, &none, xid, seq, MAX_ENTRIES);
-		foreach(lc, entries)
-		{
-			LogEntry   *entry = lfirst(lc);
-			PullTable  *table = pull_table(pull, entry->relid, entry->reg);
+		PullTable  *table = pull_table(pull, entry->relid, entry->reg);
 
-			xid = entry->xid;
-			seq = entry->seq;
-			if (entry->nkeys == 0 && table)
-				table->tracked_since = true;
-			if (!types_contain(&pull->asked.registered, entry->reg))
-				pull->saw_untracked = true;
-		}
-	} while (list_length(entries) == MAX_ENTRIES);
+		if (entry->is_registration && table)
+			table->tracked_since = true;
+		if (!types_contain(&pull->asked.registered, entry->reg))
+			pull->saw_untracked = true;
+	}
+	log_scan_end(scan);
 }
 
 /*

@@ -245,7 +245,7 @@ is_over(Pull *pull, PullItem *item, int64 before, int64 length)
 		row_too_large(pull, item);
 	}
 	if (!pull->whole)
-		return before > 0 && before + length > pull->page_bytes;
+		return before > 0 && before + length > pull_room(pull);
 	if (before + length > largest(pull))
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_USE_CURSOR),

@@ -49,7 +49,7 @@ typedef struct StoreIndex
 
 /* ---------- a row, column by column ---------- */
 
-#define STORE_MAX_COLUMNS 16
+#define STORE_MAX_COLUMNS 20
 
 /* what is not put is NULL; columns are counted from 1 */
 typedef struct StoreRow

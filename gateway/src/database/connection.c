@@ -79,8 +79,8 @@ static const struct
 }			statements[STATEMENT_COUNT] = {
 
 	/*
-	 * A function in FROM would have its row put into a tuplestore, and a large
-	 * reply with it on disk.
+	 * A function in FROM would have its row put into a tuplestore, and a
+	 * large reply with it on disk.
 	 */
 
 	{"tide_1_begin_read",

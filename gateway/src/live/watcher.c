@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "database/connection.h"
+#include "database/database.h"
 #include "live/interest.h"
 #include "live/watcher.h"
 #include "util/clock.h"
@@ -94,6 +95,12 @@ watcher_connect(int64_t *retry_at)
 	}
 	if (is_open)
 		return true;
+	/* where sessions are few, the first is for requests */
+	if (database_connected() == 0)
+	{
+		*retry_at = clock_now() + FIRST_RETRY;
+		return false;
+	}
 	if (connection_open(connection, detail, sizeof(detail)) == OPEN_DONE)
 	{
 		is_open = true;

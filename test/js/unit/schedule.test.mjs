@@ -70,6 +70,12 @@ test('where there are no events: one long poll, of all types', async () => {
 	assert.equal(server.calls('/sync/events').length, 1);
 });
 
+test('a fetch that has no streams, as React Native\'s: the long poll', async () => {
+	const server = new FakeServer({ '/sync/events': () => new Response(null), '/sync/pull': () => page({ hasMore: true }) });
+	assert.equal(await new LiveChanges(server.client()).wait({ since: 'c' }), true);
+	assert.equal(server.calls('/sync/pull').length, 1);
+});
+
 test('what else goes wrong with events is no reason to poll', async () => {
 	for (const [status, kind] of [[503, 'busy'], [401, 'signed_out']]) {
 		const server = new FakeServer({ '/sync/events': () => json(status, { error: { code: 'x', message: 'x' } }) });

@@ -319,6 +319,20 @@ test('composite keys: one row each, sent as an object', async () => {
 	assert.equal((await store.all('task')).length, 1);
 });
 
+test('a tab that was open before the first sync knows the entity types after it', async () => {
+	const server = new FakeServer({ '/sync/pull': () => page({ cursor: 'c', changesByType: { task: [row('a')] } }) });
+	const storage = new MemoryStorage(), name = 'first sync elsewhere';
+	const [one, other] = await Promise.all([1, 2].map(() => openStore({ client: server.client(), storage, name, live: false })));
+	one.start();
+	await waitFor('the first tab is synced', () => one.status.value.state === 'synced');
+	other.start();
+	await one.put('task', { id: 'a', title: 'x' });
+	await waitFor('the second tab knows the types', () => other.schema !== null);
+	await other.put('task', { id: 'b', title: 'y' });
+	await one.close();
+	await other.close();
+});
+
 test('a 410: everything is pulled first, then the edits go', async () => {
 	let expired = true;
 	const server = new FakeServer({
