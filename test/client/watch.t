@@ -136,6 +136,19 @@ $watch = $device->watch;
 arrives('with the token of another user it ends', sub { $watch->ended });
 is($watch->status, 4, '... with 4');
 
+# a file of some types and an app's own are told what concerns them
+for my $kind ('clone', 'attach')
+{
+	my $part = TideClient->new($gateway, 'ann');
+	$part->sql('CREATE TABLE item (id TEXT NOT NULL PRIMARY KEY, name TEXT)') if $kind eq 'attach';
+	$part->run($TideClient::program, $kind, $part->{url}, $part->{file}, '--token-file', $part->{token_file}, '--entity-types', 'item');
+	my $other = $part->watch;
+	arrives("$kind of one type watches", sub { $part->status->{state} eq 'idle' && $other->said =~ /watching/ });
+	server("INSERT INTO item (id, user_id, name) VALUES ('of $kind', 'ann', 'news')");
+	arrives('... and gets what is new of it', sub { $part->sql("SELECT count(*) FROM item WHERE id = 'of $kind'") == 1 }, 4);
+	$other->stop;
+}
+
 # logout
 $device->token_of('ann');
 $device->sql("UPDATE plan SET name = 'unsent' WHERE id = 'p2'");

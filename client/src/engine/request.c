@@ -187,16 +187,43 @@ append_escaped(Buffer *url, const char *text)
 	}
 }
 
-/* A file that holds a part of what the user may see wants news of that only. */
+/* A setting that is an array, as a parameter: A,B. */
 static bool
-is_narrow(Engine *e, bool *narrow)
+append_list_parameter(Engine *e, const char *setting, const char *name)
 {
-	int64_t		n;
-	bool		good = sql_number(&e->store, "SELECT count(*) FROM tide_settings"
-								  " WHERE name IN ('entity_types', 'scopes', 'attach')", &n);
+	Names		list;
+	int			i;
 
-	*narrow = n > 0;
-	return good;
+	if (!names_load(&e->store, &list, setting))
+		return false;
+	for (i = 0; i < list.count; i++)
+	{
+		buffer_text(&e->url, i > 0 ? "%2C" : "&");
+		if (i == 0)
+		{
+			buffer_text(&e->url, name);
+			buffer_char(&e->url, '=');
+		}
+		append_escaped(&e->url, list.names[i]);
+	}
+	names_free(&list);
+	return true;
+}
+
+/* The types of the file, where it does not hold all that the user may see. */
+static bool
+append_types_parameter(Engine *e)
+{
+	int			i;
+
+	if (!e->store.attached)
+		return append_list_parameter(e, "entity_types", "entityTypes");
+	for (i = 0; i < e->store.ntypes; i++)
+	{
+		buffer_text(&e->url, i > 0 ? "%2C" : "&entityTypes=");
+		append_escaped(&e->url, e->store.types[i].name);
+	}
+	return true;
 }
 
 static bool
@@ -205,7 +232,7 @@ request_events(Engine *e, const char *since)
 	if (!begin(e, "/api/v1/sync/events?since=", "text/event-stream"))
 		return false;
 	append_escaped(&e->url, since);
-	return finish(e);
+	return append_types_parameter(e) && append_list_parameter(e, "scopes", "scope") && finish(e);
 }
 
 static bool
@@ -236,18 +263,14 @@ bool
 request_news(Engine *e, bool *ready)
 {
 	char	   *since;
-	bool		narrow,
-				good;
+	bool		good;
 
 	*ready = false;
 	if (!setting_get(&e->store, "cursor", &since))
 		return false;
 	if (since == NULL)
 		return true;
-	good = is_narrow(e, &narrow);
-	e->no_events = e->no_events || narrow;
-	if (good)
-		good = e->no_events ? request_held_pull(e, since) : request_events(e, since);
+	good = e->no_events ? request_held_pull(e, since) : request_events(e, since);
 	sqlite3_free(since);
 	*ready = good;
 	return good;
@@ -256,29 +279,6 @@ request_news(Engine *e, bool *ready)
 /*
  * Comparing
  */
-
-/* A setting that is an array, as a parameter: A,B. */
-static bool
-append_list_parameter(Engine *e, const char *setting, const char *name)
-{
-	Names		list;
-	int			i;
-
-	if (!names_load(&e->store, &list, setting))
-		return false;
-	for (i = 0; i < list.count; i++)
-	{
-		buffer_text(&e->url, i > 0 ? "%2C" : "&");
-		if (i == 0)
-		{
-			buffer_text(&e->url, name);
-			buffer_char(&e->url, '=');
-		}
-		append_escaped(&e->url, list.names[i]);
-	}
-	names_free(&list);
-	return true;
-}
 
 bool
 request_digest(Engine *e)

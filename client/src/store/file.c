@@ -11,6 +11,7 @@
 #include "store/tables.h"
 #include "store/triggers.h"
 #include "store/types.h"
+#include "store/views.h"
 #include "util/lock.h"
 #include "util/random.h"
 
@@ -109,7 +110,7 @@ file_create(Store *store, const FileOptions *options)
 {
 	return sql_begin(store) &&
 		sql_end(store, tables_make_bookkeeping(store) &&
-				write_settings(store, options) && tables_make_views(store));
+				write_settings(store, options) && views_make(store));
 }
 
 /* Write down what the server says of each type. */
@@ -204,7 +205,7 @@ make_tables(Store *store)
 		good = triggers_make(store, &store->types[i]) &&
 			sql_run(store, "UPDATE tide_types SET table_name = %Q WHERE entity_type = %Q",
 					store->types[i].table, store->types[i].name);
-	good = good && names_save(store, &refresh, "refresh") && tables_make_views(store);
+	good = good && names_save(store, &refresh, "refresh") && views_make(store);
 	names_free(&refresh);
 	return good;
 }

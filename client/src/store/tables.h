@@ -23,7 +23,4 @@ bool		tables_are_there(Store *store, bool *there);
  */
 bool		tables_make_type(Store *store, EntityType *type, bool *grown);
 
-/* tide_status, tide_pending, tide_lost over the types there are. */
-bool		tables_make_views(Store *store);
-
 #endif

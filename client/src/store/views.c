@@ -1,0 +1,202 @@
+/*
+ * views.c
+ *	  The views that any tool may look at: tide_status, tide_pending, tide_lost,
+ *	  tide_changed.
+ */
+#include <string.h>
+
+#include "store/sql.h"
+#include "store/views.h"
+
+/*
+ * A key's column as its bare text, or as JSON.  Not by json_quote() and its
+ * like, which a view may not call where trusted_schema is off.
+ */
+static void
+append_key_text(Buffer *sql, const EntityType *type, int k, bool of_dirty, bool as_json)
+{
+	Buffer		name = {0};
+
+	if (of_dirty)
+		buffer_format(&name, "key%d", k + 1);
+	else
+		buffer_identifier(&name, type->columns[type->keys[k]].local);
+	if (name.failed)
+		sql->failed = true;
+	else if (type->columns[type->keys[k]].kind == VALUE_BLOB)
+		buffer_format(sql, as_json ? "'\"\\\\x' || lower(hex(%s)) || '\"'" :
+					  "'\\x' || lower(hex(%s))", name.data);
+	else if (as_json)
+		buffer_format(sql, "CASE WHEN typeof(%s) IN ('integer', 'real') THEN %s ELSE '\"' ||"
+					  " replace(replace(replace(replace(%s, '\\', '\\\\'), '\"', '\\\"'),"
+					  " char(10), '\\n'), char(9), '\\t') || '\"' END",
+					  name.data, name.data, name.data);
+	else
+		buffer_text(sql, name.data);
+	buffer_free(&name);
+}
+
+/* The bare text of a key, for several columns the wire's JSON object. */
+static void
+append_key_expression(Buffer *sql, const EntityType *type, bool of_dirty)
+{
+	int			k;
+
+	if (type->nkeys == 1)
+	{
+		buffer_text(sql, "CAST(");
+		append_key_text(sql, type, 0, of_dirty, false);
+		buffer_text(sql, " AS TEXT)");
+		return;
+	}
+	for (k = 0; k < type->nkeys; k++)
+	{
+		const char *wire = type->columns[type->keys[k]].wire;
+		Buffer		name = {0};
+
+		buffer_char(&name, k > 0 ? ',' : '{');
+		json_string(&name, wire, strlen(wire));
+		buffer_char(&name, ':');
+		if (name.failed)
+			sql->failed = true;
+		else
+			buffer_literal(sql, name.data);
+		buffer_free(&name);
+		buffer_text(sql, " || ");
+		append_key_text(sql, type, k, of_dirty, true);
+		buffer_text(sql, k + 1 < type->nkeys ? " || " : " || '}'");
+	}
+}
+
+#define ISO_TIME "strftime('%%Y-%%m-%%dT%%H:%%M:%%fZ', %s / 1000.0, 'unixepoch')"
+
+static void
+append_pending(Buffer *sql, const EntityType *type)
+{
+	int			k;
+
+	buffer_text(sql, "SELECT ");
+	buffer_literal(sql, type->name);
+	buffer_text(sql, " AS entity_type, ");
+	append_key_expression(sql, type, true);
+	buffer_text(sql, " AS \"key\", CASE WHEN operation = 'delete' THEN 'delete'"
+				" WHEN EXISTS (SELECT 1 FROM ");
+	buffer_identifier(sql, type->base_table);
+	buffer_text(sql, " AS b WHERE ");
+	for (k = 0; k < type->nkeys; k++)
+	{
+		buffer_text(sql, k > 0 ? " AND b." : "b.");
+		buffer_identifier(sql, type->columns[type->keys[k]].local);
+		buffer_format(sql, " = d.key%d", k + 1);
+	}
+	buffer_text(sql, ") THEN 'update' ELSE 'create' END AS operation, ");
+	buffer_format(sql, ISO_TIME " AS edited_at, state, tries,"
+				  " CASE WHEN state = 'retry' THEN " ISO_TIME
+				  " END AS next_try_at, code, message FROM ",
+				  "edited_at", "next_try_at");
+	buffer_identifier(sql, type->dirty_table);
+	buffer_text(sql, " AS d UNION ALL SELECT ");
+	buffer_literal(sql, type->name);
+	buffer_text(sql, ", ");
+	append_key_expression(sql, type, false);
+	buffer_format(sql, ", tide_operation, " ISO_TIME
+				  ", 'parked', 1, NULL, tide_code, tide_message FROM ", "tide_edited_at");
+	buffer_identifier(sql, type->parked_table);
+}
+
+static void
+append_count(Buffer *sql, Store *store, bool parked_only)
+{
+	int			i;
+
+	buffer_char(sql, '0');
+	for (i = 0; i < store->ntypes; i++)
+	{
+		buffer_text(sql, " + (SELECT count(*) FROM ");
+		buffer_identifier(sql, store->types[i].dirty_table);
+		buffer_text(sql, parked_only ? " WHERE state = 'parked'" : "");
+		buffer_text(sql, ") + (SELECT count(*) FROM ");
+		buffer_identifier(sql, store->types[i].parked_table);
+		buffer_char(sql, ')');
+	}
+}
+
+static void
+append_setting(Buffer *sql, const char *setting, const char *name)
+{
+	buffer_format(sql, ", (SELECT value FROM tide_settings WHERE name = '%s') AS %s",
+				  setting, name);
+}
+
+static void
+append_status(Buffer *sql, Store *store)
+{
+	buffer_text(sql, "CREATE VIEW tide_status AS SELECT"
+				" coalesce((SELECT value FROM tide_settings WHERE name = 'state'), 'idle') AS state, ");
+	append_count(sql, store, false);
+	buffer_text(sql, " AS pending, ");
+	append_count(sql, store, true);
+	buffer_text(sql, " AS parked, (SELECT count(*) FROM tide_lost_rows) AS lost");
+	append_setting(sql, "last_sync_at", "last_sync_at");
+	append_setting(sql, "last_error", "last_error");
+	append_setting(sql, "server", "server");
+	append_setting(sql, "user", "user");
+	append_setting(sql, "client_id", "client_id");
+	append_setting(sql, "first_sync", "first_sync");
+	append_setting(sql, "last_command", "last_command");
+	buffer_text(sql, ", (SELECT change_seq FROM tide_state) AS change_seq");
+	buffer_text(sql, ", nullif(coalesce((SELECT value FROM tide_settings WHERE name = 'warning'), '')"
+				" || coalesce((SELECT group_concat('the trigger ' || name || ' on ' || tbl_name ||"
+				" ' changes rows while they are pulled', '; ') FROM tide_foreign_triggers), ''), '')"
+				" AS warning;");
+}
+
+/*
+ * Triggers of the app's that fire when rows are pulled, and then write synced
+ * tables, which nobody notes, or have SQLite skip rows.  They are found by their
+ * text: what names such a table only in passing is not meant.
+ */
+#define WRITES(what) \
+	" OR x.body LIKE '%" what " ' || s.table_name || ' %'" \
+	" OR x.body LIKE '%" what " ' || s.table_name || '(%'" \
+	" OR x.body LIKE '%" what " ' || s.table_name || ';%'"
+#define FOREIGN_TRIGGERS \
+	"CREATE VIEW tide_foreign_triggers AS SELECT x.name, x.tbl_name FROM" \
+	" (SELECT name, tbl_name, replace(replace(replace(replace(replace(replace(" \
+	"substr(sql, instr(upper(sql), 'BEGIN')), '\"', ''), '[', ''), ']', ''), char(10), ' ')," \
+	" char(9), ' '), '  ', ' ') AS body FROM sqlite_schema WHERE type = 'trigger'" \
+	" AND substr(name, 1, 5) <> 'tide_'" \
+	" AND tbl_name COLLATE NOCASE IN (SELECT table_name FROM tide_types)) AS x" \
+	" WHERE x.body LIKE '%RAISE%IGNORE%' OR EXISTS (SELECT 1 FROM tide_types AS s" \
+	" WHERE s.table_name IS NOT NULL AND (0" WRITES("UPDATE") WRITES("INTO") \
+	WRITES("DELETE FROM") WRITES("UPDATE OR IGNORE") WRITES("UPDATE OR REPLACE") "));"
+
+bool
+views_make(Store *store)
+{
+	Buffer		sql = {0};
+	int			i;
+
+	buffer_text(&sql, "DROP VIEW IF EXISTS tide_status;"
+				"DROP VIEW IF EXISTS tide_pending;"
+				"DROP VIEW IF EXISTS tide_lost;"
+				"DROP VIEW IF EXISTS tide_changed;"
+				"DROP VIEW IF EXISTS tide_foreign_triggers;"
+				FOREIGN_TRIGGERS
+				"CREATE VIEW tide_changed AS SELECT table_name, changed_seq AS change_seq"
+				" FROM tide_types WHERE table_name IS NOT NULL;"
+				"CREATE VIEW tide_lost AS SELECT entity_type, \"key\", mine, theirs, at"
+				" FROM tide_lost_rows;");
+	append_status(&sql, store);
+	buffer_text(&sql, "CREATE VIEW tide_pending AS ");
+	for (i = 0; i < store->ntypes; i++)
+	{
+		buffer_text(&sql, i > 0 ? " UNION ALL " : "");
+		append_pending(&sql, &store->types[i]);
+	}
+	if (store->ntypes == 0)
+		buffer_text(&sql, "SELECT NULL AS entity_type, NULL AS \"key\", NULL AS operation,"
+					" NULL AS edited_at, NULL AS state, NULL AS tries, NULL AS next_try_at,"
+					" NULL AS code, NULL AS message WHERE 0");
+	return sql_run_buffer(store, &sql);
+}

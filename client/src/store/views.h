@@ -1,0 +1,13 @@
+/*
+ * views.h
+ *	  The views that any tool may look at.
+ */
+#ifndef TIDE_STORE_VIEWS_H
+#define TIDE_STORE_VIEWS_H
+
+#include "store/store.h"
+
+/* tide_status, tide_pending, tide_lost and the like, over the types there are. */
+bool		views_make(Store *store);
+
+#endif
