@@ -59,7 +59,8 @@ function watermelon() {
 			{ name: 'due', type: 'number', ...optional }, { name: 'done', type: 'boolean' },
 			{ name: 'note', type: 'string', ...optional }, { name: 'updated_at', type: 'number' },
 			{ name: 'tide_base', type: 'string', ...optional } ] })] }) });
-	return new Database({ adapter, modelClasses: [Task] });
+	// its autosave would keep the program going
+	return Object.assign(new Database({ adapter, modelClasses: [Task] }), { end: () => adapter._driver.loki.close() });
 }
 const forWatermelon = ({ id, team, project_id, title, priority, hours, due, done, note }) => ({ id, team, project_id,
 	title, priority, hours, due: due && Date.parse(due), done, note, updated_at: 0, tide_base: '' });
@@ -95,13 +96,13 @@ const LIBRARIES = {
 			const database = watermelon();
 			await synchronize({ database, sendCreatedAsUpdated: true,
 				pullChanges: async () => ({ timestamp: 1, changes: { tasks: { created: [], updated: rows.map(forWatermelon), deleted: [] } } }) });
-			return [await database.get('tasks').query().fetchCount()];
+			return [await database.get('tasks').query().fetchCount(), database.end];
 		},
 		ours: async () => {
 			const database = watermelon();
 			const sync = new TideWatermelon({ client: client(), database, synchronize, Q, tables: ['tasks'], name: `w${++names}` });
 			await sync.sync();
-			return [await database.get('tasks').query().fetchCount(), () => sync.stop()];
+			return [await database.get('tasks').query().fetchCount(), () => sync.stop().then(database.end)];
 		},
 	},
 	'TanStack DB, store in memory': {

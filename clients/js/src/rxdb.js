@@ -2,12 +2,12 @@ import { replicateRxCollection } from 'rxdb/plugins/replication';
 import { Subject } from 'rxjs';
 
 import { keyText, randomId } from './keys.js';
+import { Listeners } from './listeners.js';
 import { SyncLoop } from './loop.js';
 import { isEverythingOf, isRevoked, PullCollector } from './pull.js';
 import { isGone, pushChanges } from './push.js';
 import { nextStamp } from './stamps.js';
 
-/* edits of several collections that come together are one push */
 const META = 'tidemeta';
 const BATCH = 1000;
 const MOST_ACKS = 32;
@@ -46,6 +46,7 @@ export class TideReplication {
 	#types;			// Map(entityType => Replicated)
 	#meta = null;
 	#waiting = [];	// pushes of single collections that have not been sent
+	#enqueued = new Listeners();
 	#acks = [];
 	#cursor = null;
 	#collector = null;
@@ -100,7 +101,7 @@ export class TideReplication {
 			status = await this.loop.sync();
 			if (status.state === 'offline' || status.state === 'signed_out')
 				return status;
-			await Promise.race([this.#settled(), this.#pushed()]);
+			await this.#settledOrPushed();
 		} while (this.#waiting.length > 0);
 		await this.#keepCursor();
 		return status;
@@ -235,6 +236,7 @@ export class TideReplication {
 	#enqueue(type, rows) {
 		return new Promise((resolve, reject) => {
 			this.#waiting.push({ type, rows, resolve, reject });
+			this.#enqueued.tell();
 			this.loop.kick();
 		});
 	}
@@ -250,10 +252,16 @@ export class TideReplication {
 		await Promise.all([...this.#types.values()].map((one) => one.settled()));
 	}
 
-	/* a collection wants to push */
-	async #pushed() {
-		while (this.#waiting.length === 0 && !this.#stopped)
-			await new Promise((resolve) => setTimeout(resolve, 20));
+	/* ... or a collection has something more to push, without which none settles */
+	async #settledOrPushed() {
+		let stop;
+		const pushed = new Promise((resolve) => { stop = this.#enqueued.add(resolve); });
+		try {
+			if (this.#waiting.length === 0)
+				await Promise.race([this.#settled(), pushed]);
+		} finally {
+			stop();
+		}
 	}
 
 	/*
