@@ -118,7 +118,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int			code,
 				i;
 
-	if (size < 2 || !strchr("cpun", data[0]))
+	if (size < 2 || data[0] == '\0' || !strchr("cpun", data[0]))
 		return -1;
 	fake_open(&server);
 	db = restore();

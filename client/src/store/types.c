@@ -131,6 +131,7 @@ read_column(Reading *r, EntityType *type, const JsonNode *object)
 	if (c->wire == NULL || sql_type == NULL)
 	{
 		sqlite3_free(sql_type);
+		sqlite3_free(c->wire);
 		return failure_set(&r->store->failure, TIDE_REFUSED, "bad_schema",
 						   "the server's schema has a column without name or type");
 	}

@@ -48,7 +48,8 @@ lock_take(Lock *lock, const char *path, long *holder, int *error)
 
 	*holder = 0;
 	*error = 0;
-	if (lock->fd >= 0 || path == NULL || path[0] == '\0')
+	/* a database in memory may have a name, too */
+	if (lock->fd >= 0 || path == NULL || path[0] == '\0' || access(path, F_OK) != 0)
 		return true;
 	buffer_text(&name, path);
 	buffer_text(&name, "-tide-lock");
