@@ -228,7 +228,10 @@ export async function scenario(library, { policy, milliseconds = false, open, re
 				assert.equal(await stored('tasks', task(22)), 'edited before the prune');
 				assert.equal(await stored('tasks', made.id), 'made before the prune');
 				assert.equal(await find(a, 'tasks', task(21)), undefined);
-				assert.equal(await stored('projects', await sql("SELECT md5('project19')::uuid"), 'count(*)'), '0');
+				// the edit of a row that is gone does not bring it back, and its user hears of it
+				const gone = await sql("SELECT md5('project19')::uuid");
+				assert.equal(await stored('projects', gone, 'count(*)'), '0');
+				assert.deepEqual((await a.refused()).map(({ key, code }) => [key, code]), [[gone, 'resync_required']]);
 				await a.giveUp();
 			});
 
