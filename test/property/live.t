@@ -17,9 +17,9 @@
 #
 #   SECONDS=600, RUNS=5, SEED=17 as for cursor.t
 #
-# Found with it: an event that was told before the place to go on from was known,
-# and a page of a stream that was told twice.  What it meets too seldom is pinned
-# by test/unit/book.t and test/http/e2e_live.t.
+# Found with it: a stream of events that told a page which it had told before.
+# Each guard is pinned by test/unit/book.t and test/http/e2e_live.t; this one looks
+# for what nobody thought of.
 use strict;
 use warnings;
 
