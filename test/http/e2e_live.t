@@ -171,6 +171,33 @@ subtest 'a push by the other gateway' => sub {
 	cmp_ok $remembered, '>', 20, "and polls in between are answered from memory ($remembered)";
 };
 
+subtest 'a change that a look has named while a pull ran' => sub {
+	sql(q{CREATE TABLE slow (id integer PRIMARY KEY, owner text NOT NULL);
+		CREATE INDEX ON slow (owner);
+		ALTER TABLE slow ENABLE ROW LEVEL SECURITY;
+		CREATE POLICY slowly ON slow USING (pg_sleep(1.5) IS NOT NULL);
+		SELECT tide.track('slow', scope => 'owner');
+		GRANT SELECT ON slow TO tide_user});
+	my %slow = (entityTypes => 'slow');
+	my $cursor = settle($here, $token{ann}, %slow);
+	my $other = wait_for_change($here, $token{bob}, since => settle($here, $token{bob}));
+	waits($here, 1);
+	sql(q{INSERT INTO slow VALUES (1, 'ann')});
+	my $pull = wait_for_change($here, $token{ann}, since => $cursor, %slow);
+	TideTest::wait_for('the pull reads', 10, sub {
+		return sql(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()}) > 0; });
+	sql(q{INSERT INTO slow VALUES (2, 'ann')});
+	my $looks = metric($here, 'looks_total');
+	TideTest::wait_for('the watcher has seen it', 10, sub { return metric($here, 'looks_total') > $looks + 2; });
+	my $page = reply_of($pull);
+	is_deeply [ map { $_->{id} } @{ $page->{changesByType}{slow} } ], [1], 'which did not see it';
+	is_deeply [ map { $_->{id} } @{ $here->pull($token{ann}, since => $page->{cursor}, %slow)->{json}{changesByType}{slow} } ], [2],
+	  'comes with the next poll';
+	close $other;
+	waits($here, 0);
+	sql(q{SELECT tide.untrack('slow'); DROP TABLE slow});
+};
+
 subtest 'wait' => sub {
 	my $cursor = settle($here, $token{ann});
 	my $bobs = settle($here, $token{bob}, entityTypes => 'day');

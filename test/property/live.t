@@ -17,10 +17,9 @@
 #
 #   SECONDS=600, RUNS=5, SEED=17 as for cursor.t
 #
-# Seen to fail with: a poll that the look answers which was under way when it
-# came; looks that ended while a pull was under way not counted; the base of a
-# pull taken when it has ended; the transactions that were running at a look not
-# listed in its mark.
+# Found with it: a stream of events that told a page which it had told before.
+# Each guard is pinned by test/unit/book.t and test/http/e2e_live.t; this one looks
+# for what nobody thought of.
 use strict;
 use warnings;
 
