@@ -252,7 +252,7 @@ subtest 'SIGTERM: finishes what it has' => sub {
 	$gateway->signal('TERM');
 	is finished($waiting)->{status}, 200, 'a pull that waits is answered';
 	wait_for('nobody is let in', 10, sub {
-		return HTTP::Tiny->new->get("$gateway->{url}/health")->{status} != 200;
+		return HTTP::Tiny->new(timeout => 2)->get("$gateway->{url}/health")->{status} != 200;
 	});
 	is waitpid($gateway->{pid}, POSIX::WNOHANG()), 0, 'the push is still there';
 	release($session);
