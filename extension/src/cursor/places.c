@@ -334,6 +334,51 @@ add_uncovered(PlaceList *places, const Asked *asked, const TypeSet *resets)
 	}
 }
 
+/*
+ * Of the types that one of these places says are read again, those of which one
+ * of all is complete, or at least says nothing.
+ */
+static TypeSet
+types_said_in_part(const PlaceList *places, const PlaceList *all)
+{
+	TypeSet		result = {0};
+	int			i;
+	int			j;
+
+	for (i = 0; i < places->n; i++)
+		for (j = 0; places->places[i].resets.n > 0 && j < all->n; j++)
+		{
+			TypeSet		silent = types_subtract(&all->places[j].types, &all->places[j].resets);
+
+			silent = types_intersect(&silent, &places->places[i].resets);
+			result = types_union(&result, &silent);
+		}
+	return result;
+}
+
+/*
+ * A client that is told to drop a type drops its rows of all scopes.  Once some
+ * scopes of it have come in full, or come in a place of their own, they would be
+ * lost; so nothing says so any more, as when a place is taken apart.
+ */
+static void
+say_resets_of_all_or_none(PlaceList *inside, PlaceList *others)
+{
+	TypeSet		silent = types_said_in_part(inside, inside);
+	TypeSet		also = types_said_in_part(inside, others);
+	int			i;
+
+	silent = types_union(&silent, &also);
+	also = types_said_in_part(others, inside);
+	silent = types_union(&silent, &also);
+	also = types_said_in_part(others, others);
+	silent = types_union(&silent, &also);
+	for (i = 0; i < inside->n; i++)
+		inside->places[i].resets = types_subtract(&inside->places[i].resets, &silent);
+	for (i = 0; i < others->n; i++)
+		others->places[i].resets = types_subtract(&others->places[i].resets, &silent);
+}
+
 void
 places_begin(const Asked *asked, Begin *begin)
 {
@@ -378,6 +423,7 @@ places_continue(const Cursor *cursor, const Asked *asked, Begin *begin)
 		begin->refreshed = types_union(&begin->refreshed, &again);
 	}
 	add_uncovered(&inside, asked, &resets);
+	say_resets_of_all_or_none(&inside, &others);
 	begin->nasked = inside.n;
 	begin->asked = inside.places;
 	begin->nothers = others.n;
