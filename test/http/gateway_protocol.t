@@ -48,7 +48,7 @@ sub echo
 subtest 'paths and methods' => sub {
 	is_error($gateway->get('/', token => $token), 404, 'not_found', 'root');
 	is_error($gateway->get("$pull/", token => $token), 404, 'not_found', 'slash');
-	is_error($gateway->get('/api/v1/sync/events', token => $token),
+	is_error($gateway->get('/api/v2/sync/pull', token => $token),
 		404, 'not_found', 'a path of a later version');
 	for my $try ([ GET => $push, 'POST, OPTIONS' ],
 		[ PUT => $pull, 'GET, HEAD, POST, OPTIONS' ],
