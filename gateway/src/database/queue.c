@@ -351,6 +351,13 @@ turn_is_free(const Turn *turn, Lane lane)
 
 	if (lane == LANE_CHECKS)
 		lane_most = 1;
+	/*
+	 * As the gateway stops, a waiting pull may have to ask once more while a
+	 * push of the same user waits for a lock.  No requests come any more, so
+	 * there is nobody to keep a connection for.
+	 */
+	if (maintenance_ended)
+		user_most = connections;
 	for (i = 0; i < LANES; i++)
 		all += turn->running[i];
 	return all < user_most && turn->running[lane] < lane_most;
@@ -623,12 +630,16 @@ queue_pause(int64_t until)
 	pthread_mutex_unlock(&lock);
 }
 
-/* The first step of a stop: maintenance that has not begun does not begin. */
+/*
+ * The first step of a stop: maintenance that has not begun does not begin, and
+ * the connection that is kept from each user is there for all.
+ */
 void
 queue_end_maintenance(void)
 {
 	pthread_mutex_lock(&lock);
 	maintenance_ended = true;
+	pthread_cond_broadcast(&jobs_changed);
 	pthread_cond_signal(&keeper_wanted);
 	pthread_mutex_unlock(&lock);
 }
