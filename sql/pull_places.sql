@@ -157,6 +157,16 @@ SELECT tide.untrack('s');
 SELECT pull('z', '{s}');
 SELECT tide.track('s', shared => true);
 SELECT pull('z', '{s}');
+-- and to whom has pulled without asking for it meanwhile, whenever it asks; seen to fail with what an earlier pull knew forgotten
+SELECT pull('g') <> '' AS pulled;
+SELECT tide.untrack('s');
+DELETE FROM s WHERE id = 4;
+UPDATE a SET n = 10 WHERE id = 12;
+SELECT pull('g', '{a}');
+SELECT tide.track('s', shared => true);
+UPDATE a SET n = 9 WHERE id = 12;
+SELECT pull('g', '{a}');
+SELECT pull('g', '{a,s}'), pull('x', '{a}');
 
 -- types that cannot be had: one that does not fit its settings goes on from its place
 SELECT pull('x', '{a,b,nope}');
