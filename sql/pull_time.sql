@@ -71,7 +71,7 @@ SELECT p->'changesByType'->'t'->0->>'id' AS id FROM tide.pull('2001-01-01T00:00:
 SELECT p->'changesByType' AS changes FROM tide.pull('2001-01-01T00:00:00Z', scopes => '{nobody}', entity_types => '{t}') p;
 
 -- a table untracked and tracked again since then: nobody knows what went meanwhile, so all of it, and it is named, but not the others;
--- seen to fail without the entry that untrack writes, and with what the log gave kept
+-- seen to fail without the entry that untrack writes
 RESET request.jwt.claims;
 INSERT INTO tide.sample VALUES ('2001-01-03T00:00:00Z', pg_current_snapshot());
 UPDATE t SET user_id = user_id WHERE id = 9;

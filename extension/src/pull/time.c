@@ -18,10 +18,7 @@
 #include "log/scan.h"
 #include "pull/parts.h"
 #include "util/errors.h"
-#include "util/keymap.h"
 #include "util/settings.h"
-
-/* how many entries are read at a time */
 
 static void
 too_many_rows(Pull *pull)
@@ -32,18 +29,11 @@ too_many_rows(Pull *pull)
 			 errhint("Start without \"since\" and continue with the cursor of each reply.")));
 }
 
-/* all tables, and what was found in the log does not count */
+/* all tables */
 static void
 read_everything(Pull *pull, const char *reset_reason)
 {
-	ListCell   *lc;
-
 	pull->reset_reason = reset_reason;
-	pull->items = NIL;
-	pull->nitems = 0;
-	pull->resets.n = 0;
-	foreach(lc, pull->tables)
-		((PullTable *) lfirst(lc))->seen = keymap_new(pull->context, 64);
 	pull_start_over(pull);
 	if (!pull_read_parts(pull))
 		too_many_rows(pull);
