@@ -492,6 +492,7 @@ subtest 'bodies as gzip' => sub {
 	is $send->($pack->('{"since": "x"}'), '/api/v1/sync/pull')->{json}{echo}{since}, 'x', 'a pull';
 	my $whole = $pack->($text);
 	for my $bad (['no gzip', $text], ['half of it', substr $whole, 0, length($whole) / 2],
+		['all but the end of its checksum', substr $whole, 0, -5], ['all but its last byte', substr $whole, 0, -1],
 		['something behind it', $whole . 'x'], ['two of them', $whole . $whole], ['nothing', ''],
 		['a byte changed', substr($whole, 0, 500) . chr(ord(substr $whole, 500, 1) ^ 1) . substr $whole, 501])
 	{
