@@ -230,6 +230,17 @@ RESET pg_tide.scopes_function;
 RESET request.jwt.claims;
 SELECT id, plan_id, name, whose, ver FROM note ORDER BY id;
 SELECT scopes();
+-- who may write all but that column may send it back: it is not written; seen to fail with the column among those that
+-- a push writes
+REVOKE INSERT, UPDATE ON exercise FROM regress_tide_path;
+SELECT format('GRANT INSERT (%1$s), UPDATE (%1$s) ON exercise TO regress_tide_path', string_agg(quote_ident(attname), ', '))
+	FROM pg_attribute WHERE attrelid = 'exercise'::regclass AND attnum > 0 AND NOT attisdropped AND attname <> 'tide_scope' \gexec
+SET ROLE regress_tide_path;
+SET request.jwt.claims = '{"sub": "ann"}';
+SELECT * FROM result('{"changes": {"exercise": [{"id": 210, "day_id": 11, "name": "new", "tide_scope": "ann"}, {"id": 209, "name": "changed", "tide_scope": "ann"}]}}');
+RESET ROLE;
+RESET request.jwt.claims;
+GRANT INSERT, UPDATE ON exercise TO regress_tide_path;
 -- schema tells clients where it is, and not to write it
 SELECT c FROM json_array_elements(tide.schema()->'entityTypes'->'exercise'->'columns') c WHERE c->>'name' = 'tide_scope';
 SELECT tide.schema()->'entityTypes'->'note'->>'scope' AS scope;
