@@ -59,4 +59,43 @@ SELECT sum((tide.push(body(1 + 5000 * i, 5000 + 5000 * i))->'summary'->>'superse
 SELECT reads('SELECT tide.push(many.body(30000, 30002))', '{many.grows,tide.conflict,tide.tombstone}') < 100 AS bounded;
 SELECT reads('SELECT tide.push(many.body(10, 12))', '{many.grows,tide.conflict,tide.tombstone}') < 100 AS bounded;
 COMMIT;
+-- statistics from when each user had one row, and one who has 20,000 since: row security's condition on the user is not
+-- what finds a row by its key; seen to fail with plans by statistics
+CREATE TABLE mine (id int PRIMARY KEY, user_id text, v int);
+CREATE INDEX ON mine (user_id);
+INSERT INTO mine SELECT i, 'user ' || i, 0 FROM generate_series(1, 3000) i;
+SELECT tide.track('mine', scope => 'user_id');
+ANALYZE mine;
+ALTER TABLE mine ENABLE ROW LEVEL SECURITY;
+CREATE ROLE regress_many;
+CREATE POLICY own ON mine TO regress_many USING (user_id = current_setting('request.jwt.claims')::json->>'sub');
+GRANT USAGE ON SCHEMA many TO regress_many;
+GRANT SELECT, INSERT, UPDATE, DELETE ON mine TO regress_many;
+BEGIN;
+INSERT INTO mine SELECT i, 'user 1', 0 FROM generate_series(10001, 30000) i;
+SET LOCAL ROLE regress_many;
+SET LOCAL request.jwt.claims = '{"sub": "user 1"}';
+SELECT reads('SELECT tide.push(jsonb_build_object(''changes'', jsonb_build_object(''mine'', jsonb_agg(jsonb_build_object(''id'', i, ''v'', 1))))) FROM generate_series(20001, 20003) i', '{many.mine}') < 200 AS bounded;
+SELECT count(*) FROM mine WHERE v = 1;
+COMMIT;
+
+-- rows below an ancestor, while there were two of them and 20,000 later; seen to fail with plans for tables as they are
+CREATE TABLE top (id int PRIMARY KEY, user_id text);
+CREATE TABLE middle (id int PRIMARY KEY, top_id int REFERENCES top);
+CREATE TABLE low (id int PRIMARY KEY, middle_id int REFERENCES middle);
+CREATE INDEX ON middle (top_id);
+CREATE INDEX ON low (middle_id);
+SELECT tide.track('low', scope => 'middle_id.top_id.user_id');
+INSERT INTO top VALUES (1, 'ann'), (2, 'ann');
+INSERT INTO middle VALUES (1, 1), (2, 2);
+INSERT INTO low VALUES (1, 1), (2, 2);
+ANALYZE top, middle, low;
+UPDATE top SET user_id = 'bob';
+BEGIN;
+INSERT INTO middle SELECT i, 1 FROM generate_series(3, 20000) i;
+INSERT INTO low SELECT i, 1 FROM generate_series(3, 20000) i;
+SELECT reads('UPDATE many.top SET user_id = ''cyd'' WHERE id = 2', '{many.middle,many.low}') < 100 AS bounded;
+SELECT tide_scope, count(*) FROM low GROUP BY 1 ORDER BY 1;
+COMMIT;
 DROP SCHEMA many CASCADE;
+DROP ROLE regress_many;
