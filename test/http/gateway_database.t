@@ -278,14 +278,18 @@ subtest 'the database restarts' => sub {
 	}
 };
 
-# Seen to fail with a thread that waits for a job for ever.
+# Seen to fail with a thread that waits for a job for ever, or does not look at
+# its connection meanwhile.
 subtest 'the database restarts, and nobody asks for anything' => sub {
 	my $registered = sub { return $cluster->sql($database, 'SELECT count(*) FROM tide.registered') };
+	my $sessions = sub { return $cluster->sql($database,
+		"SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tide-gateway'") };
 	is $gateway->pull($token)->{status}, 200;
 	my $before = $registered->();
 	$cluster->restart('fast');
 	ok wait_for('the start is noted by itself', 20, sub { return $registered->() > $before }),
 	  'the gateway comes back';
+	ok wait_for('a session', 20, sub { return $sessions->() > 0 }), 'so does the connection for requests';
 	is $gateway->pull($token)->{status}, 200;
 };
 

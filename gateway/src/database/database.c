@@ -252,8 +252,8 @@ worker_main(void *argument)
 				handle(worker, job);
 
 			/*
-			 * After a restart of the server it must soon take note of its
-			 * start, even if there are no requests: see connection_open.
+			 * After a restart of the server the connection is there again
+			 * before the next request, which need not wait for it.
 			 */
 			else if (!connection_is_alive(worker->connection) ||
 					 worker->generation != generation)
