@@ -331,8 +331,14 @@ subtest 'refused, or away' => sub {
 	unlike $reply->{content}, qr/there_is_no/, 'without details';
 	like $refused->log, qr/event=connect-failed reason=database-refuses message=.*there_is_no_such_database/,
 	  'the log has the reason of the server';
-	my $before = -s "$cluster->{directory}/log";
 	is_error($refused->pull($token), 503, 'not_ready', 'again') for 1 .. 20;
+	my $attempts = sub {
+		open my $log, '<', "$cluster->{directory}/log" or die $!;
+		return scalar grep { /there_is_no_such_database/ } <$log>;
+	};
+	my $before = $attempts->();
+	ok wait_for('it tries again', 20, sub { return $attempts->() >= $before + 2 }), 'tried again';
+	is_error($refused->pull($token), 503, 'not_ready', 'with the same result');
 	my @said = $refused->log =~ /event=connect-failed/g;
 	is scalar(@said), 1, 'one line for all attempts';
 	is $refused->stop, 0;
