@@ -317,8 +317,9 @@ subtest 'the database is away' => sub {
 	is $fresh->stop, 0;
 };
 
-# Seen failing with a line in the log for each attempt, and with the texts of
-# OPEN_AWAY for all.
+# Seen failing with a line in the log for each attempt, with the texts of
+# OPEN_AWAY for all, and with a watcher that connects before there is a connection
+# for requests.
 subtest 'refused, or away' => sub {
 	my $refused = TideTest::Gateway->start(cluster => $cluster, database => $database,
 		database_url => $cluster->conninfo('there_is_no_such_database', 'tide_gateway'));
@@ -341,6 +342,7 @@ subtest 'refused, or away' => sub {
 	is_error($refused->pull($token), 503, 'not_ready', 'with the same result');
 	my @said = $refused->log =~ /event=connect-failed/g;
 	is scalar(@said), 1, 'one line for all attempts';
+	unlike $refused->log, qr/watch-failed/, 'the watcher leaves the first session to requests';
 	is $refused->stop, 0;
 };
 
