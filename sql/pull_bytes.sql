@@ -67,8 +67,7 @@ SELECT p->'resetTypes' AS "resetTypes", p->'hasMore' AS "hasMore" FROM tide.pull
 SELECT rows, twice, full_pages FROM read_all(:'then', 200);
 -- what is asked for again is asked for once, on all pages
 SELECT cursor AS rest FROM read_all(NULL, 8388608) \gset
-SELECT tide.pull(:'rest', '{ann,bob}', max_bytes => 250, refresh => '{doc}')->>'cursor' AS again \gset
-SELECT count(*) AS pages, sum(json_array_length(r)) AS rows FROM (WITH RECURSIVE p AS (SELECT tide.pull(:'again', '{ann,bob}', max_bytes => 250, refresh => '{doc}') AS r
+SELECT count(*) > 10 AS pages, sum(json_array_length(r)) AS rows FROM (WITH RECURSIVE p AS (SELECT tide.pull(:'rest', '{ann,bob}', max_bytes => 250, refresh => '{doc}') AS r
 	UNION ALL SELECT tide.pull(r->>'cursor', '{ann,bob}', max_bytes => 250, refresh => '{doc}') FROM p WHERE (r->>'hasMore')::boolean) SELECT r->'changesByType'->'doc' AS r FROM p) p;
 -- within a transaction that writes
 BEGIN;
