@@ -18,15 +18,13 @@
 #include "postgres.h"
 
 #include "cursor/ack.h"
+#include "cursor/base64url.h"
 #include "util/errors.h"
 
 /* "a" in base64 is 26; the two low bits are free for later versions */
 #define ACK_VERSION		((26 << 2) | 1)
 #define ACK_BYTES		21
 #define ACK_TEXT		28
-
-static const char digits[] =
-"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 static void
 put_number(uint8 *to, uint64 value, int nbytes)
@@ -52,21 +50,12 @@ char *
 ack_encode(const Ack *ack)
 {
 	uint8		bytes[ACK_BYTES];
-	char	   *text = palloc(ACK_TEXT + 1);
-	int			i;
 
 	bytes[0] = ACK_VERSION;
 	put_number(bytes + 1, ack->generation, 8);
 	put_number(bytes + 9, ack->xid, 8);
 	put_number(bytes + 17, ack->number, 4);
-	for (i = 0; i < ACK_TEXT; i++)
-	{
-		uint32		bits = (uint32) get_number(bytes + i / 4 * 3, 3);
-
-		text[i] = digits[bits >> (18 - 6 * (i % 4)) & 63];
-	}
-	text[ACK_TEXT] = '\0';
-	return text;
+	return base64url_encode(bytes, ACK_BYTES);
 }
 
 static void
@@ -81,28 +70,16 @@ malformed(void)
 void
 ack_decode(const char *text, Ack *ack)
 {
-	uint8		bytes[ACK_BYTES];
-	uint32		bits = 0;
-	int			i;
+	uint8	   *bytes;
+	size_t		n;
 
 	if (strlen(text) != ACK_TEXT)
 		malformed();
-	for (i = 0; i < ACK_TEXT; i++)
-	{
-		const char *digit = strchr(digits, text[i]);
-
-		if (digit == NULL)
-			malformed();
-		bits = bits << 6 | (uint32) (digit - digits);
-		if (i % 4 == 3)
-		{
-			put_number(bytes + i / 4 * 3, bits & 0xffffff, 3);
-			bits = 0;
-		}
-	}
-	if (bytes[0] != ACK_VERSION)
+	bytes = base64url_decode(text, ACK_TEXT, &n);
+	if (bytes == NULL || bytes[0] != ACK_VERSION)
 		malformed();
 	ack->generation = get_number(bytes + 1, 8);
 	ack->xid = get_number(bytes + 9, 8);
 	ack->number = (uint32) get_number(bytes + 17, 4);
+	pfree(bytes);
 }

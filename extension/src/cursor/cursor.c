@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * cursor.c
- *	  The text form of a cursor, and the sets it is made of.
+ *	  A cursor and its text form.
  *
  * A cursor is opaque to clients: base64url without padding over
  *
@@ -23,11 +23,9 @@
  *		  in the log:	target (as seen), xid, seq, index + 1
  *		  in the tables: done types, reg, scope?, key?
  *
- * Numbers are varints (seven bits a byte, low bits first), ascending numbers
- * are stored as differences, and a canonical uuid takes 16 bytes.  There is
- * exactly one encoding of each cursor, and decoding accepts no other: clients
- * may compare cursors as text, and a cursor that was tampered with is likelier
- * to be noticed.
+ * Numbers and texts are as bytes.c has them.  There is exactly one encoding of
+ * each cursor, and decoding accepts no other: clients may compare cursors as text,
+ * and a cursor that was tampered with is likelier to be noticed.
  *
  * Nothing here knows of tables, SPI or the clock, so that all of it can be
  * tested alone; see test/unit.
@@ -36,8 +34,8 @@
  */
 #include "postgres.h"
 
-#include "mb/pg_wchar.h"
-
+#include "cursor/base64url.h"
+#include "cursor/bytes.h"
 #include "cursor/cursor.h"
 #include "util/errors.h"
 
@@ -60,27 +58,7 @@
 #define PLACE_SAME_TARGET	0x80
 
 /* so that a forged cursor cannot make us allocate without bounds */
-#define MAX_TEXT			(128 * 1024)
 #define MAX_TYPES			10000
-
-#define UUID_TEXT			36
-#define UUID_BYTES			16
-
-static const char base64url[] =
-"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-typedef struct Writer
-{
-	uint8	   *data;
-	size_t		used;
-	size_t		room;
-} Writer;
-
-typedef struct Reader
-{
-	const uint8 *at;
-	const uint8 *end;
-} Reader;
 
 void
 cursor_malformed(void)
@@ -95,114 +73,13 @@ cursor_malformed(void)
  * Writing
  */
 
+/* the ids between xmin and xmax */
 static void
-put_bytes(Writer *w, const void *data, size_t n)
-{
-	if (w->used + n > w->room)
-	{
-		w->room = Max(w->room * 2, w->used + n);
-		w->data = repalloc(w->data, w->room);
-	}
-	memcpy(w->data + w->used, data, n);
-	w->used += n;
-}
-
-static void
-put_byte(Writer *w, uint8 byte)
-{
-	put_bytes(w, &byte, 1);
-}
-
-static void
-put_varint(Writer *w, uint64 v)
-{
-	while (v >= 0x80)
-	{
-		put_byte(w, (uint8) (v | 0x80));
-		v >>= 7;
-	}
-	put_byte(w, (uint8) v);
-}
-
-static void
-put_fixed64(Writer *w, uint64 v)
-{
-	int			shift;
-
-	for (shift = 56; shift >= 0; shift -= 8)
-		put_byte(w, (uint8) (v >> shift));
-}
-
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return -1;
-}
-
-/*
- * only the canonical, lower-case form, because any other must keep its
- * spelling
- */
-static bool
-parse_uuid(const char *text, size_t len, uint8 *bytes)
-{
-	size_t		i;
-	int			n = 0;
-
-	if (len != UUID_TEXT)
-		return false;
-	for (i = 0; i < UUID_TEXT; i++)
-	{
-		int			high;
-		int			low;
-
-		if (i == 8 || i == 13 || i == 18 || i == 23)
-		{
-			if (text[i] != '-')
-				return false;
-			continue;
-		}
-		high = hex_digit(text[i]);
-		low = hex_digit(text[++i]);
-		if (high < 0 || low < 0)
-			return false;
-		bytes[n++] = (uint8) (high << 4 | low);
-	}
-	return true;
-}
-
-/* 0 and 16 bytes for a uuid, else length + 1 and the bytes */
-static void
-put_string(Writer *w, const char *text)
-{
-	size_t		len = strlen(text);
-	uint8		bytes[UUID_BYTES];
-
-	if (parse_uuid(text, len, bytes))
-	{
-		put_varint(w, 0);
-		put_bytes(w, bytes, UUID_BYTES);
-	}
-	else
-	{
-		put_varint(w, (uint64) len + 1);
-		put_bytes(w, text, len);
-	}
-}
-
-static void
-put_snapshot(Writer *w, const TideSnapshot *snapshot)
+put_running(Writer *w, const TideSnapshot *snapshot)
 {
 	uint64		next = snapshot->xmin;
 	int			i;
 
-	Assert(snapshot->xmin <= snapshot->xmax);
-	put_varint(w, snapshot->xmin);
-	put_varint(w, snapshot->xmax - snapshot->xmin);
 	put_varint(w, (uint64) snapshot->nxip);
 	for (i = 0; i < snapshot->nxip; i++)
 	{
@@ -212,22 +89,23 @@ put_snapshot(Writer *w, const TideSnapshot *snapshot)
 	}
 }
 
+static void
+put_snapshot(Writer *w, const TideSnapshot *snapshot)
+{
+	Assert(snapshot->xmin <= snapshot->xmax);
+	put_varint(w, snapshot->xmin);
+	put_varint(w, snapshot->xmax - snapshot->xmin);
+	put_running(w, snapshot);
+}
+
 /* likewise, of one that has seen no more than the place before */
 static void
 put_snapshot_below(Writer *w, const TideSnapshot *snapshot, const TideSnapshot *above)
 {
-	uint64		next = snapshot->xmin;
-	int			i;
-
 	Assert(snapshot->xmax <= above->xmax);
 	put_varint(w, above->xmax - snapshot->xmax);
 	put_varint(w, snapshot->xmax - snapshot->xmin);
-	put_varint(w, (uint64) snapshot->nxip);
-	for (i = 0; i < snapshot->nxip; i++)
-	{
-		put_varint(w, snapshot->xip[i] - next);
-		next = snapshot->xip[i] + 1;
-	}
+	put_running(w, snapshot);
 }
 
 static void
@@ -240,36 +118,6 @@ put_scopes(Writer *w, const ScopeSet *set)
 	{
 		Assert(i == 0 || strcmp(set->scopes[i - 1], set->scopes[i]) < 0);
 		put_string(w, set->scopes[i]);
-	}
-}
-
-/* runs of consecutive numbers: tables tracked one after the other are one */
-static void
-put_numbers(Writer *w, const int32 *numbers, int n)
-{
-	int			nruns = 0;
-	int64		next = 0;
-	int			i;
-	int			j;
-
-	for (i = 0; i < n; i++)
-	{
-		Assert(i == 0 || numbers[i - 1] < numbers[i]);
-		if (i == 0 || numbers[i] != numbers[i - 1] + 1)
-			nruns++;
-	}
-	put_varint(w, (uint64) nruns);
-	for (i = 0; i < n; i = j)
-	{
-		for (j = i + 1; j < n && numbers[j] == numbers[j - 1] + 1;)
-			j++;
-		put_varint(w, (uint64) (numbers[i] - next));
-		put_varint(w, (uint64) (j - i - 1));
-		/*
-		 * a run cannot begin right behind another, because both would be one
-		 * run
-		 */
-		next = (int64) numbers[j - 1] + 2;
 	}
 }
 
@@ -303,32 +151,6 @@ put_scopes_of(Writer *w, const ScopeSet *set, const ScopeSet *listed)
 	}
 	put_numbers(w, numbers, set->n);
 	pfree(numbers);
-}
-
-static char *
-to_text(const uint8 *data, size_t n)
-{
-	char	   *text = palloc(n / 3 * 4 + 5);
-	char	   *to = text;
-	size_t		i;
-
-	for (i = 0; i < n; i += 3)
-	{
-		uint32		bits = (uint32) data[i] << 16;
-
-		if (i + 1 < n)
-			bits |= (uint32) data[i + 1] << 8;
-		if (i + 2 < n)
-			bits |= data[i + 2];
-		*to++ = base64url[bits >> 18];
-		*to++ = base64url[bits >> 12 & 63];
-		if (i + 1 < n)
-			*to++ = base64url[bits >> 6 & 63];
-		if (i + 2 < n)
-			*to++ = base64url[bits & 63];
-	}
-	*to = '\0';
-	return text;
 }
 
 static uint8
@@ -467,7 +289,7 @@ cursor_fits(const Cursor *cursor)
 	if (listed.n > CURSOR_MAX_LISTED)
 		return false;
 	put_cursor(&w, cursor, &listed);
-	fits = w.used <= MAX_TEXT / 4 * 3;
+	fits = w.used <= CURSOR_MAX_TEXT / 4 * 3;
 	pfree(w.data);
 	return fits;
 }
@@ -488,13 +310,13 @@ cursor_encode(const Cursor *cursor)
 						   listed.n, CURSOR_MAX_LISTED),
 				 errhint("Pull fewer scopes at a time, and keep a cursor for each set of them.")));
 	put_cursor(&w, cursor, &listed);
-	text = to_text(w.data, w.used);
+	text = base64url_encode(w.data, w.used);
 	pfree(w.data);
 	/* refuse it now rather than when it comes back */
-	if (strlen(text) > MAX_TEXT)
+	if (strlen(text) > CURSOR_MAX_TEXT)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_TOO_MANY_SCOPES),
-				 errmsg("cursor would be longer than %d bytes", MAX_TEXT),
+				 errmsg("cursor would be longer than %d bytes", CURSOR_MAX_TEXT),
 				 errhint("Pull fewer scopes at a time.")));
 	return text;
 }
@@ -502,112 +324,6 @@ cursor_encode(const Cursor *cursor)
 /*
  * Reading.  Each get_ function raises the error itself.
  */
-
-static uint8
-get_byte(Reader *r)
-{
-	if (r->at >= r->end)
-		cursor_malformed();
-	return *r->at++;
-}
-
-static const uint8 *
-get_bytes(Reader *r, uint64 n)
-{
-	const uint8 *bytes = r->at;
-
-	if (n > (uint64) (r->end - r->at))
-		cursor_malformed();
-	r->at += n;
-	return bytes;
-}
-
-static uint64
-get_fixed64(Reader *r)
-{
-	const uint8 *bytes = get_bytes(r, 8);
-	uint64		v = 0;
-	int			i;
-
-	for (i = 0; i < 8; i++)
-		v = v << 8 | bytes[i];
-	return v;
-}
-
-static uint64
-get_varint(Reader *r, uint64 max)
-{
-	uint64		v = 0;
-	int			shift = 0;
-	uint8		byte;
-
-	for (;;)
-	{
-		byte = get_byte(r);
-		/* the tenth byte has room for one bit, and there is no eleventh */
-		if (shift == 63 && byte > 1)
-			cursor_malformed();
-		v |= (uint64) (byte & 0x7f) << shift;
-		if ((byte & 0x80) == 0)
-			break;
-		shift += 7;
-	}
-	/* the last byte is zero, so the number is longer than necessary */
-	if (byte == 0 && shift > 0)
-		cursor_malformed();
-	if (v > max)
-		cursor_malformed();
-	return v;
-}
-
-/* a number of things that take at least one byte each */
-static int
-get_count(Reader *r, uint64 max)
-{
-	return (int) get_varint(r, Min(max, (uint64) (r->end - r->at)));
-}
-
-static char *
-format_uuid(const uint8 *bytes)
-{
-	static const char hex[] = "0123456789abcdef";
-	char	   *text = palloc(UUID_TEXT + 1);
-	char	   *to = text;
-	int			i;
-
-	for (i = 0; i < UUID_BYTES; i++)
-	{
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			*to++ = '-';
-		*to++ = hex[bytes[i] >> 4];
-		*to++ = hex[bytes[i] & 15];
-	}
-	*to = '\0';
-	return text;
-}
-
-static char *
-get_string(Reader *r)
-{
-	uint64		tag = get_varint(r, MAX_TEXT);
-	const uint8 *bytes;
-	uint8		uuid[UUID_BYTES];
-	size_t		len;
-	char	   *text;
-
-	if (tag == 0)
-		return format_uuid(get_bytes(r, UUID_BYTES));
-
-	len = (size_t) (tag - 1);
-	bytes = get_bytes(r, len);
-	text = palloc(len + 1);
-	memcpy(text, bytes, len);
-	text[len] = '\0';
-	/* it sees to zero bytes too */
-	if (!pg_verifymbstr(text, (int) len, true) || parse_uuid(text, len, uuid))
-		cursor_malformed();
-	return text;
-}
 
 /* the ids between xmin and xmax */
 static void
@@ -661,41 +377,6 @@ get_scopes(Reader *r, ScopeSet *set)
 	}
 }
 
-/* ascending numbers, at most so many, none above the largest */
-static int32 *
-get_numbers(Reader *r, int max, int32 largest, int *n)
-{
-	int			nruns = get_count(r, max);
-	int			room = Max(nruns, 1);
-	int32	   *numbers = palloc(sizeof(int32) * room);
-	int64		next = 0;
-
-	*n = 0;
-	while (nruns-- > 0)
-	{
-		int64		first;
-		int			length;
-		int			i;
-
-		if (next > largest)
-			cursor_malformed();
-		first = next + (int64) get_varint(r, (uint64) (largest - next));
-		length = 1 + (int) get_varint(r, (uint64) Min(max - *n - 1, largest - first));
-		if (*n + length + nruns > room)
-		{
-			room = *n + length + nruns;
-			numbers = repalloc(numbers, sizeof(int32) * room);
-		}
-		for (i = 0; i < length; i++)
-			numbers[(*n)++] = (int32) (first + i);
-		next = first + length + 1;
-		/* the runs still to come hold at least one each */
-		if (*n + nruns > max)
-			cursor_malformed();
-	}
-	return numbers;
-}
-
 static void
 get_types(Reader *r, TypeSet *set)
 {
@@ -727,55 +408,6 @@ get_scopes_of(Reader *r, ScopeSet *set, const ScopeSet *listed, bool *used)
 		used[numbers[i]] = true;
 	}
 	pfree(numbers);
-}
-
-static int
-base64_value(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	if (c == '-')
-		return 62;
-	if (c == '_')
-		return 63;
-	return -1;
-}
-
-static uint8 *
-from_text(const char *text, size_t *n)
-{
-	size_t		len = strnlen(text, MAX_TEXT + 1);
-	uint8	   *data;
-	uint32		bits = 0;
-	int			nbits = 0;
-	size_t		i;
-
-	if (len > MAX_TEXT || len % 4 == 1)
-		cursor_malformed();
-	data = palloc(len / 4 * 3 + 3);
-	*n = 0;
-	for (i = 0; i < len; i++)
-	{
-		int			value = base64_value(text[i]);
-
-		if (value < 0)
-			cursor_malformed();
-		bits = bits << 6 | (uint32) value;
-		nbits += 6;
-		if (nbits >= 8)
-		{
-			nbits -= 8;
-			data[(*n)++] = (uint8) (bits >> nbits);
-			bits &= (1U << nbits) - 1;
-		}
-	}
-	if (bits != 0)
-		cursor_malformed();
-	return data;
 }
 
 static void
@@ -853,11 +485,17 @@ cursor_decode(const char *text)
 	bool	   *used;
 	Reader		r;
 	uint8	   *data;
+	size_t		len;
 	size_t		n;
 	uint8		flags;
 	int			i;
 
-	data = from_text(text, &n);
+	len = strnlen(text, CURSOR_MAX_TEXT + 1);
+	if (len > CURSOR_MAX_TEXT)
+		cursor_malformed();
+	data = base64url_decode(text, len, &n);
+	if (data == NULL)
+		cursor_malformed();
 	r.at = data;
 	r.end = data + n;
 
@@ -910,105 +548,4 @@ cursor_is_cursor(const char *text)
 {
 	return (text[0] >= 'A' && text[0] <= 'Z') ||
 		(text[0] >= 'a' && text[0] <= 'z');
-}
-
-/*
- * Snapshots and the order of places
- */
-
-static int
-compare_numbers(uint64 x, uint64 y)
-{
-	return (x > y) - (x < y);
-}
-
-static int
-compare_xids(const void *a, const void *b)
-{
-	return compare_numbers(*(const uint64 *) a, *(const uint64 *) b);
-}
-
-static int
-compare_texts(const char *a, const char *b)
-{
-	if (a == NULL || b == NULL)
-		return (a != NULL) - (b != NULL);
-	return strcmp(a, b);
-}
-
-bool
-snapshot_shows(const TideSnapshot *snapshot, uint64 xid)
-{
-	if (xid < snapshot->xmin)
-		return true;
-	if (xid >= snapshot->xmax)
-		return false;
-	return snapshot->nxip == 0 ||
-		bsearch(&xid, snapshot->xip, snapshot->nxip, sizeof(uint64),
-				compare_xids) == NULL;
-}
-
-int
-snapshot_compare(const TideSnapshot *a, const TideSnapshot *b)
-{
-	int			order = compare_numbers(a->xmax, b->xmax);
-	int			i;
-
-	if (order == 0)
-		order = compare_numbers(a->xmin, b->xmin);
-	if (order == 0)
-		order = compare_numbers(a->nxip, b->nxip);
-	for (i = 0; order == 0 && i < a->nxip; i++)
-		order = compare_numbers(a->xip[i], b->xip[i]);
-	return order;
-}
-
-int
-place_compare_state(const Place *a, const Place *b)
-{
-	int			order = snapshot_compare(&b->seen, &a->seen);
-
-	if (order == 0)
-		order = (int) a->phase - (int) b->phase;
-	if (order == 0 && a->phase == CURSOR_IN_LOG)
-	{
-		order = snapshot_compare(&a->target, &b->target);
-		if (order == 0)
-			order = compare_texts(a->scope, b->scope);
-		if (order == 0)
-			order = compare_numbers(a->xid, b->xid);
-		if (order == 0)
-			order = compare_numbers((uint64) a->seq, (uint64) b->seq);
-		if (order == 0)
-			order = (a->index > b->index) - (a->index < b->index);
-		if (order == 0)
-			order = (a->reach > b->reach) - (a->reach < b->reach);
-		if (order == 0)
-			order = (a->measured > b->measured) - (a->measured < b->measured);
-	}
-	if (order == 0 && a->phase == CURSOR_IN_TABLES)
-	{
-		order = (a->reg > b->reg) - (a->reg < b->reg);
-		if (order == 0)
-			order = compare_texts(a->scope, b->scope);
-		if (order == 0)
-			order = compare_texts(a->key, b->key);
-		if (order == 0)
-			order = types_compare(&a->done_types, &b->done_types);
-	}
-	if (order == 0 && a->phase != CURSOR_AT_REST)
-		order = types_compare(&a->resets, &b->resets);
-	return order;
-}
-
-int
-place_compare(const Place *a, const Place *b)
-{
-	int			order = place_compare_state(a, b);
-
-	if (order == 0)
-		order = types_compare(&a->types, &b->types);
-	if (order == 0)
-		order = scopes_compare(&a->scopes, &b->scopes);
-	return order;
 }

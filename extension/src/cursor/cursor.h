@@ -105,7 +105,7 @@ extern bool cursor_is_cursor(const char *text);
 extern char *cursor_encode(const Cursor *cursor);
 extern Cursor *cursor_decode(const char *text);
 
-/* the length of what cursor_encode() would return; raises no error */
+/* would cursor_encode() return a text? */
 extern bool cursor_fits(const Cursor *cursor);
 
 /* raises the error for a cursor that no server has made */
