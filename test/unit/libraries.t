@@ -1,5 +1,5 @@
 # Which files of the gateway may include which library: HTTP, libpq and tokens
-# have one place each. In the extension postgres.h comes first in each .c file,
+# have one place each; libpq's is a header that three files share. In the extension postgres.h comes first in each .c file,
 # and in no header: PostgreSQL's own rule, since it settles what every header
 # after it means.
 #
@@ -15,8 +15,11 @@ my $source = "$FindBin::Bin/../../gateway/src";
 
 my %only_in = (
 	'microhttpd.h'  => [qw(http/exchange.c http/http.c http/reply.c)],
-	'libpq-fe.h'    => [qw(database/connection.c)],
+	'libpq-fe.h'    => [qw(database/link.h)],
 	'cjose/cjose.h' => [qw(auth/key.c)],
+	# what these bring along
+	'database/link.h' => [qw(database/call.h database/connection.c)],
+	'database/call.h' => [qw(database/call.c database/run.c)],
 );
 
 my %seen;
@@ -26,7 +29,7 @@ for my $path (sort(glob("$source/*.[ch]"), glob("$source/*/*.[ch]")))
 	open my $handle, '<', $path or die "$path: $!";
 	my $text = do { local $/; <$handle> };
 
-	$seen{$_}{$file} = 1 for $text =~ /^#include <([^>]+)>/mg;
+	$seen{$_}{$file} = 1 for $text =~ /^#include [<"]([^">]+)[">]/mg;
 }
 is_deeply [ sort keys %{ $seen{$_} } ], $only_in{$_}, "who includes $_" for sort keys %only_in;
 

@@ -1,0 +1,29 @@
+/*-------------------------------------------------------------------------
+ *
+ * call.h
+ *	  What a job sends: the statements of its transaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CALL_H
+#define CALL_H
+
+#include "database/link.h"
+
+/* the statement whose row is the reply */
+extern Statement call_statement(const Job *job);
+
+/* the name under which it is prepared */
+extern const char *call_statement_name(Statement statement);
+
+/* is the call a transaction by itself? */
+extern bool call_is_alone(const Connection *connection, const Job *job);
+
+/*
+ * Both note in the connection's steps what will have a result; false: libpq did
+ * not accept it.
+ */
+extern bool call_send_prepares(Connection *connection, const Job *job);
+extern bool call_send(Connection *connection, const Job *job);
+
+#endif							/* CALL_H */
