@@ -42,6 +42,18 @@ INSERT INTO mine VALUES (50, 51);
 SELECT * FROM go('{"mine": [{"id": 52}]}');
 ROLLBACK;
 
+-- what failed comes with the row that stands, not with what was undone
+CREATE TABLE note (id int PRIMARY KEY, ref int REFERENCES note DEFERRABLE INITIALLY DEFERRED, body text);
+SELECT tide.track('note', shared => true);
+CREATE FUNCTION standing(changes jsonb) RETURNS TABLE (id text, status text, body text) LANGUAGE sql AS $$
+	WITH p AS MATERIALIZED (SELECT tide.push(jsonb_build_object('changes', jsonb_build_object('note', changes))) AS r)
+	SELECT x->>'entityId', x->>'status', x->'entity'->>'body' FROM p, json_array_elements(r->'succeeded') x
+	UNION ALL SELECT x->>'entityId', 'failed', coalesce(x->'entity'->>'body', x->>'entity', 'no row') FROM p, json_array_elements(r->'failed') x
+$$;
+SELECT * FROM standing('[{"id": 1, "body": "stands"}]');
+SELECT * FROM standing('[{"id": 1, "body": "undone", "ref": 77}, {"id": 2, "body": "undone", "ref": 77}]');
+SELECT * FROM standing('[{"id": 1, "body": "undone", "ref": 77}, {"id": 2, "body": "undone", "ref": 77}, {"id": 3, "body": "good"}]');
+
 -- 4,000 rows with 400 bad, foreign keys deferrable, then deletes with children: few statements
 CREATE TABLE parent (id int PRIMARY KEY);
 CREATE TABLE child (id int PRIMARY KEY, parent_id int REFERENCES parent DEFERRABLE INITIALLY DEFERRED, up int REFERENCES child DEFERRABLE INITIALLY DEFERRED);

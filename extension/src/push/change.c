@@ -147,11 +147,11 @@ change_fail(Change *c, ErrorData *error)
 		c->outcome.failure.column = tracked_column(c->table->t, c->table->t->scope)->wire;
 		return;
 	}
-	c->outcome.failure = (Failure)
+	/* nothing of an attempt that was undone: its row is not there, nor its memory */
+	c->outcome = (Outcome)
 	{
-		0
+		VERDICT_FAILED
 	};
-	c->outcome.verdict = VERDICT_FAILED;
 	c->outcome.failure.code = word ? word : pstrdup(unpack_sql_state(error->sqlerrcode));
 	c->outcome.failure.message = error->message ? clipped(error->message) : "unknown error";
 	c->outcome.failure.constraint = error->constraint_name;
