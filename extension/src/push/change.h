@@ -27,6 +27,8 @@ typedef struct PushTable
 	struct PullTable *rows;		/* of those that its writes return */
 	int			order;			/* parents before children */
 	int			nchanges;		/* of the push */
+	bool	   *mostly_new;		/* the rows that this session pushed last were
+								 * not there yet; kept for the next push */
 	bool		returns_rows;	/* its writes return the rows as they stand */
 	Bitmapset  *probed;			/* attnums that the last probe read */
 	struct AnyColumns *any_columns; /* see batch.c; NULL: not known yet */

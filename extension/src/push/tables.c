@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "storage/lockdefs.h"
+#include "utils/hsearch.h"
 #include "utils/json.h"
 
 #include "push/change.h"
@@ -19,6 +20,35 @@
 
 /* between tables there is room for others to be put */
 #define ORDER_STEP 100
+
+/* what this session remembers of a table from one push to the next */
+typedef struct Remembered
+{
+	Oid			relid;			/* the hash key */
+	bool		mostly_new;
+} Remembered;
+
+/* the address is good for the life of the session */
+static bool *
+mostly_new(Oid relid)
+{
+	static HTAB *tables = NULL;
+	Remembered *entry;
+	bool		found;
+
+	if (tables == NULL)
+	{
+		HASHCTL		ctl = {0};
+
+		ctl.keysize = sizeof(Oid);
+		ctl.entrysize = sizeof(Remembered);
+		tables = hash_create("pg_tide pushed tables", 64, &ctl, HASH_ELEM | HASH_BLOBS);
+	}
+	entry = hash_search(tables, &relid, HASH_ENTER, &found);
+	if (!found)
+		entry->mostly_new = false;
+	return &entry->mostly_new;
+}
 
 /* a table of this push; the first time it is locked as its writes will do */
 PushTable *
@@ -37,6 +67,7 @@ push_table(Push *push, Oid relid)
 	t = registry_lock(relid, RowExclusiveLock);
 	table = palloc0(sizeof(PushTable));
 	table->t = t;
+	table->mostly_new = mostly_new(relid);
 	access_table_scopes(&push->access, t, &table->scopes);
 	table->rows = rows_table(t, &table->scopes);
 	table->order = registry_position(relid) * ORDER_STEP;
