@@ -10,32 +10,9 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include "cursor/ack.h"
 #include "util/errors.h"
-
-static int	ntests = 0;
-static int	nfailed = 0;
-static uint64 state;
-
-static void
-ok(bool good, const char *name)
-{
-	ntests++;
-	if (!good)
-		nfailed++;
-	printf("%sok %d - %s\n", good ? "" : "not ", ntests, name);
-}
-
-static uint64
-rnd(void)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state * UINT64_C(0x2545F4914F6CDD1D);
-}
+#include "tap.h"
 
 /* false: refused, with the SQLSTATE of a malformed request */
 static bool
@@ -67,9 +44,7 @@ main(int argc, char **argv)
 	Ack			back;
 	int			round;
 
-	state = argc > 1 ? strtoull(argv[1], NULL, 10) : (uint64) time(NULL);
-	printf("# seed %llu\n", (unsigned long long) state);
-	state = state * 2 + 1;
+	seed_random(argc > 1 ? argv[1] : NULL);
 	for (round = 0; round < 20000; round++)
 	{
 		Ack			ack = {rnd() >> (rnd() & 63), rnd() >> (rnd() & 63), (uint32) rnd()};
@@ -95,6 +70,5 @@ main(int argc, char **argv)
 	   !decode("aQAAAAAAAAAAAAAAAAAAAAAAAAA=", &back) &&
 	   !decode("aQAAAAAAAAAAAAAAAAAAAAAAAA+/", &back),
 	   "other lengths, versions and alphabets are refused");
-	printf("1..%d\n", ntests);
-	return nfailed > 0;
+	return done_testing();
 }

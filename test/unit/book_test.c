@@ -21,23 +21,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "live/book.h"
+#include "tap.h"
 
 #define SECOND	INT64_C(1000000)
-
-static int	ntests = 0;
-static int	nfailed = 0;
-
-static void
-ok(bool good, const char *name)
-{
-	ntests++;
-	if (!good)
-		nfailed++;
-	printf("%sok %d - %s\n", good ? "" : "not ", ntests, name);
-}
 
 /* ---------- building blocks ---------- */
 
@@ -510,7 +498,7 @@ take_done(Book *book, struct SeatList *list)
 }
 
 static void
-step_client(Book *book, World *client, int number, unsigned int *seed)
+step_client(Book *book, World *client, int number)
 {
 	struct SeatList list;
 	Interest	interest;
@@ -520,7 +508,7 @@ step_client(Book *book, World *client, int number, unsigned int *seed)
 	{
 		case IDLE:
 			client->arrived = now;
-			client->waits = rand_r(seed) % 2;
+			client->waits = rnd_below(2);
 			memset(&client->seat, 0, sizeof(Seat));
 			client->seat.until = client->waits ? now + 200 : 0;
 			if (client->cursor >= 0 && book_sit(book, key_of(number), &client->seat, true, now))
@@ -554,7 +542,7 @@ step_client(Book *book, World *client, int number, unsigned int *seed)
 			take_done(book, &list);
 			break;
 		case SEATED:
-			if (rand_r(seed) % 50 == 0 && book_leave(book, &client->seat))
+			if (rnd_below(50) == 0 && book_leave(book, &client->seat))
 				client->state = IDLE;
 			break;
 	}
@@ -569,7 +557,7 @@ typedef struct Watcher
 } Watcher;
 
 static void
-step_watcher(Book *book, Watcher *watcher, unsigned int *seed)
+step_watcher(Book *book, Watcher *watcher)
 {
 	static char *scopes[COMMITS];
 	static int32_t types[COMMITS];
@@ -578,7 +566,7 @@ step_watcher(Book *book, Watcher *watcher, unsigned int *seed)
 	int			i;
 
 	TAILQ_INIT(&list);
-	if (rand_r(seed) % 400 == 0)
+	if (rnd_below(400) == 0)
 	{
 		book_forget(book, &list);
 		take_done(book, &list);
@@ -595,7 +583,7 @@ step_watcher(Book *book, Watcher *watcher, unsigned int *seed)
 		watcher->snapshot = now;
 	else
 	{
-		found.known = watcher->seen >= 0 && rand_r(seed) % 200 != 0;
+		found.known = watcher->seen >= 0 && rnd_below(200) != 0;
 		for (i = ncommits - 1; found.known && i >= 0 && commits[i].time > watcher->seen; i--)
 		{
 			if (commits[i].time > watcher->snapshot)
@@ -619,7 +607,7 @@ step_watcher(Book *book, Watcher *watcher, unsigned int *seed)
 }
 
 static void
-test_world(unsigned int seed)
+test_world(void)
 {
 	Book	   *book = book_create(10);
 	Watcher		watcher = {.seen = -1};
@@ -639,25 +627,25 @@ test_world(unsigned int seed)
 	ncommits = 0;
 	for (now = 1; now < 60000 && wrong == NULL; now++)
 	{
-		int			what = rand_r(&seed) % 100;
+		int			what = rnd_below(100);
 
 		if (what < 8 && ncommits < COMMITS)
 		{
 			Commit	   *commit = &commits[ncommits++];
 
 			commit->time = now;
-			commit->scope[0] = "abcdefg"[rand_r(&seed) % 7];
+			commit->scope[0] = "abcdefg"[rnd_below(7)];
 			commit->scope[1] = '\0';
-			if (rand_r(&seed) % 20 == 0)
+			if (rnd_below(20) == 0)
 				commit->scope[0] = '\0';
-			commit->type = 1 + rand_r(&seed) % 3;
+			commit->type = 1 + rnd_below(3);
 		}
 		else if (what < 50)
-			step_watcher(book, &watcher, &seed);
+			step_watcher(book, &watcher);
 		else
 		{
-			i = rand_r(&seed) % PULLS;
-			step_client(book, &clients[i], i, &seed);
+			i = rnd_below(PULLS);
+			step_client(book, &clients[i], i);
 		}
 		TAILQ_INIT(&list);
 		book_expire(book, now, &list);
@@ -676,9 +664,6 @@ test_world(unsigned int seed)
 int
 main(int argc, char **argv)
 {
-	unsigned int seed = argc > 1 ? (unsigned int) atoi(argv[1]) :
-	(unsigned int) time(NULL);
-
 	test_remembering();
 	test_trust();
 	test_names_under_way();
@@ -689,8 +674,7 @@ main(int argc, char **argv)
 	test_silence();
 	test_doubt();
 	test_confirmed();
-	printf("# TIDE_SEED=%u\n", seed);
-	test_world(seed);
-	printf("1..%d\n", ntests);
-	return nfailed == 0 ? 0 : 1;
+	seed_random(argc > 1 ? argv[1] : NULL);
+	test_world();
+	return done_testing();
 }

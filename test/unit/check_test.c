@@ -18,11 +18,9 @@
 #include "api/login.h"
 #include "api/sync.h"
 #include "http/check.h"
+#include "tap.h"
 
 #define NOW		((time_t) 1700000000)
-
-static int	ntests = 0;
-static int	nfailed = 0;
 
 static Settings settings = {
 	.jwt_issuer = "",
@@ -31,15 +29,6 @@ static Settings settings = {
 	.max_body_bytes = 4 << 20
 };
 static KeySet *keys;
-
-static void
-ok(bool good, const char *name)
-{
-	ntests++;
-	if (!good)
-		nfailed++;
-	printf("%sok %d - %s\n", good ? "" : "not ", ntests, name);
-}
 
 /* The outcome of a check: nothing, or a refusal with this status and code. */
 static void
@@ -258,6 +247,5 @@ main(void)
 	test_tokens();
 	test_content();
 	keyset_release(keys);
-	printf("1..%d\n", ntests);
-	return nfailed == 0 ? 0 : 1;
+	return done_testing();
 }

@@ -11,45 +11,11 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include "cursor/cursor.h"
 #include "util/errors.h"
+#include "tap.h"
 
 #define LARGE_TEXT (128 * 1024)
-
-static int	ntests = 0;
-static int	nfailed = 0;
-
-static void
-ok(bool good, const char *name)
-{
-	ntests++;
-	if (!good)
-		nfailed++;
-	printf("%sok %d - %s\n", good ? "" : "not ", ntests, name);
-}
-
-/*
- * Randomness: xorshift, so that a seed gives the same test everywhere
- */
-
-static uint64 state;
-
-static uint64
-rnd(void)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state * UINT64_C(0x2545F4914F6CDD1D);
-}
-
-static uint64
-rnd_below(uint64 n)
-{
-	return rnd() % n;
-}
 
 /* as often small as large */
 static uint64
@@ -728,12 +694,9 @@ test_mutations(int rounds)
 int
 main(int argc, char **argv)
 {
-	uint64		seed = argc > 1 ? strtoull(argv[1], NULL, 0) : (uint64) time(NULL);
 	int			rounds = argc > 2 ? atoi(argv[2]) : 20000;
 
-	printf("# seed %llu, %d rounds\n", (unsigned long long) seed, rounds);
-	/* never zero, and neighbouring seeds far apart */
-	state = (seed + 1) * UINT64_C(0x9E3779B97F4A7C15) | 1;
+	seed_random(argc > 1 ? argv[1] : NULL);
 
 	test_size();
 	test_times();
@@ -745,6 +708,5 @@ main(int argc, char **argv)
 	test_round_trips(rounds);
 	test_mutations(rounds);
 
-	printf("1..%d\n", ntests);
-	return nfailed == 0 ? 0 : 1;
+	return done_testing();
 }

@@ -16,37 +16,12 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include "version/decide.h"
+#include "tap.h"
 
 #define SECOND INT64CONST(1000000)
 #define NOW (INT64CONST(800000000) * SECOND)
 #define LIMIT (NOW + 60 * SECOND)
-
-static int	ntests = 0;
-static int	nfailed = 0;
-
-static void
-ok(bool good, const char *name)
-{
-	ntests++;
-	if (!good)
-		nfailed++;
-	printf("%sok %d - %s\n", good ? "" : "not ", ntests, name);
-}
-
-/* xorshift, so that a seed gives the same test everywhere */
-static uint64 state;
-
-static uint64
-rnd_below(uint64 n)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state * UINT64_C(0x2545F4914F6CDD1D) % n;
-}
 
 /* ---------- one decision ---------- */
 
@@ -500,11 +475,9 @@ test_orders(uint64 rounds)
 int
 main(int argc, char **argv)
 {
-	uint64		seed = argc > 1 ? strtoull(argv[1], NULL, 10) : (uint64) time(NULL);
 	uint64		rounds = argc > 2 ? strtoull(argv[2], NULL, 10) : 5000;
 
-	printf("# seed %llu\n", (unsigned long long) seed);
-	state = seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
+	seed_random(argc > 1 ? argv[1] : NULL);
 	test_stamps();
 	test_policies();
 	test_base();
@@ -515,6 +488,5 @@ main(int argc, char **argv)
 	test_merge();
 	test_orders(rounds);
 	shim_reset();
-	printf("1..%d\n", ntests);
-	return nfailed == 0 ? 0 : 1;
+	return done_testing();
 }

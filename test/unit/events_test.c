@@ -17,18 +17,7 @@
 
 #include "http/events.h"
 #include "util/clock.h"
-
-static int	ntests = 0;
-static int	nfailed = 0;
-
-static void
-ok(bool good, const char *name)
-{
-	ntests++;
-	if (!good)
-		nfailed++;
-	printf("%sok %d - %s\n", good ? "" : "not ", ntests, name);
-}
+#include "tap.h"
 
 /* All that is to be sent now, in pieces of seven bytes. */
 static const char *
@@ -157,6 +146,5 @@ main(void)
 	test_changes();
 	test_time();
 	test_ends();
-	printf("1..%d\n", ntests);
-	return nfailed == 0 ? 0 : 1;
+	return done_testing();
 }

@@ -15,26 +15,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "util/buffer.h"
 #include "util/json.h"
 #include "util/text.h"
+#include "tap.h"
 
 #define ROUNDS		200000
 #define DEPTH		8
-
-static int	ntests = 0;
-static int	nfailed = 0;
-
-static void
-ok(bool good, const char *name)
-{
-	ntests++;
-	if (!good)
-		nfailed++;
-	printf("%sok %d - %s\n", good ? "" : "not ", ntests, name);
-}
 
 static JsonVerdict
 check(const char *text, size_t length, int depth, JsonProblem *problem)
@@ -552,23 +540,6 @@ simple_check(const char *text, size_t length, int depth)
  * Random texts
  */
 
-static uint64_t state;
-
-static uint64_t
-rnd(void)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state * UINT64_C(0x2545F4914F6CDD1D);
-}
-
-static unsigned int
-rnd_below(unsigned int n)
-{
-	return (unsigned int) ((rnd() >> 32) % n);
-}
-
 static const char *const pieces[] = {
 	"a", "b", "\\u0061", "\\u0062", "\\\\", "\\n", "\\u000A", "\xC3\xA4",
 	"\\u00e4", "\\ud83d\\ude00", "\xF0\x9F\x98\x80", "\\/", "/", "id",
@@ -718,17 +689,13 @@ test_random(long rounds)
 int
 main(int argc, char **argv)
 {
-	uint64_t	seed = argc > 1 ? strtoull(argv[1], NULL, 10) :
-	(uint64_t) time(NULL);
 	long		rounds = argc > 2 ? strtol(argv[2], NULL, 10) : ROUNDS;
 
-	printf("# seed %llu\n", (unsigned long long) seed);
-	state = seed * 2 + 1;
+	seed_random(argc > 1 ? argv[1] : NULL);
 	test_cases();
 	test_push();
 	test_depth();
 	test_many_keys();
 	test_random(rounds);
-	printf("1..%d\n", ntests);
-	return nfailed == 0 ? 0 : 1;
+	return done_testing();
 }

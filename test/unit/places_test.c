@@ -16,39 +16,17 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include "cursor/places.h"
 #include "util/errors.h"
+#include "tap.h"
 
 #define NTYPES 6				/* the last two are shared */
 #define NSCOPES 5				/* the last one is never listed */
 #define FIRST_REG 10
 #define IS_SHARED(type) ((type) >= NTYPES - 2)
 
-static int	ntests = 0;
-static int	nfailed = 0;
-static uint64 state;
 static uint64 now = 100;
 static const char *why;
-
-static void
-ok(bool good, const char *name)
-{
-	ntests++;
-	if (!good)
-		nfailed++;
-	printf("%sok %d - %s\n", good ? "" : "not ", ntests, name);
-}
-
-static uint64
-rnd_below(uint64 n)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state * UINT64_C(0x2545F4914F6CDD1D) % n;
-}
 
 /*
  * The model: how far the client is, of each type and scope; of a shared type
@@ -493,16 +471,13 @@ test_sets(int rounds)
 int
 main(int argc, char **argv)
 {
-	uint64		seed = argc > 1 ? strtoull(argv[1], NULL, 0) : (uint64) time(NULL);
 	int			rounds = argc > 2 ? atoi(argv[2]) : 3000;
 
-	printf("# seed %llu, %d rounds\n", (unsigned long long) seed, rounds);
-	state = (seed + 1) * UINT64_C(0x9E3779B97F4A7C15) | 1;
+	seed_random(argc > 1 ? argv[1] : NULL);
 
 	test_sets(rounds);
 	test_many();
 	test_pulls(rounds);
 
-	printf("1..%d\n", ntests);
-	return nfailed == 0 ? 0 : 1;
+	return done_testing();
 }

@@ -23,12 +23,10 @@
 #include "auth/token.h"
 #include "util/log.h"
 #include "util/text.h"
+#include "tap.h"
 
 #define NOW		((time_t) 1700000000)
 #define MASK	0x5A
-
-static int	ntests = 0;
-static int	nfailed = 0;
 
 static const StringList nobody = {0};
 static const TokenRules any = {.issuer = "",.audiences = &nobody};
@@ -40,15 +38,6 @@ const char *
 __asan_default_options(void)
 {
 	return "max_free_fill_size=0";
-}
-
-static void
-ok(bool good, const char *name)
-{
-	ntests++;
-	if (!good)
-		nfailed++;
-	printf("%sok %d - %s\n", good ? "" : "not ", ntests, name);
 }
 
 static void *
@@ -384,6 +373,5 @@ main(void)
 	keys_free(others);
 	keys_free(keys);
 	test_memory();
-	printf("1..%d\n", ntests);
-	return nfailed == 0 ? 0 : 1;
+	return done_testing();
 }

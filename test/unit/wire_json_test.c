@@ -13,24 +13,11 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include "util/json.h"
 #include "util/json_scan.h"
+#include "tap.h"
 
 #define ROUNDS 200000
-
-static int	ntests = 0;
-static int	nfailed = 0;
-
-static void
-ok(bool good, const char *name)
-{
-	ntests++;
-	if (!good)
-		nfailed++;
-	printf("%sok %d - %s\n", good ? "" : "not ", ntests, name);
-}
 
 static JsonSpan
 span_of(const char *text, size_t len)
@@ -189,7 +176,7 @@ walk(JsonSpan span)
 }
 
 static void
-test_random(unsigned int seed, int rounds)
+test_random(int rounds)
 {
 	static const char pieces[] = "{}[]:,\"\\u0d8aAbfnrtl es-+.19 $json";
 	static const char *const starts[] = {
@@ -200,21 +187,20 @@ test_random(unsigned int seed, int rounds)
 	int			broken = 0;
 	int			i;
 
-	srand(seed);
 	for (i = 0; i < rounds; i++)
 	{
 		char		text[80];
 		size_t		len;
-		int			n = rand() % 4;
+		int			n = rnd_below(4);
 		JsonSpan	span;
 		bool		valid;
 
-		strcpy(text, starts[rand() % 3]);
+		strcpy(text, starts[rnd_below(3)]);
 		len = strlen(text);
 		for (; n > 0; n--)
-			text[rand() % len] = pieces[rand() % (sizeof(pieces) - 1)];
-		if (rand() % 8 == 0)
-			len = rand() % len;
+			text[rnd_below(len)] = pieces[rnd_below(sizeof(pieces) - 1)];
+		if (rnd_below(8) == 0)
+			len = rnd_below(len);
 		span = span_of(text, len);
 		valid = json_is_valid(span.at, span.len);
 		if (!gateway_agrees(span, valid))
@@ -234,14 +220,10 @@ test_random(unsigned int seed, int rounds)
 int
 main(int argc, char **argv)
 {
-	unsigned int seed = argc > 1 ? (unsigned int) strtoul(argv[1], NULL, 10) :
-	(unsigned int) time(NULL);
-
-	printf("# seed %u\n", seed);
+	seed_random(argc > 1 ? argv[1] : NULL);
 	test_validity();
 	test_text_form();
 	test_members();
-	test_random(seed, argc > 2 ? atoi(argv[2]) : ROUNDS);
-	printf("1..%d\n", ntests);
-	return nfailed == 0 ? 0 : 1;
+	test_random(argc > 2 ? atoi(argv[2]) : ROUNDS);
+	return done_testing();
 }

@@ -378,7 +378,7 @@ may_insert_first(PushTable *table, List *changes)
 	if (check_enable_rls(t->relid, InvalidOid, true) == RLS_ENABLED)
 		return false;
 	/* a transaction that keeps its snapshot could not try again */
-	if (!t->mostly_new || t->has_side_effects || t->deferrable_key || IsolationUsesXactSnapshot() ||
+	if (!*table->mostly_new || t->has_side_effects || t->deferrable_key || IsolationUsesXactSnapshot() ||
 		t->policy != POLICY_LAST_WRITE_WINS)
 		return false;
 	return needs_nothing_else(t, changes);
@@ -419,9 +419,9 @@ insert_unseen(Push *push, PushTable *table, List *changes)
 		return changes;
 	foreach(lc, changes)
 		judge_as_new(push, lfirst(lc));
-	table->t->mostly_new = false;	/* until it has gone well */
+	*table->mostly_new = false;	/* until it has gone well */
 	pending = insert_rows(push, table, changes, false);
-	table->t->mostly_new = list_length(pending) * 2 < list_length(changes);
+	*table->mostly_new = list_length(pending) * 2 < list_length(changes);
 	return pending;
 }
 
@@ -440,7 +440,7 @@ apply_group(Push *push, PushTable *table, List *changes, bool is_delete)
 	if (!is_delete && !push->has_horizon && may_insert_first(table, changes))
 		pending = insert_unseen(push, table, changes);
 	else
-		table->t->mostly_new = false;
+		*table->mostly_new = false;
 	for (attempt = 0; pending != NIL; attempt++)
 	{
 		List	   *existing,
@@ -477,7 +477,7 @@ apply_group(Push *push, PushTable *table, List *changes, bool is_delete)
 		{
 			missed = list_concat(missed,
 								 insert_groups(push, table, absent, attempt > 0));
-			table->t->mostly_new = list_length(absent) * 2 > list_length(changes);
+			*table->mostly_new = list_length(absent) * 2 > list_length(changes);
 		}
 		pending = to_be_judged_again(missed, attempt);
 	}

@@ -27,6 +27,8 @@ typedef struct PushTable
 	struct PullTable *rows;		/* of those that its writes return */
 	int			order;			/* parents before children */
 	int			nchanges;		/* of the push */
+	bool	   *mostly_new;		/* the rows that this session pushed last were
+								 * not there yet; kept for the next push */
 	bool		returns_rows;	/* its writes return the rows as they stand */
 	Bitmapset  *probed;			/* attnums that the last probe read */
 	struct AnyColumns *any_columns; /* see batch.c; NULL: not known yet */
@@ -175,19 +177,23 @@ typedef struct Push
 								 * tell by themselves. */
 } Push;
 
-/* push_body.c */
+/* body.c */
 extern void push_read_body(Push *push, Jsonb *body);
 extern void push_read_text(Push *push, const char *body, size_t len);
 extern Change *push_new_change(Push *push);
 extern const LogOrigin *push_origin(Push *push);
 
-/* change.c */
+/* tables.c */
 extern void push_find_tables(Push *push);
 extern void push_order_tables(Push *push);
+extern PushTable *push_table(Push *push, Oid relid);
+
+/* change.c */
 extern void change_convert(Push *push, Change *c);
 extern Bitmapset *change_read_columns(Push *push, TrackedTable *t, JsonbContainer *data,
 									  Datum *values, bool *nulls);
-extern PushTable *push_table(Push *push, Oid relid);
+
+/* failure.c */
 extern bool change_may_lack_scope(Change *c);
 extern const char *change_scope_missing(Change *c);
 extern bool change_is_to_blame(Push *push, const ErrorData *error);
@@ -209,7 +215,7 @@ extern char *change_json(Change *c, Bitmapset *columns, bool with_stamp);
 /* resolve.c */
 extern void resolver_ask(Push *push, PushTable *table, List *changes);
 
-/* push_reply.c */
+/* reply.c */
 extern char *push_reply(Push *push);
 extern void push_read_entities(Push *push);
 extern const char *verdict_name(Verdict verdict);

@@ -88,7 +88,6 @@ typedef struct TrackedTable
 	bool		camel;
 	bool		utc;
 	ConflictPolicy policy;
-	bool		mostly_new;		/* the last pushed rows were not there yet */
 	AttrNumber	scope;			/* invalid if shared */
 	char	   *scope_path;		/* the foreign keys that the scope column
 								 * follows; NULL: the user's own column */

@@ -11,6 +11,7 @@
 #include "lib/stringinfo.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
+#include "utils/uuid.h"
 #include "table/registry.h"
 
 /*
@@ -43,6 +44,9 @@ extern void wire_append_value(StringInfo buf, TrackedTable *t,
 /* "name":value,... without braces; values[] by position in t->keys */
 extern void wire_append_key_members(StringInfo buf, TrackedTable *t,
 									Datum *values);
+
+/* the 36 characters of a uuid; returns their end, where no zero is written */
+extern char *wire_put_uuid(char *to, const pg_uuid_t *uuid);
 
 /*
  * in the form of "pg_tide.times"; the second drops fractions of a millisecond
