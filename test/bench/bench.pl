@@ -1,7 +1,6 @@
 #!/usr/bin/env perl
 #
-# The measurements of `make bench`, see scripts/bench: each pair is run in
-# turns, first one then the other, the next round the other way about.
+# The measurements of `make bench`, see scripts/bench: each pair is run in turns.
 #
 #   bench.pl GATEWAY-PORT DIRECTORY ROUNDS
 #
@@ -10,10 +9,14 @@
 
 use strict;
 use warnings;
+use FindBin;
 use IPC::Open2 qw(open2);
 use POSIX qw(strftime);
+use lib $FindBin::Bin;
+use TideBench;
 
 my ($port, $directory, $rounds) = @ARGV;
+$TideBench::rounds = $rounds;
 my $requests = 100;
 my $pushed = 8 * 100 * $requests;	# by eight connections, 100 a request
 my $conninfo = "host=$ENV{PGHOST} port=$ENV{PGPORT} dbname=$ENV{PGDATABASE} user=$ENV{PGUSER}";
@@ -22,29 +25,6 @@ my @sql = ($conninfo, "$directory/users");
 
 $ENV{PGOPTIONS} = '-c client_min_messages=warning';
 $| = 1;
-
-sub output_of
-{
-	my @command = @_;
-
-	open my $pipe, '-|', @command or die "$command[0]: $!\n";
-	my $output = do { local $/; <$pipe> };
-	close $pipe or die "@command failed\n";
-	return $output;
-}
-
-sub psql { return output_of(qw(psql -X -q -At -v ON_ERROR_STOP=1), map { ('-c', $_) } @_) }
-
-# Seconds that a statement took in the server and on the way to it.
-sub seconds_of
-{
-	my ($statement) = @_;
-
-	psql('CHECKPOINT');
-	my ($time) = psql('\timing on', $statement) =~ /^Time: ([\d.]+) ms/m
-		or die "psql printed no time\n";
-	return $time / 1000;
-}
 
 # Rows a second of a load, which has to be of so many rows.
 sub rate_of
@@ -55,52 +35,6 @@ sub rate_of
 	my ($rows, $seconds) = split ' ', output_of('test/bench/load', @arguments);
 	die "$arguments[0]: $rows rows were to be $expected\n" if $rows != $expected;
 	return $rows / $seconds;
-}
-
-sub median
-{
-	my @sorted = sort { $a <=> $b } @_;
-
-	return @sorted % 2 ? $sorted[ $#sorted / 2 ]
-		: ($sorted[ @sorted / 2 - 1 ] + $sorted[ @sorted / 2 ]) / 2;
-}
-
-# Run both of a pair $rounds times in turns: two lists of numbers.
-sub in_turns
-{
-	my ($first, $second) = @_;
-	my (@first, @second);
-
-	for my $round (1 .. $rounds) {
-		if ($round % 2) {
-			push @first, $first->($round);
-			push @second, $second->($round);
-		}
-		else {
-			push @second, $second->($round);
-			push @first, $first->($round);
-		}
-	}
-	return (\@first, \@second);
-}
-
-# Median of the rounds' ratios: what is next to each other in time is compared.
-sub ratio
-{
-	my ($first, $second) = @_;
-
-	return median(map { $first->[$_] / $second->[$_] } 0 .. $#$first);
-}
-
-sub report
-{
-	my ($what, $unit, $ours, $theirs, $mark, $at_least) = @_;
-	my $ratio = ratio($ours, $theirs);
-	my $met = $at_least ? $ratio >= $mark : $ratio <= $mark;
-
-	printf "%-34s %10.*f %10.*f %-7s %6.2f  %s %.1f  %s\n", $what,
-		$unit =~ /s$/ && $unit !~ m{/} ? 2 : 0, median(@$ours), $unit =~ /s$/ && $unit !~ m{/} ? 2 : 0, median(@$theirs), $unit,
-		$ratio, $at_least ? '>=' : '<=', $mark, $met ? 'met' : 'MISSED';
 }
 
 sub stamp { return strftime('%Y-%m-%dT%H:%M:%S.000Z', gmtime(time - 1000 + $_[0])) }

@@ -1,0 +1,85 @@
+package TideBench;
+
+# What the measurements of `make bench` share: each pair is run in turns, first
+# one then the other, the next round the other way about, and of the rounds'
+# ratios the median is printed beside its mark.
+
+use strict;
+use warnings;
+use Exporter qw(import);
+
+our @EXPORT = qw(output_of psql seconds_of median in_turns ratio report);
+
+# $rounds of in_turns
+our $rounds = 5;
+
+sub output_of
+{
+	my @command = @_;
+
+	open my $pipe, '-|', @command or die "$command[0]: $!\n";
+	my $output = do { local $/; <$pipe> };
+	close $pipe or die "@command failed\n";
+	return $output;
+}
+
+sub psql { return output_of(qw(psql -X -q -At -v ON_ERROR_STOP=1), map { ('-c', $_) } @_) }
+
+# Seconds that a statement took in the server and on the way to it.
+sub seconds_of
+{
+	my ($statement) = @_;
+
+	psql('CHECKPOINT');
+	my ($time) = psql('\timing on', $statement) =~ /^Time: ([\d.]+) ms/m
+		or die "psql printed no time\n";
+	return $time / 1000;
+}
+
+sub median
+{
+	my @sorted = sort { $a <=> $b } @_;
+
+	return @sorted % 2 ? $sorted[ $#sorted / 2 ]
+		: ($sorted[ @sorted / 2 - 1 ] + $sorted[ @sorted / 2 ]) / 2;
+}
+
+# Run both of a pair $rounds times in turns: two lists of numbers.
+sub in_turns
+{
+	my ($first, $second) = @_;
+	my (@first, @second);
+
+	for my $round (1 .. $rounds) {
+		if ($round % 2) {
+			push @first, $first->($round);
+			push @second, $second->($round);
+		}
+		else {
+			push @second, $second->($round);
+			push @first, $first->($round);
+		}
+	}
+	return (\@first, \@second);
+}
+
+# Median of the rounds' ratios: what is next to each other in time is compared.
+sub ratio
+{
+	my ($first, $second) = @_;
+
+	return median(map { $first->[$_] / $second->[$_] } 0 .. $#$first);
+}
+
+sub report
+{
+	my ($what, $unit, $ours, $theirs, $mark, $at_least) = @_;
+	my $ratio = ratio($ours, $theirs);
+	my $met = $at_least ? $ratio >= $mark : $ratio <= $mark;
+
+	printf "%-34s %10.*f %10.*f %-7s %6.2f  %s %s  %s\n", $what,
+		$unit =~ /s$/ && $unit !~ m{/} ? 2 : 0, median(@$ours), $unit =~ /s$/ && $unit !~ m{/} ? 2 : 0, median(@$theirs), $unit,
+		$ratio, $at_least ? '>=' : '<=', $mark, $met ? 'met' : 'MISSED';
+}
+
+1;

@@ -1,0 +1,187 @@
+#!/usr/bin/env perl
+#
+# tide-gateway beside a sync server written by hand for Node (server.js): the same
+# requests by wrk, in turns, on one database with as many connections each.
+#
+#   peers.pl GATEWAY-ADDRESS DIRECTORY ROUNDS
+#
+# with psql connecting to the database.  DIRECTORY has the gateway's secret, and
+# peers, a line "TOKEN USER" for each of the users.
+
+use strict;
+use warnings;
+use FindBin;
+use HTTP::Tiny;
+use JSON::PP qw(decode_json);
+use lib "$FindBin::Bin/..";
+use TideBench;
+
+my ($gateway, $directory, $rounds) = @ARGV;
+my $connections = 8;
+my $seconds = $ENV{TIDE_BENCH_SECONDS} // 4;
+my $salt = 0;
+my %server = (tide => "http://$gateway");
+my @users = map { [split] } do { open my $file, '<', "$directory/peers" or die "peers: $!\n"; <$file> };
+my $http = HTTP::Tiny->new(timeout => 30);
+
+$TideBench::rounds = $rounds;
+$ENV{PGOPTIONS} = '-c client_min_messages=warning';
+$| = 1;
+
+# -- the servers and their tables
+
+psql('DROP TABLE IF EXISTS bench_peer', 'CREATE TABLE bench_peer (LIKE bench_plain INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
+	'ALTER TABLE bench_peer ADD PRIMARY KEY (id)', 'CREATE INDEX ON bench_peer (user_id, last_modified_at, id)');
+
+my $node_says;				# held open: its end is waited for
+sub start_node
+{
+	my $secret = do { open my $file, '<', "$directory/secret" or die $!; <$file> };
+	local @ENV{qw(PORT JWT_SECRET CONNECTIONS)} = (0, $secret, $connections);
+	my $pid = open $node_says, '-|', 'node', "$FindBin::Bin/server.js" or die "node: $!\n";
+	my $line = readline $node_says;
+	die "node does not listen\n" if ($line // '') !~ m{listening (http://\S+)};
+	$server{node} = $1;
+	return $pid;
+}
+my $node = start_node();
+END { kill 'TERM', $node if defined $node }
+
+# -- asking
+
+# write the clients of a server, with what each of them gets
+sub clients
+{
+	my ($name, $path_of, $count) = @_;
+	my $file = "$directory/clients";
+
+	open my $out, '>', $file or die "$file: $!\n";
+	for my $user (@users[0 .. $count - 1])
+	{
+		my ($token, $name) = @$user;
+		print $out "$token $name ", $path_of->($token, $name), "\n";
+	}
+	close $out;
+	return $file;
+}
+
+# requests a second; all of them must succeed
+sub wrk
+{
+	my ($url, $at_a_time, @arguments) = @_;
+	my $output = output_of('wrk', '-t', 2, '-c', $at_a_time, '-d', "${seconds}s", '-s',
+		"$FindBin::Bin/load.lua", $url, '--', @arguments);
+	my ($requests, $time, $bad) = $output =~ /^result (\d+) ([\d.]+) (\d+)/m or die "wrk printed no result: $output\n";
+
+	die "$bad of $requests requests to $url failed\n" if $bad > 0 || $requests == 0;
+	return $requests / $time;
+}
+
+# rows that were acknowledged are there, and no more than what was under way at the end
+sub push_rate
+{
+	my ($name, $table, $rows, $at_a_time) = @_;
+	my $clients = clients($name, sub { '/' }, scalar @users);
+	my $prefix = sprintf '%08x', ++$salt;
+	my $of_run = "FROM $table WHERE id BETWEEN '$prefix-0000-0000-0000-000000000000' AND '$prefix-ffff-ffff-ffff-ffffffffffff'";
+
+	psql('CHECKPOINT');
+	my $rate = wrk($server{$name}, $at_a_time, 'push', $clients, $rows, $salt);
+	my $stored = psql("SELECT count(*) $of_run");
+	my $missing = $rate * $seconds * $rows - $stored;
+	die "$name: $stored rows stored, $rate requests a second of $rows rows\n" if $missing > 0.1 * $stored;
+	return $rate;
+}
+
+sub get
+{
+	my ($url, $token) = @_;
+	my $reply = $http->get($url, { headers => { Authorization => "Bearer $token" } });
+
+	die "$url: $reply->{status} $reply->{content}\n" if $reply->{status} != 200;
+	return decode_json($reply->{content});
+}
+
+sub post
+{
+	my ($url, $token, $body) = @_;
+	my $reply = $http->post($url, { content => $body,
+		headers => { Authorization => "Bearer $token", 'Content-Type' => 'application/json' } });
+
+	die "$url: $reply->{status} $reply->{content}\n" if $reply->{status} != 200;
+	return;
+}
+
+# -- the measurements
+
+sub push_pair
+{
+	my ($rows, $at_a_time) = @_;
+
+	return in_turns(sub { push_rate('tide', 'bench_tracked', $rows, $at_a_time) },
+		sub { push_rate('node', 'bench_peer', $rows, $at_a_time) });
+}
+
+my @push_1 = push_pair(1, 32);
+my @push_100 = push_pair(100, 8);
+psql('VACUUM ANALYZE');
+
+# 500 rows of each user that are newer than a cursor, or than a time
+my (%tide_since, %tide_end);
+my $node_since = '2026-01-01T00:00:00Z';
+my $old = "UPDATE bench_peer SET last_modified_at = '2025-12-31T00:00:00Z'";
+psql($old, 'VACUUM ANALYZE bench_peer');
+for my $user (@users[0 .. $connections - 1])
+{
+	my ($token, $name) = @$user;
+	my $rows = join ',', map {
+		sprintf '{"id":"%08x-0000-4000-8000-%012x","user_id":"%s","title":"Bench Press %d","notes":"five by five, two minutes of rest",'
+			. '"position":%d,"weight_kg":%d.5,"done":true,"last_modified_at":"2026-01-02T00:00:00.%03dZ"}',
+			0x70000000 + substr($name, 1), $_, $name, $_, $_, $_ % 100, $_
+	} 1 .. 500;
+	my $body = "{\"changes\":{\"bench_tracked\":[$rows]}}";
+
+	$tide_since{$name} = get("$server{tide}/api/v1/sync/pull?since=now", $token)->{cursor};
+	post("$server{$_}/api/v1/sync/push", $token, $body) for qw(tide node);
+	$tide_end{$name} = get("$server{tide}/api/v1/sync/pull?since=now", $token)->{cursor};
+}
+psql('VACUUM ANALYZE');
+
+sub pull_rate
+{
+	my ($name, $path_of, $expected) = @_;
+	my ($token, $user) = @{ $users[0] };
+	my $reply = get($server{$name} . $path_of->($token, $user), $token);
+	my $rows = $reply->{changesByType}{bench_tracked} // [];
+
+	die "$name: ", scalar @$rows, " rows were to be $expected\n" if @$rows != $expected;
+	return wrk($server{$name}, $connections, 'get', clients($name, $path_of, $connections));
+}
+
+sub pull_pair
+{
+	my ($limit, $node_path) = @_;
+
+	return in_turns(
+		sub { pull_rate('tide', sub { "/api/v1/sync/pull?limit=$limit&since=$tide_since{$_[1]}" }, $limit) },
+		sub { pull_rate('node', sub { "$node_path?limit=$limit&since=$node_since" }, $limit) });
+}
+
+my @pull_100 = pull_pair(100, '/api/v1/sync/pull');
+my @pull_500 = pull_pair(500, '/api/v1/sync/pull');
+my @json_100 = pull_pair(100, '/api/v1/sync/pull-json');
+my @json_500 = pull_pair(500, '/api/v1/sync/pull-json');
+my @poll = in_turns(
+	sub { pull_rate('tide', sub { "/api/v1/sync/pull?since=$tide_end{$_[1]}" }, 0) },
+	sub { pull_rate('node', sub { '/api/v1/sync/pull?since=2026-01-03T00:00:00Z' }, 0) });
+my @health = in_turns(map { my $url = $server{$_}; sub { wrk($url, 32, 'get', clients('', sub { '/health' }, 1)) } } qw(tide node));
+
+printf "\n%-34s %10s %10s %-7s %6s\n", 'wrk, over HTTP', 'pg_tide', 'Node', '', 'ratio';
+report('push 1 row, 32 at a time', '1/s', @push_1, 2, 1);
+report('push 100 rows, 8 at a time', '1/s', @push_100, 1.5, 1);
+report('pull 100 rows, 8 at a time', '1/s', @pull_100, 5, 1);
+report('pull 500 rows, 8 at a time', '1/s', @pull_500, 8, 1);
+report('  100, JSON made by PostgreSQL', '1/s', @json_100, 1, 1);
+report('  500, JSON made by PostgreSQL', '1/s', @json_500, 1, 1);
+report('poll that finds nothing', '1/s', @poll, 3, 1);
+report('/health, 32 at a time', '1/s', @health, 0.7, 1);
