@@ -101,7 +101,7 @@ append_json_text(Buffer *out, const char *name, const char *value)
 
 /* a row as it stands; deleted: its key and when */
 static void
-append_row(Buffer *out, const char *type, sqlite3_stmt *row)
+append_row(FakeServer *server, Buffer *out, const char *type, sqlite3_stmt *row)
 {
 	const char *text[5];
 	int			i;
@@ -118,6 +118,8 @@ append_row(Buffer *out, const char *type, sqlite3_stmt *row)
 		append_json_text(out, "owner", "ann");
 		buffer_char(out, ',');
 		append_json_text(out, "a", text[1]);
+		if (server->wide && strcmp(type, "plan") == 0)
+			buffer_text(out, ",\"b\":\"wide\"");
 		if (strcmp(type, "item") == 0)
 		{
 			buffer_char(out, ',');
@@ -155,7 +157,7 @@ append_section(FakeServer *server, Buffer *out, const char *member, bool deleted
 		while (sqlite3_step(stmt) == SQLITE_ROW)
 		{
 			buffer_text(out, first ? "" : ",");
-			append_row(out, types[t], stmt);
+			append_row(server, out, types[t], stmt);
 			first = false;
 		}
 		buffer_char(out, ']');
@@ -264,7 +266,7 @@ store_row(FakeServer *server, const char *type, const Json *json, const JsonNode
 	check(sqlite3_step(now) == SQLITE_ROW);
 	buffer_format(out, "%s{\"entityType\":\"%s\",\"entityId\":\"%s\",\"status\":\"%s\",\"entity\":",
 				  out->length ? "," : "", type, id, status);
-	append_row(out, type, now);
+	append_row(server, out, type, now);
 	buffer_char(out, '}');
 done:
 	sqlite3_finalize(now);
@@ -339,6 +341,25 @@ answer_push(FakeServer *server, const Json *json, const char *body, FakeAnswer *
 	sqlite3_free(batch);
 }
 
+static void
+answer_schema(FakeServer *server, const tide_step *step, FakeAnswer *answer)
+{
+	static const char wide[] = ",{\"name\":\"b\",\"type\":\"text\",\"nullable\":true,"
+		"\"writable\":true,\"default\":false}";
+	static const char end[] = "]}}}";
+
+	answer->headers = server->wide ? "ETag: \"2\"\r\n" : "ETag: \"1\"\r\n";
+	if (strstr(step->headers, server->wide ? "If-None-Match: \"2\"" : "If-None-Match: \"1\""))
+	{
+		answer->status = 304;
+		return;
+	}
+	buffer_append(&answer->body, schema, strlen(schema) - strlen(end));
+	if (server->wide)
+		buffer_text(&answer->body, wide);
+	buffer_text(&answer->body, end);
+}
+
 void
 fake_answer(FakeServer *server, const tide_step *step, FakeAnswer *answer)
 {
@@ -355,11 +376,7 @@ fake_answer(FakeServer *server, const tide_step *step, FakeAnswer *answer)
 	}
 	if (strstr(step->url, "/sync/schema"))
 	{
-		if (strstr(step->headers, "If-None-Match: \"1\""))
-			answer->status = 304;
-		else
-			buffer_text(&answer->body, schema);
-		answer->headers = "ETag: \"1\"\r\n";
+		answer_schema(server, step, answer);
 		return;
 	}
 	if (strstr(step->url, "/sync/events"))

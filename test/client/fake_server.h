@@ -19,6 +19,7 @@ typedef struct FakeServer
 	int			largest_push;	/* rows; more get 413; 0: no limit */
 	int			pushes;			/* bodies that were not repeats */
 	bool		events;			/* there is a stream of them; the test writes it */
+	bool		wide;			/* plans have a column b */
 	bool		reset;			/* the next pull with a cursor gets a reset */
 } FakeServer;
 

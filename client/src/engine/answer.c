@@ -12,6 +12,7 @@
 #include "engine/steps.h"
 #include "store/apply.h"
 #include "store/file.h"
+#include "store/place.h"
 #include "store/settings.h"
 #include "store/sql.h"
 #include "util/random.h"
@@ -211,21 +212,20 @@ read_answer(Engine *e, Json *json)
 static bool
 take_schema(Engine *e)
 {
-	if (e->status == 200 &&
-		!file_take_schema(&e->store, e->answer.data ? e->answer.data : "", e->answer.length,
-						  e->etag[0] ? e->etag : NULL))
+	const char *schema = e->answer.data ? e->answer.data : "";
+
+	/* 304: the schema that the file had when it asked is still the server's */
+	if (e->status == 304 ? !place_check(&e->store) :
+		!file_take_schema(&e->store, schema, e->answer.length, e->etag[0] ? e->etag : NULL))
 		return false;
 	e->phase = PHASE_RESEND;
 	answer_taken(e);
 	return true;
 }
 
-/* The pull is complete: the acks that it named have done their work. */
 static bool
 end_pull(Engine *e, int64_t now)
 {
-	if (!sql_run(&e->store, "DELETE FROM tide_acks"))
-		return false;
 	if (e->phase == PHASE_FOLLOW)
 		return engine_finish(e, NULL, now);
 	e->phase = PHASE_PUSH;
@@ -357,7 +357,8 @@ static bool
 start_over(Engine *e)
 {
 	if (!sql_begin(&e->store) ||
-		!sql_end(&e->store, setting_set(&e->store, "cursor", NULL) &&
+		!sql_end(&e->store, place_check(&e->store) &&
+				 setting_set(&e->store, "cursor", NULL) &&
 				 setting_set(&e->store, "stage_cursor", NULL) &&
 				 sql_run(&e->store, "DELETE FROM tide_stage")))
 		return false;
@@ -391,15 +392,6 @@ take_answer(Engine *e, int64_t now)
 	}
 	if (!good && e->store.failure.result == TIDE_REFUSED)
 		return engine_give_up(e, now);
-	if (!good && strcmp(e->store.failure.code, "file_replaced") == 0)
-	{
-		/* of no use to the file that is there now; that one syncs anew */
-		e->phase = PHASE_IDLE;
-		e->asked = true;
-		e->sent = false;
-		e->complete = false;
-		batch_free(&e->batch);
-	}
 	return good;
 }
 
@@ -428,13 +420,9 @@ take_refusal(Engine *e, int64_t now)
 	return engine_give_up(e, now);
 }
 
-bool
-engine_end_answer(Engine *e, int64_t now)
+static bool
+end_answer(Engine *e, int64_t now)
 {
-	if (!e->sent)
-		return failure_set(&e->store.failure, TIDE_USAGE, "no_request",
-						   "there is no request that this could be the answer to");
-	e->complete = true;
 	if (e->phase == PHASE_LISTEN && e->status != 401 && e->status < 500)
 		return listen_take_answer(e, now);
 	if (e->status >= 500 || e->status == 429 || e->status == 408)
@@ -452,4 +440,14 @@ engine_end_answer(Engine *e, int64_t now)
 	if (e->status == 200 || (e->status == 304 && e->phase == PHASE_SCHEMA))
 		return take_answer(e, now);
 	return take_refusal(e, now);
+}
+
+bool
+engine_end_answer(Engine *e, int64_t now)
+{
+	if (!e->sent)
+		return failure_set(&e->store.failure, TIDE_USAGE, "no_request",
+						   "there is no request that this could be the answer to");
+	e->complete = true;
+	return end_answer(e, now) || engine_begin_anew(e);
 }

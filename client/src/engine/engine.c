@@ -14,6 +14,7 @@
 #include "store/apply.h"
 #include "store/commands.h"
 #include "store/file.h"
+#include "store/place.h"
 #include "store/settings.h"
 #include "store/sql.h"
 #include "util/random.h"
@@ -166,6 +167,21 @@ engine_give_up(Engine *e, int64_t now)
 	return false;
 }
 
+bool
+engine_begin_anew(Engine *e)
+{
+	if (e->store.failure.result != TIDE_LOCAL ||
+		strcmp(e->store.failure.code, PLACE_REPLACED) != 0)
+		return false;
+	failure_clear(&e->store.failure);
+	e->phase = PHASE_IDLE;
+	e->asked = true;
+	e->sent = false;
+	e->complete = false;
+	batch_free(&e->batch);
+	return true;
+}
+
 /*
  * A sync, step by step
  */
@@ -235,6 +251,9 @@ static bool
 prepare_request(Engine *e, int64_t now, bool *ready)
 {
 	*ready = true;
+	/* edits are frozen with the columns that the types say */
+	if (!place_note(&e->store))
+		return false;
 	if (engine_is_push(e))
 	{
 		if (!prepare_push(e, now))
@@ -280,12 +299,21 @@ has_commands(Engine *e, bool *commands)
 	return good;
 }
 
-/* What tells that the file was written, by others and on this connection. */
+/*
+ * What tells that the file was written, by others and on this connection.  A
+ * backup that is restored on this connection counts as written by others.
+ */
 static bool
 file_version(Engine *e, int64_t *version, int *changes)
 {
+	int64_t		schema;
+
 	*changes = sqlite3_total_changes(e->store.db);
-	return sql_number(&e->store, "PRAGMA data_version", version);
+	if (!sql_number(&e->store, "PRAGMA data_version", version) ||
+		!sql_number(&e->store, "PRAGMA schema_version", &schema))
+		return false;
+	*version = (*version << 32) + schema;
+	return true;
 }
 
 bool
@@ -325,7 +353,8 @@ engine_is_due(Engine *e, int64_t now, bool *due)
 	int64_t		version;
 	int			changes;
 	bool		commands,
-				edited;
+				edited,
+				same = true;
 
 	*due = engine_is_idle(e) && !e->paused && (e->asked || now >= e->due_at);
 	if (*due || !engine_is_idle(e) || e->paused)
@@ -336,7 +365,11 @@ engine_is_due(Engine *e, int64_t now, bool *due)
 		return true;
 	if (!has_commands(e, &commands) || !look_for_edits(e, version != e->seen_version, &edited))
 		return false;
-	*due = commands || edited;
+	/* news are waited for from where the file was; it may have gone back */
+	if (e->phase == PHASE_LISTEN && !place_is_same(&e->store, &same))
+		return false;
+	e->asked = e->asked || !same;
+	*due = commands || edited || e->asked;
 	if (!*due)
 	{
 		e->seen_version = version;
@@ -468,16 +501,25 @@ engine_next(Engine *e, int64_t now, bool *send, int *wait, int64_t *until)
 		if (waits)
 			return true;
 		if (!asked)
-			return listen_begin(e, now, send, wait, until);
+		{
+			if (listen_begin(e, now, send, wait, until))
+				return true;
+			if (!engine_begin_anew(e))
+				return false;
+			continue;
+		}
 		if (e->phase == PHASE_IDLE && !begin_sync(e, now))
 			return false;
 		if (e->failures == 0 && strcmp(e->state, "syncing") != 0 &&
 			!engine_set_state(e, "syncing"))
 			return false;
-		if (!prepare_request(e, now, &ready))
+		if (prepare_request(e, now, &ready))
+		{
+			if (ready)
+				break;
+		}
+		else if (!engine_begin_anew(e))
 			return false;
-		if (ready)
-			break;
 	}
 	e->sent = true;
 	e->status = 0;

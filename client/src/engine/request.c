@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "engine/request.h"
+#include "engine/steps.h"
 #include "store/names.h"
+#include "store/place.h"
 #include "store/settings.h"
 #include "store/sql.h"
 
@@ -18,7 +20,10 @@
 #define NEWS_LIMIT 1
 #define JSON_TYPE "application/json"
 
-/* Begin a request: where to, and the headers that all have. */
+/*
+ * Begin a request: where to, and the headers that all have.  The place comes
+ * before all else that is read, so that it is not that of a later file.
+ */
 static bool
 begin(Engine *e, const char *path, const char *accept)
 {
@@ -27,7 +32,8 @@ begin(Engine *e, const char *path, const char *accept)
 	buffer_reset(&e->url);
 	buffer_reset(&e->headers);
 	buffer_reset(&e->body);
-	if (!setting_get(&e->store, "server", &server))
+	if (!engine_check_owner(e) || !place_note(&e->store) ||
+		!setting_get(&e->store, "server", &server))
 		return false;
 	buffer_text(&e->url, server ? server : "");
 	buffer_text(&e->url, path);
@@ -227,21 +233,23 @@ append_types_parameter(Engine *e)
 }
 
 static bool
-request_events(Engine *e, const char *since)
+request_events(Engine *e, char **since)
 {
-	if (!begin(e, "/api/v1/sync/events?since=", "text/event-stream"))
+	if (!begin(e, "/api/v1/sync/events?since=", "text/event-stream") ||
+		!setting_get(&e->store, "cursor", since))
 		return false;
-	append_escaped(&e->url, since);
+	append_escaped(&e->url, *since ? *since : "");
 	return append_types_parameter(e) && append_list_parameter(e, "scopes", "scope") && finish(e);
 }
 
 static bool
-request_held_pull(Engine *e, const char *since)
+request_held_pull(Engine *e, char **since)
 {
 	char	   *client_id;
 	bool		good;
 
 	if (!begin(e, "/api/v1/sync/pull", JSON_TYPE) ||
+		!setting_get(&e->store, "cursor", since) ||
 		!setting_get(&e->store, "client_id", &client_id))
 		return false;
 	buffer_text(&e->headers, "Content-Type: application/json\r\n");
@@ -250,7 +258,8 @@ request_held_pull(Engine *e, const char *since)
 	buffer_format(&e->body, "%d", NEWS_LIMIT);
 	append_member(&e->body, "wait");
 	buffer_text(&e->body, NEWS_WAIT);
-	append_text_member(&e->body, "since", since);
+	if (*since)
+		append_text_member(&e->body, "since", *since);
 	if (client_id)
 		append_text_member(&e->body, "clientId", client_id);
 	sqlite3_free(client_id);
@@ -262,17 +271,12 @@ request_held_pull(Engine *e, const char *since)
 bool
 request_news(Engine *e, bool *ready)
 {
-	char	   *since;
+	char	   *since = NULL;
 	bool		good;
 
-	*ready = false;
-	if (!setting_get(&e->store, "cursor", &since))
-		return false;
-	if (since == NULL)
-		return true;
-	good = e->no_events ? request_held_pull(e, since) : request_events(e, since);
+	good = e->no_events ? request_held_pull(e, &since) : request_events(e, &since);
+	*ready = good && since != NULL;
 	sqlite3_free(since);
-	*ready = good;
 	return good;
 }
 
@@ -287,13 +291,9 @@ request_digest(Engine *e)
 	int			i,
 				n = 0;
 
-	if (!setting_get(&e->store, "cursor", &since))
+	if (!begin(e, "/api/v1/sync/digest?since=", JSON_TYPE) ||
+		!setting_get(&e->store, "cursor", &since))
 		return false;
-	if (!begin(e, "/api/v1/sync/digest?since=", JSON_TYPE))
-	{
-		sqlite3_free(since);
-		return false;
-	}
 	append_escaped(&e->url, since ? since : "");
 	sqlite3_free(since);
 	buffer_text(&e->url, "&entityTypes=");

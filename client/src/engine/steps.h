@@ -13,6 +13,12 @@ bool		engine_set_state(Engine *e, const char *state);
 /* End the sync for the failure that was just set; false, for `return`. */
 bool		engine_give_up(Engine *e, int64_t now);
 
+/*
+ * After a failure: was it that the file was replaced by another one?  Then what
+ * was asked for the one before is dropped, and that one is to be synced.
+ */
+bool		engine_begin_anew(Engine *e);
+
 #define BATCH_ROWS 1000
 
 /* The server is not there: later.  False, for `return`. */

@@ -11,10 +11,13 @@
 
 #include "engine/request.h"
 #include "loop/handle.h"
+#include "store/place.h"
 #include "store/sql.h"
 #include "store/verify.h"
 
 #define ROWS_AT_ONCE 500
+/* another program may sync the file meanwhile */
+#define MOST_TIMES_AGAIN 10
 
 /* what is asked, and whom to tell */
 typedef struct Verifying
@@ -327,6 +330,22 @@ settle_row(Store *store, EntityType *type, const Json *json, const JsonNode *row
 	return verify_settle(store, type, json, row, tell, arg);
 }
 
+/* The server's rows of some keys. */
+static bool
+settle_answer(Verifying *v, const Json *keys, const Json *json)
+{
+	Store	   *store = &v->t->engine.store;
+	bool		good;
+
+	if (!verify_enter(store))
+		return false;
+	good = each_row(store, json, "rowsByType", settle_row, v) == TIDE_OK;
+	/* what there was no room for is asked for again, like what is left */
+	if (good && json_count(json, json_member(json, json->nodes, "remaining")) == 0)
+		good = verify_settle_rest(store, keys, tell, v);
+	return verify_leave(store, good);
+}
+
 /* Some of them; *left: there may be more. */
 static int
 settle_some(Verifying *v, bool *left)
@@ -347,12 +366,7 @@ settle_some(Verifying *v, bool *left)
 	if (code == TIDE_OK && n > 0)
 	{
 		code = ask(v->t, &answer, &json);
-		if (code == TIDE_OK)
-			code = each_row(store, &json, "rowsByType", settle_row, v);
-		/* what there was no room for is asked for again, like what is left */
-		if (code == TIDE_OK &&
-			json_count(&json, json_member(&json, json.nodes, "remaining")) == 0 &&
-			!verify_settle_rest(store, &keys, tell, v))
+		if (code == TIDE_OK && !settle_answer(v, &keys, &json))
 			code = store->failure.result;
 	}
 	free_answer(&answer, &json);
@@ -362,10 +376,19 @@ settle_some(Verifying *v, bool *left)
 }
 
 static int
+sync_again(tide *t)
+{
+	int			code = tide_run(t);
+
+	return code == TIDE_SOME_FAILED ? TIDE_OK : code;
+}
+
+static int
 verify(Verifying *v, bool full)
 {
 	Store	   *store = &v->t->engine.store;
 	bool		left = true;
+	int			again = MOST_TIMES_AGAIN;
 	int64_t		n;
 	int			code = TIDE_OK;
 
@@ -378,13 +401,14 @@ verify(Verifying *v, bool full)
 		return store->failure.result;
 	/* what changed on the server since the first sync is no difference */
 	if (n > 0)
-	{
-		code = tide_run(v->t);
-		if (code == TIDE_SOME_FAILED)
-			code = TIDE_OK;
-	}
+		code = sync_again(v->t);
 	while (code == TIDE_OK && n > 0 && left)
+	{
 		code = settle_some(v, &left);
+		if (code == TIDE_LOCAL && strcmp(store->failure.code, PLACE_REPLACED) == 0 &&
+			again-- > 0)
+			code = sync_again(v->t);
+	}
 	if (code == TIDE_OK && v->found > 0)
 		code = TIDE_SOME_FAILED;
 	return code;

@@ -13,6 +13,7 @@
 #include "store/applying.h"
 #include "store/columns.h"
 #include "store/parked.h"
+#include "store/place.h"
 #include "store/recheck.h"
 #include "store/rows.h"
 #include "store/settings.h"
@@ -469,6 +470,7 @@ apply_all(Pull *pull, const Json *json)
 	names_free(&pull->revoked);
 	return good && set_cursor(pull, json, "cursor") &&
 		setting_set(pull->store, "stage_cursor", NULL) &&
+		sql_run(pull->store, "DELETE FROM tide_acks") &&
 		setting_set(pull->store, "first_sync", "done") &&
 		setting_set(pull->store, "refresh", NULL) &&
 		setting_set(pull->store, "recheck", NULL) &&
@@ -536,7 +538,7 @@ apply_page(Store *store, const Json *json, bool from_start, bool take_unknown,
 	result->rows = count_rows(json, "changesByType") + count_rows(json, "deletedByType");
 	if (!applying_begin(&pull.applying, store, now))
 		return false;
-	good = take_page(&pull, json, from_start, result);
+	good = place_check(store) && take_page(&pull, json, from_start, result);
 	if (json->no_memory)
 		good = failure_memory(&store->failure);
 	result->changed = pull.applying.rows;

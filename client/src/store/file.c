@@ -6,6 +6,7 @@
 
 #include "store/file.h"
 #include "store/names.h"
+#include "store/place.h"
 #include "store/settings.h"
 #include "store/sql.h"
 #include "store/tables.h"
@@ -84,6 +85,8 @@ file_close(Store *store)
 {
 	types_free(store);
 	names_free(&store->changed);
+	sqlite3_free(store->place);
+	store->place = NULL;
 	store->db = NULL;
 }
 
@@ -240,7 +243,7 @@ file_take_schema(Store *store, const char *schema, size_t length, const char *et
 	}
 	types_forget_statements(store);
 	good = check_protocol(store, &json) && sql_begin(store) &&
-		sql_end(store, keep_definitions(store, &json) && load_types(store) &&
+		sql_end(store, place_check(store) && keep_definitions(store, &json) && load_types(store) &&
 				check_wanted(store) && make_tables(store) &&
 				setting_set(store, "schema_etag", etag));
 	json_free(&json);
@@ -335,8 +338,9 @@ file_check(Store *store)
 	if (version == store->schema_version || store->ntypes == 0)
 		return true;
 	types_forget_statements(store);
-	/* which column is whose may have changed, too */
-	if (store->attached && !load_types(store))
+	/* which column is whose may have changed, and a file that was restored may
+	 * be from before its tables grew */
+	if (!load_types(store))
 		return false;
 	if (!all_triggers_are_there(store, &there))
 		return false;

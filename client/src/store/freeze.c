@@ -6,6 +6,7 @@
 
 #include "store/applying.h"
 #include "store/freeze.h"
+#include "store/place.h"
 #include "store/rows.h"
 #include "store/settings.h"
 #include "store/sql.h"
@@ -663,7 +664,8 @@ batch_freeze(Store *store, const FreezeLimits *limits, bool retries, int64_t run
 		sqlite3_free(f.parts);
 		return false;
 	}
-	good = sql_number(store, "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence"
+	good = place_check(store) &&
+		sql_number(store, "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence"
 					  " WHERE name = 'tide_batch'", &f.id) &&
 		park_behind_parents(&f) && freeze_edits(&f);
 	if (good && f.rows > 0)
@@ -681,11 +683,12 @@ batch_freeze(Store *store, const FreezeLimits *limits, bool retries, int64_t run
 bool
 batch_thaw(Store *store)
 {
-	bool		good = sql_begin(store);
+	bool		good;
 	int			i;
 
-	if (!good)
+	if (!sql_begin(store))
 		return false;
+	good = place_check(store);
 	for (i = 0; i < store->ntypes && good; i++)
 		good = sql_run(store, "UPDATE \"%w\" SET batch = NULL, frozen_seq = NULL,"
 					   " tried_in = NULL WHERE batch IS NOT NULL",

@@ -6,6 +6,7 @@
 
 #include "store/applying.h"
 #include "store/parked.h"
+#include "store/place.h"
 #include "store/rows.h"
 #include "store/settle.h"
 #include "store/sql.h"
@@ -436,28 +437,6 @@ keep_ack(Settling *s)
 	return good;
 }
 
-/*
- * Is it still the batch that was sent?  A file that was restored or swapped
- * meanwhile may have another one of the same number.
- */
-static bool
-check_batch(Store *store, const Batch *batch)
-{
-	sqlite3_stmt *stmt = sql_prepare(store, "SELECT 1 FROM tide_batch WHERE id = ?1 AND body = ?2");
-	int			rc = -1;
-
-	if (stmt && sqlite3_bind_int64(stmt, 1, batch->id) == SQLITE_OK &&
-		sql_bind_text(stmt, 2, batch->body))
-		rc = sql_step(store, stmt);
-	else if (stmt)
-		failure_memory(&store->failure);
-	sqlite3_finalize(stmt);
-	if (rc == SQLITE_DONE)
-		failure_set(&store->failure, TIDE_LOCAL, "file_replaced",
-					"the file was replaced while its edits were on their way");
-	return rc == SQLITE_ROW;
-}
-
 bool
 batch_settle(Store *store, const Batch *batch, const Json *reply,
 			 const RowSchedule *schedule, int64_t now, SettleResult *result)
@@ -475,7 +454,7 @@ batch_settle(Store *store, const Batch *batch, const Json *reply,
 		good = failure_memory(&store->failure);
 	else if ((good = applying_begin(&s.applying, store, now)))
 	{
-		good = check_batch(store, batch) && settle_list(&s, "succeeded", true) && settle_list(&s, "failed", false) &&
+		good = place_check(store) && settle_list(&s, "succeeded", true) && settle_list(&s, "failed", false) &&
 			settle_rest(&s) && keep_ack(&s);
 		if (reply->no_memory || s.body.no_memory)
 			good = failure_memory(&store->failure);
@@ -491,12 +470,13 @@ batch_refuse(Store *store, const char *code, const char *message, bool park,
 {
 	int64_t		tries = 0;
 	int64_t		delay;
-	bool		good = sql_begin(store);
+	bool		good;
 	int			i;
 
 	memset(result, 0, sizeof(*result));
-	if (!good)
+	if (!sql_begin(store))
 		return false;
+	good = place_check(store);
 	for (i = 0; i < store->ntypes && good && tries == 0; i++)
 	{
 		char	   *sql = sqlite3_mprintf("SELECT max(tries) FROM \"%w\" WHERE batch IS NOT NULL",

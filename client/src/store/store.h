@@ -122,6 +122,7 @@ typedef struct Store
 	int			ntypes;
 	bool		attached;		/* tables are the app's; none are made */
 	int			schema_version; /* SQLite's, when the triggers were seen */
+	char	   *place;			/* see place.h; of the request that is out */
 	Failure		failure;
 	Names		changed;		/* tables that were, until somebody asks */
 } Store;

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "store/place.h"
 #include "store/recheck.h"
 #include "store/rows.h"
 #include "store/sql.h"
@@ -276,6 +277,19 @@ tell(Store *store, EntityType *type, const Json *json, const JsonNode *row,
 
 	sqlite3_free(key);
 	return good;
+}
+
+bool
+verify_enter(Store *store)
+{
+	/* reading only: writers need not wait */
+	return sql_run(store, "BEGIN") && (place_check(store) || sql_end(store, false));
+}
+
+bool
+verify_leave(Store *store, bool good)
+{
+	return sql_end(store, good);
 }
 
 bool

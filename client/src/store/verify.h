@@ -33,6 +33,13 @@ bool		verify_append_suspects(Store *store, Buffer *out, int most, int64_t *n);
 typedef bool (*VerifyFound) (void *arg, const char *entity_type, const char *key,
 							 const char *difference);
 
+/*
+ * Begin and end to settle by an answer.  It says nothing of a file that has been
+ * synced or replaced since it was asked for: that fails with PLACE_REPLACED.
+ */
+bool		verify_enter(Store *store);
+bool		verify_leave(Store *store, bool good);
+
 /* One that the server has shown now: is it missing here, another, or the same? */
 bool		verify_settle(Store *store, EntityType *type, const Json *json,
 						  const JsonNode *row, VerifyFound found, void *arg);
