@@ -40,6 +40,8 @@ extern "C"
 #define TIDE_API
 #endif
 
+#define TIDE_VERSION "0.2.0"
+
 	typedef struct tide tide;
 
 /* The numbers are the exit statuses of the command `tide`, but for TIDE_BUSY. */
@@ -347,7 +349,7 @@ extern "C"
 	TIDE_API const char *tide_error_code(tide *t);
 	TIDE_API const char *tide_error_hint(tide *t);
 
-/* The version of the library, as "0.1.0". */
+/* The version of the library: TIDE_VERSION of what it was built from. */
 	TIDE_API const char *tide_version(void);
 
 #ifdef __cplusplus

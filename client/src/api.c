@@ -471,5 +471,5 @@ tide_error_hint(tide *t)
 const char *
 tide_version(void)
 {
-	return "0.1.0";
+	return TIDE_VERSION;
 }

@@ -12,10 +12,11 @@
 #include "capture/capture.h"
 #include "table/registry.h"
 #include "track/partitions.h"
+#include "util/compat.h"
 #include "util/plan.h"
 #include "util/settings.h"
 
-PG_MODULE_MAGIC;
+TIDE_MODULE_MAGIC("pg_tide", TIDE_VERSION);
 
 #if PG_VERSION_NUM < 140000 || PG_VERSION_NUM >= 190000
 #error "pg_tide is written for PostgreSQL 14 to 18"

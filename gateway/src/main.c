@@ -369,7 +369,8 @@ main(int argc, char **argv)
 		}
 		if (strcmp(argv[i], "--version") == 0)
 		{
-			puts("tide-gateway " VERSION);
+			puts("tide-gateway " VERSION
+				 "\nRead on: man tide-gateway; the page docs/gateway.md of pg_tide.");
 			return 0;
 		}
 	}

@@ -200,10 +200,13 @@ subtest 'without pg_tide' => sub {
 	is $fresh->stop, 0;
 };
 
-# Seen failing without connection_check() in connection_open(), and without
-# database_reconnect() in check().
-subtest 'another protocol, or half a pg_tide' => sub {
+# Seen failing without connection_check() in connection_open(), without
+# database_reconnect() in check(), and without is_before() in connection_check().
+subtest 'another protocol, a version that is too old, or half a pg_tide' => sub {
 	my %breaks = (
+		'a version that is too old' => [q{INSERT INTO pg_extension VALUES (9999, 'pg_tide', 10, 'tide'::regnamespace, false, '0.0.9')},
+			q{DELETE FROM pg_extension WHERE extname = 'pg_tide'},
+			qr/the database has pg_tide 0\.0\.9, and tide-gateway [\d.]+ needs [\d.]+: ALTER EXTENSION pg_tide UPDATE/],
 		'another protocol' => [q{CREATE OR REPLACE FUNCTION tide.protocol() RETURNS int LANGUAGE sql AS 'SELECT 2'},
 			q{CREATE OR REPLACE FUNCTION tide.protocol() RETURNS int LANGUAGE sql AS 'SELECT 1'},
 			qr/speaks version 2 of the protocol, this gateway 1/],

@@ -122,7 +122,7 @@ subtest 'help and version' => sub {
 	  for qw(listen database-url jwt-secret-file max-pull-rows max-push-changes
 	  max-body-bytes max-body-depth maintain-interval max-time-rows scope-params db-connections queue-length
 	  cors-origins config log-level default-role request-timeout);
-	like +(outcome({}, '--version'))[1], qr/^tide-gateway \d+\.\d+\.\d+$/;
+	like +(outcome({}, '--version'))[1], qr/\Atide-gateway \d+\.\d+\.\d+\nRead on: man tide-gateway; .*\n?\z/;
 };
 
 sub read_file

@@ -13,12 +13,15 @@ use Test::More;
 
 my $root = abs_path(dirname(abs_path(__FILE__)) . '/../..');
 
-# the C functions that the install script names
+# the C functions that the scripts name, whichever version of them
 sub functions_of_sql
 {
-	my ($script) = glob "$root/extension/pg_tide--*.sql";
-	open my $file, '<', $script or die "$script: $!";
-	my %seen = map { $_ => 1 } map { /^AS 'MODULE_PATHNAME', '(\w+)'/ ? $1 : () } <$file>;
+	my %seen;
+	for my $script (glob "$root/extension/pg_tide--*.sql")
+	{
+		open my $file, '<', $script or die "$script: $!";
+		$seen{$_} = 1 for map { /^\s*AS 'MODULE_PATHNAME', '(\w+)'/ ? $1 : () } <$file>;
+	}
 	return sort keys %seen;
 }
 
@@ -30,7 +33,7 @@ sub exported
 }
 
 my @functions = functions_of_sql();
-cmp_ok(scalar @functions, '>', 15, 'the install script names C functions');
+cmp_ok(scalar @functions, '>', 15, 'the scripts name C functions');
 my @wanted = sort 'Pg_magic_func', '_PG_init', @functions, map { "pg_finfo_$_" } @functions;
 is_deeply([ exported("$root/extension/pg_tide.so") ], \@wanted,
 	'the library exports what SQL calls, and nothing else');

@@ -160,7 +160,7 @@ main(int argc, char **argv)
 	}
 	if (argc == 2 && strcmp(argv[1], "--version") == 0)
 	{
-		printf("tide %s\n", tide_version());
+		printf("tide %s\nRead on: man tide; the page docs/client.md of pg_tide.\n", tide_version());
 		return TIDE_OK;
 	}
 	if (!options_read(argc, argv, &options))

@@ -9,6 +9,7 @@
 #include <curl/curl.h>
 
 #include "loop/http.h"
+#include "tide.h"
 #include "util/sqlite.h"
 #include "wire/json.h"
 
@@ -149,7 +150,7 @@ set_options(Http *http, const HttpRequest *request, struct curl_slist *headers,
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, "");
-	curl_easy_setopt(curl, CURLOPT_USERAGENT, "tide/0.1.0");
+	curl_easy_setopt(curl, CURLOPT_USERAGENT, "tide/" TIDE_VERSION);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
 	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
 	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME,

@@ -14,6 +14,7 @@
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_event_trigger.h"
+#include "catalog/pg_extension.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_publication.h"
 #include "catalog/pg_rewrite.h"
@@ -41,6 +42,7 @@
 #include "util/settings.h"
 
 PG_FUNCTION_INFO_V1(tide_check);
+PG_FUNCTION_INFO_V1(tide_version);
 
 /* a log above this wants pruning, or a shorter retention */
 #define LARGE_LOG (INT64CONST(1024) * 1024 * 1024)
@@ -446,6 +448,58 @@ check_log(ReturnSetInfo *rsinfo)
 			   "Let the gateway or cron call tide.maintain() regularly.");
 }
 
+/* the version of the SQL objects of this database */
+static char *
+installed_version(void)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	char	   *version = NULL;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
+				CStringGetDatum("pg_tide"));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Datum		value = heap_getattr(tuple, Anum_pg_extension_extversion,
+										 RelationGetDescr(rel), &isnull);
+
+		if (!isnull)
+			version = TextDatumGetCString(value);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return version;
+}
+
+/*
+ * The library comes with packages, for all databases and from the next
+ * session on; the SQL objects are updated by hand, in each database.
+ */
+static void
+check_version(ReturnSetInfo *rsinfo)
+{
+	const char *version = installed_version();
+
+	if (version == NULL || strcmp(version, TIDE_VERSION) == 0)
+		return;
+	report(rsinfo, "warning", "pg_tide",
+		   psprintf("the extension in this database is of version %s, the library that this session has loaded of version %s",
+					version, TIDE_VERSION),
+		   psprintf("ALTER EXTENSION pg_tide UPDATE TO '%s'; -- or, where that is the older one, connect again",
+					TIDE_VERSION));
+}
+
+/* of the library; what the database has is in pg_extension */
+Datum
+tide_version(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(TIDE_VERSION));
+}
+
 Datum
 tide_check(PG_FUNCTION_ARGS)
 {
@@ -480,6 +534,7 @@ tide_check(PG_FUNCTION_ARGS)
 		}
 		relation_close(rel, AccessShareLock);
 	}
+	check_version(rsinfo);
 	check_publications(rsinfo);
 	check_log(rsinfo);
 	return (Datum) 0;

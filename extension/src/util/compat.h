@@ -22,6 +22,14 @@
 #error "pg_tide needs PostgreSQL 14 or later"
 #endif
 
+/* what the server checks when it loads the library; 18 can also show it */
+#ifdef PG_MODULE_MAGIC_EXT
+#define TIDE_MODULE_MAGIC(library, number) \
+	PG_MODULE_MAGIC_EXT(.name = library, .version = number)
+#else
+#define TIDE_MODULE_MAGIC(library, number) PG_MODULE_MAGIC
+#endif
+
 /* before a declaration; PostgreSQL 18 has it, and no pg_attribute_noreturn() */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()

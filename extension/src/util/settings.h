@@ -10,6 +10,7 @@
 
 #include "fmgr.h"
 
+#define TIDE_VERSION "0.2.0"
 #define TIDE_SCHEMA "tide"
 #define TIDE_PROTOCOL 1
 

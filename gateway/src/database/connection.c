@@ -16,9 +16,13 @@
 
 #include "database/link.h"
 #include "util/clock.h"
+#include "util/version.h"
 
 #define CONNECT_TIMEOUT		"5"
 #define PROTOCOL_MAJOR		"1"
+
+/* the first version whose SQL objects have all that is called here */
+#define OLDEST_PG_TIDE		"0.1.0"
 
 #define REGISTER_TIMEOUT	(5 * CLOCK_SECOND)
 
@@ -291,6 +295,21 @@ connection_ask(Connection *connection, const char *sql, const char *parameter,
 	return result;
 }
 
+/* Is this version, three numbers with dots between them, before that one? */
+static bool
+is_before(const char *version, const char *other)
+{
+	int			a[3] = {0, 0, 0};
+	int			b[3] = {0, 0, 0};
+	int			i;
+
+	sscanf(version, "%d.%d.%d", &a[0], &a[1], &a[2]);
+	sscanf(other, "%d.%d.%d", &b[0], &b[1], &b[2]);
+	for (i = 0; i < 2 && a[i] == b[i]; i++)
+		;
+	return a[i] < b[i];
+}
+
 /*
  * Is this a server that can take changes, and speaks its pg_tide our protocol?
  * "detail" has versions, or the reason.
@@ -317,6 +336,14 @@ connection_check(Connection *connection, int64_t timeout, char *detail,
 		snprintf(detail, detail_size, "the server is in recovery");
 		PQclear(server);
 		return OPEN_STANDBY;
+	}
+	if (!PQgetisnull(server, 0, 2) && is_before(PQgetvalue(server, 0, 2), OLDEST_PG_TIDE))
+	{
+		snprintf(detail, detail_size, "the database has pg_tide %s, and tide-gateway " VERSION
+				 " needs " OLDEST_PG_TIDE ": ALTER EXTENSION pg_tide UPDATE",
+				 PQgetvalue(server, 0, 2));
+		PQclear(server);
+		return OPEN_UNFIT;
 	}
 	result = connection_ask_for(connection, "SELECT tide.protocol()", limit, &protocol,
 				 detail, detail_size);

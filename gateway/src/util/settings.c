@@ -693,5 +693,6 @@ settings_print_help(FILE *out)
 	}
 	fprintf(out,
 			"\nExit status: 0 it was asked to end; 2 a setting is wrong, a file cannot be read,\n"
-			"or the address cannot be had.  See tide-gateway(8) and docs/gateway.md.\n");
+			"or the address cannot be had.\n\n"
+			"Read on: man tide-gateway; the page docs/gateway.md of pg_tide.\n");
 }

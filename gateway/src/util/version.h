@@ -8,6 +8,6 @@
 #ifndef VERSION_H
 #define VERSION_H
 
-#define VERSION			"0.1.0"
+#define VERSION			"0.2.0"
 
 #endif							/* VERSION_H */

@@ -1,0 +1,23 @@
+/* pg_tide 0.2.0: what came to 0.1.0, whose script is not changed any more. */
+
+\echo Use "ALTER EXTENSION pg_tide UPDATE" to load this file. \quit
+
+-- ---------------------------------------------------------------------
+-- The library comes first: its packages are installed before a database is
+-- updated, and a session goes on with the one that it has loaded.
+-- ---------------------------------------------------------------------
+
+DO $guard$
+BEGIN
+	CREATE FUNCTION tide.version()
+	RETURNS text
+	AS 'MODULE_PATHNAME', 'tide_version'
+	LANGUAGE C STABLE PARALLEL SAFE;
+EXCEPTION WHEN undefined_function THEN
+	RAISE EXCEPTION USING
+		ERRCODE = 'object_not_in_prerequisite_state',
+		MESSAGE = 'pg_tide 0.2.0 does not run with the library of pg_tide 0.1.0 that this session has loaded',
+		HINT = 'Install pg_tide 0.2.0 on the server, connect again, and repeat the command.';
+END
+$guard$;
+COMMENT ON FUNCTION tide.version() IS 'version of the library that this session has loaded; that of the SQL objects is in pg_extension';
