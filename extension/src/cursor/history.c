@@ -65,6 +65,25 @@ insert_position(void)
 	return position;
 }
 
+/* two tenants' clients have nothing in common */
+#define SCHEMA_BITS UINT64CONST(0xffffffff)
+
+void
+history_set_schema(Cursor *cursor, Oid schema)
+{
+	if (OidIsValid(schema))
+		cursor->history ^= hash_bytes_uint32(schema);
+}
+
+bool
+history_is_of_schema(const Cursor *cursor, Oid schema)
+{
+	Cursor		own = {.history = history_identity()};
+
+	history_set_schema(&own, schema);
+	return cursor->history == own.history;
+}
+
 /*
  * To be called after the cursor's snapshot was taken: everything that the
  * snapshot shows committed before the position.
@@ -109,7 +128,7 @@ position_is_ours(TimeLineID timeline, XLogRecPtr position)
 bool
 history_is_other(const Cursor *cursor)
 {
-	return cursor->history != history_identity();
+	return ((cursor->history ^ history_identity()) & ~SCHEMA_BITS) != 0;
 }
 
 /*

@@ -15,6 +15,10 @@
 /* fills history, timeline, position, generation */
 extern void history_stamp_cursor(Cursor *cursor);
 
+/* makes it a cursor of this schema's tables; invalid: of no particular one */
+extern void history_set_schema(Cursor *cursor, Oid schema);
+extern bool history_is_of_schema(const Cursor *cursor, Oid schema);
+
 /*
  * to be called before the cursor leaves, because a crash must not lose its
  * position

@@ -199,7 +199,7 @@ tide_digest(PG_FUNCTION_ARGS)
 	pull_open(&pull, PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1),
 			  PG_ARGISNULL(2) ? NULL : PG_GETARG_ARRAYTYPE_P(2), NULL);
 	pull_check_scopes(&pull);
-	history_stamp_cursor(&pull.head);
+	pull_stamp_head(&pull);
 	pull_begin_at_cursor(&pull, cursor);
 	require_complete(&pull);
 	initStringInfo(&buf);

@@ -482,18 +482,22 @@ conflict_by_id(int64 id)
 /* ---------- receipts ---------- */
 
 /*
- * Whose a receipt is: the role that pushes, and the user of its claims.  Both
- * and the batch's id together are of any length, so they are looked up by hash.
+ * Whose a receipt is: the role that pushes, and the user and the schema of its
+ * claims.  These and the batch's id together are of any length, so they are
+ * looked up by hash.
  */
 static Datum
-receipt_id(const char *subject, const char *batch_id)
+receipt_id(const ReceiptOwner *owner, const char *batch_id)
 {
-	char	   *names[3];
+	char	   *names[4];
+	int			n = 3;
 
 	names[0] = GetUserNameFromId(GetUserId(), false);
-	names[1] = unconstify(char *, subject ? subject : "");
+	names[1] = unconstify(char *, owner->subject ? owner->subject : "");
 	names[2] = unconstify(char *, batch_id);
-	return DirectFunctionCall1(sha256_bytea, CStringGetTextDatum(scopes_text(names, 3)));
+	if (OidIsValid(owner->schema))
+		names[n++] = psprintf("%u", owner->schema);
+	return DirectFunctionCall1(sha256_bytea, CStringGetTextDatum(scopes_text(names, n)));
 }
 
 /* columns of the table */
@@ -507,12 +511,12 @@ static StoreTable receipt_table = {"receipt"};
 static StoreIndex receipt_key = {"receipt_pkey", 1, {RECEIPT_ID}, {F_BYTEAEQ}};
 
 char *
-receipt_read(const char *subject, const char *batch_id, Snapshot snapshot,
+receipt_read(const ReceiptOwner *owner, const char *batch_id, Snapshot snapshot,
 			 bytea **body_hash)
 {
 	StoreScan	scan;
 	TupleTableSlot *slot;
-	Datum		id = receipt_id(subject, batch_id);
+	Datum		id = receipt_id(owner, batch_id);
 	char	   *reply = NULL;
 	bool		isnull;
 
@@ -529,16 +533,16 @@ receipt_read(const char *subject, const char *batch_id, Snapshot snapshot,
 }
 
 void
-receipt_write(const char *subject, const char *batch_id, bytea *body_hash,
+receipt_write(const ReceiptOwner *owner, const char *batch_id, bytea *body_hash,
 			  const char *reply)
 {
 	StoreInsert insert;
 	StoreRow	row;
 
 	store_row_begin(&row);
-	store_put(&row, RECEIPT_ID, receipt_id(subject, batch_id));
+	store_put(&row, RECEIPT_ID, receipt_id(owner, batch_id));
 	store_put(&row, RECEIPT_ROLE, current_role());
-	store_put_text(&row, RECEIPT_SUBJECT, subject);
+	store_put_text(&row, RECEIPT_SUBJECT, owner->subject);
 	store_put_text(&row, RECEIPT_BATCH_ID, batch_id);
 	store_put(&row, RECEIPT_BODY_HASH, PointerGetDatum(body_hash));
 	store_put_text(&row, RECEIPT_REPLY, reply);

@@ -119,12 +119,19 @@ extern List *sent_read_raised(TrackedTable *t, char **keys, int nkeys, Snapshot 
 
 /* ---------- receipts ---------- */
 
+/* whose batch it is, with the role that pushes */
+typedef struct ReceiptOwner
+{
+	const char *subject;		/* of the claims; NULL: none */
+	Oid			schema;			/* that the claims name; invalid: none */
+} ReceiptOwner;
+
 /*
  * The reply to a batch, NULL if there is none, and the hash of its body.
  */
-extern char *receipt_read(const char *subject, const char *batch_id,
+extern char *receipt_read(const ReceiptOwner *owner, const char *batch_id,
 						  Snapshot snapshot, bytea **body_hash);
-extern void receipt_write(const char *subject, const char *batch_id,
+extern void receipt_write(const ReceiptOwner *owner, const char *batch_id,
 						  bytea *body_hash, const char *reply);
 
 /* ---------- the horizon ---------- */

@@ -18,6 +18,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -131,16 +132,28 @@ decode_mark(const char *text, Mark *mark)
 	}
 }
 
+/* the settings that say which tables a caller sees; empty: all */
+static char *
+settings_mark(void)
+{
+	char	   *settings;
+
+	if (tide_schema_claim[0] == '\0')
+		return "";
+	settings = psprintf("%s,%s", tide_schema_claim, tide_shared_schemas);
+	return psprintf("-%08x", hash_bytes((unsigned char *) settings, strlen(settings)));
+}
+
 char *
 watch_server(void)
 {
 	Cursor		history = {0};
 
 	history_stamp_cursor(&history);
-	return psprintf("%016llx-%x-%016llx-%u",
+	return psprintf("%016llx-%x-%016llx-%u%s",
 					(unsigned long long) history.history, history.timeline,
 					(unsigned long long) history.generation,
-					owner_relation("log"));
+					owner_relation("log"), settings_mark());
 }
 
 /* ---------- what changed ---------- */

@@ -9,8 +9,9 @@
 #define TIDE_WATCH_H
 
 /*
- * The server, its timeline, its start, and this installation of pg_tide: what
- * was seen elsewhere says nothing here.
+ * The server, its timeline, its start, this installation of pg_tide, and the
+ * settings that say which tables a caller sees: what was seen elsewhere says
+ * nothing here.
  */
 extern char *watch_server(void);
 

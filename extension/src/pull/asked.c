@@ -25,6 +25,7 @@
 #include "table/registry.h"
 #include "util/errors.h"
 #include "util/keymap.h"
+#include "util/settings.h"
 
 /* the most types that a cursor holds */
 #define MAX_NAMES 10000
@@ -122,7 +123,7 @@ set_unavailable(Pull *pull, const char *name, bool by_name)
 	if (pull->item_cursors && by_name)
 	{
 		/* rows cannot say it, so the error does */
-		TrackedTable *t = registry_find(name, false);
+		TrackedTable *t = registry_find(pull->access.schema, name, false);
 
 		(void) registry_require(t->relid);
 	}
@@ -170,6 +171,33 @@ name_tables(List *tables)
 			named->t = t;
 	}
 	return names;
+}
+
+/*
+ * Who sees all schemas may see two tables with one number, as when a tenant's
+ * schema was made by a copy of another.  In cursors they would share a place.
+ */
+static void
+mark_same_numbers(KeyMap *names, List *tables)
+{
+	KeyMap	   *numbers = keymap_new(CurrentMemoryContext, Max(64, 2 * list_length(tables)));
+	ListCell   *lc;
+
+	foreach(lc, tables)
+	{
+		TrackedTable *t = lfirst(lc);
+		Named	   *named = keymap_get(names, t->entity_type);
+		char	   *number = psprintf("%d", t->reg);
+		Named	   *other;
+
+		if (problem_of(t) != NULL)
+			continue;
+		other = keymap_get(numbers, number);
+		if (other == NULL)
+			keymap_put(numbers, number, named);
+		else if (other != named)
+			named->nfit = other->nfit = Max(2, Max(named->nfit, other->nfit));
+	}
 }
 
 /* mark the names that are asked for; those that no table has cannot be had */
@@ -222,14 +250,15 @@ mark_refreshed(KeyMap *names, ArrayType *refresh)
 
 /* the lock brings in what others have changed: NULL if it is no such type now */
 static TrackedTable *
-lock_table(TrackedTable *t)
+lock_table(Pull *pull, TrackedTable *t)
 {
 	Oid			relid = t->relid;
 	char	   *name = pstrdup(t->entity_type);
 
 	LockRelationOid(relid, AccessShareLock);
 	t = registry_lookup(relid);
-	if (t == NULL || !t->tracked || strcmp(t->entity_type, name) != 0)
+	if (t == NULL || !t->tracked || strcmp(t->entity_type, name) != 0 ||
+		!registry_sees(pull->access.schema, t))
 		return NULL;
 	return t;
 }
@@ -262,7 +291,7 @@ choose_table(Pull *pull, Named *named, bool by_name)
 		return;
 	if (named->nfit > 1)
 	{
-		tell_log(t, "another table has the same entity type");
+		tell_log(t, "another table has the same entity type or registration");
 		set_unavailable(pull, t->entity_type, by_name);
 		return;
 	}
@@ -270,7 +299,7 @@ choose_table(Pull *pull, Named *named, bool by_name)
 	{
 		char	   *name = pstrdup(t->entity_type);
 
-		t = lock_table(t);
+		t = lock_table(pull, t);
 		if (t == NULL)
 		{
 			/* it went just now: nobody's business unless they named it */
@@ -294,7 +323,7 @@ static void
 note_registered(Pull *pull)
 {
 	Asked	   *asked = &pull->asked;
-	List	   *all = registry_all();
+	List	   *all = registry_all(pull->access.schema);
 	size_t		size = sizeof(int32) * (list_length(all) + 1);
 	ListCell   *lc;
 
@@ -319,11 +348,13 @@ void
 pull_choose_tables(Pull *pull, ArrayType *entity_types, ArrayType *refresh)
 {
 	Asked	   *asked = &pull->asked;
-	List	   *all = registry_all();
+	List	   *all = registry_all(pull->access.schema);
 	KeyMap	   *names = name_tables(all);
 	size_t		size = sizeof(int32) * (list_length(all) + 1);
 	ListCell   *lc;
 
+	if (tide_schema_claim[0] != '\0' && !OidIsValid(pull->access.schema))
+		mark_same_numbers(names, all);
 	asked->types.regs = palloc(size);
 	asked->refresh.regs = palloc(size);
 	foreach(lc, entity_types ? NIL : all)
@@ -364,7 +395,7 @@ pull_settle_scopes(Pull *pull)
 		pull->asked.scopes.all = true;
 		return;
 	}
-	foreach(lc, registry_all())
+	foreach(lc, registry_all(pull->access.schema))
 	{
 		TrackedTable *t = lfirst(lc);
 

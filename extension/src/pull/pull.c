@@ -69,6 +69,8 @@ reason_to_start_over(Pull *pull, const Cursor *cursor)
 {
 	if (history_is_other(cursor))
 		return "other_database";
+	if (!history_is_of_schema(cursor, pull->access.schema))
+		return "other_schema";
 	/* before the history: generations, too, are forgotten */
 	if (places_are_expired(cursor, pull->asked.horizon))
 		return "expired";
@@ -197,6 +199,14 @@ pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types, ArrayType *ref
 	take_snapshot(pull);
 }
 
+/* the history of the new cursor, at the end of WAL */
+void
+pull_stamp_head(Pull *pull)
+{
+	history_stamp_cursor(&pull->head);
+	history_set_schema(&pull->head, pull->access.schema);
+}
+
 /* a time without zone means the earliest instant that it can */
 #define EARLIEST_ZONE (-14 * INT64CONST(3600000000))
 
@@ -242,7 +252,7 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 	pull->limit = max_rows;
 	pull->whole = by_time && !pull->as_lines;
 	pull_check_scopes(pull);
-	history_stamp_cursor(&pull->head);	/* a position after the snapshot */
+	pull_stamp_head(pull);		/* a position after the snapshot */
 
 	if (pull->whole)
 		pull_since_time(pull, time);
@@ -287,7 +297,7 @@ pull_at_rest(Pull *pull)
 	generation_register();
 	pull_open(pull, NULL, NULL, NULL);
 	pull_check_scopes(pull);
-	history_stamp_cursor(&pull->head);
+	pull_stamp_head(pull);
 	begin_at_now(pull);
 }
 

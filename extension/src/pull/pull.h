@@ -43,6 +43,7 @@ extern void pull_page(Pull *pull, const char *since, ArrayType *scopes,
 extern void pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types,
 					  ArrayType *refresh);
 extern void pull_begin_at_cursor(Pull *pull, Cursor *cursor);
+extern void pull_stamp_head(Pull *pull);
 extern void pull_at_rest(Pull *pull);
 extern const char *pull_last_cursor(Pull *pull);
 

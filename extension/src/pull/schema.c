@@ -294,7 +294,8 @@ append_type(StringInfo buf, TrackedTable *t, List *all)
 Datum
 tide_schema(PG_FUNCTION_ARGS)
 {
-	List	   *all = registry_all();
+	Oid			view = access_schema();
+	List	   *all = registry_all(view);
 	StringInfoData buf;
 	ListCell   *lc;
 	bool		first = true;

@@ -52,8 +52,8 @@ spell_allowed(Pull *pull)
 
 	allowed.scopes = pull->access.allowed;
 	result.scopes = palloc(sizeof(char *) *
-						   (list_length(registry_all()) * allowed.scopes.n + 1));
-	foreach(lc, registry_all())
+						   (list_length(registry_all(pull->access.schema)) * allowed.scopes.n + 1));
+	foreach(lc, registry_all(pull->access.schema))
 	{
 		TrackedTable *t = lfirst(lc);
 		TableScopes scopes;

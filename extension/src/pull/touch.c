@@ -149,6 +149,7 @@ tide_touch(PG_FUNCTION_ARGS)
 	SPI_connect();
 	access_resolve(NULL, &access);
 	t = registry_lock(PG_GETARG_OID(0), AccessShareLock);
+	access_require_schema(&access, t);
 	access_table_scopes(&access, t, &scopes);
 	table = rows_table(t, &scopes);
 	items = ask_for_keys(table, keys);

@@ -329,8 +329,10 @@ conflict_is_visible(const Access *access, Oid relid, const char *scope,
 	TableScopes scopes;
 
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
-		return superuser();
+		return superuser() && !OidIsValid(access->schema);
 	t = registry_lookup(relid);
+	if (!registry_sees(access->schema, t))
+		return false;
 	if (!t->tracked || registry_problem(t))
 		return superuser();
 	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)

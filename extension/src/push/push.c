@@ -292,7 +292,7 @@ is_expired_for(Push *push, const Cursor *cursor, uint64 horizon)
 		if (type == NULL || (last && strcmp(type, last) == 0))
 			continue;
 		last = type;
-		t = registry_find(type, true);
+		t = registry_find(push->access.schema, type, true);
 		if (t && places_expired_for(cursor, t->reg, horizon))
 			return true;
 	}
@@ -321,7 +321,9 @@ check_horizon(Push *push)
 		Cursor	   *cursor = cursor_decode(push->cursor);
 
 		history_check_cursor(cursor);
-		if (history_is_other(cursor) || history_is_lost(cursor) ||
+		if (history_is_other(cursor) ||
+			!history_is_of_schema(cursor, push->access.schema) ||
+			history_is_lost(cursor) ||
 			(pruned && is_expired_for(push, cursor, horizon.xid)))
 			ereport(ERROR,
 					(errcode(ERRCODE_TIDE_RESYNC_REQUIRED),
@@ -351,7 +353,7 @@ settle_client_id(Push *push)
 static void
 lock_batch(Push *push)
 {
-	char	   *name = psprintf("%u %s %s", GetUserId(),
+	char	   *name = psprintf("%u %u %s %s", GetUserId(), push->access.schema,
 								push->access.subject ? push->access.subject : "",
 								push->batch_id);
 	uint64		hash = hash_bytes_extended((unsigned char *) name, strlen(name), 0);
@@ -369,6 +371,7 @@ lock_batch(Push *push)
 static char *
 find_receipt(Push *push, bytea *hash)
 {
+	ReceiptOwner whose = {push->access.subject, push->access.schema};
 	Snapshot	snapshot;
 	bytea	   *stored;
 	char	   *reply;
@@ -379,11 +382,11 @@ find_receipt(Push *push, bytea *hash)
 				 errmsg("\"batchId\" is longer than %d bytes", MAX_BATCH_ID),
 				 errhint("A UUID is short enough.")));
 	lock_batch(push);
-	reply = receipt_read(push->access.subject, push->batch_id, InvalidSnapshot, &stored);
+	reply = receipt_read(&whose, push->batch_id, InvalidSnapshot, &stored);
 	if (reply == NULL)
 	{
 		snapshot = RegisterSnapshot(GetLatestSnapshot());
-		reply = receipt_read(push->access.subject, push->batch_id, snapshot, &stored);
+		reply = receipt_read(&whose, push->batch_id, snapshot, &stored);
 		UnregisterSnapshot(snapshot);
 	}
 	if (reply &&
@@ -401,6 +404,7 @@ find_receipt(Push *push, bytea *hash)
 static char *
 carry_out(Push *push)
 {
+	ReceiptOwner whose = {push->access.subject, push->access.schema};
 	char	   *reply;
 
 	if (push->batch_id)
@@ -413,7 +417,7 @@ carry_out(Push *push)
 	run_push(push);
 	reply = push_reply(push);
 	if (push->batch_id)
-		receipt_write(push->access.subject, push->batch_id, push->digest, reply);
+		receipt_write(&whose, push->batch_id, push->digest, reply);
 	return reply;
 }
 

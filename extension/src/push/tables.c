@@ -65,12 +65,14 @@ push_table(Push *push, Oid relid)
 			return table;
 	}
 	t = registry_lock(relid, RowExclusiveLock);
+	access_require_schema(&push->access, t);
 	table = palloc0(sizeof(PushTable));
 	table->t = t;
 	table->mostly_new = mostly_new(relid);
 	access_table_scopes(&push->access, t, &table->scopes);
 	table->rows = rows_table(t, &table->scopes);
-	table->order = registry_position(relid) * ORDER_STEP;
+	if (push->nchanges > 1)
+		table->order = registry_position(push->access.schema, relid) * ORDER_STEP;
 	push->tables = lappend(push->tables, table);
 	return table;
 }
@@ -142,7 +144,7 @@ push_find_tables(Push *push)
 			name_change(c);
 			continue;
 		}
-		t = registry_find(c->sent.entity_type, true);
+		t = registry_find(push->access.schema, c->sent.entity_type, true);
 		if (t != NULL && !registry_problem(t))
 		{
 			c->table = last = push_table(push, t->relid);

@@ -9,6 +9,9 @@
  * that may execute tide.unrestricted() can sync, and it syncs everything.  So
  * missing claims never mean all scopes by accident.
  *
+ * Where pg_tide.schema_claim is set, a claim also says in which schema: of all
+ * tracked tables the caller sees those of this schema, and shared ones.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -16,6 +19,7 @@
 #include <ctype.h>
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "nodes/value.h"
@@ -29,6 +33,7 @@
 #include "utils/varlena.h"
 
 #include "read/access.h"
+#include "table/names.h"
 #include "util/compat.h"
 #include "util/errors.h"
 #include "util/settings.h"
@@ -128,6 +133,47 @@ call_scopes_function(Jsonb *claims, Access *access)
 	scopes_normalise(set);
 }
 
+/*
+ * The schema that the claims name; invalid if that is not asked for.  Whether
+ * another one exists is nobody's business.
+ */
+static Oid
+claims_schema(Jsonb *claims)
+{
+	JsonbValue	buffer;
+	JsonbValue *value;
+	Oid			schema = InvalidOid;
+
+	if (tide_schema_claim[0] == '\0')
+		return InvalidOid;
+	value = JB_ROOT_IS_OBJECT(claims) ?
+		getKeyJsonValueFromContainer(&claims->root, tide_schema_claim,
+									 strlen(tide_schema_claim), &buffer) : NULL;
+	if (value == NULL || value->type != jbvString || value->val.string.len == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_SCHEMA_NOT_ALLOWED),
+				 errmsg("request.jwt.claims has no string \"%s\"", tide_schema_claim),
+				 errhint("This claim names the schema whose tables its user may sync (pg_tide.schema_claim).")));
+	if (value->val.string.len < NAMEDATALEN)
+		schema = get_namespace_oid(pnstrdup(value->val.string.val, value->val.string.len), true);
+	if (!OidIsValid(schema) || !names_has_schema(schema))
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_SCHEMA_NOT_ALLOWED),
+				 errmsg("the claim \"%s\" names no schema with tracked tables", tide_schema_claim),
+				 errhint("This claim names the schema whose tables its user may sync (pg_tide.schema_claim).")));
+	return schema;
+}
+
+void
+access_require_schema(const Access *access, TrackedTable *t)
+{
+	if (!registry_sees(access->schema, t))
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_SCHEMA_NOT_ALLOWED),
+				 errmsg("table %s is not in the schema of these claims", t->sql_name),
+				 errhint("The claim \"%s\" names another schema (pg_tide.schema_claim).", tide_schema_claim)));
+}
+
 static bool
 is_unrestricted(void)
 {
@@ -160,6 +206,31 @@ read_asked(ArrayType *asked, ScopeSet *set)
 	scopes_normalise(set);
 }
 
+/* a caller without claims may sync everything, or nothing */
+static void
+require_unrestricted(void)
+{
+	if (!is_unrestricted())
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_NO_CLAIMS),
+				 errmsg("no claims are set, so no scope is allowed"),
+				 errhint("Set request.jwt.claims in this transaction, or grant EXECUTE on tide.unrestricted() to a role that may sync everything.")));
+}
+
+Oid
+access_schema(void)
+{
+	Jsonb	   *claims;
+
+	if (tide_schema_claim[0] == '\0')
+		return InvalidOid;
+	claims = read_claims();
+	if (claims)
+		return claims_schema(claims);
+	require_unrestricted();
+	return InvalidOid;
+}
+
 /* all that the caller may */
 static void
 resolve_allowed(Access *access)
@@ -168,15 +239,12 @@ resolve_allowed(Access *access)
 
 	if (claims == NULL)
 	{
-		if (!is_unrestricted())
-			ereport(ERROR,
-					(errcode(ERRCODE_TIDE_NO_CLAIMS),
-					 errmsg("no claims are set, so no scope is allowed"),
-					 errhint("Set request.jwt.claims in this transaction, or grant EXECUTE on tide.unrestricted() to a role that may sync everything.")));
+		require_unrestricted();
 		access->allowed.all = true;
 		return;
 	}
 	access->subject = claims_subject(claims);
+	access->schema = claims_schema(claims);
 	if (tide_scopes_function[0] != '\0')
 		call_scopes_function(claims, access);
 	else

@@ -17,15 +17,26 @@ typedef struct Access
 	ScopeSet	scopes;			/* effective: asked for and allowed */
 	ScopeSet	allowed;		/* all that the caller may */
 	char	   *subject;		/* "sub" of the claims, NULL without claims */
-	bool		by_function;	/* "allowed" may be another set next time, with
-								 * the same claims */
+	Oid			schema;			/* whose tables the caller may sync, beside
+								 * shared ones; invalid: those of all */
+	bool		by_function;	/* "allowed" may be another set next time,
+								 * with the same claims */
 } Access;
 
 /*
  * asked: text[], or NULL for all that the caller may sync; raises TD005,
- * TD006
+ * TD006, TD017
  */
 extern void access_resolve(ArrayType *asked, Access *access);
+
+/*
+ * The caller's schema alone, for what is no scope's business; raises TD006,
+ * TD017
+ */
+extern Oid	access_schema(void);
+
+/* raises TD017 if the table is not of the caller's schema */
+extern void access_require_schema(const Access *access, TrackedTable *t);
 
 /*
  * The scopes as values of a table's scope column.  A scope that is not a value

@@ -26,15 +26,21 @@
 #include "table/plans.h"
 #include "table/registry.h"
 #include "table/scope_path.h"
+#include "table/trust.h"
 #include "util/errors.h"
+#include "util/settings.h"
 
 /* how often a load is tried again when something changes meanwhile */
 #define MAX_TRIES 4
+
+/* tables that a session keeps, with their plans, from one transaction to the next */
+#define MAX_TABLES 2000
 
 typedef struct RegistryEntry
 {
 	Oid			relid;			/* hash key */
 	TrackedTable *table;		/* NULL while it was never built */
+	uint64		used;			/* the last transaction that asked for it */
 } RegistryEntry;
 
 static MemoryContext registry_context = NULL;
@@ -42,11 +48,50 @@ static HTAB *entries = NULL;
 static List *garbage = NIL;		/* replaced TrackedTables, freed at the end of
 								 * the transaction */
 
+static uint64 transactions = 0; /* that have ended */
+
 static void
 forget_table(TrackedTable *t)
 {
 	plans_forget(t);
 	MemoryContextDelete(t->context);
+}
+
+/*
+ * A session that serves one tenant after another does not grow with all of
+ * them: once there are too many, it forgets those that this transaction did not
+ * ask for and that were last used before the mean.
+ */
+static void
+make_room(void)
+{
+	HASH_SEQ_STATUS seq;
+	RegistryEntry *entry;
+	uint64		since = transactions;
+	long		n = hash_get_num_entries(entries);
+	long		old = 0;
+	uint64		sum = 0;
+
+	if (n <= MAX_TABLES)
+		return;
+	hash_seq_init(&seq, entries);
+	while ((entry = hash_seq_search(&seq)) != NULL)
+		if (entry->used < since)
+		{
+			sum += entry->used;
+			old++;
+		}
+	if (old == 0)
+		return;
+	hash_seq_init(&seq, entries);
+	while ((entry = hash_seq_search(&seq)) != NULL)
+	{
+		if (entry->used >= since || entry->used > sum / old)
+			continue;
+		if (entry->table)
+			forget_table(entry->table);
+		hash_search(entries, &entry->relid, HASH_REMOVE, NULL);
+	}
 }
 
 static void
@@ -61,6 +106,8 @@ at_transaction_end(XactEvent event, void *arg)
 		forget_table(lfirst(lc));
 	list_free(garbage);
 	garbage = NIL;
+	make_room();
+	transactions++;
 }
 
 /*
@@ -121,6 +168,7 @@ publish(TrackedTable *t, bool valid)
 	if (entry->table)
 		garbage = lappend(garbage, entry->table);
 	entry->table = t;
+	entry->used = transactions;
 	MemoryContextSwitchTo(old);
 	t->valid = valid;
 }
@@ -139,7 +187,10 @@ registry_lookup(Oid relid)
 	int			tries;
 
 	if (entry && entry->table && entry->table->valid)
+	{
+		entry->used = transactions;
 		return entry->table;
+	}
 
 	for (tries = 0; tries < MAX_TRIES && !same; tries++)
 	{
@@ -149,7 +200,7 @@ registry_lookup(Oid relid)
 			MemoryContextDelete(t->context);
 		AcceptInvalidationMessages();
 		before = names_invalidations();
-		t = registry_load(relid, names_stamp_function(), registry_context);
+		t = registry_load(relid, trust_stamp_function(), registry_context);
 		AcceptInvalidationMessages();
 		same = (before == names_invalidations());
 		if (t == NULL && same)
@@ -191,7 +242,7 @@ registry_lookup_rows(Oid relid, TrackedTable **layout)
 TrackedTable *
 registry_partition(Oid relid, TrackedTable *root)
 {
-	return registry_load_partition(relid, root->relid, names_stamp_function(),
+	return registry_load_partition(relid, root->relid, trust_stamp_function(),
 								   CurrentMemoryContext);
 }
 
@@ -237,10 +288,10 @@ registry_problem(TrackedTable *t)
 
 	if (t->broken)
 		return psprintf("its settings do not fit it: %s", t->broken_why);
-	if (!names_is_trusted(t->owner))
+	if (!trust_owner(t->owner))
 		return psprintf("its owner \"%s\" may not execute tide.trusted()",
 						GetUserNameFromId(t->owner, false));
-	name = names_by_relid(t->relid);
+	name = names_by_relid(t->relid, t->namespace);
 	if (name && name->rival)
 	{
 		char	   *table = catalog_sql_name(name->rival->relid);
@@ -257,14 +308,14 @@ require_synced(TrackedTable *t)
 {
 	TrackedName *name;
 
-	if (!names_is_trusted(t->owner))
+	if (!trust_owner(t->owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("tracked table %s cannot be synced: %s", t->sql_name,
 						registry_problem(t)),
 				 errhint("GRANT EXECUTE ON FUNCTION tide.trusted() TO %s;",
 						 quote_identifier(GetUserNameFromId(t->owner, false)))));
-	name = names_by_relid(t->relid);
+	name = names_by_relid(t->relid, t->namespace);
 	if (name && name->rival)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_AMBIGUOUS_TYPE),
@@ -287,18 +338,18 @@ registry_lock(Oid relid, int lockmode)
 }
 
 /*
- * All tracked tables, parents first: a palloc'd list of TrackedTable, valid
- * until the end of the transaction.  It includes tables that cannot be synced;
- * registry_problem() says why they cannot.
+ * All tracked tables of a view, parents first: a palloc'd list of TrackedTable,
+ * valid until the end of the transaction.  It includes tables that cannot be
+ * synced; registry_problem() says why they cannot.
  */
 List *
-registry_all(void)
+registry_all(Oid view)
 {
 	List	   *relids = NIL;
 	List	   *result = NIL;
 	ListCell   *lc;
 
-	foreach(lc, names_all(true))
+	foreach(lc, names_all(view, true))
 		relids = lappend_oid(relids, ((TrackedName *) lfirst(lc))->relid);
 	foreach(lc, relids)
 	{
@@ -310,13 +361,13 @@ registry_all(void)
 	return result;
 }
 
-/* the table's place among all, parents first; -1: it is not tracked */
+/* the table's place in the view, parents first; -1: it is not there */
 int
-registry_position(Oid relid)
+registry_position(Oid view, Oid relid)
 {
 	ListCell   *lc;
 
-	foreach(lc, names_all(true))
+	foreach(lc, names_all(view, true))
 	{
 		if (((TrackedName *) lfirst(lc))->relid == relid)
 			return foreach_current_index(lc);
@@ -324,19 +375,47 @@ registry_position(Oid relid)
 	return -1;
 }
 
+/* the partitioned ones of the database; no other is loaded */
+List *
+registry_partitioned(void)
+{
+	List	   *relids = NIL;
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, names_all(InvalidOid, false))
+		if (((TrackedName *) lfirst(lc))->partitioned)
+		relids = lappend_oid(relids, ((TrackedName *) lfirst(lc))->relid);
+	foreach(lc, relids)
+	{
+		TrackedTable *t = registry_lookup(lfirst_oid(lc));
+
+		if (t && t->tracked)
+			result = lappend(result, t);
+	}
+	return result;
+}
+
+/* is the table one of the view's? */
+bool
+registry_sees(Oid view, const TrackedTable *t)
+{
+	return !OidIsValid(view) || names_find(view, t->relid) != NULL;
+}
+
 /*
- * The table of an entity type.  No other table is loaded.  A table of an owner
- * who is not trusted counts only if no other table has the name.  Two trusted
- * tables with one name are an error.
+ * The view's table of an entity type.  No other table is loaded.  A table of an
+ * owner who is not trusted counts only if no other table has the name.  Two
+ * trusted tables with one name are an error.
  */
 TrackedTable *
-registry_find(const char *entity_type, bool missing_ok)
+registry_find(Oid view, const char *entity_type, bool missing_ok)
 {
 	TrackedName *found = NULL;
 	ListCell   *lc;
 	TrackedTable *t;
 
-	foreach(lc, names_all(false))
+	foreach(lc, names_all(view, false))
 	{
 		TrackedName *name = lfirst(lc);
 
@@ -349,6 +428,8 @@ registry_find(const char *entity_type, bool missing_ok)
 					 errmsg("entity type \"%s\" belongs to two tables, %s and %s",
 							entity_type, catalog_sql_name(found->relid),
 							catalog_sql_name(name->relid)),
+					 found->namespace != name->namespace && !OidIsValid(view) && tide_schema_claim[0] ?
+					 errhint("Set claims whose \"%s\" names the schema.", tide_schema_claim) :
 					 errhint("Track one of them again with another entity_type.")));
 		found = name;
 	}

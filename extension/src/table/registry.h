@@ -21,9 +21,17 @@ extern TrackedTable *registry_require(Oid relid);
 extern TrackedTable *registry_lock(Oid relid, int lockmode);
 extern TrackedTable *registry_lookup_rows(Oid relid, TrackedTable **layout);
 extern TrackedTable *registry_partition(Oid relid, TrackedTable *root);
-extern TrackedTable *registry_find(const char *entity_type, bool missing_ok);
-extern List *registry_all(void);
-extern int	registry_position(Oid relid);
+
+/*
+ * Of a view, see names.h: InvalidOid is the whole database, whoever may see it;
+ * else what access_resolve() says
+ */
+extern TrackedTable *registry_find(Oid view, const char *entity_type, bool missing_ok);
+extern List *registry_all(Oid view);
+extern int	registry_position(Oid view, Oid relid);
+extern bool registry_sees(Oid view, const TrackedTable *t);
+
+extern List *registry_partitioned(void);
 
 /* why a tracked table cannot be synced; NULL if it can */
 extern const char *registry_problem(TrackedTable *t);

@@ -23,6 +23,7 @@
 #include "utils/rel.h"
 #include "utils/rls.h"
 
+#include "table/names.h"
 #include "table/registry.h"
 #include "track/advice.h"
 #include "util/compat.h"
@@ -240,6 +241,22 @@ check_claims(RoleCheck *check, List *tables)
 								 quote_literal_cstr(claims)) :
 						psprintf("SELECT ARRAY[CAST(%s AS pg_catalog.jsonb) OPERATOR(pg_catalog.->>) 'sub']",
 								 quote_literal_cstr(claims)));
+	if (tide_schema_claim[0] != '\0')
+	{
+		char	   *schema = query_text(psprintf("SELECT CAST(%s AS pg_catalog.jsonb) OPERATOR(pg_catalog.->>) %s",
+												 quote_literal_cstr(claims),
+												 quote_literal_cstr(tide_schema_claim)));
+		Oid			view = schema ? get_namespace_oid(schema, true) : InvalidOid;
+
+		if (!OidIsValid(view) || !names_has_schema(view))
+		{
+			complain(check, "error", "request.jwt.claims",
+					 psprintf("these claims name no schema with tracked tables in \"%s\"", tide_schema_claim),
+					 "Have the login put the schema's name into this claim, or change pg_tide.schema_claim.");
+			return;
+		}
+		tables = registry_all(view);
+	}
 	foreach(lc, tables)
 	{
 		TrackedTable *t = lfirst(lc);
@@ -267,7 +284,7 @@ void
 advise_on_role(Oid role, AdviceReport report, void *arg)
 {
 	RoleCheck	check = {role, quote_identifier(GetUserNameFromId(role, false)), NIL, report, arg};
-	List	   *tables = registry_all();
+	List	   *tables = registry_all(InvalidOid);
 	ListCell   *lc;
 
 	if (tables == NIL)

@@ -36,6 +36,7 @@
 #include "table/registry.h"
 #include "table/scope_path.h"
 #include "table/names.h"
+#include "table/trust.h"
 #include "track/advice.h"
 #include "track/trackable.h"
 #include "util/compat.h"
@@ -385,24 +386,155 @@ check_scope_index(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 					t->partitioned ? "" : " CONCURRENTLY", t->sql_name, columns.data));
 }
 
+static bool
+is_rival_elsewhere(TrackedTable *t)
+{
+	TrackedName *name = names_by_relid(t->relid, t->namespace);
+
+	return name && name->rival && name->rival->namespace != t->namespace;
+}
+
 /* whose claim counts, and what was made after the table was tracked */
 static void
 check_claim(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 {
 	const char *problem = t->broken ? NULL : registry_problem(t);
 
-	if (problem && !names_is_trusted(t->owner))
+	if (problem && !trust_owner(t->owner))
 		report(rsinfo, "error", t->sql_name, psprintf("it is not synced: %s", problem),
 			   psprintf("GRANT EXECUTE ON FUNCTION tide.trusted() TO %s;",
 						quote_identifier(GetUserNameFromId(t->owner, false))));
 	else if (problem)
 		report(rsinfo, "error", t->sql_name, psprintf("it is not synced: %s", problem),
+			   is_rival_elsewhere(t) ?
+			   "Track one of them again, with another entity_type; or set pg_tide.schema_claim, if each user belongs to one schema." :
 			   "Track one of them again, with another entity_type.");
 	if (rel->rd_rules && rel->rd_rules->numLocks > 0)
 		report(rsinfo, "error", t->sql_name,
 			   "it has rules, which rewrite the statements that sync runs",
 			   psprintf("DROP RULE %s ON %s;",
 						quote_identifier(get_rule_name(rel->rd_rules->rules[0]->ruleId)), t->sql_name));
+}
+
+/* ---------- a schema per tenant ---------- */
+
+/* the schemas that pg_tide.shared_schemas names */
+static List *
+check_shared_schemas(ReturnSetInfo *rsinfo)
+{
+	List	   *names = NIL;
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	if (!settings_split_names(pstrdup(tide_shared_schemas), &names))
+		return NIL;
+	if (names != NIL && tide_schema_claim[0] == '\0')
+		report(rsinfo, "warning", "pg_tide.shared_schemas",
+			   "it has no effect, because pg_tide.schema_claim is not set",
+			   "ALTER DATABASE ... SET pg_tide.schema_claim = 'tenant';");
+	foreach(lc, tide_schema_claim[0] == '\0' ? NIL : names)
+	{
+		Oid			schema = get_namespace_oid(lfirst(lc), true);
+
+		if (!OidIsValid(schema) || !names_has_schema(schema))
+			report(rsinfo, "warning", "pg_tide.shared_schemas",
+				   psprintf("schema \"%s\" has no tracked tables", (char *) lfirst(lc)),
+				   "Track its tables, or take it out of the list.");
+		else
+			result = list_append_unique_oid(result, schema);
+	}
+	return result;
+}
+
+/* whose entity type tables of other schemas have, too: their callers see those */
+static void
+check_hidden(ReturnSetInfo *rsinfo, TrackedName *shared, List *names, List *schemas)
+{
+	char	   *sql_name = catalog_sql_name(shared->relid);
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, names)
+	{
+		TrackedName *name = lfirst(lc);
+
+		n += name->trusted && !list_member_oid(schemas, name->namespace) &&
+			strcmp(name->entity_type, shared->entity_type) == 0;
+	}
+	if (n > 0 && sql_name)
+		report(rsinfo, "info", sql_name,
+			   psprintf("callers of %d schemas do not see it, because a table of theirs has its entity type", n),
+			   NULL);
+}
+
+static int
+compare_regs(const ListCell *a, const ListCell *b)
+{
+	TrackedName *na = lfirst(a);
+	TrackedName *nb = lfirst(b);
+
+	if (na->reg != nb->reg)
+		return na->reg > nb->reg ? 1 : -1;
+	return (na->relid > nb->relid) - (na->relid < nb->relid);
+}
+
+/* a schema that was made by a copy of another, with its triggers */
+static void
+check_copied(ReturnSetInfo *rsinfo, List *names)
+{
+	TrackedName *before = NULL;
+	ListCell   *lc;
+
+	list_sort(names, compare_regs);
+	foreach(lc, names)
+	{
+		TrackedName *name = lfirst(lc);
+		TrackedTable *t;
+
+		if (!name->trusted)
+			continue;
+		if (before && before->reg == name->reg && before->namespace != name->namespace &&
+			(t = registry_lookup(name->relid)) != NULL && t->tracked)
+			report(rsinfo, "warning", t->sql_name,
+				   psprintf("it has the registration of %s: changes of one wake who waits for the other, and who sees all schemas gets neither",
+							catalog_sql_name(before->relid)),
+				   settings_call(&t->settings, t->sql_name));
+		before = name;
+	}
+}
+
+/* names are good only until the next look at the lists: these are copies */
+static List *
+copy_names(List *names)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, names)
+	{
+		TrackedName *copy = palloc(sizeof(TrackedName));
+
+		*copy = *(TrackedName *) lfirst(lc);
+		copy->entity_type = pstrdup(copy->entity_type);
+		result = lappend(result, copy);
+	}
+	return result;
+}
+
+static void
+check_schemas(ReturnSetInfo *rsinfo)
+{
+	List	   *shared = check_shared_schemas(rsinfo);
+	List	   *names;
+	ListCell   *lc;
+
+	if (tide_schema_claim[0] == '\0')
+		return;
+	names = copy_names(names_all(InvalidOid, false));
+	foreach(lc, names)
+		if (list_member_oid(shared, ((TrackedName *) lfirst(lc))->namespace))
+		check_hidden(rsinfo, lfirst(lc), names, shared);
+	check_copied(rsinfo, names);
 }
 
 /* the change log is bound to this database's transactions */
@@ -512,7 +644,7 @@ tide_check(PG_FUNCTION_ARGS)
 		advise_on_role(get_role_oid(NameStr(*PG_GETARG_NAME(0)), false), report_advice, rsinfo);
 		return (Datum) 0;
 	}
-	foreach(lc, registry_all())
+	foreach(lc, registry_all(InvalidOid))
 	{
 		TrackedTable *t = lfirst(lc);
 		Relation	rel = try_relation_open(t->relid, AccessShareLock);
@@ -535,6 +667,7 @@ tide_check(PG_FUNCTION_ARGS)
 		relation_close(rel, AccessShareLock);
 	}
 	check_version(rsinfo);
+	check_schemas(rsinfo);
 	check_publications(rsinfo);
 	check_log(rsinfo);
 	return (Datum) 0;

@@ -201,13 +201,8 @@ settle_all_new(void)
 {
 	ListCell   *lc;
 
-	foreach(lc, registry_all())
-	{
-		TrackedTable *t = lfirst(lc);
-
-		if (t->partitioned)
-			settle_new(t->relid);
-	}
+	foreach(lc, registry_partitioned())
+		settle_new(((TrackedTable *) lfirst(lc))->relid);
 }
 
 /* ---------- partitions that go ---------- */
@@ -294,11 +289,11 @@ before_drop_many(List *schemas, List *owners)
 
 	if (schemas == NIL && owners == NIL)
 		return;
-	foreach(lc, registry_all())
+	foreach(lc, registry_partitioned())
 	{
 		TrackedTable *t = lfirst(lc);
 
-		if (t->partitioned && !t->broken)
+		if (!t->broken)
 			capture_dropped_by(t, schemas, owners);
 	}
 }
@@ -343,12 +338,10 @@ watch_partitions(void)
 	ListCell   *lc,
 			   *lp;
 
-	foreach(lc, registry_all())
+	foreach(lc, registry_partitioned())
 	{
 		TrackedTable *t = lfirst(lc);
 
-		if (!t->partitioned)
-			continue;
 		foreach(lp, find_all_inheritors(t->relid, NoLock, NULL))
 		{
 			Watched    *w = palloc(sizeof(Watched));

@@ -436,7 +436,7 @@ is_visited(Oid relid)
 {
 	ListCell   *lc;
 
-	foreach(lc, registry_all())
+	foreach(lc, registry_all(InvalidOid))
 	{
 		TrackedTable *t = lfirst(lc);
 

@@ -31,6 +31,7 @@
 #include "table/form.h"
 #include "table/names.h"
 #include "table/registry.h"
+#include "table/trust.h"
 #include "track/advice.h"
 #include "track/partitions.h"
 #include "track/scope_track.h"
@@ -71,7 +72,7 @@ check_trusted(Relation rel)
 {
 	char	   *owner;
 
-	if (names_is_trusted(rel->rd_rel->relowner))
+	if (trust_owner(rel->rd_rel->relowner))
 		return;
 	owner = GetUserNameFromId(rel->rd_rel->relowner, false);
 	ereport(ERROR,
@@ -400,7 +401,7 @@ unused_registration(void)
 		ListCell   *lc;
 		bool		used = false;
 
-		foreach(lc, names_all(false))
+		foreach(lc, names_all(InvalidOid, false))
 			used |= (((TrackedName *) lfirst(lc))->reg == reg);
 		if (!used)
 			return reg;
@@ -422,7 +423,7 @@ is_shared_registration(Oid relid, int reg)
 {
 	ListCell   *lc;
 
-	foreach(lc, names_all(false))
+	foreach(lc, names_all(InvalidOid, false))
 	{
 		TrackedName *name = lfirst(lc);
 
@@ -626,7 +627,7 @@ tide_tracked_tables(PG_FUNCTION_ARGS)
 	ListCell   *lc;
 
 	tide_init_materialized_srf(fcinfo);
-	foreach(lc, registry_all())
+	foreach(lc, registry_all(InvalidOid))
 	{
 		TrackedTable *t = lfirst(lc);
 		Datum		values[16] = {0};

@@ -602,7 +602,7 @@ check_wire_names(Relation rel, TrackOptions *o)
 }
 
 static void
-check_entity_type(TrackOptions *o)
+check_entity_type(Oid schema, TrackOptions *o)
 {
 	ListCell   *lc;
 
@@ -611,11 +611,13 @@ check_entity_type(TrackOptions *o)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("entity_type must not be empty"),
 				 errhint("Leave entity_type out to use the table's name.")));
-	foreach(lc, names_all(false))
+	foreach(lc, names_all(names_view_of(schema), false))
 	{
 		TrackedName *name = lfirst(lc);
 
+		/* in a schema that callers see by itself, it hides a shared one */
 		if (name->relid != o->relid && name->trusted &&
+			(!OidIsValid(names_view_of(schema)) || name->namespace == schema) &&
 			strcmp(name->entity_type, o->s.entity_type) == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -632,5 +634,5 @@ trackable_check_settings(Relation rel, TrackOptions *o)
 	check_roles(rel, o);
 	check_exclude(rel, o);
 	check_wire_names(rel, o);
-	check_entity_type(o);
+	check_entity_type(RelationGetNamespace(rel), o);
 }

@@ -11,12 +11,15 @@
 
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/varlena.h"
 
 #include "util/settings.h"
 
 char	   *tide_client_id = NULL;
 char	   *tide_ignored_fields = NULL;
 char	   *tide_scopes_function = NULL;
+char	   *tide_schema_claim = NULL;
+char	   *tide_shared_schemas = NULL;
 int			tide_max_clock_skew = 60 * 1000;
 int			tide_max_time_rows = 50000;
 int			tide_max_push_changes = 5000;
@@ -39,6 +42,26 @@ static void
 assign_times(int newval, void *extra)
 {
 	tide_times_in_ms = (newval == TIMES_MS);
+}
+
+bool
+settings_split_names(char *text, List **names)
+{
+	return SplitIdentifierString(text, ',', names);
+}
+
+static bool
+check_names(char **newval, void **extra, GucSource source)
+{
+	char	   *copy = pstrdup(*newval);
+	List	   *names;
+	bool		good = settings_split_names(copy, &names);
+
+	if (!good)
+		GUC_check_errdetail("List syntax is invalid.");
+	pfree(copy);
+	list_free(names);
+	return good;
 }
 
 void
@@ -64,6 +87,16 @@ settings_define(void)
 							   "It takes the claims as jsonb and returns text[]; empty: the scope is the claims' \"sub\".",
 							   &tide_scopes_function, "", PGC_SUSET, 0,
 							   NULL, NULL, NULL);
+	DefineCustomStringVariable("pg_tide.schema_claim",
+							   "The claim that names the schema whose tables a caller may sync.",
+							   "For a schema per tenant; empty: callers may sync the tables of all schemas.",
+							   &tide_schema_claim, "", PGC_SUSET, 0,
+							   NULL, NULL, NULL);
+	DefineCustomStringVariable("pg_tide.shared_schemas",
+							   "Schemas whose tables all callers may sync, beside those of their own schema.",
+							   "A comma-separated list; it counts where pg_tide.schema_claim is set.",
+							   &tide_shared_schemas, "", PGC_SUSET, GUC_LIST_INPUT,
+							   check_names, NULL, NULL);
 	DefineCustomEnumVariable("pg_tide.times",
 							 "How times are written in replies: ISO 8601 or Unix milliseconds.",
 							 NULL, &times, TIMES_ISO, times_options,

@@ -9,6 +9,7 @@
 #define TIDE_SETTINGS_H
 
 #include "fmgr.h"
+#include "nodes/pg_list.h"
 
 #define TIDE_VERSION "0.2.0"
 #define TIDE_SCHEMA "tide"
@@ -38,11 +39,20 @@ extern int	tide_max_push_changes;
 /* "pg_tide.scopes_function": empty, scopes are the claims' "sub" */
 extern char *tide_scopes_function;
 
+/* "pg_tide.schema_claim": empty, callers see every schema */
+extern char *tide_schema_claim;
+
+/* "pg_tide.shared_schemas": a list, see settings_split_names() */
+extern char *tide_shared_schemas;
+
 /* "pg_tide.retention", in minutes */
 extern int	tide_retention;
 
 /* "pg_tide.times": are times sent as Unix milliseconds? */
 extern bool tide_times_in_ms;
+
+/* a list of identifiers, taken apart in place; false: it is none */
+extern bool settings_split_names(char *text, List **names);
 
 /* called once, when the library is loaded */
 extern void settings_define(void);
