@@ -1,8 +1,9 @@
-# For test-in and test-packages to source: fresh roots of a Debian release.
+# For test-in, test-packages and others to source: fresh roots of a Debian release.
 # They are gone at the end. Needs root and debootstrap.
 #
 # TIDE_MIRROR is the mirror (default http://deb.debian.org/debian), TIDE_ROOTS
-# the directory for the roots (default TMPDIR).
+# the directory for the roots (default TMPDIR). With TIDE_BARE_ROOTS=DIRECTORY bare
+# roots are kept there, and copied by the next test that needs one.
 # shellcheck shell=bash
 
 mirror=${TIDE_MIRROR:-http://deb.debian.org/debian}
@@ -32,6 +33,10 @@ make_root()
 	root=$(mktemp -d "${TIDE_ROOTS:-${TMPDIR:-/tmp}}/tide-$1.XXXXXX")
 	roots+=("$root")
 	echo "Debian $1, in $root"
+	if [ -n "${TIDE_BARE_ROOTS:-}" ] && [ -d "$TIDE_BARE_ROOTS/$1" ]; then
+		cp -a "$TIDE_BARE_ROOTS/$1/." "$root"
+		return
+	fi
 	if ! debootstrap --variant=minbase --include=ca-certificates,git,perl \
 		"$1" "$root" "$mirror" >"$root.log" 2>&1
 	then
@@ -43,6 +48,11 @@ make_root()
 	# a release that is in the making is tested at whatever state the mirror has
 	echo 'Acquire::Check-Valid-Until "false";' >"$root/etc/apt/apt.conf.d/99tide"
 	echo "deb $mirror $1 main" >"$root/etc/apt/sources.list"
+	if [ -n "${TIDE_BARE_ROOTS:-}" ]; then
+		mkdir -p "$TIDE_BARE_ROOTS"
+		cp -a "$root" "$TIDE_BARE_ROOTS/$1.new"
+		mv "$TIDE_BARE_ROOTS/$1.new" "$TIDE_BARE_ROOTS/$1"
+	fi
 }
 
 # copy_root: another one like $root, before anything is mounted there

@@ -4,6 +4,9 @@
 #
 # A registration that was handed out before the dump is not handed out again
 # after it: a cursor that covers one table would be taken to cover another.
+#
+# Into a newer PostgreSQL, with its programs, if TIDE_NEW_BINDIR names their
+# directory (scripts/test-upgrade).
 use strict;
 use warnings;
 
@@ -16,7 +19,11 @@ use TideTest qw(decode_json);
 
 my $cluster = $ENV{TIDE_TEST_CLUSTER} ? TideTest::Cluster->shared
   : TideTest::Cluster->start;
-my $bin = $cluster->{bin} // TideTest::Cluster::bin_directory();
+my $new_bin = $ENV{TIDE_NEW_BINDIR};
+my $newer = $new_bin ? TideTest::Cluster->start(bin => $new_bin) : $cluster;
+my $from = $cluster;
+my $bin = $new_bin // $cluster->{bin} // TideTest::Cluster::bin_directory();
+note 'from ', $cluster->sql('postgres', 'SHOW server_version'), ' to ', $newer->sql('postgres', 'SHOW server_version');
 my $database = $cluster->create_database;
 my $directory = File::Temp->newdir(TMPDIR => 1);
 
@@ -58,14 +65,14 @@ sub restore
 {
 	my ($format, @options) = @_;
 	my $file = "$directory/dump";
-	my $new = $cluster->create_database;
-	TideTest::run_program('', "$bin/pg_dump", '-d', $cluster->conninfo($database),
+	my $new = $newer->create_database;
+	TideTest::run_program('', "$bin/pg_dump", '-d', $from->conninfo($database),
 		'-F', $format, '-f', $file, @options);
-	if ($format eq 'p') { $cluster->sql_file($new, $file); }
+	if ($format eq 'p') { $newer->sql_file($new, $file); }
 	else
 	{
 		TideTest::run_program('', "$bin/pg_restore", '--exit-on-error',
-			'-d', $cluster->conninfo($new), $file);
+			'-d', $newer->conninfo($new), $file);
 	}
 	unlink $file;
 	return $new;
@@ -74,58 +81,58 @@ sub restore
 sub page
 {
 	my ($in, $since) = @_;
-	return decode_json($cluster->sql($in,
+	return decode_json($newer->sql($in,
 		'SELECT tide.pull(' . ($since ? "'$since'" : 'NULL') . ', max_rows => 100)'));
 }
 
 sub check_restored
 {
 	my ($what, $new, $rows) = @_;
-	my $again = $cluster->create_database . '_again';
-	$cluster->sql('postgres', "CREATE DATABASE $again TEMPLATE $new");
-	push @{ $cluster->{databases} }, $again;
+	my $again = $newer->create_database . '_again';
+	$newer->sql('postgres', "CREATE DATABASE $again TEMPLATE $new");
+	push @{ $newer->{databases} }, $again;
 	my $covered = page($again)->{cursor};
 
-	is($cluster->sql($new, $TRACKED), $cluster->sql($database, $TRACKED), "$what: tracked as before");
-	is($cluster->sql($new, $OWN), '0|0|0', "$what: log, tombstones and samples stayed behind");
-	is($cluster->sql($new, 'SELECT count(*) FROM note'), $rows, "$what: $rows rows");
+	is($newer->sql($new, $TRACKED), $from->sql($database, $TRACKED), "$what: tracked as before");
+	is($newer->sql($new, $OWN), '0|0|0', "$what: log, tombstones and samples stayed behind");
+	is($newer->sql($new, 'SELECT count(*) FROM note'), $rows, "$what: $rows rows");
 
-	my $old = $replica->twin->pull($cluster, $new);
+	my $old = $replica->twin->pull($newer, $new);
 	is($old->{reset}, 'other_database', "$what: the old cursor gives a reset");
-	is($old->as_text, $old->as_text($cluster, $new), "$what: and then what is there");
+	is($old->as_text, $old->as_text($newer, $new), "$what: and then what is there");
 
-	$cluster->sql($new, q{INSERT INTO note VALUES (30, 'u', 30); DELETE FROM note WHERE id = 1;
+	$newer->sql($new, q{INSERT INTO note VALUES (30, 'u', 30); DELETE FROM note WHERE id = 1;
 		UPDATE note SET v = 22 WHERE id = 2; INSERT INTO "Work Out" VALUES (9, 'z', 'u')});
-	is($cluster->sql($new, 'SELECT bool_and("lastModifiedAt" IS NOT NULL) FROM note WHERE id = 30'),
+	is($newer->sql($new, 'SELECT bool_and("lastModifiedAt" IS NOT NULL) FROM note WHERE id = 30'),
 		't', "$what: writes are stamped");
-	$old->pull($cluster, $new);
+	$old->pull($newer, $new);
 	is($old->{reset}, undef, "$what: writes are recorded");
 	is($old->{items}, $rows ? 3 : 1, "$what: each of them, and no more");
-	is($old->as_text, $old->as_text($cluster, $new), "$what: the replica is what the table holds");
-	is($cluster->sql($new, q{SELECT tide.push('{"changes": {"note": [{"id": 31, "owner": "u", "v": 31}]}}')
+	is($old->as_text, $old->as_text($newer, $new), "$what: the replica is what the table holds");
+	is($newer->sql($new, q{SELECT tide.push('{"changes": {"note": [{"id": 31, "owner": "u", "v": 31}]}}')
 		->'summary'->>'succeeded'}), 1, "$what: pushes work");
 
 	# a scope by foreign keys: new rows, and those that were there
-	$cluster->sql($new, q{INSERT INTO house VALUES (2, 'v'); INSERT INTO room VALUES (2, 2);
+	$newer->sql($new, q{INSERT INTO house VALUES (2, 'v'); INSERT INTO room VALUES (2, 2);
 		UPDATE house SET owner = 'w'});
-	is($cluster->sql($new, q{SELECT string_agg(id || tide_scope, ' ' ORDER BY id) FROM room}),
+	is($newer->sql($new, q{SELECT string_agg(id || tide_scope, ' ' ORDER BY id) FROM room}),
 		$rows ? '1w 2w' : '2w', "$what: scopes by foreign keys are kept true");
 
 	# partitions: direct writes, TRUNCATE, and those that come or go
 	my $since = page($new)->{cursor};
-	$cluster->sql($new, q{INSERT INTO part_2 (y, id) VALUES (2, 3); TRUNCATE part_1;
+	$newer->sql($new, q{INSERT INTO part_2 (y, id) VALUES (2, 3); TRUNCATE part_1;
 		CREATE TABLE part_3 PARTITION OF part FOR VALUES IN (3); INSERT INTO part_3 VALUES (4, 3);
 		ALTER TABLE part DETACH PARTITION part_2});
 	my $page = page($new, $since);
 	is(join(' ', (map { $_->{id} } @{ $page->{changesByType}{part} // [] }),
 			sort map { "-$_->{id}" } @{ $page->{deletedByType}{part} // [] }),
 		$rows ? '4 -1 -2 -3' : '4 -3', "$what: partitions are captured as before");
-	is($cluster->sql($new, q{SELECT count(*) FROM tide.check() WHERE severity = 'error'}), 0,
+	is($newer->sql($new, q{SELECT count(*) FROM tide.check() WHERE severity = 'error'}), 0,
 		"$what: nothing is missing");
 
 	# tracked anew: not covered by a cursor from before
 	my $before = page($new)->{cursor};
-	$cluster->sql($new, q{CREATE TABLE late (id int PRIMARY KEY); INSERT INTO late VALUES (77);
+	$newer->sql($new, q{CREATE TABLE late (id int PRIMARY KEY); INSERT INTO late VALUES (77);
 		SELECT tide.track('late', shared => true)});
 	my $after = page($new, $before);
 	is(join(' ', map { $_->{id} } @{ $after->{changesByType}{late} // [] }), 77,
@@ -133,7 +140,7 @@ sub check_restored
 	is(join(' ', sort keys %{ $after->{changesByType} }), 'late', "$what: and nothing else");
 
 	# the last one of the dump, untracked, is not taken for tracked all along
-	$cluster->sql($again, q{SELECT tide.untrack('plan'); INSERT INTO plan VALUES (66, 'q');
+	$newer->sql($again, q{SELECT tide.untrack('plan'); INSERT INTO plan VALUES (66, 'q');
 		SELECT tide.track('plan', shared => true, naming => 'camel', deleted_at => 'deleted_at')});
 	is(join(' ', sort map { $_->{id} } @{ page($again, $covered)->{changesByType}{plan} // [] }),
 		$rows ? '1 66' : '66', "$what: a table untracked and tracked again is read in full");
@@ -144,7 +151,7 @@ for my $format ('p', 'c')
 {
 	my $new = restore($format);
 	my $what = $format eq 'p' ? 'plain' : 'custom';
-	is($cluster->sql($new, $STAMPS), $cluster->sql($database, $STAMPS), "$what: stamps as they were");
+	is($newer->sql($new, $STAMPS), $from->sql($database, $STAMPS), "$what: stamps as they were");
 	check_restored($what, $new, 15);
 }
 check_restored('schema only', restore('p', '--schema-only'), 0);
@@ -152,5 +159,6 @@ check_restored('schema only, custom', restore('c', '--schema-only'), 0);
 
 # the dump of a restored database is as good
 $database = restore('c');
+$from = $newer;
 check_restored('restored twice', restore('p'), 15);
 done_testing();

@@ -2,8 +2,9 @@
 # tracked stays tracked, with its settings, and what pg_tide remembers is there.
 #
 # To a newer PostgreSQL if TIDE_NEW_BINDIR names the directory of its programs
-# (pg_tide has to be built for it, too), else from one cluster to another of the
-# same version, which makes all of the steps.
+# (pg_tide has to be built for it, too; scripts/test-upgrade does all that), else
+# from one cluster to another of the same version, which makes all of the steps.
+# Both have checksums, as PostgreSQL 18 has by default.
 #
 # Seen to fail with history_is_other() false.
 use strict;
@@ -44,6 +45,7 @@ my $time = $cluster->sql($database, q{SELECT tide.pull()->>'syncTimestamp'});
 my $TRACKED = 'SELECT string_agg(t::text, chr(10) ORDER BY relation) FROM tide.tracked t';
 my $REMEMBERED = 'SELECT (SELECT count(*) FROM tide.log), (SELECT count(*) FROM tide.tombstone), '
   . '(SELECT count(*) FROM tide.receipt), (SELECT count(*) FROM tide.sample)';
+my $version = $cluster->sql($database, 'SHOW server_version');
 my %before = map { $_ => $cluster->sql($database, $_) } $TRACKED, $REMEMBERED;
 
 # ---------- the upgrade ----------
@@ -51,8 +53,9 @@ my %before = map { $_ => $cluster->sql($database, $_) } $TRACKED, $REMEMBERED;
 $cluster->down;
 my $old = "$cluster->{directory}/old";
 TideReplica::run('mv', $cluster->{data}, $old);
+TideReplica::run("$cluster->{bin}/pg_checksums", '--enable', '--no-sync', '-D', $old);
 TideReplica::run("$new_bin/initdb", '-D', $cluster->{data}, '-U', 'postgres', '-A', 'trust', '-N',
-	'-E', 'UTF8', '--locale=C');
+	'-E', 'UTF8', '--locale=C', '--data-checksums');
 TideReplica::run('sh', '-c', 'cd "$1" && exec "$2" -b "$3" -B "$4" -d "$5" -D "$6" -p "$7" -P "$7" '
 	  . '-s "$1" -U postgres --link >upgrade.log 2>&1 || { cat upgrade.log >&2; exit 1; }',
 	'sh', $cluster->{directory}, "$new_bin/pg_upgrade", $cluster->{bin}, $new_bin, $old,
@@ -64,6 +67,10 @@ $cluster->up or die $@;
 
 # ---------- after it ----------
 
+my ($major) = TideTest::run_program('', "$new_bin/postgres", '--version') =~ / (\d+)/;
+is($cluster->sql($database, q{SELECT current_setting('server_version_num')::int / 10000,
+	current_setting('data_checksums')}), "$major|on", "it is PostgreSQL $major, with checksums");
+note "from $version to ", $cluster->sql($database, 'SHOW server_version');
 is($cluster->sql($database, $TRACKED), $before{$TRACKED}, 'tracked as before');
 is($cluster->sql($database, $REMEMBERED), $before{$REMEMBERED}, 'nothing is forgotten');
 is($cluster->sql($database, $batch), $first_reply, 'a batch sent again gets its first reply');

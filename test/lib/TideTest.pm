@@ -234,7 +234,8 @@ sub port_is_free
 	return 1;
 }
 
-# Start a cluster of our own.  Options: settings => { name => value }.
+# Start a cluster of our own.  Options: settings => { name => value }; bin, the
+# directory of another PostgreSQL.
 sub start
 {
 	my ($class, %option) = @_;
@@ -244,7 +245,7 @@ sub start
 		data => "$directory/data",
 		host => '127.0.0.1',
 		user => 'postgres',
-		bin => bin_directory(),
+		bin => $option{bin} // bin_directory(),
 		owner => $$,
 		databases => [] }, $class;
 	chmod 0755, $directory;
