@@ -390,8 +390,8 @@ tide_summarize(tide *t, tide_summary *summary)
 	memset(summary, 0, sizeof(*summary));
 	if (need_file(t) != TIDE_OK)
 		return result(t, false);
-	good = sql_number(&e->store, "SELECT pending FROM tide_status", &summary->pending) &&
-		sql_number(&e->store, "SELECT parked FROM tide_status", &summary->parked) &&
+	good = sql_number(&e->store, &summary->pending, "SELECT pending FROM tide_status") &&
+		sql_number(&e->store, &summary->parked, "SELECT parked FROM tide_status") &&
 		freeze_next_retry(&e->store, &summary->next_retry);
 	summary->finished = engine_is_idle(e);
 	summary->result = e->result;
@@ -433,7 +433,7 @@ tide_logout(tide *t, int flags)
 	if (need_file(t) != TIDE_OK)
 		return result(t, false);
 	if (!file_check(store) ||
-		!sql_number(store, "SELECT pending FROM tide_status", &pending))
+		!sql_number(store, &pending, "SELECT pending FROM tide_status"))
 		return result(t, false);
 	if (pending > 0 && !(flags & TIDE_LOGOUT_FORCE))
 	{

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "engine/engine.h"
+#include "engine/refusal.h"
 #include "engine/schedule.h"
 #include "engine/steps.h"
 #include "store/apply.h"
@@ -142,32 +143,10 @@ row_delay(int64_t tries, void *arg)
 static bool
 read_error(Engine *e, int result)
 {
-	Json		json;
-	const JsonNode *error;
-	char	   *code = NULL;
-	char	   *message = NULL;
-	char	   *hint = NULL;
 	char		status[64];
 
 	snprintf(status, sizeof(status), "the server answered with status %d", e->status);
-	if (e->answer.data && json_parse(&json, e->answer.data, e->answer.length))
-	{
-		error = json_member(&json, json.nodes, "error");
-		code = json_text(&json, json_member(&json, error, "code"));
-		message = json_text(&json, json_member(&json, error, "message"));
-		hint = json_text(&json, json_member(&json, error, "hint"));
-		json_free(&json);
-	}
-	else if (e->answer.data)
-		json_free(&json);
-	failure_set(&e->store.failure, result, code ? code : "status", "%s",
-				message ? message : status);
-	if (hint)
-		failure_hint(&e->store.failure, "%s", hint);
-	sqlite3_free(code);
-	sqlite3_free(message);
-	sqlite3_free(hint);
-	return false;
+	return refusal_read(&e->store.failure, result, &e->answer, status);
 }
 
 static bool

@@ -195,7 +195,7 @@ begin_sync(Engine *e, int64_t now)
 	if (!file_check(&e->store) || !engine_check_owner(e) ||
 		!apply_refused(&e->store, now) ||
 		!setting_set_number(&e->store, "run", run) ||
-		!sql_number(&e->store, "SELECT seq FROM tide_state", &seq) ||
+		!sql_number(&e->store, &seq, "SELECT seq FROM tide_state") ||
 		!engine_set_state(e, "syncing"))
 		return false;
 	e->run = run;
@@ -282,7 +282,7 @@ look_for_edits(Engine *e, bool written_by_others, bool *edited)
 	*edited = false;
 	if (!e->listening)
 		return true;
-	if (!sql_number(&e->store, "SELECT seq FROM tide_state", &seq))
+	if (!sql_number(&e->store, &seq, "SELECT seq FROM tide_state"))
 		return false;
 	if (seq == e->seen_seq && !written_by_others)
 		return true;
@@ -293,7 +293,7 @@ static bool
 has_commands(Engine *e, bool *commands)
 {
 	int64_t		n;
-	bool		good = sql_number(&e->store, "SELECT EXISTS (SELECT 1 FROM tide_command)", &n);
+	bool		good = sql_number(&e->store, &n, "SELECT EXISTS (SELECT 1 FROM tide_command)");
 
 	*commands = n > 0;
 	return good;
@@ -309,8 +309,8 @@ file_version(Engine *e, int64_t *version, int *changes)
 	int64_t		schema;
 
 	*changes = sqlite3_total_changes(e->store.db);
-	if (!sql_number(&e->store, "PRAGMA data_version", version) ||
-		!sql_number(&e->store, "PRAGMA schema_version", &schema))
+	if (!sql_number(&e->store, version, "PRAGMA data_version") ||
+		!sql_number(&e->store, &schema, "PRAGMA schema_version"))
 		return false;
 	*version = (*version << 32) + schema;
 	return true;

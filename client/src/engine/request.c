@@ -131,8 +131,8 @@ append_acks(Engine *e)
 {
 	char	   *acks;
 
-	if (!sql_text(&e->store, "SELECT group_concat(ack) FROM (SELECT ack FROM tide_acks"
-				  " ORDER BY id LIMIT " MOST_ACKS ")", &acks))
+	if (!sql_text(&e->store, &acks, "SELECT group_concat(ack) FROM (SELECT ack FROM tide_acks"
+				  " ORDER BY id LIMIT " MOST_ACKS ")"))
 		return false;
 	if (acks)
 		append_text_member(&e->body, "ack", acks);

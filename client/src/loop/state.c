@@ -33,7 +33,7 @@ share_of(Engine *e)
 	int64_t		left;
 
 	if (!engine_is_push(e) ||
-		!sql_number(&e->store, "SELECT pending - parked FROM tide_status", &left))
+		!sql_number(&e->store, &left, "SELECT pending - parked FROM tide_status"))
 		return -1;
 	return done + left > 0 ? (double) done / (double) (done + left) : 1;
 }
@@ -54,7 +54,7 @@ tide_get_state(tide *t, tide_state *state)
 	if (e->store.db == NULL || !t->set_up)
 		return TIDE_OK;
 	state->share = share_of(e);
-	if (!sql_number(&e->store, "SELECT change_seq FROM tide_state", &state->change_seq))
+	if (!sql_number(&e->store, &state->change_seq, "SELECT change_seq FROM tide_state"))
 		return e->store.failure.result;
 	if (e->store.changed.count > 0)
 	{

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/refusal.h"
 #include "engine/request.h"
 #include "loop/handle.h"
 #include "store/place.h"
@@ -40,29 +41,12 @@ carry_on(void *arg)
 static int
 refused(tide *t, const HttpAnswer *answer)
 {
-	Failure    *failure = &t->engine.store.failure;
-	Json		json;
-	char	   *code = NULL;
-	char	   *message = NULL;
+	int			result = answer->status == 429 || answer->status >= 500 ? TIDE_OFFLINE :
+	answer->status == 401 ? TIDE_SIGNED_OUT : TIDE_REFUSED;
 
-	if (answer->body.data)
-	{
-		if (json_parse(&json, answer->body.data, answer->body.length))
-		{
-			const JsonNode *error = json_member(&json, json.nodes, "error");
-
-			code = json_text(&json, json_member(&json, error, "code"));
-			message = json_text(&json, json_member(&json, error, "message"));
-		}
-		json_free(&json);
-	}
-	failure_set(failure, answer->status == 429 || answer->status >= 500 ? TIDE_OFFLINE :
-				answer->status == 401 ? TIDE_SIGNED_OUT : TIDE_REFUSED,
-				code ? code : "status", "%s",
-				message ? message : "the server cannot compare what the file holds");
-	sqlite3_free(code);
-	sqlite3_free(message);
-	return failure->result;
+	(void) refusal_read(&t->engine.store.failure, result, &answer->body,
+						"the server cannot compare what the file holds");
+	return t->engine.store.failure.result;
 }
 
 /* Send the engine's request; the document of a 200, to be freed in any case. */
@@ -106,22 +90,43 @@ free_answer(HttpAnswer *answer, Json *json)
  * By digest
  */
 
+/* A whole number; in digests they are texts, for 64 bits do not fit a double. */
 static bool
-number_at(const Json *json, const JsonNode *array, int i, uint64_t *value)
+read_number(const Json *json, const JsonNode *node, uint64_t *value)
 {
-	const JsonNode *at = json_first(json, array);
-	char	   *text;
+	char	   *text = json_text(json, node);
 	char	   *end;
+	bool		good;
 
-	while (at && i-- > 0)
-		at = json_next(json, array, at);
-	text = json_text(json, at);
 	if (text == NULL)
 		return false;
 	*value = strtoull(text, &end, 10);
-	i = *end == '\0' && end > text;
+	good = *end == '\0' && end > text;
 	sqlite3_free(text);
-	return i;
+	return good;
+}
+
+/* Which buckets have other counts or sums than ours? */
+static bool
+compare_buckets(const Json *json, const JsonNode *of_type, const Digest *ours, bool *buckets)
+{
+	const JsonNode *counts = json_member(json, of_type, "counts");
+	const JsonNode *sums = json_member(json, of_type, "sums");
+	const JsonNode *count = json_first(json, counts);
+	const JsonNode *sum = json_first(json, sums);
+	uint64_t	rows,
+				total;
+	int			i;
+
+	for (i = 0; i < DIGEST_BUCKETS; i++)
+	{
+		if (!read_number(json, count, &rows) || !read_number(json, sum, &total))
+			return false;
+		buckets[i] = rows != ours->counts[i] || total != ours->sums[i];
+		count = json_next(json, counts, count);
+		sum = json_next(json, sums, sum);
+	}
+	return true;
 }
 
 /* The buckets of a type that differ; *n is how many. */
@@ -131,8 +136,6 @@ compare_digest(tide *t, EntityType *type, const Json *json, bool *buckets, int *
 	Store	   *store = &t->engine.store;
 	const JsonNode *of_type = json_member(json, json_member(json, json->nodes, "digestByType"),
 										  type->name);
-	const JsonNode *counts = json_member(json, of_type, "counts");
-	const JsonNode *sums = json_member(json, of_type, "sums");
 	const JsonNode *moved = json_member(json, json_member(json, json->nodes, "moved"),
 										type->name);
 	const JsonNode *at;
@@ -145,19 +148,9 @@ compare_digest(tide *t, EntityType *type, const Json *json, bool *buckets, int *
 		failure_memory(&store->failure);
 	else if (digest_make(store, type, ours))
 	{
-		for (i = 0; of_type && i < DIGEST_BUCKETS; i++)
-		{
-			uint64_t	count,
-						sum;
-
-			if (!number_at(json, counts, i, &count) || !number_at(json, sums, i, &sum))
-			{
-				failure_set(&store->failure, TIDE_REFUSED, "bad_reply",
-							"the server's digest has not %d counts and sums", DIGEST_BUCKETS);
-				break;
-			}
-			buckets[i] = count != ours->counts[i] || sum != ours->sums[i];
-		}
+		if (of_type && !compare_buckets(json, of_type, ours, buckets))
+			failure_set(&store->failure, TIDE_REFUSED, "bad_reply",
+						"the server's digest has not %d counts and sums", DIGEST_BUCKETS);
 		for (at = json_first(json, moved); at; at = json_next(json, moved, at))
 		{
 			char	   *text = json_text(json, at);
@@ -397,7 +390,7 @@ verify(Verifying *v, bool full)
 	code = full ? suspect_by_rows(v->t) : suspect_by_digest(v->t);
 	if (code != TIDE_OK)
 		return code;
-	if (!sql_number(store, "SELECT count(*) FROM temp.tide_suspects", &n))
+	if (!sql_number(store, &n, "SELECT count(*) FROM temp.tide_suspects"))
 		return store->failure.result;
 	/* what changed on the server since the first sync is no difference */
 	if (n > 0)

@@ -12,6 +12,7 @@
 #include "store/apply.h"
 #include "store/applying.h"
 #include "store/columns.h"
+#include "store/keys.h"
 #include "store/parked.h"
 #include "store/place.h"
 #include "store/recheck.h"
@@ -247,8 +248,7 @@ apply_stage(Pull *pull)
 static bool
 prepare_came(Pull *pull)
 {
-	int			i,
-				k;
+	int			i;
 
 	for (i = 0; i < pull->store->ntypes; i++)
 	{
@@ -264,12 +264,9 @@ prepare_came(Pull *pull)
 		buffer_text(&sql, "CREATE TEMP TABLE IF NOT EXISTS ");
 		buffer_identifier(&sql, name.data);
 		buffer_text(&sql, " (");
-		for (k = 0; k < type->nkeys; k++)
-			buffer_format(&sql, "key%d %s, ", k + 1,
-						  value_declared_type(type->columns[type->keys[k]].kind));
-		buffer_text(&sql, "PRIMARY KEY (");
-		for (k = 0; k < type->nkeys; k++)
-			buffer_format(&sql, "%skey%d", k > 0 ? ", " : "", k + 1);
+		key_append_declared(&sql, type);
+		buffer_text(&sql, ", PRIMARY KEY (");
+		key_append(&sql, type, "", KEY_NUMBERED);
 		buffer_text(&sql, ")) WITHOUT ROWID; DELETE FROM temp.");
 		buffer_identifier(&sql, name.data);
 		buffer_free(&name);
@@ -277,23 +274,6 @@ prepare_came(Pull *pull)
 			return false;
 	}
 	return true;
-}
-
-/* of the type's table t: the key came; the key is dirty */
-static void
-append_key_in(Buffer *sql, const EntityType *type, const char *table)
-{
-	int			k;
-
-	buffer_text(sql, "EXISTS (SELECT 1 FROM ");
-	buffer_identifier(sql, table);
-	buffer_text(sql, " AS d WHERE ");
-	for (k = 0; k < type->nkeys; k++)
-	{
-		buffer_format(sql, "%sd.key%d = t.", k > 0 ? " AND " : "", k + 1);
-		buffer_identifier(sql, type->columns[type->keys[k]].local);
-	}
-	buffer_char(sql, ')');
 }
 
 /* Drop the clean rows of a type that a reset has not brought again. */
@@ -316,9 +296,9 @@ sweep_type(Pull *pull, EntityType *type)
 	buffer_text(&sql, "DELETE FROM ");
 	buffer_identifier(&sql, type->table);
 	buffer_text(&sql, " AS t WHERE NOT ");
-	append_key_in(&sql, type, came.data);
+	key_append_exists(&sql, type, came.data, "d", "t.", KEY_NAMED);
 	buffer_text(&sql, " AND NOT ");
-	append_key_in(&sql, type, type->dirty_table);
+	key_append_exists(&sql, type, type->dirty_table, "d", "t.", KEY_NAMED);
 	good = sql_run_buffer(pull->store, &sql);
 	if (good && sqlite3_changes(pull->store->db) > 0)
 		good = applying_note(&pull->applying, type);
@@ -583,7 +563,7 @@ apply_refused(Store *store, int64_t now)
 	bool		good;
 	int			rc = SQLITE_DONE;
 
-	if (!sql_number(store, "SELECT count(*) FROM tide_refused", &n))
+	if (!sql_number(store, &n, "SELECT count(*) FROM tide_refused"))
 		return false;
 	if (n == 0)
 		return setting_set(store, "warning", NULL);

@@ -17,15 +17,9 @@ count_dirty(Store *store)
 	for (i = 0; i < store->ntypes; i++)
 	{
 		EntityType *type = &store->types[i];
-		char	   *sql = sqlite3_mprintf("SELECT EXISTS (SELECT 1 FROM \"%w\")"
-										  " + EXISTS (SELECT 1 FROM \"%w\")",
-										  type->dirty_table, type->base_table);
-		bool		good = sql && sql_number(store, sql, &type->dirty_count);
 
-		if (sql == NULL)
-			failure_memory(&store->failure);
-		sqlite3_free(sql);
-		if (!good)
+		if (!sql_number(store, &type->dirty_count, "SELECT EXISTS (SELECT 1 FROM \"%w\")"
+						" + EXISTS (SELECT 1 FROM \"%w\")", type->dirty_table, type->base_table))
 			return false;
 	}
 	return true;
@@ -40,7 +34,7 @@ applying_begin(Applying *a, Store *store, int64_t now)
 	a->store = store;
 	a->at = now;
 	time_format(now, a->now);
-	if (!sql_number(store, "PRAGMA foreign_keys", &enforced))
+	if (!sql_number(store, &enforced, "PRAGMA foreign_keys"))
 		return false;
 	a->foreign_keys = enforced != 0;
 	if (a->foreign_keys && !sql_run(store, "PRAGMA foreign_keys = OFF"))
@@ -48,7 +42,7 @@ applying_begin(Applying *a, Store *store, int64_t now)
 	if (sql_begin(store))
 	{
 		if (sql_run(store, "UPDATE tide_state SET applying = 1") && count_dirty(store) &&
-			sql_number(store, "SELECT count(*) FROM tide_refused", &a->refused))
+			sql_number(store, &a->refused, "SELECT count(*) FROM tide_refused"))
 			return true;
 		(void) sql_end(store, false);
 	}

@@ -165,11 +165,8 @@ find_table(Store *store, EntityType *type, const Json *map, const JsonNode *entr
 
 	if (said)
 	{
-		char	   *sql = sqlite3_mprintf("SELECT count(*) FROM sqlite_schema WHERE name = %Q"
-										  " COLLATE NOCASE AND type IN ('table', 'view')", said);
-
-		good = sql ? sql_number(store, sql, &n) : failure_memory(&store->failure);
-		sqlite3_free(sql);
+		good = sql_number(store, &n, "SELECT count(*) FROM sqlite_schema WHERE name = %Q"
+						  " COLLATE NOCASE AND type IN ('table', 'view')", said);
 		if (good && n == 0)
 			good = failure_set(&store->failure, TIDE_LOCAL, "no_table",
 							   "the table \"%s\" that the map names for \"%s\" is not in the file",
@@ -231,12 +228,10 @@ set_exactness(const EntityType *type, Column *c, char kind)
 static bool
 column_affinity(Store *store, const EntityType *type, const char *column, char *kind)
 {
-	char	   *sql = sqlite3_mprintf("SELECT type FROM pragma_table_xinfo(%Q) WHERE name = %Q"
-									  " COLLATE NOCASE", type->table, column);
-	char	   *declared = NULL;
-	bool		good = sql ? sql_text(store, sql, &declared) : failure_memory(&store->failure);
+	char	   *declared;
+	bool		good = sql_text(store, &declared, "SELECT type FROM pragma_table_xinfo(%Q)"
+								" WHERE name = %Q COLLATE NOCASE", type->table, column);
 
-	sqlite3_free(sql);
 	*kind = affinity(declared ? declared : "");
 	sqlite3_free(declared);
 	return good;
@@ -339,7 +334,7 @@ static bool
 none(Store *store, char *query, const char *format, const EntityType *type)
 {
 	char	   *name = NULL;
-	bool		good = query ? sql_text(store, query, &name) : failure_memory(&store->failure);
+	bool		good = query ? sql_text(store, &name, "%s", query) : failure_memory(&store->failure);
 
 	sqlite3_free(query);
 	if (good && name)
@@ -385,22 +380,18 @@ check_kind_of_table(Store *store, const EntityType *type)
 static bool
 check_key(Store *store, const EntityType *type)
 {
-	char	   *query = sqlite3_mprintf("SELECT count(*) FROM pragma_table_xinfo(%Q) WHERE pk > 0",
-										type->table);
 	int64_t		n;
 	int			k;
-	bool		good = query ? sql_number(store, query, &n) : failure_memory(&store->failure);
+	bool		good = sql_number(store, &n, "SELECT count(*) FROM pragma_table_xinfo(%Q)"
+								  " WHERE pk > 0", type->table);
 
-	sqlite3_free(query);
 	for (k = 0; good && k < type->nkeys; k++)
 	{
 		const Column *c = &type->columns[type->keys[k]];
 		int64_t		is_key = 0;
 
-		query = sqlite3_mprintf("SELECT count(*) FROM pragma_table_xinfo(%Q) WHERE pk > 0"
-								" AND name = %Q COLLATE NOCASE", type->table, c->local);
-		good = query ? sql_number(store, query, &is_key) : failure_memory(&store->failure);
-		sqlite3_free(query);
+		good = sql_number(store, &is_key, "SELECT count(*) FROM pragma_table_xinfo(%Q) WHERE pk > 0"
+						  " AND name = %Q COLLATE NOCASE", type->table, c->local);
 		if (good && (is_key == 0 || c->beside || n != type->nkeys))
 		{
 			failure_set(&store->failure, TIDE_LOCAL, "does_not_fit",

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "store/columns.h"
+#include "store/keys.h"
 #include "store/sql.h"
 #include "wire/time.h"
 
@@ -20,7 +21,6 @@ append_kept(Buffer *sql, const EntityType *type, const char *name, const char *s
 			const char *row)
 {
 	Buffer		full = {0};
-	int			k;
 
 	buffer_format(&full, "%s%s", name, suffix);
 	if (full.failed)
@@ -33,11 +33,7 @@ append_kept(Buffer *sql, const EntityType *type, const char *name, const char *s
 	buffer_text(sql, " FROM ");
 	buffer_identifier(sql, type->row_table);
 	buffer_text(sql, " AS s WHERE ");
-	for (k = 0; k < type->nkeys; k++)
-	{
-		buffer_format(sql, "%ss.key%d = %s", k > 0 ? " AND " : "", k + 1, row);
-		buffer_identifier(sql, type->columns[type->keys[k]].local);
-	}
+	key_append_same(sql, type, "s.", KEY_NUMBERED, row, KEY_NAMED);
 	buffer_char(sql, ')');
 	buffer_free(&full);
 }

@@ -7,6 +7,7 @@
 
 #include "store/applying.h"
 #include "store/commands.h"
+#include "store/keys.h"
 #include "store/parked.h"
 #include "store/rows.h"
 #include "store/settings.h"
@@ -62,13 +63,12 @@ queue_row(Store *store, Target *t, bool *found)
 	Buffer		sql = {0};
 	sqlite3_stmt *stmt;
 	bool		good;
-	int			k;
 
 	buffer_text(&sql, "UPDATE ");
 	buffer_identifier(&sql, t->type->dirty_table);
 	buffer_text(&sql, " SET state = 'queued', next_try_at = 0");
-	for (k = 0; k < t->type->nkeys; k++)
-		buffer_format(&sql, "%skey%d = ?%d", k > 0 ? " AND " : " WHERE ", k + 1, k + 1);
+	buffer_text(&sql, " WHERE ");
+	key_append_match(&sql, t->type, KEY_NUMBERED, 1);
 	stmt = sql_prepare_buffer(store, &sql);
 	good = stmt && row_bind_key(store, t->type, stmt, 1, &t->key, t->key.nodes) &&
 		sql_execute(store, stmt);
@@ -181,15 +181,14 @@ version_to_restore(Store *store, Target *t, char **row)
 	Buffer		text = {0};
 	sqlite3_stmt *stmt;
 	const char *theirs;
-	int			k,
-				rc;
+	int			rc;
 	bool		deleted = false;
 
 	*row = NULL;
 	buffer_text(&sql, "SELECT theirs, theirs_deleted FROM ");
 	buffer_identifier(&sql, t->type->dirty_table);
-	for (k = 0; k < t->type->nkeys; k++)
-		buffer_format(&sql, "%skey%d = ?%d", k > 0 ? " AND " : " WHERE ", k + 1, k + 1);
+	buffer_text(&sql, " WHERE ");
+	key_append_match(&sql, t->type, KEY_NUMBERED, 1);
 	stmt = sql_prepare_buffer(store, &sql);
 	if (stmt == NULL)
 		return false;

@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 
 #include "store/columns.h"
+#include "store/keys.h"
 #include "store/digest.h"
 #include "store/rows.h"
 #include "store/sql.h"
@@ -42,29 +43,6 @@ append_parts(Buffer *sql, const EntityType *type, const char *row, bool of_table
 	}
 }
 
-/* [NOT] EXISTS (SELECT 1 FROM table AS d WHERE its key is that of row t AND ...) */
-static void
-append_exists(Buffer *sql, const EntityType *type, const char *table, const char *more)
-{
-	int			k;
-
-	buffer_text(sql, "EXISTS (SELECT 1 FROM ");
-	buffer_identifier(sql, table);
-	buffer_text(sql, " AS d WHERE ");
-	for (k = 0; k < type->nkeys; k++)
-	{
-		buffer_text(sql, k > 0 ? " AND d." : "d.");
-		if (table == type->dirty_table)
-			buffer_format(sql, "key%d", k + 1);
-		else
-			buffer_identifier(sql, type->columns[type->keys[k]].local);
-		buffer_text(sql, " = t.");
-		buffer_identifier(sql, type->columns[type->keys[k]].local);
-	}
-	buffer_text(sql, more);
-	buffer_char(sql, ')');
-}
-
 /*
  * Rows of the table that are as the server showed them, then those that are kept
  * as it did; what it has shown since of a row that is dirty is JSON.
@@ -79,15 +57,18 @@ prepare_rows(Store *store, const EntityType *type)
 	buffer_text(&sql, " FROM ");
 	buffer_identifier(&sql, type->table);
 	buffer_text(&sql, " AS t WHERE NOT ");
-	append_exists(&sql, type, type->dirty_table, "");
+	key_append_exists(&sql, type, type->dirty_table, "d", "t.", KEY_NAMED);
 	buffer_text(&sql, " AND NOT ");
-	append_exists(&sql, type, type->base_table, "");
+	key_append_exists(&sql, type, type->base_table, "d", "t.", KEY_NAMED);
 	buffer_text(&sql, " UNION ALL SELECT ");
 	append_parts(&sql, type, "t.", false);
 	buffer_text(&sql, " FROM ");
 	buffer_identifier(&sql, type->base_table);
-	buffer_text(&sql, " AS t WHERE NOT ");
-	append_exists(&sql, type, type->dirty_table, " AND (d.theirs IS NOT NULL OR d.theirs_deleted)");
+	buffer_text(&sql, " AS t WHERE NOT EXISTS (SELECT 1 FROM ");
+	buffer_identifier(&sql, type->dirty_table);
+	buffer_text(&sql, " AS d WHERE ");
+	key_append_same(&sql, type, "d.", KEY_NUMBERED, "t.", KEY_NAMED);
+	buffer_text(&sql, " AND (d.theirs IS NOT NULL OR d.theirs_deleted))");
 	return sql_prepare_buffer(store, &sql);
 }
 

@@ -25,7 +25,7 @@ schema_version(Store *store, int *version)
 {
 	int64_t		n;
 
-	if (!sql_number(store, "PRAGMA schema_version", &n))
+	if (!sql_number(store, &n, "PRAGMA schema_version"))
 		return false;
 	*version = (int) n;
 	return true;
@@ -39,21 +39,19 @@ load_types(Store *store)
 	int			i;
 	bool		good;
 
-	good = sql_text(store, "SELECT '{\"entityTypes\":{' ||"
+	good = sql_text(store, &schema, "SELECT '{\"entityTypes\":{' ||"
 					" coalesce(group_concat(name || ':' || definition, ','), '') || '}}'"
 					" FROM (SELECT json_quote(entity_type) AS name, definition"
-					" FROM tide_types ORDER BY rowid)", &schema) &&
+					" FROM tide_types ORDER BY rowid)") &&
 		schema != NULL && types_read(store, schema, strlen(schema));
 	sqlite3_free(schema);
 	for (i = 0; good && i < store->ntypes; i++)
 	{
-		char	   *sql = sqlite3_mprintf("SELECT available FROM tide_types"
-										  " WHERE entity_type = %Q", store->types[i].name);
-		int64_t		available = 0;
+		int64_t		available;
 
-		good = sql ? sql_number(store, sql, &available) : failure_memory(&store->failure);
+		good = sql_number(store, &available, "SELECT available FROM tide_types"
+						  " WHERE entity_type = %Q", store->types[i].name);
 		store->types[i].in_schema = store->types[i].available = available != 0;
-		sqlite3_free(sql);
 	}
 	return good;
 }
@@ -338,8 +336,11 @@ file_check(Store *store)
 	if (version == store->schema_version || store->ntypes == 0)
 		return true;
 	types_forget_statements(store);
-	/* which column is whose may have changed, and a file that was restored may
-	 * be from before its tables grew */
+
+	/*
+	 * which column is whose may have changed, and a file that was restored
+	 * may be from before its tables grew
+	 */
 	if (!load_types(store))
 		return false;
 	if (!all_triggers_are_there(store, &there))

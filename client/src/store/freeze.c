@@ -6,6 +6,7 @@
 
 #include "store/applying.h"
 #include "store/freeze.h"
+#include "store/keys.h"
 #include "store/place.h"
 #include "store/rows.h"
 #include "store/settings.h"
@@ -251,13 +252,11 @@ static sqlite3_stmt *
 prepare_note(Store *store, EntityType *type, const char *set, int first)
 {
 	Buffer		sql = {0};
-	int			k;
 
 	buffer_text(&sql, "UPDATE ");
 	buffer_identifier(&sql, type->dirty_table);
 	buffer_format(&sql, " SET %s WHERE ", set);
-	for (k = 0; k < type->nkeys; k++)
-		buffer_format(&sql, "%skey%d = ?%d", k > 0 ? " AND " : "", k + 1, first + k);
+	key_append_match(&sql, type, KEY_NUMBERED, first);
 	return sql_prepare_buffer(store, &sql);
 }
 
@@ -386,12 +385,10 @@ static sqlite3_stmt *
 prepare_edits(Freezing *f, EntityType *type, const char *operation)
 {
 	Buffer		sql = {0};
-	int			k;
 
 	buffer_text(&sql, "SELECT ");
-	for (k = 0; k < type->nkeys; k++)
-		buffer_format(&sql, "key%d, ", k + 1);
-	buffer_text(&sql, "edited_at, app_stamp FROM ");
+	key_append(&sql, type, "", KEY_NUMBERED);
+	buffer_text(&sql, ", edited_at, app_stamp FROM ");
 	buffer_identifier(&sql, type->dirty_table);
 	buffer_format(&sql, " WHERE batch IS NULL AND operation = '%s'", operation);
 	if (f->retries)
@@ -502,13 +499,8 @@ park_children(Freezing *f, EntityType *type, const Reference *ref, int64_t *park
 		buffer_format(&behind, "%sp.key%d = c.", i > 0 ? " AND " : "", k + 1);
 		buffer_identifier(&behind, type->columns[ref->columns[i]].local);
 	}
-	buffer_text(&behind, " WHERE p.state = 'parked' AND p.operation = 'put'");
-	for (k = 0; k < type->nkeys; k++)
-	{
-		buffer_text(&behind, " AND c.");
-		buffer_identifier(&behind, type->columns[type->keys[k]].local);
-		buffer_format(&behind, " = d.key%d", k + 1);
-	}
+	buffer_text(&behind, " WHERE p.state = 'parked' AND p.operation = 'put' AND ");
+	key_append_same(&behind, type, "c.", KEY_NAMED, "d.", KEY_NUMBERED);
 	buffer_char(&behind, ')');
 	buffer_text(&sql, "UPDATE ");
 	buffer_identifier(&sql, type->dirty_table);
@@ -665,8 +657,8 @@ batch_freeze(Store *store, const FreezeLimits *limits, bool retries, int64_t run
 		return false;
 	}
 	good = place_check(store) &&
-		sql_number(store, "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence"
-					  " WHERE name = 'tide_batch'", &f.id) &&
+		sql_number(store, &f.id, "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence"
+				   " WHERE name = 'tide_batch'") &&
 		park_behind_parents(&f) && freeze_edits(&f);
 	if (good && f.rows > 0)
 		good = store_batch(&f, batch);
@@ -704,16 +696,10 @@ freeze_next_retry(Store *store, int64_t *at)
 	*at = INT64_MAX;
 	for (i = 0; i < store->ntypes; i++)
 	{
-		char	   *sql = sqlite3_mprintf("SELECT coalesce(min(next_try_at), -1) FROM \"%w\""
-										  " WHERE state = 'retry'",
-										  store->types[i].dirty_table);
-		int64_t		next = -1;
-		bool		good = sql && sql_number(store, sql, &next);
+		int64_t		next;
 
-		if (sql == NULL)
-			failure_memory(&store->failure);
-		sqlite3_free(sql);
-		if (!good)
+		if (!sql_number(store, &next, "SELECT coalesce(min(next_try_at), -1) FROM \"%w\""
+						" WHERE state = 'retry'", store->types[i].dirty_table))
 			return false;
 		if (next >= 0 && next < *at)
 			*at = next;
@@ -730,16 +716,10 @@ freeze_has_queued(Store *store, bool *queued)
 	for (i = 0; i < store->ntypes && !*queued; i++)
 	{
 		EntityType *type = &store->types[i];
-		char	   *sql = sqlite3_mprintf("SELECT EXISTS (SELECT 1 FROM \"%w\""
-										  " WHERE state = 'queued' OR batch IS NOT NULL)",
-										  type->dirty_table);
-		int64_t		n = 0;
-		bool		good = sql && sql_number(store, sql, &n);
+		int64_t		n;
 
-		if (sql == NULL)
-			failure_memory(&store->failure);
-		sqlite3_free(sql);
-		if (!good)
+		if (!sql_number(store, &n, "SELECT EXISTS (SELECT 1 FROM \"%w\""
+						" WHERE state = 'queued' OR batch IS NOT NULL)", type->dirty_table))
 			return false;
 		*queued = n > 0 && type->available;
 	}

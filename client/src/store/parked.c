@@ -5,35 +5,10 @@
 #include <string.h>
 
 #include "store/columns.h"
+#include "store/keys.h"
 #include "store/parked.h"
 #include "store/rows.h"
 #include "store/sql.h"
-
-static void
-append_names(Buffer *sql, const EntityType *type, const char *prefix)
-{
-	int			i;
-
-	for (i = 0; i < type->ncolumns; i++)
-	{
-		buffer_text(sql, i > 0 ? ", " : "");
-		buffer_text(sql, prefix);
-		buffer_identifier(sql, type->columns[i].local);
-	}
-}
-
-/* d.key1 = alias."id" AND ... */
-static void
-append_join(Buffer *sql, const EntityType *type, const char *alias)
-{
-	int			k;
-
-	for (k = 0; k < type->nkeys; k++)
-	{
-		buffer_format(sql, "%sd.key%d = %s.", k > 0 ? " AND " : "", k + 1, alias);
-		buffer_identifier(sql, type->columns[type->keys[k]].local);
-	}
-}
 
 /*
  * Copy the edits for which `condition` holds of d (the note) and r (the row,
@@ -49,7 +24,7 @@ take(Applying *a, EntityType *type, const char *operation, const char *from,
 	buffer_text(&sql, "INSERT INTO ");
 	buffer_identifier(&sql, type->parked_table);
 	buffer_text(&sql, " (");
-	append_names(&sql, type, "");
+	columns_append(&sql, type, "");
 	buffer_text(&sql, ", tide_operation, tide_edited_at, tide_code, tide_message) SELECT ");
 	for (i = 0; i < type->ncolumns; i++)
 	{
@@ -62,11 +37,9 @@ take(Applying *a, EntityType *type, const char *operation, const char *from,
 			buffer_identifier(&sql, type->columns[i].local);
 		}
 	}
-	buffer_text(&sql, ", CASE WHEN d.operation = 'delete' THEN 'delete' WHEN EXISTS (SELECT 1 FROM ");
-	buffer_identifier(&sql, type->base_table);
-	buffer_text(&sql, " AS b WHERE ");
-	append_join(&sql, type, "b");
-	buffer_text(&sql, ") THEN 'update' ELSE 'create' END, d.edited_at, ");
+	buffer_text(&sql, ", CASE WHEN d.operation = 'delete' THEN 'delete' WHEN ");
+	key_append_exists(&sql, type, type->base_table, "b", "d.", KEY_NUMBERED);
+	buffer_text(&sql, " THEN 'update' ELSE 'create' END, d.edited_at, ");
 	buffer_literal(&sql, code);
 	buffer_text(&sql, ", ");
 	buffer_literal(&sql, message);
@@ -75,7 +48,7 @@ take(Applying *a, EntityType *type, const char *operation, const char *from,
 	buffer_text(&sql, " AS d JOIN ");
 	buffer_identifier(&sql, from);
 	buffer_text(&sql, " AS r ON ");
-	append_join(&sql, type, "r");
+	key_append_same(&sql, type, "d.", KEY_NUMBERED, "r.", KEY_NAMED);
 	buffer_format(&sql, " WHERE d.operation = '%s' AND ", operation);
 	buffer_text(&sql, condition);
 	buffer_text(&sql, " ON CONFLICT DO NOTHING");
@@ -88,39 +61,19 @@ forget_taken(Applying *a, EntityType *type)
 {
 	const char *tables[3] = {type->base_table, type->table, type->dirty_table};
 	Buffer		sql = {0};
-	int			i,
-				k;
+	int			i;
 
 	for (i = 0; i < 3; i++)
 	{
 		buffer_text(&sql, "DELETE FROM ");
 		buffer_identifier(&sql, tables[i]);
-		buffer_text(&sql, " AS d WHERE EXISTS (SELECT 1 FROM ");
-		buffer_identifier(&sql, type->parked_table);
-		buffer_text(&sql, " AS p WHERE ");
-		for (k = 0; k < type->nkeys; k++)
-		{
-			buffer_text(&sql, k > 0 ? " AND p." : "p.");
-			buffer_identifier(&sql, type->columns[type->keys[k]].local);
-			buffer_text(&sql, " = d.");
-			if (i == 2)
-				buffer_format(&sql, "key%d", k + 1);
-			else
-				buffer_identifier(&sql, type->columns[type->keys[k]].local);
-		}
-		buffer_text(&sql, ")");
+		buffer_text(&sql, " AS d WHERE ");
+		key_append_exists(&sql, type, type->parked_table, "p", "d.", key_style(type, tables[i]));
 		/* the row of a key that was made anew since is no part of it */
 		if (i < 2)
 		{
-			buffer_text(&sql, " AND EXISTS (SELECT 1 FROM ");
-			buffer_identifier(&sql, type->dirty_table);
-			buffer_text(&sql, " AS n WHERE ");
-			for (k = 0; k < type->nkeys; k++)
-			{
-				buffer_format(&sql, "%sn.key%d = d.", k > 0 ? " AND " : "", k + 1);
-				buffer_identifier(&sql, type->columns[type->keys[k]].local);
-			}
-			buffer_char(&sql, ')');
+			buffer_text(&sql, " AND ");
+			key_append_exists(&sql, type, type->dirty_table, "n", "d.", KEY_NAMED);
 		}
 		buffer_char(&sql, ';');
 	}
@@ -147,22 +100,14 @@ parked_take_gone(Applying *a, EntityType *type, const char *came)
 {
 	Buffer		gone = {0};
 	Buffer		sql = {0};
-	int			k;
 	bool		good;
 
 	if (type->dirty_count == 0)
 		return true;
 	/* the server had the row: there is a base; it has it no more */
-	buffer_text(&gone, "EXISTS (SELECT 1 FROM ");
-	buffer_identifier(&gone, type->base_table);
-	buffer_text(&gone, " AS b WHERE ");
-	append_join(&gone, type, "b");
-	buffer_text(&gone, ") AND NOT EXISTS (SELECT 1 FROM temp.");
-	buffer_identifier(&gone, came);
-	buffer_text(&gone, " AS c WHERE ");
-	for (k = 0; k < type->nkeys; k++)
-		buffer_format(&gone, "%sc.key%d = d.key%d", k > 0 ? " AND " : "", k + 1, k + 1);
-	buffer_char(&gone, ')');
+	key_append_exists(&gone, type, type->base_table, "b", "d.", KEY_NUMBERED);
+	buffer_text(&gone, " AND NOT ");
+	key_append_exists(&gone, type, came, "c", "d.", KEY_NUMBERED);
 	if (gone.failed)
 	{
 		buffer_free(&gone);

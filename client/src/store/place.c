@@ -41,7 +41,7 @@ has_known_tables(Store *store, bool *known)
 	*known = true;
 	if (store->ntypes == 0)
 		return true;
-	if (!sql_number(store, "PRAGMA schema_version", &version))
+	if (!sql_number(store, &version, "PRAGMA schema_version"))
 		return false;
 	*known = version == store->schema_version;
 	return true;
@@ -56,7 +56,7 @@ place_note(Store *store)
 	store->place = NULL;
 	if (!has_known_tables(store, &known))
 		return false;
-	return known ? sql_text(store, PLACE_SQL, &store->place) : place_replaced(store);
+	return known ? sql_text(store, &store->place, PLACE_SQL) : place_replaced(store);
 }
 
 bool
@@ -68,7 +68,7 @@ place_is_same(Store *store, bool *same)
 		return false;
 	if (!*same)
 		return true;
-	if (!sql_text(store, PLACE_SQL, &place))
+	if (!sql_text(store, &place, PLACE_SQL))
 		return false;
 	*same = place && store->place && strcmp(place, store->place) == 0;
 	sqlite3_free(place);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "store/columns.h"
+#include "store/keys.h"
 #include "store/recheck.h"
 #include "store/rows.h"
 #include "store/sql.h"
@@ -82,7 +83,6 @@ static bool
 mark_dirty_rows(Applying *a, EntityType *type)
 {
 	Buffer		sql = {0};
-	int			k;
 
 	buffer_text(&sql, "UPDATE ");
 	buffer_identifier(&sql, type->table);
@@ -90,15 +90,8 @@ mark_dirty_rows(Applying *a, EntityType *type)
 	buffer_identifier(&sql, type->is_dirty);
 	buffer_text(&sql, " = 1 WHERE ");
 	buffer_identifier(&sql, type->is_dirty);
-	buffer_text(&sql, " IS NOT 1 AND EXISTS (SELECT 1 FROM ");
-	buffer_identifier(&sql, type->dirty_table);
-	buffer_text(&sql, " AS d WHERE ");
-	for (k = 0; k < type->nkeys; k++)
-	{
-		buffer_format(&sql, "%sd.key%d = t.", k > 0 ? " AND " : "", k + 1);
-		buffer_identifier(&sql, type->columns[type->keys[k]].local);
-	}
-	buffer_char(&sql, ')');
+	buffer_text(&sql, " IS NOT 1 AND ");
+	key_append_exists(&sql, type, type->dirty_table, "d", "t.", KEY_NAMED);
 	return sql_run_buffer(a->store, &sql);
 }
 
@@ -123,23 +116,16 @@ note_rows(Applying *a, EntityType *type, const char *condition, const Json *json
 	Buffer		sql = {0};
 	sqlite3_stmt *stmt;
 	bool		good;
-	int			k;
 
 	if (!sql_run(a->store, "UPDATE tide_state SET seq = seq + 1"))
 		return false;
 	buffer_text(&sql, "INSERT INTO ");
 	buffer_identifier(&sql, type->dirty_table);
 	buffer_text(&sql, " (");
-	for (k = 0; k < type->nkeys; k++)
-		buffer_format(&sql, "key%d, ", k + 1);
-	buffer_text(&sql, "operation, edited_at, seq, app_stamp) SELECT ");
-	for (k = 0; k < type->nkeys; k++)
-	{
-		buffer_text(&sql, "t.");
-		buffer_identifier(&sql, type->columns[type->keys[k]].local);
-		buffer_text(&sql, ", ");
-	}
-	buffer_format(&sql, "'put', %lld, (SELECT seq FROM tide_state), ", (long long) a->at);
+	key_append(&sql, type, "", KEY_NUMBERED);
+	buffer_text(&sql, ", operation, edited_at, seq, app_stamp) SELECT ");
+	key_append(&sql, type, "t.", KEY_NAMED);
+	buffer_format(&sql, ", 'put', %lld, (SELECT seq FROM tide_state), ", (long long) a->at);
 	append_app_stamp(&sql, type);
 	buffer_text(&sql, " FROM ");
 	buffer_identifier(&sql, type->table);
@@ -315,17 +301,9 @@ recheck_rest(Applying *a, EntityType *type, const char *came)
 {
 	Buffer		condition = {0};
 	bool		good;
-	int			k;
 
-	buffer_text(&condition, "NOT EXISTS (SELECT 1 FROM temp.");
-	buffer_identifier(&condition, came);
-	buffer_text(&condition, " AS c WHERE ");
-	for (k = 0; k < type->nkeys; k++)
-	{
-		buffer_format(&condition, "%sc.key%d = t.", k > 0 ? " AND " : "", k + 1);
-		buffer_identifier(&condition, type->columns[type->keys[k]].local);
-	}
-	buffer_char(&condition, ')');
+	buffer_text(&condition, "NOT ");
+	key_append_exists(&condition, type, came, "c", "t.", KEY_NAMED);
 	good = condition.failed ? failure_memory(&a->store->failure) :
 		note_rows(a, type, condition.data, NULL, NULL);
 	buffer_free(&condition);

@@ -5,375 +5,9 @@
 #include <string.h>
 
 #include "store/columns.h"
+#include "store/keys.h"
 #include "store/rows.h"
 #include "store/sql.h"
-
-static void
-append_names(Buffer *sql, const EntityType *type)
-{
-	int			i;
-
-	for (i = 0; i < type->ncolumns; i++)
-	{
-		buffer_text(sql, i > 0 ? ", " : "");
-		buffer_identifier(sql, type->columns[i].local);
-	}
-}
-
-static void
-append_keys(Buffer *sql, const EntityType *type)
-{
-	int			k;
-
-	for (k = 0; k < type->nkeys; k++)
-	{
-		buffer_text(sql, k > 0 ? ", " : "");
-		buffer_identifier(sql, type->columns[type->keys[k]].local);
-	}
-}
-
-/* "id" = ?1 AND ..., or key1 = ?1 AND ... */
-static void
-append_key_match(Buffer *sql, const EntityType *type, bool of_dirty, int first)
-{
-	int			k;
-
-	for (k = 0; k < type->nkeys; k++)
-	{
-		buffer_text(sql, k > 0 ? " AND " : "");
-		if (of_dirty)
-			buffer_format(sql, "key%d", k + 1);
-		else
-			buffer_identifier(sql, type->columns[type->keys[k]].local);
-		buffer_format(sql, " = ?%d", first + k);
-	}
-}
-
-/* Is it a column of the table's own, and among those that are there? */
-static bool
-is_written(const EntityType *type, int column, const JsonNode **members)
-{
-	return !type->columns[column].beside && (members == NULL || members[column] != NULL);
-}
-
-static void
-append_status_name(Buffer *sql, const char *column)
-{
-	if (column == NULL)
-		return;
-	buffer_text(sql, ", ");
-	buffer_identifier(sql, column);
-}
-
-static void
-append_status_taken(Buffer *sql, const char *column)
-{
-	if (column == NULL)
-		return;
-	append_status_name(sql, column);
-	buffer_text(sql, " = excluded.");
-	buffer_identifier(sql, column);
-}
-
-/*
- * An upsert of the columns that are there (NULL: all).  Never REPLACE, which
- * gives the row another rowid; and no write at all where nothing differs.
- */
-static void
-append_upsert(Buffer *sql, const EntityType *type, const JsonNode **members)
-{
-	bool		first = true;
-	int			i;
-
-	buffer_text(sql, "INSERT INTO ");
-	buffer_identifier(sql, type->table);
-	buffer_text(sql, " (");
-	for (i = 0; i < type->ncolumns; i++)
-	{
-		if (!is_written(type, i, members))
-			continue;
-		buffer_text(sql, first ? "" : ", ");
-		buffer_identifier(sql, type->columns[i].local);
-		first = false;
-	}
-	append_status_name(sql, type->synced_at);
-	append_status_name(sql, type->is_dirty);
-	buffer_text(sql, ") VALUES (");
-	first = true;
-	for (i = 0; i < type->ncolumns; i++)
-	{
-		if (!is_written(type, i, members))
-			continue;
-		buffer_format(sql, "%s?%d", first ? "" : ", ", i + 1);
-		first = false;
-	}
-	if (type->synced_at)
-		buffer_format(sql, ", ?%d", type->ncolumns + 1);
-	if (type->is_dirty)
-		buffer_text(sql, ", 0");
-	buffer_text(sql, ") ON CONFLICT (");
-	append_keys(sql, type);
-	buffer_text(sql, ") DO UPDATE SET ");
-	first = true;
-	for (i = 0; i < type->ncolumns; i++)
-	{
-		if (!is_written(type, i, members))
-			continue;
-		buffer_text(sql, first ? "" : ", ");
-		buffer_identifier(sql, type->columns[i].local);
-		buffer_text(sql, " = excluded.");
-		buffer_identifier(sql, type->columns[i].local);
-		first = false;
-	}
-	append_status_taken(sql, type->synced_at);
-	append_status_taken(sql, type->is_dirty);
-	if (type->is_dirty || type->synced_at)
-		return;
-	buffer_text(sql, " WHERE 0");
-	for (i = 0; i < type->ncolumns; i++)
-	{
-		if (!is_written(type, i, members))
-			continue;
-		buffer_text(sql, " OR excluded.");
-		buffer_identifier(sql, type->columns[i].local);
-		buffer_text(sql, " COLLATE BINARY IS NOT ");
-		buffer_identifier(sql, type->table);
-		buffer_char(sql, '.');
-		buffer_identifier(sql, type->columns[i].local);
-	}
-}
-
-static void
-append_save_base(Buffer *sql, const EntityType *type)
-{
-	int			i;
-
-	buffer_text(sql, "INSERT INTO ");
-	buffer_identifier(sql, type->base_table);
-	buffer_text(sql, " (");
-	append_names(sql, type);
-	buffer_text(sql, ") VALUES (");
-	for (i = 0; i < type->ncolumns; i++)
-		buffer_format(sql, "%s?%d", i > 0 ? ", " : "", i + 1);
-	buffer_text(sql, ") ON CONFLICT DO UPDATE SET ");
-	for (i = 0; i < type->ncolumns; i++)
-	{
-		buffer_text(sql, i > 0 ? ", " : "");
-		buffer_identifier(sql, type->columns[i].local);
-		buffer_text(sql, " = excluded.");
-		buffer_identifier(sql, type->columns[i].local);
-	}
-}
-
-static void
-append_read(Buffer *sql, const EntityType *type, const char *table, const char *extra)
-{
-	buffer_text(sql, "SELECT ");
-	append_names(sql, type);
-	buffer_text(sql, extra);
-	buffer_text(sql, " FROM ");
-	buffer_identifier(sql, table);
-	buffer_text(sql, " WHERE ");
-	append_key_match(sql, type, false, 1);
-}
-
-/* The table's row as the wire would show it. */
-static void
-append_read_row(Buffer *sql, const EntityType *type)
-{
-	int			i;
-
-	buffer_text(sql, "SELECT ");
-	for (i = 0; i < type->ncolumns; i++)
-	{
-		buffer_text(sql, i > 0 ? ", " : "");
-		column_append_wire(sql, type, i, "t.");
-	}
-	buffer_text(sql, " FROM ");
-	buffer_identifier(sql, type->table);
-	buffer_text(sql, " AS t WHERE ");
-	append_key_match(sql, type, false, 1);
-}
-
-/* "c" or "c held", of the columns of which something is kept beside the row */
-static void
-append_kept_names(Buffer *sql, const EntityType *type, const char *before, const char *after)
-{
-	int			i;
-
-	for (i = 0; i < type->ncolumns; i++)
-	{
-		const Column *c = &type->columns[i];
-		Buffer		held = {0};
-
-		if (!column_is_kept(c))
-			continue;
-		buffer_text(sql, ", ");
-		buffer_text(sql, before);
-		buffer_identifier(sql, c->local);
-		if (*after)
-		{
-			buffer_text(sql, after);
-			buffer_identifier(sql, c->local);
-		}
-		if (!c->coarse)
-			continue;
-		buffer_format(&held, "%s held", c->local);
-		buffer_text(sql, ", ");
-		buffer_text(sql, before);
-		buffer_identifier(sql, held.data ? held.data : "");
-		if (*after)
-		{
-			buffer_text(sql, after);
-			buffer_identifier(sql, held.data ? held.data : "");
-		}
-		sql->failed = sql->failed || held.failed;
-		buffer_free(&held);
-	}
-}
-
-/*
- * Keep what the table could not hold, with the value that it holds instead:
- * it is read back, for the column's type may have changed it once more.
- */
-static void
-append_keep(Buffer *sql, const EntityType *type)
-{
-	int			i,
-				k;
-
-	buffer_text(sql, "INSERT INTO ");
-	buffer_identifier(sql, type->row_table);
-	buffer_text(sql, " (");
-	for (k = 0; k < type->nkeys; k++)
-		buffer_format(sql, "%skey%d", k > 0 ? ", " : "", k + 1);
-	append_kept_names(sql, type, "", "");
-	buffer_text(sql, ") SELECT ");
-	append_keys(sql, type);
-	for (i = 0; i < type->ncolumns; i++)
-	{
-		if (!column_is_kept(&type->columns[i]))
-			continue;
-		buffer_format(sql, ", ?%d", i + 1);
-		if (!type->columns[i].coarse)
-			continue;
-		buffer_text(sql, ", ");
-		buffer_identifier(sql, type->columns[i].local);
-	}
-	buffer_text(sql, " FROM ");
-	buffer_identifier(sql, type->table);
-	buffer_text(sql, " WHERE ");
-	for (k = 0; k < type->nkeys; k++)
-	{
-		buffer_text(sql, k > 0 ? " AND " : "");
-		buffer_identifier(sql, type->columns[type->keys[k]].local);
-		buffer_format(sql, " = ?%d", type->keys[k] + 1);
-	}
-	buffer_text(sql, " ON CONFLICT DO UPDATE SET key1 = key1");
-	append_kept_names(sql, type, "", " = excluded.");
-}
-
-static void
-append_delete(Buffer *sql, const EntityType *type, const char *table)
-{
-	buffer_text(sql, "DELETE FROM ");
-	buffer_identifier(sql, table);
-	buffer_text(sql, " WHERE ");
-	append_key_match(sql, type, table == type->dirty_table || table == type->row_table, 1);
-}
-
-/* keys that came in a pull that starts anew: temp.tide_came_<table> */
-static void
-append_came(Buffer *sql, const EntityType *type)
-{
-	Buffer		name = {0};
-	int			k;
-
-	buffer_format(&name, "tide_came_%s", type->table);
-	if (name.failed)
-		sql->failed = true;
-	else
-	{
-		buffer_text(sql, "INSERT INTO temp.");
-		buffer_identifier(sql, name.data);
-		buffer_text(sql, " VALUES (");
-		for (k = 0; k < type->nkeys; k++)
-			buffer_format(sql, "%s?%d", k > 0 ? ", " : "", k + 1);
-		buffer_text(sql, ") ON CONFLICT DO NOTHING");
-	}
-	buffer_free(&name);
-}
-
-static void
-append_statement(Buffer *sql, const EntityType *type, StatementName name)
-{
-	switch (name)
-	{
-		case STATEMENT_UPSERT:
-			append_upsert(sql, type, NULL);
-			break;
-		case STATEMENT_DELETE:
-			append_delete(sql, type, type->table);
-			break;
-		case STATEMENT_READ:
-			append_read_row(sql, type);
-			break;
-		case STATEMENT_KEEP:
-			append_keep(sql, type);
-			break;
-		case STATEMENT_FORGET:
-			append_delete(sql, type, type->row_table);
-			break;
-		case STATEMENT_READ_BASE:
-			append_read(sql, type, type->base_table, "");
-			break;
-		case STATEMENT_READ_PARKED:
-			append_read(sql, type, type->parked_table, ", tide_operation, tide_edited_at");
-			break;
-		case STATEMENT_SAVE_BASE:
-			append_save_base(sql, type);
-			break;
-		case STATEMENT_DROP_BASE:
-			append_delete(sql, type, type->base_table);
-			break;
-		case STATEMENT_DIRTY:
-			buffer_text(sql, "SELECT operation, coalesce(batch, 0), seq IS NOT frozen_seq,"
-						" tries, edited_at FROM ");
-			buffer_identifier(sql, type->dirty_table);
-			buffer_text(sql, " WHERE ");
-			append_key_match(sql, type, true, 1);
-			break;
-		case STATEMENT_CLEAN:
-			append_delete(sql, type, type->dirty_table);
-			break;
-		case STATEMENT_THEIRS:
-			buffer_text(sql, "UPDATE ");
-			buffer_identifier(sql, type->dirty_table);
-			buffer_text(sql, " SET theirs = ?1, theirs_deleted = ?2 WHERE ");
-			append_key_match(sql, type, true, 3);
-			break;
-		case STATEMENT_CAME:
-			append_came(sql, type);
-			break;
-		case STATEMENT_COUNT:
-			break;
-	}
-}
-
-sqlite3_stmt *
-row_statement(Store *store, EntityType *type, StatementName name)
-{
-	Buffer		sql = {0};
-
-	if (type->statements[name] == NULL)
-	{
-		append_statement(&sql, type, name);
-		type->statements[name] = sql_prepare_buffer(store, &sql);
-	}
-	else
-		sqlite3_reset(type->statements[name]);
-	return type->statements[name];
-}
 
 bool
 row_bind_key(Store *store, const EntityType *type, sqlite3_stmt * stmt, int first,
@@ -453,6 +87,22 @@ refused(Store *store, char **message)
 	return ROW_REFUSED;
 }
 
+/* Bind the columns that are there, each at its number. */
+static bool
+bind_members(Store *store, const EntityType *type, sqlite3_stmt * stmt, const Json *json,
+			 const JsonNode **members)
+{
+	int			i;
+
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		if (row_is_written(type, i, members) &&
+			!column_bind(stmt, i + 1, &type->columns[i], json, members[i]))
+			return failure_memory(&store->failure);
+	}
+	return true;
+}
+
 /* Is the row there, with just these values? */
 static RowResult
 look_again(Store *store, EntityType *type, const Json *json, const JsonNode **members,
@@ -468,7 +118,7 @@ look_again(Store *store, EntityType *type, const Json *json, const JsonNode **me
 	buffer_text(&sql, " WHERE 1");
 	for (i = 0; i < type->ncolumns; i++)
 	{
-		if (!is_written(type, i, members))
+		if (!row_is_written(type, i, members))
 			continue;
 		buffer_text(&sql, " AND ");
 		buffer_identifier(&sql, type->columns[i].local);
@@ -477,13 +127,7 @@ look_again(Store *store, EntityType *type, const Json *json, const JsonNode **me
 	stmt = sql_prepare_buffer(store, &sql);
 	if (stmt == NULL)
 		return ROW_ERROR;
-	for (i = 0; i < type->ncolumns; i++)
-	{
-		if (is_written(type, i, members) &&
-			!column_bind(stmt, i + 1, &type->columns[i], json, members[i]))
-			failure_memory(&store->failure);
-	}
-	rc = store->failure.result == TIDE_OK ? sql_step(store, stmt) : -1;
+	rc = bind_members(store, type, stmt, json, members) ? sql_step(store, stmt) : -1;
 	sqlite3_finalize(stmt);
 	if (rc == SQLITE_ROW)
 		return ROW_UNCHANGED;
@@ -502,17 +146,8 @@ static RowResult
 run_upsert(Store *store, EntityType *type, sqlite3_stmt * stmt, const Json *json,
 		   const JsonNode **members, const char *synced_at, char **message)
 {
-	int			i;
-
-	for (i = 0; i < type->ncolumns; i++)
-	{
-		if (is_written(type, i, members) &&
-			!column_bind(stmt, i + 1, &type->columns[i], json, members[i]))
-		{
-			failure_memory(&store->failure);
-			return ROW_ERROR;
-		}
-	}
+	if (!bind_members(store, type, stmt, json, members))
+		return ROW_ERROR;
 	if (type->synced_at &&
 		!column_bind_time(stmt, type->ncolumns + 1, type->form, synced_at))
 	{
@@ -587,7 +222,7 @@ row_store(Store *store, EntityType *type, const Json *json, const JsonNode *row,
 	}
 	else
 	{
-		append_upsert(&sql, type, members);
+		row_append_upsert(&sql, type, members);
 		stmt = sql_prepare_buffer(store, &sql);
 		if (stmt)
 			result = run_upsert(store, type, stmt, json, members, synced_at, message);
@@ -624,26 +259,6 @@ row_remove(Store *store, EntityType *type, const Json *json, const JsonNode *row
 	return changed ? ROW_CHANGED : ROW_UNCHANGED;
 }
 
-static void
-append_not_in(Buffer *sql, const EntityType *type, const char *table)
-{
-	int			k;
-
-	buffer_text(sql, "NOT EXISTS (SELECT 1 FROM ");
-	buffer_identifier(sql, table);
-	buffer_text(sql, " AS t WHERE ");
-	for (k = 0; k < type->nkeys; k++)
-	{
-		buffer_text(sql, k > 0 ? " AND t." : "t.");
-		if (table == type->dirty_table)
-			buffer_format(sql, "key%d", k + 1);
-		else
-			buffer_identifier(sql, type->columns[type->keys[k]].local);
-		buffer_format(sql, " = s.key%d", k + 1);
-	}
-	buffer_char(sql, ')');
-}
-
 bool
 row_forget_orphans(Store *store, EntityType *type)
 {
@@ -653,10 +268,10 @@ row_forget_orphans(Store *store, EntityType *type)
 		return true;
 	buffer_text(&sql, "DELETE FROM ");
 	buffer_identifier(&sql, type->row_table);
-	buffer_text(&sql, " AS s WHERE ");
-	append_not_in(&sql, type, type->table);
-	buffer_text(&sql, " AND ");
-	append_not_in(&sql, type, type->dirty_table);
+	buffer_text(&sql, " AS s WHERE NOT ");
+	key_append_exists(&sql, type, type->table, "t", "s.", KEY_NUMBERED);
+	buffer_text(&sql, " AND NOT ");
+	key_append_exists(&sql, type, type->dirty_table, "t", "s.", KEY_NUMBERED);
 	return sql_run_buffer(store, &sql);
 }
 

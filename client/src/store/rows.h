@@ -5,10 +5,7 @@
 #ifndef TIDE_STORE_ROWS_H
 #define TIDE_STORE_ROWS_H
 
-#include "store/store.h"
-
-/* A kept statement of the type, reset; NULL where it could not be prepared. */
-sqlite3_stmt *row_statement(Store *store, EntityType *type, StatementName name);
+#include "store/statements.h"
 
 /*
  * Bind a key from parameter `first` on.  The node is the row or key as an

@@ -12,15 +12,7 @@
 bool
 setting_get(Store *store, const char *name, char **value)
 {
-	char	   *sql = sqlite3_mprintf("SELECT value FROM tide_settings WHERE name = %Q", name);
-	bool		good;
-
-	*value = NULL;
-	if (sql == NULL)
-		return failure_memory(&store->failure);
-	good = sql_text(store, sql, value);
-	sqlite3_free(sql);
-	return good;
+	return sql_text(store, value, "SELECT value FROM tide_settings WHERE name = %Q", name);
 }
 
 bool

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "store/applying.h"
+#include "store/keys.h"
 #include "store/parked.h"
 #include "store/place.h"
 #include "store/rows.h"
@@ -112,7 +113,6 @@ update_note(Settling *s, Verdict *v, const char *format,...)
 	va_list		args;
 	char	   *set;
 	bool		good;
-	int			k;
 
 	va_start(args, format);
 	set = sqlite3_vmprintf(format, args);
@@ -124,8 +124,8 @@ update_note(Settling *s, Verdict *v, const char *format,...)
 	buffer_text(&sql, " SET batch = NULL, frozen_seq = NULL, ");
 	buffer_text(&sql, set);
 	sqlite3_free(set);
-	for (k = 0; k < v->type->nkeys; k++)
-		buffer_format(&sql, "%skey%d = ?%d", k > 0 ? " AND " : " WHERE ", k + 1, k + 1);
+	buffer_text(&sql, " WHERE ");
+	key_append_match(&sql, v->type, KEY_NUMBERED, 1);
 	stmt = sql_prepare_buffer(s->store, &sql);
 	good = stmt && row_bind_key(s->store, v->type, stmt, 1, s->reply, v->key) &&
 		sql_execute(s->store, stmt);
@@ -230,7 +230,6 @@ keep_dirty_flag(Settling *s, Verdict *v)
 	Buffer		sql = {0};
 	sqlite3_stmt *stmt;
 	bool		good;
-	int			k;
 
 	if (v->type->is_dirty == NULL)
 		return true;
@@ -239,12 +238,8 @@ keep_dirty_flag(Settling *s, Verdict *v)
 	buffer_text(&sql, " SET ");
 	buffer_identifier(&sql, v->type->is_dirty);
 	buffer_text(&sql, " = 1");
-	for (k = 0; k < v->type->nkeys; k++)
-	{
-		buffer_text(&sql, k > 0 ? " AND " : " WHERE ");
-		buffer_identifier(&sql, v->type->columns[v->type->keys[k]].local);
-		buffer_format(&sql, " = ?%d", k + 1);
-	}
+	buffer_text(&sql, " WHERE ");
+	key_append_match(&sql, v->type, KEY_NAMED, 1);
 	stmt = sql_prepare_buffer(s->store, &sql);
 	good = stmt && row_bind_key(s->store, v->type, stmt, 1, s->reply, v->key) &&
 		sql_execute(s->store, stmt);
@@ -478,13 +473,8 @@ batch_refuse(Store *store, const char *code, const char *message, bool park,
 		return false;
 	good = place_check(store);
 	for (i = 0; i < store->ntypes && good && tries == 0; i++)
-	{
-		char	   *sql = sqlite3_mprintf("SELECT max(tries) FROM \"%w\" WHERE batch IS NOT NULL",
-										  store->types[i].dirty_table);
-
-		good = sql ? sql_number(store, sql, &tries) : failure_memory(&store->failure);
-		sqlite3_free(sql);
-	}
+		good = sql_number(store, &tries, "SELECT max(tries) FROM \"%w\" WHERE batch IS NOT NULL",
+						  store->types[i].dirty_table);
 	delay = park ? -1 : schedule->delay(tries + 1, schedule->arg);
 	for (i = 0; i < store->ntypes && good; i++)
 	{

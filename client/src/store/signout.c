@@ -61,7 +61,7 @@ signout(Store *store, bool wipe, int64_t now)
 	if (!wipe)
 		return sql_begin(store) && sql_end(store, sign_out(store));
 	/* pages of what was deleted are overwritten */
-	if (!sql_number(store, "PRAGMA secure_delete", &secure) ||
+	if (!sql_number(store, &secure, "PRAGMA secure_delete") ||
 		!sql_run(store, "PRAGMA secure_delete = ON"))
 		return false;
 	good = applying_begin(&a, store, now) &&

@@ -152,13 +152,32 @@ sql_execute(Store *store, sqlite3_stmt * stmt)
 	return rc == SQLITE_DONE || rc == SQLITE_ROW;
 }
 
-bool
-sql_number(Store *store, const char *sql, int64_t *value)
+/* Prepare a statement that a format and its arguments make. */
+static sqlite3_stmt *
+prepare_format(Store *store, const char *format, va_list args)
 {
-	sqlite3_stmt *stmt = sql_prepare(store, sql);
+	char	   *sql = sqlite3_vmprintf(format, args);
+	sqlite3_stmt *stmt = NULL;
+
+	if (sql == NULL)
+		failure_memory(&store->failure);
+	else
+		stmt = sql_prepare(store, sql);
+	sqlite3_free(sql);
+	return stmt;
+}
+
+bool
+sql_number(Store *store, int64_t *value, const char *format,...)
+{
+	sqlite3_stmt *stmt;
+	va_list		args;
 	int			rc;
 
 	*value = 0;
+	va_start(args, format);
+	stmt = prepare_format(store, format, args);
+	va_end(args);
 	if (stmt == NULL)
 		return false;
 	rc = sql_step(store, stmt);
@@ -169,13 +188,17 @@ sql_number(Store *store, const char *sql, int64_t *value)
 }
 
 bool
-sql_text(Store *store, const char *sql, char **value)
+sql_text(Store *store, char **value, const char *format,...)
 {
-	sqlite3_stmt *stmt = sql_prepare(store, sql);
+	sqlite3_stmt *stmt;
 	const char *text;
+	va_list		args;
 	int			rc;
 
 	*value = NULL;
+	va_start(args, format);
+	stmt = prepare_format(store, format, args);
+	va_end(args);
 	if (stmt == NULL)
 		return false;
 	rc = sql_step(store, stmt);

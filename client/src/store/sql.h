@@ -29,8 +29,8 @@ bool		sql_execute(Store *store, sqlite3_stmt * stmt);
 int			sql_step(Store *store, sqlite3_stmt * stmt);
 
 /* The first column of the first row: a number, or a text to be freed. */
-bool		sql_number(Store *store, const char *sql, int64_t *value);
-bool		sql_text(Store *store, const char *sql, char **value);
+bool		sql_number(Store *store, int64_t *value, const char *format,...);
+bool		sql_text(Store *store, char **value, const char *format,...);
 
 /*
  * Transactions.  begin refuses to run within one of the host's; end commits

@@ -6,6 +6,7 @@
 
 #include "store/attach.h"
 #include "store/columns.h"
+#include "store/keys.h"
 #include "store/sql.h"
 #include "store/tables.h"
 #include "store/triggers.h"
@@ -79,8 +80,8 @@ tables_are_there(Store *store, bool *there)
 {
 	int64_t		n;
 
-	if (!sql_number(store, "SELECT count(*) FROM sqlite_schema"
-					" WHERE type = 'table' AND name = 'tide_settings'", &n))
+	if (!sql_number(store, &n, "SELECT count(*) FROM sqlite_schema"
+					" WHERE type = 'table' AND name = 'tide_settings'"))
 		return false;
 	*there = n > 0;
 	return true;
@@ -89,14 +90,10 @@ tables_are_there(Store *store, bool *there)
 static bool
 table_exists(Store *store, const char *name, bool *exists)
 {
-	char	   *sql = sqlite3_mprintf("SELECT count(*) FROM sqlite_schema"
-									  " WHERE name = %Q COLLATE NOCASE", name);
-	int64_t		n = 0;
-	bool		good = sql != NULL && sql_number(store, sql, &n);
+	int64_t		n;
+	bool		good = sql_number(store, &n, "SELECT count(*) FROM sqlite_schema"
+								  " WHERE name = %Q COLLATE NOCASE", name);
 
-	if (sql == NULL)
-		failure_memory(&store->failure);
-	sqlite3_free(sql);
 	*exists = n > 0;
 	return good;
 }
@@ -126,18 +123,6 @@ append_column(Buffer *sql, const EntityType *type, const Column *c)
 		buffer_text(sql, c->kind == VALUE_INTEGER ? " PRIMARY KEY DESC" : " PRIMARY KEY");
 		if (type->key_default)
 			buffer_format(sql, " DEFAULT %s", uuid_default);
-	}
-}
-
-static void
-append_key_list(Buffer *sql, const EntityType *type)
-{
-	int			k;
-
-	for (k = 0; k < type->nkeys; k++)
-	{
-		buffer_text(sql, k > 0 ? ", " : "");
-		buffer_identifier(sql, type->columns[type->keys[k]].local);
 	}
 }
 
@@ -217,7 +202,7 @@ create_table(Store *store, EntityType *type)
 	if (type->nkeys > 1)
 	{
 		buffer_text(&sql, ", PRIMARY KEY (");
-		append_key_list(&sql, type);
+		key_append(&sql, type, "", KEY_NAMED);
 		buffer_char(&sql, ')');
 	}
 	append_references(&sql, store, type);
@@ -286,29 +271,26 @@ static bool
 create_shadows(Store *store, EntityType *type)
 {
 	Buffer		sql = {0};
-	int			k;
 
 	buffer_text(&sql, "CREATE TABLE ");
 	buffer_identifier(&sql, type->base_table);
 	buffer_text(&sql, " (");
 	append_shadow_columns(&sql, type);
 	buffer_text(&sql, ", PRIMARY KEY (");
-	append_key_list(&sql, type);
+	key_append(&sql, type, "", KEY_NAMED);
 	buffer_text(&sql, ")) WITHOUT ROWID; CREATE TABLE ");
 	buffer_identifier(&sql, type->parked_table);
 	buffer_text(&sql, " (");
 	append_shadow_columns(&sql, type);
 	buffer_text(&sql, ", tide_operation TEXT NOT NULL, tide_edited_at INTEGER NOT NULL,"
 				" tide_code TEXT NOT NULL, tide_message TEXT, PRIMARY KEY (");
-	append_key_list(&sql, type);
+	key_append(&sql, type, "", KEY_NAMED);
 	buffer_text(&sql, ")) WITHOUT ROWID; CREATE TABLE ");
 	buffer_identifier(&sql, type->dirty_table);
 	buffer_text(&sql, " (");
-	for (k = 0; k < type->nkeys; k++)
-		buffer_format(&sql, "key%d %s, ", k + 1,
-					  value_declared_type(type->columns[type->keys[k]].kind));
+	key_append_declared(&sql, type);
 	buffer_text(&sql,
-				"operation TEXT NOT NULL,"	/* put, delete */
+				", operation TEXT NOT NULL,"	/* put, delete */
 				" edited_at INTEGER NOT NULL,"
 				" seq INTEGER NOT NULL,"
 				" app_stamp,"	/* what the app set the stamp to, or NULL */
@@ -324,8 +306,7 @@ create_shadows(Store *store, EntityType *type)
 				" theirs TEXT," /* what the server has meanwhile */
 				" theirs_deleted INTEGER NOT NULL DEFAULT 0,"
 				" PRIMARY KEY (");
-	for (k = 0; k < type->nkeys; k++)
-		buffer_format(&sql, "%skey%d", k > 0 ? ", " : "", k + 1);
+	key_append(&sql, type, "", KEY_NUMBERED);
 	buffer_text(&sql, ")) WITHOUT ROWID");
 	return sql_run_buffer(store, &sql);
 }
@@ -333,14 +314,10 @@ create_shadows(Store *store, EntityType *type)
 bool
 tables_have_column(Store *store, const char *table, const char *column, bool *found)
 {
-	char	   *sql = sqlite3_mprintf("SELECT count(*) FROM pragma_table_info(%Q)"
-									  " WHERE name = %Q COLLATE NOCASE", table, column);
-	int64_t		n = 0;
-	bool		good = sql != NULL && sql_number(store, sql, &n);
+	int64_t		n;
+	bool		good = sql_number(store, &n, "SELECT count(*) FROM pragma_table_info(%Q)"
+								  " WHERE name = %Q COLLATE NOCASE", table, column);
 
-	if (sql == NULL)
-		failure_memory(&store->failure);
-	sqlite3_free(sql);
 	*found = n > 0;
 	return good;
 }
@@ -452,18 +429,14 @@ static bool
 create_row_table(Store *store, const EntityType *type)
 {
 	Buffer		sql = {0};
-	int			i,
-				k;
+	int			i;
 
 	buffer_text(&sql, "CREATE TABLE ");
 	buffer_identifier(&sql, type->row_table);
 	buffer_text(&sql, " (");
-	for (k = 0; k < type->nkeys; k++)
-		buffer_format(&sql, "key%d %s, ", k + 1,
-					  value_declared_type(type->columns[type->keys[k]].kind));
-	buffer_text(&sql, "PRIMARY KEY (");
-	for (k = 0; k < type->nkeys; k++)
-		buffer_format(&sql, "%skey%d", k > 0 ? ", " : "", k + 1);
+	key_append_declared(&sql, type);
+	buffer_text(&sql, ", PRIMARY KEY (");
+	key_append(&sql, type, "", KEY_NUMBERED);
 	buffer_text(&sql, ")) WITHOUT ROWID");
 	if (!sql_run_buffer(store, &sql))
 		return false;
@@ -524,18 +497,13 @@ fill_column(Store *store, const EntityType *type, const Column *c, const char *r
 {
 	Buffer		sql = {0};
 	Buffer		kept = {0};
-	int			k;
 
 	buffer_text(&kept, "(SELECT s.");
 	buffer_identifier(&kept, c->wire);
 	buffer_text(&kept, " FROM ");
 	buffer_identifier(&kept, row_table);
 	buffer_text(&kept, " AS s WHERE ");
-	for (k = 0; k < type->nkeys; k++)
-	{
-		buffer_format(&kept, "%ss.key%d = t.", k > 0 ? " AND " : "", k + 1);
-		buffer_identifier(&kept, type->columns[type->keys[k]].local);
-	}
+	key_append_same(&kept, type, "s.", KEY_NUMBERED, "t.", KEY_NAMED);
 	buffer_char(&kept, ')');
 	buffer_text(&sql, "UPDATE tide_state SET applying = 1; UPDATE ");
 	buffer_identifier(&sql, type->table);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "store/columns.h"
+#include "store/keys.h"
 #include "store/sql.h"
 #include "store/triggers.h"
 
@@ -19,55 +20,6 @@
 	"(CAST(strftime('%s', 'now') AS INTEGER) * 1000 +" \
 	" CAST(substr(strftime('%f', 'now'), 4) AS INTEGER))"
 #define NEXT_SEQ "UPDATE tide_state SET seq = seq + 1"
-
-/* which side of a comparison a key's columns are of */
-typedef enum KeySide
-{
-	SIDE_NAME,					/* "id" */
-	SIDE_NEW,					/* NEW."id" */
-	SIDE_OLD,					/* OLD."id" */
-	SIDE_DIRTY					/* key1 */
-} KeySide;
-
-static void
-append_side(Buffer *sql, const EntityType *type, int k, KeySide side)
-{
-	if (side == SIDE_DIRTY)
-	{
-		buffer_format(sql, "key%d", k + 1);
-		return;
-	}
-	if (side == SIDE_NEW)
-		buffer_text(sql, "NEW.");
-	if (side == SIDE_OLD)
-		buffer_text(sql, "OLD.");
-	buffer_identifier(sql, type->columns[type->keys[k]].local);
-}
-
-static void
-append_match(Buffer *sql, const EntityType *type, KeySide left, KeySide right)
-{
-	int			k;
-
-	for (k = 0; k < type->nkeys; k++)
-	{
-		buffer_text(sql, k > 0 ? " AND " : "");
-		append_side(sql, type, k, left);
-		buffer_text(sql, " = ");
-		append_side(sql, type, k, right);
-	}
-}
-
-/* EXISTS (SELECT 1 FROM table WHERE its key is that of the row) */
-static void
-append_exists(Buffer *sql, const EntityType *type, const char *table, KeySide row)
-{
-	buffer_text(sql, "EXISTS (SELECT 1 FROM ");
-	buffer_identifier(sql, table);
-	buffer_text(sql, " WHERE ");
-	append_match(sql, type, table == type->dirty_table ? SIDE_DIRTY : SIDE_NAME, row);
-	buffer_char(sql, ')');
-}
 
 /* Byte for byte: the column's own collation might call 'a' and 'A' the same. */
 static void
@@ -117,7 +69,7 @@ append_edited(Buffer *sql, const EntityType *type)
 		buffer_text(sql, " IS NOT NEW.");
 		buffer_identifier(sql, type->is_dirty);
 		buffer_text(sql, " AND NOT ");
-		append_exists(sql, type, type->dirty_table, SIDE_NEW);
+		key_append_exists(sql, type, type->dirty_table, "d", "NEW.", KEY_NAMED);
 		buffer_char(sql, ')');
 	}
 	buffer_char(sql, ')');
@@ -145,18 +97,6 @@ append_touched(Buffer *sql, const EntityType *type)
 	buffer_char(sql, ')');
 }
 
-static void
-append_columns(Buffer *sql, const EntityType *type)
-{
-	int			i;
-
-	for (i = 0; i < type->ncolumns; i++)
-	{
-		buffer_text(sql, i > 0 ? ", " : "");
-		buffer_identifier(sql, type->columns[i].local);
-	}
-}
-
 /* The row as the wire would show it. */
 static void
 append_values(Buffer *sql, const EntityType *type, const char *row)
@@ -180,11 +120,11 @@ append_save_old(Buffer *sql, const EntityType *type)
 	buffer_text(sql, "INSERT INTO ");
 	buffer_identifier(sql, type->base_table);
 	buffer_text(sql, " (");
-	append_columns(sql, type);
+	columns_append(sql, type, "");
 	buffer_text(sql, ") SELECT ");
 	append_values(sql, type, "OLD.");
 	buffer_text(sql, " WHERE NOT ");
-	append_exists(sql, type, type->dirty_table, SIDE_OLD);
+	key_append_exists(sql, type, type->dirty_table, "d", "OLD.", KEY_NAMED);
 	buffer_text(sql, " ON CONFLICT DO NOTHING;\n");
 }
 
@@ -198,15 +138,15 @@ append_save_replaced(Buffer *sql, const EntityType *type)
 	buffer_text(sql, "INSERT INTO ");
 	buffer_identifier(sql, type->base_table);
 	buffer_text(sql, " (");
-	append_columns(sql, type);
+	columns_append(sql, type, "");
 	buffer_text(sql, ") SELECT ");
 	append_values(sql, type, "t.");
 	buffer_text(sql, " FROM ");
 	buffer_identifier(sql, type->table);
 	buffer_text(sql, " AS t WHERE ");
-	append_match(sql, type, SIDE_NAME, SIDE_NEW);
+	key_append_same(sql, type, "", KEY_NAMED, "NEW.", KEY_NAMED);
 	buffer_text(sql, " AND NOT ");
-	append_exists(sql, type, type->dirty_table, SIDE_NEW);
+	key_append_exists(sql, type, type->dirty_table, "d", "NEW.", KEY_NAMED);
 	buffer_text(sql, " ON CONFLICT DO NOTHING;\n");
 }
 
@@ -215,23 +155,16 @@ append_save_replaced(Buffer *sql, const EntityType *type)
  * was set back, still leave each its own time.
  */
 static void
-append_mark(Buffer *sql, const EntityType *type, KeySide row, const char *operation,
+append_mark(Buffer *sql, const EntityType *type, const char *row, const char *operation,
 			const char *app_stamp, const char *condition)
 {
-	int			k;
-
 	buffer_text(sql, "INSERT INTO ");
 	buffer_identifier(sql, type->dirty_table);
 	buffer_text(sql, " (");
-	for (k = 0; k < type->nkeys; k++)
-		buffer_format(sql, "key%d, ", k + 1);
-	buffer_text(sql, "operation, edited_at, seq, app_stamp) SELECT ");
-	for (k = 0; k < type->nkeys; k++)
-	{
-		append_side(sql, type, k, row);
-		buffer_text(sql, ", ");
-	}
-	buffer_format(sql, "'%s', ", operation);
+	key_append(sql, type, "", KEY_NUMBERED);
+	buffer_text(sql, ", operation, edited_at, seq, app_stamp) SELECT ");
+	key_append(sql, type, row, KEY_NAMED);
+	buffer_format(sql, ", '%s', ", operation);
 	buffer_text(sql, NOW ", (SELECT seq FROM tide_state), ");
 	buffer_text(sql, app_stamp);
 	buffer_text(sql, " WHERE ");
@@ -253,11 +186,11 @@ append_status(Buffer *sql, const EntityType *type)
 	buffer_text(sql, " SET ");
 	buffer_identifier(sql, type->is_dirty);
 	buffer_text(sql, " = 1 WHERE ");
-	append_match(sql, type, SIDE_NAME, SIDE_NEW);
+	key_append_same(sql, type, "", KEY_NAMED, "NEW.", KEY_NAMED);
 	buffer_text(sql, " AND ");
 	buffer_identifier(sql, type->is_dirty);
 	buffer_text(sql, " IS NOT 1 AND ");
-	append_exists(sql, type, type->dirty_table, SIDE_NEW);
+	key_append_exists(sql, type, type->dirty_table, "d", "NEW.", KEY_NAMED);
 	buffer_text(sql, ";\n");
 }
 
@@ -349,7 +282,7 @@ append_insert_triggers(Buffer *sql, const EntityType *type)
 		sql->failed = sql->failed || message.failed;
 		buffer_free(&message);
 		buffer_text(sql, ") WHERE NOT ");
-		append_exists(sql, type, type->table, SIDE_NEW);
+		key_append_exists(sql, type, type->table, "d", "NEW.", KEY_NAMED);
 		buffer_text(sql, ";\n");
 	}
 	/* an app's own PRIMARY KEY lets NULL in, but for that of a number */
@@ -360,7 +293,7 @@ append_insert_triggers(Buffer *sql, const EntityType *type)
 
 	append_head(sql, type, "after_insert", "AFTER INSERT", NULL);
 	buffer_text(sql, NEXT_SEQ ";\n");
-	append_mark(sql, type, SIDE_NEW, "put", stamp.data ? stamp.data : "NULL", "1");
+	append_mark(sql, type, "NEW.", "put", stamp.data ? stamp.data : "NULL", "1");
 	append_status(sql, type);
 	buffer_text(sql, "END;\n");
 	sql->failed = sql->failed || stamp.failed;
@@ -389,7 +322,7 @@ append_update_trigger(Buffer *sql, const EntityType *type)
 		buffer_text(sql, NEXT_SEQ " WHERE ");
 		buffer_text(sql, edited.data);
 		buffer_text(sql, ";\n");
-		append_mark(sql, type, SIDE_NEW, "put", stamp.data, edited.data);
+		append_mark(sql, type, "NEW.", "put", stamp.data, edited.data);
 		append_status(sql, type);
 		buffer_text(sql, "END;\n");
 	}
@@ -412,19 +345,19 @@ append_gone(Buffer *sql, const EntityType *type)
 	buffer_text(sql, NEXT_SEQ ";\nDELETE FROM ");
 	buffer_identifier(sql, type->dirty_table);
 	buffer_text(sql, " WHERE ");
-	append_match(sql, type, SIDE_DIRTY, SIDE_OLD);
+	key_append_same(sql, type, "", KEY_NUMBERED, "OLD.", KEY_NAMED);
 	buffer_text(sql, " AND sent = 0 AND theirs IS NULL AND NOT ");
-	append_exists(sql, type, type->base_table, SIDE_OLD);
+	key_append_exists(sql, type, type->base_table, "d", "OLD.", KEY_NAMED);
 	buffer_text(sql, ";\n");
 	buffer_char(&condition, '(');
-	append_exists(&condition, type, type->base_table, SIDE_OLD);
+	key_append_exists(&condition, type, type->base_table, "d", "OLD.", KEY_NAMED);
 	buffer_text(&condition, " OR ");
-	append_exists(&condition, type, type->dirty_table, SIDE_OLD);
+	key_append_exists(&condition, type, type->dirty_table, "d", "OLD.", KEY_NAMED);
 	buffer_char(&condition, ')');
 	if (condition.failed)
 		sql->failed = true;
 	else
-		append_mark(sql, type, SIDE_OLD, "delete", "NULL", condition.data);
+		append_mark(sql, type, "OLD.", "delete", "NULL", condition.data);
 	buffer_free(&condition);
 }
 
@@ -446,7 +379,7 @@ append_key_triggers(Buffer *sql, const EntityType *type)
 
 		append_head(sql, type, "after_key", "AFTER UPDATE", condition.data);
 		append_gone(sql, type);
-		append_mark(sql, type, SIDE_NEW, "put", stamp.data, "1");
+		append_mark(sql, type, "NEW.", "put", stamp.data, "1");
 		append_status(sql, type);
 		buffer_text(sql, "END;\n");
 	}
@@ -592,20 +525,15 @@ append_triggers(Buffer *sql, Store *store, const EntityType *type)
 bool
 triggers_drop(Store *store, const EntityType *type)
 {
-	char	   *query = sqlite3_mprintf("SELECT group_concat('DROP TRIGGER \"' ||"
-										" replace(name, '\"', '\"\"') || '\"', ';')"
-										" FROM sqlite_schema WHERE type = 'trigger'"
-										" AND tbl_name = %Q COLLATE NOCASE"
-										" AND name LIKE 'tide\\_%%' ESCAPE '\\'",
-										type->table);
-	char	   *drops = NULL;
+	char	   *drops;
 	bool		good;
 
-	if (query == NULL)
-		return failure_memory(&store->failure);
-	good = sql_text(store, query, &drops) &&
+	good = sql_text(store, &drops, "SELECT group_concat('DROP TRIGGER \"' ||"
+					" replace(name, '\"', '\"\"') || '\"', ';')"
+					" FROM sqlite_schema WHERE type = 'trigger'"
+					" AND tbl_name = %Q COLLATE NOCASE"
+					" AND name LIKE 'tide\\_%%' ESCAPE '\\'", type->table) &&
 		(drops == NULL || sql_run(store, "%s", drops));
-	sqlite3_free(query);
 	sqlite3_free(drops);
 	return good;
 }
@@ -631,22 +559,17 @@ triggers_make(Store *store, EntityType *type)
 bool
 triggers_are_there(Store *store, EntityType *type, bool *there)
 {
-	char	   *query = sqlite3_mprintf("SELECT group_concat(sql, ';' || char(10)) || ';' || char(10)"
-										" FROM (SELECT sql FROM sqlite_schema"
-										" WHERE type = 'trigger' AND tbl_name = %Q COLLATE NOCASE"
-										" AND name LIKE 'tide\\_%%' ESCAPE '\\' ORDER BY rowid)",
-										type->table);
 	Buffer		wanted = {0};
-	char	   *found = NULL;
+	char	   *found;
 	bool		good;
 
-	*there = false;
 	append_triggers(&wanted, store, type);
-	if (query == NULL || wanted.failed)
-		good = failure_memory(&store->failure);
-	else if ((good = sql_text(store, query, &found)) && found != NULL)
-		*there = strcmp(found, wanted.data) == 0;
-	sqlite3_free(query);
+	good = sql_text(store, &found, "SELECT group_concat(sql, ';' || char(10)) || ';' || char(10)"
+					" FROM (SELECT sql FROM sqlite_schema"
+					" WHERE type = 'trigger' AND tbl_name = %Q COLLATE NOCASE"
+					" AND name LIKE 'tide\\_%%' ESCAPE '\\' ORDER BY rowid)", type->table) &&
+		(!wanted.failed || failure_memory(&store->failure));
+	*there = good && found && strcmp(found, wanted.data) == 0;
 	sqlite3_free(found);
 	buffer_free(&wanted);
 	return good;

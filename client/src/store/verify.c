@@ -314,14 +314,12 @@ settle_unknown(Store *store, EntityType *type, const Json *json, const JsonNode 
 	sqlite3_stmt *row;
 	Dirty		dirty;
 	int64_t		suspected = 0;
-	char	   *sql;
 	bool		good = append_key(&text, type, json, key);
 	int			rc;
 
-	sql = good ? sqlite3_mprintf("SELECT count(*) FROM temp.tide_suspects WHERE entity_type = %Q"
-								 " AND key = %Q", type->name, text.data) : NULL;
-	good = sql ? sql_number(store, sql, &suspected) : failure_memory(&store->failure);
-	sqlite3_free(sql);
+	good = good ? sql_number(store, &suspected, "SELECT count(*) FROM temp.tide_suspects"
+							 " WHERE entity_type = %Q AND key = %Q", type->name, text.data) :
+		failure_memory(&store->failure);
 	buffer_free(&text);
 	if (!good || suspected == 0)
 		return good;

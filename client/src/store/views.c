@@ -7,6 +7,7 @@
 
 #include "store/sql.h"
 #include "store/views.h"
+#include "store/keys.h"
 
 /*
  * A key's column as its bare text, or as JSON.  Not by json_quote() and its
@@ -73,23 +74,14 @@ append_key_expression(Buffer *sql, const EntityType *type, bool of_dirty)
 static void
 append_pending(Buffer *sql, const EntityType *type)
 {
-	int			k;
-
 	buffer_text(sql, "SELECT ");
 	buffer_literal(sql, type->name);
 	buffer_text(sql, " AS entity_type, ");
 	append_key_expression(sql, type, true);
 	buffer_text(sql, " AS \"key\", CASE WHEN operation = 'delete' THEN 'delete'"
-				" WHEN EXISTS (SELECT 1 FROM ");
-	buffer_identifier(sql, type->base_table);
-	buffer_text(sql, " AS b WHERE ");
-	for (k = 0; k < type->nkeys; k++)
-	{
-		buffer_text(sql, k > 0 ? " AND b." : "b.");
-		buffer_identifier(sql, type->columns[type->keys[k]].local);
-		buffer_format(sql, " = d.key%d", k + 1);
-	}
-	buffer_text(sql, ") THEN 'update' ELSE 'create' END AS operation, ");
+				" WHEN ");
+	key_append_exists(sql, type, type->base_table, "b", "d.", KEY_NUMBERED);
+	buffer_text(sql, " THEN 'update' ELSE 'create' END AS operation, ");
 	buffer_format(sql, ISO_TIME " AS edited_at, state, tries,"
 				  " CASE WHEN state = 'retry' THEN " ISO_TIME
 				  " END AS next_try_at, code, message FROM ",
