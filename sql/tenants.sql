@@ -206,6 +206,20 @@ RESET ROLE;
 SELECT tide.untrack('ta.label');
 SET ROLE regress_tide_tenant;
 SELECT short(tide.pull(NULL, entity_types => '{exercise,label}'));
+-- scopes that are found through a table of another schema, which knows nothing of this one
+RESET ROLE;
+RESET request.jwt.claims;
+CREATE TABLE everybody.member (id int PRIMARY KEY, user_id text);
+CREATE TABLE ta.visit (id int PRIMARY KEY, member_id int REFERENCES everybody.member);
+CREATE INDEX ON ta.visit (member_id);
+INSERT INTO everybody.member VALUES (1, 'u1');
+INSERT INTO ta.visit VALUES (1, 1);
+SELECT tide.track('ta.visit', scope => 'member_id.user_id');
+UPDATE everybody.member SET user_id = 'u2';
+SELECT tide_scope FROM ta.visit;
+SELECT tide.untrack('ta.visit', drop_columns => true);
+DROP TABLE ta.visit;
+SET ROLE regress_tide_tenant;
 -- nobody's own schema
 SELECT at('everybody');
 SELECT short(tide.pull());

@@ -261,7 +261,7 @@ tide_path(PG_FUNCTION_ARGS)
 	context = AllocSetContextCreate(CurrentMemoryContext, "pg_tide path",
 									ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
-	foreach(lc, registry_all(InvalidOid))
+	foreach(lc, registry_below(relid))
 	{
 		TrackedTable *t = lfirst(lc);
 		int			n;

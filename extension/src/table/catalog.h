@@ -42,7 +42,16 @@ extern List *catalog_triggers(Oid relid);	/* TriggerFacts, by name */
 extern TriggerFacts *catalog_trigger(Oid trigger);	/* NULL: there is none */
 extern List *catalog_parents(Oid relid);	/* other tables that foreign keys
 											 * refer to */
+extern List *catalog_children(Oid relid);	/* other tables whose foreign keys
+											 * refer to this one */
 extern bool catalog_is_inherited(Form_pg_class form);
+
+/*
+ * What depends on an object, as objects of one class: by pg_depend, which has an
+ * index by what is depended upon.  pg_trigger has none by function, and pg_class
+ * none by schema.
+ */
+extern List *catalog_dependents(Oid refclass, Oid object, Oid class);
 
 /* the relation's qualified and quoted name */
 extern char *relation_sql(Relation rel);

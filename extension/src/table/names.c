@@ -22,21 +22,16 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_depend.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
-#include "utils/fmgroids.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 #include "utils/syscache.h"
 
 #include "table/catalog.h"
@@ -349,37 +344,6 @@ find_name(NameList *list, Oid relid)
 	return low < list->n && list->by_relid[low]->relid == relid ? list->by_relid[low] : NULL;
 }
 
-/*
- * What depends on this function or schema, as objects of a class: by pg_depend,
- * which has an index by what is depended upon.  pg_trigger has none by function,
- * and pg_class none by schema.
- */
-static List *
-dependents(Oid refclass, Oid object, Oid class)
-{
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	List	   *result = NIL;
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(refclass));
-	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(object));
-	scan = systable_beginscan(rel, DependReferenceIndexId, true, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
-
-		if (form->classid == class)
-			result = lappend_oid(result, form->objid);
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return result;
-}
-
 static bool
 may_have_triggers(Oid relid)
 {
@@ -399,7 +363,7 @@ read_schema(NameList *list, Oid schema, Oid function)
 {
 	ListCell   *lc;
 
-	foreach(lc, dependents(NamespaceRelationId, schema, RelationRelationId))
+	foreach(lc, catalog_dependents(NamespaceRelationId, schema, RelationRelationId))
 		if (may_have_triggers(lfirst_oid(lc)))
 		add_triggers(list, lfirst_oid(lc), function);
 }
@@ -419,7 +383,7 @@ read_list(Oid view)
 			read_schema(list, lfirst_oid(lc), function);
 	}
 	else if (OidIsValid(function))
-		foreach(lc, dependents(ProcedureRelationId, function, TriggerRelationId))
+		foreach(lc, catalog_dependents(ProcedureRelationId, function, TriggerRelationId))
 			add_trigger(list, catalog_trigger(lfirst_oid(lc)), function);
 	settle_list(list);
 	return list;

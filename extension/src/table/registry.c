@@ -337,6 +337,23 @@ registry_lock(Oid relid, int lockmode)
 	return t;
 }
 
+/* these tables, as far as they are tracked */
+static List *
+tracked_of(List *relids)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, relids)
+	{
+		TrackedTable *t = registry_lookup(lfirst_oid(lc));
+
+		if (t && t->tracked)
+			result = lappend(result, t);
+	}
+	return result;
+}
+
 /*
  * All tracked tables of a view, parents first: a palloc'd list of TrackedTable,
  * valid until the end of the transaction.  It includes tables that cannot be
@@ -346,19 +363,11 @@ List *
 registry_all(Oid view)
 {
 	List	   *relids = NIL;
-	List	   *result = NIL;
 	ListCell   *lc;
 
 	foreach(lc, names_all(view, true))
 		relids = lappend_oid(relids, ((TrackedName *) lfirst(lc))->relid);
-	foreach(lc, relids)
-	{
-		TrackedTable *t = registry_lookup(lfirst_oid(lc));
-
-		if (t && t->tracked)
-			result = lappend(result, t);
-	}
-	return result;
+	return tracked_of(relids);
 }
 
 /* the table's place in the view, parents first; -1: it is not there */
@@ -380,20 +389,86 @@ List *
 registry_partitioned(void)
 {
 	List	   *relids = NIL;
-	List	   *result = NIL;
 	ListCell   *lc;
 
 	foreach(lc, names_all(InvalidOid, false))
-		if (((TrackedName *) lfirst(lc))->partitioned)
-		relids = lappend_oid(relids, ((TrackedName *) lfirst(lc))->relid);
-	foreach(lc, relids)
 	{
-		TrackedTable *t = registry_lookup(lfirst_oid(lc));
+		TrackedName *name = lfirst(lc);
 
-		if (t && t->tracked)
-			result = lappend(result, t);
+		if (name->partitioned)
+			relids = lappend_oid(relids, name->relid);
+	}
+	return tracked_of(relids);
+}
+
+static List *
+with_paths(Oid view)
+{
+	List	   *relids = NIL;
+	ListCell   *lc;
+
+	foreach(lc, names_all(view, false))
+	{
+		TrackedName *name = lfirst(lc);
+
+		if (name->has_path)
+			relids = lappend_oid(relids, name->relid);
+	}
+	return relids;
+}
+
+List *
+registry_with_paths(void)
+{
+	return tracked_of(with_paths(InvalidOid));
+}
+
+/* all tables below one, by foreign keys of foreign keys */
+static List *
+descendants(Oid relid)
+{
+	List	   *result = catalog_children(relid);
+	int			i;
+
+	/* the list grows as it is gone through */
+	for (i = 0; i < list_length(result); i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		result = list_concat_unique_oid(result, catalog_children(list_nth_oid(result, i)));
 	}
 	return result;
+}
+
+/*
+ * The tracked tables whose scope might be found through this one.  Where callers
+ * see one schema each, those of its schema, and those that lead here by foreign
+ * keys: the tables of all other tenants are not looked at.
+ */
+List *
+registry_below(Oid relid)
+{
+	static Oid	known_relid = InvalidOid;
+	static uint64 known_at = 0;
+	static List *known = NIL;
+	Oid			view = names_view_of(get_rel_namespace(relid));
+	List	   *relids = with_paths(view);
+
+	if (OidIsValid(view) && (known_relid != relid || known_at != names_invalidations()))
+	{
+		uint64		before = names_invalidations();
+		List	   *found = descendants(relid);
+		MemoryContext old = MemoryContextSwitchTo(registry_context);
+		List	   *copy = list_copy(found);
+
+		MemoryContextSwitchTo(old);
+		list_free(known);
+		known = copy;
+		known_relid = relid;
+		known_at = before;
+	}
+	if (OidIsValid(view))
+		relids = list_concat_unique_oid(relids, known);
+	return tracked_of(relids);
 }
 
 /* is the table one of the view's? */

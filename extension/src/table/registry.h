@@ -33,6 +33,10 @@ extern bool registry_sees(Oid view, const TrackedTable *t);
 
 extern List *registry_partitioned(void);
 
+/* those whose scope follows foreign keys: all, or those that might visit a table */
+extern List *registry_with_paths(void);
+extern List *registry_below(Oid relid);
+
 /* why a tracked table cannot be synced; NULL if it can */
 extern const char *registry_problem(TrackedTable *t);
 

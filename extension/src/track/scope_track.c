@@ -436,7 +436,7 @@ is_visited(Oid relid)
 {
 	ListCell   *lc;
 
-	foreach(lc, registry_all(InvalidOid))
+	foreach(lc, registry_with_paths())
 	{
 		TrackedTable *t = lfirst(lc);
 
