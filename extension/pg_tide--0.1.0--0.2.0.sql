@@ -21,3 +21,16 @@ EXCEPTION WHEN undefined_function THEN
 END
 $guard$;
 COMMENT ON FUNCTION tide.version() IS 'version of the library that this session has loaded; that of the SQL objects is in pg_extension';
+
+-- ---------------------------------------------------------------------
+-- Hot standbys
+-- ---------------------------------------------------------------------
+
+CREATE FUNCTION tide.replayed(since text DEFAULT NULL, acks text[] DEFAULT NULL,
+	OUT in_recovery boolean, OUT ready boolean, OUT reason text,
+	OUT lag_bytes bigint, OUT lag_seconds double precision)
+RETURNS record
+AS 'MODULE_PATHNAME', 'tide_replayed'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.replayed(text, text[])
+IS 'has this standby replayed what a client has seen that pulls since there and shows these acks? If not, what is missing; a primary is always ready';

@@ -25,17 +25,17 @@ typedef struct Access
 
 /*
  * asked: text[], or NULL for all that the caller may sync; raises TD005,
- * TD006, TD017
+ * TD006, TD018
  */
 extern void access_resolve(ArrayType *asked, Access *access);
 
 /*
  * The caller's schema alone, for what is no scope's business; raises TD006,
- * TD017
+ * TD018
  */
 extern Oid	access_schema(void);
 
-/* raises TD017 if the table is not of the caller's schema */
+/* raises TD018 if the table is not of the caller's schema */
 extern void access_require_schema(const Access *access, TrackedTable *t);
 
 /*
