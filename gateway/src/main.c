@@ -332,8 +332,7 @@ serve(int argc, char **argv)
 	}
 	if (!queue_start())
 		return complain("could not start a thread");
-	started = database_start(settings->database_url, settings->db_connections,
-							 problem, sizeof(problem));
+	started = database_start(settings, problem, sizeof(problem));
 	if (started && !live_start(settings->database_url))
 		return complain("could not start a thread");
 	settings_release(settings);
