@@ -503,6 +503,15 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.register()
 IS 'take note of this start of the server, so that a read-only transaction can pull; who writes does it anyhow';
 
+CREATE FUNCTION tide.replayed(since text DEFAULT NULL, acks text[] DEFAULT NULL,
+	OUT in_recovery boolean, OUT ready boolean, OUT reason text,
+	OUT lag_bytes bigint, OUT lag_seconds double precision)
+RETURNS record
+AS 'MODULE_PATHNAME', 'tide_replayed'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.replayed(text, text[])
+IS 'has this standby replayed what a client has seen that pulls since there and shows these acks? If not, what is missing; a primary is always ready';
+
 CREATE FUNCTION tide.watch(since text DEFAULT NULL,
 	OUT mark text, OUT server text, OUT at bigint, OUT known boolean,
 	OUT scopes text[], OUT types int[])

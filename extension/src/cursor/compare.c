@@ -43,6 +43,46 @@ snapshot_shows(const TideSnapshot *snapshot, uint64 xid)
 				compare_xids) == NULL;
 }
 
+/* is there anything that "seen" shows and "now" does not? */
+static bool
+shows_more(const TideSnapshot *seen, const TideSnapshot *now)
+{
+	int			i;
+
+	if (seen->xmax > now->xmax)
+		return true;
+	for (i = 0; i < now->nxip; i++)
+		if (snapshot_shows(seen, now->xip[i]))
+			return true;
+	return false;
+}
+
+bool
+snapshot_hold_back(TideSnapshot *seen, const TideSnapshot *now)
+{
+	TideSnapshot both = {0};
+	int			i = 0;
+	int			j = 0;
+
+	if (!shows_more(seen, now))
+		return false;
+	both.xmax = Min(seen->xmax, now->xmax);
+	both.xip = palloc(sizeof(uint64) * (seen->nxip + now->nxip + 1));
+	while (i < seen->nxip || j < now->nxip)
+	{
+		uint64		xid = j == now->nxip ||
+		(i < seen->nxip && seen->xip[i] <= now->xip[j]) ? seen->xip[i] : now->xip[j];
+
+		i += (i < seen->nxip && seen->xip[i] == xid);
+		j += (j < now->nxip && now->xip[j] == xid);
+		if (xid < both.xmax)
+			both.xip[both.nxip++] = xid;
+	}
+	both.xmin = Min(Min(seen->xmin, now->xmin), both.xmax);
+	*seen = both;
+	return true;
+}
+
 int
 snapshot_compare(const TideSnapshot *a, const TideSnapshot *b)
 {

@@ -115,6 +115,12 @@ extern void cursor_malformed(void);
 extern bool snapshot_shows(const TideSnapshot *snapshot, uint64 xid);
 extern int	snapshot_compare(const TideSnapshot *a, const TideSnapshot *b);
 
+/*
+ * Make "seen" show nothing but what "now" shows, too, in a new array; false: it
+ * did not.
+ */
+extern bool snapshot_hold_back(TideSnapshot *seen, const TideSnapshot *now);
+
 #define snapshot_equal(a, b) (snapshot_compare(a, b) == 0)
 
 /* a total order, the place that has seen most first */

@@ -28,11 +28,7 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "access/xlogreader.h"
-#include "access/xlogutils.h"
-#include "catalog/pg_control.h"
 #include "catalog/pg_type.h"
-#include "common/controldata_utils.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -43,7 +39,9 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
+#include "cursor/checkpoint.h"
 #include "cursor/generation.h"
+#include "cursor/standby.h"
 #include "cursor/timeline.h"
 #include "util/compat.h"
 #include "util/errors.h"
@@ -73,71 +71,33 @@ static Oid	registered_in = InvalidOid;
 
 /* ---------- where this start of the server began ---------- */
 
-/* a checkpoint that was written while nothing else was */
-static bool
-is_shutdown_checkpoint(XLogRecPtr position)
-{
-	XLogReaderState *reader;
-	char	   *problem = NULL;
-	bool		result;
-
-	reader = XLogReaderAllocate(wal_segment_size, NULL,
-								XL_ROUTINE(.page_read = &read_local_xlog_page,
-										   .segment_open = &wal_segment_open,
-										   .segment_close = &wal_segment_close),
-								NULL);
-	if (reader == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
-	XLogBeginRead(reader, position);
-	result = XLogReadRecord(reader, &problem) != NULL &&
-		XLogRecGetRmid(reader) == RM_XLOG_ID &&
-		(XLogRecGetInfo(reader) & ~XLR_INFO_MASK) == XLOG_CHECKPOINT_SHUTDOWN;
-	XLogReaderFree(reader);
-	return result;
-}
-
 /*
  * The end of WAL as this start of the server found it, or something before.
  *
  * The last checkpoint is that place, if it is the one of the shutdown before
- * or of the end of recovery.  Until version 16 an online one, too, can have
- * nothing between its beginning and itself, so only the record tells.  If an
- * online checkpoint came before us, all that is sure is where the timeline
- * began, which is what a promoted standby has anyhow.
+ * or of the end of recovery.  If an online checkpoint came before us, all that
+ * is sure is where the timeline began, which is what a promoted standby has
+ * anyhow.
  */
 static void
 find_start(ServerStart *start)
 {
-	ControlFileData *control;
 	TimeLineID	timeline = TideCurrentTimeLine();
 	FullTransactionId own = GetTopFullTransactionIdIfAny();
-	bool		crc_is_good;
+	QuietCheckpoint checkpoint;
 
-	start->position = timeline_start();
+	start->position = timeline_start(timeline);
 
 	/* our own transaction belongs to this start, too */
 	start->first_xid = U64FromFullTransactionId(FullTransactionIdIsValid(own) ? own :
 												ReadNextFullTransactionId());
-
-	LWLockAcquire(ControlFileLock, LW_SHARED);
-	control = get_controlfile(DataDir, &crc_is_good);
-	LWLockRelease(ControlFileLock);
-	if (!crc_is_good)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("calculated CRC checksum does not match value stored in file")));
-
-	if (control->checkPointCopy.ThisTimeLineID == timeline &&
-		control->checkPointCopy.redo == control->checkPoint &&
-		control->checkPoint >= start->position &&
-		is_shutdown_checkpoint(control->checkPoint))
+	if (checkpoint_of_control_file(&checkpoint) &&
+		checkpoint.timeline == timeline &&
+		checkpoint.position >= start->position)
 	{
-		start->position = control->checkPoint;
-		start->first_xid = U64FromFullTransactionId(control->checkPointCopy.nextXid);
+		start->position = checkpoint.position;
+		start->first_xid = checkpoint.next_xid;
 	}
-	pfree(control);
 }
 
 static ServerStart *
@@ -159,8 +119,8 @@ shared_start(void)
  * Not before recovery has ended, because a standby that is promoted begins
  * another generation without being started.
  */
-uint64
-generation_current(void)
+static uint64
+own_generation(void)
 {
 	ServerStart *shared;
 	ServerStart mine;
@@ -168,7 +128,6 @@ generation_current(void)
 	if (server_start.generation != 0)
 		return server_start.generation;
 
-	timeline_require_primary();
 	shared = shared_start();
 	if (server_start.generation != 0)
 		return server_start.generation;
@@ -192,6 +151,67 @@ generation_current(void)
 	server_start = *shared;
 	LWLockRelease(AddinShmemInitLock);
 	return server_start.generation;
+}
+
+/* ---------- the start whose WAL a standby replays ---------- */
+
+static void
+start_not_replayed(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TIDE_NOT_REGISTERED),
+			 errmsg("the last start of the primary is not registered with pg_tide, as far as this standby has replayed"),
+			 errhint("Wait until the primary is up, somebody has written or called tide.register() there, and that is replayed; or connect to the primary.")));
+}
+
+/*
+ * The newest that is registered.  What the primary wrote to the log since is
+ * visible only together with the registration of the start that wrote it, so a
+ * cursor with this number has seen no change of a later start.  Yet it may have
+ * a position of one, and would then be taken for one of a lost history.  So
+ * where it is known that the start is over, none is given out.
+ */
+static uint64
+replayed_generation(bool missing_ok)
+{
+	static SPIPlanPtr plan = NULL;
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	uint64		generation = 0;
+
+	standby_require_version();
+	SPI_connect();
+	owner_run(&plan, "SELECT g.id, g.xid, g.position FROM tide.generation g"
+			  " ORDER BY g.xid DESC LIMIT 1", 0, NULL, NULL, NULL, snapshot, false);
+	UnregisterSnapshot(snapshot);
+	if (SPI_processed > 0)
+	{
+		HeapTuple	newest = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+		Datum		id = SPI_getbinval(newest, desc, 1, &isnull);
+		Datum		xid = SPI_getbinval(newest, desc, 2, &isnull);
+		Datum		position = SPI_getbinval(newest, desc, 3, &isnull);
+
+		if (!standby_start_is_over(U64FromFullTransactionId(DatumGetFullTransactionId(xid)),
+								   DatumGetLSN(position)))
+			generation = (uint64) DatumGetInt64(id);
+	}
+	SPI_finish();
+	if (generation == 0 && !missing_ok)
+		start_not_replayed();
+	return generation;
+}
+
+uint64
+generation_current(void)
+{
+	return RecoveryInProgress() ? replayed_generation(false) : own_generation();
+}
+
+bool
+generation_is_replayed(void)
+{
+	return replayed_generation(true) != 0;
 }
 
 /* ---------- the table ---------- */
@@ -252,7 +272,7 @@ generation_register(void)
 {
 	Oid			table = owner_relation("generation");
 
-	(void) generation_current();
+	(void) own_generation();
 	/* another one: the extension was dropped and created again */
 	if (registered_in == table)
 		return;
@@ -271,21 +291,41 @@ generation_register(void)
 	SPI_finish();
 }
 
+/* is there a row of it, as far as this server knows? */
+bool
+generation_is_known(uint64 generation)
+{
+	static SPIPlanPtr plan = NULL;
+	static Oid	types[1] = {INT8OID};
+	Datum		values[1];
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	bool		known;
+
+	values[0] = Int64GetDatum((int64) generation);
+	SPI_connect();
+	owner_run(&plan, "SELECT FROM tide.generation g WHERE g.id OPERATOR(pg_catalog.=) $1 LIMIT 1",
+			  1, types, values, NULL, snapshot, false);
+	UnregisterSnapshot(snapshot);
+	known = (SPI_processed > 0);
+	SPI_finish();
+	return known;
+}
+
 /*
  * Rows of one start lie between those of its neighbours by transaction id, also
  * where one was prepared and committed later.
  */
-bool
-generation_reached(uint64 generation, XLogRecPtr position, uint64 xmax)
+GenerationReach
+generation_reach(uint64 generation, XLogRecPtr position, uint64 xmax)
 {
 	static SPIPlanPtr plan = NULL;
 	static Oid	types[1] = {INT8OID};
 	Datum		values[1];
 	Snapshot	snapshot;
-	bool		reached = false;
+	GenerationReach reach = GENERATION_UNKNOWN;
 
 	if (generation == generation_current())
-		return true;
+		return GENERATION_REACHED;
 
 	values[0] = Int64GetDatum((int64) generation);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -304,11 +344,13 @@ generation_reached(uint64 generation, XLogRecPtr position, uint64 xmax)
 		TupleDesc	desc = SPI_tuptable->tupdesc;
 		bool		isnull;
 
-		reached = position <= DatumGetLSN(SPI_getbinval(next, desc, 1, &isnull)) &&
-			xmax <= U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(next, desc, 2, &isnull)));
+		reach = GENERATION_PASSED;
+		if (position <= DatumGetLSN(SPI_getbinval(next, desc, 1, &isnull)) &&
+			xmax <= U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(next, desc, 2, &isnull))))
+			reach = GENERATION_REACHED;
 	}
 	SPI_finish();
-	return reached;
+	return reach;
 }
 
 /*
@@ -339,7 +381,7 @@ generation_forget(uint64 horizon)
 Datum
 tide_register(PG_FUNCTION_ARGS)
 {
-	timeline_require_primary();
+	standby_refuse("tide.register()");
 	generation_register();
 	PG_RETURN_VOID();
 }

@@ -13,6 +13,11 @@
  * transactions that the cursor speaks of.  The generation (generation.c) tells
  * this timeline from that of a copy which ran on by itself.
  *
+ * A standby has the primary's history, as far as it is replayed.  What is
+ * replayed was flushed before, upstream and here, so nothing is to be flushed.
+ * A cursor that is ahead of what is replayed may come from the primary or from a
+ * lost history, which only the primary can tell.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -25,11 +30,14 @@
 #include "access/xlog_internal.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "utils/snapmgr.h"
 
 #include "cursor/generation.h"
 #include "cursor/history.h"
+#include "cursor/standby.h"
 #include "cursor/timeline.h"
 #include "util/compat.h"
+#include "util/errors.h"
 
 /* A number made of the cluster and the database in it. */
 static uint64
@@ -65,45 +73,73 @@ insert_position(void)
 	return position;
 }
 
+/* Recovery ended amid a transaction that began in it. */
+static void
+promoted_meanwhile(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("the standby was promoted during this transaction"),
+			 errhint("Try again.")));
+}
+
 /*
  * To be called after the cursor's snapshot was taken: everything that the
- * snapshot shows committed before the position.
+ * snapshot shows committed before the position.  The generation is asked for
+ * last, because the position must not be one of a later start.
  */
 void
-history_stamp_cursor(Cursor *cursor)
+history_stamp_cursor(Cursor *cursor, bool in_recovery)
 {
-	timeline_require_primary();
+	TimeLineID	timeline;
 
+	if (in_recovery != RecoveryInProgress())
+		promoted_meanwhile();
 	cursor->history = history_identity();
-	cursor->timeline = TideCurrentTimeLine();
-	cursor->position = insert_position();
+	if (in_recovery)
+		cursor->position = standby_position(&timeline);
+	else
+	{
+		cursor->position = insert_position();
+		timeline = TideCurrentTimeLine();
+	}
+	cursor->timeline = timeline;
 	cursor->generation = generation_current();
 }
 
 void
 history_flush(const Cursor *cursor)
 {
-	XLogFlush(cursor->position);
+	if (!RecoveryInProgress())
+		XLogFlush(cursor->position);
 }
 
-/* Does this server's history contain that point of that timeline? */
-static bool
-position_is_ours(TimeLineID timeline, XLogRecPtr position)
+/* Is that point of that timeline in this server's history? */
+static HistoryFit
+fit_of_position(TimeLineID timeline, XLogRecPtr position)
 {
-	TimeLineID	current = TideCurrentTimeLine();
+	TimeLineID	current;
 	List	   *branches;
+	XLogRecPtr	here;
 	XLogRecPtr	end;
 
+	if (RecoveryInProgress())
+		here = standby_replayed(&current);
+	else
+	{
+		here = GetXLogInsertRecPtr();
+		current = TideCurrentTimeLine();
+	}
 	if (timeline == current)
-		return position <= GetXLogInsertRecPtr();
+		return position <= here ? HISTORY_FITS : HISTORY_AHEAD;
 	if (timeline == 0 || timeline > current)
-		return false;
+		return HISTORY_AHEAD;
 
 	branches = timeline_branches(current);
 	if (!tliInHistory(timeline, branches))
-		return false;
+		return HISTORY_AHEAD;
 	end = tliSwitchPoint(timeline, branches, NULL);
-	return XLogRecPtrIsInvalid(end) || position <= end;
+	return XLogRecPtrIsInvalid(end) || position <= end ? HISTORY_FITS : HISTORY_LOST;
 }
 
 bool
@@ -112,17 +148,12 @@ history_is_other(const Cursor *cursor)
 	return cursor->history != history_identity();
 }
 
-/*
- * Call this after generation_register().  A cursor with generation 0 was made
- * by no server.
- */
-bool
-history_is_lost(const Cursor *cursor)
+/* the first id that no part of the cursor speaks of */
+static uint64
+xmax_of_cursor(const Cursor *cursor)
 {
 	uint64		xmax = 0;
 	int			i;
-
-	timeline_require_primary();
 
 	for (i = 0; i < cursor->nplaces; i++)
 	{
@@ -132,11 +163,53 @@ history_is_lost(const Cursor *cursor)
 		if (place->phase == CURSOR_IN_LOG)
 			xmax = Max(xmax, place->target.xmax);
 	}
+	return xmax;
+}
 
+/*
+ * On a primary call this after generation_register(), and take what is ahead
+ * for lost: nothing is still to come there.  A cursor with generation 0 was
+ * made by no server.
+ */
+HistoryFit
+history_fit(const Cursor *cursor)
+{
+	uint64		xmax = xmax_of_cursor(cursor);
+	HistoryFit	fit = fit_of_position(cursor->timeline, cursor->position);
+	GenerationReach reach = generation_reach(cursor->generation, cursor->position, xmax);
+
+	if (fit == HISTORY_LOST || reach == GENERATION_PASSED)
+		return HISTORY_LOST;
 	/* ids from the future belong to transactions that did not happen here */
-	return !position_is_ours(cursor->timeline, cursor->position) ||
-		!generation_reached(cursor->generation, cursor->position, xmax) ||
-		xmax > U64FromFullTransactionId(ReadNextFullTransactionId());
+	if (reach == GENERATION_UNKNOWN ||
+		xmax > U64FromFullTransactionId(ReadNextFullTransactionId()))
+		return HISTORY_AHEAD;
+	return fit;
+}
+
+bool
+history_is_lost(const Cursor *cursor)
+{
+	HistoryFit	fit = history_fit(cursor);
+
+	return fit == HISTORY_LOST || (fit == HISTORY_AHEAD && !RecoveryInProgress());
+}
+
+void
+history_behind(const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TIDE_STANDBY_BEHIND),
+			 errmsg("this standby has not replayed what the client has seen"),
+			 errdetail_internal("%s", detail),
+			 errhint("Try again when tide.replayed() says that it is ready, or connect to the primary.")));
+}
+
+void
+history_require_replayed(const Cursor *cursor)
+{
+	if (!history_is_other(cursor) && history_fit(cursor) == HISTORY_AHEAD)
+		history_behind("The cursor is of a later position, or of a history that this standby does not know.");
 }
 
 /*
@@ -147,7 +220,8 @@ history_is_lost(const Cursor *cursor)
 void
 history_check_cursor(const Cursor *cursor)
 {
-	int64		room = 4 * ((int64) MaxBackends + max_prepared_xacts) + 1000;
+	int64		room = 4 * ((int64) MaxBackends + max_prepared_xacts) + 1000 +
+	2 * STANDBY_MAX_LISTED * cursor->nplaces;
 	int64		listed = 0;
 	int			i;
 
@@ -190,6 +264,30 @@ compare_xids(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* the transactions that a snapshot has as running; returns how many */
+static int
+list_running(Snapshot snapshot, FullTransactionId next, uint64 *xids)
+{
+	int			n = 0;
+	int			i;
+
+	for (i = 0; i < (int) snapshot->xcnt; i++)
+		xids[n++] = widen(snapshot->xip[i], next);
+
+	/*
+	 * During recovery nobody knows which ids are of subtransactions, so all that
+	 * were assigned are in this one array, prepared ones too, and xip is empty.
+	 * That is all, also if suboverflowed is set: then the primary has said of
+	 * some ids that they are subtransactions, and those alone were taken out.
+	 * The log has ids of top-level transactions only, so nothing looks for
+	 * these, and others of subtransactions that are listed are found nowhere.
+	 */
+	if (snapshot->takenDuringRecovery)
+		for (i = 0; i < snapshot->subxcnt; i++)
+			xids[n++] = widen(snapshot->subxip[i], next);
+	return n;
+}
+
 /* The array is palloc'd in the current context. */
 void
 history_snapshot(Snapshot snapshot, TideSnapshot *result)
@@ -197,19 +295,18 @@ history_snapshot(Snapshot snapshot, TideSnapshot *result)
 	FullTransactionId next = ReadNextFullTransactionId();
 	FullTransactionId own = GetTopFullTransactionIdIfAny();
 	uint64		previous = 0;
-	int			n = 0;
+	int			n;
 	int			i;
 
 	if (snapshot->snapshot_type != SNAPSHOT_MVCC)
 		elog(ERROR, "not an MVCC snapshot");
-	if (snapshot->takenDuringRecovery)
-		timeline_require_primary();
+	if (snapshot->takenDuringRecovery != RecoveryInProgress())
+		promoted_meanwhile();
 
 	result->xmin = widen(snapshot->xmin, next);
 	result->xmax = widen(snapshot->xmax, next);
-	result->xip = palloc(sizeof(uint64) * (snapshot->xcnt + 1));
-	for (i = 0; i < (int) snapshot->xcnt; i++)
-		result->xip[n++] = widen(snapshot->xip[i], next);
+	result->xip = palloc(sizeof(uint64) * (snapshot->xcnt + Max(snapshot->subxcnt, 0) + 1));
+	n = list_running(snapshot, next, result->xip);
 
 	/*
 	 * At or beyond xmax it counts as running anyhow.  It is never below xmin
@@ -225,10 +322,48 @@ history_snapshot(Snapshot snapshot, TideSnapshot *result)
 	/* a transaction that is just being prepared can be listed twice */
 	qsort(result->xip, n, sizeof(uint64), compare_xids);
 	result->nxip = 0;
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n && result->xip[i] < result->xmax; i++)
 	{
 		if (i == 0 || result->xip[i] != previous)
 			result->xip[result->nxip++] = result->xip[i];
 		previous = result->xip[result->nxip - 1];
 	}
+}
+
+/* does any part of the cursor say that its client has seen this one's changes? */
+static bool
+cursor_shows(const Cursor *cursor, uint64 xid)
+{
+	int			i;
+
+	for (i = 0; i < cursor->nplaces; i++)
+	{
+		const Place *place = &cursor->places[i];
+
+		if (snapshot_shows(&place->seen, xid) ||
+			(place->phase == CURSOR_IN_LOG && snapshot_shows(&place->target, xid)))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A transaction that keeps one snapshot took it before anybody could ask what
+ * is replayed.  All that the cursor has seen is replayed by now, so the
+ * snapshot shows it as well, unless it was taken before some of that ended.
+ */
+void
+history_require_covered(Snapshot snapshot, const Cursor *cursor)
+{
+	TideSnapshot taken;
+	TideSnapshot fresh;
+	int			i;
+
+	history_snapshot(snapshot, &taken);
+	history_snapshot(GetLatestSnapshot(), &fresh);
+	if (xmax_of_cursor(cursor) > taken.xmax)
+		history_behind("The transaction's snapshot was taken before the cursor's position was replayed.");
+	for (i = 0; i < taken.nxip; i++)
+		if (snapshot_shows(&fresh, taken.xip[i]) && cursor_shows(cursor, taken.xip[i]))
+			history_behind("The transaction's snapshot was taken before the cursor's position was replayed.");
 }

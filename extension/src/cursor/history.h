@@ -12,8 +12,11 @@
 #include "utils/snapshot.h"
 #include "cursor/cursor.h"
 
-/* fills history, timeline, position, generation */
-extern void history_stamp_cursor(Cursor *cursor);
+/*
+ * Fills history, timeline, position, generation.  in_recovery: as it was when
+ * the transaction began to read; 40001 if that has changed.
+ */
+extern void history_stamp_cursor(Cursor *cursor, bool in_recovery);
 
 /*
  * to be called before the cursor leaves, because a crash must not lose its
@@ -27,11 +30,28 @@ extern void history_check_cursor(const Cursor *cursor);
 /* does the cursor come from another database or server? */
 extern bool history_is_other(const Cursor *cursor);
 
+typedef enum HistoryFit
+{
+	HISTORY_FITS,				/* what it has seen is in this history */
+	HISTORY_LOST,				/* it has seen something that is not */
+	HISTORY_AHEAD				/* or that is not, or not yet */
+} HistoryFit;
+
+extern HistoryFit history_fit(const Cursor *cursor);
+
 /* has it seen something that this history of the database does not have? */
 extern bool history_is_lost(const Cursor *cursor);
 
 /*
- * The active snapshot with 64-bit ids.  The caller's own top-level transaction
+ * On a standby, raise TD017: for a reason; unless all that the cursor has seen
+ * is replayed; unless the snapshot shows it, provided that it is.
+ */
+extern void history_behind(const char *detail);
+extern void history_require_replayed(const Cursor *cursor);
+extern void history_require_covered(Snapshot snapshot, const Cursor *cursor);
+
+/*
+ * A snapshot with 64-bit ids.  The caller's own top-level transaction
  * id, if it has one, is added to the running ones: no snapshot lists it, and
  * what this transaction writes after the cursor was issued must still be
  * delivered.

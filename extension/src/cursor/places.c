@@ -88,6 +88,37 @@ in_tables(const ScopeSet *scopes, const TypeSet *types, const TideSnapshot *seen
 
 /* ---------- where a pull begins ---------- */
 
+/*
+ * A standby can know a commit before the primary shows it: who commits waits for
+ * a synchronous standby, and is running until then.  With a cursor that came
+ * from there, rows would be read as they were before, the log after them would
+ * leave that commit out, as seen, and the rows would stay as they were.
+ * Likewise with a snapshot that is older than the cursor.  So what is not visible
+ * counts as not seen, and is sent again.
+ */
+void
+places_hold_back(Cursor *cursor, const TideSnapshot *now)
+{
+	int			i;
+
+	for (i = 0; i < cursor->nplaces; i++)
+	{
+		Place	   *place = &cursor->places[i];
+
+		(void) snapshot_hold_back(&place->seen, now);
+		if (place->phase == CURSOR_IN_LOG && snapshot_hold_back(&place->target, now))
+		{
+			/* keys were left to entries that are not visible here */
+			place->target = *now;
+			place->scope = NULL;
+			place->xid = 0;
+			place->seq = 0;
+			place->index = -1;
+			place->reach = place->measured = 0;
+		}
+	}
+}
+
 static bool
 is_expired(const Place *place, uint64 horizon)
 {

@@ -45,6 +45,13 @@ extern void places_begin(const Asked *asked, Begin *begin);
 /* where the cursor says */
 extern void places_continue(const Cursor *cursor, const Asked *asked, Begin *begin);
 
+/*
+ * Make the cursor say that its client has seen nothing but what is visible now.
+ * Where it is amid what a snapshot showed that shows more, it begins anew with
+ * what it has not seen.
+ */
+extern void places_hold_back(Cursor *cursor, const TideSnapshot *now);
+
 /* is everything that the cursor knows older than the horizon? */
 extern bool places_are_expired(const Cursor *cursor, uint64 horizon);
 

@@ -8,27 +8,14 @@
 #include "postgres.h"
 
 #include "access/timeline.h"
-#include "access/xlog.h"
 #include "utils/memutils.h"
 
 #include "cursor/timeline.h"
-#include "util/compat.h"
 
 /* the branches that led to timeline "cached_timeline"; it seldom changes */
 static TimeLineID cached_timeline = 0;
 static List *cached_branches = NIL;
 static MemoryContext branches_context = NULL;
-
-void
-timeline_require_primary(void)
-{
-	if (RecoveryInProgress())
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("pg_tide cannot work on a standby"),
-				 errdetail("The snapshots of a standby do not say which transactions are running."),
-				 errhint("Connect to the primary.")));
-}
 
 List *
 timeline_branches(TimeLineID timeline)
@@ -50,25 +37,23 @@ timeline_branches(TimeLineID timeline)
 	old = MemoryContextSwitchTo(branches_context);
 	cached_branches = readTimeLineHistory(timeline);
 	MemoryContextSwitchTo(old);
-	cached_timeline = timeline;
+
+	/* a standby may not have the file of a timeline yet that it has begun */
+	if (timeline == 1 || list_length(cached_branches) > 1)
+		cached_timeline = timeline;
 	return cached_branches;
 }
 
-/*
- * Where the current timeline branched off; 0 if it is the first.  All WAL that
- * this server writes comes after it.
- */
 XLogRecPtr
-timeline_start(void)
+timeline_start(TimeLineID timeline)
 {
-	TimeLineID	current = TideCurrentTimeLine();
 	ListCell   *lc;
 
-	foreach(lc, timeline_branches(current))
+	foreach(lc, timeline_branches(timeline))
 	{
 		TimeLineHistoryEntry *entry = lfirst(lc);
 
-		if (entry->tli == current)
+		if (entry->tli == timeline)
 			return entry->begin;
 	}
 	return InvalidXLogRecPtr;

@@ -11,16 +11,16 @@
 #include "access/xlogdefs.h"
 #include "nodes/pg_list.h"
 
-/* raises an error on a hot standby */
-extern void timeline_require_primary(void);
-
-/* the branches that led to a timeline, newest first; kept, not to be freed */
+/*
+ * The branches that led to a timeline, newest first; not to be freed, and good
+ * until the next call.
+ */
 extern List *timeline_branches(TimeLineID timeline);
 
 /*
- * Where the current timeline branched off; 0 if it is the first.  All WAL that
- * this server writes comes after it.
+ * Where a timeline branched off; 0 if it is the first.  All WAL that is written
+ * on it comes after that.
  */
-extern XLogRecPtr timeline_start(void);
+extern XLogRecPtr timeline_start(TimeLineID timeline);
 
 #endif							/* TIDE_TIMELINE_H */

@@ -15,7 +15,6 @@
 #include "utils/builtins.h"
 #include "utils/json.h"
 
-#include "cursor/generation.h"
 #include "cursor/history.h"
 #include "digest/digest.h"
 #include "digest/scan.h"
@@ -191,16 +190,18 @@ tide_digest(PG_FUNCTION_ARGS)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Pull		pull = {0};
-	Cursor	   *cursor = read_cursor(tide_text_argument(fcinfo, 0));
+	Since		since = {0};
 	StringInfoData buf;
 	text	   *result;
 
-	generation_register();
+	since.cursor = read_cursor(tide_text_argument(fcinfo, 0));
+	pull_enter(&pull, &since);
 	pull_open(&pull, PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1),
 			  PG_ARGISNULL(2) ? NULL : PG_GETARG_ARRAYTYPE_P(2), NULL);
+	pull_require_covered(&pull, since.cursor);
 	pull_check_scopes(&pull);
-	history_stamp_cursor(&pull.head);
-	pull_begin_at_cursor(&pull, cursor);
+	history_stamp_cursor(&pull.head, pull.in_recovery);
+	pull_begin_at_cursor(&pull, since.cursor);
 	require_complete(&pull);
 	initStringInfo(&buf);
 	append_reply(&buf, &pull, make_digests(&pull));

@@ -9,6 +9,7 @@
 
 #include "access/transam.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
@@ -22,6 +23,7 @@
 #include "cursor/history.h"
 #include "log/changelog.h"
 #include "log/columns.h"
+#include "util/compat.h"
 #include "util/owner.h"
 #include "util/store.h"
 
@@ -171,6 +173,44 @@ sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at)
 	*result = sample.snapshot;
 	*at = sample.at;
 	return true;
+}
+
+bool
+sample_newest(TideSnapshot *result, TimestampTz *at)
+{
+	static SPIPlanPtr plan = NULL;
+	Sample		sample;
+
+	if (owner_select(&plan,
+					 "SELECT CAST(s.snapshot AS pg_catalog.text), s.at FROM tide.sample s"
+					 " ORDER BY s.at DESC LIMIT 1",
+					 0, NULL, NULL, NULL, GetActiveSnapshot(), take_sample, &sample) == 0)
+		return false;
+	*result = sample.snapshot;
+	*at = sample.at;
+	return true;
+}
+
+/*
+ * A commit record has a time from before it was written.  Whoever could see
+ * another commit by that time saw one whose record was written before, so it is
+ * replayed if this one is.  Of a sample that is visible the same is true, because
+ * its commit came after its time.
+ */
+TimestampTz
+sample_replayed_until(void)
+{
+	TimestampTz last = GetLatestXTime();
+	TideSnapshot snapshot;
+	TimestampTz at;
+	bool		found;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	found = sample_newest(&snapshot, &at);
+	PopActiveSnapshot();
+	if (!found)
+		at = 0;
+	return Max(last, at);
 }
 
 static void

@@ -67,9 +67,18 @@ extern int32 changelog_next_push(void);
  */
 extern bool sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at);
 
+/* the newest one that the active snapshot sees; false: there is none */
+extern bool sample_newest(TideSnapshot *result, TimestampTz *at);
+
 /* the oldest transaction that was running at a sample of that age; 0: there is none */
 extern uint64 samples_xmin_before(int64 age);
 
 extern void sample_now(void);
+
+/*
+ * During recovery: a time of the primary's clock such that all that was visible
+ * there by then is replayed, as far as is known; the least one if nothing is.
+ */
+extern TimestampTz sample_replayed_until(void);
 
 #endif							/* TIDE_CHANGELOG_H */

@@ -21,7 +21,7 @@
 
 #include "cursor/generation.h"
 #include "cursor/history.h"
-#include "cursor/timeline.h"
+#include "cursor/standby.h"
 #include "log/retention.h"
 #include "util/settings.h"
 
@@ -69,14 +69,14 @@ horizon_of(TimestampTz time, TimestampTz now, Horizon *horizon)
 }
 
 static int64
-prune(TimestampTz time, TimestampTz now, int max_statements)
+prune(const char *function, TimestampTz time, TimestampTz now, int max_statements)
 {
 	Horizon		horizon;
 	Horizon		before;
 	int64		removed = 0;
 	int			i;
 
-	timeline_require_primary();
+	standby_refuse(function);
 	if (!lock_pruning())
 	{
 		ereport(NOTICE, (errmsg("another session is pruning")));
@@ -120,7 +120,7 @@ tide_prune(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("keep must not be negative"),
 				 errhint("'0 s' forgets everything that is finished.")));
-	PG_RETURN_INT64(prune(time, now, 0));
+	PG_RETURN_INT64(prune("tide.prune()", time, now, 0));
 }
 
 Datum
@@ -128,6 +128,7 @@ tide_maintain(PG_FUNCTION_ARGS)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	PG_RETURN_INT64(prune(now - (int64) tide_retention * 60 * 1000000, now,
+	PG_RETURN_INT64(prune("tide.maintain()",
+						  now - (int64) tide_retention * 60 * 1000000, now,
 						  STATEMENTS_PER_CALL));
 }

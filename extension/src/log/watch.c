@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -28,7 +29,6 @@
 #include "utils/xid8.h"
 
 #include "cursor/history.h"
-#include "cursor/timeline.h"
 #include "log/records.h"
 #include "log/watch.h"
 #include "util/errors.h"
@@ -136,7 +136,7 @@ watch_server(void)
 {
 	Cursor		history = {0};
 
-	history_stamp_cursor(&history);
+	history_stamp_cursor(&history, RecoveryInProgress());
 	return psprintf("%016llx-%x-%016llx-%u",
 					(unsigned long long) history.history, history.timeline,
 					(unsigned long long) history.generation,
@@ -303,8 +303,6 @@ tide_watch(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	timeline_require_primary();
-
 	/* the time is read first, and this command's own snapshot is older */
 	now = GetCurrentTimestamp();
 	PushActiveSnapshot(GetLatestSnapshot());

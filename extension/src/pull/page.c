@@ -11,6 +11,7 @@
 #include "utils/builtins.h"
 
 #include "cursor/generation.h"
+#include "cursor/history.h"
 #include "pull/page.h"
 #include "read/rows.h"
 #include "util/errors.h"
@@ -30,6 +31,49 @@ pull_table(Pull *pull, Oid relid, int32 reg)
 	return NULL;
 }
 
+/* palloc'd acks of an array of their texts; returns how many */
+int
+pull_decode_acks(ArrayType *array, Ack **acks)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n,
+				i;
+
+	*acks = NULL;
+	if (array == NULL)
+		return 0;
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
+	if (n > ACK_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
+				 errmsg("%d acks exceed the limit of %d", n, ACK_MAX),
+				 errhint("Leave out the oldest: the rows of those pushes come again.")));
+	*acks = palloc(sizeof(Ack) * (n + 1));
+	for (i = 0; i < n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
+					 errmsg("an ack must not be null")));
+		ack_decode(TextDatumGetCString(elements[i]), &(*acks)[i]);
+	}
+	return n;
+}
+
+/*
+ * On a standby: has the push ended, so that the snapshot shows what it wrote?
+ * One of a start that is over is of no use anywhere, and one of a start that
+ * is not known here may be one that is not replayed yet.
+ */
+bool
+pull_ack_is_replayed(const Ack *ack, uint64 generation, const TideSnapshot *now)
+{
+	if (ack->generation != generation)
+		return generation_is_known(ack->generation);
+	return snapshot_shows(now, ack->xid);
+}
+
 /*
  * The acks that count: of a start of the server other than this one, nothing is
  * known by a transaction id.
@@ -37,30 +81,21 @@ pull_table(Pull *pull, Oid relid, int32 reg)
 void
 pull_take_acks(Pull *pull)
 {
-	Datum	   *elements;
-	bool	   *nulls;
-	int			n,
-				i;
+	Ack		   *acks;
+	int			n = pull_decode_acks(pull->acks, &acks);
+	uint64		generation = n > 0 ? generation_current() : 0;
+	TideSnapshot now;
+	int			i;
 
-	if (pull->acks == NULL)
-		return;
-	deconstruct_array(pull->acks, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
-	if (n > ACK_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
-				 errmsg("%d acks exceed the limit of %d", n, ACK_MAX),
-				 errhint("Leave out the oldest: the rows of those pushes come again.")));
-	pull->acked = palloc(sizeof(Ack) * (n + 1));
+	pull->acked = acks;
+	if (pull->in_recovery && n > 0)
+		history_snapshot(pull->snapshot, &now);
 	for (i = 0; i < n; i++)
 	{
-		Ack		   *ack = &pull->acked[pull->nacked];
-
-		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
-					 errmsg("an ack must not be null")));
-		ack_decode(TextDatumGetCString(elements[i]), ack);
-		pull->nacked += (ack->generation == generation_current());
+		if (pull->in_recovery && !pull_ack_is_replayed(&acks[i], generation, &now))
+			history_behind("The push of an ack has not ended there.");
+		if (acks[i].generation == generation)
+			acks[pull->nacked++] = acks[i];
 	}
 }
 

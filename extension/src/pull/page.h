@@ -58,6 +58,7 @@ typedef struct Pull
 	const TypeSet *registered;	/* in time mode: all there are */
 
 	/* what it is read with */
+	bool		in_recovery;	/* on a standby, as the page began */
 	MemoryContext context;
 	Snapshot	snapshot;
 
@@ -101,6 +102,8 @@ typedef struct Pull
 extern PullTable *pull_table(Pull *pull, Oid relid, int32 reg);
 extern bool pull_is_full(Pull *pull);
 extern int64 pull_room(const Pull *pull);
+extern int	pull_decode_acks(ArrayType *array, Ack **acks);
+extern bool pull_ack_is_replayed(const Ack *ack, uint64 generation, const TideSnapshot *now);
 extern void pull_take_acks(Pull *pull);
 extern PullItem *pull_add(Pull *pull, PullTable *table, const char *key);
 

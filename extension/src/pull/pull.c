@@ -13,13 +13,15 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "access/xlog.h"
 #include "executor/spi.h"
 #include "utils/snapmgr.h"
 
 #include "capture/capture.h"
 #include "cursor/generation.h"
 #include "cursor/history.h"
-#include "cursor/timeline.h"
+#include "cursor/standby.h"
 #include "log/changelog.h"
 #include "log/records.h"
 #include "pull/parts.h"
@@ -30,6 +32,23 @@
 #include "wire/wire.h"
 
 /* ---------- one snapshot ---------- */
+
+/*
+ * A cursor cannot list that many transactions.  The newest sample shows less
+ * than this snapshot, so the client gets some rows again.  Without one, what
+ * counts as seen ends at the oldest transaction that runs.
+ */
+static void
+see_less(TideSnapshot *now)
+{
+	TimestampTz at;
+
+	if (!sample_newest(now, &at))
+	{
+		now->xmax = now->xmin;
+		now->nxip = 0;
+	}
+}
 
 /*
  * The tables are locked by now, so nobody rewrites them while we read; in READ
@@ -49,6 +68,8 @@ take_snapshot(Pull *pull)
 		rows_check_snapshot(table->t, table->relids, pull->snapshot);
 	}
 	history_snapshot(pull->snapshot, &pull->asked.now);
+	if (pull->in_recovery && pull->asked.now.nxip > STANDBY_MAX_LISTED)
+		see_less(&pull->asked.now);
 }
 
 /* ---------- where to begin ---------- */
@@ -148,6 +169,8 @@ pull_begin_at_cursor(Pull *pull, Cursor *cursor)
 	pull->reset_reason = reason_to_start_over(pull, cursor);
 	if (pull->reset_reason == NULL)
 	{
+		if (!pull->in_recovery)
+			places_hold_back(cursor, &pull->asked.now);
 		places_continue(cursor, &pull->asked, &pull->begin);
 		if (pull->begin.starts_over)
 			pull->reset_reason = "asked_anew";
@@ -181,13 +204,44 @@ begin_at_now(Pull *pull)
 /* ---------- the page ---------- */
 
 /*
+ * Before a cursor is made: note this start of the server, or, on a standby, see
+ * that it has replayed what the client has seen.  The snapshot comes after it.
+ * since: where the client is, NULL if that is nowhere.
+ */
+void
+pull_enter(Pull *pull, const Since *since)
+{
+	pull->in_recovery = RecoveryInProgress();
+	if (!pull->in_recovery)
+	{
+		generation_register();
+		return;
+	}
+	if (since && since->cursor)
+		history_require_replayed(since->cursor);
+	if (since && since->by_time && since->time > sample_replayed_until())
+		history_behind("The time is later than the last commit that this standby has replayed.");
+}
+
+/*
+ * After pull_open(): is what the client has seen in the snapshot, too?  In READ
+ * COMMITTED it was taken after pull_enter().
+ */
+void
+pull_require_covered(Pull *pull, const Cursor *cursor)
+{
+	if (pull->in_recovery && cursor && IsolationUsesXactSnapshot() &&
+		!history_is_other(cursor))
+		history_require_covered(pull->snapshot, cursor);
+}
+
+/*
  * What every reply begins with: who asks, for what, and one snapshot.  Must be
  * followed by pull_finish.
  */
 void
 pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types, ArrayType *refresh)
 {
-	timeline_require_primary();
 	SPI_connect();
 	pull->context = CurrentMemoryContext;
 	access_resolve(scopes, &pull->access);
@@ -200,6 +254,54 @@ pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types, ArrayType *ref
 /* a time without zone means the earliest instant that it can */
 #define EARLIEST_ZONE (-14 * INT64CONST(3600000000))
 
+void
+pull_read_since(const char *text, Since *since)
+{
+	memset(since, 0, sizeof(*since));
+	if (text == NULL || text[0] == '\0')
+		return;
+	/* no cursor, although it begins with a letter */
+	since->from_now = strcmp(text, "now") == 0;
+	if (since->from_now)
+		return;
+	if (cursor_is_cursor(text))
+	{
+		since->cursor = cursor_decode(text);
+		history_check_cursor(since->cursor);
+		return;
+	}
+	since->time = wire_parse_time(text, EARLIEST_ZONE, "since",
+								  ERRCODE_TIDE_MALFORMED_REQUEST);
+	since->by_time = true;
+}
+
+/* where to begin, for what pull_open() has settled */
+static void
+begin_page(Pull *pull, const char *text, const Since *since)
+{
+	if (pull->whole)
+	{
+		pull_since_time(pull, since->time);
+		return;
+	}
+	if (since->from_now)
+	{
+		begin_at_now(pull);
+		return;
+	}
+	if (since->by_time)
+		pull_begin_at_time(pull, since->time);
+	else if (since->cursor)
+	{
+		pull->since = text;
+		pull_begin_at_cursor(pull, since->cursor);
+	}
+	else
+		places_begin(&pull->asked, &pull->begin);
+	pull_note_held(pull);
+	pull->has_more = !pull_read_parts(pull);
+}
+
 /*
  * Find the items of a page: afterwards pull->items and pull->begin.  Their rows
  * are for pull_write() to read, or for rows_fetch().  Must be followed by
@@ -207,61 +309,30 @@ pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types, ArrayType *ref
  * this opens, and are detoasted with the snapshot that it leaves active.
  */
 void
-pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_types,
+pull_page(Pull *pull, const char *text, ArrayType *scopes, ArrayType *entity_types,
 		  int max_rows, ArrayType *refresh)
 {
-	Cursor	   *cursor = NULL;
-	TimestampTz time = 0;
-	bool		by_time = false;
+	Since		since;
 	ListCell   *lc;
 
 	if (max_rows < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
 				 errmsg("max_rows must be at least 1")));
-	pull->from_now = since && strcmp(since, "now") == 0;
-	if (pull->from_now)
-		 /* no cursor, although it begins with a letter */ ;
-	else if (since && cursor_is_cursor(since))
-	{
-		cursor = cursor_decode(since);
-		history_check_cursor(cursor);
-	}
-	else if (since && since[0])
-	{
-		time = wire_parse_time(since, EARLIEST_ZONE, "since",
-							   ERRCODE_TIDE_MALFORMED_REQUEST);
-		by_time = true;
-	}
-
-	generation_register();
+	pull_read_since(text, &since);
+	pull->from_now = since.from_now;
+	pull_enter(pull, &since);
 	pull_open(pull, scopes, entity_types, refresh);
+	pull_require_covered(pull, since.cursor);
 	pull_take_acks(pull);
 	foreach(lc, pull->tables)
 		access_check_columns(((PullTable *) lfirst(lc))->t);
 	pull->limit = max_rows;
-	pull->whole = by_time && !pull->as_lines;
+	pull->whole = since.by_time && !pull->as_lines;
 	pull_check_scopes(pull);
-	history_stamp_cursor(&pull->head);	/* a position after the snapshot */
-
-	if (pull->whole)
-		pull_since_time(pull, time);
-	else if (pull->from_now)
-		begin_at_now(pull);
-	else
-	{
-		if (by_time)
-			pull_begin_at_time(pull, time);
-		else if (cursor)
-		{
-			pull->since = since;
-			pull_begin_at_cursor(pull, cursor);
-		}
-		else
-			places_begin(&pull->asked, &pull->begin);
-		pull_note_held(pull);
-		pull->has_more = !pull_read_parts(pull);
-	}
+	/* a position after the snapshot */
+	history_stamp_cursor(&pull->head, pull->in_recovery);
+	begin_page(pull, text, &since);
 }
 
 /*
@@ -284,10 +355,10 @@ pull_last_cursor(Pull *pull)
 void
 pull_at_rest(Pull *pull)
 {
-	generation_register();
+	pull_enter(pull, NULL);
 	pull_open(pull, NULL, NULL, NULL);
 	pull_check_scopes(pull);
-	history_stamp_cursor(&pull->head);
+	history_stamp_cursor(&pull->head, pull->in_recovery);
 	begin_at_now(pull);
 }
 

@@ -14,6 +14,15 @@
 #include "utils/jsonb.h"
 #include "pull/page.h"
 
+/* where a client is: none of these if it is nowhere yet */
+typedef struct Since
+{
+	bool		from_now;
+	Cursor	   *cursor;			/* NULL: it has none */
+	bool		by_time;
+	TimestampTz time;
+} Since;
+
 /* asked.c: what is asked for */
 extern void pull_choose_tables(Pull *pull, ArrayType *entity_types, ArrayType *refresh);
 extern void pull_settle_scopes(Pull *pull);
@@ -40,6 +49,9 @@ extern bool pull_append_row(Pull *pull, StringInfo buf, PullItem *item, int64 be
 /* pull.c */
 extern void pull_page(Pull *pull, const char *since, ArrayType *scopes,
 					  ArrayType *entity_types, int max_rows, ArrayType *refresh);
+extern void pull_read_since(const char *text, Since *since);
+extern void pull_enter(Pull *pull, const Since *since);
+extern void pull_require_covered(Pull *pull, const Cursor *cursor);
 extern void pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types,
 					  ArrayType *refresh);
 extern void pull_begin_at_cursor(Pull *pull, Cursor *cursor);

@@ -17,6 +17,7 @@
 #include "utils/tuplestore.h"
 
 #include "cursor/history.h"
+#include "log/changelog.h"
 #include "pull/pull.h"
 #include "util/compat.h"
 #include "util/errors.h"
@@ -180,6 +181,20 @@ time_before_snapshot(void)
 }
 
 /*
+ * What a standby shows is older than its clock, and nobody knows how old.  A
+ * time stands for the newest sample that is not after it, so that sample's own
+ * is as good as any later one.
+ */
+static TimestampTz
+time_of_sample(void)
+{
+	TideSnapshot snapshot;
+	TimestampTz at;
+
+	return sample_newest(&snapshot, &at) ? at : 0;
+}
+
+/*
  * Read a page as the arguments of tide.pull ask for, and write its rows.  Returns
  * the time that the page is of.  Must be followed by pull_finish.
  */
@@ -201,6 +216,8 @@ pull_read(FunctionCallInfo fcinfo, Pull *pull)
 	pull_page(pull, tide_text_argument(fcinfo, 0), array_argument(fcinfo, 1),
 			  array_argument(fcinfo, 2),
 			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3), array_argument(fcinfo, 5));
+	if (pull->in_recovery)
+		now = time_of_sample();
 	level = wire_begin();
 	pull_write(pull, now);
 	wire_end(level);

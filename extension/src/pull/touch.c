@@ -12,7 +12,7 @@
 #include "utils/jsonb.h"
 #include "utils/snapmgr.h"
 
-#include "cursor/timeline.h"
+#include "cursor/standby.h"
 #include "log/changelog.h"
 #include "pull/pull.h"
 #include "read/rows.h"
@@ -143,7 +143,7 @@ tide_touch(PG_FUNCTION_ARGS)
 	List	   *items;
 	int64		n;
 
-	timeline_require_primary();
+	standby_refuse("tide.touch()");
 	if (!JB_ROOT_IS_ARRAY(keys) || JB_ROOT_IS_SCALAR(keys))
 		bad_keys();
 	SPI_connect();

@@ -25,7 +25,7 @@
 #include "cursor/generation.h"
 #include "cursor/history.h"
 #include "cursor/places.h"
-#include "cursor/timeline.h"
+#include "cursor/standby.h"
 #include "log/changelog.h"
 #include "log/records.h"
 #include "push/change.h"
@@ -265,7 +265,6 @@ run_push(Push *push)
 static void
 open_push(Push *push, ArrayType *scopes, char *client_id)
 {
-	timeline_require_primary();
 	SPI_connect();
 	push->context = CurrentMemoryContext;
 	push->scratch = AllocSetContextCreate(push->context, "pg_tide value",
@@ -459,6 +458,7 @@ tide_push(PG_FUNCTION_ARGS)
 {
 	int			nchanges;
 
+	standby_refuse("tide.push()");
 	return push_body(fcinfo, false, &nchanges);
 }
 
@@ -481,6 +481,7 @@ push_text(FunctionCallInfo fcinfo, FunctionCallInfo arguments)
 Datum
 tide_push_json(PG_FUNCTION_ARGS)
 {
+	standby_refuse("tide.push_json()");
 	return push_text(fcinfo, fcinfo);
 }
 
@@ -656,12 +657,14 @@ key_json(TrackedTable *t, const char *key)
 Datum
 tide_upsert(PG_FUNCTION_ARGS)
 {
+	standby_refuse("tide.upsert()");
 	return one_change(fcinfo, false);
 }
 
 Datum
 tide_delete(PG_FUNCTION_ARGS)
 {
+	standby_refuse("tide.delete()");
 	return one_change(fcinfo, true);
 }
 
@@ -676,6 +679,7 @@ tide_restore(PG_FUNCTION_ARGS)
 	Change	   *c;
 	Datum		result;
 
+	standby_refuse("tide.restore()");
 	open_push(&push, NULL, NULL);
 	settle_client_id(&push);
 	push.restoring = true;

@@ -26,6 +26,7 @@
 #include "utils/syscache.h"
 #include "utils/varlena.h"
 
+#include "cursor/standby.h"
 #include "log/changelog.h"
 #include "table/catalog.h"
 #include "table/form.h"
@@ -444,6 +445,7 @@ tide_track(PG_FUNCTION_ARGS)
 	bool		fresh;
 	bool		partitioned;
 
+	standby_refuse("tide.track()");
 	read_options(fcinfo, &o);
 
 	/* the lock of CREATE TRIGGER; ADD COLUMN takes a stronger one if needed */
@@ -563,11 +565,13 @@ tide_untrack(PG_FUNCTION_ARGS)
 {
 	Oid			relid = PG_GETARG_OID(0);
 	bool		drop_columns = PG_GETARG_BOOL(1);
-	Relation	rel = relation_open(relid, ShareRowExclusiveLock);
+	Relation	rel;
 	TrackedTable *t;
 	List	   *left;
 	char	   *table;
 
+	standby_refuse("tide.untrack()");
+	rel = relation_open(relid, ShareRowExclusiveLock);
 	check_owner(rel);
 	check_trusted(rel);
 	t = registry_lookup(relid);

@@ -34,6 +34,23 @@
 #define TideCurrentTimeLine() ThisTimeLineID
 #endif
 
+/*
+ * A page of WAL for a reader of it, which 15 and later do not wait for.  Before,
+ * who reads what is there already does not wait either.
+ */
+#if PG_VERSION_NUM >= 150000
+#define TideReadPage read_local_xlog_page_no_wait
+#define TideReadPrivate ReadLocalXLogPageNoWaitPrivate
+#else
+#define TideReadPage read_local_xlog_page
+#define TideReadPrivate struct { bool end_of_wal; }
+#endif
+
+/* the functions of recovery have a header of their own */
+#if PG_VERSION_NUM >= 150000
+#include "access/xlogrecovery.h"
+#endif
+
 /* raises an error for a precision it does not know */
 #if PG_VERSION_NUM >= 160000
 #define TideAdjustTimestamp(time, typmod) \
