@@ -128,11 +128,15 @@ sub restore_data
 	return;
 }
 
-# A standby of a running cluster, started and in step with it.
+my @standbys;
+
+# A standby of a running cluster, started and in step with it; it ends with the
+# test.  $settings are lines for its configuration.
 sub standby
 {
-	my ($primary) = @_;
-	my $standby = bless { %$primary, databases => [] }, ref $primary;
+	my ($primary, $settings) = @_;
+	my $standby = bless { %$primary, databases => [], owner => $$ }, ref $primary;
+	push @standbys, $standby;
 	$standby->{directory} = File::Temp::tempdir('tide-standby-XXXXXX', TMPDIR => 1);
 	$standby->{data} = "$standby->{directory}/data";
 	chmod 0755, $standby->{directory};
@@ -144,7 +148,7 @@ sub standby
 	run("$primary->{bin}/pg_basebackup", '-d', $primary->conninfo('postgres'),
 		'-D', $standby->{data}, '-R', '-c', 'fast', '-X', 'stream', '--no-sync');
 	open my $configuration, '>>', "$standby->{data}/postgresql.conf" or die $!;
-	print {$configuration} "unix_socket_directories = '$standby->{directory}'\n";
+	print {$configuration} "unix_socket_directories = '$standby->{directory}'\n", $settings // '';
 	close $configuration;
 	for my $try (1 .. 20)
 	{
@@ -153,6 +157,13 @@ sub standby
 		return $standby if $standby->up;
 	}
 	die 'could not start the standby; see ' . $standby->{directory} . '/log';
+}
+
+END
+{
+	my $status = $?;
+	$_->finish for grep { $_->{owner} == $$ } @standbys;
+	$? = $status;
 }
 
 # Everything the primary has written is replayed.
