@@ -148,7 +148,11 @@ reply_ready(Request *request)
 {
 	Buffer	   *text = &request->made;
 
-	if (!database_is_ready(&request->failure))
+	if (underway_is_leaving())
+		failure_try_again(&request->failure, "the server is stopping");
+	else
+		database_is_ready(&request->failure);
+	if (request->failure.status != 0)
 		return reply_failure(request);
 	buffer_append_text(text, "{\"status\":\"ready\"");
 	if (database_replica_count() > 0)

@@ -303,6 +303,13 @@ http_start(int listen_socket, int metrics_socket)
 		(metrics_socket < 0 || start_metrics(metrics_socket));
 }
 
+/* Tell proxies, by /ready and by closing connections, to go elsewhere. */
+void
+http_announce_stop(void)
+{
+	underway_leave();
+}
+
 /* Accept no more connections, and refuse new requests with 503. */
 void
 http_refuse_new(void)

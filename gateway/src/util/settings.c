@@ -171,6 +171,8 @@ static const Setting table[] = {
 	"seconds that a request waits for a lock in the database; then 503; 0: no limit"},
 	{"request-timeout", SETTING_INTEGER, FIELD(request_timeout), "30",
 	1, 3600, true, "seconds until a request fails with 503"},
+	{"shutdown-delay", SETTING_INTEGER, FIELD(shutdown_delay), "0", 0, 3600, true,
+	"seconds that SIGTERM leaves to proxies to go elsewhere, before requests are refused"},
 	{"shutdown-timeout", SETTING_INTEGER, FIELD(shutdown_timeout), "10",
 	1, 3600, true, "seconds that SIGTERM gives to running requests"},
 	{"maintain-interval", SETTING_INTEGER, FIELD(maintain_interval), "300",

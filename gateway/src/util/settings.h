@@ -57,6 +57,7 @@ typedef struct Settings
 	int			remembered_polls;
 	int			request_timeout;	/* seconds */
 	int			maintain_interval;	/* seconds; 0: never */
+	int			shutdown_delay; /* seconds */
 	int			shutdown_timeout;	/* seconds */
 	int			access_token_ttl;	/* seconds */
 	int			refresh_token_ttl;	/* seconds */
