@@ -82,6 +82,7 @@ test:
 soak:
 	@SOAK_SECONDS=$(or $(SECONDS),600) scripts/test property
 	@SECONDS=$(or $(SECONDS),600) STEP=1 prove --norc -v $(addprefix test/client/, network.t memory.t disk.t)
+	@FAILOVERS=20 prove --norc -v -Itest/lib test/fault/failover.t
 
 mutants:
 	@scripts/mutants $(MUTANTS)

@@ -198,6 +198,41 @@ give_up(int number)
 	_exit(0);
 }
 
+/* Wait for a signal; 0: "until" has come.  May return 0 too early. */
+static int
+wait_for_signal(const sigset_t *signals, int64_t until)
+{
+	struct timespec pause = {0};
+	int64_t		left = until - clock_now();
+	int			number;
+
+	if (left > 0)
+		pause = clock_timespec(left);
+	number = sigtimedwait(signals, NULL, &pause);
+	return number > 0 ? number : 0;
+}
+
+/*
+ * Serve on for a while, but tell who asks that this will end.  A second signal to
+ * stop cuts it short.
+ */
+static void
+announce_stop(const sigset_t *signals)
+{
+	const Settings *settings = settings_acquire();
+	int64_t		until = clock_now() + settings->shutdown_delay * CLOCK_SECOND;
+	bool		delayed = settings->shutdown_delay > 0;
+	int			number = 0;
+
+	settings_release(settings);
+	if (!delayed)
+		return;
+	log_event(LOG_INFO, "leaving", NULL);
+	http_announce_stop();
+	while (clock_now() < until && (number == 0 || number == SIGHUP))
+		number = wait_for_signal(signals, until);
+}
+
 /*
  * Refuse new requests, and finish those that are under way.  At the deadline,
  * what still runs in the database is cancelled, and its requests fail with 503.
@@ -240,20 +275,6 @@ stop(void)
 	http_stop();
 	log_event(LOG_INFO, "stopped", NULL);
 	log_stop(clock_now() + LOG_TIME);
-}
-
-/* Wait for a signal; 0: "until" has come.  May return 0 too early. */
-static int
-wait_for_signal(const sigset_t *signals, int64_t until)
-{
-	struct timespec pause = {0};
-	int64_t		left = until - clock_now();
-	int			number;
-
-	if (left > 0)
-		pause = clock_timespec(left);
-	number = sigtimedwait(signals, NULL, &pause);
-	return number > 0 ? number : 0;
 }
 
 /*
@@ -332,8 +353,7 @@ serve(int argc, char **argv)
 	}
 	if (!queue_start())
 		return complain("could not start a thread");
-	started = database_start(settings->database_url, settings->db_connections,
-							 problem, sizeof(problem));
+	started = database_start(settings, problem, sizeof(problem));
 	if (started && !live_start(settings->database_url))
 		return complain("could not start a thread");
 	settings_release(settings);
@@ -349,6 +369,7 @@ serve(int argc, char **argv)
 			  "version", VERSION, NULL);
 
 	serve_signals(&signals, argc, argv);
+	announce_stop(&signals);
 	stop();
 	return 0;
 }

@@ -129,11 +129,15 @@ sub restore_data
 	return;
 }
 
-# A standby of a running cluster, started and in step with it.
+my @standbys;
+
+# A standby of a running cluster, started and in step with it; it ends with the
+# test.  $settings are lines for its configuration.
 sub standby
 {
-	my ($primary) = @_;
-	my $standby = bless { %$primary, databases => [] }, ref $primary;
+	my ($primary, $settings) = @_;
+	my $standby = bless { %$primary, databases => [], owner => $$ }, ref $primary;
+	push @standbys, $standby;
 	$standby->{directory} = File::Temp::tempdir('tide-standby-XXXXXX', TMPDIR => 1);
 	$standby->{data} = "$standby->{directory}/data";
 	chmod 0755, $standby->{directory};
@@ -142,11 +146,7 @@ sub standby
 		my (undef, undef, $uid, $gid) = getpwnam('postgres');
 		chown $uid, $gid, $standby->{directory};
 	}
-	run("$primary->{bin}/pg_basebackup", '-d', $primary->conninfo('postgres'),
-		'-D', $standby->{data}, '-R', '-c', 'fast', '-X', 'stream', '--no-sync');
-	open my $configuration, '>>', "$standby->{data}/postgresql.conf" or die $!;
-	print {$configuration} "unix_socket_directories = '$standby->{directory}'\n";
-	close $configuration;
+	copy_running($primary, $standby, $settings);
 	for my $try (1 .. 20)
 	{
 		$standby->{port}++;
@@ -154,6 +154,35 @@ sub standby
 		return $standby if $standby->up;
 	}
 	die 'could not start the standby; see ' . $standby->{directory} . '/log';
+}
+
+# The data of a running primary, made those of a standby of it.
+sub copy_running
+{
+	my ($primary, $standby, $settings) = @_;
+	run("$primary->{bin}/pg_basebackup", '-d', $primary->conninfo('postgres'),
+		'-D', $standby->{data}, '-R', '-c', 'fast', '-X', 'stream', '--no-sync');
+	open my $configuration, '>>', "$standby->{data}/postgresql.conf" or die $!;
+	print {$configuration} "unix_socket_directories = '$standby->{directory}'\n", $settings // '';
+	close $configuration;
+	return;
+}
+
+# What was the primary, and was killed, as a standby of the one that took over.
+sub rejoin
+{
+	my ($old, $primary) = @_;
+	run('rm', '-rf', $old->{data});
+	copy_running($primary, $old);
+	$old->up or die "could not start the standby; see $old->{directory}/log";
+	return;
+}
+
+END
+{
+	my $status = $?;
+	$_->finish for grep { $_->{owner} == $$ } @standbys;
+	$? = $status;
 }
 
 # Everything the primary has written is replayed.

@@ -1,5 +1,6 @@
 # Real time: devices of two users that poll, that wait, and that listen to events
-# and pull when they are told, through two gateways before one database, while transactions commit in every order.  Rows are
+# and pull when they are told, through two gateways before one database, while transactions commit in every order.  The
+# second gateway reads from a hot standby, whose replay stands still every now and then.  Rows are
 # written, moved between the users, deleted, touched and emptied; some are
 # everybody's; sessions keep transactions open; devices push; the watchers lose
 # their connections.  The driver is one process, so it knows each state that was
@@ -24,10 +25,11 @@ use strict;
 use warnings;
 
 use FindBin ();
-use lib $FindBin::Bin, "$FindBin::Bin/../lib";
+use lib $FindBin::Bin, "$FindBin::Bin/../lib", "$FindBin::Bin/../fault";
 use HTTP::Tiny ();
 use IO::Socket::INET ();
 use Test::More;
+use TideReplica ();
 use TideSession ();
 use TideTest qw(decode_json encode_json);
 use Time::HiRes qw(time);
@@ -37,7 +39,7 @@ my $WAIT = 20;
 my $PATIENCE = 15;    # until who waits must have been answered
 my @USERS = ('ann', 'bob');
 
-my $cluster = $ENV{TIDE_TEST_CLUSTER} ? TideTest::Cluster->shared : TideTest::Cluster->start;
+my $cluster = TideTest::Cluster->start;
 my $database = $cluster->create_synced(<<'SQL');
 CREATE TABLE note (id int PRIMARY KEY, owner text, v text);
 CREATE TABLE word (id int PRIMARY KEY, v text);
@@ -47,15 +49,21 @@ SELECT tide.track('word', shared => true);
 CREATE FUNCTION nap(seconds float8) RETURNS boolean LANGUAGE sql VOLATILE AS $$ SELECT pg_sleep(seconds) IS NOT NULL $$;
 ALTER TABLE note ENABLE ROW LEVEL SECURITY;
 CREATE POLICY slowly ON note FOR SELECT USING (nap(random() * 0.02));
-CREATE POLICY written ON note FOR ALL USING (true) WITH CHECK (true);
+-- one for SELECT would be OR true, and nobody would nap
+CREATE POLICY inserted ON note FOR INSERT WITH CHECK (true);
+CREATE POLICY updated ON note FOR UPDATE USING (true);
+CREATE POLICY deleted ON note FOR DELETE USING (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON note TO tide_user;
 GRANT SELECT ON word TO tide_user;
 SQL
 my $conninfo = $cluster->conninfo($database);
 my $control = TideSession->new($conninfo);
 my @writers = map { { session => TideSession->new($conninfo), number => $_, open => 0 } } 0 .. 2;
+my $standby = TideReplica::standby($cluster);
+my $replay = TideSession->new($standby->conninfo($database));
 my @gateways = map { TideTest::Gateway->start(cluster => $cluster, database => $database,
-	settings => { 'metrics-listen' => '127.0.0.1:0', 'db-connections' => 6 })->wait_until_ready } 1 .. 2;
+	settings => { 'metrics-listen' => '127.0.0.1:0', 'db-connections' => 6, %$_ })->wait_until_ready }
+  {}, { 'replica-url' => $standby->conninfo($database, 'tide_gateway'), 'replica-wait' => 0.5 };
 my %token = map { ($_ => $gateways[0]->token($_)) } @USERS;
 my (@devices, %states, $number, $seed, $problem);
 
@@ -316,6 +324,7 @@ sub one_step
 	my $r = rand;
 	if ($r < 0.2) { write_something(); }
 	elsif ($r < 0.26) { push_something(); }
+	elsif ($r < 0.3) { $replay->query('SELECT pg_wal_replay_' . pick('pause()', 'resume()')); }
 	elsif ($r < 0.97) { move_device(); }
 	elsif ($r < 0.99) { settle(); }
 	elsif ($r < 0.995) {
@@ -357,7 +366,8 @@ sub counted
 	my ($gateway) = @_;
 	my ($port) = $gateway->log =~ /event=metrics address=\S+ port=(\d+)/;
 	my $text = HTTP::Tiny->new->get("http://127.0.0.1:$port/metrics")->{content};
-	return $text =~ /^tide_remembered_answers_total (\d+)/m ? $1 : 0;
+	return map { $text =~ /^\Q$_\E (\d+)/m ? $1 : 0 } 'tide_remembered_answers_total',
+	  'tide_reads_total{server="replica-1"}', 'tide_replica_fallbacks_total{reason="behind"}';
 }
 
 my $first = $ENV{SEED} // int rand 1_000_000;
@@ -370,10 +380,13 @@ while ($good && ($ENV{SEED} ? $runs < ($ENV{RUNS} // 1) : $ENV{RUNS} ? $runs < $
 	$good = one_run($first + $runs++);
 }
 ok $good, "nobody misses anything, nor is answered from the past ($runs runs)";
-my $answers = counted($gateways[0]) + counted($gateways[1]);
+my ($answers, $reads, $behind) = counted($gateways[1]);
+$answers += (counted($gateways[0]))[0];
 cmp_ok $answers, '>', 10, "polls were answered from memory ($answers)" if $good;
+cmp_ok $reads, '>', 10, "pulls were served by the standby ($reads, and $behind times it was too far behind)" if $good;
 delete @$_{qw(socket stream)} for @devices;
 is $_->stop, 0, 'a gateway ends with status 0' for @gateways;
 $_->{session}->finish for @writers;
-$control->finish;
+$_->finish for $control, $replay;
+$standby->finish;
 done_testing;

@@ -48,6 +48,7 @@ static const struct
 		" pg_catalog.set_config('statement_timeout', $6, true),"
 		" pg_catalog.set_config('idle_in_transaction_session_timeout', $6, true),"
 		" pg_catalog.set_config('lock_timeout', $7, true),"
+		/* the last column, see run.c */
 	" pg_catalog.pg_is_in_recovery()"},
 	{"tide_1_role", "SELECT pg_catalog.set_config('role', $1, true)"},
 	{"tide_1_timeout",

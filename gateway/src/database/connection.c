@@ -26,6 +26,10 @@
 
 #define REGISTER_TIMEOUT	(5 * CLOCK_SECOND)
 
+/* of pages of the WAL, in bytes; the long one is at the start of a segment */
+#define SHORT_PAGE_HEADER	24
+#define LONG_PAGE_HEADER	40
+
 static void
 drop_notice(void *argument, const PGresult *result)
 {
@@ -41,9 +45,10 @@ copy_first_line(char *target, size_t size, const char *message)
 	snprintf(target, size, "%.*s", (int) strcspn(message, "\n"), message);
 }
 
+/* "setting" has it. */
 bool
-connection_check_conninfo(const char *conninfo, char *problem,
-						  size_t problem_size)
+connection_check_conninfo(const char *setting, const char *conninfo,
+						  char *problem, size_t problem_size)
 {
 	char	   *message = NULL;
 	PQconninfoOption *options = PQconninfoParse(conninfo, &message);
@@ -52,7 +57,7 @@ connection_check_conninfo(const char *conninfo, char *problem,
 	{
 		/* libpq's message may quote the string, password and all */
 		snprintf(problem, problem_size,
-				 "database-url is neither a conninfo string nor a URI");
+				 "%s is neither a conninfo string nor a URI", setting);
 		PQfreemem(message);
 		return false;
 	}
@@ -60,14 +65,40 @@ connection_check_conninfo(const char *conninfo, char *problem,
 	return true;
 }
 
+/* Host and port, for people; nothing else of it may be told. */
+void
+connection_describe(const char *conninfo, char *text, size_t size)
+{
+	PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+	PQconninfoOption *option;
+	const char *host = NULL;
+	const char *port = NULL;
+
+	for (option = options; option != NULL && option->keyword != NULL; option++)
+	{
+		if (option->val == NULL || option->val[0] == '\0')
+			continue;
+		if (strcmp(option->keyword, "host") == 0 ||
+			(host == NULL && strcmp(option->keyword, "hostaddr") == 0))
+			host = option->val;
+		else if (strcmp(option->keyword, "port") == 0)
+			port = option->val;
+	}
+	snprintf(text, size, "%s%s%s", host == NULL ? "local" : host,
+			 port == NULL ? "" : ":", port == NULL ? "" : port);
+	PQconninfoFree(options);
+}
+
+/* "of_replica": the server is to be in recovery, else it must not be. */
 Connection *
-connection_create(const char *conninfo, const char *application)
+connection_create(const char *conninfo, bool of_replica, const char *application)
 {
 	Connection *connection = calloc(1, sizeof(Connection));
 
 	if (connection == NULL)
 		return NULL;
 	connection->application = application;
+	connection->of_replica = of_replica;
 	connection->conninfo = strdup(conninfo);
 	if (connection->conninfo == NULL)
 	{
@@ -311,8 +342,91 @@ is_before(const char *version, const char *other)
 }
 
 /*
- * Is this a server that can take changes, and speaks its pg_tide our protocol?
- * "detail" has versions, or the reason.
+ * A position from text, 16/B374D848; 0: there is none.  On a page boundary the
+ * server counts the header of the next page, which is replayed with the record
+ * behind it: an idle primary would be ahead of its replicas for ever.
+ */
+static uint64_t
+read_position(const Connection *connection, const char *text)
+{
+	unsigned int high;
+	unsigned int low;
+	uint64_t	position;
+	uint64_t	offset;
+
+	if (sscanf(text, "%X/%X", &high, &low) != 2)
+		return 0;
+	position = ((uint64_t) high << 32) | low;
+	offset = connection->wal_block_size == 0 ? 0 :
+		position % connection->wal_block_size;
+	return offset == SHORT_PAGE_HEADER || offset == LONG_PAGE_HEADER ?
+		position - offset : position;
+}
+
+/* Take what LOOK_COLUMNS say; not OPEN_DONE: it is no server of this kind. */
+static OpenResult
+take_look(Connection *connection, const PGresult *answer, char *detail,
+		  size_t detail_size)
+{
+	bool		in_recovery = PQgetvalue(answer, 0, 0)[0] == 't';
+
+	connection->position = read_position(connection, PQgetvalue(answer, 0, 1));
+	snprintf(connection->server, sizeof(connection->server), "%s",
+			 PQgetvalue(answer, 0, 2));
+	if (in_recovery == connection->of_replica)
+		return OPEN_DONE;
+	snprintf(detail, detail_size, in_recovery ? "the server is in recovery" :
+			 "the server is not in recovery");
+	return in_recovery ? OPEN_STANDBY : OPEN_PROMOTED;
+}
+
+#define LOOK_COLUMNS \
+	"pg_catalog.pg_is_in_recovery()," \
+	" CASE WHEN pg_catalog.pg_is_in_recovery()" \
+	" THEN pg_catalog.pg_last_wal_replay_lsn()" \
+	" ELSE pg_catalog.pg_current_wal_insert_lsn() END," \
+	" pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())"
+
+/* Where in the WAL is the server?  "detail" has the reason if that is not told. */
+OpenResult
+connection_look(Connection *connection, int64_t timeout, char *detail,
+				size_t detail_size)
+{
+	PGresult   *answer;
+	OpenResult	result = connection_ask_for(connection, "SELECT " LOOK_COLUMNS,
+											clock_now() + timeout, &answer,
+											detail, detail_size);
+
+	if (result == OPEN_DONE)
+		result = take_look(connection, answer, detail, detail_size);
+	PQclear(answer);
+	return result;
+}
+
+/* As of the last look or check; 0: nowhere. */
+uint64_t
+connection_position(const Connection *connection)
+{
+	return connection->position;
+}
+
+/* Which start of which server it is: another text after a restart. */
+const char *
+connection_server(const Connection *connection)
+{
+	return connection->server;
+}
+
+/* Which database it is: the same text on a primary and its replicas. */
+const char *
+connection_identity(const Connection *connection)
+{
+	return connection->identity;
+}
+
+/*
+ * Is this a server of the kind that is wanted, and speaks its pg_tide our
+ * protocol?  "detail" has versions, or the reason.
  */
 OpenResult
 connection_check(Connection *connection, int64_t timeout, char *detail,
@@ -323,19 +437,26 @@ connection_check(Connection *connection, int64_t timeout, char *detail,
 	PGresult   *protocol;
 	OpenResult	result;
 
-	result = connection_ask_for(connection,
-				 "SELECT pg_catalog.pg_is_in_recovery(),"
+	result = connection_ask_for(connection, "SELECT " LOOK_COLUMNS ","
 				 " pg_catalog.current_setting('server_version'),"
 				 " (SELECT e.extversion FROM pg_catalog.pg_extension AS e"
-				 " WHERE e.extname OPERATOR(pg_catalog.=) 'pg_tide')",
+				 " WHERE e.extname OPERATOR(pg_catalog.=) 'pg_tide'),"
+				 " pg_catalog.current_setting('wal_block_size'),"
+				 " (SELECT pg_catalog.concat_ws('-', c.system_identifier, d.oid)"
+				 " FROM pg_catalog.pg_control_system() AS c,"
+				 " pg_catalog.pg_database AS d WHERE d.datname"
+				 " OPERATOR(pg_catalog.=) pg_catalog.current_database())",
 				 limit, &server, detail, detail_size);
 	if (result != OPEN_DONE)
 		return result;
-	if (PQgetvalue(server, 0, 0)[0] == 't')
+	connection->wal_block_size = strtoull(PQgetvalue(server, 0, 5), NULL, 10);
+	snprintf(connection->identity, sizeof(connection->identity), "%s",
+			 PQgetvalue(server, 0, 6));
+	result = take_look(connection, server, detail, detail_size);
+	if (result != OPEN_DONE)
 	{
-		snprintf(detail, detail_size, "the server is in recovery");
 		PQclear(server);
-		return OPEN_STANDBY;
+		return result;
 	}
 	if (!PQgetisnull(server, 0, 2) && is_before(PQgetvalue(server, 0, 2), OLDEST_PG_TIDE))
 	{
@@ -351,14 +472,14 @@ connection_check(Connection *connection, int64_t timeout, char *detail,
 		strcmp(PQgetvalue(protocol, 0, 0), PROTOCOL_MAJOR) != 0)
 	{
 		snprintf(detail, detail_size, "pg_tide %s speaks version %s of the "
-				 "protocol, this gateway %s", PQgetvalue(server, 0, 2),
+				 "protocol, this gateway %s", PQgetvalue(server, 0, 4),
 				 PQgetvalue(protocol, 0, 0), PROTOCOL_MAJOR);
 		result = OPEN_UNFIT;
 	}
 	else if (result == OPEN_DONE)
 		snprintf(detail, detail_size,
 				 "PostgreSQL %s, pg_tide %s, protocol " PROTOCOL_MAJOR,
-				 PQgetvalue(server, 0, 1), PQgetvalue(server, 0, 2));
+				 PQgetvalue(server, 0, 3), PQgetvalue(server, 0, 4));
 	PQclear(server);
 	PQclear(protocol);
 	return result;
@@ -439,7 +560,7 @@ connection_open(Connection *connection, char *detail, size_t detail_size)
 	pthread_mutex_unlock(&connection->cancel_lock);
 
 	result = connection_check(connection, REGISTER_TIMEOUT, detail, detail_size);
-	if (result == OPEN_DONE)
+	if (result == OPEN_DONE && !connection->of_replica)
 	{
 		result = connection_register(connection, problem, sizeof(problem));
 		if (result != OPEN_DONE)

@@ -22,6 +22,8 @@ typedef enum OpenResult
 	OPEN_AWAY,					/* no server answers, or not now */
 	OPEN_REFUSED,				/* a server answers, and lets nobody in */
 	OPEN_STANDBY,				/* a server in recovery */
+	OPEN_PROMOTED,				/* a replica that is in recovery no more */
+	OPEN_FOREIGN,				/* a replica of another database */
 	OPEN_UNFIT					/* no pg_tide, or one of another protocol */
 } OpenResult;
 
@@ -34,14 +36,20 @@ typedef enum RunResult
 	RUN_LOST					/* connection lost, may have been committed */
 } RunResult;
 
-extern bool connection_check_conninfo(const char *conninfo, char *problem,
-									  size_t problem_size);
-extern Connection *connection_create(const char *conninfo,
+extern bool connection_check_conninfo(const char *setting, const char *conninfo,
+									  char *problem, size_t problem_size);
+extern void connection_describe(const char *conninfo, char *text, size_t size);
+extern Connection *connection_create(const char *conninfo, bool of_replica,
 									 const char *application);
 extern OpenResult connection_open(Connection *connection, char *detail,
 								  size_t detail_size);
 extern OpenResult connection_check(Connection *connection, int64_t timeout,
 								   char *detail, size_t detail_size);
+extern OpenResult connection_look(Connection *connection, int64_t timeout,
+								  char *detail, size_t detail_size);
+extern uint64_t connection_position(const Connection *connection);
+extern const char *connection_server(const Connection *connection);
+extern const char *connection_identity(const Connection *connection);
 extern OpenResult connection_ask(Connection *connection, const char *sql,
 								 const char *parameter, int64_t limit,
 								 char **values, int count, char *detail,

@@ -1,275 +1,230 @@
 /*-------------------------------------------------------------------------
  *
  * database.c
- *	  The threads that run jobs, each on a connection of its own.
+ *	  The servers: which of them a job goes to, and what is known about them.
  *
- * This file decides when to connect, when to run a job again and with which
- * failure it ends; connection.c runs one transaction.
+ * There is one primary, for all that writes, and any number of replicas, hot
+ * standbys of it, for reads.  A read that comes here is held at the replica that
+ * has least to do, until the replica has replayed what the primary had when the
+ * read came.  So it sees every push that was acknowledged before, whichever
+ * gateway took it, as it would on the primary.  Where the primary is, and how
+ * far a replica has come, is asked once for all that wait at that moment.
  *
- * A job that writes is never run again here once its transaction may have been
- * committed: the client gets 503 and sends it again, which has no second
- * effect.
+ * What waits too long goes to the primary, and so does everything while no
+ * replica is fit.  While there is no primary, a replica serves what cursor and
+ * acks allow.
  *
  *-------------------------------------------------------------------------
  */
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "database/connection.h"
 #include "database/database.h"
-#include "database/health.h"
-#include "database/queue.h"
+#include "database/lag.h"
+#include "database/pool.h"
 #include "util/clock.h"
 #include "util/log.h"
-#include "util/settings.h"
 
-#define IDLE_INTERVAL		(2 * CLOCK_SECOND)
-#define MAX_CONFLICT_RUNS	6	/* the first and five more */
-
-/*
- * A connection is opened anew at this age: settings of the database and of the
- * role (ALTER DATABASE, ALTER ROLE) count for new sessions only.
- */
-#define MAX_AGE				(45 * CLOCK_SECOND)
-
-typedef struct Worker
+typedef struct Replica
 {
-	pthread_t	thread;
-	Connection *connection;		/* it may not be open */
-	bool		connected;		/* counted in connected_workers */
-	int64_t		next_attempt;	/* to connect; 0: at once */
-	int64_t		max_age;		/* of the connection */
-	int			generation;		/* of database_reconnect, as the connection was
-								 * opened */
-	unsigned int random;		/* state of rand_r */
-} Worker;
+	Pool	   *pool;
+	int			number;			/* counted from 1 */
+	/* under the lock */
+	uint64_t	replayed;		/* so far it has come; 0: not known */
+	bool		is_behind;		/* it gets no requests until it has caught up */
+} Replica;
 
-static Worker *workers;
-static int	worker_count;
-static atomic_int connected_workers;
-static atomic_int generation = 0;
+static Pool *primary;
+static Replica *replicas = NULL;
+static int	replica_count = 0;
+static int64_t most_lag;
 static pthread_t canceller;
 
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static LagBook lag_book;
+static int	next_replica = 0;	/* where the search for one begins */
+
+/* ---------- what the looks bring ---------- */
+
+/* A line when a replica falls behind, and when it has caught up; under the lock. */
 static void
-set_connected(Worker *worker, bool connected)
+judge_lag(Replica *replica, int64_t now)
 {
-	if (worker->connected == connected)
+	int64_t		lag = lag_time(&lag_book, replica->replayed, now);
+	bool		is_behind = replica->is_behind ? lag > most_lag / 2 : lag > most_lag;
+	char		number[16];
+	char		seconds[32];
+
+	if (is_behind == replica->is_behind)
 		return;
-	connected_workers += connected ? 1 : -1;
-	worker->connected = connected;
-	queue_set_connections(connected_workers);
-	if (!connected)
-		health_doubt();
+	replica->is_behind = is_behind;
+	snprintf(number, sizeof(number), "%d", replica->number);
+	snprintf(seconds, sizeof(seconds), "%.1f", (double) lag / CLOCK_SECOND);
+	log_event(is_behind ? LOG_WARNING : LOG_INFO,
+			  is_behind ? "replica-behind" : "replica-caught-up",
+			  "replica", number, "lag", seconds, NULL);
 }
 
-/* A random time around "interval": threads must not march in step. */
-static int64_t
-jitter(Worker *worker, int64_t interval)
-{
-	return interval / 2 + rand_r(&worker->random) % interval;
-}
-
-/* Connect; "asked" as health_begin_attempt was. */
+/* Queue what a replica need not keep waiting; true: it needs another look. */
 static bool
-open_worker(Worker *worker, bool asked)
+release(Replica *replica)
 {
-	char		detail[256];
-	OpenResult	result;
+	uint64_t	replayed;
 
-	worker->generation = generation;
-	result = connection_open(worker->connection, detail, sizeof(detail));
-	if (asked)
-		health_end_attempt(result, detail);
-	else
-		health_opened(result, detail);
-	worker->max_age = jitter(worker, MAX_AGE / 2) + MAX_AGE / 2;
-	set_connected(worker, result == OPEN_DONE);
-	return result == OPEN_DONE;
+	pthread_mutex_lock(&lock);
+	replayed = replica->replayed;
+	pthread_mutex_unlock(&lock);
+	return queue_note_replayed(pool_queue(replica->pool), replayed);
 }
 
-/* Try to connect; false: next_attempt says when to try again. */
+/* The primary was looked at. */
 static bool
-connect_worker(Worker *worker)
+primary_looked(void *unused, int64_t begun, OpenResult result, uint64_t position)
 {
-	set_connected(worker, false);
-	return health_begin_attempt(&worker->next_attempt) &&
-		open_worker(worker, true);
-}
+	Failure		failure;
+	bool		more = false;
+	int			i;
 
-/* Is there a connection that a job can be run on? */
-static bool
-has_connection(Worker *worker)
-{
-	if (connection_is_alive(worker->connection))
+	(void) unused;
+	if (result == OPEN_DONE)
 	{
-		if (worker->generation == generation &&
-			connection_age(worker->connection) < worker->max_age)
-			return true;
-		connection_close(worker->connection);
+		pthread_mutex_lock(&lock);
+		lag_note(&lag_book, begun, position);
+		pthread_mutex_unlock(&lock);
 	}
-	return open_worker(worker, false);
-}
-
-static void
-finish(Job *job)
-{
-	queue_done(job);
-	job->finished(job);
-}
-
-/* Before a job is run again after a conflict: a short, growing pause. */
-static void
-pause_after_conflict(Worker *worker, int run)
-{
-	queue_pause(clock_now() +
-				jitter(worker, (5 * CLOCK_MILLISECOND) << run));
-}
-
-/*
- * A thread that cannot connect leaves its job to the threads that have a
- * connection.  False: no thread has one.  A thread that has lost its connection
- * without noticing finds out when it takes the job, so this comes to an end.
- */
-static bool
-leave_to_others(Job *job)
-{
-	if (connected_workers == 0 || queue_is_stopping())
+	else if (health_is_bad(pool_health(primary), &failure))
+		position = TARGET_ANY;
+	if (position == 0)
 		return false;
-	queue_put_back(job);
+	for (i = 0; i < replica_count; i++)
+	{
+		more |= queue_note_position(pool_queue(replicas[i].pool), begun, position);
+		if (release(&replicas[i]))
+			health_want_look(pool_health(replicas[i].pool));
+	}
+	return more;
+}
+
+/* A replica was looked at. */
+static bool
+replica_looked(void *owner, int64_t begun, OpenResult result, uint64_t position)
+{
+	Replica    *replica = owner;
+
+	(void) begun;
+	pthread_mutex_lock(&lock);
+	replica->replayed = position;
+	if (result == OPEN_DONE)
+		judge_lag(replica, clock_now());
+	pthread_mutex_unlock(&lock);
+	if (result == OPEN_DONE)
+		return release(replica);
+	queue_leave_all(pool_queue(replica->pool), FALLBACK_LOST);
+	return false;
+}
+
+/* ---------- where a job goes ---------- */
+
+static bool
+is_fit(Replica *replica)
+{
+	bool		is_behind;
+
+	pthread_mutex_lock(&lock);
+	is_behind = replica->is_behind;
+	pthread_mutex_unlock(&lock);
+	return !is_behind && pool_connected(replica->pool) > 0 &&
+		health_serves(pool_health(replica->pool));
+}
+
+/* The fit replica that has least to do; NULL: there is none. */
+static Replica *
+choose_replica(void)
+{
+	Replica    *chosen = NULL;
+	int			least = 0;
+	int			start;
+	int			i;
+
+	pthread_mutex_lock(&lock);
+	start = next_replica++;
+	if (next_replica >= replica_count)
+		next_replica = 0;
+	pthread_mutex_unlock(&lock);
+	for (i = 0; i < replica_count; i++)
+	{
+		Replica    *replica = &replicas[(start + i) % replica_count];
+		int			jobs;
+
+		if (!is_fit(replica))
+			continue;
+		jobs = queue_count_of(pool_queue(replica->pool));
+		if (chosen == NULL || jobs < least)
+		{
+			chosen = replica;
+			least = jobs;
+		}
+	}
+	return chosen;
+}
+
+/* Have a read held at a replica; false: it must go to the primary. */
+static bool
+put_at_replica(Job *job, const Settings *settings, bool is_woken)
+{
+	Replica    *replica = choose_replica();
+
+	job->replica_wait = settings->replica_wait * CLOCK_MILLISECOND;
+	if (replica == NULL)
+	{
+		queue_count_fallback(FALLBACK_NONE_SERVES);
+		return false;
+	}
+	if (!queue_hold(pool_queue(replica->pool), job, settings->queue_length, is_woken))
+	{
+		queue_count_fallback(FALLBACK_BUSY);
+		return false;
+	}
+	health_want_look(pool_health(primary));
 	return true;
 }
 
-/* The failure of a job for which there is no connection. */
-static void
-set_unavailable(Job *job)
-{
-	if (!health_is_bad(&job->failure))
-		failure_try_again(&job->failure, "the database is not available");
-}
-
 /*
- * Run a job until it has an outcome.  False: it was left to another thread.  A
- * lost connection is opened again at once, and only once: if the server is away
- * for longer, the job fails with 503.
+ * Queue a job; "is_woken": a pull that has waited.  False: too many wait, the
+ * gateway is stopping, or there is no memory.
  */
-static bool
-run(Worker *worker, Job *job)
+bool
+database_put(Job *job, const Settings *settings, bool is_woken)
 {
-	int			conflicts = 0;
-	int			losses = 0;
-
-	for (;;)
-	{
-		if (!has_connection(worker))
-		{
-			if (leave_to_others(job))
-				return false;
-			set_unavailable(job);
-			return true;
-		}
-
-		switch (connection_run(worker->connection, job))
-		{
-			case RUN_DONE:
-				return true;
-			case RUN_CONFLICT:
-				if (++conflicts >= MAX_CONFLICT_RUNS)
-					return true;
-				pause_after_conflict(worker, conflicts);
-				break;
-			case RUN_LOST_BEFORE_SENT:
-				if (++losses > 1)
-					return true;
-				break;
-			case RUN_LOST:
-				if (job->kind == JOB_PUSH || job->kind == JOB_AUTH || ++losses > 1)
-					return true;
-				break;
-			case RUN_AGAIN:
-				break;
-		}
-		if (clock_now() >= job->deadline || queue_is_abandoned(job))
-			return true;
-		job->failure.status = 0;
-	}
+	job->may_be_stale = false;
+	if (replica_count > 0 && pool_is_read(job) &&
+		put_at_replica(job, settings, is_woken))
+		return true;
+	return queue_put(pool_queue(primary), job, settings->queue_length, is_woken);
 }
 
-/* All that a thread does with one job. */
-static void
-handle(Worker *worker, Job *job)
+/* Passwords leave at least one connection to the others, if there are two. */
+bool
+database_put_login(Job *job, const Settings *settings)
 {
-	database_free(job);
-	job->failure.status = 0;
-	if (clock_now() >= job->deadline)
-		failure_try_again(&job->failure, "the server is too busy");
-	else if (!run(worker, job))
-		return;
-	finish(job);
+	int			most = settings->max_logins;
+
+	if (most > settings->db_connections - 1)
+		most = settings->db_connections - 1;
+	return queue_put_login(pool_queue(primary), job, settings->queue_length,
+						   most < 1 ? 1 : most);
 }
 
-/*
- * Without a connection a thread takes jobs only if no other thread has one:
- * then the jobs must fail instead of waiting.
- */
-static void
-wait_unconnected(Worker *worker)
+bool
+database_put_maintenance(Job *job)
 {
-	Failure		failure;
-	Job		   *job;
-
-	if (connected_workers > 0 || !health_is_bad(&failure))
-	{
-		queue_pause(worker->next_attempt);
-		return;
-	}
-	while ((job = queue_take(worker->next_attempt)) != NULL)
-	{
-		if (leave_to_others(job))
-			return;
-		database_free(job);
-		set_unavailable(job);
-		finish(job);
-	}
+	return queue_put(pool_queue(primary), job, QUEUE_UNBOUNDED, false);
 }
 
-static void *
-worker_main(void *argument)
-{
-	Worker	   *worker = argument;
-	Job		   *job;
-
-	while (!queue_is_stopping())
-	{
-		if (!worker->connected && !connect_worker(worker))
-			wait_unconnected(worker);
-		else
-		{
-			job = queue_take(clock_now() + IDLE_INTERVAL);
-			if (job != NULL)
-				handle(worker, job);
-
-			/*
-			 * After a restart of the server the connection is there again
-			 * before the next request, which need not wait for it.
-			 */
-			else if (!connection_is_alive(worker->connection) ||
-					 worker->generation != generation)
-			{
-				connection_close(worker->connection);
-				set_connected(worker, false);
-			}
-		}
-	}
-
-	/* jobs that were accepted are run before the end */
-	while ((job = queue_take(0)) != NULL)
-		handle(worker, job);
-	connection_close(worker->connection);
-	return NULL;
-}
+/* ---------- start and stop ---------- */
 
 /* Cancel runs of jobs whose clients have gone. */
 static void *
@@ -282,49 +237,73 @@ cancel_main(void *unused)
 	while ((number = queue_take_abandoned()) != 0)
 	{
 		log_event(LOG_DEBUG, "client-gone", NULL);
-		for (i = 0; i < worker_count; i++)
-			connection_cancel_run(workers[i].connection, number);
+		pool_cancel_run(primary, number);
+		for (i = 0; i < replica_count; i++)
+			pool_cancel_run(replicas[i].pool, number);
 	}
 	return NULL;
 }
 
-/*
- * Start the threads, which connect by themselves.  It is no failure if the
- * server is away.
- */
-bool
-database_start(const char *conninfo, int connections,
-			   char *problem, size_t problem_size)
+static bool
+create_replica(const Settings *settings, int index, char *problem,
+			   size_t problem_size)
 {
-	int			i;
+	const char *conninfo = settings->replica_urls.items[index];
+	Replica    *replica = &replicas[index];
+	char		number[16];
+	char		server[128];
 
-	if (!connection_check_conninfo(conninfo, problem, problem_size))
+	if (!connection_check_conninfo("replica-url", conninfo, problem, problem_size))
 		return false;
-
-	workers = calloc((size_t) connections, sizeof(Worker));
-	if (workers == NULL)
+	replica->number = index + 1;
+	replica->pool = pool_create(conninfo, index + 1, settings->replica_connections,
+								primary, replica_looked, replica);
+	if (replica->pool == NULL)
 	{
 		snprintf(problem, problem_size, "out of memory");
 		return false;
 	}
-	if (!health_start(conninfo))
+	connection_describe(conninfo, server, sizeof(server));
+	snprintf(number, sizeof(number), "%d", index + 1);
+	log_event(LOG_INFO, "replica", "replica", number, "server", server, NULL);
+	return true;
+}
+
+/*
+ * Start the threads, which connect by themselves.  It is no failure if a server
+ * is away.
+ */
+bool
+database_start(const Settings *settings, char *problem, size_t problem_size)
+{
+	int			count = settings->replica_urls.count;
+	int			i;
+
+	if (!connection_check_conninfo("database-url", settings->database_url,
+								   problem, problem_size))
+		return false;
+	most_lag = settings->replica_max_lag * CLOCK_MILLISECOND;
+	primary = pool_create(settings->database_url, 0, settings->db_connections,
+						  NULL, primary_looked, NULL);
+	replicas = calloc((size_t) count + 1, sizeof(Replica));
+	if (primary == NULL || replicas == NULL)
 	{
-		snprintf(problem, problem_size, "could not start a thread");
+		snprintf(problem, problem_size, "out of memory");
 		return false;
 	}
-	for (i = 0; i < connections; i++)
+	for (i = 0; i < count; i++)
 	{
-		workers[i].connection = connection_create(conninfo, NULL);
-		workers[i].random = (unsigned int) clock_now() + (unsigned int) i;
-		if (workers[i].connection == NULL ||
-			pthread_create(&workers[i].thread, NULL, worker_main,
-						   &workers[i]) != 0)
-		{
-			snprintf(problem, problem_size, "could not start thread %d", i + 1);
+		if (!create_replica(settings, i, problem, problem_size))
 			return false;
-		}
-		worker_count++;
 	}
+	replica_count = count;
+	for (i = 0; i < count; i++)
+	{
+		if (!pool_start(replicas[i].pool, problem, problem_size))
+			return false;
+	}
+	if (!pool_start(primary, problem, problem_size))
+		return false;
 	if (pthread_create(&canceller, NULL, cancel_main, NULL) != 0)
 	{
 		snprintf(problem, problem_size, "could not start a thread");
@@ -337,35 +316,43 @@ database_start(const char *conninfo, int connections,
 void
 database_reconnect(void)
 {
-	generation++;
+	int			i;
+
+	health_reconnect(pool_health(primary));
+	for (i = 0; i < replica_count; i++)
+		health_reconnect(pool_health(replicas[i].pool));
 }
 
-/* Ask the server to cancel all running jobs; from any thread. */
+/* Ask the servers to cancel all running jobs; from any thread. */
 void
 database_cancel(void)
 {
 	int			i;
 
-	for (i = 0; i < worker_count; i++)
-		connection_cancel(workers[i].connection);
+	pool_cancel(primary);
+	for (i = 0; i < replica_count; i++)
+		pool_cancel(replicas[i].pool);
 }
 
-/* Wait for the threads to end; after queue_stop. */
+/*
+ * Wait for the threads to end; after queue_stop.  Looks at the primary release
+ * jobs of replicas, and replicas leave theirs to it.
+ */
 void
 database_stop(void)
 {
 	int			i;
 
 	pthread_join(canceller, NULL);
-	health_stop();
-	for (i = 0; i < worker_count; i++)
-	{
-		pthread_join(workers[i].thread, NULL);
-		connection_free(workers[i].connection);
-	}
-	free(workers);
-	workers = NULL;
-	worker_count = 0;
+	pool_end(primary);
+	for (i = 0; i < replica_count; i++)
+		pool_end(replicas[i].pool);
+	for (i = 0; i < replica_count; i++)
+		pool_free(replicas[i].pool);
+	pool_free(primary);
+	free(replicas);
+	replicas = NULL;
+	replica_count = 0;
 }
 
 /* Free the outcome of a job. */
@@ -375,9 +362,76 @@ database_free(Job *job)
 	connection_free_result(job);
 }
 
-/* How many threads have a connection? */
+/* ---------- what is known ---------- */
+
+/* How many threads have a connection to the primary? */
 int
 database_connected(void)
 {
-	return connected_workers;
+	return pool_connected(primary);
+}
+
+/* Does the primary serve?  Else the failure is set. */
+bool
+database_is_ready(Failure *failure)
+{
+	return health_check(pool_health(primary), failure);
+}
+
+int
+database_replica_count(void)
+{
+	return replica_count;
+}
+
+/* "number" is counted from 1. */
+void
+database_report_replica(int number, ReplicaReport *report)
+{
+	Replica    *replica = &replicas[number - 1];
+	OpenResult	result = health_state(pool_health(replica->pool));
+	int64_t		now = clock_now();
+
+	pthread_mutex_lock(&lock);
+	report->state = result == OPEN_DONE && replica->is_behind ? "behind" :
+		health_word(result);
+	report->lag = (double) lag_time(&lag_book, replica->replayed, now) / CLOCK_SECOND;
+	report->lag_bytes = lag_bytes(&lag_book, replica->replayed);
+	/* where it is is not known, so neither is how far behind */
+	if (replica->replayed == 0)
+	{
+		report->lag = -1;
+		report->lag_bytes = 0;
+	}
+	pthread_mutex_unlock(&lock);
+	report->reads = pool_reads(replica->pool);
+	report->connections = pool_connected(replica->pool);
+}
+
+uint64_t
+database_primary_reads(void)
+{
+	return pool_reads(primary);
+}
+
+/* A JSON array, an element a replica, without names of servers. */
+void
+database_write_replicas(Buffer *json)
+{
+	ReplicaReport report;
+	char		element[128];
+	int			i;
+
+	buffer_append_char(json, '[');
+	for (i = 1; i <= replica_count; i++)
+	{
+		database_report_replica(i, &report);
+		snprintf(element, sizeof(element),
+				 "%s{\"replica\":%d,\"state\":\"%s\",\"lagSeconds\":",
+				 i > 1 ? "," : "", i, report.state);
+		buffer_append_text(json, element);
+		snprintf(element, sizeof(element), "%.3f}", report.lag);
+		buffer_append_text(json, report.lag < 0 ? "null}" : element);
+	}
+	buffer_append_char(json, ']');
 }

@@ -1,14 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * health.c
- *	  Is there a database that serves, and when may it be tried again?
+ *	  Does a server serve, where in the WAL is it, and when may it be tried again?
  *
- * All threads that want a connection report here what came of it.  While there
- * is none, they try one after the other, with growing pauses, and the log gets
- * a line only when the reason changes.
+ * All threads that want a connection to a server report here what came of it.
+ * While there is none, they try one after the other, with growing pauses, and the
+ * log gets a line only when the reason changes.
  *
- * /ready is answered from what one more thread has found out last, on a
- * connection of its own: so it is answered at once, whatever the others do.
+ * One more thread looks at the server on a connection of its own, each second
+ * and whenever somebody wants to know where it is.  /ready, and whether a replica
+ * may have requests, are answered from what it has found out last: so at once,
+ * whatever the others do.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "database/database.h"
 #include "database/health.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -32,29 +33,46 @@
 #define STALE			(4 * CLOCK_SECOND)	/* what was found out is no longer
 											 * believed */
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* between looks, however many want one */
+#define LOOK_INTERVAL	CLOCK_MILLISECOND
+#define REPLAY_INTERVAL	(4 * CLOCK_MILLISECOND) /* while a replica catches up */
 
-/* what came of the last attempt to connect */
-static bool known = false;
-static OpenResult state = OPEN_AWAY;
-static char logged[320];		/* the last line about a failure; empty: that
-								 * is over */
-static char versions[128];		/* of the database that was connected last */
+struct Health
+{
+	int			number;			/* of the replica; 0: the primary */
+	HealthLooked looked;
+	void	   *owner;
+	atomic_int	generation;		/* connections of another are opened anew */
+	pthread_mutex_t lock;		/* of all that follows */
 
-/* attempts while there is no connection */
-static bool attempting = false;
-static int64_t next_attempt = 0;
-static int64_t backoff = FIRST_BACKOFF;
+	/* what came of the last attempt to connect */
+	bool		known;
+	OpenResult	state;
+	char		logged[320];	/* the last line about a failure; empty: that is
+								 * over */
+	char		versions[128];	/* of the database that was connected last */
 
-/* the thread that checks */
-static pthread_t checker;
-static pthread_cond_t check_wanted;
-static bool checker_runs = false;
-static bool stopping = false;
-static bool doubted = false;
-static Connection *connection;
-static int64_t checked_at = 0;	/* 0: never */
-static OpenResult checked = OPEN_AWAY;
+	/* attempts while there is no connection */
+	bool		attempting;
+	int64_t		next_attempt;
+	int64_t		backoff;
+
+	/* the thread that looks */
+	pthread_t	checker;
+	pthread_cond_t check_wanted;
+	bool		checker_runs;
+	bool		stopping;
+	bool		doubted;
+	bool		look_wanted;
+	Connection *connection;
+	int64_t		checked_at;		/* 0: never */
+	OpenResult	checked;
+	char		server[32];		/* the start that was looked at */
+};
+
+/* of the primary's database, once it is known; replicas must be of the same */
+static pthread_mutex_t identity_lock = PTHREAD_MUTEX_INITIALIZER;
+static char primary_identity[64];
 
 static const struct
 {
@@ -63,17 +81,22 @@ static const struct
 	const char *code;
 	const char *message;
 	const char *event;
+	const char *word;			/* of a replica */
 }			texts[] = {
 	{OPEN_AWAY, 503, "try_again", "the database is not available",
-	"database-away"},
+	"database-away", "away"},
 	{OPEN_REFUSED, 503, "not_ready", "the database refuses the gateway's login",
-	"database-refuses"},
+	"database-refuses", "refused"},
 	{OPEN_STANDBY, 503, "try_again",
 		"the database is a standby, which takes no changes",
-	"database-is-standby"},
+	"database-is-standby", "standby"},
+	{OPEN_PROMOTED, 503, "try_again", "the replica is no standby",
+	"replica-was-promoted", "promoted"},
+	{OPEN_FOREIGN, 503, "not_ready", "the replica is of another database",
+	"replica-is-foreign", "foreign"},
 	{OPEN_UNFIT, 503, "not_ready",
 		"this database has no pg_tide that the gateway can use",
-	"database-unfit"},
+	"database-unfit", "unfit"},
 	{.message = NULL}
 };
 
@@ -85,6 +108,13 @@ find_text(OpenResult result)
 	while (texts[i + 1].message != NULL && texts[i].result != result)
 		i++;
 	return i;
+}
+
+/* Why a replica does not serve. */
+const char *
+health_word(OpenResult result)
+{
+	return result == OPEN_DONE ? "serving" : texts[find_text(result)].word;
 }
 
 static bool
@@ -103,210 +133,388 @@ set_failure(Failure *failure, OpenResult result)
  * False: not before "next".
  */
 bool
-health_begin_attempt(int64_t *next)
+health_begin_attempt(Health *health, int64_t *next)
 {
 	int64_t		now = clock_now();
 	bool		allowed;
 
-	pthread_mutex_lock(&lock);
-	allowed = !attempting && now >= next_attempt;
+	pthread_mutex_lock(&health->lock);
+	allowed = !health->attempting && now >= health->next_attempt;
 	if (allowed)
-		attempting = true;
+		health->attempting = true;
 	else
-		*next = attempting ? now + DOUBT_INTERVAL : next_attempt;
-	pthread_mutex_unlock(&lock);
+		*next = health->attempting ? now + DOUBT_INTERVAL : health->next_attempt;
+	pthread_mutex_unlock(&health->lock);
 	return allowed;
 }
 
 /* A line in the log, if there is something new to be said; under the lock. */
 static void
-log_change(OpenResult result, const char *detail)
+log_change(Health *health, OpenResult result, const char *detail)
 {
 	char		line[320];
+	char		number[16];
+	const char *replica = health->number == 0 ? NULL : number;
 	int			i = find_text(result);
 
+	snprintf(number, sizeof(number), "%d", health->number);
 	if (result == OPEN_DONE)
 	{
-		if (logged[0] != '\0' || strcmp(versions, detail) != 0)
-			log_event(LOG_INFO, "connected", "versions", detail, NULL);
-		snprintf(versions, sizeof(versions), "%s", detail);
-		logged[0] = '\0';
+		if (health->logged[0] != '\0' || strcmp(health->versions, detail) != 0)
+			log_event(LOG_INFO, "connected", "versions", detail,
+					  "replica", replica, NULL);
+		snprintf(health->versions, sizeof(health->versions), "%s", detail);
+		health->logged[0] = '\0';
 		return;
 	}
 	snprintf(line, sizeof(line), "%s %s", texts[i].event, detail);
-	if (strcmp(line, logged) == 0)
+	if (strcmp(line, health->logged) == 0)
 		return;
-	snprintf(logged, sizeof(logged), "%s", line);
-	log_event(result == OPEN_AWAY || result == OPEN_STANDBY ?
-			  LOG_WARNING : LOG_ERROR, "connect-failed",
-			  "reason", texts[i].event, "message", detail, NULL);
+	snprintf(health->logged, sizeof(health->logged), "%s", line);
+	log_event(result == OPEN_AWAY || result == OPEN_STANDBY ||
+			  result == OPEN_PROMOTED ? LOG_WARNING : LOG_ERROR, "connect-failed",
+			  "reason", texts[i].event, "message", detail,
+			  "replica", replica, NULL);
 }
 
 /* Note what came of an attempt; under the lock. */
 static void
-note(OpenResult result, const char *detail)
+note(Health *health, OpenResult result, const char *detail)
 {
 	int64_t		now = clock_now();
 	int64_t		longest = result == OPEN_REFUSED ? REFUSED_BACKOFF : AWAY_BACKOFF;
 
-	known = true;
-	state = result;
-	log_change(result, detail);
+	health->known = true;
+	health->state = result;
+	log_change(health, result, detail);
 	if (result == OPEN_DONE)
 	{
-		backoff = FIRST_BACKOFF;
-		next_attempt = 0;
+		health->backoff = FIRST_BACKOFF;
+		health->next_attempt = 0;
 		return;
 	}
 	/* several threads may lose their connections at the same moment */
-	if (now < next_attempt)
+	if (now < health->next_attempt)
 		return;
-	next_attempt = now + backoff / 2 + random() % backoff;
-	backoff = backoff * 2 > longest ? longest : backoff * 2;
+	health->next_attempt = now + health->backoff / 2 + random() % health->backoff;
+	health->backoff = health->backoff * 2 > longest ? longest : health->backoff * 2;
 }
 
 /* "detail" has versions, or the reason. */
 void
-health_end_attempt(OpenResult result, const char *detail)
+health_end_attempt(Health *health, OpenResult result, const char *detail)
 {
-	pthread_mutex_lock(&lock);
-	attempting = false;
-	note(result, detail);
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_lock(&health->lock);
+	health->attempting = false;
+	note(health, result, detail);
+	pthread_mutex_unlock(&health->lock);
 }
 
 /* Note what came of an attempt that was not asked for here. */
 void
-health_opened(OpenResult result, const char *detail)
+health_opened(Health *health, OpenResult result, const char *detail)
 {
-	pthread_mutex_lock(&lock);
-	note(result, detail);
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_lock(&health->lock);
+	note(health, result, detail);
+	pthread_mutex_unlock(&health->lock);
 }
 
 /* Has the last attempt to connect failed?  Then the failure is set. */
 bool
-health_is_bad(Failure *failure)
+health_is_bad(Health *health, Failure *failure)
 {
 	bool		bad;
 
-	pthread_mutex_lock(&lock);
-	bad = known && state != OPEN_DONE;
+	pthread_mutex_lock(&health->lock);
+	bad = health->known && health->state != OPEN_DONE;
 	if (bad)
-		set_failure(failure, state);
-	pthread_mutex_unlock(&lock);
+		set_failure(failure, health->state);
+	pthread_mutex_unlock(&health->lock);
 	return bad;
 }
 
-/* ---------- /ready ---------- */
+/* The threads' connections are opened anew once this is another number. */
+int
+health_generation(Health *health)
+{
+	return health->generation;
+}
 
-/* What the checking thread finds out now. */
+/* Open all connections anew, each before its next job. */
+void
+health_reconnect(Health *health)
+{
+	health->generation++;
+}
+
+/* ---------- the thread that looks ---------- */
+
+/* A replica of another database would tell clients to start over. */
 static OpenResult
-check(void)
+compare_identity(const Health *health, char *detail, size_t detail_size)
+{
+	const char *identity = connection_identity(health->connection);
+	OpenResult	result = OPEN_DONE;
+
+	pthread_mutex_lock(&identity_lock);
+	if (health->number == 0)
+		snprintf(primary_identity, sizeof(primary_identity), "%s", identity);
+	else if (primary_identity[0] != '\0' && strcmp(primary_identity, identity) != 0)
+	{
+		snprintf(detail, detail_size, "the replica is of another database than the primary");
+		result = OPEN_FOREIGN;
+	}
+	pthread_mutex_unlock(&identity_lock);
+	return result;
+}
+
+/* Open the connection, if others do not try just now. */
+static OpenResult
+open_connection(Health *health)
 {
 	char		detail[256];
 	int64_t		next = 0;
 	OpenResult	result;
 
-	if (connection_is_alive(connection))
-	{
-		result = connection_check(connection, CHECK_TIMEOUT, detail,
-								  sizeof(detail));
-		if (result != OPEN_DONE)
-			connection_close(connection);
-		/* the others have yet to see it */
-		if (result != OPEN_DONE && result != OPEN_AWAY)
-			database_reconnect();
-		return result;
-	}
-	if (!health_begin_attempt(&next))
+	if (!health_begin_attempt(health, &next))
 	{
 		Failure		failure;
 
-		return health_is_bad(&failure) ? state : OPEN_AWAY;
+		return health_is_bad(health, &failure) ? health->state : OPEN_AWAY;
 	}
-	result = connection_open(connection, detail, sizeof(detail));
-	health_end_attempt(result, detail);
+	result = connection_open(health->connection, detail, sizeof(detail));
+	if (result == OPEN_DONE)
+		result = compare_identity(health, detail, sizeof(detail));
+	if (result != OPEN_DONE)
+		connection_close(health->connection);
+	health_end_attempt(health, result, detail);
 	return result;
 }
 
-static void *
-check_main(void *unused)
+/* What the thread finds out now; in full, or only where the server is. */
+static OpenResult
+check(Health *health, bool in_full)
 {
-	struct timespec moment;
+	Connection *connection = health->connection;
+	char		detail[256];
 	OpenResult	result;
 
-	(void) unused;
-	pthread_mutex_lock(&lock);
-	while (!stopping)
+	if (!connection_is_alive(connection))
+		return open_connection(health);
+	result = in_full ?
+		connection_check(connection, CHECK_TIMEOUT, detail, sizeof(detail)) :
+		connection_look(connection, CHECK_TIMEOUT, detail, sizeof(detail));
+	if (result == OPEN_DONE && in_full)
+		result = compare_identity(health, detail, sizeof(detail));
+	if (result != OPEN_DONE)
+		connection_close(connection);
+	/* the others have yet to see it */
+	if (result != OPEN_DONE && result != OPEN_AWAY)
 	{
-		doubted = false;
-		pthread_mutex_unlock(&lock);
-		result = check();
-		pthread_mutex_lock(&lock);
-		checked = result;
-		checked_at = clock_now();
-		moment = clock_timespec(checked_at + (result == OPEN_DONE ?
-											  CHECK_INTERVAL : DOUBT_INTERVAL));
-		while (!stopping && !doubted &&
-			   pthread_cond_timedwait(&check_wanted, &lock, &moment) == 0)
-			;
+		health_reconnect(health);
+		health_opened(health, result, detail);
 	}
-	pthread_mutex_unlock(&lock);
-	connection_close(connection);
+	return result;
+}
+
+/* One look and what follows from it; true: somebody waits for the next. */
+static bool
+look_once(Health *health, bool in_full)
+{
+	int64_t		begun = clock_now();
+	OpenResult	result = check(health, in_full);
+	bool		good = result == OPEN_DONE;
+
+	pthread_mutex_lock(&health->lock);
+	health->checked = result;
+	health->checked_at = clock_now();
+	snprintf(health->server, sizeof(health->server), "%s",
+			 good ? connection_server(health->connection) : "");
+	pthread_mutex_unlock(&health->lock);
+	return health->looked(health->owner, begun, result,
+						  good ? connection_position(health->connection) : 0);
+}
+
+/* Rest until the next look is due or wanted; under the lock. */
+static void
+rest(Health *health, int64_t next_check, bool more)
+{
+	int64_t		looked_at = health->checked_at;
+	int64_t		until = more && health->number != 0 ?
+		looked_at + REPLAY_INTERVAL : next_check;
+	struct timespec moment;
+
+	while (!health->stopping && !health->doubted && clock_now() < until)
+	{
+		if ((health->look_wanted || (more && health->number == 0)) &&
+			until > looked_at + LOOK_INTERVAL)
+			until = looked_at + LOOK_INTERVAL;
+		moment = clock_timespec(until);
+		pthread_cond_timedwait(&health->check_wanted, &health->lock, &moment);
+	}
+}
+
+static void *
+check_main(void *argument)
+{
+	Health	   *health = argument;
+	int64_t		next_check = 0;
+	bool		in_full;
+	bool		more;
+
+	pthread_mutex_lock(&health->lock);
+	while (!health->stopping)
+	{
+		in_full = health->doubted || health->checked != OPEN_DONE ||
+			clock_now() >= next_check;
+		health->doubted = health->look_wanted = false;
+		pthread_mutex_unlock(&health->lock);
+		more = look_once(health, in_full);
+		pthread_mutex_lock(&health->lock);
+		if (health->checked != OPEN_DONE)
+		{
+			/* attempts have pauses of their own */
+			next_check = health->checked_at + DOUBT_INTERVAL;
+			more = health->look_wanted = false;
+		}
+		else if (in_full)
+			next_check = health->checked_at + CHECK_INTERVAL;
+		rest(health, next_check, more);
+	}
+	pthread_mutex_unlock(&health->lock);
+	connection_close(health->connection);
 	return NULL;
 }
 
-bool
-health_start(const char *conninfo)
+/* NULL: no memory. */
+Health *
+health_create(const char *conninfo, int number, HealthLooked looked, void *owner)
 {
+	Health	   *health = calloc(1, sizeof(Health));
 	pthread_condattr_t attributes;
 
+	if (health == NULL)
+		return NULL;
+	health->number = number;
+	health->looked = looked;
+	health->owner = owner;
+	health->state = health->checked = OPEN_AWAY;
+	health->backoff = FIRST_BACKOFF;
+	pthread_mutex_init(&health->lock, NULL);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&check_wanted, &attributes);
+	pthread_cond_init(&health->check_wanted, &attributes);
 	pthread_condattr_destroy(&attributes);
-	connection = connection_create(conninfo, "tide-gateway-ready");
-	checker_runs = connection != NULL &&
-		pthread_create(&checker, NULL, check_main, NULL) == 0;
-	return checker_runs;
+	health->connection = connection_create(conninfo, number != 0,
+										   "tide-gateway-ready");
+	if (health->connection == NULL)
+	{
+		free(health);
+		return NULL;
+	}
+	return health;
+}
+
+/* False: there is no thread. */
+bool
+health_start(Health *health)
+{
+	health->checker_runs =
+		pthread_create(&health->checker, NULL, check_main, health) == 0;
+	return health->checker_runs;
+}
+
+/* Under the lock: is what was found out still believed? */
+static bool
+is_certain(const Health *health)
+{
+	return health->checked_at != 0 && !health->doubted &&
+		clock_now() < health->checked_at + STALE;
 }
 
 /* Did the database serve when it was checked last?  Else the failure is set. */
 bool
-health_check(Failure *failure)
+health_check(Health *health, Failure *failure)
 {
 	bool		good;
 
-	pthread_mutex_lock(&lock);
-	good = checked_at != 0 && checked == OPEN_DONE && !doubted &&
-		clock_now() < checked_at + STALE;
+	pthread_mutex_lock(&health->lock);
+	good = is_certain(health) && health->checked == OPEN_DONE;
 	if (!good)
-		set_failure(failure, checked == OPEN_DONE ? OPEN_AWAY : checked);
-	pthread_mutex_unlock(&lock);
+		set_failure(failure, health->checked == OPEN_DONE ? OPEN_AWAY : health->checked);
+	pthread_mutex_unlock(&health->lock);
 	return good;
+}
+
+/* What was found out last; a server that does not answer any more is away. */
+OpenResult
+health_state(Health *health)
+{
+	OpenResult	result;
+
+	pthread_mutex_lock(&health->lock);
+	result = is_certain(health) || health->checked != OPEN_DONE ?
+		health->checked : OPEN_AWAY;
+	pthread_mutex_unlock(&health->lock);
+	return result;
+}
+
+bool
+health_serves(Health *health)
+{
+	return health_state(health) == OPEN_DONE;
+}
+
+/* Is this the start of the server that was looked at last? */
+bool
+health_is_server(Health *health, const char *server)
+{
+	bool		same;
+
+	pthread_mutex_lock(&health->lock);
+	same = strcmp(health->server, server) == 0;
+	pthread_mutex_unlock(&health->lock);
+	return same;
 }
 
 /* A connection was lost: what was found out may no longer be true. */
 void
-health_doubt(void)
+health_doubt(Health *health)
 {
-	pthread_mutex_lock(&lock);
-	doubted = true;
-	pthread_cond_signal(&check_wanted);
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_lock(&health->lock);
+	health->doubted = true;
+	pthread_cond_signal(&health->check_wanted);
+	pthread_mutex_unlock(&health->lock);
+}
+
+/* Somebody wants to know where the server is from now on. */
+void
+health_want_look(Health *health)
+{
+	pthread_mutex_lock(&health->lock);
+	health->look_wanted = true;
+	pthread_cond_signal(&health->check_wanted);
+	pthread_mutex_unlock(&health->lock);
 }
 
 void
-health_stop(void)
+health_stop(Health *health)
 {
-	if (!checker_runs)
+	if (!health->checker_runs)
 		return;
-	pthread_mutex_lock(&lock);
-	stopping = true;
-	pthread_cond_signal(&check_wanted);
-	pthread_mutex_unlock(&lock);
-	pthread_join(checker, NULL);
-	connection_free(connection);
-	checker_runs = false;
+	pthread_mutex_lock(&health->lock);
+	health->stopping = true;
+	pthread_cond_signal(&health->check_wanted);
+	pthread_mutex_unlock(&health->lock);
+	pthread_join(health->checker, NULL);
+	health->checker_runs = false;
+}
+
+/* After all threads have ended. */
+void
+health_free(Health *health)
+{
+	connection_free(health->connection);
+	pthread_mutex_destroy(&health->lock);
+	free(health);
 }

@@ -1,27 +1,54 @@
 /*-------------------------------------------------------------------------
  *
  * health.h
- *	  Is there a database that serves, and when may it be tried again?
+ *	  Does a server serve, where in the WAL is it, and when may it be tried again?
  *
  *-------------------------------------------------------------------------
  */
 #ifndef HEALTH_H
 #define HEALTH_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "database/connection.h"
 #include "util/failure.h"
 
-extern bool health_begin_attempt(int64_t *next);
-extern void health_end_attempt(OpenResult result, const char *detail);
-extern void health_opened(OpenResult result, const char *detail);
-extern bool health_is_bad(Failure *failure);
+typedef struct Health Health;
 
-extern bool health_start(const char *conninfo);
-extern bool health_check(Failure *failure);
-extern void health_doubt(void);
-extern void health_stop(void);
+/*
+ * What the checking thread calls after each look: "position" is where the server
+ * was at some moment after "begun", or 0 if it did not say.  True: somebody
+ * waits for the next look.
+ */
+typedef bool (*HealthLooked) (void *owner, int64_t begun, OpenResult result,
+							  uint64_t position);
+
+/* "number": of a replica, counted from 1; 0: the primary */
+extern Health *health_create(const char *conninfo, int number,
+							 HealthLooked looked, void *owner);
+extern bool health_start(Health *health);
+extern void health_stop(Health *health);
+extern void health_free(Health *health);
+
+/* attempts to connect */
+extern bool health_begin_attempt(Health *health, int64_t *next);
+extern void health_end_attempt(Health *health, OpenResult result,
+							   const char *detail);
+extern void health_opened(Health *health, OpenResult result, const char *detail);
+extern bool health_is_bad(Health *health, Failure *failure);
+extern int	health_generation(Health *health);
+extern void health_reconnect(Health *health);
+
+/* what was found out */
+extern bool health_check(Health *health, Failure *failure);
+extern bool health_serves(Health *health);
+extern OpenResult health_state(Health *health);
+extern bool health_is_server(Health *health, const char *server);
+extern void health_doubt(Health *health);
+extern void health_want_look(Health *health);
+
+extern const char *health_word(OpenResult result);
 
 #endif							/* HEALTH_H */

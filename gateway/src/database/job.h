@@ -38,6 +38,7 @@ typedef enum JobKind
 typedef enum JobPlace
 {
 	PLACE_NOWHERE,				/* with its owner */
+	PLACE_HELD,					/* until a replica has replayed enough for it */
 	PLACE_QUEUED,
 	PLACE_RUNNING,
 	PLACE_ENDED					/* without being run; finished() is to come */
@@ -81,6 +82,8 @@ typedef struct Job
 	int64_t		deadline;		/* of this run */
 	int64_t		wait_until;		/* an empty pull waits until then; 0: it does
 								 * not */
+	int64_t		replica_wait;	/* how long it may wait for a replica; 0: it
+								 * is for the primary */
 
 	/* the outcome: failure.status is 0 when there is a reply */
 	Failure		failure;
@@ -91,6 +94,8 @@ typedef struct Job
 								 * not counted */
 	bool		is_news;		/* a pull: it tells the client something, so
 								 * that it must not wait */
+	bool		may_be_stale;	/* a replica's reply, made while nobody knew
+								 * where the primary is */
 	const char *cursor;			/* of a pull; points into "result" */
 	const char *interest;		/* likewise: JSON, what a pull that goes on from
 								 * there would look at; empty: not told */
@@ -106,8 +111,16 @@ typedef struct Job
 	void		(*finished) (struct Job *job);
 	void	   *owner;
 
+	/* held.c's own */
+	int64_t		held_at;		/* when it came to a replica */
+	int64_t		leave_at;		/* when it goes on to the primary if it has not
+								 * been taken; 0: it is there */
+	uint64_t	target;			/* what the replica must have replayed */
+	int64_t		due;			/* not before this moment */
+
 	/* queue.c's own */
 	JobPlace	place;
+	struct Queue *queue;
 	bool		abandoned;		/* nobody waits for the outcome */
 	bool		cancel_sent;
 	bool		is_woken;		/* a pull that has waited, and runs again */

@@ -50,8 +50,13 @@ struct Connection
 {
 	char	   *conninfo;
 	const char *application;	/* NULL: the default */
+	bool		of_replica;		/* the server is to be in recovery */
 	PGconn	   *link;			/* NULL: not open */
 	int64_t		opened_at;
+	char		identity[64];	/* of the database that its log is of */
+	char		server[32];		/* which start of which server answers */
+	uint64_t	position;		/* in the WAL, as of the last look */
+	uint64_t	wal_block_size;
 	bool		prepared[STATEMENT_COUNT];
 	bool		unregistered;	/* a job failed with TD012, see run.c */
 	bool		needs_begin;	/* a push did with TD016, likewise */
@@ -66,7 +71,8 @@ struct Connection
 	Step		steps[MAX_STEPS];
 	int			step_count;
 	bool		sent;			/* all of it has left this process */
-	bool		in_recovery;	/* the server has become a standby */
+	bool		wrong_kind;		/* a primary has become a standby, or a replica
+								 * a primary */
 };
 
 extern void connection_set_running(Connection *connection, bool running,

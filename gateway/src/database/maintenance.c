@@ -19,7 +19,6 @@
 
 #include "database/database.h"
 #include "database/maintenance.h"
-#include "database/queue.h"
 #include "util/clock.h"
 #include "util/log.h"
 #include "util/metrics.h"
@@ -80,7 +79,7 @@ start_run(const Settings *settings)
 	job.timeout = settings->request_timeout * CLOCK_SECOND;
 	job.deadline = clock_now() + job.timeout;
 	log_event(LOG_DEBUG, "maintaining", NULL);
-	if (!queue_put(&job, QUEUE_UNBOUNDED))
+	if (!database_put_maintenance(&job))
 		busy = false;
 }
 

@@ -1,20 +1,19 @@
 /*-------------------------------------------------------------------------
  *
  * queue.c
- *	  The bounded queue between requests and database threads.
+ *	  The bounded queues between requests and database threads.
  *
- * There are five lanes: writes, reads, checks, which read all rows of a user,
- * logins, which check a password, and pulls that have waited for something to
- * come and are woken.  They take turns, and within a lane users take turns,
- * whatever number of jobs each of them has queued.  Reads, checks and those that
- * are woken never hold all connections, so that a push is taken while reads wait
- * for a lock or run long; nor does one user.  Of one user one check runs at a
- * time.
+ * There is one queue for each server: the primary's, and one for each replica.
+ * turns.c decides whose turn it is in each of them.
  *
- * Those that are woken hold half of the reads' connections at most: one change
- * of a shared table wakes everybody, and nobody else must be kept waiting for
- * them, however many they are.  They have their place already, so there is room
- * for all of them.
+ * A job comes to a replica's queue by queue_hold.  It is held, without a
+ * connection, until the replica has replayed what was there on the primary when
+ * the job came; then it is queued for the replica's threads.  What is not taken
+ * in time, for whatever reason, goes on to the primary's queue, so that a replica
+ * costs a job some waiting at most.
+ *
+ * Pulls that are woken, because something came that they waited for, have their
+ * place already, so there is room for all of them.
  *
  * One thread, the keeper, ends what must not be run any more: jobs whose
  * deadline has passed, jobs whose client has gone.  It does so while all
@@ -23,60 +22,45 @@
  *-------------------------------------------------------------------------
  */
 #include <pthread.h>
-#include <search.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "database/queue.h"
+#include "database/turns.h"
 #include "util/clock.h"
 
 #define KEEPER_INTERVAL	(CLOCK_SECOND / 20)
 
-TAILQ_HEAD(JobList, Job);
-
-typedef enum Lane
+struct Queue
 {
-	LANE_WRITES,
-	LANE_READS,
-	LANE_CHECKS,
-	LANE_LOGINS,
-	LANE_WOKEN,
-	LANES
-} Lane;
+	Queue	   *primary;		/* where the jobs of a replica go; NULL: it is
+								 * the primary's own */
+	Turns		turns;
+	pthread_cond_t jobs_changed;	/* a job came, or the gateway stops */
+	struct JobList held;
+	int			held_count;
+	int			ready_count;	/* queued; those below and maintenance are not
+								 * counted */
+	int			login_count;
+	int			woken_count;
+	Queue	   *next;			/* of all */
+};
 
-/* A user that has jobs queued or running. */
-typedef struct Turn
-{
-	char	   *user;
-	struct JobList jobs[LANES];
-	int			running[LANES];
-	int			count;			/* jobs in the lists and running */
-				TAILQ_ENTRY(Turn) link[LANES];
-} Turn;
+const char *const fallback_names[FALLBACKS] = {
+	"none-serves", "busy", "behind", "lost", "conflict", "failed"
+};
 
-TAILQ_HEAD(Ring, Turn);
-
+/* of all queues, so that a job goes from one to another in one step */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t jobs_changed; /* a job came, or the gateway stops */
 static pthread_cond_t stop_requested;	/* for threads that take no job now */
 static pthread_cond_t keeper_wanted;
 static pthread_cond_t cancel_wanted;
 static pthread_t keeper;
 
-static void *turns = NULL;		/* tsearch's tree, by user */
-static struct Ring rings[LANES];	/* users with jobs queued, in turn */
-static int	running[LANES];
-static int	most[LANES];		/* that may run at a time */
-static int	connections = 1;
-static int	next_lane = 0;
-
+static Queue *queues = NULL;
 static struct JobList under_way = TAILQ_HEAD_INITIALIZER(under_way);
 static struct JobList ended = TAILQ_HEAD_INITIALIZER(ended);
-static int	ready_count = 0;	/* queued; those below and maintenance are not
-								 * counted */
-static int	login_count = 0;
-static int	woken_count = 0;
 static uint64_t last_number = 0;
+static uint64_t fallbacks[FALLBACKS];
 static bool maintenance_ended = false;
 static bool stopping = false;
 static bool keeper_ends = false;
@@ -85,193 +69,140 @@ static void *keep(void *unused);
 
 /* ---------- start ---------- */
 
+static void
+start_condition(pthread_cond_t *condition)
+{
+	pthread_condattr_t attributes;
+
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(condition, &attributes);
+	pthread_condattr_destroy(&attributes);
+}
+
 /* Once, before the first thread.  False: there is no thread for the keeper. */
 bool
 queue_start(void)
 {
-	pthread_condattr_t attributes;
-	int			i;
-
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&jobs_changed, &attributes);
-	pthread_cond_init(&stop_requested, &attributes);
-	pthread_cond_init(&keeper_wanted, &attributes);
-	pthread_cond_init(&cancel_wanted, &attributes);
-	pthread_condattr_destroy(&attributes);
-	for (i = 0; i < LANES; i++)
-	{
-		TAILQ_INIT(&rings[i]);
-		most[i] = 1;
-	}
+	start_condition(&stop_requested);
+	start_condition(&keeper_wanted);
+	start_condition(&cancel_wanted);
 	return pthread_create(&keeper, NULL, keep, NULL) == 0;
 }
 
 /*
- * So many connections are up; reads and checks together leave one of them to
- * writes, and checks leave half of them to reads.
+ * A queue; before the first job.  "primary": the queue that jobs go on to, if
+ * this one is a replica's, else NULL.  NULL: no memory.
  */
+Queue *
+queue_create(Queue *primary)
+{
+	Queue	   *queue = calloc(1, sizeof(Queue));
+
+	if (queue == NULL)
+		return NULL;
+	queue->primary = primary;
+	turns_init(&queue->turns, primary != NULL);
+	TAILQ_INIT(&queue->held);
+	start_condition(&queue->jobs_changed);
+	pthread_mutex_lock(&lock);
+	queue->next = queues;
+	queues = queue;
+	pthread_mutex_unlock(&lock);
+	return queue;
+}
+
+/* So many connections are up. */
 void
-queue_set_connections(int count)
+queue_set_connections(Queue *queue, int count)
 {
 	pthread_mutex_lock(&lock);
-	connections = count < 1 ? 1 : count;
-	most[LANE_WRITES] = connections;
-	most[LANE_READS] = connections > 1 ? connections - 1 : 1;
-	most[LANE_CHECKS] = connections > 3 ? connections / 2 : 1;
-	most[LANE_WOKEN] = most[LANE_READS] > 1 ? most[LANE_READS] / 2 : 1;
-	pthread_cond_broadcast(&jobs_changed);
+	turns_set_connections(&queue->turns, count);
+	pthread_cond_broadcast(&queue->jobs_changed);
 	pthread_mutex_unlock(&lock);
 }
 
-/* ---------- turns ---------- */
-
-static Lane
-lane_of(const Job *job)
-{
-	if (job->is_login)
-		return LANE_LOGINS;
-	if (job->kind == JOB_DIGEST || (job->kind == JOB_KEYS && job->buckets != NULL))
-		return LANE_CHECKS;
-	if (job->is_woken)
-		return LANE_WOKEN;
-	return job->kind == JOB_PUSH || job->kind == JOB_AUTH ||
-		job->kind == JOB_MAINTAIN ? LANE_WRITES : LANE_READS;
-}
-
-static int
-compare_turns(const void *a, const void *b)
-{
-	return strcmp(((const Turn *) a)->user, ((const Turn *) b)->user);
-}
-
-/* The turn of a user, made if it is not there; NULL: no memory. */
-static Turn *
-find_turn(const char *user)
-{
-	Turn	   *made = calloc(1, sizeof(Turn));
-	Turn	  **found;
-	int			i;
-
-	if (made == NULL)
-		return NULL;
-	made->user = strdup(user == NULL ? "" : user);
-	found = made->user == NULL ? NULL : tsearch(made, &turns, compare_turns);
-	if (found == NULL || *found != made)
-	{
-		free(made->user);
-		free(made);
-		return found == NULL ? NULL : *found;
-	}
-	for (i = 0; i < LANES; i++)
-		TAILQ_INIT(&made->jobs[i]);
-	return made;
-}
-
-/* One job less; the turn may be gone afterwards. */
-static void
-leave_turn(Job *job)
-{
-	Turn	   *turn = job->turn;
-
-	job->turn = NULL;
-	if (--turn->count > 0)
-		return;
-	tdelete(turn, &turns, compare_turns);
-	free(turn->user);
-	free(turn);
-}
+/* ---------- putting jobs in ---------- */
 
 /* How many places a job takes: maintenance takes none. */
 static void
 count_place(const Job *job, int change)
 {
-	if (job->is_login)
-		login_count += change;
+	Queue	   *queue = job->queue;
+
+	if (job->place == PLACE_HELD)
+		queue->held_count += change;
+	else if (job->is_login)
+		queue->login_count += change;
 	else if (job->is_woken)
-		woken_count += change;
+		queue->woken_count += change;
 	else if (job->kind != JOB_MAINTAIN)
-		ready_count += change;
+		queue->ready_count += change;
 }
 
 static void
-add_to_turn(Job *job, bool first)
+add(Job *job, bool first)
 {
-	Lane		lane = lane_of(job);
-	Turn	   *turn = job->turn;
-
-	if (TAILQ_EMPTY(&turn->jobs[lane]))
-	{
-		if (first)
-			TAILQ_INSERT_HEAD(&rings[lane], turn, link[lane]);
-		else
-			TAILQ_INSERT_TAIL(&rings[lane], turn, link[lane]);
-	}
-	if (first)
-		TAILQ_INSERT_HEAD(&turn->jobs[lane], job, link);
-	else
-		TAILQ_INSERT_TAIL(&turn->jobs[lane], job, link);
+	turns_add(&job->queue->turns, job, first);
 	job->place = PLACE_QUEUED;
+	count_place(job, 1);
+	pthread_cond_signal(&job->queue->jobs_changed);
+}
+
+static void
+add_held(Job *job)
+{
+	TAILQ_INSERT_TAIL(&job->queue->held, job, link);
+	job->place = PLACE_HELD;
 	count_place(job, 1);
 }
 
-/* Take a queued job out of its list. */
+/* Take a job out that is held or queued. */
 static void
-remove_from_turn(Job *job)
+remove_job(Job *job)
 {
-	Lane		lane = lane_of(job);
-	Turn	   *turn = job->turn;
-
-	TAILQ_REMOVE(&turn->jobs[lane], job, link);
 	count_place(job, -1);
-	if (TAILQ_EMPTY(&turn->jobs[lane]))
-		TAILQ_REMOVE(&rings[lane], turn, link[lane]);
+	if (job->place == PLACE_HELD)
+		TAILQ_REMOVE(&job->queue->held, job, link);
+	else
+		turns_remove(&job->queue->turns, job);
 }
 
-/* ---------- putting jobs in ---------- */
-
 static bool
-put(Job *job)
+join(Queue *queue, Job *job)
 {
-	job->turn = find_turn(job->user);
-	if (job->turn == NULL)
+	if (!turns_join(&queue->turns, job))
 		return false;
-	job->turn->count++;
+	job->queue = queue;
 	job->abandoned = job->cancel_sent = false;
-	add_to_turn(job, false);
-	pthread_cond_signal(&jobs_changed);
+	job->leave_at = 0;
 	pthread_cond_signal(&keeper_wanted);
 	return true;
 }
 
-/*
- * Queue a job.  False: "length" jobs wait already, the gateway is stopping, or
- * there is no memory.
- */
-bool
-queue_put(Job *job, int length)
+static bool
+put(Queue *queue, Job *job)
 {
-	bool		accepted;
-
-	pthread_mutex_lock(&lock);
-	job->is_woken = false;
-	accepted = !stopping && ready_count < length && put(job);
-	pthread_mutex_unlock(&lock);
-	return accepted;
+	if (!join(queue, job))
+		return false;
+	add(job, false);
+	return true;
 }
 
 /*
- * Queue a pull that has waited.  False: the gateway is stopping, or there is no
+ * Queue a job; "is_woken": a pull that has waited, for which there is room.
+ * False: "length" jobs wait already, the gateway is stopping, or there is no
  * memory.
  */
 bool
-queue_put_woken(Job *job)
+queue_put(Queue *queue, Job *job, int length, bool is_woken)
 {
 	bool		accepted;
 
 	pthread_mutex_lock(&lock);
-	job->is_woken = true;
-	accepted = !stopping && put(job);
+	job->is_woken = is_woken;
+	accepted = !stopping && (is_woken || queue->ready_count < length) &&
+		put(queue, job);
 	pthread_mutex_unlock(&lock);
 	return accepted;
 }
@@ -281,13 +212,13 @@ queue_put_woken(Job *job)
  * False as in queue_put.
  */
 bool
-queue_put_login(Job *job, int length, int at_a_time)
+queue_put_login(Queue *queue, Job *job, int length, int at_a_time)
 {
 	bool		accepted;
 
 	pthread_mutex_lock(&lock);
-	most[LANE_LOGINS] = at_a_time;
-	accepted = !stopping && login_count < length && put(job);
+	queue->turns.most[LANE_LOGINS] = at_a_time;
+	accepted = !stopping && queue->login_count < length && put(queue, job);
 	pthread_mutex_unlock(&lock);
 	return accepted;
 }
@@ -296,13 +227,10 @@ queue_put_login(Job *job, int length, int at_a_time)
 static void
 end_run(Job *job)
 {
-	Lane		lane = lane_of(job);
-
 	TAILQ_REMOVE(&under_way, job, link);
-	running[lane]--;
-	job->turn->running[lane]--;
+	turns_end_run(&job->queue->turns, job);
 	/* a thread may have found that all it could take were at their bounds */
-	pthread_cond_signal(&jobs_changed);
+	pthread_cond_signal(&job->queue->jobs_changed);
 }
 
 /* A job that was taken has been run. */
@@ -311,7 +239,7 @@ queue_done(Job *job)
 {
 	pthread_mutex_lock(&lock);
 	end_run(job);
-	leave_turn(job);
+	turns_leave(&job->queue->turns, job);
 	job->place = PLACE_NOWHERE;
 	pthread_mutex_unlock(&lock);
 }
@@ -322,94 +250,197 @@ queue_put_back(Job *job)
 {
 	pthread_mutex_lock(&lock);
 	end_run(job);
-	add_to_turn(job, true);
+	add(job, true);
+	pthread_mutex_unlock(&lock);
+}
+
+/* ---------- jobs at a replica ---------- */
+
+/*
+ * Have a job held at a replica.  False: "length" jobs are there already, the
+ * gateway is stopping, or there is no memory.
+ */
+bool
+queue_hold(Queue *queue, Job *job, int length, bool is_woken)
+{
+	bool		accepted;
+
+	pthread_mutex_lock(&lock);
+	job->is_woken = is_woken;
+	accepted = !stopping &&
+		(is_woken || queue->held_count + queue->ready_count < length) &&
+		join(queue, job);
+	if (accepted)
+	{
+		job->held_at = clock_now();
+		job->leave_at = job->held_at + job->replica_wait;
+		job->target = TARGET_UNKNOWN;
+		job->due = 0;
+		add_held(job);
+	}
+	pthread_mutex_unlock(&lock);
+	return accepted;
+}
+
+/* A job that was taken must wait a little more. */
+void
+queue_hold_again(Job *job, int64_t until)
+{
+	pthread_mutex_lock(&lock);
+	end_run(job);
+	job->due = until;
+	add_held(job);
+	pthread_mutex_unlock(&lock);
+}
+
+/* A job that is in no list goes on to the primary, even if there is no room. */
+static void
+move_on(Job *job, Fallback why)
+{
+	Queue	   *queue = job->queue;
+
+	fallbacks[why]++;
+	turns_leave(&queue->turns, job);
+	job->queue = queue->primary;
+	job->leave_at = 0;
+	job->may_be_stale = false;
+	if (turns_join(&job->queue->turns, job))
+	{
+		add(job, false);
+		return;
+	}
+	failure_try_again(&job->failure, "the server is short of memory");
+	job->place = PLACE_ENDED;
+	TAILQ_INSERT_TAIL(&ended, job, link);
+	pthread_cond_signal(&keeper_wanted);
+}
+
+/* A job that was taken goes on to the primary. */
+void
+queue_leave(Job *job, Fallback why)
+{
+	pthread_mutex_lock(&lock);
+	end_run(job);
+	move_on(job, why);
+	pthread_mutex_unlock(&lock);
+}
+
+static void
+leave_all(Queue *queue, Fallback why)
+{
+	Job		   *job;
+
+	while ((job = TAILQ_FIRST(&queue->held)) != NULL)
+	{
+		remove_job(job);
+		move_on(job, why);
+	}
+	while ((job = turns_next(&queue->turns, BOUNDS_NONE)) != NULL)
+	{
+		count_place(job, -1);
+		turns_end_run(&queue->turns, job);
+		move_on(job, why);
+	}
+}
+
+/* All that wait at a replica go on to the primary. */
+void
+queue_leave_all(Queue *queue, Fallback why)
+{
+	pthread_mutex_lock(&lock);
+	leave_all(queue, why);
+	pthread_mutex_unlock(&lock);
+}
+
+/*
+ * The primary was at this position at some moment after "asked_at", or nobody
+ * can tell (TARGET_ANY): what came before knows now what it waits for.  True:
+ * others came later.
+ */
+bool
+queue_note_position(Queue *queue, int64_t asked_at, uint64_t position)
+{
+	bool		more = false;
+	Job		   *job;
+
+	pthread_mutex_lock(&lock);
+	TAILQ_FOREACH(job, &queue->held, link)
+	{
+		if (job->target != TARGET_UNKNOWN)
+			continue;
+		if (job->held_at <= asked_at)
+			job->target = position;
+		else
+			more = true;
+	}
+	pthread_mutex_unlock(&lock);
+	return more;
+}
+
+/*
+ * A replica has replayed so far: what waits for no more is queued.  True: others
+ * wait for more.
+ */
+bool
+queue_note_replayed(Queue *queue, uint64_t replayed)
+{
+	int64_t		now = clock_now();
+	bool		more = false;
+	Job		   *job;
+	Job		   *next;
+
+	pthread_mutex_lock(&lock);
+	for (job = TAILQ_FIRST(&queue->held); job != NULL; job = next)
+	{
+		next = TAILQ_NEXT(job, link);
+		if (job->target == TARGET_UNKNOWN)
+			continue;
+		if (job->target > replayed || job->due > now)
+		{
+			more = true;
+			continue;
+		}
+		remove_job(job);
+		job->may_be_stale = job->target == TARGET_ANY;
+		add(job, false);
+	}
+	pthread_mutex_unlock(&lock);
+	return more;
+}
+
+/* A job that never came to a replica. */
+void
+queue_count_fallback(Fallback why)
+{
+	pthread_mutex_lock(&lock);
+	fallbacks[why]++;
+	pthread_mutex_unlock(&lock);
+}
+
+/* For the metrics: by reason. */
+void
+queue_count_fallbacks(uint64_t *counts)
+{
+	int			i;
+
+	pthread_mutex_lock(&lock);
+	for (i = 0; i < FALLBACKS; i++)
+		counts[i] = fallbacks[i];
 	pthread_mutex_unlock(&lock);
 }
 
 /* ---------- taking jobs out ---------- */
 
-/* Do as many jobs run in this lane as may? */
-static bool
-lane_is_full(Lane lane)
-{
-	if (running[lane] >= most[lane])
-		return true;
-	return (lane == LANE_READS || lane == LANE_CHECKS || lane == LANE_WOKEN) &&
-		running[LANE_READS] + running[LANE_CHECKS] + running[LANE_WOKEN] >=
-		most[LANE_READS];
-}
-
-/* May one more job of this user run in this lane? */
-static bool
-turn_is_free(const Turn *turn, Lane lane)
-{
-	int			user_most = connections > 1 ? connections - 1 : 1;
-	int			lane_most = lane == LANE_READS && most[lane] > 1 ?
-		most[lane] - 1 : most[lane];
-	int			all = 0;
-	int			i;
-
-	if (lane == LANE_CHECKS)
-		lane_most = 1;
-	/*
-	 * As the gateway stops, a waiting pull may have to ask once more while a
-	 * push of the same user waits for a lock.  No requests come any more, so
-	 * there is nobody to keep a connection for.
-	 */
-	if (maintenance_ended)
-		user_most = connections;
-	for (i = 0; i < LANES; i++)
-		all += turn->running[i];
-	return all < user_most && turn->running[lane] < lane_most;
-}
-
-/* The job whose turn it is in this lane; NULL: none may run. */
-static Job *
-next_in_lane(Lane lane)
-{
-	Turn	   *turn;
-	Job		   *job;
-
-	if (lane_is_full(lane) && !stopping)
-		return NULL;
-	/* those that are passed over have a job running, so they are few */
-	TAILQ_FOREACH(turn, &rings[lane], link[lane])
-	{
-		if (!stopping && !turn_is_free(turn, lane))
-			continue;
-		job = TAILQ_FIRST(&turn->jobs[lane]);
-		remove_from_turn(job);
-		if (!TAILQ_EMPTY(&turn->jobs[lane]))
-		{
-			TAILQ_REMOVE(&rings[lane], turn, link[lane]);
-			TAILQ_INSERT_TAIL(&rings[lane], turn, link[lane]);
-		}
-		return job;
-	}
-	return NULL;
-}
-
 /* The job whose turn it is, which runs from now on; NULL: there is none. */
 static Job *
-next_job(void)
+next_job(Queue *queue)
 {
-	Job		   *job = NULL;
-	Lane		lane;
-	int			i;
+	Job		   *job = turns_next(&queue->turns, stopping ? BOUNDS_NONE :
+								 maintenance_ended ? BOUNDS_NO_SPARE : BOUNDS_ALL);
 
-	for (i = 0; i < LANES && job == NULL; i++)
-	{
-		lane = (Lane) ((next_lane + i) % LANES);
-		job = next_in_lane(lane);
-	}
-	if (job != NULL)
-		next_lane = (lane_of(job) + 1) % LANES;
-	else
+	if (job == NULL)
 		return NULL;
-
-	lane = lane_of(job);
-	running[lane]++;
-	job->turn->running[lane]++;
+	count_place(job, -1);
 	job->place = PLACE_RUNNING;
 	job->number = ++last_number;
 	job->cancel_sent = false;
@@ -418,11 +449,11 @@ next_job(void)
 }
 
 /*
- * Wait for the next job; queue_done or queue_put_back end its run.
- * NULL: "until" has come, or the gateway stops.
+ * Wait for the next job; queue_done, queue_put_back, queue_hold_again or
+ * queue_leave end its run.  NULL: "until" has come, or the gateway stops.
  */
 Job *
-queue_take(int64_t until)
+queue_take(Queue *queue, int64_t until)
 {
 	Job		   *job;
 
@@ -432,26 +463,27 @@ queue_take(int64_t until)
 		struct timespec moment = clock_timespec(until);
 
 		/* those that may not run wait for the end of a run */
-		job = next_job();
+		job = next_job(queue);
 		if (job != NULL || stopping || clock_now() >= until)
 			break;
-		pthread_cond_timedwait(&jobs_changed, &lock, &moment);
+		pthread_cond_timedwait(&queue->jobs_changed, &lock, &moment);
 	}
 	/* another thread may sleep although there is a job that it could take */
-	if (job != NULL && (ready_count > 0 || login_count > 0 || woken_count > 0))
-		pthread_cond_signal(&jobs_changed);
+	if (job != NULL && (queue->ready_count > 0 || queue->login_count > 0 ||
+						queue->woken_count > 0))
+		pthread_cond_signal(&queue->jobs_changed);
 	pthread_mutex_unlock(&lock);
 	return job;
 }
 
 /* ---------- ending jobs that are not run ---------- */
 
-/* A queued job will not be run any more; the keeper finishes it. */
+/* A job that is held or queued will not be run any more; the keeper finishes it. */
 static void
 end_job(Job *job)
 {
-	remove_from_turn(job);
-	leave_turn(job);
+	remove_job(job);
+	turns_leave(&job->queue->turns, job);
 	job->place = PLACE_ENDED;
 	TAILQ_INSERT_TAIL(&ended, job, link);
 }
@@ -468,7 +500,7 @@ queue_abandon(Job *job)
 
 	pthread_mutex_lock(&lock);
 	here = job->place != PLACE_NOWHERE;
-	if (job->place == PLACE_QUEUED)
+	if (job->place == PLACE_QUEUED || job->place == PLACE_HELD)
 	{
 		end_job(job);
 		failure_try_again(&job->failure, "the client has gone");
@@ -524,40 +556,49 @@ queue_take_abandoned(void)
 	return number;
 }
 
-/* End queued jobs of a lane whose deadline has passed. */
+/* What its deadline, the end of the gateway, or its time at a replica says. */
 static void
-end_late_jobs(Lane lane, int64_t now)
+end_if_late(Job *job, int64_t now)
+{
+	if (job->deadline <= now)
+	{
+		end_job(job);
+		failure_try_again(&job->failure, "the server is too busy");
+	}
+	else if (job->kind == JOB_MAINTAIN && maintenance_ended)
+	{
+		/* a stop waits for requests, not for maintenance */
+		end_job(job);
+		failure_try_again(&job->failure, "the gateway is stopping");
+	}
+	else if (job->leave_at != 0 && job->leave_at <= now)
+	{
+		Fallback	why = job->place == PLACE_HELD ? FALLBACK_BEHIND : FALLBACK_BUSY;
+
+		remove_job(job);
+		move_on(job, why);
+	}
+}
+
+/* Likewise, the queued jobs of a lane. */
+static void
+end_late_jobs(Queue *queue, Lane lane, int64_t now)
 {
 	Turn	   *turn;
 	Turn	   *next_turn;
 	Job		   *job;
 	Job		   *next;
 
-	for (turn = TAILQ_FIRST(&rings[lane]); turn != NULL; turn = next_turn)
+	for (turn = TAILQ_FIRST(&queue->turns.rings[lane]); turn != NULL; turn = next_turn)
 	{
 		next_turn = TAILQ_NEXT(turn, link[lane]);
-		turn->count++;			/* it must outlive its last job */
+		turns_keep(turn);		/* it must outlive its last job */
 		for (job = TAILQ_FIRST(&turn->jobs[lane]); job != NULL; job = next)
 		{
 			next = TAILQ_NEXT(job, link);
-			if (job->deadline <= now)
-			{
-				end_job(job);
-				failure_try_again(&job->failure, "the server is too busy");
-			}
-			else if (job->kind == JOB_MAINTAIN && maintenance_ended)
-			{
-				/* a stop waits for requests, not for maintenance */
-				end_job(job);
-				failure_try_again(&job->failure, "the gateway is stopping");
-			}
+			end_if_late(job, now);
 		}
-		if (--turn->count == 0)
-		{
-			tdelete(turn, &turns, compare_turns);
-			free(turn->user);
-			free(turn);
-		}
+		turns_let_go(&queue->turns, turn);
 	}
 }
 
@@ -565,10 +606,32 @@ end_late_jobs(Lane lane, int64_t now)
 static void
 end_jobs(int64_t now)
 {
+	Queue	   *queue;
+	Job		   *job;
+	Job		   *next;
 	int			i;
 
-	for (i = 0; i < LANES; i++)
-		end_late_jobs((Lane) i, now);
+	for (queue = queues; queue != NULL; queue = queue->next)
+	{
+		for (job = TAILQ_FIRST(&queue->held); job != NULL; job = next)
+		{
+			next = TAILQ_NEXT(job, link);
+			end_if_late(job, now);
+		}
+		for (i = 0; i < LANES; i++)
+			end_late_jobs(queue, (Lane) i, now);
+	}
+}
+
+/* Is there nothing that could become late? */
+static bool
+all_are_empty(void)
+{
+	Queue	   *queue = queues;
+
+	while (queue != NULL && queue->turns.users == NULL)
+		queue = queue->next;
+	return queue == NULL;
 }
 
 static void *
@@ -591,7 +654,7 @@ keep(void *unused)
 		}
 		if (keeper_ends)
 			break;
-		if (turns == NULL)
+		if (all_are_empty())
 			pthread_cond_wait(&keeper_wanted, &lock);
 		else
 		{
@@ -606,14 +669,38 @@ keep(void *unused)
 
 /* ---------- counting, pausing, stopping ---------- */
 
+static int
+count(const Queue *queue)
+{
+	return queue->held_count + queue->ready_count + queue->login_count +
+		queue->woken_count;
+}
+
 /* How many jobs wait for a thread? */
 int
 queue_count(void)
 {
-	int			result;
+	int			result = 0;
+	Queue	   *queue;
 
 	pthread_mutex_lock(&lock);
-	result = ready_count + login_count + woken_count;
+	for (queue = queues; queue != NULL; queue = queue->next)
+		result += count(queue);
+	pthread_mutex_unlock(&lock);
+	return result;
+}
+
+/* Likewise, for those of one server; what runs there included. */
+int
+queue_count_of(Queue *queue)
+{
+	int			result;
+	int			i;
+
+	pthread_mutex_lock(&lock);
+	result = count(queue);
+	for (i = 0; i < LANES; i++)
+		result += queue->turns.running[i];
 	pthread_mutex_unlock(&lock);
 	return result;
 }
@@ -630,6 +717,17 @@ queue_pause(int64_t until)
 	pthread_mutex_unlock(&lock);
 }
 
+/* Under the lock: whatever thread waits for jobs looks again. */
+static void
+wake_all(void)
+{
+	Queue	   *queue;
+
+	for (queue = queues; queue != NULL; queue = queue->next)
+		pthread_cond_broadcast(&queue->jobs_changed);
+	pthread_cond_signal(&keeper_wanted);
+}
+
 /*
  * The first step of a stop: maintenance that has not begun does not begin, and
  * the connection that is kept from each user is there for all.
@@ -639,8 +737,7 @@ queue_end_maintenance(void)
 {
 	pthread_mutex_lock(&lock);
 	maintenance_ended = true;
-	pthread_cond_broadcast(&jobs_changed);
-	pthread_cond_signal(&keeper_wanted);
+	wake_all();
 	pthread_mutex_unlock(&lock);
 }
 
@@ -648,13 +745,19 @@ queue_end_maintenance(void)
 void
 queue_stop(void)
 {
+	Queue	   *queue;
+
 	pthread_mutex_lock(&lock);
 	maintenance_ended = true;
 	stopping = true;
-	pthread_cond_broadcast(&jobs_changed);
+	for (queue = queues; queue != NULL; queue = queue->next)
+	{
+		if (queue->primary != NULL)
+			leave_all(queue, FALLBACK_NONE_SERVES);
+	}
+	wake_all();
 	pthread_cond_broadcast(&stop_requested);
 	pthread_cond_broadcast(&cancel_wanted);
-	pthread_cond_signal(&keeper_wanted);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -662,11 +765,18 @@ queue_stop(void)
 void
 queue_free(void)
 {
+	Queue	   *queue;
+
 	pthread_mutex_lock(&lock);
 	keeper_ends = true;
 	pthread_cond_signal(&keeper_wanted);
 	pthread_mutex_unlock(&lock);
 	pthread_join(keeper, NULL);
+	while ((queue = queues) != NULL)
+	{
+		queues = queue->next;
+		free(queue);
+	}
 }
 
 bool

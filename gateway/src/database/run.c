@@ -71,7 +71,7 @@ take_error(Connection *connection, Job *job, const Step *step,
 	/* maintenance.c writes a line of its own */
 	if ((job->failure.status >= 500 || failure_is_setup(sqlstate)) &&
 		job->kind != JOB_MAINTAIN)
-		log_event(LOG_WARNING, "database-error", "sqlstate", sqlstate,
+		log_event(connection->of_replica ? LOG_DEBUG : LOG_WARNING, "database-error", "sqlstate", sqlstate,
 				  "statement", call_statement_name(step->statement),
 				  "message", failure_is_setup(sqlstate) ? message : NULL, NULL);
 
@@ -86,7 +86,7 @@ take_error(Connection *connection, Job *job, const Step *step,
 
 	/* behind a pooler, a restart of the server goes unnoticed */
 	if (sqlstate != NULL && strcmp(sqlstate, "TD012") == 0 &&
-		!connection->unregistered)
+		!connection->unregistered && !connection->of_replica)
 	{
 		connection->unregistered = true;
 		return RUN_AGAIN;
@@ -108,6 +108,9 @@ take_error(Connection *connection, Job *job, const Step *step,
 	if (PQstatus(connection->link) != CONNECTION_OK ||
 		(severity != NULL && strcmp(severity, "ERROR") != 0))
 		return RUN_LOST;
+	/* replay cancels what is in its way; our own timeout comes at the deadline */
+	if (connection->of_replica && sqlstate != NULL && strcmp(sqlstate, "57014") == 0)
+		return RUN_CONFLICT;
 	return failure_is_retryable_conflict(sqlstate) ? RUN_CONFLICT : RUN_DONE;
 }
 
@@ -153,7 +156,9 @@ take_result(Connection *connection, Job *job, const Step *step,
 		return;
 	}
 	else if (step->statement == STATEMENT_IDENTITY)
-		connection->in_recovery = PQgetvalue(result, 0, 7)[0] == 't';
+		connection->wrong_kind =
+			(PQgetvalue(result, 0, PQnfields(result) - 1)[0] == 't') !=
+			connection->of_replica;
 	else if (step->statement == STATEMENT_COMMIT &&
 			 strcmp(PQcmdStatus(result), "COMMIT") != 0)
 		failure_try_again(&job->failure, "the transaction was rolled back");
@@ -305,7 +310,7 @@ prepare_and_run(Connection *connection, Job *job, int64_t limit)
 	RunResult	outcome = RUN_DONE;
 	char		problem[256];
 
-	connection->in_recovery = false;
+	connection->wrong_kind = false;
 	if (connection->unregistered &&
 		connection_register(connection, problem, sizeof(problem)) == OPEN_AWAY)
 		return RUN_LOST_BEFORE_SENT;
@@ -341,7 +346,7 @@ connection_run(Connection *connection, Job *job)
 	outcome = prepare_and_run(connection, job, limit);
 	connection_set_running(connection, false, 0);
 
-	if (connection->in_recovery && outcome != RUN_LOST_BEFORE_SENT)
+	if (connection->wrong_kind && outcome != RUN_LOST_BEFORE_SENT)
 		outcome = RUN_LOST;
 	if (outcome == RUN_LOST || outcome == RUN_LOST_BEFORE_SENT)
 	{

@@ -10,7 +10,6 @@
 #include <time.h>
 
 #include "database/database.h"
-#include "database/health.h"
 #include "http/dispatch.h"
 #include "http/etag.h"
 #include "http/exchange.h"
@@ -143,6 +142,31 @@ start_login(Request *request, LoginKind kind)
 	return true;
 }
 
+/* Replicas are told of, and are no condition: the primary serves without them. */
+static bool
+reply_ready(Request *request)
+{
+	Buffer	   *text = &request->made;
+
+	if (underway_is_leaving())
+		failure_try_again(&request->failure, "the server is stopping");
+	else
+		database_is_ready(&request->failure);
+	if (request->failure.status != 0)
+		return reply_failure(request);
+	buffer_append_text(text, "{\"status\":\"ready\"");
+	if (database_replica_count() > 0)
+	{
+		buffer_append_text(text, ",\"replicas\":");
+		database_write_replicas(text);
+	}
+	buffer_append_char(text, '}');
+	if (!text->failed)
+		return reply_send(request, 200, text->data, text->length);
+	failure_try_again(&request->failure, "the server is short of memory");
+	return reply_failure(request);
+}
+
 /* The whole request is there. */
 bool
 dispatch_request(Request *request)
@@ -159,9 +183,7 @@ dispatch_request(Request *request)
 		case ENDPOINT_OPENAPI:
 			return reply_text(request, 200, openapi_text);
 		case ENDPOINT_READY:
-			return health_check(&request->failure) ?
-				reply_text(request, 200, "{\"status\":\"ready\"}") :
-				reply_failure(request);
+			return reply_ready(request);
 		case ENDPOINT_SCHEMA:
 			return start_job(request, JOB_SCHEMA);
 		case ENDPOINT_KEYS:

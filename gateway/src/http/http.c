@@ -50,6 +50,32 @@ count_live(Gauges *gauges)
 	gauges->woken = counts.woken;
 }
 
+/* How reads are shared out, if there is anybody to share them with. */
+static void
+write_replicas(Buffer *text)
+{
+	ReplicaReport reports[MOST_REPLICAS];
+	ReplicaMetrics replicas[MOST_REPLICAS];
+	uint64_t	fallbacks[FALLBACKS];
+	int			count = database_replica_count();
+	int			i;
+
+	if (count == 0)
+		return;
+	for (i = 0; i < count; i++)
+	{
+		database_report_replica(i + 1, &reports[i]);
+		replicas[i].serves = strcmp(reports[i].state, "serving") == 0;
+		replicas[i].lag = reports[i].lag;
+		replicas[i].lag_bytes = reports[i].lag_bytes;
+		replicas[i].reads = reports[i].reads;
+		replicas[i].connections = reports[i].connections;
+	}
+	metrics_write_replicas(replicas, count, database_primary_reads(), text);
+	queue_count_fallbacks(fallbacks);
+	metrics_write_fallbacks(fallback_names, fallbacks, FALLBACKS, text);
+}
+
 static enum MHD_Result
 handle_metrics(void *unused, struct MHD_Connection *connection, const char *url,
 			   const char *method, const char *version, const char *data,
@@ -75,6 +101,7 @@ handle_metrics(void *unused, struct MHD_Connection *connection, const char *url,
 		count_live(&gauges);
 		gauges.requests = underway_count();
 		metrics_write(&gauges, VERSION, &text);
+		write_replicas(&text);
 	}
 	else
 		buffer_append_text(&text, none);
@@ -274,6 +301,13 @@ http_start(int listen_socket, int metrics_socket)
 							  MHD_OPTION_END);
 	return server != NULL &&
 		(metrics_socket < 0 || start_metrics(metrics_socket));
+}
+
+/* Tell proxies, by /ready and by closing connections, to go elsewhere. */
+void
+http_announce_stop(void)
+{
+	underway_leave();
 }
 
 /* Accept no more connections, and refuse new requests with 503. */

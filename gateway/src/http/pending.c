@@ -115,21 +115,12 @@ abandon_job(void *job)
 	return queue_abandon(job);
 }
 
-/* Passwords leave at least one connection to the others, if there are two. */
 static bool
 put_job(Request *request)
 {
-	const Settings *settings = request->settings;
-	int			most = settings->max_logins;
-
-	if (request->has_waited)
-		return queue_put_woken(&request->job);
-	if (!request->job.is_login)
-		return queue_put(&request->job, settings->queue_length);
-	if (most > settings->db_connections - 1)
-		most = settings->db_connections - 1;
-	return queue_put_login(&request->job, settings->queue_length,
-						   most < 1 ? 1 : most);
+	if (request->job.is_login)
+		return database_put_login(&request->job, request->settings);
+	return database_put(&request->job, request->settings, request->has_waited);
 }
 
 /* Hand the job over; the connection is suspended. */
@@ -230,9 +221,10 @@ remember(Request *request, PageAbout *about, unsigned char *key)
 	bool		good = interest_read(request->job.interest, about) &&
 		about->is_complete && poll_key(request, request->job.cursor, key);
 
+	/* what the watcher sees is the primary's, and a replica may be behind it */
 	if (good)
-		live_remember(key, about, request->base, request->asked_at,
-					  request->settings);
+		live_remember(key, about, request->job.may_be_stale ? 0 : request->base,
+					  request->asked_at, request->settings);
 	return good;
 }
 

@@ -92,7 +92,7 @@ send_response(Request *request, int status, struct MHD_Response *response,
 	add_header(response, "X-Request-Id", request->id);
 	add_cors_headers(request, response);
 	add_failure_headers(request, response);
-	if (underway_refuses_new() || request->must_close)
+	if (underway_is_leaving() || request->must_close)
 		add_header(response, "Connection", "close");
 
 	if (client_begin_reply(request->client, request->settings, length))

@@ -15,6 +15,7 @@
 #include "http/underway.h"
 #include "util/clock.h"
 
+static atomic_bool leaving = false;
 static atomic_bool refusing = false;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -86,6 +87,19 @@ underway_wait_idle(int64_t until)
 	idle = count == 0;
 	pthread_mutex_unlock(&lock);
 	return idle;
+}
+
+/* From now on no connection is kept open; requests are served as ever. */
+void
+underway_leave(void)
+{
+	leaving = true;
+}
+
+bool
+underway_is_leaving(void)
+{
+	return leaving || refusing;
 }
 
 /* From now on new requests get 503, and no connection is kept open. */

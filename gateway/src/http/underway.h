@@ -20,6 +20,8 @@ extern void underway_remove(void);
 extern int	underway_count(void);
 extern bool underway_wait_idle(int64_t until);
 
+extern void underway_leave(void);
+extern bool underway_is_leaving(void);
 extern void underway_refuse_new(void);
 extern bool underway_refuses_new(void);
 

@@ -49,7 +49,7 @@ static atomic_bool reconnect = false;
 bool
 watcher_create(const char *conninfo)
 {
-	connection = connection_create(conninfo, "tide-gateway-watch");
+	connection = connection_create(conninfo, false, "tide-gateway-watch");
 	return connection != NULL;
 }
 

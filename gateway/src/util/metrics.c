@@ -252,3 +252,60 @@ metrics_write(const Gauges *gauges, const char *version, Buffer *text)
 				"connections to the database that are up",
 				gauges->database_connections);
 }
+
+/* ---------- replicas ---------- */
+
+/* Replicas are named by the number that the log gives them, never by host. */
+void
+metrics_write_replicas(const ReplicaMetrics *replicas, int count,
+					   uint64_t primary_reads, Buffer *text)
+{
+	int			i;
+
+	begin_family(text, "tide_reads_total", "counter",
+				 "pulls and other reads that replicas may serve, by who has served them");
+	append(text, "tide_reads_total{server=\"primary\"} %llu\n",
+		   (unsigned long long) primary_reads);
+	for (i = 0; i < count; i++)
+		append(text, "tide_reads_total{server=\"replica-%d\"} %llu\n", i + 1,
+			   (unsigned long long) replicas[i].reads);
+	begin_family(text, "tide_replica_serves", "gauge",
+				 "1 while a replica gets requests");
+	for (i = 0; i < count; i++)
+		append(text, "tide_replica_serves{replica=\"%d\"} %d\n", i + 1,
+			   replicas[i].serves ? 1 : 0);
+	begin_family(text, "tide_replica_connections", "gauge",
+				 "connections to a replica that are up");
+	for (i = 0; i < count; i++)
+		append(text, "tide_replica_connections{replica=\"%d\"} %d\n", i + 1,
+			   replicas[i].connections);
+	begin_family(text, "tide_replica_lag_seconds", "gauge",
+				 "how long ago the primary was where a replica is; absent while that is not known");
+	for (i = 0; i < count; i++)
+	{
+		if (replicas[i].lag >= 0)
+			append(text, "tide_replica_lag_seconds{replica=\"%d\"} %.3f\n", i + 1,
+				   replicas[i].lag);
+	}
+	begin_family(text, "tide_replica_lag_bytes", "gauge",
+				 "bytes of WAL that a replica has yet to replay; absent likewise");
+	for (i = 0; i < count; i++)
+	{
+		if (replicas[i].lag >= 0)
+			append(text, "tide_replica_lag_bytes{replica=\"%d\"} %llu\n", i + 1,
+				   (unsigned long long) replicas[i].lag_bytes);
+	}
+}
+
+void
+metrics_write_fallbacks(const char *const *names, const uint64_t *counts,
+						int count, Buffer *text)
+{
+	int			i;
+
+	begin_family(text, "tide_replica_fallbacks_total", "counter",
+				 "reads that the primary had to serve, by reason");
+	for (i = 0; i < count; i++)
+		append(text, "tide_replica_fallbacks_total{reason=\"%s\"} %llu\n",
+			   names[i], (unsigned long long) counts[i]);
+}

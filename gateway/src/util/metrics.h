@@ -39,10 +39,25 @@ typedef struct Gauges
 	int			database_connections;
 } Gauges;
 
+/* A replica at this moment. */
+typedef struct ReplicaMetrics
+{
+	bool		serves;
+	double		lag;			/* seconds; below 0: not known */
+	uint64_t	lag_bytes;
+	uint64_t	reads;
+	int			connections;
+} ReplicaMetrics;
+
 extern void metrics_count_request(const Measured *measured);
 extern void metrics_count_cut(void);
 extern void metrics_count_maintenance(bool succeeded);
 extern void metrics_write(const Gauges *gauges, const char *version,
 						  Buffer *text);
+extern void metrics_write_replicas(const ReplicaMetrics *replicas, int count,
+								   uint64_t primary_reads, Buffer *text);
+extern void metrics_write_fallbacks(const char *const *names,
+									const uint64_t *counts, int count,
+									Buffer *text);
 
 #endif							/* METRICS_H */

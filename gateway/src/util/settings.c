@@ -26,7 +26,9 @@ extern char **environ;
 typedef enum SettingType
 {
 	SETTING_TEXT,
-	SETTING_INTEGER
+	SETTING_LIST,				/* given several times, or separated by ; */
+	SETTING_INTEGER,
+	SETTING_SECONDS				/* with a fraction; the field has milliseconds */
 } SettingType;
 
 typedef struct Setting
@@ -35,7 +37,7 @@ typedef struct Setting
 	SettingType type;
 	size_t		offset;			/* of its field in Settings */
 	const char *initial;		/* default value */
-	int			minimum;
+	int			minimum;		/* of the field */
 	int			maximum;
 	bool		reloads;		/* SIGHUP changes it */
 	const char *help;
@@ -51,6 +53,15 @@ static const Setting table[] = {
 	"address and port to serve on; port 0: a free one, which the log names"},
 	{"database-url", SETTING_TEXT, FIELD(database_url), "", 0, 0, false,
 	"conninfo string or postgresql:// URI; PG* variables give what it leaves out"},
+	{"replica-url", SETTING_LIST, FIELD(replica_urls_text), "", 0, 0, false,
+	"likewise, a hot standby that serves reads; may be given several times, or separated by ;"},
+	{"replica-connections", SETTING_INTEGER, FIELD(replica_connections), "4",
+	1, 1000, false, "connections to each replica, each with a thread of its own"},
+	{"replica-wait", SETTING_SECONDS, FIELD(replica_wait), "1", 10, 60000, true,
+	"seconds that a read waits for a replica to have what it needs; then the primary serves it"},
+	{"replica-max-lag", SETTING_SECONDS, FIELD(replica_max_lag), "1",
+		10, 86400000, false,
+	"seconds behind the primary at which a replica gets no requests any more"},
 	{"jwt-secret-file", SETTING_TEXT, FIELD(jwt_secret_file), "", 0, 0, true,
 	"file with the secret of HS256 tokens, at least 32 bytes"},
 	{"jwt-public-key-file", SETTING_TEXT, FIELD(jwt_public_key_files), "",
@@ -160,6 +171,8 @@ static const Setting table[] = {
 	"seconds that a request waits for a lock in the database; then 503; 0: no limit"},
 	{"request-timeout", SETTING_INTEGER, FIELD(request_timeout), "30",
 	1, 3600, true, "seconds until a request fails with 503"},
+	{"shutdown-delay", SETTING_INTEGER, FIELD(shutdown_delay), "0", 0, 3600, true,
+	"seconds that SIGTERM leaves to proxies to go elsewhere, before requests are refused"},
 	{"shutdown-timeout", SETTING_INTEGER, FIELD(shutdown_timeout), "10",
 	1, 3600, true, "seconds that SIGTERM gives to running requests"},
 	{"maintain-interval", SETTING_INTEGER, FIELD(maintain_interval), "300",
@@ -220,6 +233,24 @@ replace(char **slot, const char *text)
 	*slot = duplicate(text);
 }
 
+/* One more value of a setting in one source; of most the last one counts. */
+static void
+take_value(Values *values, int index, const char *text)
+{
+	char	  **slot = &values->text[index];
+	char	   *joined;
+
+	if (table[index].type != SETTING_LIST || *slot == NULL)
+	{
+		replace(slot, text);
+		return;
+	}
+	if (asprintf(&joined, "%s;%s", *slot, text) < 0)
+		abort();
+	free(*slot);
+	*slot = joined;
+}
+
 /* TIDE_MAX_PULL_ROWS for max-pull-rows; "variable" holds 64 bytes. */
 static void
 environment_name(const char *name, char *variable)
@@ -231,7 +262,7 @@ environment_name(const char *name, char *variable)
 	*c = '\0';
 }
 
-/* --name value or --name=value; the last one given counts. */
+/* --name value or --name=value. */
 static bool
 read_arguments(int argc, char **argv, Values *values,
 			   char *problem, size_t problem_size)
@@ -268,7 +299,10 @@ read_arguments(int argc, char **argv, Values *values,
 			snprintf(problem, problem_size, "\"--%s\" needs a value", name);
 			return false;
 		}
-		replace(index < 0 ? &values->config : &values->text[index], value);
+		if (index < 0)
+			replace(&values->config, value);
+		else
+			take_value(values, index, value);
 	}
 	return true;
 }
@@ -350,7 +384,7 @@ read_line(char *line, Values *file_values, char *problem, size_t problem_size)
 		snprintf(problem, problem_size, "unknown setting \"%s\"", name);
 		return false;
 	}
-	replace(&file_values->text[index], value);
+	take_value(file_values, index, value);
 	return true;
 }
 
@@ -407,6 +441,52 @@ read_file(const char *path, Values *values, char *problem, size_t problem_size)
 	return good;
 }
 
+/* Seconds, with a fraction or without, as milliseconds. */
+static bool
+parse_seconds(const char *text, int64_t *milliseconds)
+{
+	char	   *end;
+	double		seconds = strtod(text, &end);
+
+	if (*text == '\0' || text[strspn(text, "0123456789.")] != '\0' ||
+		*end != '\0' || seconds > INT_MAX / 1000.0)
+		return false;
+	*milliseconds = (int64_t) (seconds * 1000 + 0.5);
+	return true;
+}
+
+/* A number from text; false: "problem" says why it is none. */
+static bool
+parse_number(const Setting *setting, const char *text, int *field,
+			 char *problem, size_t problem_size)
+{
+	bool		is_whole = setting->type == SETTING_INTEGER;
+	int64_t		number;
+
+	if ((is_whole ? text_parse_integer : parse_seconds) (text, &number) &&
+		number >= setting->minimum && number <= setting->maximum)
+	{
+		*field = (int) number;
+		return true;
+	}
+	if (is_whole)
+		snprintf(problem, problem_size,
+				 "%s must be a whole number from %d to %d, not \"%s\"",
+				 setting->name, setting->minimum, setting->maximum, text);
+	else
+		snprintf(problem, problem_size,
+				 "%s must be a number of seconds from %g to %g, not \"%s\"",
+				 setting->name, setting->minimum / 1000.0,
+				 setting->maximum / 1000.0, text);
+	return false;
+}
+
+static bool
+is_text(const Setting *setting)
+{
+	return setting->type == SETTING_TEXT || setting->type == SETTING_LIST;
+}
+
 /* Give each field its value, or its default. */
 static bool
 assign(Settings *settings, const Values *values,
@@ -419,24 +499,35 @@ assign(Settings *settings, const Values *values,
 		const Setting *setting = &table[i];
 		const char *text = values->text[i] ? values->text[i] : setting->initial;
 		char	   *field = (char *) settings + setting->offset;
-		int64_t		number;
 
-		if (setting->type == SETTING_TEXT)
-		{
+		if (is_text(setting))
 			*(char **) field = duplicate(text);
-			continue;
-		}
-		if (!text_parse_integer(text, &number) ||
-			number < setting->minimum || number > setting->maximum)
-		{
-			snprintf(problem, problem_size,
-					 "%s must be a whole number from %d to %d, not \"%s\"",
-					 setting->name, setting->minimum, setting->maximum, text);
+		else if (!parse_number(setting, text, (int *) field, problem, problem_size))
 			return false;
-		}
-		*(int *) field = (int) number;
 	}
 	return true;
+}
+
+/* The servers that replica-url names; false: too many. */
+static bool
+split_replicas(Settings *settings, char *problem, size_t problem_size)
+{
+	char	   *text = duplicate(settings->replica_urls_text);
+	char	   *rest = text;
+	char	   *item;
+
+	while ((item = strsep(&rest, ";")) != NULL)
+	{
+		item = text_trim(item);
+		if (*item != '\0' && !list_append(&settings->replica_urls, item, strlen(item)))
+			abort();
+	}
+	free(text);
+	if (settings->replica_urls.count <= MOST_REPLICAS)
+		return true;
+	snprintf(problem, problem_size, "replica-url names more than %d servers",
+			 MOST_REPLICAS);
+	return false;
 }
 
 /* Check the settings of logging in, and work out what follows from them. */
@@ -486,6 +577,8 @@ derive(Settings *settings, char *problem, size_t problem_size)
 		!list_split(&settings->cors_origins, settings->cors_origins_text) ||
 		!list_split(&settings->jwt_audiences, settings->jwt_audience_text))
 		abort();
+	if (!split_replicas(settings, problem, problem_size))
+		return false;
 	settings->cors_any = list_contains(&settings->cors_origins, "*");
 
 	while (log_level_names[level] != NULL &&
@@ -534,12 +627,13 @@ free_settings(Settings *settings)
 
 	for (i = 0; table[i].name != NULL; i++)
 	{
-		if (table[i].type == SETTING_TEXT)
+		if (is_text(&table[i]))
 			free(*(char **) ((char *) settings + table[i].offset));
 	}
 	list_free(&settings->scope_params);
 	list_free(&settings->cors_origins);
 	list_free(&settings->jwt_audiences);
+	list_free(&settings->replica_urls);
 	networks_free(&settings->trusted_proxies);
 	free(settings->login_call);
 	free(settings);
@@ -603,7 +697,7 @@ settings_keep_fixed(Settings *fresh, const Settings *running)
 
 		if (table[i].reloads)
 			continue;
-		if (table[i].type == SETTING_TEXT)
+		if (is_text(&table[i]))
 		{
 			changed = strcmp(*(char **) new_field,
 							 *(char *const *) old_field) != 0;

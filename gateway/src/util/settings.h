@@ -16,6 +16,8 @@
 #include "util/address.h"
 #include "util/text.h"
 
+#define MOST_REPLICAS	16
+
 /*
  * All settings.  They never change once they are published: a reload publishes
  * others, and a request keeps those that were in force when it began.
@@ -25,6 +27,7 @@ typedef struct Settings
 	char	   *listen;
 	char	   *metrics_listen; /* empty: nowhere */
 	char	   *database_url;
+	char	   *replica_urls_text;
 	char	   *jwt_secret_file;
 	char	   *jwt_public_key_files;
 	char	   *jwks_file;
@@ -44,6 +47,9 @@ typedef struct Settings
 	int			max_body_depth;
 	int			max_time_rows;
 	int			db_connections;
+	int			replica_connections;	/* to each of them */
+	int			replica_wait;	/* milliseconds */
+	int			replica_max_lag;	/* milliseconds */
 	int			queue_length;
 	int			max_waiting;
 	int			max_grants_age; /* seconds */
@@ -51,6 +57,7 @@ typedef struct Settings
 	int			remembered_polls;
 	int			request_timeout;	/* seconds */
 	int			maintain_interval;	/* seconds; 0: never */
+	int			shutdown_delay; /* seconds */
 	int			shutdown_timeout;	/* seconds */
 	int			access_token_ttl;	/* seconds */
 	int			refresh_token_ttl;	/* seconds */
@@ -75,6 +82,7 @@ typedef struct Settings
 	int			lock_timeout;	/* seconds; 0: none */
 
 	/* worked out from the above */
+	StringList	replica_urls;
 	StringList	scope_params;
 	StringList	cors_origins;
 	bool		cors_any;		/* the origins are "*" */
