@@ -32,13 +32,13 @@ use TideSession ();
 use TideTest qw(decode_json wait_for);
 use Time::HiRes ();
 
-my $STEPS = $ENV{STEPS} // 120;
+my $STEPS = $ENV{STEPS} // 200;
 my @OWNERS = ('a', 'b');
 
 # another one has the lock; a conflict; the row is another's
 my $EXPECTED = qr/^(?:55P03|40001|40P01|23505)$/;
 # what a standby may answer: not replayed, not registered; a conflict with replay
-my $NOT_NOW = qr/^(?:TD017|TD012|40001|40P01|57014)$/;
+my $NOT_NOW = qr/^(?:TD017|TD012|40001|40P01|57014|55P03)$/;
 
 my $cluster = TideTest::Cluster->start(settings => {
 	max_prepared_transactions => 20, wal_keep_size => '512MB', wal_retrieve_retry_interval => '100ms',
@@ -207,7 +207,7 @@ sub pull
 	$session->wait;
 	if (my $error = $session->error)
 	{
-		die $session->output if $where == $primary || $error !~ $NOT_NOW || ($ready && $error eq 'TD017');
+		die $session->output if $error !~ ($where == $primary ? $EXPECTED : $NOT_NOW) || ($ready && $error eq 'TD017');
 		$count{$error}++;
 		$session->query('ROLLBACK');
 		return 0;
@@ -259,7 +259,7 @@ sub read_step
 {
 	my ($reader) = @_;
 	# between the pages of a pull no push: its row may be on a later one
-	return push_one($reader) if !$reader->{more} && defined $reader->{since} && !$cut_off && rand() < 0.2;
+	return push_one($reader) if !$reader->{more} && defined $reader->{since} && !$cut_off && rand() < 0.4;
 	my $where = rand() < 0.65 ? $standby : $primary;
 	pull($reader, $where, pick(1, 2, 3, 5, 100)) or rand() < 0.5 or pull($reader, $primary, pick(1, 5, 100));
 	return;
@@ -367,7 +367,6 @@ sub promote_without_loss
 	trace('control: promotion');
 	close_sessions();
 	$primary->down;
-	$standby->sql('postgres', 'SELECT pg_wal_replay_pause()') if rand() < 0.3;
 	$standby->control('promote') or die $@;
 	return;
 }
@@ -376,11 +375,13 @@ sub promote_without_loss
 sub promote_with_loss
 {
 	trace('control: cut off');
+	resume();
 	setting('primary_conninfo', '');
 	wait_for('the standby is cut off', 30, sub {
 		return $standby->sql('postgres', 'SELECT count(*) FROM pg_stat_wal_receiver') == 0;
 	});
 	$cut_off = 1;
+	$standby->sql('postgres', 'SELECT pg_wal_replay_pause()') if rand() < 0.4;
 	steps(30);
 	trace('control: promotion with loss');
 	$primary->down('immediate');
@@ -402,7 +403,7 @@ sub one_round
 	open_sessions();
 	steps($STEPS);
 	if ($loses) { promote_with_loss(); }
-	else { quiesce(); steps(0); promote_without_loss(); }
+	else { quiesce(); promote_without_loss(); }
 	my $old = $primary;
 	$primary = $standby;
 	$primary->sql($database, $_) for 'SELECT tide.register()', 'DELETE FROM stop';
