@@ -14,15 +14,34 @@
 
 #include "database/lag.h"
 
-/* Make room: every second sample goes, so that old times are known less well. */
+#define LAG_PRECISION	16
+
+/*
+ * Make room: the older samples are, the farther apart they may be.  A lag is then
+ * told to within a few per cent, however long it grows.
+ */
 static void
 thin_out(LagBook *book)
 {
+	LagSample  *samples = book->samples;
+	int64_t		newest = samples[book->count - 1].at;
+	int			kept = 1;
 	int			i;
 
-	for (i = 0; i < LAG_SAMPLES / 2; i++)
-		book->samples[i] = book->samples[2 * i];
-	book->count = LAG_SAMPLES / 2;
+	for (i = 1; i < book->count; i++)
+	{
+		if (i + 1 < book->count &&
+			samples[i + 1].at - samples[kept - 1].at < (newest - samples[i + 1].at) / LAG_PRECISION)
+			continue;
+		samples[kept++] = samples[i];
+	}
+	/* centuries of them: the oldest goes */
+	if (kept == book->count)
+	{
+		memmove(samples, samples + 1, sizeof(LagSample) * (size_t) (kept - 1));
+		kept--;
+	}
+	book->count = kept;
 }
 
 /* The primary was there at this moment. */

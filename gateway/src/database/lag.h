@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-#define LAG_SAMPLES		128
+#define LAG_SAMPLES		512
 #define LAG_INTERVAL	INT64_C(50000)	/* microseconds between samples */
 
 /* The primary was at "position" at the moment "at". */
