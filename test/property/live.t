@@ -352,14 +352,6 @@ sub one_run
 	return !$problem;
 }
 
-sub counted
-{
-	my ($gateway) = @_;
-	my ($port) = $gateway->log =~ /event=metrics address=\S+ port=(\d+)/;
-	my $text = HTTP::Tiny->new->get("http://127.0.0.1:$port/metrics")->{content};
-	return $text =~ /^tide_remembered_answers_total (\d+)/m ? $1 : 0;
-}
-
 my $first = $ENV{SEED} // int rand 1_000_000;
 my $seconds = $ENV{SECONDS} // 20;
 my $start = time;
@@ -370,7 +362,7 @@ while ($good && ($ENV{SEED} ? $runs < ($ENV{RUNS} // 1) : $ENV{RUNS} ? $runs < $
 	$good = one_run($first + $runs++);
 }
 ok $good, "nobody misses anything, nor is answered from the past ($runs runs)";
-my $answers = counted($gateways[0]) + counted($gateways[1]);
+my $answers = $gateways[0]->metric('remembered_answers_total') + $gateways[1]->metric('remembered_answers_total');
 cmp_ok $answers, '>', 10, "polls were answered from memory ($answers)" if $good;
 delete @$_{qw(socket stream)} for @devices;
 is $_->stop, 0, 'a gateway ends with status 0' for @gateways;

@@ -196,8 +196,8 @@ tide_digest(PG_FUNCTION_ARGS)
 	text	   *result;
 
 	generation_register();
-	pull_open(&pull, PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1),
-			  PG_ARGISNULL(2) ? NULL : PG_GETARG_ARRAYTYPE_P(2), NULL);
+	pull_open(&pull, tide_array_argument(fcinfo, 1),
+			  tide_array_argument(fcinfo, 2), NULL);
 	pull_check_scopes(&pull);
 	history_stamp_cursor(&pull.head);
 	pull_begin_at_cursor(&pull, cursor);

@@ -26,6 +26,7 @@
 #include "util/errors.h"
 #include "util/json.h"
 #include "util/keymap.h"
+#include "util/settings.h"
 #include "wire/wire.h"
 
 PG_FUNCTION_INFO_V1(tide_rows);
@@ -280,7 +281,7 @@ tide_rows(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
 				 errmsg("max_bytes must be at least 1")));
 	keys = keys_of_body(PG_GETARG_JSONB_P(0));
-	pull_open(&pull, PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1),
+	pull_open(&pull, tide_array_argument(fcinfo, 1),
 			  entity_types_of(keys), NULL);
 	initStringInfo(&fetch.reply);
 	initStringInfo(&fetch.remaining);

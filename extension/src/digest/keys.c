@@ -148,8 +148,8 @@ tide_keys(PG_FUNCTION_ARGS)
 
 	if (!PG_ARGISNULL(2))
 		read_buckets(PG_GETARG_ARRAYTYPE_P(2), &listing);
-	pull_open(&pull, PG_ARGISNULL(0) ? NULL : PG_GETARG_ARRAYTYPE_P(0),
-			  PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1), NULL);
+	pull_open(&pull, tide_array_argument(fcinfo, 0),
+			  tide_array_argument(fcinfo, 1), NULL);
 	if (!PG_ARGISNULL(2))
 		listing.hasher = hasher_new();
 	listing.left = tide_max_time_rows;

@@ -41,21 +41,6 @@ enum
 	COLUMNS
 };
 
-static void
-append_array(StringInfo buf, const char *member, List *names)
-{
-	ListCell   *lc;
-
-	appendStringInfo(buf, ",\"%s\":[", member);
-	foreach(lc, names)
-	{
-		if (lc != list_head(names))
-			appendStringInfoChar(buf, ',');
-		escape_json(buf, lfirst(lc));
-	}
-	appendStringInfoChar(buf, ']');
-}
-
 /* what concerns the rows that follow */
 static char *
 begin_line(Pull *pull)
@@ -73,9 +58,9 @@ begin_line(Pull *pull)
 		escape_json(&buf, pull->reset_reason);
 	else
 		appendStringInfoString(&buf, "null");
-	append_array(&buf, "resetTypes", pull_reset_types(pull));
-	append_array(&buf, "revokedScopes", revoked);
-	append_array(&buf, "unavailableTypes", pull->unavailable);
+	pull_append_array(&buf, "resetTypes", pull_reset_types(pull));
+	pull_append_array(&buf, "revokedScopes", revoked);
+	pull_append_array(&buf, "unavailableTypes", pull->unavailable);
 	appendStringInfoString(&buf, "}}\n");
 	return buf.data;
 }

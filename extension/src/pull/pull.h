@@ -19,6 +19,8 @@ extern void pull_choose_tables(Pull *pull, ArrayType *entity_types, ArrayType *r
 extern void pull_settle_scopes(Pull *pull);
 
 /* reply.c */
+/* ,"member":["name",...]; the second only if there is a name */
+extern void pull_append_array(StringInfo buf, const char *member, List *names);
 extern void pull_append_names(StringInfo buf, const char *member, List *names);
 extern TimestampTz pull_read(FunctionCallInfo fcinfo, Pull *pull);
 extern List *pull_reset_types(Pull *pull);

@@ -33,12 +33,6 @@ PG_FUNCTION_INFO_V1(tide_as_jsonb);
 /* what a page may take where the caller does not say, as in the SQL function */
 #define DEFAULT_MAX_BYTES (8 * 1024 * 1024)
 
-static ArrayType *
-array_argument(FunctionCallInfo fcinfo, int n)
-{
-	return PG_ARGISNULL(n) ? NULL : PG_GETARG_ARRAYTYPE_P(n);
-}
-
 /* text from the SPI connection's memory, for after it */
 Datum
 pull_text_in(MemoryContext context, const char *string)
@@ -101,14 +95,11 @@ append_stats(StringInfo buf, Pull *pull)
 	appendStringInfoChar(buf, '}');
 }
 
-/* a member of a reply that is there if it says something */
 void
-pull_append_names(StringInfo buf, const char *member, List *names)
+pull_append_array(StringInfo buf, const char *member, List *names)
 {
 	ListCell   *lc;
 
-	if (names == NIL)
-		return;
 	appendStringInfo(buf, ",\"%s\":[", member);
 	foreach(lc, names)
 	{
@@ -117,6 +108,13 @@ pull_append_names(StringInfo buf, const char *member, List *names)
 		escape_json(buf, lfirst(lc));
 	}
 	appendStringInfoChar(buf, ']');
+}
+
+void
+pull_append_names(StringInfo buf, const char *member, List *names)
+{
+	if (names != NIL)
+		pull_append_array(buf, member, names);
 }
 
 /* the names of the types that come in full again */
@@ -197,10 +195,10 @@ pull_read(FunctionCallInfo fcinfo, Pull *pull)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
 				 errmsg("max_bytes must be at least 1")));
-	pull->acks = array_argument(fcinfo, 7);
-	pull_page(pull, tide_text_argument(fcinfo, 0), array_argument(fcinfo, 1),
-			  array_argument(fcinfo, 2),
-			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3), array_argument(fcinfo, 5));
+	pull->acks = tide_array_argument(fcinfo, 7);
+	pull_page(pull, tide_text_argument(fcinfo, 0), tide_array_argument(fcinfo, 1),
+			  tide_array_argument(fcinfo, 2),
+			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3), tide_array_argument(fcinfo, 5));
 	level = wire_begin();
 	pull_write(pull, now);
 	wire_end(level);
@@ -330,8 +328,8 @@ tide_changes(PG_FUNCTION_ARGS)
 
 	tide_init_materialized_srf(fcinfo);
 	pull.item_cursors = true;
-	pull_page(&pull, tide_text_argument(fcinfo, 0), array_argument(fcinfo, 1),
-			  array_argument(fcinfo, 2),
+	pull_page(&pull, tide_text_argument(fcinfo, 0), tide_array_argument(fcinfo, 1),
+			  tide_array_argument(fcinfo, 2),
 			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3), NULL);
 	rows_fetch(pull.tables, pull.items);
 	pull_find_tombstones(&pull, pull.items);

@@ -208,9 +208,6 @@ append_reference(StringInfo buf, TrackedTable *t, List *all, HeapTuple tuple, bo
 	TrackedTable *parent;
 	AttrNumber	from[INDEX_MAX_KEYS];
 	AttrNumber	to[INDEX_MAX_KEYS];
-	Oid			equal[INDEX_MAX_KEYS];
-	Oid			unused1[INDEX_MAX_KEYS];
-	Oid			unused2[INDEX_MAX_KEYS];
 	int			n;
 
 	/*
@@ -220,7 +217,7 @@ append_reference(StringInfo buf, TrackedTable *t, List *all, HeapTuple tuple, bo
 	if (con->contype != CONSTRAINT_FOREIGN || !TideForeignKeyIsPlain(con) ||
 		(parent = find_shown(con->confrelid, all)) == NULL)
 		return false;
-	TideDeconstructForeignKey(tuple, &n, from, to, equal, unused1, unused2);
+	TideDeconstructForeignKey(tuple, &n, from, to, NULL);
 	if (!all_are_synced(t, from, n) || !all_are_synced(parent, to, n))
 		return false;
 	appendStringInfoString(buf, first ? "{" : ",{");

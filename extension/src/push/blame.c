@@ -62,8 +62,7 @@ read_foreign_key(Oid conoid, ForeignKey *fk)
 	fk->from = con->conrelid;
 	fk->to = con->confrelid;
 	if (plain)
-		TideDeconstructForeignKey(tuple, &fk->n, fk->from_columns, fk->to_columns,
-								  fk->equal, NULL, NULL);
+		TideDeconstructForeignKey(tuple, &fk->n, fk->from_columns, fk->to_columns, fk->equal);
 	ReleaseSysCache(tuple);
 	return plain;
 }

@@ -430,7 +430,7 @@ push_body(FunctionCallInfo fcinfo, bool is_text, int *nchanges)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
 				 errmsg("the body of a push must not be null")));
-	open_push(&push, PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1),
+	open_push(&push, tide_array_argument(fcinfo, 1),
 			  tide_text_argument(fcinfo, 2));
 	push.is_acked = true;
 	push.batch_id = tide_text_argument(fcinfo, 3);

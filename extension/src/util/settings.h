@@ -9,6 +9,7 @@
 #define TIDE_SETTINGS_H
 
 #include "fmgr.h"
+#include "utils/array.h"
 
 #define TIDE_SCHEMA "tide"
 #define TIDE_PROTOCOL 1
@@ -45,6 +46,9 @@ extern bool tide_times_in_ms;
 
 /* called once, when the library is loaded */
 extern void settings_define(void);
+
+/* an argument of an array type; NULL for SQL's NULL */
+extern ArrayType *tide_array_argument(FunctionCallInfo fcinfo, int n);
 
 /* an argument of type text, palloc'd; NULL for SQL's NULL */
 extern char *tide_text_argument(FunctionCallInfo fcinfo, int n);
