@@ -32,8 +32,9 @@
 /* ---------- one snapshot ---------- */
 
 /*
- * The tables are locked by now, so nobody rewrites them while we read; in READ
- * COMMITTED the snapshot comes after the locks, else it has to be checked.
+ * The tables are locked by now, so nobody rewrites them while we read.  In
+ * READ COMMITTED the snapshot is taken after the locks; otherwise it is older,
+ * and has to be checked.
  */
 static void
 take_snapshot(Pull *pull)
@@ -61,15 +62,16 @@ read_horizon(Pull *pull)
 	return horizon_read(pull->snapshot, &horizon) ? horizon.xid : 0;
 }
 
-/*
- * Why a cursor is of no use here: NULL if it is.
- */
+/* Why this cursor cannot be used here; NULL if it can. */
 static const char *
 reason_to_start_over(Pull *pull, const Cursor *cursor)
 {
 	if (history_is_other(cursor))
 		return "other_database";
-	/* before the history: generations, too, are forgotten */
+
+	/*
+	 * checked before the history, because old generations are forgotten, too
+	 */
 	if (places_are_expired(cursor, pull->asked.horizon))
 		return "expired";
 	if (history_is_lost(cursor))
@@ -77,7 +79,10 @@ reason_to_start_over(Pull *pull, const Cursor *cursor)
 	return NULL;
 }
 
-/* every type that the cursor has a place of: the client may hold rows of it */
+/*
+ * every type of which the cursor has a place, so that the client may hold its
+ * rows
+ */
 static TypeSet
 types_of_cursor(const Cursor *cursor)
 {
@@ -89,7 +94,7 @@ types_of_cursor(const Cursor *cursor)
 	return result;
 }
 
-/* types that the client is told to drop, and of which not all has come yet */
+/* types that the client is told to drop, and that have not come in full yet */
 static void
 note_resets(Pull *pull)
 {
@@ -104,7 +109,7 @@ note_resets(Pull *pull)
 	}
 }
 
-/* ten minutes, and less where not much is kept */
+/* ten minutes, and less where the retention is short */
 int64
 pull_old_after(void)
 {
@@ -113,9 +118,10 @@ pull_old_after(void)
 }
 
 /*
- * May the cursor be given back as it came, if nothing comes of it?  Not once it
- * is so old that what it has seen might be forgotten before the client, which
- * pulls all the time, comes again: that is forgotten by xmin of a sample.
+ * May the cursor be given back as it came, if the pull finds nothing?  Not if
+ * it is so old that what it has seen might be forgotten before a client that
+ * pulls all the time comes again.  What is forgotten depends on the xmin of a
+ * sample.
  */
 static bool
 may_come_back(Pull *pull, const Cursor *cursor)
@@ -137,8 +143,9 @@ may_come_back(Pull *pull, const Cursor *cursor)
 }
 
 /*
- * In pull->begin, for what is asked for; or the start, with pull->reset_reason.
- * After pull_open().
+ * Set pull->begin to the places at which to begin for what is asked for.  If
+ * the cursor cannot be used, that is the start, and pull->reset_reason says
+ * why.  Must follow pull_open().
  */
 void
 pull_begin_at_cursor(Pull *pull, Cursor *cursor)
@@ -161,7 +168,10 @@ pull_begin_at_cursor(Pull *pull, Cursor *cursor)
 	{
 		TypeSet		types = types_of_cursor(cursor);
 
-		/* numbers of another database mean nothing here */
+		/*
+		 * the numbers of types come from another database, and mean nothing
+		 * here
+		 */
 		if (strcmp(pull->reset_reason, "other_database") != 0)
 			pull->begin.lost_types = types_intersect(&types, &pull->asked.registered);
 		pull_start_over(pull);
@@ -181,8 +191,8 @@ begin_at_now(Pull *pull)
 /* ---------- the page ---------- */
 
 /*
- * What every reply begins with: who asks, for what, and one snapshot.  Must be
- * followed by pull_finish.
+ * What every reply begins with: the caller, what is asked for, and one
+ * snapshot.  Must be followed by pull_finish().
  */
 void
 pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types, ArrayType *refresh)
@@ -193,18 +203,20 @@ pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types, ArrayType *ref
 	access_resolve(scopes, &pull->access);
 	pull_choose_tables(pull, entity_types, refresh);
 	pull_settle_scopes(pull);
-	capture_write_rows();		/* what this transaction itself has changed */
+	capture_write_rows();		/* what this transaction itself has changed
+								 * must be in the log */
 	take_snapshot(pull);
 }
 
-/* a time without zone means the earliest instant that it can */
+/* a time without a zone means the earliest instant that it can be */
 #define EARLIEST_ZONE (-14 * INT64CONST(3600000000))
 
 /*
- * Find the items of a page: afterwards pull->items and pull->begin.  Their rows
- * are for pull_write() to read, or for rows_fetch().  Must be followed by
- * pull_finish, once the rows were used: they live in the SPI connection that
- * this opens, and are detoasted with the snapshot that it leaves active.
+ * Find the items of a page: afterwards they are in pull->items, and the places
+ * in pull->begin.  Their rows are then read by pull_write() or rows_fetch().
+ * Must be followed by pull_finish() once the rows were used, because they live
+ * in the SPI connection that this opens, and are detoasted with the snapshot
+ * that it leaves active.
  */
 void
 pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_types,
@@ -221,7 +233,7 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 				 errmsg("max_rows must be at least 1")));
 	pull->from_now = since && strcmp(since, "now") == 0;
 	if (pull->from_now)
-		 /* no cursor, although it begins with a letter */ ;
+		 /* not a cursor, although it begins with a letter */ ;
 	else if (since && cursor_is_cursor(since))
 	{
 		cursor = cursor_decode(since);
@@ -242,7 +254,8 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 	pull->limit = max_rows;
 	pull->whole = by_time && !pull->as_lines;
 	pull_check_scopes(pull);
-	history_stamp_cursor(&pull->head);	/* a position after the snapshot */
+	history_stamp_cursor(&pull->head);	/* after the snapshot, so that the
+										 * position is not before it */
 
 	if (pull->whole)
 		pull_since_time(pull, time);
@@ -265,8 +278,9 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 }
 
 /*
- * The cursor of the reply: where nothing has come of a pull, the one that it came
- * with, so that who asks all the time does not have WAL flushed each time.
+ * The cursor of the reply.  If the pull has found nothing, it is the one that
+ * the pull came with: a new one has to be safe in WAL, and a client that asks
+ * all the time would have WAL flushed each time.
  */
 const char *
 pull_last_cursor(Pull *pull)
@@ -278,8 +292,8 @@ pull_last_cursor(Pull *pull)
 }
 
 /*
- * No items, and places that say "from now on".  Must be followed by
- * pull_finish.
+ * Find no items, and places that say "from now on".  Must be followed by
+ * pull_finish().
  */
 void
 pull_at_rest(Pull *pull)

@@ -31,7 +31,10 @@ extern Datum pull_text_in(MemoryContext context, const char *string);
 /* interest.c */
 extern char *pull_interest(Pull *pull);
 
-/* touch.c: a key from JSON, as text; between wire_begin() and wire_end() */
+/*
+ * touch.c: a key from JSON, as text; must run between wire_begin() and
+ * wire_end()
+ */
 extern char *pull_read_key(TrackedTable *t, JsonbValue *v);
 
 /* write.c */

@@ -30,10 +30,10 @@ PG_FUNCTION_INFO_V1(tide_changes);
 PG_FUNCTION_INFO_V1(tide_cursor);
 PG_FUNCTION_INFO_V1(tide_as_jsonb);
 
-/* what a page may take where the caller does not say, as in the SQL function */
+/* the default of the SQL function */
 #define DEFAULT_MAX_BYTES (8 * 1024 * 1024)
 
-/* text from the SPI connection's memory, for after it */
+/* copies a text that lives in the SPI connection, so that it outlives that */
 Datum
 pull_text_in(MemoryContext context, const char *string)
 {
@@ -167,8 +167,8 @@ append_reply(StringInfo buf, Pull *pull, const char *cursor, TimestampTz now)
 }
 
 /*
- * The time that a client may come back with has to be one before the
- * snapshot.  A transaction that keeps one snapshot took it after it started.
+ * A time that a client may come back with must be from before the snapshot.  A
+ * transaction that keeps one snapshot took it after the transaction started.
  */
 static TimestampTz
 time_before_snapshot(void)
@@ -178,8 +178,8 @@ time_before_snapshot(void)
 }
 
 /*
- * Read a page as the arguments of tide.pull ask for, and write its rows.  Returns
- * the time that the page is of.  Must be followed by pull_finish.
+ * Read a page as the arguments of tide.pull ask for, and write its rows.
+ * Returns the time of the page.  Must be followed by pull_finish().
  */
 TimestampTz
 pull_read(FunctionCallInfo fcinfo, Pull *pull)
@@ -232,14 +232,14 @@ tide_pull(PG_FUNCTION_ARGS)
 	return pull_reply(fcinfo, &pull);
 }
 
-/* rows that the client has, and must not keep as they are? */
+/* does the page tell its client to drop rows that it has? */
 bool
 pull_tells_to_drop(const Pull *pull)
 {
 	return pull->reset_reason != NULL || pull->resets.n > 0 || pull->revoked.n > 0;
 }
 
-/* does the page tell its client anything, but where it is? */
+/* does the page tell its client anything besides the new cursor? */
 bool
 pull_has_news(const Pull *pull)
 {
@@ -247,7 +247,10 @@ pull_has_news(const Pull *pull)
 		pull_tells_to_drop(pull);
 }
 
-/* the same, and what there is in it, for who hands the reply on unread */
+/*
+ * the reply with what it is about, for the gateway, which passes the reply on
+ * unread
+ */
 Datum
 tide_pull_page(PG_FUNCTION_ARGS)
 {
@@ -267,7 +270,7 @@ tide_pull_page(PG_FUNCTION_ARGS)
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 
-/* for what is kept as json, and shown as jsonb */
+/* a value that is kept as json and shown as jsonb */
 Datum
 tide_as_jsonb(PG_FUNCTION_ARGS)
 {
@@ -344,9 +347,7 @@ tide_changes(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/*
- * A cursor at rest, at a snapshot of now, that covers all the caller may see.
- */
+/* A cursor that says "from now on", and covers all that the caller may see. */
 Datum
 tide_cursor(PG_FUNCTION_ARGS)
 {
