@@ -171,7 +171,7 @@ static const Setting table[] = {
 
 #define MAX_SETTINGS	64
 
-/* Values as text, before they are checked; index as in the table. */
+/* Values as text before they are checked, by index in the table. */
 typedef struct Values
 {
 	char	   *text[MAX_SETTINGS];
@@ -199,7 +199,7 @@ duplicate(const char *text)
 {
 	char	   *copy = strdup(text);
 
-	/* without its settings the gateway cannot go on */
+	/* the gateway cannot go on without its settings */
 	if (copy == NULL)
 		abort();
 	return copy;
@@ -303,7 +303,10 @@ check_environment(void)
 	}
 }
 
-/* An empty variable counts as absent, as container files often leave it. */
+/*
+ * An empty variable counts as absent, because container files often leave them
+ * empty.
+ */
 static void
 read_environment(Values *values)
 {
@@ -407,7 +410,7 @@ read_file(const char *path, Values *values, char *problem, size_t problem_size)
 	return good;
 }
 
-/* Give each field its value, or its default. */
+/* Give each field its value or its default. */
 static bool
 assign(Settings *settings, const Values *values,
 	   char *problem, size_t problem_size)

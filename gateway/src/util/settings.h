@@ -23,7 +23,7 @@
 typedef struct Settings
 {
 	char	   *listen;
-	char	   *metrics_listen; /* empty: nowhere */
+	char	   *metrics_listen; /* empty: the metrics are not served */
 	char	   *database_url;
 	char	   *jwt_secret_file;
 	char	   *jwt_public_key_files;
@@ -34,7 +34,7 @@ typedef struct Settings
 	char	   *cors_origins_text;
 	char	   *default_role;
 	char	   *log_level_text;
-	char	   *login_function; /* empty: nobody logs in here */
+	char	   *login_function; /* empty: nobody can log in */
 	char	   *auth_role;
 	char	   *trusted_proxies_text;
 	int			max_pull_rows;
@@ -62,7 +62,7 @@ typedef struct Settings
 	int			max_logins;
 	int			max_header_bytes;
 	int			max_connections;
-	int			max_connections_address;	/* 0: any number */
+	int			max_connections_address;	/* 0: there is no limit */
 	int			max_user_connections;
 	int			max_user_requests;
 	int			max_bytes;
