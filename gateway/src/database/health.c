@@ -24,22 +24,24 @@
 
 #define FIRST_BACKOFF	(100 * CLOCK_MILLISECOND)
 #define AWAY_BACKOFF	(2 * CLOCK_SECOND)	/* the longest */
-#define REFUSED_BACKOFF (30 * CLOCK_SECOND) /* likewise: only people mend this */
+#define REFUSED_BACKOFF (30 * CLOCK_SECOND) /* likewise; only people can mend
+											 * this */
 
 #define CHECK_INTERVAL	CLOCK_SECOND
 #define CHECK_TIMEOUT	(3 * CLOCK_SECOND / 2)
 #define DOUBT_INTERVAL	(CLOCK_SECOND / 20)
-#define STALE			(4 * CLOCK_SECOND)	/* what was found out is no longer
-											 * believed */
+#define STALE			(4 * CLOCK_SECOND)	/* after this time the result of a
+											 * check is no longer believed */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* what came of the last attempt to connect */
 static bool known = false;
 static OpenResult state = OPEN_AWAY;
-static char logged[320];		/* the last line about a failure; empty: that
-								 * is over */
-static char versions[128];		/* of the database that was connected last */
+static char logged[320];		/* the last line about a failure; empty: there
+								 * is no failure now */
+static char versions[128];		/* of the database to which the last
+								 * connection was made */
 
 /* attempts while there is no connection */
 static bool attempting = false;
@@ -99,8 +101,8 @@ set_failure(Failure *failure, OpenResult result)
 /* ---------- attempts to connect ---------- */
 
 /*
- * May this thread try to connect now?  Then health_end_attempt must follow.
- * False: not before "next".
+ * May this thread try to connect now?  Then health_end_attempt() must follow.
+ * False: it may try again at "next".
  */
 bool
 health_begin_attempt(int64_t *next)
@@ -118,7 +120,7 @@ health_begin_attempt(int64_t *next)
 	return allowed;
 }
 
-/* A line in the log, if there is something new to be said; under the lock. */
+/* Write a line to the log if there is news.  Under the lock. */
 static void
 log_change(OpenResult result, const char *detail)
 {
@@ -214,7 +216,7 @@ check(void)
 								  sizeof(detail));
 		if (result != OPEN_DONE)
 			connection_close(connection);
-		/* the others have yet to see it */
+		/* the threads that run jobs have yet to see it */
 		if (result != OPEN_DONE && result != OPEN_AWAY)
 			database_reconnect();
 		return result;
@@ -272,7 +274,7 @@ health_start(const char *conninfo)
 	return checker_runs;
 }
 
-/* Did the database serve when it was checked last?  Else the failure is set. */
+/* Did the database serve at the last check?  Otherwise the failure is set. */
 bool
 health_check(Failure *failure)
 {
