@@ -25,7 +25,8 @@
 #include "util/settings.h"
 #include "util/version.h"
 
-#define GRACE_SECONDS	2		/* beyond shutdown-timeout, then we are gone */
+#define GRACE_SECONDS	2		/* after shutdown-timeout and this, the
+								 * process ends in any case */
 #define LOG_TIME		CLOCK_SECOND	/* to write the end of the log */
 #define LARGE_BLOCK		(256 * 1024)
 #define DEFAULT_TTL		3600
@@ -108,7 +109,7 @@ token_arguments(int argc, char **argv, const char **secret_file,
 }
 
 /*
- * tide-gateway token: print a signed token.  A ttl below zero makes one that
+ * tide-gateway token: print a signed token.  A negative ttl makes a token that
  * has expired.
  */
 static int
@@ -190,7 +191,10 @@ reload(int argc, char **argv)
 	log_event(LOG_INFO, "reloaded", NULL);
 }
 
-/* The time is up: a thread still waits for a server that does not answer. */
+/*
+ * The time is up although a thread still waits for a server that does not
+ * answer.
+ */
 static void
 give_up(int number)
 {
@@ -332,7 +336,7 @@ serve(int argc, char **argv)
 	keys_publish(keys);
 	settings_publish(fresh);
 	settings = settings_acquire();
-	/* what is large goes back to the system as soon as it is freed */
+	/* large blocks go back to the system as soon as they are freed */
 	mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
 	if (!log_start())
 		return complain("could not start a thread");
@@ -364,7 +368,7 @@ serve(int argc, char **argv)
 	if (metrics_socket >= 0)
 		log_event(LOG_ALWAYS, "metrics", "address", metrics_address,
 				  "port", metrics_port, NULL);
-	/* with port 0, the port can be learnt only here */
+	/* if the port is 0, this line is the only place that tells the real one */
 	log_event(LOG_ALWAYS, "listening", "address", address, "port", port,
 			  "version", VERSION, NULL);
 

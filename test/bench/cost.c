@@ -34,6 +34,9 @@
 
 #include <libpq-fe.h>
 
+#define PROGRAM "cost"
+#include "bench.h"
+
 #define MAX_STATEMENTS	16
 #define MAX_PARAMETERS	16
 #define MAX_SCRIPTS		32
@@ -60,22 +63,6 @@ typedef struct Script
 
 static unsigned long number = 0;
 static time_t begun_at;
-
-static void die(const char *format,...)
-__attribute__ ((format(printf, 1, 2), noreturn));
-
-static void
-die(const char *format,...)
-{
-	va_list		args;
-
-	va_start(args, format);
-	fputs("cost: ", stderr);
-	vfprintf(stderr, format, args);
-	fputc('\n', stderr);
-	va_end(args);
-	exit(1);
-}
 
 static char *
 copy(const char *string)

@@ -38,6 +38,9 @@
 
 #include <libpq-fe.h>
 
+#define PROGRAM "load"
+#include "bench.h"
+
 #define ROWS_A_REQUEST	100
 #define PAGE			500
 #define MAX_CONNECTIONS 64
@@ -88,22 +91,6 @@ static const char *port;
 static const char *conninfo;
 static int	requests;
 static pthread_barrier_t start_line;
-
-static void die(const char *format,...)
-__attribute__ ((format(printf, 1, 2), noreturn));
-
-static void
-die(const char *format,...)
-{
-	va_list		args;
-
-	va_start(args, format);
-	fputs("load: ", stderr);
-	vfprintf(stderr, format, args);
-	fputc('\n', stderr);
-	va_end(args);
-	exit(1);
-}
 
 static void
 append(Buffer *buffer, const char *format,...)

@@ -30,23 +30,14 @@ sub sql { return $cluster->sql($database, $_[0]); }
 sub gateway
 {
 	my %settings = @_;
-	my $gateway = TideTest::Gateway->start(cluster => $cluster, database => $database,
+	return TideTest::Gateway->start(cluster => $cluster, database => $database,
 		settings => { 'metrics-listen' => '127.0.0.1:0', 'cors-origins' => 'https://app.example', %settings })->wait_until_ready;
-	($gateway->{metrics}) = $gateway->log =~ /event=metrics address=\S+ port=(\d+)/;
-	return $gateway;
-}
-
-sub waiting
-{
-	my ($gateway) = @_;
-	my $text = HTTP::Tiny->new->get("http://127.0.0.1:$gateway->{metrics}/metrics")->{content};
-	return $text =~ /^tide_waiting_pulls (\d+)$/m ? $1 : undef;
 }
 
 sub waits
 {
 	my ($gateway, $count) = @_;
-	TideTest::wait_for("$count wait", 10, sub { return waiting($gateway) == $count; });
+	TideTest::wait_for("$count wait", 10, sub { return $gateway->metric('waiting_pulls') == $count; });
 	return;
 }
 

@@ -38,26 +38,18 @@ sub gateway
 	my %settings = @_;
 	my $gateway = TideTest::Gateway->start(cluster => $cluster, database => $database,
 		settings => { 'metrics-listen' => '127.0.0.1:0', 'log-level' => 'debug', %settings })->wait_until_ready;
-	($gateway->{metrics}) = $gateway->log =~ /event=metrics address=\S+ port=(\d+)/;
-	TideTest::wait_for('the watcher looks', 10, sub { return metric($gateway, 'looks_total') > 0; })
+	TideTest::wait_for('the watcher looks', 10, sub { return $gateway->metric('looks_total') > 0; })
 	  unless $settings{blind};
 	return $gateway;
-}
-
-sub metric
-{
-	my ($gateway, $name) = @_;
-	my $text = HTTP::Tiny->new->get("http://127.0.0.1:$gateway->{metrics}/metrics")->{content};
-	return $text =~ /^tide_$name (\d+)$/m ? $1 : undef;
 }
 
 # How many polls that are answered from memory while this is done.
 sub answers
 {
 	my ($gateway, $action) = @_;
-	my $before = metric($gateway, 'remembered_answers_total');
+	my $before = $gateway->metric('remembered_answers_total');
 	$action->();
-	return metric($gateway, 'remembered_answers_total') - $before;
+	return $gateway->metric('remembered_answers_total') - $before;
 }
 
 # Pull to the end, and once more, so that the empty poll is remembered.
@@ -102,7 +94,7 @@ sub reply_of
 sub waits
 {
 	my ($gateway, $count) = @_;
-	TideTest::wait_for("$count wait", 10, sub { return metric($gateway, 'waiting_pulls') == $count; });
+	TideTest::wait_for("$count wait", 10, sub { return $gateway->metric('waiting_pulls') == $count; });
 	return;
 }
 
@@ -187,8 +179,8 @@ subtest 'a change that a look has named while a pull ran' => sub {
 	TideTest::wait_for('the pull reads', 10, sub {
 		return sql(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()}) > 0; });
 	sql(q{INSERT INTO slow VALUES (2, 'ann')});
-	my $looks = metric($here, 'looks_total');
-	TideTest::wait_for('the watcher has seen it', 10, sub { return metric($here, 'looks_total') > $looks + 2; });
+	my $looks = $here->metric('looks_total');
+	TideTest::wait_for('the watcher has seen it', 10, sub { return $here->metric('looks_total') > $looks + 2; });
 	my $page = reply_of($pull);
 	is_deeply [ map { $_->{id} } @{ $page->{changesByType}{slow} } ], [1], 'which did not see it';
 	is_deeply [ map { $_->{id} } @{ $here->pull($token{ann}, since => $page->{cursor}, %slow)->{json}{changesByType}{slow} } ], [2],
@@ -204,12 +196,12 @@ subtest 'wait' => sub {
 	my $waiting = wait_for_change($here, $token{ann}, since => $cursor);
 	my $bob = wait_for_change($here, $token{bob}, since => $bobs, entityTypes => 'day');
 	waits($here, 2);
-	my $woken = metric($here, 'woken_total');
+	my $woken = $here->metric('woken_total');
 
 	sql(q{UPDATE plan SET name = 'other' WHERE owner = 'bob'});
 	ok !has_said($waiting, 0.3), "another user's change wakes nobody";
 	ok !has_said($bob, 0), 'nor does one of another type';
-	is metric($here, 'woken_total'), $woken, 'nobody asked the database';
+	is $here->metric('woken_total'), $woken, 'nobody asked the database';
 	$there->push_changes($token{ann}, { changes => { plan => [ { id => 1, name => 'of ann' } ] } });
 	ok has_said($waiting, 10), 'their own does';
 	is_deeply [ map { $_->{name} } @{ reply_of($waiting)->{changesByType}{plan} } ], ['of ann'], 'and comes';
@@ -235,7 +227,7 @@ subtest 'wait' => sub {
 };
 
 subtest 'a wait from the first pull on, and its end' => sub {
-	my $before = metric($here, 'looks_total');
+	my $before = $here->metric('looks_total');
 	my $start = Time::HiRes::time();
 	my $cursor = settle($here, $token{bob});
 	my $reply = $here->pull($token{bob}, since => $cursor, wait => 1, times => 'ms');
@@ -245,10 +237,10 @@ subtest 'a wait from the first pull on, and its end' => sub {
 	ok $took > 0.9 && $took < 5, "held for so long ($took s)";
 	cmp_ok abs($reply->{json}{serverTime} - sql('SELECT extract(epoch FROM clock_timestamp()) * 1000')), '<', 2000,
 	  'its time is that of its end';
-	cmp_ok metric($here, 'looks_total') - $before, '>', 10, 'the watcher looked meanwhile';
-	my $looks = metric($here, 'looks_total');
+	cmp_ok $here->metric('looks_total') - $before, '>', 10, 'the watcher looked meanwhile';
+	my $looks = $here->metric('looks_total');
 	$here->get("/health") for 1 .. 200;
-	is metric($here, 'looks_total'), $looks, 'and does not look while nobody waits';
+	is $here->metric('looks_total'), $looks, 'and does not look while nobody waits';
 };
 
 subtest 'what no log entry tells' => sub {
@@ -325,7 +317,6 @@ subtest 'a watcher without rights' => sub {
 	sql('REVOKE EXECUTE ON FUNCTION tide.watch(text) FROM tide_gateway');
 	my $gateway = TideTest::Gateway->start(cluster => $cluster, database => $database,
 		settings => { 'metrics-listen' => '127.0.0.1:0' })->wait_until_ready;
-	($gateway->{metrics}) = $gateway->log =~ /event=metrics address=\S+ port=(\d+)/;
 	TideTest::wait_for('the log says so', 10, sub { return $gateway->log =~ /event=watch-failed.*tide\.watch/; });
 	my $cursor = settle($gateway, $token{ann});
 	is answers($gateway, sub { $gateway->pull($token{ann}, since => $cursor) }), 0, 'nothing is remembered';

@@ -532,6 +532,17 @@ sub wait_until_ready
 	return $self;
 }
 
+# The value of tide_NAME among the gateway's metrics, which it must serve
+# (metrics-listen); undef: there is none.
+sub metric
+{
+	my ($self, $name) = @_;
+	my ($address, $port) = $self->log =~ /event=metrics address=(\S+) port=(\d+)/
+	  or die "the gateway does not serve its metrics\n";
+	my $text = HTTP::Tiny->new->get("http://$address:$port/metrics")->{content};
+	return $text =~ /^tide_\Q$name\E (\d+)$/m ? $1 : undef;
+}
+
 sub log
 {
 	my ($self) = @_;

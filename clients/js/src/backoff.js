@@ -10,7 +10,15 @@ export function networkDelay(failures, { base = 1000, random = Math.random } = {
 }
 
 /* Tries of a refused change before it waits for its user. */
-export const ROW_TRIES = 5;
+const ROW_TRIES = 5;
+
+/* What stays refused however often it is sent. */
+const FOR_GOOD = new Set(['scope_not_allowed', 'resync_required', 'unknown_entity_type', '42501']);
+
+/* Is a change that was refused with this code, after so many tries, for its user to decide? */
+export function needsUser(tries, code) {
+	return tries > ROW_TRIES || FOR_GOOD.has(code);
+}
 
 /* 30 s, 60 s, 2, 4, 8 min. */
 export function rowDelay(tries, { base = 30000 } = {}) {

@@ -1,7 +1,8 @@
 import { keyText } from './keys.js';
 
 export const PAGE_ROWS = 500;
-const MOST_ACKS = 32;
+/* Acks that a client keeps and sends with a pull, which goes in a URL. */
+export const MOST_ACKS = 32;
 
 /*
  * The pages of one pull, from a cursor (or from nothing) to the end.

@@ -4,13 +4,12 @@ import { Subject } from 'rxjs';
 import { keyText, randomId } from './keys.js';
 import { Listeners } from './listeners.js';
 import { SyncLoop } from './loop.js';
-import { isEverythingOf, isRevoked, PullCollector } from './pull.js';
+import { isEverythingOf, isRevoked, MOST_ACKS, PullCollector } from './pull.js';
 import { isGone, pushChanges } from './push.js';
 import { nextStamp } from './stamps.js';
 
 const META = 'tidemeta';
 const BATCH = 1000;
-const MOST_ACKS = 32;
 const META_SCHEMA = {
 	version: 0,
 	primaryKey: 'id',

@@ -1,18 +1,15 @@
-import { ROW_TRIES, rowDelay } from './backoff.js';
+import { needsUser, rowDelay } from './backoff.js';
 import { TideError } from './errors.js';
 import { keyText, randomId } from './keys.js';
 import { Listeners } from './listeners.js';
 import { SyncLoop } from './loop.js';
-import { pullPages } from './pull.js';
+import { MOST_ACKS, pullPages } from './pull.js';
 import { isGone, pushChanges } from './push.js';
 import {
 	answered, changeOf, discarded, editRecord, isDirty, isMoot, pulled,
 } from './record.js';
 import { IndexedDbStorage } from './storage-indexeddb.js';
 
-/* What stays refused however often it is sent: its user has to decide. */
-const FOR_GOOD = new Set(['scope_not_allowed', 'resync_required', 'unknown_entity_type', '42501']);
-const MOST_ACKS = 32;
 const MOST_LOST = 100;
 const NO_SWEEP = { id: 0, all: null, types: {} };
 
@@ -430,7 +427,7 @@ export class TideStore {
 					gone: results[i].status !== 'failed' && isGone(this.#schema, sent.type, results[i].entity),
 					description: this.#schema.entityTypes[sent.type],
 					delay: (tries) => rowDelay(tries, { base: this.#retry.rowBase }),
-					park: (tries, code) => tries > ROW_TRIES || FOR_GOOD.has(code),
+					park: needsUser,
 				});
 				if (answer.lost)
 					lost.push({ ...answer.lost, at: new Date().toISOString() });

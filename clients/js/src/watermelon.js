@@ -1,13 +1,9 @@
-import { ROW_TRIES, rowDelay } from './backoff.js';
+import { needsUser, rowDelay } from './backoff.js';
 import { randomId } from './keys.js';
 import { SyncLoop } from './loop.js';
-import { isEverythingOf, PullCollector } from './pull.js';
+import { isEverythingOf, MOST_ACKS, PullCollector } from './pull.js';
 import { isGone, pushChanges } from './push.js';
 import { nextStamp, stampTime } from './stamps.js';
-
-const MOST_ACKS = 32;
-/* what needs its user, and not another try */
-const FOR_GOOD = new Set(['scope_not_allowed', 'resync_required', 'unknown_entity_type', '42501']);
 
 /*
  * Syncs a WatermelonDB database with pg_tide by WatermelonDB's own synchronize().
@@ -245,7 +241,7 @@ export class TideWatermelon {
 		const tries = (before?.stamp === change.stamp ? before.tries : 0) + 1;
 		return {
 			errors, entity, tries, stamp: change.stamp,
-			parked: tries > ROW_TRIES || FOR_GOOD.has(code),
+			parked: needsUser(tries, code),
 			nextTryAt: Date.now() + rowDelay(tries, { base: this.#retry.rowBase }),
 		};
 	}

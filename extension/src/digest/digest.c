@@ -49,9 +49,9 @@ read_cursor(const char *since)
 }
 
 /*
- * Does the copy that the cursor is of lack nothing, and hold nothing that the
- * caller may not sync any more?  A digest of another copy would differ, and
- * nothing be wrong.
+ * Raise an error unless the copy that the cursor describes lacks nothing and
+ * holds nothing that the caller may no longer sync.  Any other copy has
+ * another digest although nothing is wrong.
  */
 static void
 require_complete(Pull *pull)
@@ -74,7 +74,7 @@ require_complete(Pull *pull)
 				 errhint("Pull from this cursor until hasMore is false, and ask again with the cursor of that reply.")));
 }
 
-/* "from now on" */
+/* a cursor that says "from now on" */
 static char *
 new_cursor(Pull *pull)
 {
@@ -134,14 +134,14 @@ append_digest(StringInfo buf, const TableDigest *digest)
 	appendStringInfoString(buf, ":{\"counts\":[");
 	for (i = 0; i < DIGEST_BUCKETS; i++)
 		appendStringInfo(buf, "%s" INT64_FORMAT, i ? "," : "", digest->count[i]);
-	/* as strings: readers of JSON take numbers of 64 bits for doubles */
+	/* as strings, because readers of JSON make doubles of 64-bit numbers */
 	appendStringInfoString(buf, "],\"sums\":[");
 	for (i = 0; i < DIGEST_BUCKETS; i++)
 		appendStringInfo(buf, "%s\"" UINT64_FORMAT "\"", i ? "," : "", digest->sum[i]);
 	appendStringInfoString(buf, "]}");
 }
 
-/* "Type":[1,5]; nothing where none moved */
+/* "Type":[1,5]; nothing for a type in which no key moved */
 static void
 append_moved(StringInfo buf, const TableDigest *digest, bool *first_type)
 {

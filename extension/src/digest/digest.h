@@ -16,12 +16,13 @@ typedef struct TableDigest
 	PullTable  *table;
 	int64		count[DIGEST_BUCKETS];	/* rows that the caller may sync */
 	uint64		sum[DIGEST_BUCKETS];	/* of hasher_row() */
-	bool		moved[DIGEST_BUCKETS];	/* has a key that changed since */
+	bool		moved[DIGEST_BUCKETS];	/* it has a key that changed since the
+										 * cursor */
 } TableDigest;
 
 /*
- * moved.c: mark the buckets of keys that the log has between what the places of
- * pull->begin have seen and the active snapshot.
+ * moved.c: mark the buckets of keys that the log has between what the places
+ * of pull->begin have seen and the active snapshot.
  */
 extern void digest_mark_moved(Pull *pull, TableDigest *digests, RowHasher *hasher);
 

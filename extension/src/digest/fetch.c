@@ -26,11 +26,12 @@
 #include "util/errors.h"
 #include "util/json.h"
 #include "util/keymap.h"
+#include "util/settings.h"
 #include "wire/wire.h"
 
 PG_FUNCTION_INFO_V1(tide_rows);
 
-/* keys that are looked up by one statement */
+/* how many keys the first statement looks up */
 #define FIRST_BATCH 8
 #define LARGEST_BATCH 200
 
@@ -38,10 +39,10 @@ typedef struct Fetch
 {
 	Pull	   *pull;
 	StringInfoData reply;		/* {"Type":[{...}],...} */
-	StringInfoData remaining;	/* likewise, keys */
-	int			nremaining;		/* types in remaining */
-	int			left;			/* so many rows more */
-	int			nrows;			/* of this type */
+	StringInfoData remaining;	/* the same, with keys */
+	int			nremaining;		/* types in "remaining" so far */
+	int			left;			/* how many more rows may be added */
+	int			nrows;			/* rows of the current type */
 	int64		bytes;			/* of all rows */
 	int			largest;		/* bytes of the largest row */
 } Fetch;
@@ -67,7 +68,7 @@ keys_of_body(Jsonb *body)
 	return keys->val.binary.data;
 }
 
-/* the names of the object, as text[] */
+/* the names of the object's members, as text[] */
 static ArrayType *
 entity_types_of(JsonbContainer *keys)
 {
@@ -89,7 +90,9 @@ entity_types_of(JsonbContainer *keys)
 	return DatumGetArrayTypeP(makeArrayResult(names, CurrentMemoryContext));
 }
 
-/* the keys of a type as texts, each once, in their order */
+/*
+ * the keys of a type as texts, in the order in which they were sent, each once
+ */
 static List *
 keys_of_table(TrackedTable *t, JsonbContainer *keys)
 {
@@ -120,7 +123,7 @@ keys_of_table(TrackedTable *t, JsonbContainer *keys)
 
 /* ---------- what is there ---------- */
 
-/* as many as will fit, by the largest so far */
+/* how many rows will fit, if each is as long as the longest so far */
 static int
 batch_size(const Fetch *fetch)
 {
@@ -155,8 +158,8 @@ add_row(Fetch *fetch, PullItem *item)
 }
 
 /*
- * Add the rows of some of the keys, from the first on that is not done; returns
- * the first that is not.
+ * Add the rows of some of the keys, from "first" on.  Returns the first key
+ * that is not done.
  */
 static int
 add_rows(Fetch *fetch, PullTable *table, List *keys, int first)
@@ -178,7 +181,7 @@ add_rows(Fetch *fetch, PullTable *table, List *keys, int first)
 
 		if (!item->have_row || add_row(fetch, item))
 			continue;
-		fetch->left = 0;		/* no more of any type */
+		fetch->left = 0;		/* no more rows of any type */
 		end = first + foreach_current_index(lc);
 		break;
 	}
@@ -280,7 +283,7 @@ tide_rows(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
 				 errmsg("max_bytes must be at least 1")));
 	keys = keys_of_body(PG_GETARG_JSONB_P(0));
-	pull_open(&pull, PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1),
+	pull_open(&pull, tide_array_argument(fcinfo, 1),
 			  entity_types_of(keys), NULL);
 	initStringInfo(&fetch.reply);
 	initStringInfo(&fetch.remaining);

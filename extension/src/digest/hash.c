@@ -91,7 +91,7 @@ append_wire_text(RowHasher *hasher, TrackedTable *t, AttrNumber attnum, Datum va
 	}
 }
 
-/* NULL is a byte that no text has */
+/* NULL is a byte that no text contains */
 static void
 append_member(RowHasher *hasher, TrackedTable *t, AttrNumber attnum, Datum value,
 			  bool isnull)

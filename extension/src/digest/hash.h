@@ -12,19 +12,19 @@
 
 #define DIGEST_BUCKETS 256
 
-/* palloc'd; has a resource of the current owner until it is freed */
+/* palloc'd; it holds a resource of the current owner until it is freed */
 typedef struct RowHasher RowHasher;
 
 extern RowHasher *hasher_new(void);
 extern void hasher_free(RowHasher *hasher);
 
 /*
- * Both write values as the wire has them: between wire_begin() and wire_end().
- * key[] is by position in t->keys.
+ * Both write values as they are on the wire, so they must run between
+ * wire_begin() and wire_end(). key[] is by position in t->keys.
  */
 extern int	hasher_bucket(RowHasher *hasher, TrackedTable *t, Datum *key);
 
-/* of the row whose key hasher_bucket() was last asked for */
+/* of the row whose bucket was asked for last */
 extern uint64 hasher_row(RowHasher *hasher, TrackedTable *t, Datum stamp,
 						 bool no_stamp, Datum client, bool no_client);
 

@@ -27,11 +27,12 @@ PG_FUNCTION_INFO_V1(tide_keys);
 typedef struct Listing
 {
 	StringInfoData reply;
-	TrackedTable *t;			/* that is being listed */
-	RowHasher  *hasher;			/* NULL: keys of all buckets, without stamps */
+	TrackedTable *t;			/* the table that is being listed */
+	RowHasher  *hasher;			/* NULL: the keys of all buckets are listed,
+								 * without stamps */
 	bool		wanted[DIGEST_BUCKETS];
-	int			n;				/* of this table */
-	int			left;			/* so many more may be listed */
+	int			n;				/* listed so far, of this table */
+	int			left;			/* how many more may be listed */
 } Listing;
 
 static void
@@ -54,7 +55,7 @@ read_buckets(ArrayType *array, Listing *listing)
 	}
 }
 
-/* as a push's reply names it: a string, or an object */
+/* as the reply to a push names the row: a string, or an object */
 static void
 append_key(StringInfo buf, TrackedTable *t, Datum *key)
 {
@@ -82,7 +83,7 @@ append_member(StringInfo buf, TrackedTable *t, AttrNumber attnum, Datum value, b
 		wire_append_value(buf, t, c, value);
 }
 
-/* the row as a pull sends it, with key and stamp only */
+/* the row as a pull sends it, with its key and stamp alone */
 static void
 append_version(StringInfo buf, TrackedTable *t, ScannedRow *row)
 {
@@ -134,8 +135,9 @@ list_table(Listing *listing, PullTable *table)
 }
 
 /*
- * Whole, not paged, so bounded as a pull since a time is.  Types without rows
- * are there with an empty list: the client may drop all of theirs.
+ * The list is not paged, so its length is limited as that of a pull since a
+ * time is.  A type without rows has an empty list, so that the client may drop
+ * all rows of it.
  */
 Datum
 tide_keys(PG_FUNCTION_ARGS)
@@ -148,8 +150,8 @@ tide_keys(PG_FUNCTION_ARGS)
 
 	if (!PG_ARGISNULL(2))
 		read_buckets(PG_GETARG_ARRAYTYPE_P(2), &listing);
-	pull_open(&pull, PG_ARGISNULL(0) ? NULL : PG_GETARG_ARRAYTYPE_P(0),
-			  PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1), NULL);
+	pull_open(&pull, tide_array_argument(fcinfo, 0),
+			  tide_array_argument(fcinfo, 1), NULL);
 	if (!PG_ARGISNULL(2))
 		listing.hasher = hasher_new();
 	listing.left = tide_max_time_rows;

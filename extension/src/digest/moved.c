@@ -17,7 +17,7 @@
 #include "log/scan.h"
 #include "wire/wire.h"
 
-/* the scopes of a place as the log has them */
+/* the scopes of a place, as the log writes them */
 static ScopeSet
 log_scopes(Pull *pull, const Place *place)
 {
@@ -26,7 +26,10 @@ log_scopes(Pull *pull, const Place *place)
 	return scopes_intersect(&place->scopes, &pull->spelled);
 }
 
-/* the digest that an entry is about; NULL: none of this place */
+/*
+ * the digest of the table that an entry is about; NULL: the place has no such
+ * table
+ */
 static TableDigest *
 digest_of(Pull *pull, const Place *place, const LogEntry *entry, TableDigest *digests)
 {
@@ -56,7 +59,7 @@ mark_keys(TableDigest *digest, const LogEntry *entry, RowHasher *hasher)
 	int			level = wire_begin();
 	int			i;
 
-	/* without keys it is about all of them */
+	/* an entry without keys is about all of them */
 	if (entry->is_registration)
 		memset(digest->moved, true, sizeof(digest->moved));
 	for (i = 0; i < entry->nkeys; i++)

@@ -24,7 +24,7 @@ column_name(TrackedTable *t, AttrNumber attnum)
 	return quote_identifier(tracked_column(t, attnum)->name);
 }
 
-/* the columns of a ScannedRow, in its order */
+/* the columns are those of ScannedRow, in its order */
 static char *
 scan_sql(PullTable *table)
 {
@@ -57,7 +57,7 @@ read_row(TrackedTable *t, HeapTuple tuple, TupleDesc desc, ScannedRow *row)
 	row->client = heap_getattr(tuple, t->nkeys + 2, desc, &row->no_client);
 }
 
-/* the rows that were fetched; false: enough */
+/* pass on the rows that were fetched; false: the caller wants no more */
 static bool
 take_batch(TrackedTable *t, TakeScannedRow take_row, void *arg)
 {

@@ -10,7 +10,7 @@
 
 #include "read/rows.h"
 
-/* key and stamp of a row, in the memory of one batch */
+/* key and stamp of a row, in memory that lasts for one batch */
 typedef struct ScannedRow
 {
 	Datum		key[INDEX_MAX_KEYS];	/* by position in t->keys */
@@ -20,14 +20,14 @@ typedef struct ScannedRow
 	bool		no_client;
 } ScannedRow;
 
-/* false: enough */
+/* false: it wants no more rows */
 typedef bool (*TakeScannedRow) (ScannedRow *row, void *arg);
 
 /*
- * In an SPI connection, with the caller's rights and the active snapshot.  Reads
- * a batch at a time, so memory does not grow with the table.  The rows come in no
- * order.  take_row is called between wire_begin() and wire_end(), in memory that
- * is reset with each batch.
+ * Must be called in an SPI connection, with the caller's rights and the active
+ * snapshot.  The rows come in no order, and are read batch by batch, so that
+ * memory does not grow with the table. take_row is called between wire_begin()
+ * and wire_end(), in memory that is reset with each batch.
  */
 extern void scan_rows(PullTable *table, TakeScannedRow take_row, void *arg);
 

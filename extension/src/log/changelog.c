@@ -29,12 +29,15 @@
 
 #define SAMPLE_INTERVAL (60 * INT64CONST(1000000))
 
-/* when this backend last saw or wrote a sample */
+/* when this backend last saw a sample or wrote one */
 static TimestampTz last_sample = 0;
 
 /* ---------- samples ---------- */
 
-/* of a statement whose one row is a time; *arg stays as it is if that is NULL */
+/*
+ * Take the result of a statement whose one row is a time. *arg stays as it is
+ * if the time is NULL.
+ */
 static void
 take_time(HeapTuple tuple, TupleDesc desc, void *arg)
 {
@@ -47,9 +50,9 @@ take_time(HeapTuple tuple, TupleDesc desc, void *arg)
 
 /*
  * Remember which transactions are visible now, about once a minute.  The
- * snapshot is taken before the time: whoever read the clock later has a later
- * snapshot.  Each writer keeps its own minute: waiting for another one's
- * sample to commit would stall it.
+ * snapshot is taken before the time is read, so that whoever reads the clock
+ * later has a later snapshot.  Each writer keeps its own minute: waiting until
+ * another writer's sample is committed would stall it.
  */
 static void
 sample_if_due(void)
@@ -90,7 +93,7 @@ sample_if_due(void)
 				  2, types, values, NULL);
 }
 
-/* a sample even if nobody writes, for who comes with a time */
+/* Take a sample even if nobody writes, for clients that come with a time. */
 void
 sample_now(void)
 {
@@ -128,14 +131,16 @@ take_sample(HeapTuple tuple, TupleDesc desc, void *arg)
 }
 
 /*
- * The clock may have been set back: then there are two samples or more of about
- * one time, and a time that was read before that is to mean one of before that.
- * So samples are gone through in the order of what they show, up to the first
- * behind which the clock can have said that time: the next one is of later, or
- * of earlier than this one.  How far the clock went on before it was set back
- * is not known; no farther than a day, we say, for somebody writes or
- * maintains once a day.  Writers who take a sample at the same moment can be in
- * the wrong order by a bit, which says nothing of the clock for long.
+ * The clock may have been set back.  Then several samples are of about the
+ * same time, and a time that a client read before that must mean the earlier
+ * sample.  So the samples are gone through in the order of what they show, up
+ * to the first one after which the clock can have shown that time.  That is so
+ * if the next sample has a later time, or an earlier time than this one.
+ *
+ * How far the clock went on before it was set back is not known; we assume at
+ * most a day, because somebody writes or maintains once a day.  Samples that
+ * writers take at the same moment can be slightly out of order.  That is no
+ * sign of a clock that was set back for long.
  */
 #define CLOCK_WAS_WRONG_FOR "CAST('1 day' AS pg_catalog.interval)"
 #define AT_ONCE "CAST('1 second' AS pg_catalog.interval)"
@@ -151,24 +156,24 @@ sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at)
 
 	values[0] = TimestampTzGetDatum(time);
 	if (owner_select(&plan,
-			  "SELECT CAST(s.snapshot AS pg_catalog.text), s.at FROM ("
-			  " SELECT r.at, r.snapshot, r.xmax, r.xmin,"
-			  " pg_catalog.lead(r.at) OVER o AS next,"
-			  " pg_catalog.bool_or(r.at OPERATOR(pg_catalog.>) $1) OVER o AS is_late FROM ("
-			  " SELECT c.at, c.snapshot, pg_catalog.pg_snapshot_xmax(c.snapshot) AS xmax,"
-			  " pg_catalog.pg_snapshot_xmin(c.snapshot) AS xmin FROM ("
-			  " SELECT t.at, t.snapshot FROM tide.sample t"
-			  " WHERE t.at OPERATOR(pg_catalog.>) ($1 OPERATOR(pg_catalog.-) " CLOCK_WAS_WRONG_FOR ")"
-			  " UNION ALL (SELECT b.at, b.snapshot FROM tide.sample b"
-			  " WHERE b.at OPERATOR(pg_catalog.<=) ($1 OPERATOR(pg_catalog.-) " CLOCK_WAS_WRONG_FOR ")"
-			  " ORDER BY b.at DESC LIMIT 1)) c) r"
-			  " WINDOW o AS (ORDER BY r.xmax, r.xmin, r.at)) s"
-			  " WHERE NOT s.is_late AND (s.next IS NULL OR s.next OPERATOR(pg_catalog.>) $1"
-			  " OR s.next OPERATOR(pg_catalog.<) s.at AND $1 OPERATOR(pg_catalog.<) (s.at"
-			  " OPERATOR(pg_catalog.+) CASE WHEN (s.at OPERATOR(pg_catalog.-) s.next)"
-			  " OPERATOR(pg_catalog.<) " AT_ONCE " THEN " AT_ONCE_FOR " ELSE " CLOCK_WAS_WRONG_FOR " END))"
-			  " ORDER BY s.xmax, s.xmin, s.at LIMIT 1",
-			  1, types, values, NULL, GetActiveSnapshot(), take_sample, &sample) == 0)
+					 "SELECT CAST(s.snapshot AS pg_catalog.text), s.at FROM ("
+					 " SELECT r.at, r.snapshot, r.xmax, r.xmin,"
+					 " pg_catalog.lead(r.at) OVER o AS next,"
+					 " pg_catalog.bool_or(r.at OPERATOR(pg_catalog.>) $1) OVER o AS is_late FROM ("
+					 " SELECT c.at, c.snapshot, pg_catalog.pg_snapshot_xmax(c.snapshot) AS xmax,"
+					 " pg_catalog.pg_snapshot_xmin(c.snapshot) AS xmin FROM ("
+					 " SELECT t.at, t.snapshot FROM tide.sample t"
+					 " WHERE t.at OPERATOR(pg_catalog.>) ($1 OPERATOR(pg_catalog.-) " CLOCK_WAS_WRONG_FOR ")"
+					 " UNION ALL (SELECT b.at, b.snapshot FROM tide.sample b"
+					 " WHERE b.at OPERATOR(pg_catalog.<=) ($1 OPERATOR(pg_catalog.-) " CLOCK_WAS_WRONG_FOR ")"
+					 " ORDER BY b.at DESC LIMIT 1)) c) r"
+					 " WINDOW o AS (ORDER BY r.xmax, r.xmin, r.at)) s"
+					 " WHERE NOT s.is_late AND (s.next IS NULL OR s.next OPERATOR(pg_catalog.>) $1"
+					 " OR s.next OPERATOR(pg_catalog.<) s.at AND $1 OPERATOR(pg_catalog.<) (s.at"
+					 " OPERATOR(pg_catalog.+) CASE WHEN (s.at OPERATOR(pg_catalog.-) s.next)"
+					 " OPERATOR(pg_catalog.<) " AT_ONCE " THEN " AT_ONCE_FOR " ELSE " CLOCK_WAS_WRONG_FOR " END))"
+					 " ORDER BY s.xmax, s.xmin, s.at LIMIT 1",
+					 1, types, values, NULL, GetActiveSnapshot(), take_sample, &sample) == 0)
 		return false;
 	*result = sample.snapshot;
 	*at = sample.at;
@@ -222,8 +227,9 @@ take_xid(HeapTuple tuple, TupleDesc desc, void *arg)
 }
 
 /*
- * The oldest transaction that was running at a sample from before so many
- * microseconds; 0 if there is none.  As it is: a minute late now and then.
+ * The oldest transaction that was running at a sample of this age in
+ * microseconds, 0 if there is no such sample.  The answer may be a minute
+ * late.
  */
 uint64
 samples_xmin_before(int64 age)
@@ -261,7 +267,10 @@ enum
 
 static StoreTable log_table = {"log"};
 
-/* of an entry: scope (NULL: shared), origin, whom it is for, and keys */
+/*
+ * Insert an entry.  Its scope (NULL: shared), origin, receiver and keys are
+ * used.
+ */
 static void
 insert_entry(StoreInsert *insert, Oid relid, int32 reg, const LogEntry *entry)
 {
@@ -269,7 +278,11 @@ insert_entry(StoreInsert *insert, Oid relid, int32 reg, const LogEntry *entry)
 	StoreRow	row;
 
 	store_row_begin(&row);
-	/* the top-level id: those of subtransactions are in no snapshot's list */
+
+	/*
+	 * the top-level id, because snapshots do not list those of
+	 * subtransactions
+	 */
 	store_put(&row, LOG_XID, top_xid());
 	store_put(&row, LOG_SEQ, Int64GetDatum(nextval_internal(owner_relation("log_seq"), false)));
 	store_put(&row, LOG_RELID, ObjectIdGetDatum(relid));
@@ -303,7 +316,8 @@ insert_entries(Oid relid, int32 reg, const LogEntry *entries, int n)
 }
 
 /*
- * Keys of one scope that a statement changed.  origin: of a push, or NULL.
+ * Write the keys of one scope that a statement changed. origin: the push that
+ * did so, or NULL.
  */
 void
 changelog_append(TrackedTable *t, const char *scope, const LogOrigin *origin,
@@ -333,8 +347,8 @@ changelog_append_for(TrackedTable *t, const char *scope, const char *subject,
 }
 
 /*
- * The table is tracked under this number from now on, or no more: an entry
- * without keys that everybody reads.
+ * Write that the table is tracked under this number from now on, or no longer
+ * tracked.  The entry has no keys, and everybody reads it.
  */
 void
 changelog_append_registration(Oid relid, int32 reg)
@@ -345,8 +359,8 @@ changelog_append_registration(Oid relid, int32 reg)
 }
 
 /*
- * Several entries at once, for a bulk write of a thousand scopes.  Of each,
- * scope (NULL: shared), origin and keys are used.
+ * Write several entries at once, for a statement that changes a thousand
+ * scopes.  Of each, scope (NULL: shared), origin and keys are used.
  */
 void
 changelog_append_many(TrackedTable *t, const LogEntry *entries, int n)
@@ -361,8 +375,8 @@ changelog_next_reg(void)
 }
 
 /*
- * Pushes of one transaction are told apart by number.  A number that was taken
- * in a subtransaction stays taken when that is rolled back.
+ * Number the pushes of a transaction.  A number that was taken in a
+ * subtransaction stays taken if that is rolled back.
  */
 int32
 changelog_next_push(void)

@@ -23,8 +23,9 @@
 /* of an entry that comes from a push */
 typedef struct LogOrigin
 {
-	int32		push;			/* which of its transaction, from 1, stored just
-								 * this and shows it in its reply */
+	int32		push;			/* the push that stored exactly this and shows
+								 * it in its reply, by its number in its
+								 * transaction, from 1 */
 	const char *subject;		/* NULL: no user */
 	const char *client_id;		/* NULL: not known */
 } LogOrigin;
@@ -37,33 +38,37 @@ typedef struct LogEntry
 	int32		reg;
 	char	   *scope;			/* '' if the table is shared */
 	LogOrigin  *origin;			/* NULL: not a push's own */
-	char	   *for_subject;	/* whom alone it is for; both NULL: everybody */
+	char	   *for_subject;	/* the only one who is to see it; both NULL:
+								 * everybody */
 	char	   *for_client;
-	bool		is_registration;	/* the table was tracked or untracked: no
-									 * keys */
+	bool		is_registration;	/* the table was tracked or untracked;
+									 * there are no keys */
 	int			nkeys;
 	char	  **keys;
-	ArrayType  *packed;			/* of one that was read: where its keys are */
+	ArrayType  *packed;			/* the keys of an entry that was read */
 } LogEntry;
 
-/* these need no SPI connection; what follows in the transaction sees the entries */
+/*
+ * None of these needs an SPI connection.  What follows in the transaction sees
+ * the entries.
+ */
 
 extern void changelog_append(TrackedTable *t, const char *scope,
 							 const LogOrigin *origin, char **keys, int nkeys);
 
-/* keys that only this client of this user is to be sent */
+/* keys that are sent to this client of this user alone */
 extern void changelog_append_for(TrackedTable *t, const char *scope, const char *subject,
 								 const char *client_id, char **keys, int nkeys);
 extern void changelog_append_registration(Oid relid, int32 reg);
 extern void changelog_append_many(TrackedTable *t, const LogEntry *entries, int n);
 extern int32 changelog_next_reg(void);
 
-/* a number for one more push of this transaction */
+/* a number for another push of this transaction */
 extern int32 changelog_next_push(void);
 
 /*
- * The newest sample that was taken before the clock said this time, as the active
- * snapshot sees it.
+ * The newest sample that was taken before the clock showed this time, among
+ * those that the active snapshot shows.
  */
 extern bool sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at);
 

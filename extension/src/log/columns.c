@@ -47,12 +47,13 @@ stamp_put(StoreRow *row, AttrNumber n, const Stamp *stamp)
 
 /* ---------- long keys ---------- */
 
-/* no index entry can be longer than a third of a page */
+/* an index entry may not be longer than a third of a page */
 #define MAX_KEY_LENGTH 500
 
 /*
- * A key as our indexes hold it: a long one by its hash, which is longer than
- * any key that is held as it is, so that no other key can be taken for it.
+ * A key as the indexes of pg_tide hold it.  A long key is held by its hash.
+ * The hash is longer than any key that is held as it is, so it is never taken
+ * for another key.
  */
 char *
 indexed_key(char *key)
@@ -68,7 +69,7 @@ indexed_key(char *key)
 	return result;
 }
 
-/* the one of these keys that is held so */
+/* that one of these keys which the index holds in this form */
 char *
 key_of(char *indexed, char **keys, int nkeys)
 {

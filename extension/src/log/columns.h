@@ -11,18 +11,18 @@
 #include "util/store.h"
 #include "version/stamp.h"
 
-/* the transaction that writes, as its rows say */
+/* the transaction that writes, as the rows of the log name it */
 extern Datum top_xid(void);
 
-/* a time and a client id, columns n and n + 1 of a row */
+/* the stamp in columns n and n + 1 of a row: a time and a client id */
 extern Stamp stamp_get(TupleTableSlot *slot, AttrNumber n);
 extern void stamp_put(StoreRow *row, AttrNumber n, const Stamp *stamp);
 
-/* a key as our indexes hold it, palloc'd or the key itself; see columns.c */
+/* A key as the indexes hold it, palloc'd, or the key itself; see columns.c. */
 extern char *indexed_key(char *key);
 extern Datum indexed_keys(char **keys, int nkeys);
 
-/* the one of these keys that is held so */
+/* that one of these keys which the index holds in this form */
 extern char *key_of(char *indexed, char **keys, int nkeys);
 
 #endif							/* TIDE_COLUMNS_H */

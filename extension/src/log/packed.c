@@ -38,14 +38,14 @@
 
 #define HASHES_PER_PACK 1000
 
-/* what is gathered before it is written, so that memory has a bound */
+/* this many are gathered before they are written, so that memory is bounded */
 #define MAX_GATHERED (1000 * HASHES_PER_PACK)
 
 typedef struct Buried
 {
 	int64		hash;
-	int32		scope;			/* place in scopes; -1: NULL */
-}			Buried;
+	int32		scope;			/* its place in scopes; -1: NULL */
+} Buried;
 
 struct Packing
 {
@@ -55,7 +55,7 @@ struct Packing
 	Buried	   *rows;
 	int			nrows;
 	int			allocated;
-	KeyMap	   *places;			/* scope to its place in scopes, from 1 */
+	KeyMap	   *places;			/* for each scope, its place in scopes, plus 1 */
 	char	  **scopes;
 	int			nscopes;
 	int			ascopes;
@@ -86,7 +86,7 @@ packed_begin(TrackedTable *t, const Stamp *stamp, MemoryContext parent)
 }
 
 static int32
-place_of_scope(Packing * p, const char *scope)
+place_of_scope(Packing *p, const char *scope)
 {
 	intptr_t	place;
 
@@ -117,7 +117,7 @@ compare_hashes(const void *a, const void *b)
 }
 
 static void
-write_pack(Packing * p, const Buried * rows, int n)
+write_pack(Packing *p, const Buried *rows, int n)
 {
 	static SPIPlanPtr plan = NULL;
 	static Oid	types[8] = {OIDOID, INT8OID, INT8OID, INT8ARRAYOID, TEXTARRAYOID,
@@ -138,9 +138,9 @@ write_pack(Packing * p, const Buried * rows, int n)
 	values[2] = hashes[n - 1];
 	values[3] = PointerGetDatum(construct_array(hashes, n, INT8OID, sizeof(int64),
 												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	/* of a shared table, or of one scope, one element says it all */
+	/* for a shared table or a single scope, one element stands for all */
 	for (i = 1; i < n && rows[i].scope == rows[0].scope; i++)
-		 /* look for another one */ ;
+		 /* look for a different one */ ;
 	values[4] = owner_text_array(scopes, i < n ? n : 1);
 	values[5] = TimestampTzGetDatum(p->stamp.time);
 	values[6] = p->stamp.client_id ? CStringGetTextDatum(p->stamp.client_id) : (Datum) 0;
@@ -154,7 +154,7 @@ write_pack(Packing * p, const Buried * rows, int n)
 }
 
 static void
-write_gathered(Packing * p)
+write_gathered(Packing *p)
 {
 	MemoryContext pack = AllocSetContextCreate(p->context, "pg_tide pack",
 											   ALLOCSET_DEFAULT_SIZES);
@@ -177,7 +177,7 @@ write_gathered(Packing * p)
 }
 
 void
-packed_add(Packing * p, const char *key, const char *scope)
+packed_add(Packing *p, const char *key, const char *scope)
 {
 	MemoryContext old = MemoryContextSwitchTo(p->context);
 
@@ -196,7 +196,7 @@ packed_add(Packing * p, const char *key, const char *scope)
 }
 
 void
-packed_end(Packing * p)
+packed_end(Packing *p)
 {
 	if (p->nrows > 0)
 		write_gathered(p);
@@ -206,8 +206,8 @@ packed_end(Packing * p)
 /* ---------- looking up ---------- */
 
 /*
- * The place of a hash in a pack, -1: it is none of its.  The array is one that
- * we have made: of one dimension, without NULLs.
+ * The place of a hash in a pack, or -1. pg_tide has made the array, so it has
+ * one dimension and no NULLs.
  */
 static int
 place_in_pack(ArrayType *hashes, int64 hash)
@@ -241,7 +241,10 @@ scope_in_pack(ArrayType *scopes, int place)
 	return isnull ? NULL : TextDatumGetCString(scope);
 }
 
-/* the tombstone of a row (ord, hashes, scopes, modified_at, client_id); NULL: none */
+/*
+ * The tombstone of a row (ord, hashes, scopes, modified_at, client_id), NULL
+ * if the row has none for the key.
+ */
 static Tombstone *
 read_pack(char **keys, HeapTuple tuple, TupleDesc desc)
 {
@@ -264,8 +267,8 @@ read_pack(char **keys, HeapTuple tuple, TupleDesc desc)
 }
 
 /*
- * Most databases have none, and every push of new rows asks: so first whether
- * the table has any page at all.
+ * Most databases have no packs, and every push of new rows asks.  So look
+ * first whether the table has any page.
  */
 static bool
 there_are_none(void)

@@ -55,8 +55,8 @@ current_role(void)
 /* ---------- arrays, one for each column ---------- */
 
 /*
- * Rows to insert, column by column: each column is an array, NULL among its
- * elements, which unnest() makes rows of again.
+ * Rows to insert, column by column.  Each column is an array, of which NULLs
+ * are elements, and unnest() makes rows of them.
  */
 typedef struct Columns
 {
@@ -95,7 +95,7 @@ column_put_time(Columns *columns, int column, int row, bool has_time, TimestampT
 		column_put(columns, column, row, TimestampTzGetDatum(time));
 }
 
-/* the array of a column of this type: text, or timestamptz */
+/* the array of a column of this type, which is text or timestamptz */
 static Datum
 column_array(Columns *columns, int column, Oid type)
 {
@@ -113,11 +113,11 @@ column_array(Columns *columns, int column, Oid type)
 
 /* ---------- tombstones ---------- */
 
-/* in pieces, so that a huge DELETE does not make huge arrays */
+/* a large DELETE is written in pieces, so that its arrays do not get large */
 #define TOMBSTONES_PER_STATEMENT 5000
 #define IMAGES_PER_STATEMENT (32 * 1024 * 1024) /* bytes */
 
-/* how many of these go into one statement; at least one */
+/* how many of these go into one statement, at least one */
 static int
 piece_of(Tombstone *tombstones, int n)
 {
@@ -133,7 +133,7 @@ piece_of(Tombstone *tombstones, int n)
 	return i;
 }
 
-/* columns of arrays that are written */
+/* columns of the arrays that are written */
 enum
 {
 	DEAD_KEY, DEAD_BINDS, DEAD_SCOPES, DEAD_TIME, DEAD_CLIENT, DEAD_SCOPE, DEAD_IMAGE,
@@ -151,7 +151,7 @@ static StoreTable tombstone_table = {"tombstone"};
 static StoreIndex tombstone_key = {"tombstone_pkey", 2, {TOMBSTONE_RELID, TOMBSTONE_KEY},
 {F_OIDEQ, F_TEXTEQ}};
 
-/* scopes as the text of an array */
+/* the scopes as the text of an array */
 static char *
 scopes_text(char **scopes, int n)
 {
@@ -163,8 +163,8 @@ scopes_text(char **scopes, int n)
 }
 
 /*
- * By one statement: each is inserted, or, where there is one of its key, the
- * greater stamp stands.
+ * Write tombstones by one statement.  A tombstone is inserted; if there is one
+ * of its key, the greater stamp stands.
  */
 static void
 merge_tombstones(TrackedTable *t, const Tombstone *tombstones, int n)
@@ -200,7 +200,7 @@ merge_tombstones(TrackedTable *t, const Tombstone *tombstones, int n)
 	values[i++] = top_xid();
 	values[i++] = TimestampTzGetDatum(stamp_limit());
 
-	/* a stamp beyond the limit counts for nothing, see decide.c */
+	/* a stamp beyond the limit counts for nothing; see decide.c */
 	owner_execute(&plan,
 				  "INSERT INTO tide.tombstone AS old (relid, key, binds, scopes, modified_at,"
 				  " client_id, scope, image, clocks, xid)"
@@ -221,7 +221,7 @@ merge_tombstones(TrackedTable *t, const Tombstone *tombstones, int n)
 				  lengthof(types), types, values, NULL);
 }
 
-/* false: there is one of its key */
+/* false: there is a tombstone of its key already */
 static bool
 insert_tombstone(StoreInsert *insert, TrackedTable *t, const Tombstone *tombstone)
 {
@@ -258,10 +258,10 @@ compare_tombstones(const void *a, const void *b)
 }
 
 /*
- * In the order of their keys, so that two who write the same ones do not wait
- * for each other.  Nearly all are of rows that were never deleted before; once
- * one is not, a statement takes it, and, as long as that goes on, more and more
- * of those behind it.
+ * In the order of their keys, so that two sessions that write the same ones do
+ * not wait for each other.  Nearly all rows were never deleted before, so each
+ * tombstone is inserted.  Once one exists already, a statement writes it and
+ * some of those behind it, and more and more of them as long as that goes on.
  */
 static void
 write_some_tombstones(TrackedTable *t, const Tombstone *tombstones, int n)
@@ -439,7 +439,7 @@ conflict_write(TrackedTable *t, const Conflict *conflicts, int n, const char *su
 
 	if (n == 0)
 		return;
-	role = current_role();		/* the caller's */
+	role = current_role();		/* the caller's role, not that of the owner */
 	store_insert_begin(&insert, &conflict_table, false);
 	for (i = 0; i < n; i++)
 		insert_conflict(&insert, t, &conflicts[i], subject, role, now);
@@ -565,7 +565,7 @@ xid_of(TupleTableSlot *slot, AttrNumber n)
 	return U64FromFullTransactionId(DatumGetFullTransactionId(slot_getattr(slot, n, &isnull)));
 }
 
-/* the newest, which is the first that the index has from its end */
+/* the newest one, which is the last in the index */
 bool
 horizon_read(Snapshot snapshot, Horizon *horizon)
 {
@@ -608,9 +608,9 @@ horizon_set(const Horizon *horizon)
 }
 
 /*
- * The oldest first, so that emptied pages of the indexes are whole and can be
- * used again: new entries have higher transaction ids.  Deleting waits for
- * nobody and nobody for it: entries are never updated.
+ * The oldest entries go first, so that pages of the indexes become empty and
+ * can be used again: new entries have higher transaction ids.  Entries are
+ * never updated, so deleting them waits for nobody, and nobody waits for it.
  */
 int64
 changelog_forget(uint64 horizon, int max_rows)

@@ -14,8 +14,8 @@
 #include "version/stamp.h"
 
 /*
- * None of these needs an SPI connection.  A snapshot that is InvalidSnapshot
- * stands for one that shows what this command wrote.
+ * None of these needs an SPI connection.  InvalidSnapshot stands for a
+ * snapshot that also shows what this command wrote.
  */
 
 /* ---------- tombstones ---------- */
@@ -26,33 +26,36 @@ typedef struct Tombstone
 	Stamp		stamp;
 	char	   *scope;
 
-	/* under merge: the row's columns, see merge.c, and their stamps, JSON */
+	/*
+	 * Under "merge": the columns of the row (see merge.c) and their stamps,
+	 * in JSON.
+	 */
 	char	   *image;			/* NULL: never seen, or too large */
 	char	   *clocks;			/* NULL: all have the tombstone's */
 
 	/*
-	 * Where nobody has seen the row, and its key does not say whose it would
-	 * be: the scopes of who deleted it, which alone it binds.
+	 * If nobody has seen the row, and its key does not tell its scope: the
+	 * scopes of whoever deleted it.  The tombstone binds only these.
 	 */
 	int			nbinds;			/* 0: it binds everybody */
 	char	  **binds;
 } Tombstone;
 
 /*
- * Keep the greater stamp of an existing tombstone and this one.  No key may be
- * among them twice.
+ * If a key has a tombstone already, the greater stamp of both is kept.  No two
+ * of these may have the same key.
  */
 extern void tombstone_write(TrackedTable *t, Tombstone *tombstones, int n);
 
 /*
- * Replace the image of a row and its columns' stamps.  False if the tombstone
- * has another stamp by now.
+ * Replace the image of a row and the stamps of its columns.  False if the
+ * tombstone has another stamp by now.
  */
 extern bool tombstone_set_image(TrackedTable *t, const Tombstone *tombstone);
 
 /*
- * A palloc'd list of those of these keys, in no order.  A key can have several:
- * one that binds everybody, and others that do not.
+ * A palloc'd list of the tombstones of these keys, in no order.  A key can
+ * have several: one that binds everybody, and others that bind some scopes.
  */
 extern List *tombstone_read(TrackedTable *t, char **keys, int nkeys,
 							Snapshot snapshot);
@@ -82,38 +85,44 @@ typedef struct Conflict
 extern void conflict_write(TrackedTable *t, const Conflict *conflicts, int n,
 						   const char *subject);
 
-/* NULL: there is none of that number */
+/* NULL: there is no conflict of this number */
 extern Conflict *conflict_by_id(int64 id);
 
 /* ---------- what was sent ---------- */
 
 #define SENT_DIGEST_SIZE 16
 
-/* a change with a stamp, for when it comes again */
+/*
+ * a change with a stamp that was sent, so that it is recognized if it comes
+ * again
+ */
 typedef struct SentRecord
 {
-	int64		mark;			/* hash of key and stamp as sent: the index */
+	int64		mark;			/* hash of key and stamp as sent, by which the
+								 * index finds it */
 	char	   *key;
 	Stamp		stamp;			/* as sent */
 	char	   *subject;		/* NULL: no user */
 	uint8		digest[SENT_DIGEST_SIZE];	/* of key, stamp, user and content */
-	char	   *image;			/* JSON of the row, where only that is known
-								 * of what was sent */
-	Stamp		stored;			/* the row's then; no time: it lost */
-	bool		in_part;		/* not all of it stands */
+	char	   *image;			/* JSON of the row, if only the row is known
+								 * and not what was sent */
+	Stamp		stored;			/* the stamp of the row then; without a time:
+								 * the change lost */
+	bool		in_part;		/* some of it does not stand */
 	bool		is_raised;
-	TimestampTz raised_to;		/* the time that it has instead of its own */
-	TimestampTz known_as;		/* and that its sender knows it by */
+	TimestampTz raised_to;		/* the later time that it has instead of its
+								 * own */
+	TimestampTz known_as;		/* the time by which its sender knows it */
 } SentRecord;
 
 extern void sent_write(TrackedTable *t, const SentRecord *records, int n);
 
-/* a palloc'd list of those with these marks, which are in order */
+/* A palloc'd list of those with these marks, which are in ascending order. */
 extern List *sent_read(TrackedTable *t, const int64 *marks, int n, Snapshot snapshot);
 
 /*
- * Of these keys, the newest that were stored with a later time than was sent:
- * key, client, subject and the two times.
+ * The newest change of each of these keys that was stored with a later time
+ * than it was sent with: key, client, subject and the two times.
  */
 extern List *sent_read_raised(TrackedTable *t, char **keys, int nkeys, Snapshot snapshot);
 
@@ -144,11 +153,11 @@ typedef struct Horizon
 	TimestampTz pruned_at;
 } Horizon;
 
-/* false: nothing was ever forgotten */
+/* false: nothing has been forgotten yet */
 extern bool horizon_read(Snapshot snapshot, Horizon *horizon);
 extern void horizon_set(const Horizon *horizon);
 
-/* forget up to max_rows of what the horizon allows; returns how many */
+/* forget up to max_rows of what the horizon allows; returns how many went */
 extern int64 changelog_forget(uint64 horizon, int max_rows);
 
 #endif							/* TIDE_RECORDS_H */

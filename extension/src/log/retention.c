@@ -30,13 +30,13 @@ PG_FUNCTION_INFO_V1(tide_maintain);
 
 #define ROWS_PER_STATEMENT 10000
 
-/* tide.maintain leaves the rest to its next call */
+/* so many in a call of tide.maintain; its next call does the rest */
 #define STATEMENTS_PER_CALL 10
 
 /* an advisory lock class of our own, beside that of keys (apply.c) */
 #define PRUNE_LOCK_CLASS 8
 
-/* one at a time; a second one has nothing to do */
+/* One session prunes at a time.  Another one has nothing to do. */
 static bool
 lock_pruning(void)
 {
@@ -46,7 +46,10 @@ lock_pruning(void)
 	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
-/* what is older than a time and finished; false: nothing is known that old */
+/*
+ * The transactions that were finished by that time.  False: no sample is that
+ * old.
+ */
 static bool
 horizon_of(TimestampTz time, TimestampTz now, Horizon *horizon)
 {
@@ -88,7 +91,7 @@ prune(const char *function, TimestampTz time, TimestampTz now, int max_statement
 		return 0;
 	if (horizon_read(InvalidSnapshot, &before) && before.xid > horizon.xid)
 	{
-		/* it never goes back */
+		/* the horizon never goes back */
 		horizon.xid = before.xid;
 		horizon.at = before.at;
 	}

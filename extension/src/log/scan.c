@@ -39,20 +39,26 @@ enum
 	LOG_CLIENT_ID, LOG_KEYS, LOG_FOR_SUBJECT, LOG_FOR_CLIENT, LOG_NATTS = LOG_FOR_CLIENT
 };
 
-/* with more probes than these, look first which of them can find something */
+/*
+ * with more index probes than this, look first which scopes have entries at
+ * all
+ */
 #define MANY_PROBES 16
 
-/* the transactions of a snapshot, in two parts: their ids do not overlap */
+/*
+ * The transactions that a snapshot does not show, in two parts whose ids do
+ * not overlap.
+ */
 enum
 {
-	RUNNING = 0x01,				/* those that were running then */
-	LATER = 0x02				/* those from its xmax on */
+	RUNNING = 0x01,				/* those that were running when it was taken */
+	LATER = 0x02				/* those that began later, from its xmax on */
 };
 
 typedef struct OneScope
 {
-	const char *scope;			/* NULL: every one */
-	int			parts;			/* which there may be entries of */
+	const char *scope;			/* NULL: every scope */
+	int			parts;			/* the parts of which it may have entries */
 } OneScope;
 
 struct LogScan
@@ -66,9 +72,11 @@ struct LogScan
 	int			nscopes;
 
 	/* the range that is being read */
-	int			nth;			/* in scopes */
+	int			nth;			/* the scope that is being read, by its place
+								 * in scopes */
 	int			leg;			/* see open_leg */
-	uint64		from_xid;		/* where to begin in this scope; 0: at the first */
+	uint64		from_xid;		/* where to begin in this scope; 0: at its
+								 * start */
 	int64		from_seq;
 	SysScanDesc range;			/* NULL: none is open */
 	HeapTuple	tuple;
@@ -108,10 +116,11 @@ end_range(LogScan *scan)
 }
 
 /*
- * The next range of the scope that is being read, of those that there are: of
- * each transaction that was running; the rest of the one at which to begin, if
- * that is a later one; and of the later ones that are left.  Never from xmin on,
- * which would read again what was seen.  False: that was the last.
+ * Open the next range of the scope that is being read.  There is one for each
+ * transaction that was running, one for the rest of the transaction at which
+ * to begin if that is a later one, and one for the later ones that are left.
+ * A range from xmin on would read again what was seen.  False: there are no
+ * more ranges.
  */
 static bool
 open_leg(LogScan *scan)
@@ -182,7 +191,10 @@ column_text(LogScan *scan, int n)
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
-/* only the entry of a registration has no keys; without unpacking those of others */
+/*
+ * Only the entry of a registration has no keys.  This tells without unpacking
+ * the keys of others.
+ */
 static bool
 is_empty(Datum keys)
 {
@@ -241,8 +253,8 @@ copy_text(const char *text)
 }
 
 /*
- * The keys as strings, made where they are: each is moved over its own header,
- * which leaves room for the zero byte behind it.
+ * Make strings of the keys where they are.  Each is moved over its own header,
+ * which leaves room for its terminating zero.
  */
 static void
 unpack_keys(LogEntry *entry, ArrayType *array)
@@ -333,9 +345,9 @@ find_scope(LogScan *scan, const char *scope)
 }
 
 /*
- * Which of the scopes have entries of this part?  Nothing is known if there
- * are too many entries, whose ever they are: then a look into each scope is no
- * more work than to go on.
+ * Find out which of the scopes have entries of this part.  If there are too
+ * many entries of whatever scope, this finds out nothing, because looking into
+ * each scope is no more work then.
  */
 static void
 note_changed(LogScan *scan, int part)
@@ -375,7 +387,7 @@ note_changed(LogScan *scan, int part)
 
 /* ---------- the scan ---------- */
 
-/* the scopes to look into: the caller's, and '', which has shared tables' */
+/* the scopes to look into: the caller's, and '' for shared tables */
 static void
 list_scopes(LogScan *scan, const ScopeSet *scopes)
 {
@@ -390,7 +402,7 @@ list_scopes(LogScan *scan, const ScopeSet *scopes)
 		scan->scopes[i].parts = RUNNING | LATER;
 }
 
-/* go to where to begin, if it is in this order */
+/* begin at this position, if it belongs to the order of this scan */
 static void
 go_to(LogScan *scan, const ScopeSet *scopes, const LogPosition *from)
 {

@@ -10,32 +10,36 @@
 
 #include "log/changelog.h"
 
-/* an entry at which to begin; no scope: among those of every scope */
+/* an entry at which to begin; without a scope: in a scan of every scope */
 typedef struct LogPosition
 {
-	const char *scope;			/* NULL: see above */
-	uint64		xid;			/* 0: at the very first */
+	const char *scope;			/* NULL: the scan is of every scope */
+	uint64		xid;			/* 0: at the start */
 	int64		seq;
 } LogPosition;
 
 typedef struct LogScan LogScan;
 
 /*
- * Entries that the active snapshot shows and that this one did not: those of
- * transactions that were running then, and of all from its xmax on.  They come
- * in the order of (xid, seq) if scopes says every scope, else scope by scope,
- * each in that order; shared tables' have the scope '' and are always among
- * them.  From a position that is not of this order the scan begins at the start.
+ * The entries that the active snapshot shows and that the snapshot "seen" did
+ * not show: those of transactions that were running then, and of all
+ * transactions from its xmax on.  If scopes says every scope, they come in the
+ * order of (xid, seq).  Else they come scope by scope, each in that order.
+ * Entries of shared tables have the scope '' and are always among them.  A
+ * position that does not belong to this order means the start.
  *
- * Must be ended, in the same memory context.
+ * The scan must be ended, in the same memory context.
  */
 extern LogScan *log_scan_begin(const TideSnapshot *seen, const ScopeSet *scopes,
 							   const LogPosition *from);
 
-/* good until the next one, and without its keys; NULL: there are no more */
+/*
+ * The next entry, without its keys, good until the one after it; NULL: there
+ * are no more.
+ */
 extern const LogEntry *log_scan_next(LogScan *scan);
 
-/* the entry at which the scan is, with its keys, palloc'd */
+/* the entry at which the scan is, palloc'd, with its keys */
 extern LogEntry *log_scan_keep(LogScan *scan);
 extern void log_entry_free(LogEntry *entry);
 

@@ -73,7 +73,7 @@ sent_write(TrackedTable *t, const SentRecord *records, int n)
 	store_insert_end(&insert);
 }
 
-/* the key is as the index holds it */
+/* the key has the form that the index holds */
 static SentRecord *
 sent_of(TupleTableSlot *slot)
 {
@@ -100,7 +100,7 @@ sent_of(TupleTableSlot *slot)
 	return r;
 }
 
-/* the keys in the result are as the index holds them */
+/* the keys in the result have the form that the index holds */
 List *
 sent_read(TrackedTable *t, const int64 *marks, int n, Snapshot snapshot)
 {
@@ -116,7 +116,7 @@ sent_read(TrackedTable *t, const int64 *marks, int n, Snapshot snapshot)
 	values[0] = ObjectIdGetDatum(t->relid);
 	for (i = 0; i < n; i++)
 	{
-		/* once for those that have one mark, which are next to each other */
+		/* the marks are in order, so equal ones are next to each other */
 		if (i > 0 && marks[i] == marks[i - 1])
 			continue;
 		values[1] = Int64GetDatum(marks[i]);
@@ -128,13 +128,13 @@ sent_read(TrackedTable *t, const int64 *marks, int n, Snapshot snapshot)
 	return result;
 }
 
-/* a client whose stamps are in whole seconds raises one after the other */
+/* a client whose stamps are in whole seconds has one raised after the other */
 #define MAX_RAISED "100"
 
 #define SENT_RESULT \
 	"s.key, s.client_id, s.subject, s.raised_to, s.known_as"
 
-/* a list that rows of a result go to, and the keys that they were asked for by */
+/* where the rows of a result go, and the keys that they were asked for by */
 typedef struct Reading
 {
 	List	   *result;

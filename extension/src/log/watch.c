@@ -39,13 +39,14 @@
 
 PG_FUNCTION_INFO_V1(tide_watch);
 
-/* entries that a look reads; with more, it does not know */
+/* a look that would read more entries than this does not know what changed */
 #define MAX_LOOKED_AT 10000
 
 /* a mark, taken apart */
 typedef struct Mark
 {
-	char	   *server;			/* which server, start and installation */
+	char	   *server;			/* the server, its start, and the installation
+								 * of pg_tide */
 	uint64		horizon;
 	TideSnapshot seen;
 } Mark;
@@ -60,9 +61,9 @@ typedef struct Changed
 typedef struct Look
 {
 	Mark		mark;			/* the new one */
-	bool		known;			/* "changed" is all that changed */
+	bool		known;			/* "changed" is all that has changed */
 	List	   *changed;
-	KeyMap	   *names;			/* those in "changed" */
+	KeyMap	   *names;			/* the names that are in "changed" */
 	int			nentries;		/* that were read */
 } Look;
 
@@ -163,7 +164,7 @@ has_no_keys(Datum keys)
 {
 	struct varlena *value = (struct varlena *) DatumGetPointer(keys);
 
-	/* a registration's array is too short to be compressed or moved out */
+	/* the array of a registration is too short to be compressed or toasted */
 	if (VARATT_IS_EXTENDED(value) && !VARATT_IS_SHORT(value))
 		return false;
 	return ARR_NDIM(DatumGetArrayTypeP(keys)) == 0;
@@ -191,7 +192,7 @@ take_changed(HeapTuple tuple, TupleDesc desc, void *arg)
 	look->changed = lappend(look->changed, changed);
 }
 
-/* of the transactions that were running then, those that are not now */
+/* of the transactions that were running then, those that have ended */
 static Datum
 ended_transactions(const TideSnapshot *then, const TideSnapshot *now, int *n)
 {
@@ -209,7 +210,10 @@ ended_transactions(const TideSnapshot *then, const TideSnapshot *now, int *n)
 #define CHANGED_COLUMNS "SELECT l.scope, l.reg, l.keys FROM tide.log l" \
 	" WHERE l.reg OPERATOR(pg_catalog.>) 0 AND "
 
-/* what became visible after "then"; with the active snapshot, which is "now" */
+/*
+ * Read what became visible after the snapshot "then".  The active snapshot is
+ * "now".
+ */
 static void
 read_changed(const TideSnapshot *then, Look *look)
 {
@@ -238,8 +242,8 @@ read_changed(const TideSnapshot *then, Look *look)
 }
 
 /*
- * With the active snapshot.  If no transaction has ended since, nothing can have
- * changed, the horizon neither, and nothing is read.
+ * If no transaction has ended since the last look, nothing has changed, not
+ * even the horizon, and nothing is read.  An active snapshot must be set.
  */
 static void
 take_look(const char *since, Look *look)
@@ -295,12 +299,15 @@ types_of_look(const Look *look)
 										   TYPALIGN_INT));
 }
 
-/* floored: a client may come back with it as a time, which must not be later */
+/*
+ * Rounded down: a client may send it back as a time, which must not be later
+ * than the snapshot.
+ */
 static int64
 unix_milliseconds(TimestampTz time)
 {
 	int64		epoch = INT64CONST(1000000) * SECS_PER_DAY *
-		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE);
+	(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE);
 
 	return (time + epoch) / 1000;
 }

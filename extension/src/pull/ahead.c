@@ -30,16 +30,16 @@
 
 #include "pull/ahead.h"
 
-/* what it takes to read an entry, beside its keys */
+/* the cost of reading an entry, besides its keys */
 #define ENTRY_LENGTH 4
 
-/* what it takes to send a row, and to store it there */
+/* the cost of sending a row and of storing it in the client */
 #define ROW_LENGTH 256
 
-/* how far is measured */
+/* the longest distance that is measured */
 #define MAX_LENGTH (64 * 1024)
 
-/* and what it may take in memory: the keys of a table can be long */
+/* and the most memory that this may take, because keys can be long */
 #define MAX_BYTES (8 * 1024 * 1024)
 
 #define NDISTANCES 32
@@ -48,7 +48,7 @@ typedef struct AheadEntry
 {
 	struct AheadEntry *next;
 	LogEntry   *entry;
-	int64		at;				/* where: the length of all before */
+	int64		at;				/* the length of all entries before it */
 } AheadEntry;
 
 typedef struct KeyName
@@ -59,7 +59,7 @@ typedef struct KeyName
 
 typedef struct NewestOfKey
 {
-	KeyName		name;			/* the text is the entry's */
+	KeyName		name;			/* the text belongs to the entry */
 	const AheadEntry *newest;
 	uint32		hash;
 	char		status;
@@ -88,23 +88,28 @@ struct Ahead
 	int			max_rows;
 	WantEntry	want;
 	void	   *arg;
-	const LogEntry *found;		/* where the scan is; NULL: to be found */
+	const LogEntry *found;		/* the entry at which the scan is; NULL: not
+								 * looked for yet */
 	bool		at_end;
 
-	AheadEntry *current;		/* what ahead_next gave */
-	AheadEntry *first;			/* read, and not given yet */
+	AheadEntry *current;		/* the entry that ahead_next() returned last */
+	AheadEntry *first;			/* the first that was read and not returned
+								 * yet */
 	AheadEntry *last;
-	int64		end;			/* the length of all that was read */
+	int64		end;			/* the length of all entries that were read */
 	Size		nbytes;
-	newest_hash *newest;		/* of the keys in those, and in "current" */
+	newest_hash *newest;		/* of keys of the entries that were read and
+								 * not returned, and of "current" */
 
-	char	   *scope;			/* of which this is known; NULL: of any */
-	int64		reach;			/* read so far ahead */
-	int64		measured;		/* until here; then measure again */
+	char	   *scope;			/* the scope of which the following is known;
+								 * NULL: of every scope */
+	int64		reach;			/* how far ahead to read */
+	int64		measured;		/* the place up to which "reach" holds; then
+								 * it is measured again */
 	bool		is_measuring;
-	int64		nkeys;			/* of so many keys that this page has read */
-	int64		distances[NDISTANCES];	/* so many come again, by the binary
-										 * logarithm of how far ahead */
+	int64		nkeys;			/* the number of keys that this page has read */
+	int64		distances[NDISTANCES];	/* how many of them come again, by the
+										 * binary logarithm of how far ahead */
 };
 
 Ahead *
@@ -152,7 +157,7 @@ key_name(const LogEntry *entry, const char *key)
 	return name;
 }
 
-/* writers of one row wait for each other, so seq has their order */
+/* writers of one row wait for each other, so seq is in their order */
 static void
 note_keys(Ahead *ahead, const AheadEntry *a)
 {
@@ -202,7 +207,7 @@ ahead_newest(Ahead *ahead, const char *key)
 
 /* ---------- how far ahead ---------- */
 
-/* nothing is known of another scope */
+/* what was measured is not known of another scope */
 static void
 forget_measured(Ahead *ahead, const char *scope)
 {
@@ -213,8 +218,9 @@ forget_measured(Ahead *ahead, const char *scope)
 }
 
 /*
- * Read as far ahead with each page as pays.  If all but one of so many keys come
- * again within that, a page goes through so many times the keys that it sends.
+ * Settle how far ahead the next pages read, which is as far as it pays.  If
+ * all but one in n keys come again within a distance, a page with that reach
+ * goes through n times as many keys as it sends.
  */
 static void
 end_measuring(Ahead *ahead)
@@ -286,7 +292,7 @@ add_entry(Ahead *ahead, LogEntry *entry)
 		note_keys(ahead, a);
 }
 
-/* read on, up to this length, as far as memory and the scope allow */
+/* read ahead up to this length, as far as memory and the scope allow */
 static void
 read_up_to(Ahead *ahead, int64 length)
 {
@@ -301,7 +307,7 @@ read_up_to(Ahead *ahead, int64 length)
 	}
 }
 
-/* have enough read ahead of the first entry */
+/* read as far ahead of the first entry as "reach" says */
 static void
 fill(Ahead *ahead)
 {

@@ -27,16 +27,16 @@
 #include "util/keymap.h"
 #include "util/settings.h"
 
-/* the most types that a cursor holds */
+/* the most types that a cursor can hold */
 #define MAX_NAMES 10000
 
-/* tables of which this session has told the server's log that they are left out */
+/* tables that this session has named in the server's log as left out */
 static List *told = NIL;
 
 /* the tables that have a name */
 typedef struct Named
 {
-	TrackedTable *t;			/* one that can be served, else any */
+	TrackedTable *t;			/* one that can be served, if there is one */
 	int			nfit;
 	bool		is_asked_for;
 	bool		is_refreshed;
@@ -49,7 +49,7 @@ problem_of(TrackedTable *t)
 	return registry_problem(t);
 }
 
-/* the caller's scopes as the values of one type of scope columns */
+/* the caller's scopes as values of the type of some scope columns */
 typedef struct TypedScopes
 {
 	Oid			type;
@@ -58,8 +58,8 @@ typedef struct TypedScopes
 } TypedScopes;
 
 /*
- * Hundreds of tables have scope columns of one or two types: the scopes are
- * converted once for each.
+ * Hundreds of tables have scope columns of one or two types, so the scopes are
+ * converted once for each type.
  */
 static TableScopes *
 typed_scopes(Pull *pull, TrackedTable *t)
@@ -89,7 +89,10 @@ typed_scopes(Pull *pull, TrackedTable *t)
 	return &typed->scopes;
 }
 
-/* the names in a text[], each an entry of the map; NULL among them is an error */
+/*
+ * the names in a text[], each as an entry of the map; NULL among them is an
+ * error
+ */
 static List *
 read_names(ArrayType *array)
 {
@@ -133,7 +136,10 @@ set_unavailable(Pull *pull, const char *name, bool by_name)
 	pull->unavailable = lappend(pull->unavailable, pstrdup(name));
 }
 
-/* once a session and table: who runs the server has to know which and why */
+/*
+ * Once for each session and table, because whoever runs the server must learn
+ * which table is left out and why.
+ */
 static void
 tell_log(TrackedTable *t, const char *why)
 {
@@ -223,7 +229,10 @@ mark_asked_for(Pull *pull, KeyMap *names, ArrayType *entity_types)
 	}
 }
 
-/* a type that is not would not be sent, and nobody notice */
+/*
+ * the types to send in full; a name that is not asked for would be ignored
+ * without a word, so it is an error
+ */
 static void
 mark_refreshed(KeyMap *names, ArrayType *refresh)
 {
@@ -248,7 +257,10 @@ mark_refreshed(KeyMap *names, ArrayType *refresh)
 	}
 }
 
-/* the lock brings in what others have changed: NULL if it is no such type now */
+/*
+ * The lock makes changes of others visible.  NULL: it is no longer such a
+ * table.
+ */
 static TrackedTable *
 lock_table(Pull *pull, TrackedTable *t)
 {
@@ -302,7 +314,9 @@ choose_table(Pull *pull, Named *named, bool by_name)
 		t = lock_table(pull, t);
 		if (t == NULL)
 		{
-			/* it went just now: nobody's business unless they named it */
+			/*
+			 * the table has just gone, which concerns only those who named it
+			 */
 			if (by_name)
 				set_unavailable(pull, name, true);
 			return;
@@ -318,7 +332,10 @@ choose_table(Pull *pull, Named *named, bool by_name)
 	add_table(pull, t, named->is_refreshed);
 }
 
-/* what there is, once what is asked for is locked: it may be tracked anew by now */
+/*
+ * Note which tables are registered once those that are asked for are locked,
+ * because a table may have been tracked anew meanwhile.
+ */
 static void
 note_registered(Pull *pull)
 {
@@ -342,7 +359,8 @@ note_registered(Pull *pull)
 }
 
 /*
- * The tables: those asked for, else all that the caller has any right to read.
+ * Choose the tables: those asked for, else all that the caller has any right
+ * to read.
  */
 void
 pull_choose_tables(Pull *pull, ArrayType *entity_types, ArrayType *refresh)
@@ -379,8 +397,8 @@ pull_choose_tables(Pull *pull, ArrayType *entity_types, ArrayType *refresh)
 }
 
 /*
- * A caller's scopes in the spelling of all tables' types, so that cursors speak
- * of the same scopes as the log, whichever types are asked for.
+ * The caller's scopes as the types of all tables' scope columns write them.
+ * So a cursor names the same scopes as the log, whichever types are asked for.
  */
 void
 pull_settle_scopes(Pull *pull)

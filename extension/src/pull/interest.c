@@ -18,7 +18,10 @@
 #include "pull/pull.h"
 #include "util/settings.h"
 
-/* which types this page brings something of; of a page with more, any may come */
+/*
+ * The types of which this page brings something.  If more pages follow, any
+ * type may come.
+ */
 static void
 append_changed(StringInfo buf, Pull *pull)
 {
@@ -48,7 +51,7 @@ append_scopes(StringInfo buf, Pull *pull)
 {
 	int			i;
 
-	/* of every scope none is listed */
+	/* a pull of every scope lists none */
 	if (pull->asked.scopes.all)
 		return;
 	appendStringInfoString(buf, ",\"scopes\":[");
@@ -62,9 +65,10 @@ append_scopes(StringInfo buf, Pull *pull)
 }
 
 /*
- * A cursor that is remembered is not replaced.  So it must not be remembered
- * for so long that what it has seen is forgotten: for a tenth of the retention,
- * a day at most, of which it may have had a part when it was given back.
+ * A remembered cursor is not replaced by a younger one.  So it must not be
+ * remembered until what it has seen is forgotten: for a tenth of the
+ * retention, and a day at most.  Part of that time may have passed when the
+ * cursor was given back.
  */
 static int
 seconds_to_remember(void)

@@ -21,7 +21,7 @@
 
 PG_FUNCTION_INFO_V1(tide_pull_lines);
 
-/* the argument behind those of tide.pull */
+/* the argument after those of tide.pull */
 #define ARGUMENT_PAGE_BYTES 8
 #define DEFAULT_PAGE_BYTES (1024 * 1024)
 
@@ -41,21 +41,6 @@ enum
 	COLUMNS
 };
 
-static void
-append_array(StringInfo buf, const char *member, List *names)
-{
-	ListCell   *lc;
-
-	appendStringInfo(buf, ",\"%s\":[", member);
-	foreach(lc, names)
-	{
-		if (lc != list_head(names))
-			appendStringInfoChar(buf, ',');
-		escape_json(buf, lfirst(lc));
-	}
-	appendStringInfoChar(buf, ']');
-}
-
 /* what concerns the rows that follow */
 static char *
 begin_line(Pull *pull)
@@ -73,14 +58,17 @@ begin_line(Pull *pull)
 		escape_json(&buf, pull->reset_reason);
 	else
 		appendStringInfoString(&buf, "null");
-	append_array(&buf, "resetTypes", pull_reset_types(pull));
-	append_array(&buf, "revokedScopes", revoked);
-	append_array(&buf, "unavailableTypes", pull->unavailable);
+	pull_append_array(&buf, "resetTypes", pull_reset_types(pull));
+	pull_append_array(&buf, "revokedScopes", revoked);
+	pull_append_array(&buf, "unavailableTypes", pull->unavailable);
 	appendStringInfoString(&buf, "}}\n");
 	return buf.data;
 }
 
-/* rows, parents first; then deletions, children first; then where that ends */
+/*
+ * rows, with parents first; then deletions, with children first; then the
+ * cursor
+ */
 static char *
 page_lines(Pull *pull, const char *cursor)
 {
@@ -99,7 +87,7 @@ page_lines(Pull *pull, const char *cursor)
 	return buf.data;
 }
 
-/* members of the last line, were this the last page */
+/* the members that the last line would have if this were the last page */
 static char *
 tail_members(const char *cursor, TimestampTz now)
 {
@@ -113,7 +101,7 @@ tail_members(const char *cursor, TimestampTz now)
 	return buf.data;
 }
 
-/* of each type that has some, the rows */
+/* for each type that has rows, their number */
 static char *
 row_counts(Pull *pull)
 {

@@ -21,8 +21,9 @@
 #include "util/keymap.h"
 
 /*
- * The scopes of the place, as the log has them, which is as some table's type
- * writes them.  Shared tables' entries are read with any, and with none.
+ * The scopes of the place, as the log writes them, which is as the type of
+ * some table's scope column does.  Entries of shared tables are read in any
+ * case.
  */
 static ScopeSet
 log_scopes(Pull *pull)
@@ -37,7 +38,7 @@ log_scopes(Pull *pull)
 	return scopes_intersect(&pull->place->scopes, &pull->spelled);
 }
 
-/* as far as it is known who they are */
+/* true if nothing that is known of the two says otherwise */
 static bool
 same_user(Pull *pull, const LogOrigin *origin)
 {
@@ -49,8 +50,8 @@ same_user(Pull *pull, const LogOrigin *origin)
 }
 
 /*
- * Is the entry news for another client alone?  One that did not name itself
- * goes by the name of its user, and may be any of that user's.
+ * Is the entry meant for another client alone?  A client that did not name
+ * itself goes by the name of its user, and may be any client of that user.
  */
 static bool
 is_for_another(Pull *pull, const LogEntry *entry)
@@ -64,9 +65,9 @@ is_for_another(Pull *pull, const LogEntry *entry)
 }
 
 /*
- * Is the entry one that this reading is after?  Up to now, everything that can
- * be read belongs to it, also what this very transaction wrote (and a cursor
- * will list as running).
+ * Is the entry one that this reading is after?  A reading up to now takes
+ * everything that it can see, also what this very transaction wrote, which a
+ * cursor will list as running.
  */
 static bool
 is_wanted(const LogEntry *entry, void *arg)
@@ -103,7 +104,7 @@ is_acked(Pull *pull, const LogEntry *entry)
 	return false;
 }
 
-/* the place is now behind this key */
+/* the place is behind this key now */
 static void
 go_on_behind(Pull *pull, Ahead *ahead, const LogEntry *entry, int index, bool by_scope)
 {
@@ -119,7 +120,7 @@ go_on_behind(Pull *pull, Ahead *ahead, const LogEntry *entry, int index, bool by
 	ahead_save(ahead, state);
 }
 
-/* false: the page is full and this entry has something more for it */
+/* false: the page is full, and this entry has more for it */
 static bool
 take_entry(Pull *pull, Ahead *ahead, const LogEntry *entry, bool by_scope)
 {
@@ -137,9 +138,10 @@ take_entry(Pull *pull, Ahead *ahead, const LogEntry *entry, bool by_scope)
 		PullItem   *item = NULL;
 
 		/*
-		 * One that came again later is sent then.  One whose last change the
-		 * client itself has made, and shows the reply to, is not sent at
-		 * all: nothing came after that.
+		 * A key that came again later is sent with the later entry.  If its
+		 * last change is the client's own, and the client has shown that it
+		 * has the reply, the key is not sent at all, because nothing came
+		 * after that.
 		 */
 		if (newest == entry && !(pull->takes_acks && is_acked(pull, entry)) &&
 			keymap_get(table->seen, entry->keys[i]) == NULL)
@@ -155,7 +157,9 @@ take_entry(Pull *pull, Ahead *ahead, const LogEntry *entry, bool by_scope)
 	return true;
 }
 
-/* what lies between state.seen and state.target; false: the page is full */
+/*
+ * read what lies between state.seen and state.target; false: the page is full
+ */
 static bool
 read_window(Pull *pull, const ScopeSet *scopes)
 {
@@ -184,12 +188,13 @@ open_window(Pull *pull)
 }
 
 /*
- * The place from what it has seen to now.  True: complete, and it has seen now.
- * False: the page is full, and the place is where the next one goes on.
+ * Bring the place from what it has seen up to now.  True: it is complete, and
+ * has seen now.  False: the page is full, and the place is where the next page
+ * goes on.
  *
- * A window whose target is older than now is followed by one up to now in the
- * same page: rows are read as they stand now, so only a page that ends at its
- * own snapshot shows a consistent state.
+ * If the target of a window is older than now, another window up to now
+ * follows in the same page.  Rows are read as they stand now, so only a page
+ * that ends at its own snapshot shows a consistent state.
  */
 bool
 pull_read_log(Pull *pull)

@@ -75,8 +75,8 @@ pull_ack_is_replayed(const Ack *ack, uint64 generation, const TideSnapshot *now)
 }
 
 /*
- * The acks that count: of a start of the server other than this one, nothing is
- * known by a transaction id.
+ * Take the acks that count.  An ack from another start of the server means
+ * nothing here, because it names a transaction id.
  */
 void
 pull_take_acks(Pull *pull)
@@ -107,8 +107,9 @@ pull_room(const Pull *pull)
 }
 
 /*
- * How long the rows are as text shows when they are written.  As they come from a
- * table, whose rows are read at once, they take up to some times as much.
+ * The length of a row as text is known only when it is written.  Rows that
+ * come from a table are read at once, and take up to this many times as much
+ * as text.
  */
 #define TUPLE_TO_TEXT 4
 
@@ -148,7 +149,9 @@ add_mark(Pull *pull)
 	mark->after = *pull->place;
 }
 
-/* the place now says "after this item", which was the last to be added */
+/*
+ * the place says "after this item" now, which must be the last that was added
+ */
 void
 pull_item_done(Pull *pull, PullItem *item)
 {
@@ -162,8 +165,8 @@ pull_item_done(Pull *pull, PullItem *item)
 }
 
 /*
- * Nothing is covered, nor is anything known of the client; but a client that
- * drops only what it asks for keeps rows of the other types it has.
+ * Begin at the start, with nothing known of the client.  But a client that
+ * drops only the types that it asks for keeps rows of other types.
  */
 void
 pull_start_over(Pull *pull)

@@ -21,7 +21,7 @@
 /* how far a place was once an item had been found */
 typedef struct PullMark
 {
-	Place	   *place;			/* of Begin's */
+	Place	   *place;			/* the place, among those of Begin */
 	Place		after;
 } PullMark;
 
@@ -38,24 +38,30 @@ typedef struct Pull
 {
 	/* what is asked for */
 	Access		access;
-	Asked		asked;			/* scopes: as all tables' types write them */
+	Asked		asked;			/* with the scopes as the types of all tables
+								 * write them */
 	List	   *tables;			/* of PullTable, parents first */
 	List	   *typed_scopes;	/* see asked.c */
-	ScopeSet	spelled;		/* of the scopes, those that some table's type
-								 * writes like that */
+	ScopeSet	spelled;		/* those of the scopes that the type of some
+								 * table's scope column writes exactly like
+								 * this */
 	List	   *unavailable;	/* names of types that cannot be served */
 	int			limit;
 	const char *client_id;		/* who asks; NULL: not known */
-	ArrayType  *acks;			/* pushes whose replies the client shows; NULL:
-								 * none */
-	Ack		   *acked;			/* those of them that are of this history */
+	ArrayType  *acks;			/* names of pushes whose replies the client
+								 * has stored; NULL: none */
+	Ack		   *acked;			/* those of the acks that belong to this
+								 * history */
 	int			nacked;
-	int			max_bytes;		/* what one row may take, or more; see write.c */
+	int			max_bytes;		/* the most that one row may take, or more;
+								 * see write.c */
 	int			page_bytes;		/* at which a page ends; 0: at max_bytes */
 	bool		as_lines;		/* each row and deletion is a line of its own */
-	bool		whole;			/* since a time: in one reply, or not at all */
+	bool		whole;			/* a pull since a time: all in one reply, or
+								 * an error */
 	bool		item_cursors;
-	const TypeSet *registered;	/* in time mode: all there are */
+	const TypeSet *registered;	/* for a pull since a time: all types that
+								 * there are */
 
 	/* what it is read with */
 	bool		in_recovery;	/* on a standby, as the page began */
@@ -63,39 +69,46 @@ typedef struct Pull
 	Snapshot	snapshot;
 
 	/* what the client may hold rows of */
-	const char *since;			/* the cursor that it came with, NULL: none */
+	const char *since;			/* the cursor that the pull came with; NULL:
+								 * none */
 	bool		from_now;		/* it asks for no rows, only for a cursor */
-	bool		may_come_back;	/* if there is nothing new */
-	ScopeSet	known;			/* the scopes of those that it may sync */
-	ScopeSet	revoked;		/* and of those that it may not any more */
+	bool		may_come_back;	/* the cursor may be given back as it came, if
+								 * there is nothing new */
+	ScopeSet	known;			/* scopes that its client may hold rows of,
+								 * and may sync */
+	ScopeSet	revoked;		/* scopes that its client may hold rows of,
+								 * and may no longer sync */
 
 	/* where it is, and at the end the new cursor */
 	Cursor		head;			/* of the new cursor: the history */
-	Begin		begin;			/* its places */
-	Place	   *place;			/* the one of them that is being read */
+	Begin		begin;			/* the places of the new cursor */
+	Place	   *place;			/* the place that is being read */
 	Place	  **order;			/* the places in the order in which they are
 								 * read */
 	int			norder;
-	Place	   *before;			/* all of them as they were, and */
-	TypeSet		refreshed;		/* this one, to end the page earlier */
-	PullMark   *marks;			/* for that, too: one an item */
+	Place	   *before;			/* the places as they were before, and */
+	TypeSet		refreshed;		/* "refreshed" as it was, so that the page can
+								 * be ended earlier */
+	PullMark   *marks;			/* likewise for this: one for each item */
 	int			room;			/* for marks */
-	bool		takes_acks;		/* its client drops nothing that is left out */
-	bool		saw_entries;	/* the log had some */
+	bool		takes_acks;		/* the client keeps rows that a page leaves
+								 * out, so acks may be used */
+	bool		saw_entries;	/* the log had entries */
 
 	/* what came of it */
 	List	   *items;			/* of PullItem */
 	int			nitems;
 	PullText   *texts;			/* by number of the table; see write.c */
-	int64		bytes;			/* in them */
+	int64		bytes;			/* the bytes in "texts" */
 	int64		tuple_bytes;	/* of the rows that came from tables */
 	bool		has_more;
-	bool		saw_untracked;	/* in time mode: the log has types that are
-								 * none any more */
+	bool		saw_untracked;	/* for a pull since a time: the log has types
+								 * that are no longer tracked */
 	const char *reset_reason;	/* NULL: no reset */
 	TypeSet		resets;			/* types that come in full again */
 	Datum		last_cursor;	/* of the reply; in the caller's memory */
-	Datum		interest;		/* likewise */
+	Datum		interest;		/* likewise what the page is about, see
+								 * interest.c */
 } Pull;
 
 /* page.c */
@@ -107,10 +120,12 @@ extern bool pull_ack_is_replayed(const Ack *ack, uint64 generation, const TideSn
 extern void pull_take_acks(Pull *pull);
 extern PullItem *pull_add(Pull *pull, PullTable *table, const char *key);
 
-/* the place now says "after this item", which was the last to be added */
+/*
+ * The place says "after this item" now, which must be the last that was added.
+ */
 extern void pull_item_done(Pull *pull, PullItem *item);
 
-/* nothing is covered, nor is anything known of the client */
+/* begin at the start, with nothing known of the client */
 extern void pull_start_over(Pull *pull);
 
 /* scopes.c */

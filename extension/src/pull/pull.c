@@ -82,9 +82,7 @@ read_horizon(Pull *pull)
 	return horizon_read(pull->snapshot, &horizon) ? horizon.xid : 0;
 }
 
-/*
- * Why a cursor is of no use here: NULL if it is.
- */
+/* Why this cursor cannot be used here; NULL if it can. */
 static const char *
 reason_to_start_over(Pull *pull, const Cursor *cursor)
 {
@@ -100,7 +98,10 @@ reason_to_start_over(Pull *pull, const Cursor *cursor)
 	return NULL;
 }
 
-/* every type that the cursor has a place of: the client may hold rows of it */
+/*
+ * every type of which the cursor has a place, so that the client may hold its
+ * rows
+ */
 static TypeSet
 types_of_cursor(const Cursor *cursor)
 {
@@ -112,7 +113,7 @@ types_of_cursor(const Cursor *cursor)
 	return result;
 }
 
-/* types that the client is told to drop, and of which not all has come yet */
+/* types that the client is told to drop, and that have not come in full yet */
 static void
 note_resets(Pull *pull)
 {
@@ -127,7 +128,7 @@ note_resets(Pull *pull)
 	}
 }
 
-/* ten minutes, and less where not much is kept */
+/* ten minutes, and less where the retention is short */
 int64
 pull_old_after(void)
 {
@@ -136,9 +137,10 @@ pull_old_after(void)
 }
 
 /*
- * May the cursor be given back as it came, if nothing comes of it?  Not once it
- * is so old that what it has seen might be forgotten before the client, which
- * pulls all the time, comes again: that is forgotten by xmin of a sample.
+ * May the cursor be given back as it came, if the pull finds nothing?  Not if
+ * it is so old that what it has seen might be forgotten before a client that
+ * pulls all the time comes again.  What is forgotten depends on the xmin of a
+ * sample.
  */
 static bool
 may_come_back(Pull *pull, const Cursor *cursor)
@@ -160,8 +162,9 @@ may_come_back(Pull *pull, const Cursor *cursor)
 }
 
 /*
- * In pull->begin, for what is asked for; or the start, with pull->reset_reason.
- * After pull_open().
+ * Set pull->begin to the places at which to begin for what is asked for.  If
+ * the cursor cannot be used, that is the start, and pull->reset_reason says
+ * why.  Must follow pull_open().
  */
 void
 pull_begin_at_cursor(Pull *pull, Cursor *cursor)
@@ -186,7 +189,10 @@ pull_begin_at_cursor(Pull *pull, Cursor *cursor)
 	{
 		TypeSet		types = types_of_cursor(cursor);
 
-		/* numbers of another database mean nothing here */
+		/*
+		 * the numbers of types come from another database, and mean nothing
+		 * here
+		 */
 		if (strcmp(pull->reset_reason, "other_database") != 0)
 			pull->begin.lost_types = types_intersect(&types, &pull->asked.registered);
 		pull_start_over(pull);
@@ -249,7 +255,8 @@ pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types, ArrayType *ref
 	access_resolve(scopes, &pull->access);
 	pull_choose_tables(pull, entity_types, refresh);
 	pull_settle_scopes(pull);
-	capture_write_rows();		/* what this transaction itself has changed */
+	capture_write_rows();		/* what this transaction itself has changed
+								 * must be in the log */
 	take_snapshot(pull);
 }
 
@@ -313,10 +320,11 @@ begin_page(Pull *pull, const char *text, const Since *since)
 }
 
 /*
- * Find the items of a page: afterwards pull->items and pull->begin.  Their rows
- * are for pull_write() to read, or for rows_fetch().  Must be followed by
- * pull_finish, once the rows were used: they live in the SPI connection that
- * this opens, and are detoasted with the snapshot that it leaves active.
+ * Find the items of a page: afterwards they are in pull->items, and the places
+ * in pull->begin.  Their rows are then read by pull_write() or rows_fetch().
+ * Must be followed by pull_finish() once the rows were used, because they live
+ * in the SPI connection that this opens, and are detoasted with the snapshot
+ * that it leaves active.
  */
 void
 pull_page(Pull *pull, const char *text, ArrayType *scopes, ArrayType *entity_types,
@@ -345,8 +353,9 @@ pull_page(Pull *pull, const char *text, ArrayType *scopes, ArrayType *entity_typ
 }
 
 /*
- * The cursor of the reply: where nothing has come of a pull, the one that it came
- * with, so that who asks all the time does not have WAL flushed each time.
+ * The cursor of the reply.  If the pull has found nothing, it is the one that
+ * the pull came with: a new one has to be safe in WAL, and a client that asks
+ * all the time would have WAL flushed each time.
  */
 const char *
 pull_last_cursor(Pull *pull)
@@ -358,8 +367,8 @@ pull_last_cursor(Pull *pull)
 }
 
 /*
- * No items, and places that say "from now on".  Must be followed by
- * pull_finish.
+ * Find no items, and places that say "from now on".  Must be followed by
+ * pull_finish().
  */
 void
 pull_at_rest(Pull *pull)

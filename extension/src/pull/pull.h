@@ -28,6 +28,8 @@ extern void pull_choose_tables(Pull *pull, ArrayType *entity_types, ArrayType *r
 extern void pull_settle_scopes(Pull *pull);
 
 /* reply.c */
+/* ,"member":["name",...]; the second only if there is a name */
+extern void pull_append_array(StringInfo buf, const char *member, List *names);
 extern void pull_append_names(StringInfo buf, const char *member, List *names);
 extern TimestampTz pull_read(FunctionCallInfo fcinfo, Pull *pull);
 extern List *pull_reset_types(Pull *pull);
@@ -38,7 +40,10 @@ extern Datum pull_text_in(MemoryContext context, const char *string);
 /* interest.c */
 extern char *pull_interest(Pull *pull);
 
-/* touch.c: a key from JSON, as text; between wire_begin() and wire_end() */
+/*
+ * touch.c: a key from JSON, as text; must run between wire_begin() and
+ * wire_end()
+ */
 extern char *pull_read_key(TrackedTable *t, JsonbValue *v);
 
 /* write.c */

@@ -31,16 +31,10 @@ PG_FUNCTION_INFO_V1(tide_changes);
 PG_FUNCTION_INFO_V1(tide_cursor);
 PG_FUNCTION_INFO_V1(tide_as_jsonb);
 
-/* what a page may take where the caller does not say, as in the SQL function */
+/* the default of the SQL function */
 #define DEFAULT_MAX_BYTES (8 * 1024 * 1024)
 
-static ArrayType *
-array_argument(FunctionCallInfo fcinfo, int n)
-{
-	return PG_ARGISNULL(n) ? NULL : PG_GETARG_ARRAYTYPE_P(n);
-}
-
-/* text from the SPI connection's memory, for after it */
+/* copies a text that lives in the SPI connection, so that it outlives that */
 Datum
 pull_text_in(MemoryContext context, const char *string)
 {
@@ -102,14 +96,11 @@ append_stats(StringInfo buf, Pull *pull)
 	appendStringInfoChar(buf, '}');
 }
 
-/* a member of a reply that is there if it says something */
 void
-pull_append_names(StringInfo buf, const char *member, List *names)
+pull_append_array(StringInfo buf, const char *member, List *names)
 {
 	ListCell   *lc;
 
-	if (names == NIL)
-		return;
 	appendStringInfo(buf, ",\"%s\":[", member);
 	foreach(lc, names)
 	{
@@ -118,6 +109,13 @@ pull_append_names(StringInfo buf, const char *member, List *names)
 		escape_json(buf, lfirst(lc));
 	}
 	appendStringInfoChar(buf, ']');
+}
+
+void
+pull_append_names(StringInfo buf, const char *member, List *names)
+{
+	if (names != NIL)
+		pull_append_array(buf, member, names);
 }
 
 /* the names of the types that come in full again */
@@ -170,8 +168,8 @@ append_reply(StringInfo buf, Pull *pull, const char *cursor, TimestampTz now)
 }
 
 /*
- * The time that a client may come back with has to be one before the
- * snapshot.  A transaction that keeps one snapshot took it after it started.
+ * A time that a client may come back with must be from before the snapshot.  A
+ * transaction that keeps one snapshot took it after the transaction started.
  */
 static TimestampTz
 time_before_snapshot(void)
@@ -251,14 +249,14 @@ tide_pull(PG_FUNCTION_ARGS)
 	return pull_reply(fcinfo, &pull);
 }
 
-/* rows that the client has, and must not keep as they are? */
+/* does the page tell its client to drop rows that it has? */
 bool
 pull_tells_to_drop(const Pull *pull)
 {
 	return pull->reset_reason != NULL || pull->resets.n > 0 || pull->revoked.n > 0;
 }
 
-/* does the page tell its client anything, but where it is? */
+/* does the page tell its client anything besides the new cursor? */
 bool
 pull_has_news(const Pull *pull)
 {
@@ -266,7 +264,10 @@ pull_has_news(const Pull *pull)
 		pull_tells_to_drop(pull);
 }
 
-/* the same, and what there is in it, for who hands the reply on unread */
+/*
+ * the reply with what it is about, for the gateway, which passes the reply on
+ * unread
+ */
 Datum
 tide_pull_page(PG_FUNCTION_ARGS)
 {
@@ -286,7 +287,7 @@ tide_pull_page(PG_FUNCTION_ARGS)
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 
-/* for what is kept as json, and shown as jsonb */
+/* a value that is kept as json and shown as jsonb */
 Datum
 tide_as_jsonb(PG_FUNCTION_ARGS)
 {
@@ -347,8 +348,8 @@ tide_changes(PG_FUNCTION_ARGS)
 
 	tide_init_materialized_srf(fcinfo);
 	pull.item_cursors = true;
-	pull_page(&pull, tide_text_argument(fcinfo, 0), array_argument(fcinfo, 1),
-			  array_argument(fcinfo, 2),
+	pull_page(&pull, tide_text_argument(fcinfo, 0), tide_array_argument(fcinfo, 1),
+			  tide_array_argument(fcinfo, 2),
 			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3), NULL);
 	rows_fetch(pull.tables, pull.items);
 	pull_find_tombstones(&pull, pull.items);
@@ -363,9 +364,7 @@ tide_changes(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/*
- * A cursor at rest, at a snapshot of now, that covers all the caller may see.
- */
+/* A cursor that says "from now on", and covers all that the caller may see. */
 Datum
 tide_cursor(PG_FUNCTION_ARGS)
 {

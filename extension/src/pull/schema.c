@@ -34,7 +34,7 @@ json_bool(bool value)
 	return value ? "true" : "false";
 }
 
-/* is there a value for a new row that does not name the column? */
+/* does a new row get a value for the column if it does not name it? */
 static bool
 has_default(TrackedColumn *c)
 {
@@ -66,7 +66,7 @@ append_columns(StringInfo buf, TrackedTable *t)
 						 json_bool(!(c->generated || c->attnum == t->version ||
 									 column_is_maintained(t, c))),
 						 json_bool(has_default(c)), json_bool(c->identity));
-		/* is a time of this column one in UTC, and sent with Z? */
+		/* is a time of this column in UTC, and sent with Z? */
 		if (c->kind == WIRE_TIMESTAMP || c->kind == WIRE_TIMESTAMPTZ)
 			appendStringInfo(buf, ",\"utc\":%s",
 							 json_bool(t->utc || c->kind == WIRE_TIMESTAMPTZ));
@@ -117,7 +117,7 @@ append_parents(StringInfo buf, TrackedTable *t, List *all)
 	table_close(rel, NoLock);
 }
 
-/* a table that the caller's schema has; NULL */
+/* a table that the caller's schema shows; NULL: it shows none */
 static TrackedTable *
 find_shown(Oid relid, List *all)
 {
@@ -168,7 +168,7 @@ delete_action(char action)
 	}
 }
 
-/* of SET NULL and SET DEFAULT: the columns that are set, where it is not all */
+/* The columns that SET NULL or SET DEFAULT sets, if those are not all. */
 static void
 append_delete_columns(StringInfo buf, TrackedTable *t, HeapTuple tuple)
 {
@@ -200,7 +200,10 @@ all_are_synced(TrackedTable *t, const AttrNumber *columns, int n)
 	return true;
 }
 
-/* a foreign key, if a client can see both of its ends; false: it cannot */
+/*
+ * Write a foreign key, if the client can see both of its ends; false if it
+ * cannot.
+ */
 static bool
 append_reference(StringInfo buf, TrackedTable *t, List *all, HeapTuple tuple, bool first)
 {
@@ -208,19 +211,16 @@ append_reference(StringInfo buf, TrackedTable *t, List *all, HeapTuple tuple, bo
 	TrackedTable *parent;
 	AttrNumber	from[INDEX_MAX_KEYS];
 	AttrNumber	to[INDEX_MAX_KEYS];
-	Oid			equal[INDEX_MAX_KEYS];
-	Oid			unused1[INDEX_MAX_KEYS];
-	Oid			unused2[INDEX_MAX_KEYS];
 	int			n;
 
 	/*
-	 * To a partitioned table there are more, to each partition, which is no
-	 * type.
+	 * A foreign key to a partitioned table has one more to each partition,
+	 * which is no entity type.
 	 */
 	if (con->contype != CONSTRAINT_FOREIGN || !TideForeignKeyIsPlain(con) ||
 		(parent = find_shown(con->confrelid, all)) == NULL)
 		return false;
-	TideDeconstructForeignKey(tuple, &n, from, to, equal, unused1, unused2);
+	TideDeconstructForeignKey(tuple, &n, from, to, NULL);
 	if (!all_are_synced(t, from, n) || !all_are_synced(parent, to, n))
 		return false;
 	appendStringInfoString(buf, first ? "{" : ",{");
@@ -256,7 +256,7 @@ append_references(StringInfo buf, TrackedTable *t, List *all)
 	appendStringInfoChar(buf, ']');
 }
 
-/* a resolver's name is nobody's business outside */
+/* clients see that there is a resolver, but not its name */
 static const char *
 conflict_name(TrackedTable *t)
 {

@@ -26,7 +26,7 @@
 
 PG_FUNCTION_INFO_V1(tide_scopes);
 
-/* every scope that the cursor speaks of, as far as it lists them */
+/* every scope that the cursor names, as far as it lists them */
 static ScopeSet
 scopes_of_cursor(const Cursor *cursor)
 {
@@ -41,7 +41,7 @@ scopes_of_cursor(const Cursor *cursor)
 
 /*
  * The allowed scopes as the columns of tracked tables write them: a uuid in
- * upper case is the same scope as one in lower case.
+ * upper case is the same scope as in lower case.
  */
 static ScopeSet
 spell_allowed(Pull *pull)
@@ -70,9 +70,10 @@ spell_allowed(Pull *pull)
 }
 
 /*
- * Which of the cursor's scopes the caller has lost, and which it still has: in
- * pull->revoked and pull->known.  The former have no place any more.  Rows of
- * tide.changes cannot say which they are, so their cursors keep them.
+ * Which of the cursor's scopes the caller has lost, and which it still has:
+ * they go to pull->revoked and pull->known.  A lost scope loses its places.
+ * tide.changes returns rows, which cannot name lost scopes, so its cursors
+ * keep them.
  */
 void
 pull_note_revoked(Pull *pull, Cursor *cursor)
@@ -101,7 +102,10 @@ pull_note_revoked(Pull *pull, Cursor *cursor)
 	if (pull->revoked.n > 0)
 		places_forget_scopes(cursor, &pull->revoked);
 
-	/* of who might see every scope, and may not now, nobody can list them */
+	/*
+	 * a caller who could see every scope before has lost scopes that nobody
+	 * can list
+	 */
 	for (i = 0; i < cursor->nplaces && !pull->access.allowed.all; i++)
 	{
 		Place	   *place = &cursor->places[i];
@@ -117,8 +121,9 @@ pull_note_revoked(Pull *pull, Cursor *cursor)
 }
 
 /*
- * A row that the log names and that is now in a scope which is not asked for,
- * but whose rows the client has by this cursor: it has moved, and is not gone.
+ * Note the scopes whose rows the client has by this cursor although they are
+ * not asked for.  A row that the log names, and that is in such a scope now,
+ * has moved and is not gone.
  */
 void
 pull_note_held(Pull *pull)
@@ -143,7 +148,7 @@ pull_note_held(Pull *pull)
 	}
 }
 
-/* a cursor can say which scopes it is for only of so many */
+/* a cursor can list only so many scopes */
 void
 pull_check_scopes(Pull *pull)
 {
@@ -155,7 +160,10 @@ pull_check_scopes(Pull *pull)
 				 errhint("Ask for some of them at a time, and keep a cursor for each such set.")));
 }
 
-/* the new cursor's text; it also knows the scopes that were not asked for */
+/*
+ * the text of the new cursor, which also knows the scopes that were not asked
+ * for
+ */
 char *
 pull_cursor(Pull *pull)
 {
@@ -167,8 +175,9 @@ pull_cursor(Pull *pull)
 }
 
 /*
- * The caller's scopes, so that a client which may sync too many for one cursor
- * can choose.  Nobody can list every scope: that is NULL.
+ * The caller's scopes, so that a client with too many scopes for one cursor
+ * can choose.  NULL if the caller may sync every scope, because nobody can
+ * list those.
  */
 Datum
 tide_scopes(PG_FUNCTION_ARGS)

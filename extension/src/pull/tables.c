@@ -32,7 +32,9 @@ execute(SPIPlanPtr plan, Datum *values)
 		elog(ERROR, "unexpected result %s", SPI_result_code_string(code));
 }
 
-/* "after this key", of parameters from $first on */
+/*
+ * the condition "after this key", whose columns are parameters from $first on
+ */
 static void
 append_key_above(StringInfo sql, TrackedTable *t, int first)
 {
@@ -46,7 +48,7 @@ append_key_above(StringInfo sql, TrackedTable *t, int first)
 	appendStringInfoString(sql, " AND (");
 	if (same)
 	{
-		/* a row comparison is one that the index can begin at */
+		/* an index scan can begin at a row comparison */
 		appendStringInfoString(sql, "ROW(");
 		for (k = 0; k < t->nkeys; k++)
 			appendStringInfo(sql, "%st.%s", k ? ", " : "",
@@ -71,7 +73,7 @@ append_key_above(StringInfo sql, TrackedTable *t, int first)
 }
 
 /*
- * SELECT up to limit rows of a scope (scope < 0: the table's any) after a key
+ * SELECT up to limit rows of a scope (scope < 0: of any scope) after a key
  * (NULL: from the start).
  */
 static void
@@ -124,7 +126,7 @@ select_in_order(PullTable *table, const TableScopes *scopes, int scope,
 							 t->key_less[k]);
 		appendStringInfoString(&sql, " LIMIT $1");
 
-		/* a generic plan would think that LIMIT $1 is a tenth of the table */
+		/* a generic plan would take LIMIT $1 for a tenth of the table */
 		plan = SPI_prepare_cursor(sql.data, nargs, types, CURSOR_OPT_CUSTOM_PLAN);
 		if (plan == NULL)
 			elog(ERROR, "could not prepare, %s: %s",
@@ -134,7 +136,7 @@ select_in_order(PullTable *table, const TableScopes *scopes, int scope,
 	execute(plan, args);
 }
 
-/* the rest of one scope of a table; false: the page is full */
+/* read the rest of one scope of a table; false: the page is full */
 static bool
 read_scope(Pull *pull, PullTable *table, const TableScopes *scopes, int scope)
 {
@@ -179,7 +181,7 @@ compare_texts(const void *a, const void *b)
 	return strcmp(*(char *const *) a, *(char *const *) b);
 }
 
-/* the scopes of the place, as values of the table */
+/* the scopes of the place, as values of the table's scope column */
 static TableScopes
 scopes_to_read(Pull *pull, PullTable *table)
 {
@@ -210,7 +212,7 @@ scopes_to_read(Pull *pull, PullTable *table)
 	return result;
 }
 
-/* the rest of a table, scope by scope in the order of their texts */
+/* read the rest of a table, scope by scope in the order of their texts */
 static bool
 read_table(Pull *pull, PullTable *table)
 {
@@ -229,12 +231,12 @@ read_table(Pull *pull, PullTable *table)
 	for (i = 0; i < scopes.n; i++)
 	{
 		if (state->scope && strcmp(order[i], state->scope) < 0)
-			continue;			/* read on an earlier page */
+			continue;			/* an earlier page has read this scope */
 		if (state->scope == NULL || strcmp(order[i], state->scope) != 0)
 			state->key = NULL;
 		state->scope = order[i];
 		for (s = 0; strcmp(scopes.texts[s], order[i]) != 0; s++)
-			 /* find its value */ ;
+			 /* look for its value */ ;
 		if (!read_scope(pull, table, &scopes, s))
 			return false;
 	}
@@ -242,8 +244,9 @@ read_table(Pull *pull, PullTable *table)
 }
 
 /*
- * The place's done_types are complete, and its reg, scope and key the position
- * in the table being read.  False: the page is full.
+ * Go on reading tables.  The done_types of the place are complete; its reg,
+ * scope and key are the position in the table that is being read.  False: the
+ * page is full.
  */
 bool
 pull_read_tables(Pull *pull)

@@ -29,7 +29,7 @@ too_many_rows(Pull *pull)
 			 errhint("Start without \"since\" and continue with the cursor of each reply.")));
 }
 
-/* all tables */
+/* read all tables from the start */
 static void
 read_everything(Pull *pull, const char *reset_reason)
 {
@@ -39,7 +39,10 @@ read_everything(Pull *pull, const char *reset_reason)
 		too_many_rows(pull);
 }
 
-/* the sample to go on from; false: with a reason to start over */
+/*
+ * find the sample to go on from; false: there is none, with the reason to
+ * start over
+ */
 static bool
 find_sample(Pull *pull, TimestampTz time, const char **reason)
 {
@@ -54,7 +57,7 @@ find_sample(Pull *pull, TimestampTz time, const char **reason)
 	return false;
 }
 
-/* types that need not be read in full */
+/* the types that need not be read in full */
 static TypeSet
 known_types(Pull *pull)
 {
@@ -117,7 +120,11 @@ pull_since_time(Pull *pull, TimestampTz time)
 	known = known_types(pull);
 	if (known.n == pull->asked.types.n)
 		return;
-	/* what a table that is none any more had, one of these may have had too */
+
+	/*
+	 * a type that is no longer tracked may have been that of one of these
+	 * tables
+	 */
 	if (pull->saw_untracked)
 		pull->resets = tracked_since(pull);
 	place->phase = CURSOR_IN_TABLES;
@@ -127,7 +134,10 @@ pull_since_time(Pull *pull, TimestampTz time)
 	place->phase = CURSOR_AT_REST;
 }
 
-/* which types were tracked since the place's snapshot, and whether any was untracked */
+/*
+ * Note which types were tracked since the snapshot of the place, and whether
+ * any was untracked.
+ */
 static void
 note_tracked(Pull *pull)
 {
@@ -149,8 +159,8 @@ note_tracked(Pull *pull)
 }
 
 /*
- * The places of a stream since a time, whose pages then go by cursors: they need
- * not be one reply, so there is no limit of rows.
+ * Find the places of a stream since a time.  Its later pages go by cursors and
+ * need not be in one reply, so there is no limit of rows.
  */
 void
 pull_begin_at_time(Pull *pull, TimestampTz time)

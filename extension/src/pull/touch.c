@@ -32,7 +32,10 @@ bad_keys(void)
 			 errhint("Pass '[\"id1\", \"id2\"]', or objects for keys of several columns.")));
 }
 
-/* one key: a scalar, or an object of the key's wire names; others are ignored */
+/*
+ * One key: a scalar, or an object that has the names of the key's columns on
+ * the wire.  Other members are ignored.
+ */
 char *
 pull_read_key(TrackedTable *t, JsonbValue *v)
 {
@@ -61,7 +64,7 @@ pull_read_key(TrackedTable *t, JsonbValue *v)
 	return wire_key_text(t, key);
 }
 
-/* ask for the rows of these keys */
+/* items for the rows of these keys */
 static List *
 ask_for_keys(PullTable *table, Jsonb *keys)
 {
@@ -83,7 +86,7 @@ ask_for_keys(PullTable *table, Jsonb *keys)
 	return items;
 }
 
-/* entries for the rows that are there, scope by scope */
+/* write entries of the log for the rows that exist, scope by scope */
 static int64
 append_entries(PullTable *table, List *items)
 {
@@ -129,8 +132,8 @@ append_entries(PullTable *table, List *items)
 }
 
 /*
- * Only rows that the caller may read, in scopes that it may sync: one cannot
- * tell from the result whether another's row exists.
+ * Only rows that the caller may read, in scopes that it may sync.  So the
+ * result does not tell whether a row of another user exists.
  */
 Datum
 tide_touch(PG_FUNCTION_ARGS)

@@ -32,13 +32,14 @@
 #define ROWS_AT_A_TIME 1000
 
 /*
- * What one row may take that is larger than a page, and all rows since a time,
- * which come in one reply: more than a client of this kind can make use of.
- * Whoever allows larger pages allows as much for these.
+ * A row may be larger than a page, and all rows since a time come in one
+ * reply.  This is the most that they may take, because it is more than such a
+ * client can make use of.  If the caller allows larger pages, it allows as
+ * much for these.
  */
 #define LARGEST (INT64CONST(64) * 1024 * 1024)
 
-/* the most of a key that an error names, in bytes */
+/* the most of a key that an error repeats, in bytes */
 #define KEY_SHOWN 100
 
 static int64
@@ -48,9 +49,9 @@ largest(const Pull *pull)
 }
 
 /*
- * When each deleted row was deleted, as far as the caller may know: of rows
- * that moved to another scope, or whose tombstone is another scope's, nothing
- * is known.
+ * When each deleted row was deleted, as far as the caller may know it.  It may
+ * not if the row has moved to another scope, or if its tombstone is of another
+ * scope.
  */
 void
 pull_find_tombstones(Pull *pull, List *items)
@@ -76,7 +77,10 @@ pull_find_tombstones(Pull *pull, List *items)
 			Tombstone  *tombstone = lfirst(lc);
 			PullItem   *item = keymap_get(table->seen, tombstone->key);
 
-			/* a key can have several: that of a row nobody has seen, beside */
+			/*
+			 * a key can have several tombstones, because another user may
+			 * have deleted the key of a row that nobody has seen
+			 */
 			if (item && access_has_text(&table->scopes, tombstone->scope) &&
 				(!item->have_stamp ||
 				 stamp_compare(&tombstone->stamp, &item->stamp) > 0))
@@ -120,8 +124,8 @@ row_too_large(Pull *pull, PullItem *item)
 }
 
 /*
- * Certainly too large, to be told without reading it?  Text takes no less room
- * than it has in the row, and other types not much less.
+ * Is the row certainly too large, so that it need not be read?  Text is never
+ * shorter than in the row, and other types not much.
  */
 static bool
 is_huge(Pull *pull, PullItem *item)
@@ -136,7 +140,7 @@ is_huge(Pull *pull, PullItem *item)
 	return size / 4 > largest(pull);
 }
 
-/* did a text, or what was to become one, get longer than texts can be? */
+/* did a text become longer than PostgreSQL allows? */
 static bool
 is_about_length(const ErrorData *error)
 {
@@ -182,8 +186,8 @@ append_deletion(StringInfo buf, PullItem *item, TimestampTz now)
 }
 
 /*
- * JSON is written as its column has it, which may be in several lines.  Within its
- * texts there are none.
+ * JSON is written as its column has it, which may have several lines.  Within
+ * the texts of JSON there are no line ends.
  */
 static void
 join_lines(char *text)
@@ -193,7 +197,7 @@ join_lines(char *text)
 			*text = ' ';
 }
 
-/* one more item, as a line or as an element */
+/* one more item, as a line or as an element of an array */
 static void
 append_item(Pull *pull, StringInfo buf, PullItem *item, TimestampTz now)
 {
@@ -234,7 +238,7 @@ start_texts(Pull *pull)
 	}
 }
 
-/* is there no room for the item, of this length, behind others? */
+/* is there no room for the item, of this length, after the others? */
 static bool
 is_over(Pull *pull, PullItem *item, int64 before, int64 length)
 {
@@ -256,8 +260,8 @@ is_over(Pull *pull, PullItem *item, int64 before, int64 length)
 }
 
 /*
- * The row of an item, in memory that the caller gives back; false: there is no
- * room for it behind so many bytes of others.
+ * Write the row of an item, in memory that the caller resets.  False: there is
+ * no room for it after so many bytes of others.
  */
 bool
 pull_append_row(Pull *pull, StringInfo buf, PullItem *item, int64 before)
@@ -304,7 +308,7 @@ write_item(Pull *pull, PullItem *item, TimestampTz now, MemoryContext context)
 	return true;
 }
 
-/* of the items, those from the nth on, some of them */
+/* some of the items, from the nth on */
 static List *
 items_from(Pull *pull, int n)
 {
@@ -317,9 +321,9 @@ items_from(Pull *pull, int n)
 }
 
 /*
- * Read the rows of the page that pull_page() has found, and write them and the
- * deletions: afterwards pull->texts.  The page may have ended before items that
- * were found.  Between wire_begin and wire_end.
+ * Read the rows that pull_page() has found, and write them and the deletions:
+ * afterwards they are in pull->texts.  The page may end before the last item
+ * that was found.  Must run between wire_begin() and wire_end().
  */
 void
 pull_write(Pull *pull, TimestampTz now)

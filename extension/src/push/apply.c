@@ -28,7 +28,7 @@
 #include "util/keymap.h"
 #include "wire/wire.h"
 
-/* how often a row may change under us before we call it contention */
+/* how often a row may be changed by others before we give up */
 #define MAX_ATTEMPTS 20
 
 static const char *const REFUSED = "the row was not stored: a policy or a trigger of the table left it out";
@@ -36,9 +36,9 @@ static const char *const REFUSED = "the row was not stored: a policy or a trigge
 /* ---------- writing ---------- */
 
 /*
- * Whose rows a tombstone is about, of one that is not there: those that the
- * tombstone that was found is, those that the key says, or else, of a row that
- * nobody has seen, those of the scopes of who deletes it.
+ * The scopes in which a tombstone of an absent row binds.  They are those of
+ * the tombstone that was found, else the scope in the key, else, where nobody
+ * has seen the row, the scopes of whoever deletes it.
  */
 static void
 settle_scopes(PushTable *table, Change *c, Tombstone *tombstone)
@@ -61,8 +61,9 @@ settle_scopes(PushTable *table, Change *c, Tombstone *tombstone)
 }
 
 /*
- * Remember deletes of rows that are not there.  Of a shared table whose policies
- * apply to the caller nobody can say whether they would let the row be deleted.
+ * Remember deletes of absent rows.  In a shared table whose policies apply to
+ * the caller, nobody can say whether the policies would let the row be
+ * deleted, so nothing is remembered there.
  */
 static void
 remember_deletes(PushTable *table, List *changes)
@@ -90,8 +91,7 @@ remember_deletes(PushTable *table, List *changes)
 }
 
 /*
- * The scope of a row that was written, palloc'd: it is one that the caller may
- * write.
+ * The scope of a row that was written, palloc'd.  The caller may write in it.
  */
 static char *
 written_scope(Change *c, HeapTuple tuple, TupleDesc desc, int n)
@@ -135,9 +135,8 @@ written_key(TrackedTable *t, HeapTuple tuple, TupleDesc desc, int n)
 }
 
 /*
- * Nothing of what was sent is stored, though it is not what was there: triggers
- * have undone all of it.  What a merge or a resolver makes of a change is not
- * looked at.
+ * Fail a change of which nothing is stored because triggers have undone all of
+ * it.  A change that a merge or a resolver altered is not looked at.
  */
 static void
 refuse_kept(Push *push, Change *c)
@@ -151,7 +150,7 @@ refuse_kept(Push *push, Change *c)
 				 errmsg("a trigger of the table kept the row as it was")));
 }
 
-/* what is stored would be another row than the one that was pushed */
+/* the row that would be stored has another key than the row that was pushed */
 static void
 refuse_other_key(void)
 {
@@ -161,9 +160,9 @@ refuse_other_key(void)
 }
 
 /*
- * The row as the statement returns it, for the reply.  It lives as long as the
- * statement's result, which goes with the push, or with a subtransaction whose
- * verdicts are forgotten.
+ * Keep the row as the statement returns it, for the reply.  It lives as long
+ * as the result of the statement: until the push ends, or until a
+ * subtransaction ends whose verdicts are forgotten with it.
  */
 static void
 keep_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc, int first)
@@ -188,7 +187,7 @@ free_result(PushTable *table)
 }
 
 /*
- * UPDATE or DELETE the rows; returns the changes whose row was not touched
+ * UPDATE or DELETE the rows.  Returns the changes whose row was left alone
  * because it is no longer the version that was judged.
  */
 static List *
@@ -229,7 +228,7 @@ write_rows(Push *push, PushTable *table, BatchStatement statement, List *changes
 	return missed;
 }
 
-/* likewise for INSERT: those whose key has come into being */
+/* INSERT the rows.  Returns the changes whose key exists by now. */
 static List *
 insert_rows(Push *push, PushTable *table, List *changes, bool strict)
 {
@@ -298,7 +297,7 @@ same_clocks(const Jsonb *a, const Jsonb *b)
 	return VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0;
 }
 
-/* has nobody touched the row since the attempt before? */
+/* is the row as the attempt before has found it? */
 static bool
 is_as_before(Change *c)
 {
@@ -313,9 +312,9 @@ is_as_before(Change *c)
 }
 
 /*
- * Among changes whose row was not written: those that have to be judged again
- * because somebody else was faster.  Where nobody has touched the row since
- * the attempt before, a policy or a trigger keeps it from being written.
+ * Among changes whose row was not written, those that have to be judged again
+ * because somebody else was faster.  If nobody has touched the row since the
+ * attempt before, a policy or a trigger keeps it from being written.
  */
 static List *
 to_be_judged_again(List *missed, int attempt)
@@ -338,7 +337,7 @@ to_be_judged_again(List *missed, int attempt)
 	return again;
 }
 
-/* do all of these changes send what a row of the table must have? */
+/* do all of these changes send every column that a new row must have? */
 static bool
 needs_nothing_else(TrackedTable *t, List *changes)
 {
@@ -364,17 +363,20 @@ needs_nothing_else(TrackedTable *t, List *changes)
 }
 
 /*
- * Can these rows be inserted without looking first whether they are there?
- * Devices push new rows for most of the time, and then the look is a third of
- * the index work; but triggers must not fire for rows that turn out to exist,
- * and a patch of one would fail for columns that it does not send.
+ * May these rows be inserted without a look at whether they exist?  Devices
+ * mostly push new rows, and the look is a third of the work on indexes.  But
+ * triggers must not fire for rows that turn out to exist, and a change that
+ * sends only some columns would fail for the others.
  */
 static bool
 may_insert_first(PushTable *table, List *changes)
 {
 	TrackedTable *t = table->t;
 
-	/* a policy for new rows has no say about a patch of one that is there */
+	/*
+	 * a policy for new rows must not decide about a change of a row that
+	 * exists
+	 */
 	if (check_enable_rls(t->relid, InvalidOid, true) == RLS_ENABLED)
 		return false;
 	/* a transaction that keeps its snapshot could not try again */
@@ -384,7 +386,9 @@ may_insert_first(PushTable *table, List *changes)
 	return needs_nothing_else(t, changes);
 }
 
-/* one right to the table is found out faster than one for each change */
+/*
+ * One look at the privileges of the table is faster than one for each change.
+ */
 static bool
 may_all_insert(PushTable *table, List *changes)
 {
@@ -401,9 +405,9 @@ may_all_insert(PushTable *table, List *changes)
 }
 
 /*
- * Insert what is not there; returns the rest, of which nothing is known yet.
- * Tombstones are looked at afterwards: one that has a say undoes it all, and
- * the next try goes by the book.
+ * Insert the rows that do not exist.  Returns the other changes, of which
+ * nothing is known yet.  Tombstones are looked at afterwards: if one of them
+ * decides about a row, all of it is undone, and the next try judges first.
  */
 static List *
 insert_unseen(Push *push, PushTable *table, List *changes)
@@ -419,15 +423,16 @@ insert_unseen(Push *push, PushTable *table, List *changes)
 		return changes;
 	foreach(lc, changes)
 		judge_as_new(push, lfirst(lc));
-	*table->mostly_new = false;	/* until it has gone well */
+	*table->mostly_new = false; /* until it has gone well */
 	pending = insert_rows(push, table, changes, false);
 	*table->mostly_new = list_length(pending) * 2 < list_length(changes);
 	return pending;
 }
 
 /*
- * Carry out changes of one table, none of them to the same row as another. Sets their verdicts; raises an error if a
- * statement fails, and then nothing is said about which change is to blame.
+ * Carry out changes of one table, no two of them to the same row, and set
+ * their verdicts.  If a statement fails, this raises its error, which does not
+ * say which change is to blame.
  */
 void
 apply_group(Push *push, PushTable *table, List *changes, bool is_delete)

@@ -29,13 +29,13 @@
 /* ---------- one change, by parameters ---------- */
 
 /*
- * A relation takes more time to set up than one row to write.  So the statement
- * of a single change has the same text but for its FROM: there, b.name is a
- * parameter, of type and collation as the relation's column would be.
+ * Setting up a relation takes longer than writing one row.  So the statement
+ * of a single change does without one, and b.name is a parameter in it, with
+ * the type and collation of the relation's column.
  */
 typedef struct BatchParameters
 {
-	TupleDesc	desc;			/* of the relation that there is none of */
+	TupleDesc	desc;			/* of the relation that the parameters replace */
 	Oid			scopes_type;	/* of $1, the parameter after desc's */
 } BatchParameters;
 
@@ -94,7 +94,10 @@ set_up_parser(ParseState *pstate, void *arg)
 
 /* ---------- the statements ---------- */
 
-/* only writes test the scope in SQL; a probe has to see what is in the way */
+/*
+ * Only writes test the scope in SQL.  A probe has to see the row whatever its
+ * scope.
+ */
 static bool
 takes_scopes(PushTable *table, BatchStatement statement)
 {
@@ -103,7 +106,7 @@ takes_scopes(PushTable *table, BatchStatement statement)
 		 statement == BATCH_SOFT_DELETE);
 }
 
-/* by statement, whether scopes are tested, and the columns */
+/* the statement, whether scopes are tested, and the columns */
 static char *
 statement_name(PushTable *table, BatchStatement statement, const BatchShape *shape)
 {
@@ -145,8 +148,8 @@ statement_plan(PushTable *table, BatchStatement statement, const BatchShape *sha
 }
 
 /*
- * The columns that changes have in common; those that any could have, where
- * they differ, or where there are plans enough for single sets.
+ * The columns that all of these changes send.  If they differ, or if the table
+ * has many plans already, the columns that any change could send.
  */
 static BatchShape
 statement_shape(PushTable *table, BatchStatement statement, List *changes)
@@ -163,7 +166,7 @@ statement_shape(PushTable *table, BatchStatement statement, List *changes)
 	return batch_shape_of_any(table, statement, changes);
 }
 
-/* what the triggers of the statement have to know */
+/* what the triggers of the statement must know */
 static void
 announce(Push *push, PushTable *table, BatchStatement statement, List *changes)
 {
@@ -252,11 +255,11 @@ announce_and_execute(Push *push, PushTable *table, BatchStatement statement,
 }
 
 /*
- * Run the statement; a push within this one, of a trigger, comes back to what
- * ours announced.
+ * Run the statement.  If a trigger pushes in turn, that push restores what
+ * this one has announced.
  *
- * latest: read what is committed by now, whatever snapshot the transaction
- * keeps; for a probe only.
+ * latest: read what is committed by now, even if the transaction keeps an
+ * older snapshot.  This is for a probe only.
  */
 static void
 run_plan(Push *push, PushTable *table, BatchStatement statement, List *changes,

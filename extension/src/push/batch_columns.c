@@ -26,17 +26,18 @@
 /* the columns that a statement may name whatever a single change sends */
 typedef struct AnyColumns
 {
-	bool		update;			/* may it?  Else see batch_groups(). */
+	bool		update;			/* an UPDATE may name them all; else
+								 * batch_groups() parts the changes */
 	bool		insert;
 	bool		probe;
 	Bitmapset  *updated;		/* attnums */
-	Bitmapset  *identifying;	/* those of them that a foreign key could
-								 * refer to: to name one makes triggers lock
-								 * the row against who refers to it */
+	Bitmapset  *identifying;	/* those of "updated" that a foreign key could
+								 * refer to: an UPDATE that names one locks
+								 * the row against those who refer to it */
 	Bitmapset  *inserted;
 } AnyColumns;
 
-/* what a statement writes, or a probe reads, of this change's row */
+/* the columns that a statement writes, or a probe reads, for this change */
 Bitmapset *
 batch_columns(BatchStatement statement, Change *c)
 {
@@ -100,7 +101,7 @@ identifying_columns(Relation rel)
 	return result;
 }
 
-/* once a push and table */
+/* found out once for each push and table */
 static AnyColumns *
 any_columns(PushTable *table)
 {
@@ -191,7 +192,7 @@ batch_is_of_one_set(BatchStatement statement, List *changes)
 	return true;
 }
 
-/* the name of a set of columns */
+/* a set of columns as text */
 char *
 batch_columns_name(Bitmapset *columns)
 {

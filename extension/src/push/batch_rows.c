@@ -101,7 +101,10 @@ put_time(Datum *values, bool *nulls, int n, bool has_time, TimestampTz time)
 	values[n] = TimestampTzGetDatum(time);
 }
 
-/* what a change makes of deleted_at: that of a delete, or that which stands */
+/*
+ * deleted_at as the change leaves it: the time of a delete, or what the row
+ * has
+ */
 static void
 put_deleted_at(Datum *values, bool *nulls, int n, Change *c)
 {
@@ -126,7 +129,10 @@ put_clocks(Datum *values, bool *nulls, int n, Merge *m)
 		values[n + 1] = JsonbPGetDatum(m->stored_clocks);
 }
 
-/* the defaults of the columns that an INSERT names and a change does not send */
+/*
+ * The defaults of columns that an INSERT names and that a change does not
+ * send.
+ */
 typedef struct Defaults
 {
 	Relation	rel;
@@ -151,7 +157,10 @@ end_defaults(Defaults *d)
 	table_close(d->rel, NoLock);
 }
 
-/* as the INSERT would find it, with the caller's rights; good for one row */
+/*
+ * the default as the INSERT would find it, with the caller's rights; it is
+ * good until the next row
+ */
 static void
 put_default(Defaults *d, TrackedTable *t, AttrNumber attnum, Datum *value, bool *isnull)
 {
@@ -177,7 +186,10 @@ put_default(Defaults *d, TrackedTable *t, AttrNumber attnum, Datum *value, bool 
 		domain_check(*value, true, c->type, NULL, NULL);
 }
 
-/* one change as a row of a batch; defaults: of an INSERT, else NULL */
+/*
+ * One change as a row of a batch. defaults is NULL unless the statement is an
+ * INSERT.
+ */
 static void
 fill_row(TrackedTable *t, BatchStatement statement, const BatchShape *shape, Change *c,
 		 int ord, Defaults *defaults, Datum *values, bool *nulls)
@@ -258,7 +270,7 @@ batch_rows(TrackedTable *t, TupleDesc desc, BatchStatement statement,
 
 BatchRelation *
 batch_open_relation(PushTable *table, BatchStatement statement, const BatchShape *shape,
-			  List *changes)
+					List *changes)
 {
 	BatchRelation *relation = palloc0(sizeof(BatchRelation));
 	EphemeralNamedRelation enr = &relation->enr;
@@ -269,7 +281,11 @@ batch_open_relation(PushTable *table, BatchStatement statement, const BatchShape
 	enr->md.enrtype = ENR_NAMED_TUPLESTORE;
 	enr->md.enrtuples = list_length(changes);
 	enr->reldata = batch_rows(table->t, enr->md.tupdesc, statement, shape, changes);
-	/* one of a statement that failed: its subtransaction is gone, it is not */
+
+	/*
+	 * A statement that failed may have left one: its subtransaction is gone,
+	 * but the registration is not.
+	 */
 	(void) SPI_unregister_relation(BATCH_NAME);
 	if (SPI_register_relation(enr) != SPI_OK_REL_REGISTER)
 		elog(ERROR, "could not register the batch");

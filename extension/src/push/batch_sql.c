@@ -33,7 +33,8 @@ append_key_join(StringInfo sql, TrackedTable *t)
 
 /*
  * The row is still the version that was judged, and in a scope that the caller
- * may write: tested by the write itself, so that nobody gets in between.
+ * may write.  The write itself tests this, so nobody can change the row in
+ * between.
  */
 static void
 append_guards(StringInfo sql, PushTable *table)

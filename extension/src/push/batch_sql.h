@@ -12,12 +12,13 @@
 
 #define BATCH_NAME "tide_batch"
 
-/* which columns of the table a batch has, beside the key and the stamps */
+/* which columns a batch has besides the key and the stamps */
 typedef struct BatchShape
 {
-	Bitmapset  *columns;		/* attnums: c<attnum> */
-	bool		flags;			/* and whether each row has them: h<attnum> */
-	bool		single;			/* of one change: b.name stands for parameters */
+	Bitmapset  *columns;		/* attnums; the columns are named c<attnum> */
+	bool		flags;			/* h<attnum> says whether a row writes
+								 * c<attnum> */
+	bool		single;			/* of one change, where b.name is a parameter */
 } BatchShape;
 
 extern char *batch_sql(PushTable *table, BatchStatement statement,

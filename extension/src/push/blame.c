@@ -31,7 +31,7 @@
 
 typedef struct ForeignKey
 {
-	Oid			from;			/* tables */
+	Oid			from;			/* the referring table */
 	Oid			to;
 	int			n;
 	AttrNumber	from_columns[INDEX_MAX_KEYS];
@@ -39,7 +39,10 @@ typedef struct ForeignKey
 	Oid			equal[INDEX_MAX_KEYS];	/* to = from */
 } ForeignKey;
 
-/* the constraint, or of a partition's the one that it was made of */
+/*
+ * Read the constraint.  The constraint of a partition was made from another
+ * one, which is read instead.
+ */
 static bool
 read_foreign_key(Oid conoid, ForeignKey *fk)
 {
@@ -62,8 +65,7 @@ read_foreign_key(Oid conoid, ForeignKey *fk)
 	fk->from = con->conrelid;
 	fk->to = con->confrelid;
 	if (plain)
-		TideDeconstructForeignKey(tuple, &fk->n, fk->from_columns, fk->to_columns,
-								  fk->equal, NULL, NULL);
+		TideDeconstructForeignKey(tuple, &fk->n, fk->from_columns, fk->to_columns, fk->equal);
 	ReleaseSysCache(tuple);
 	return plain;
 }
@@ -86,7 +88,7 @@ find_foreign_key(const ErrorData *error, ForeignKey *fk)
 
 /* ---------- the statements ---------- */
 
-/* a column of the table, as the batch has it; -1: not in the key */
+/* the position of a column in the table's key, -1 if it is not in the key */
 static int
 key_position(TrackedTable *t, AttrNumber attnum)
 {
@@ -112,7 +114,10 @@ attribute(Oid relid, AttrNumber attnum)
 	return quote_identifier(get_attname(relid, attnum, false));
 }
 
-/* partitions count where there are some, and else what inherits does not */
+/*
+ * A partitioned table is read with its partitions, any other without its
+ * children.
+ */
 static char *
 from_table(Oid relid)
 {
@@ -122,7 +127,10 @@ from_table(Oid relid)
 											   get_rel_name(relid)));
 }
 
-/* "left OPERATOR(schema.=) right", the right side as the operator takes it */
+/*
+ * "left OPERATOR(schema.=) right", with the right side cast to the operator's
+ * type
+ */
 static void
 append_equal(StringInfo sql, Oid operator, const char *left, const char *right, Oid right_type)
 {
@@ -135,7 +143,7 @@ append_equal(StringInfo sql, Oid operator, const char *left, const char *right, 
 		appendStringInfo(sql, "::%s", format_type_be_qualified(right_wants));
 }
 
-/* rows that refer to what is neither there nor among the changes themselves */
+/* rows that refer to a row which neither exists nor is among the changes */
 static char *
 orphans_sql(PushTable *table, ForeignKey *fk)
 {
@@ -178,7 +186,7 @@ orphans_sql(PushTable *table, ForeignKey *fk)
 	return sql.data;
 }
 
-/* rows to delete that others refer to which are not to be deleted with them */
+/* rows to be deleted that other rows refer to, which will not be deleted */
 static char *
 referred_sql(PushTable *table, ForeignKey *fk)
 {
@@ -221,7 +229,7 @@ typedef struct Question
 	List	   *found;
 } Question;
 
-/* on an error the user is restored with the subtransaction */
+/* after an error, the end of the subtransaction restores the user */
 static void
 ask(Push *push, void *arg)
 {
@@ -248,8 +256,8 @@ ask(Push *push, void *arg)
 }
 
 /*
- * What was found is taken out and the question asked again, for others may
- * refer to it.
+ * Ask again without the rows that were found, because other rows may refer to
+ * them.
  */
 static List *
 ask_all(Push *push, Question *question)

@@ -11,8 +11,8 @@
 #include "push/change.h"
 
 /*
- * Those of these changes of one table, whose statement failed and has been
- * undone, that this error is about, all of them.  NIL: it cannot be told.
+ * All of these changes that the error is about.  The changes are of one table;
+ * their statement failed and has been undone.  NIL: nobody can tell.
  */
 extern List *blame_find(Push *push, PushTable *table, List *changes,
 						bool is_delete, const ErrorData *error);

@@ -36,8 +36,8 @@ malformed(const char *message, const char *hint)
 }
 
 /*
- * Each part of the body in turn goes into the digest by which a batch that
- * comes again is known.
+ * Add a part of the body to the digest.  A batch that comes again is
+ * recognized by the digest of all parts.
  */
 static void
 add_to_digest(Push *push, const char *name, const void *data, size_t len)
@@ -62,7 +62,7 @@ add_to_digest(Push *push, const char *name, const void *data, size_t len)
 	pfree(buf.data);
 }
 
-/* as jsonb: white space and the order of members do not matter */
+/* As jsonb, so that white space and the order of members do not matter. */
 static void
 add_value_to_digest(Push *push, const char *name, JsonbValue *v)
 {
@@ -95,7 +95,7 @@ push_new_change(Push *push)
 	return c;
 }
 
-/* a row, in the map form */
+/* a row of the map form */
 static const char *
 read_row(Change *c, JsonbValue *row)
 {
@@ -107,7 +107,9 @@ read_row(Change *c, JsonbValue *row)
 	c->sent.base = json_member_or_null(c->sent.data, "_base");
 	c->sent.changed = json_member(c->sent.data, "_changed");
 
-	/* for a type that is not known; else it is named by its key */
+	/*
+	 * named so if the type is unknown; else name_change() names it by its key
+	 */
 	if ((id = json_member(c->sent.data, "id")) != NULL)
 		c->sent.entity_id = json_id(id);
 	return NULL;
@@ -245,17 +247,17 @@ read_list(Push *push, JsonbContainer *list)
 
 /* ---------- the body's own members ---------- */
 
-/* what the body says beside its changes; each may be NULL */
+/* what the body says besides its changes; each may be NULL */
 typedef struct Envelope
 {
 	JsonbValue *batch_id;
 	JsonbValue *atomic;
 	JsonbValue *cursor;
 	JsonbValue *client_id;
-}			Envelope;
+} Envelope;
 
 static void
-read_envelope(Push *push, Envelope * envelope)
+read_envelope(Push *push, Envelope *envelope)
 {
 	JsonbValue *v;
 
@@ -266,7 +268,7 @@ read_envelope(Push *push, Envelope * envelope)
 					  "Leave it out, or send an id that is new for each batch.");
 		push->batch_id = json_string(v);
 	}
-	/* of a push of nothing, too */
+	/* also for a push without changes */
 	add_to_digest(push, "push", "", 0);
 	if ((v = envelope->atomic) != NULL)
 	{
@@ -301,8 +303,8 @@ require_object(bool is_object)
 }
 
 /*
- * The body's members into push->changes.  Must run in push->context, and the
- * body must live as long: changes point into it.
+ * Read the members of the body into push->changes.  Must run in push->context.
+ * The body must live as long as the push, because changes point into it.
  */
 void
 push_read_body(Push *push, Jsonb *body)
@@ -327,9 +329,11 @@ push_read_body(Push *push, Jsonb *body)
 		no_changes();
 }
 
-/* ---------- a body that may be no jsonb ---------- */
+/* ---------- a body that jsonb may not hold ---------- */
 
-/* raises an error for what jsonb or the encoding of the database does not take */
+/*
+ * raises an error for what jsonb, or the encoding of the database, cannot hold
+ */
 static JsonbValue *
 value_of_span(JsonSpan span)
 {
@@ -353,7 +357,7 @@ value_of_span(JsonSpan span)
 	return v;
 }
 
-/* the text is in the database's encoding, if it can be */
+/* is the text in the encoding of the database, if that can hold it? */
 static bool
 is_in_encoding(JsonSpan span)
 {
@@ -384,8 +388,8 @@ is_readable(JsonSpan span)
 }
 
 /*
- * Of a change that cannot be read, the members that can: so it is named by its
- * type, its key and its id.
+ * Of a change that cannot be read, read the members that can, so that the
+ * reply names the change by its type, its key and its id.
  */
 static void
 name_unreadable(Change *c, JsonSpan text)
@@ -420,7 +424,10 @@ name_unreadable(Change *c, JsonSpan text)
 		(void) read_list_item(c, v->val.binary.data);
 }
 
-/* from *next on; an error is about the change that it names then */
+/*
+ * Read the texts from *next on.  If an error is raised, *next is the change at
+ * fault.
+ */
 static void
 read_texts(Push *push, void *next)
 {
@@ -447,7 +454,7 @@ read_all_texts(Push *push)
 
 		add_to_digest(push, "unreadable", c->sent.text.at, c->sent.text.len);
 		name_unreadable(c, c->sent.text);
-		/* without its detail, that of jsonb says nothing */
+		/* without the detail, because jsonb's says nothing of use */
 		if (error->detail)
 			error->message = psprintf("%s: %s", error->message, error->detail);
 		change_fail(c, error);
@@ -457,16 +464,19 @@ read_all_texts(Push *push)
 /* an entity type of the map form, and its rows */
 typedef struct TypeText
 {
-	const char *name;			/* NULL: cannot be read */
+	const char *name;			/* NULL if it cannot be read */
 	JsonSpan	rows;
-}			TypeText;
+} TypeText;
 
-/* as jsonb orders them: the reply has them in one order, however sent */
+/*
+ * The order of jsonb.  So the reply has the types in one order, however they
+ * were sent.
+ */
 static int
 compare_types(const void *a, const void *b)
 {
-	const		TypeText *x = a;
-	const		TypeText *y = b;
+	const TypeText *x = a;
+	const TypeText *y = b;
 	size_t		x_len = x->name ? strlen(x->name) : 0;
 	size_t		y_len = y->name ? strlen(y->name) : 0;
 
@@ -476,7 +486,7 @@ compare_types(const void *a, const void *b)
 }
 
 static void
-read_type_texts(Push *push, const TypeText * type)
+read_type_texts(Push *push, const TypeText *type)
 {
 	JsonMembers rows;
 	JsonSpan	none;
@@ -543,7 +553,7 @@ read_list_text(Push *push, JsonSpan changes)
 
 /* a member of the body; NULL where it is null */
 static void
-take_span(JsonSpan * member, JsonSpan value)
+take_span(JsonSpan *member, JsonSpan value)
 {
 	if (member->at)
 		malformed("the body of a push has a member twice", "Send each member once.");
@@ -557,8 +567,8 @@ envelope_value(JsonSpan span)
 }
 
 /*
- * As push_read_body, of JSON in UTF-8 that need not be jsonb as a whole: a
- * change that cannot be read fails, and no other.
+ * Like push_read_body(), for JSON in UTF-8 that jsonb may not hold as a whole.
+ * A change that cannot be read fails alone.
  */
 void
 push_read_text(Push *push, const char *body, size_t len)

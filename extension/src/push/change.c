@@ -24,7 +24,7 @@
 #include "wire/time.h"
 #include "wire/wire.h"
 
-/* names that a row may carry and that mean nothing here */
+/* names that a row may have, and that this ignores */
 static bool
 is_ignored(const char *name)
 {
@@ -111,7 +111,7 @@ member_role(Push *push, TrackedTable *t, const char *name, TrackedColumn **colum
 	return is_ignored(name) ? ROLE_NOTHING : ROLE_UNKNOWN;
 }
 
-/* what the row says of itself, before its columns are read */
+/* what a row says of itself besides its columns */
 typedef struct RowMarks
 {
 	JsonbValue *stamp;			/* lastModifiedAt, or the stamp column */
@@ -160,14 +160,17 @@ read_marks(Push *push, Change *c, RowMarks *marks)
 		}
 		else if (token == WJB_VALUE && v.type != jbvNull)
 		{
-			/* the name that every client may use goes before the column's */
+			/*
+			 * lastModifiedAt, which every client may use, goes before the
+			 * column's name
+			 */
 			if (role == ROLE_STAMP &&
 				(marks->stamp == NULL || strcmp(name, "lastModifiedAt") == 0))
 				marks->stamp = copy_value(&v);
 			else if (role == ROLE_CLIENT)
 				marks->client = copy_value(&v);
 			else if (role == ROLE_DELETED)
-				{
+			{
 				/* 0 is how some clients say that it is not deleted */
 				if (!is_zero(&v))
 					marks->deleted = copy_value(&v);
@@ -186,8 +189,9 @@ missing_key(TrackedTable *t, const char *column)
 }
 
 /*
- * The value of a column, in the current context.  What it takes to get there is
- * freed at once: a push has many values, and a short one can take much.
+ * The value of a column, in the current context.  The memory that reading it
+ * takes is freed at once: a push has many values, and even a short one can
+ * take much.
  */
 static Datum
 read_value(Push *push, TrackedTable *t, TrackedColumn *column, JsonbValue *v,
@@ -207,7 +211,7 @@ read_value(Push *push, TrackedTable *t, TrackedColumn *column, JsonbValue *v,
 	return datumCopy(value, attribute->attbyval, attribute->attlen);
 }
 
-/* one column of the key: from entityId, else from the data */
+/* one column of the key: from entityId if that has it, else from the data */
 static Datum
 read_key_column(Push *push, Change *c, TrackedColumn *column)
 {
@@ -261,9 +265,9 @@ read_key(Push *push, Change *c)
 }
 
 /*
- * The columns of a row in JSON that sync may write and that are not its key;
- * values and nulls by attnum - 1.  An error for a name that is no column's.
- * Between wire_begin() and wire_end().
+ * Read the columns of a row in JSON that sync may write, without its key.
+ * Values and nulls are by attnum - 1.  Raises an error for a name that is no
+ * column's.  Must run between wire_begin() and wire_end().
  */
 Bitmapset *
 change_read_columns(Push *push, TrackedTable *t, JsonbContainer *data,
@@ -318,7 +322,10 @@ add_changed(Push *push, Change *c, const char *name)
 		c->typed.changed = bms_add_member(c->typed.changed, column->attnum);
 }
 
-/* a column that is always the sequence's may come back, as a generated one may */
+/*
+ * An identity column that is GENERATED ALWAYS may be sent back, as a generated
+ * column may.  It is not written.
+ */
 static Bitmapset *
 without_identity(Change *c)
 {
@@ -334,8 +341,9 @@ without_identity(Change *c)
 
 /*
  * Which of the sent columns an update writes: all, or those that the client
- * says it changed, as an array or (WatermelonDB) with commas between.  Naming
- * none says nothing, as WatermelonDB does of new rows.
+ * says it has changed.  Clients say so by an array or, as WatermelonDB does,
+ * by a text with commas.  No names at all means all columns, because
+ * WatermelonDB sends new rows like that.
  */
 static void
 read_changed(Push *push, Change *c)
@@ -383,8 +391,9 @@ read_changed(Push *push, Change *c)
 }
 
 /*
- * The scope as it will be: what is sent must be allowed; a new row for which
- * none is sent gets the caller's, if the caller has just one.
+ * Settle the scope that the row will have.  A scope that is sent must be
+ * allowed.  A new row without one gets the caller's, if the caller has just
+ * one.
  */
 static void
 settle_scope(Change *c)
@@ -397,12 +406,13 @@ settle_scope(Change *c)
 	int			k;
 
 	if (scopes->any || t->path)
-		return;					/* or found by the row's foreign keys */
+		return;					/* or the row's foreign keys will tell the
+								 * scope */
 	column = tracked_column(t, t->scope);
 	if (!column->key && !bms_is_member(t->scope, c->typed.columns))
 	{
 		if (scopes->n != 1 || column->generated)
-			return;				/* judged by the row that comes of it */
+			return;				/* the row is judged once it is written */
 		c->typed.values[t->scope - 1] = scopes->values[0];
 		c->typed.nulls[t->scope - 1] = false;
 		c->typed.inserted = bms_add_member(bms_copy(c->typed.columns), t->scope);
@@ -424,8 +434,9 @@ settle_scope(Change *c)
 }
 
 /*
- * The precision that a base was given in, in microseconds: milliseconds, which
- * name one version, for who keeps no more of a time; or all of it.
+ * The precision of a base, in microseconds.  A time in whole milliseconds
+ * names one version for clients that keep no more of a time; any other time is
+ * exact.
  */
 static int64
 given_unit(JsonbValue *v)
@@ -433,7 +444,7 @@ given_unit(JsonbValue *v)
 	char	   *text = v->type == jbvString ? json_string(v) :
 	DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(v->val.numeric)));
 	bool		is_number = v->type == jbvNumeric ||
-		(time_is_number(text, strlen(text), 1) && strlen(text) != 4);
+	(time_is_number(text, strlen(text), 1) && strlen(text) != 4);
 	const char *fraction = strchr(text, '.');
 	int			digits = fraction ? strspn(fraction + 1, "0123456789") : 0;
 
@@ -457,8 +468,8 @@ read_base(Change *c)
 }
 
 /*
- * A number that would be a time of today in seconds.  Numbers are milliseconds:
- * this one is a day in January 1970.
+ * Is this a time of today in seconds?  Numbers are milliseconds, so it would
+ * be taken for a day in January 1970.
  */
 static bool
 is_in_seconds(JsonbValue *v)
@@ -505,15 +516,18 @@ read_stamp(Push *push, Change *c, RowMarks *marks)
 		client = push->client_id;
 	c->typed.incoming.stamp.client_id = client;
 
-	/* too long for its column fails here, not in the statement of all */
+	/*
+	 * a client id that is too long for its column fails here, not in the
+	 * statement of all changes
+	 */
 	if (client)
 		(void) stamp_client_datum(t, client);
 }
 
 /*
- * Convert key, stamp and values, with the caller's rights.
- * Raises an error if something is wrong with the change.  Must run in
- * push->context and between wire_begin() and wire_end().
+ * Convert key, stamp and values, with the caller's rights.  Raises an error if
+ * something is wrong with the change.  Must run in push->context and between
+ * wire_begin() and wire_end().
  */
 void
 change_convert(Push *push, Change *c)

@@ -26,12 +26,13 @@ typedef struct PushTable
 	TableScopes scopes;
 	struct PullTable *rows;		/* of those that its writes return */
 	int			order;			/* parents before children */
-	int			nchanges;		/* of the push */
+	int			nchanges;		/* how many changes of the push are to it */
 	bool	   *mostly_new;		/* the rows that this session pushed last were
 								 * not there yet; kept for the next push */
 	bool		returns_rows;	/* its writes return the rows as they stand */
 	Bitmapset  *probed;			/* attnums that the last probe read */
-	struct AnyColumns *any_columns; /* see batch.c; NULL: not known yet */
+	struct AnyColumns *any_columns; /* see batch_columns.c; NULL: not known
+									 * yet */
 } PushTable;
 
 typedef struct Failure
@@ -42,11 +43,12 @@ typedef struct Failure
 	const char *column;			/* NULL: none */
 } Failure;
 
-/* a change as the client sent it; JSON texts where it says so */
+/* A change as the client sent it. */
 typedef struct Sent
 {
-	/* JSON texts where it says so */
-	JsonSpan	text;			/* of all of it, while it is not read; at NULL */
+	/* a "JSON" below is a text in JSON */
+	JsonSpan	text;			/* the whole change, while it is not read yet;
+								 * else at is NULL */
 	const char *entity_type;
 	const char *change_id;		/* JSON, NULL: none */
 	const char *entity_id;		/* JSON */
@@ -55,10 +57,11 @@ typedef struct Sent
 	JsonbContainer *data;		/* NULL: none */
 	JsonbValue *key;			/* entityId; NULL: in data */
 	JsonbValue *stamp;			/* the item's own lastModifiedAt */
-	bool		has_given_stamp;	/* tide.upsert: the argument's */
+	bool		has_given_stamp;	/* the stamp is an argument, of
+									 * tide.upsert */
 	TimestampTz given_stamp;
 	JsonbValue *created;		/* the envelope's createdAt */
-	JsonbValue *base;			/* null: it names the version without stamp */
+	JsonbValue *base;			/* null names the version without a stamp */
 	JsonbValue *changed;		/* changedFields, or _changed of a row */
 	const char *client_id;		/* the item's, NULL: none */
 } Sent;
@@ -70,10 +73,10 @@ typedef struct Typed
 	Datum	   *key;			/* by position in t->keys */
 	char	   *key_text;
 	bool		is_delete;
-	Bitmapset  *columns;		/* attnums to write, key columns left out */
-	Bitmapset  *changed;		/* those of them that an update writes */
-	Bitmapset  *inserted;		/* those that a new row gets: where the caller
-								 * has just one scope, that, too */
+	Bitmapset  *columns;		/* attnums of sent columns without the key */
+	Bitmapset  *changed;		/* those of "columns" that an update writes */
+	Bitmapset  *inserted;		/* the columns that a new row gets: "columns",
+								 * and the scope where the caller has just one */
 	Datum	   *values;			/* by attnum - 1 */
 	bool	   *nulls;
 	bool		has_deleted_at;
@@ -83,26 +86,29 @@ typedef struct Typed
 	bool		has_place;		/* its stamp could be read */
 	int			round;			/* how many earlier changes of this push are
 								 * to the same row */
-	struct Change *earlier;		/* the last one of these, or one that could
-								 * not be read; NULL: none */
+	struct Change *earlier;		/* the last one of these, or an earlier one
+								 * that could not be read; NULL: none */
 } Typed;
 
-/* what is there: the row, or its tombstone.  An attempt begins with {0}. */
+/* The row, or its tombstone.  An attempt begins with {0}. */
 typedef struct Found
 {
-	bool		exists;			/* the row does */
-	bool		same;			/* it has what the change would store */
-	bool		deleted;		/* softly */
+	bool		exists;			/* the row exists */
+	bool		same;			/* the row already has what the change would
+								 * store */
+	bool		deleted;		/* the row is softly deleted */
 	Stamp		stamp;			/* of the row, or of the tombstone */
 	char	   *scope;			/* likewise; NULL: none */
-	char	   *before;			/* JSON of the row, where the change stands
-								 * against it or the resolver is asked */
+	char	   *before;			/* JSON of the row, if the change overrules it
+								 * or the resolver is asked */
 	struct Merge *merge;		/* under the policy "merge" */
 	Bitmapset  *differs;		/* under the policy "merge": changed columns
 								 * that have another value */
-	RaisedStamp *raised;		/* versions of the change's own client */
+	RaisedStamp *raised;		/* versions of the change's own client whose
+								 * stamp was raised */
 	int			nraised;
-	struct Tombstone *tombstone;	/* of an absent row: the one that counts */
+	struct Tombstone *tombstone;	/* of an absent row, the tombstone that
+									 * decides */
 } Found;
 
 /* what becomes of the change.  An attempt begins with {0}. */
@@ -111,13 +117,17 @@ typedef struct Outcome
 	Verdict		verdict;
 	Stamp		stored;
 	const char *note;
-	bool		overrules;		/* it stands against what is there */
+	bool		overrules;		/* it stands against a version that had a
+								 * claim to stand, see Decision */
 	bool		asks;			/* the resolver decides */
-	TimestampTz known_as;		/* the time that its sender knows it by */
-	bool		replaces_twin;	/* what it replaces was sent with its stamp */
-	Bitmapset  *columns;		/* what is written, where that is not just
-								 * what was sent: NULL if it is */
-	Datum	   *values;			/* likewise, by attnum - 1; NULL */
+	TimestampTz known_as;		/* the time by which its sender knows the
+								 * version */
+	bool		replaces_twin;	/* the version that it replaces was sent with
+								 * the same stamp */
+	Bitmapset  *columns;		/* the columns that are written; NULL: those
+								 * that were sent */
+	Datum	   *values;			/* likewise the values, by attnum - 1; NULL:
+								 * those that were sent */
 	bool	   *nulls;
 	bool		written;		/* by the last statement */
 	char	   *scope;			/* of a row that it inserted */
@@ -132,23 +142,24 @@ typedef struct Change
 	Sent		sent;
 	Typed		typed;
 	Found		found;
-	Found		found_before;	/* by the attempt before */
-	char	   *scope_to_be;	/* of an insert, as an attempt before found out;
+	Found		found_before;	/* what the attempt before found */
+	char	   *scope_to_be;	/* the scope that an insert would give the
+								 * row, if an attempt before has found it out;
 								 * NULL: not known */
 	Outcome		outcome;
-	int			place;			/* in the list that is being sorted out */
+	int			place;			/* in the list that tied_together() sorts */
 } Change;
 
 typedef struct Push
 {
 	MemoryContext context;
-	MemoryContext scratch;		/* of the value being read */
+	MemoryContext scratch;		/* of the value that is being read */
 	Access		access;
 	const char *client_id;		/* of the body, or of the claims */
 	bool		is_acked;		/* its reply has an ack */
-	LogOrigin	origin;			/* of what it stores; see push_origin */
+	LogOrigin	origin;			/* of what it stores; see push_origin() */
 	bool		restoring;		/* tide.restore: stamps in the data are old */
-	bool		sql_names;		/* tide.upsert: names as in SQL, too */
+	bool		sql_names;		/* tide.upsert: names of SQL are taken, too */
 	List	   *tables;			/* of PushTable */
 	Change	   *changes;
 	int			nchanges;
@@ -157,24 +168,27 @@ typedef struct Push
 	const char *batch_id;		/* NULL: none */
 	bytea	   *digest;			/* of what was sent; NULL: no batch id */
 	bool		atomic;
-	bool		has_horizon;	/* and no cursor says that the client is not
-								 * from before it */
+	bool		has_horizon;	/* deletes may be forgotten, and no cursor
+								 * says that the client has seen them */
 	TimestampTz horizon;
 	bool		is_converting;	/* changes are being read, not carried out */
 	const char *converting;		/* the member being read, on the wire */
-	bool		keeps_rows;		/* triggers may change rows that it stored */
-	KeyMap	   *rows;			/* table and key to PushedRow, of those */
-	KeyMap	   *raised;			/* likewise to SentRecords with a raised stamp */
-	PushWrite	write;			/* what its running statement tells the
+	bool		keeps_rows;		/* triggers may change rows that the push
+								 * stored */
+	KeyMap	   *rows;			/* PushedRow by table and key, of these rows */
+	KeyMap	   *raised;			/* likewise SentRecord, of changes whose stamp
+								 * was raised */
+	PushWrite	write;			/* what the running statement tells the
 								 * triggers */
 	bool		has_deferrable; /* the database has deferrable constraints */
-	int			nfollowers;		/* so many were tried, see units.c */
-	List	   *pending_before; /* Oids of tables of which the caller's own
+	int			nfollowers;		/* followers of failed changes that were
+								 * tried; see units.c */
+	List	   *pending_before; /* Oids of tables in which the caller's own
 								 * transaction has violations pending */
-	Change	   *stopped_at;		/* at whose row the last statement failed, if
-								 * it was an INSERT; NULL: not known.  Rows
-								 * before it went well, as far as they can
-								 * tell by themselves. */
+	Change	   *stopped_at;		/* The change at whose row the last statement
+								 * failed, if that was an INSERT; NULL: not
+								 * known.  The rows before it were good, as
+								 * far as each can tell by itself. */
 } Push;
 
 /* body.c */

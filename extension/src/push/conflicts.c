@@ -27,7 +27,7 @@
 
 PG_FUNCTION_INFO_V1(tide_conflict_is_visible);
 
-/* has it to be kept what the row was before this change? */
+/* must the row be kept as it was before this change? */
 static bool
 needs_row(const Change *c)
 {
@@ -35,9 +35,9 @@ needs_row(const Change *c)
 }
 
 /*
- * The rows that changes are about to overrule, or that their stamp does not tell
- * from, or about which the resolver is asked, as they are before that: as JSON,
- * in c->found.before.
+ * Keep rows as JSON in c->found.before, before changes are written: rows that
+ * a change is about to overrule, rows that a change cannot be told from by its
+ * stamp, and rows about which the resolver is asked.
  */
 void
 conflicts_keep_rows(Push *push, PushTable *table, List *changes)
@@ -81,8 +81,8 @@ conflicts_keep_rows(Push *push, PushTable *table, List *changes)
 }
 
 /*
- * The pushed version, as JSON: its key, these columns as they were sent, and
- * its stamp if wanted.  Between wire_begin_kept() and wire_end().
+ * The pushed version as JSON: its key, these columns as they were sent, and
+ * its stamp if with_stamp.  Must run between wire_begin_kept() and wire_end().
  */
 char *
 change_json(Change *c, Bitmapset *columns, bool with_stamp)
@@ -115,7 +115,7 @@ change_json(Change *c, Bitmapset *columns, bool with_stamp)
 	return buf.data;
 }
 
-/* false: there is nothing about this change to remember */
+/* false: this change leaves nothing to remember */
 static bool
 conflict_of(Push *push, Change *c, Conflict *conflict)
 {
@@ -143,7 +143,7 @@ conflict_of(Push *push, Change *c, Conflict *conflict)
 	return true;
 }
 
-/* the version that a change stands against, whatever the stamps say */
+/* the version that this change overrules, whatever the stamps say */
 static bool
 overruled_by(Push *push, Change *c, Conflict *conflict)
 {
@@ -165,8 +165,9 @@ overruled_by(Push *push, Change *c, Conflict *conflict)
 }
 
 /*
- * A conflict shows both versions, so it is seen in one scope only if they both
- * are: NULL, everybody's who may see everything, if the row has moved.
+ * A conflict shows both versions.  So one scope sees it only if both versions
+ * are in that scope.  If the row has moved, the scope is NULL, and only those
+ * see the conflict who may see everything.
  */
 static void
 settle_scope(Change *c, Conflict *conflict)
@@ -183,7 +184,7 @@ settle_scope(Change *c, Conflict *conflict)
 		conflict->scope = NULL;
 }
 
-/* has any change lost, or anything to it? */
+/* has any change lost, or has another version lost to one? */
 static bool
 may_have_conflicts(Push *push)
 {
@@ -200,7 +201,7 @@ may_have_conflicts(Push *push)
 	return false;
 }
 
-/* after the rows were read as they now stand */
+/* after the rows were read as they stand at the end */
 void
 conflicts_record(Push *push)
 {
@@ -236,7 +237,7 @@ conflicts_record(Push *push)
 
 /* ---------- the winner, once more ---------- */
 
-/* whom to send it to, and which rows: a client has one in each scope */
+/* a client to send rows to; it has one such entry for each scope */
 typedef struct Loser
 {
 	const char *scope;
@@ -276,9 +277,10 @@ add_loser(List **losers, Change *c)
 }
 
 /*
- * Rows that do not stand as they were pushed are sent again with the next pull of
- * who pushed, even if the client ignores the reply; nobody else has missed them.
- * A change that was known to have lost was told so before.
+ * Rows that do not stand as they were pushed are sent again with the next pull
+ * of the client that pushed them, even if it ignores the reply.  Other clients
+ * have missed nothing.  A change that is known to have lost was told so
+ * before.
  */
 void
 conflicts_send_winners(Push *push)
@@ -316,10 +318,11 @@ conflicts_send_winners(Push *push)
 /* ---------- who may see them ---------- */
 
 /*
- * A conflict is seen by who may read the whole table and sync the row's scope.
- * Where row security says which rows those are, it cannot be asked about
- * versions that are no rows any more: then by who pushed the change, who has
- * been told.  What is left of a table that is gone is for superusers.
+ * A conflict is seen by those who may read the whole table and sync the scope
+ * of the row.  If row security decides which rows they are, it cannot be asked
+ * about versions that are no rows any more; then only the user who pushed the
+ * change sees it, who was told of it.  What is left of a table that is gone is
+ * for superusers.
  */
 bool
 conflict_is_visible(const Access *access, Oid relid, const char *scope,
@@ -345,7 +348,7 @@ conflict_is_visible(const Access *access, Oid relid, const char *scope,
 	return access_has_text(&scopes, scope);
 }
 
-/* (relid, scope, subject); for the view tide.conflicts */
+/* (relid, scope, subject), for the view tide.conflicts */
 Datum
 tide_conflict_is_visible(PG_FUNCTION_ARGS)
 {

@@ -35,7 +35,10 @@
 #include "push/deferred.h"
 #include "push/units.h"
 
-/* tables that have, or are referred to by, a deferrable constraint */
+/*
+ * tables that have a deferrable constraint, or that such a constraint refers
+ * to
+ */
 static List *deferrable_tables = NIL;
 static bool tables_known = false;
 
@@ -88,7 +91,10 @@ tables_with_deferrable(void)
 		CacheRegisterSyscacheCallback(CONSTROID, constraints_changed, (Datum) 0);
 	registered = true;
 
-	/* set first: a change that is told while we read counts */
+	/*
+	 * set first, because an invalidation that arrives while we read must
+	 * count
+	 */
 	tables_known = true;
 	each_deferrable(take_tables, &tables);
 	old = MemoryContextSwitchTo(TopMemoryContext);
@@ -100,7 +106,7 @@ tables_with_deferrable(void)
 
 /* ---------- firing ---------- */
 
-/* arg: a list of RangeVars; NULL: all */
+/* arg: a list of RangeVars, or NULL for all constraints */
 static void
 fire(Push *push, void *arg)
 {

@@ -16,10 +16,12 @@
  */
 extern void deferred_begin(Push *push);
 
-/* an error if what the push has written violates a constraint */
+/* raises an error if what the push has written violates a constraint */
 extern void deferred_check(Push *push);
 
-/* what waits for the end of the transaction, now and for good */
+/*
+ * checks now what waits for the end of the transaction, and does not undo it
+ */
 extern void deferred_fire(void);
 
 #endif							/* TIDE_DEFERRED_H */

@@ -14,7 +14,7 @@
 #include "table/registry.h"
 #include "util/errors.h"
 
-/* the word for an error of ours, NULL: it is not one */
+/* the word for an error of ours; NULL if it is another error */
 static const char *
 failure_word(int sqlerrcode)
 {
@@ -44,10 +44,10 @@ failure_word(int sqlerrcode)
 }
 
 /*
- * Can a change be to blame for this error?  The list is closed: what a
- * repetition would mend (a conflict with others, a lock, resources, a shutdown)
- * and what is wrong with the database is said of the push as a whole, for the
- * client must keep its changes then.
+ * Can a change be to blame for this error?  The list is closed.  Other errors
+ * are errors of the push as a whole, so that the client keeps its changes:
+ * those that another try would mend (a conflict with others, a lock,
+ * resources, a shutdown), and those that say what is wrong with the database.
  */
 bool
 change_is_to_blame(Push *push, const ErrorData *error)
@@ -58,19 +58,22 @@ change_is_to_blame(Push *push, const ErrorData *error)
 		case ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION:
 		case ERRCODE_PLPGSQL_ERROR:
 			return true;
-		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:	/* too large for an index, too
-												 * deep */
+		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:	/* too large for an index, or
+												 * nested too deeply */
 			return true;
 		case ERRCODE_FEATURE_NOT_SUPPORTED:
 		case ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION:
-			/* a value that names what is not there: of type regclass, say */
+			/* for example a value of type regclass that names nothing */
 			return push->is_converting ||
 				error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE;
 	}
 	return error->sqlerrcode == ERRCODE_TIDE_AGAIN || failure_word(error->sqlerrcode) != NULL;
 }
 
-/* a new row without a scope, which NOT NULL refused, and which of several is its? */
+/*
+ * Was a new row refused for lack of a scope, because its user may write in
+ * several?
+ */
 static bool
 lacks_scope(Change *c, const ErrorData *error)
 {
@@ -90,7 +93,10 @@ change_scope_missing(Change *c)
 					t->entity_type, tracked_column(t, t->scope)->wire);
 }
 
-/* does it name no scope, where the caller has several to choose from? */
+/*
+ * does the change name no scope although the caller has several to choose
+ * from?
+ */
 bool
 change_may_lack_scope(Change *c)
 {
@@ -103,8 +109,8 @@ change_may_lack_scope(Change *c)
 }
 
 /*
- * What was sent can be in a message, or be the name of a column that there is
- * not.  All of it would come back, from each change that has it.
+ * A message may repeat what was sent, and what was sent may be long.  The
+ * reply would repeat it for each change.
  */
 #define SHOWN_MAX 400
 
@@ -118,7 +124,10 @@ clipped(const char *text)
 	return psprintf("%.*s...", pg_mbcliplen(text, len, SHOWN_MAX), text);
 }
 
-/* keep an error with the change; the error's strings must live as long */
+/*
+ * Keep an error with the change.  The strings of the error must live as long
+ * as the change.
+ */
 void
 change_fail(Change *c, ErrorData *error)
 {
@@ -160,7 +169,7 @@ change_fail_as(Change *c, const char *code, const char *message)
 	c->outcome.failure.message = clipped(message);
 }
 
-/* for the reason that an earlier change of the same row failed */
+/* fail a change because an earlier change of the same row has failed */
 void
 change_fail_with(Change *c, Change *earlier)
 {

@@ -25,7 +25,10 @@ set_local(const char *name, const char *value)
 							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 }
 
-/* most are what they were, and to set one costs more than to look */
+/*
+ * Most sessions have these values already, and setting one costs more than a
+ * look.
+ */
 static void
 set_local_number(const char *name, int value, int current)
 {
@@ -34,8 +37,8 @@ set_local_number(const char *name, int value, int current)
 }
 
 /*
- * An error of its own, whatever PostgreSQL says of a role: the token names it,
- * and the body has no part in it.
+ * The error is pg_tide's own, whatever PostgreSQL says about a role, because
+ * the token names the role and the body does not.
  */
 static void
 set_role(char *role)
@@ -62,7 +65,7 @@ set_role(char *role)
 	PG_END_TRY();
 }
 
-/* of this statement, which has begun without it */
+/* The timeout of this statement, which has begun without one. */
 static void
 start_timeout(int timeout)
 {
@@ -72,8 +75,8 @@ start_timeout(int timeout)
 }
 
 /*
- * A statement alone has the isolation level and the access mode that the session
- * has as its default, which may be others than a push needs.
+ * A statement without a transaction block has the isolation level and the
+ * access mode that are the session's defaults.  A push may need others.
  */
 static void
 require_transaction(void)
@@ -105,7 +108,7 @@ identity_assume(const Identity *identity)
 	set_local_number("lock_timeout", identity->lock_timeout, LockTimeout);
 	if (IsTransactionBlock())
 	{
-		/* there are statements to come */
+		/* for the statements to come */
 		set_local_number("statement_timeout", identity->timeout, StatementTimeout);
 		set_local_number("idle_in_transaction_session_timeout", identity->timeout,
 						 IdleInTransactionSessionTimeout);

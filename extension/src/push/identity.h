@@ -20,8 +20,8 @@ typedef struct Identity
 } Identity;
 
 /*
- * Be that user until the end of the transaction, as set_config(..., true) of
- * each setting would have it; the timeout begins now.
+ * Be that user until the end of the transaction, as if set_config(..., true)
+ * were called for each setting.  The timeout begins now.
  */
 extern void identity_assume(const Identity *identity);
 

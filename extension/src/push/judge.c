@@ -36,13 +36,19 @@
 #include "util/keymap.h"
 #include "wire/wire.h"
 
-/* a push that creates or deletes more absent rows locks the table's keys */
+/*
+ * a push that creates or deletes more absent rows than this locks all keys of
+ * the table at once
+ */
 #define MAX_KEY_LOCKS 256
 
-/* and while another does, it locks so many keys before it waits */
+/*
+ * while another push has that lock, it locks this many keys one by one before
+ * it waits
+ */
 #define MAX_CONTENDED_KEY_LOCKS 2048
 
-/* advisory locks of our own: users have 1 and 2 here */
+/* the class of our advisory locks; those of PostgreSQL's functions are 1 and 2 */
 #define KEY_LOCK_CLASS 7
 
 static const char *const IN_SECONDS = "the stamp is a day in January 1970: a number is taken for Unix milliseconds, and this one looks like seconds";
@@ -62,8 +68,8 @@ is_deleted(TrackedTable *t, HeapTuple tuple, TupleDesc desc)
 }
 
 /*
- * Has the row what the change would store?  Under merge, which columns differ is
- * noted as well.
+ * Does the row have what the change would store?  Under "merge" this also
+ * notes which columns differ.
  */
 static bool
 is_same(Change *c, HeapTuple tuple, TupleDesc desc, bool deleted)
@@ -91,7 +97,7 @@ is_same(Change *c, HeapTuple tuple, TupleDesc desc, bool deleted)
 	return same;
 }
 
-/* exists: a row, or a tombstone; deleted: softly */
+/* exists: there is a row or a tombstone; deleted: softly */
 static void
 judge_change(Push *push, Change *c, bool exists, bool same, bool deleted)
 {
@@ -130,7 +136,7 @@ judge_change(Push *push, Change *c, bool exists, bool same, bool deleted)
 	MemoryContextSwitchTo(old);
 }
 
-/* what of a row says whose it is, on the wire */
+/* what in a row says whose it is, by its name on the wire */
 const char *
 scope_member(TrackedTable *t)
 {
@@ -138,8 +144,8 @@ scope_member(TrackedTable *t)
 }
 
 /*
- * Whose an absent row would be, where its key says so: true unless that is a
- * scope that the caller may not write.
+ * Take the scope of an absent row from its key, if the scope is part of the
+ * key.  False if the caller may not write in that scope.
  */
 static bool
 settle_scope_of_key(Push *push, Change *c)
@@ -183,7 +189,9 @@ changes_with_verdict(List *changes, Verdict verdict, bool row_exists)
 	return result;
 }
 
-/* one row of a probe; if it may not be written, the change fails */
+/*
+ * Take one row of a probe.  If the caller may not write it, the change fails.
+ */
 static void
 read_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc)
 {
@@ -224,9 +232,9 @@ read_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc)
 }
 
 /*
- * Read the rows of these changes; those that exist are judged.  What is known
- * as seen before is read after the rows are: who overruled the version that was
- * read has committed the record of it by then.
+ * Read the rows of these changes, and judge the changes whose row exists.
+ * What was seen before is read after the rows: by then, whoever replaced the
+ * version that was read has committed the record of it.
  */
 void
 judge_rows(Push *push, PushTable *table, List *changes)
@@ -273,7 +281,7 @@ judge_rows(Push *push, PushTable *table, List *changes)
 
 /* ---------- rows that are not there ---------- */
 
-/* false: it is not free, and we do not wait */
+/* false: another transaction has the lock, and this does not wait */
 static bool
 lock_one(Oid relid, uint32 hash, LOCKMODE mode, bool wait)
 {
@@ -298,12 +306,12 @@ typedef struct LockedKeys
 	Oid			relid;
 	LocalTransactionId transaction;
 	int			n;
-}			LockedKeys;
+} LockedKeys;
 
 /*
- * How many are locked by now, with n more.  A subtransaction that is undone
- * gives its locks back and is counted all the same: the table's lock may be
- * taken sooner than it must.
+ * How many keys are locked, with n more.  A subtransaction that is undone
+ * gives its locks back but is still counted, so the lock of the table may be
+ * taken sooner than necessary.
  */
 static int
 count_locked_keys(Oid relid, int n)
@@ -332,12 +340,13 @@ count_locked_keys(Oid relid, int n)
 }
 
 /*
- * Until the end of the transaction, no other push creates or deletes these
- * keys.  The lock table is of a fixed size, so a push of many changes, in
- * however small sets it is carried out once one of them fails, takes one lock
- * for all keys of the table, which small ones share; so does a transaction that
- * makes many small pushes.  Two of these could wait for each other, both with
- * keys of their own: each goes on key by key as long as it may.
+ * Until the transaction ends, no other push creates or deletes these keys.
+ * The lock table of PostgreSQL has a fixed size.  So a push of many changes
+ * takes one lock for all keys of the table, which pushes of few changes share;
+ * it does so even if a failure makes it carry out small sets.  A transaction
+ * of many small pushes does so, too.  Two of these could wait for each other
+ * while both hold keys of their own, so each goes on key by key as long as it
+ * may.
  */
 void
 judge_lock_keys(PushTable *table, List *changes)
@@ -364,7 +373,7 @@ judge_lock_keys(PushTable *table, List *changes)
 	{
 		const char *key = ((Change *) lfirst(lc))->typed.key_text;
 
-		/* 0 is the table's */
+		/* 0 is the lock of the table */
 		hashes[i++] = hash_bytes((const unsigned char *) key, strlen(key)) | 1;
 	}
 	qsort(hashes, n, sizeof(uint32), compare_hashes);
@@ -386,8 +395,8 @@ keys_of(List *changes)
 }
 
 /*
- * Tombstones as committed by now, whatever snapshot the transaction keeps: an
- * older one does not show the delete that must not be undone.
+ * Tombstones as committed by now, even if the transaction keeps an older
+ * snapshot: that does not show the delete that must not be undone.
  */
 static List *
 latest_tombstones(Push *push, TrackedTable *t, List *changes)
@@ -419,7 +428,7 @@ changes_by_key(List *changes)
 	return map;
 }
 
-/* is the deleted row one of a scope that the caller may not write? */
+/* was the deleted row in a scope in which the caller may not write? */
 static bool
 is_forbidden(PushTable *table, const Tombstone *tombstone)
 {
@@ -427,7 +436,7 @@ is_forbidden(PushTable *table, const Tombstone *tombstone)
 		!access_has_text(&table->scopes, tombstone->scope);
 }
 
-/* the scope that a new row would be in; NULL: that will only be seen once it is there */
+/* the scope that a new row would be in; NULL: only the row itself will tell */
 static char *
 scope_to_be(Change *c)
 {
@@ -451,9 +460,9 @@ binds_scope(const Tombstone *tombstone, const char *scope)
 }
 
 /*
- * Has the tombstone a say about this change?  Not one of a row that nobody has
- * seen, which somebody deleted who may not write the scope that it is to be in:
- * anybody can guess a key.
+ * Does the tombstone count for this change?  It does not if nobody has seen
+ * the row and somebody deleted it who may not write in the scope that it is to
+ * be in.  Anybody can guess a key.
  */
 static bool
 has_a_say(const Tombstone *tombstone, Change *c)
@@ -497,7 +506,7 @@ judge_as_new(Push *push, Change *c)
 	judge_change(push, c, false, false, false);
 }
 
-/* find, for each of these changes, the tombstone that counts */
+/* find the tombstone that counts for each of these changes */
 static void
 find_tombstones(Push *push, PushTable *table, List *changes)
 {
@@ -524,7 +533,7 @@ find_tombstones(Push *push, PushTable *table, List *changes)
 	}
 }
 
-/* may this change be made to a row that is not there? */
+/* may this change be carried out although the row is absent? */
 static bool
 may_be_made(Push *push, Change *c)
 {
@@ -549,7 +558,7 @@ judge_by_tombstones(Push *push, PushTable *table, List *absent)
 
 	foreach(lc, absent)
 		if (may_be_made(push, lfirst(lc)))
-			changes = lappend(changes, lfirst(lc));
+		changes = lappend(changes, lfirst(lc));
 	find_tombstones(push, table, changes);
 	foreach(lc, changes)
 	{
@@ -581,7 +590,7 @@ judge_by_tombstones(Push *push, PushTable *table, List *absent)
 	MemoryContextSwitchTo(old);
 }
 
-/* the set of changes has to be undone and done again */
+/* raise the error after which the set of changes is done again */
 static void
 deleted_meanwhile(bool seen_only_now)
 {
@@ -593,10 +602,11 @@ deleted_meanwhile(bool seen_only_now)
 }
 
 /*
- * After rows were inserted: a delete that committed meanwhile, of plain SQL
- * that takes no lock of ours, may be newer.  Then all of the set is undone
- * and done again; a transaction that keeps its snapshot has to be.  Likewise
- * where it shows only now that a row is in a scope in which it was deleted.
+ * After rows were inserted: plain SQL, which takes none of our locks, may have
+ * committed a newer delete meanwhile.  Then the whole set is undone and done
+ * again, by the client where the transaction keeps its snapshot.  The same
+ * happens if only now it shows that the row is in a scope in which it was
+ * deleted.
  */
 void
 judge_tombstones_again(Push *push, PushTable *table, List *inserted)
@@ -628,9 +638,9 @@ judge_tombstones_again(Push *push, PushTable *table, List *inserted)
 }
 
 /*
- * Absent rows: lock their keys, see whether they have come into being while we
- * waited, judge them by their tombstones.  What is to be inserted would find
- * out by itself, but for a replay.
+ * Absent rows: lock their keys, look whether the rows have been created while
+ * we waited, and judge the changes by tombstones.  An INSERT would find a new
+ * row by itself, but would not recognize a change that comes again.
  */
 void
 judge_absent(Push *push, PushTable *table, List *absent, bool is_delete)

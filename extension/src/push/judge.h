@@ -18,19 +18,25 @@
  */
 extern void judge_rows(Push *push, PushTable *table, List *changes);
 
-/* the others, by their tombstones, with their keys locked */
+/* judge changes of absent rows by their tombstones, with their keys locked */
 extern void judge_absent(Push *push, PushTable *table, List *absent, bool is_delete);
 
-/* as a row that is new, whatever there is, of which the caller may insert it */
+/*
+ * judge the change as one of a new row, whatever exists, which the caller may
+ * insert
+ */
 extern void judge_as_new(Push *push, Change *c);
 
 /* no other push creates or deletes these keys until this transaction ends */
 extern void judge_lock_keys(PushTable *table, List *changes);
 
-/* an error if a deletion has a say that committed while rows were inserted */
+/*
+ * raises an error if a deletion counts that was committed while rows were
+ * inserted
+ */
 extern void judge_tombstones_again(Push *push, PushTable *table, List *inserted);
 
-/* is one of them known as judged before? */
+/* is any of these changes known to have been judged before? */
 extern bool judge_any_known(List *changes);
 
 /* the name of the scope on the wire, for errors */

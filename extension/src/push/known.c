@@ -37,14 +37,14 @@ same_datum(TrackedColumn *column, Form_pg_attribute att, Datum a, Datum b)
 {
 	if (tide_image_eq(a, b, att->attbyval, att->attlen))
 		return true;
-	/* 1.5 and 1.50 */
+	/* 1.5 and 1.50 are equal */
 	return column->base_type == NUMERICOID &&
 		DatumGetBool(DirectFunctionCall2(numeric_eq, a, b));
 }
 
 /* ---------- marks and digests ---------- */
 
-/* key and stamp as sent, in one text without ambiguity */
+/* key and stamp as sent, as one text that no other pair has */
 static void
 append_identity(StringInfo buf, Change *c)
 {
@@ -55,7 +55,10 @@ append_identity(StringInfo buf, Change *c)
 					 stamp->client_id ? stamp->client_id : "");
 }
 
-/* of each change that has a stamp, so it has to be cheap; a digest tells for sure */
+/*
+ * Computed for each change that has a stamp, so it has to be cheap.  A digest
+ * decides.
+ */
 static int64
 mark_of(Change *c)
 {
@@ -82,7 +85,10 @@ finish_digest(StringInfo buf, uint8 *digest)
 	pfree(buf->data);
 }
 
-/* of a delete only key and stamp count.  Between wire_begin_kept() and wire_end(). */
+/*
+ * Only key and stamp count for a delete.  Must run between wire_begin_kept()
+ * and wire_end().
+ */
 static void
 digest_of(Push *push, Change *c, bool is_delete, uint8 *digest)
 {
@@ -103,7 +109,10 @@ digest_of(Push *push, Change *c, bool is_delete, uint8 *digest)
 	finish_digest(&buf, digest);
 }
 
-/* of a version of which we have the row, but not what was sent, nor by whom */
+/*
+ * the digest of a version whose row we have, but neither what was sent nor by
+ * whom
+ */
 static void
 digest_of_image(Change *c, uint8 *digest)
 {
@@ -115,7 +124,7 @@ digest_of_image(Change *c, uint8 *digest)
 	finish_digest(&buf, digest);
 }
 
-/* has the row of this image what the change would store? */
+/* does the row of this image have what the change would store? */
 static bool
 image_is_same(Change *c, const char *image)
 {
@@ -158,7 +167,10 @@ is_of(Push *push, Change *c, const SentRecord *r)
 	return memcmp(digest, r->digest, SENT_DIGEST_SIZE) == 0;
 }
 
-/* a change that lost and was sent again with its base has been stored since */
+/*
+ * since then, the change that lost may have come again with its base, and was
+ * stored
+ */
 static void
 take_known(Incoming *in, const SentRecord *r)
 {
@@ -184,7 +196,7 @@ compare_marked(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* what this record says about the changes with its mark */
+/* take over what this record says about the changes with its mark */
 static void
 take_record(Push *push, Marked *marked, int n, const SentRecord *r)
 {
@@ -270,8 +282,9 @@ add_raised(Change *c, TimestampTz known_as, TimestampTz stored)
 }
 
 /*
- * Could it matter to this change that a stamp of its client's was raised?  Only
- * where it would lose to one: to that of the row, or under merge of a column.
+ * Does it matter to this change that a stamp of its own client was raised?  It
+ * does only if the change would lose to a raised stamp: to the row's, or under
+ * "merge" to a column's.
  */
 static bool
 may_lose_to_its_own(Change *c)
@@ -349,7 +362,10 @@ known_load_raised(Push *push, PushTable *table, List *changes)
 	MemoryContextSwitchTo(old);
 }
 
-/* the time that the version's sender does not know, if it has one */
+/*
+ * the time that the sender of the version does not know; false if there is
+ * none
+ */
 static bool
 was_raised(const Incoming *in, Verdict verdict, const Stamp *stored,
 		   const Stamp *column_stamp, TimestampTz *raised_to)
@@ -364,8 +380,8 @@ was_raised(const Incoming *in, Verdict verdict, const Stamp *stored,
 }
 
 /*
- * A later change of the same push may be to the same row.  If this one is undone,
- * no version has the stamp that is noted here.
+ * A later change of the same push may be to the same row.  If this change is
+ * undone, no version has the stamp that is noted here.
  */
 void
 known_note_raised(Push *push, Change *c, const Decision *decision)
@@ -390,8 +406,8 @@ known_note_raised(Push *push, Change *c, const Decision *decision)
 /* ---------- what is remembered ---------- */
 
 /*
- * Does the row, as it stands at the end of the push, show what was sent?  Then
- * it tells by itself that this change has been stored.
+ * Does the row show what was sent, as it stands at the end of the push?  Then
+ * the row tells by itself that this change was stored.
  */
 static bool
 shows_in_row(Change *c)
@@ -421,7 +437,7 @@ shows_in_row(Change *c)
 	return true;
 }
 
-/* does not all of a merged change show in the row? */
+/* is some of a merged change not in the row? */
 bool
 stands_in_part(Change *c)
 {
@@ -439,7 +455,10 @@ fill_record(Push *push, Change *c, SentRecord *r)
 	r->subject = push->access.subject;
 }
 
-/* does what became of this change not tell that it has been sent? */
+/*
+ * must this change be remembered, because the row does not tell that it was
+ * sent?
+ */
 static bool
 is_remembered(Change *c)
 {
@@ -453,7 +472,7 @@ is_remembered(Change *c)
 		stamp_compare(&in->stamp, &c->outcome.stored) != 0 || !shows_in_row(c);
 }
 
-/* false: it has not to be remembered */
+/* false: it need not be remembered */
 static bool
 record_of(Push *push, Change *c, SentRecord *r)
 {
@@ -476,8 +495,8 @@ record_of(Push *push, Change *c, SentRecord *r)
 }
 
 /*
- * The version that this change replaced had the very same stamp: when it comes
- * again, its stamp tells nothing.
+ * The version that this change replaced had the very same stamp.  When that
+ * version comes again, its stamp will tell nothing.
  */
 static bool
 twin_of(Push *push, Change *c, SentRecord *r)

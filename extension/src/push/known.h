@@ -10,7 +10,7 @@
 
 #include "push/change.h"
 
-/* is a value that was sent the one that is stored? */
+/* does the value that was sent equal the one that is stored? */
 extern bool same_datum(TrackedColumn *column, Form_pg_attribute att, Datum a, Datum b);
 
 /*
@@ -20,18 +20,23 @@ extern bool same_datum(TrackedColumn *column, Form_pg_attribute att, Datum a, Da
 extern void known_load(Push *push, PushTable *table, List *changes);
 
 /*
- * Set, for those of these changes that it could matter to, which versions of
- * their row are their own client's, raised.  After it is known what stands.
+ * For changes to which it may matter, set which versions of their row are of
+ * their own client and were raised.  Call it once the row is known.
  */
 extern void known_load_raised(Push *push, PushTable *table, List *changes);
 
-/* note that this change, which stands, has a later stamp than it was sent with */
+/*
+ * note that this change, which stands, has a later stamp than it was sent with
+ */
 extern void known_note_raised(Push *push, Change *c, const Decision *decision);
 
-/* does not all of a merged change show in the row? */
+/* is some of a merged change not in the row? */
 extern bool stands_in_part(Change *c);
 
-/* remember what has to be, after the rows were read as they now stand */
+/*
+ * remember what must be remembered, after the rows were read as they stand at
+ * the end
+ */
 extern void known_record(Push *push);
 
 #endif							/* TIDE_KNOWN_H */

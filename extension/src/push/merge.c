@@ -96,8 +96,8 @@ merge_read_nothing(Push *push, Change *c)
 /* ---------- images ---------- */
 
 /*
- * The columns of an image, with the caller's rights; values and nulls by
- * attnum - 1.  Columns that the table has no more are left out.
+ * Read the columns of an image, with the caller's rights; values and nulls are
+ * by attnum - 1.  Columns that the table no longer has are left out.
  */
 static Bitmapset *
 read_image(TrackedTable *t, const char *image, Datum *values, bool *nulls)
@@ -123,7 +123,7 @@ read_image(TrackedTable *t, const char *image, Datum *values, bool *nulls)
 	return columns;
 }
 
-/* an image of some columns only: those of the other image, and these */
+/* an image in which these columns replace those of the other image */
 static char *
 image_with(TrackedTable *t, const char *image, Bitmapset *columns,
 		   Datum *values, bool *nulls)
@@ -175,8 +175,9 @@ copy_values(Change *c)
 }
 
 /*
- * The columns that lost are written as they are: a statement writes the same
- * columns of all its rows, and it tests that the row is still this version.
+ * The columns that lost are written with the values that they have.  So a
+ * statement writes the same columns of all its rows, and it tests that the row
+ * is still this version.
  */
 static void
 keep_lost_columns(Change *c, Merge *m)

@@ -16,13 +16,14 @@
 typedef struct Merge
 {
 	/* as found, in the row or in its tombstone */
-	Jsonb	   *stored_clocks;	/* NULL: none, or a tombstone's */
+	Jsonb	   *stored_clocks;	/* NULL: none, or those of a tombstone */
 	Stamp	   *clocks;			/* of columns, by attnum - 1 */
 	Datum	   *values;			/* of the changed columns, by attnum - 1 */
 	bool	   *nulls;
-	bool		is_deleted;		/* softly, at this time of the column's type */
+	bool		is_deleted;		/* softly, at the time deleted_at, whose type
+								 * is the column's */
 	Datum		deleted_at;
-	char	   *image;			/* the tombstone's; NULL: none */
+	char	   *image;			/* of the tombstone; NULL: none */
 
 	/* as decided */
 	Bitmapset  *wins;
@@ -30,20 +31,26 @@ typedef struct Merge
 	char	   *new_clocks;		/* NULL: no column differs from the row */
 } Merge;
 
-/* before the change is judged: by the row of a probe, by the tombstone, by nothing */
+/*
+ * Before the change is judged, one of these: the row that a probe read, the
+ * tombstone, or nothing.
+ */
 extern void merge_read_row(Push *push, Change *c, HeapTuple tuple, TupleDesc desc);
 extern void merge_read_tombstone(Push *push, Change *c, const Tombstone *tombstone);
 extern void merge_read_nothing(Push *push, Change *c);
 
-/* after it: settles what the change writes */
+/* after the change was judged: settles what it writes */
 extern void merge_settle(Push *push, Change *c, const Decision *decision);
 
-/* the tombstone's new image and stamps of columns, for a delete of a row that is not there */
+/*
+ * For a delete of an absent row: the tombstone's new image and stamps of
+ * columns.
+ */
 extern void merge_keep_image(Change *c, Tombstone *tombstone);
 
 /*
- * Late changes to deleted rows: into the images of their tombstones.  Returns
- * those whose tombstone is another one by now.
+ * Merge late changes of deleted rows into the images of their tombstones.
+ * Returns the changes whose tombstone has been replaced since it was read.
  */
 extern List *merge_into_tombstones(PushTable *table, List *changes);
 

@@ -60,7 +60,7 @@ readable(Push *push)
 	return result;
 }
 
-/* from where it stopped the last time */
+/* go on from the change at which conversion stopped */
 static void
 convert_rest(Push *push, void *arg)
 {
@@ -72,7 +72,7 @@ convert_rest(Push *push, void *arg)
 	wire_end(level);
 }
 
-/* conversion stopped at this one: it failed, go on with the next */
+/* conversion stopped at this change: fail it, and go on with the next */
 static void
 fail_unreadable(Push *push, ErrorData *error)
 {
@@ -85,7 +85,10 @@ fail_unreadable(Push *push, ErrorData *error)
 	push->nconverted++;
 }
 
-/* all changes, before any is carried out: a bad one must not shadow others */
+/*
+ * Convert all changes before any is carried out, so that a bad one does not
+ * hide others.
+ */
 static void
 convert_all(Push *push)
 {
@@ -98,10 +101,10 @@ convert_all(Push *push)
 }
 
 /*
- * What there is to know of each table before its changes are carried out: how
- * many they are, and whether rows stand at the end as the statement that writes
- * them returns them.  Where nothing else is set off, each row is written once
- * and none is deleted, they do, and need not be read again for the reply.
+ * Settle what must be known of each table before its changes are carried out:
+ * how many they are, and whether the rows that a statement returns are the
+ * rows at the end.  They are if no triggers fire, each row is written once,
+ * and none is deleted.  Then the reply need not read them again.
  */
 static void
 settle_tables(Push *push)
@@ -132,7 +135,7 @@ settle_tables(Push *push)
 		((PushTable *) lfirst(lc))->returns_rows = plain;
 }
 
-/* everything at once */
+/* all changes at once */
 static void
 work_on_all(Push *push, void *arg)
 {
@@ -144,8 +147,9 @@ work_on_all(Push *push, void *arg)
 }
 
 /*
- * What the log says of the rows that the push writes itself; NULL: nothing, for
- * no reply has an ack of it.  A transaction id is spent with the first of them.
+ * What the log says of the rows that the push itself writes.  NULL if the
+ * reply has no ack, so that nothing need be said.  The first call takes a
+ * transaction id.
  */
 const LogOrigin *
 push_origin(Push *push)
@@ -174,7 +178,9 @@ any_failed(Push *push)
 	return false;
 }
 
-/* as work_on_all, but an error also if a change failed without raising one */
+/*
+ * like work_on_all(), but raises an error also if a change failed without one
+ */
 static void
 work_on_all_or_none(Push *push, void *arg)
 {
@@ -205,8 +211,8 @@ fail_others(Push *push)
 }
 
 /*
- * All of the changes or none.  When one fails, the rest is carried out as in
- * any push, so that all that is wrong can be named, and undone.
+ * All of the changes or none.  If one fails, the rest is carried out as in any
+ * push, so that the reply names everything that is wrong.  Then all is undone.
  */
 static void
 run_atomic(Push *push)
@@ -238,8 +244,8 @@ finish_push(Push *push)
 }
 
 /*
- * Convert and carry out push->changes.  Must run in push->context, connected
- * to SPI.
+ * Convert and carry out push->changes.  Must run in push->context, and be
+ * connected to SPI.
  */
 static void
 run_push(Push *push)
@@ -274,7 +280,7 @@ open_push(Push *push, ArrayType *scopes, char *client_id)
 	push->client_id = client_id && client_id[0] ? client_id : NULL;
 }
 
-/* is the client from before the horizon with a type that it pushes? */
+/* has the client missed forgotten deletes of a type that it pushes? */
 static bool
 is_expired_for(Push *push, const Cursor *cursor, uint64 horizon)
 {
@@ -300,7 +306,8 @@ is_expired_for(Push *push, const Cursor *cursor, uint64 horizon)
 
 /*
  * A client that was away for longer than deletes are remembered must not bring
- * deleted rows back.  Its cursor tells; without one, each change's stamp.
+ * deleted rows back.  Its cursor says how long it was away; without a cursor,
+ * the stamp of each change does.
  */
 static void
 check_horizon(Push *push)
@@ -331,7 +338,9 @@ check_horizon(Push *push)
 	}
 }
 
-/* the change's, else the body's, else the user's, else the transaction's */
+/*
+ * of the change, else of the body, else of the user, else of the transaction
+ */
 static void
 settle_client_id(Push *push)
 {
@@ -348,7 +357,7 @@ settle_client_id(Push *push)
 /* an advisory lock class of our own, beside those of keys and pruning */
 #define BATCH_LOCK_CLASS 9
 
-/* a twin that is under way waits until the first has committed */
+/* if another session carries out the same batch, wait until it has committed */
 static void
 lock_batch(Push *push)
 {
@@ -364,8 +373,9 @@ lock_batch(Push *push)
 }
 
 /*
- * The reply that this batch got before, NULL if it is new.  Read as committed
- * by now: the first one may have committed after our snapshot was taken.
+ * The reply that this batch got before, NULL if the batch is new.  Read as
+ * committed by now, because the first one may have committed after our
+ * snapshot was taken.
  */
 static char *
 find_receipt(Push *push, bytea *hash)
@@ -420,7 +430,10 @@ carry_out(Push *push)
 	return reply;
 }
 
-/* tide.push, and tide.push_json, whose body is text in UTF-8; nchanges: of how many */
+/*
+ * tide.push and tide.push_json, whose body is text in UTF-8. *nchanges is set
+ * to the number of changes.
+ */
 static Datum
 push_body(FunctionCallInfo fcinfo, bool is_text, int *nchanges)
 {
@@ -433,7 +446,7 @@ push_body(FunctionCallInfo fcinfo, bool is_text, int *nchanges)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
 				 errmsg("the body of a push must not be null")));
-	open_push(&push, PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1),
+	open_push(&push, tide_array_argument(fcinfo, 1),
 			  tide_text_argument(fcinfo, 2));
 	push.is_acked = true;
 	push.batch_id = tide_text_argument(fcinfo, 3);
@@ -466,7 +479,7 @@ tide_push(PG_FUNCTION_ARGS)
 	return push_body(fcinfo, false, &nchanges);
 }
 
-/* the reply, and of how many changes */
+/* the reply, and the number of changes */
 static Datum
 push_text(FunctionCallInfo fcinfo, FunctionCallInfo arguments)
 {
@@ -491,9 +504,9 @@ tide_push_json(PG_FUNCTION_ARGS)
 
 /*
  * (body, role, claims, client_id, times, max_push_changes, timeout,
- * lock_timeout): what the gateway needs for a push, in one statement, which is
- * the transaction.  It can do no more than these settings, set one by one, and
- * tide.push_json().
+ * lock_timeout): all that the gateway needs for a push, in one statement,
+ * which is the transaction.  It can do no more than setting these one by one
+ * and calling tide.push_json().
  */
 Datum
 tide_push_as(PG_FUNCTION_ARGS)
@@ -523,7 +536,7 @@ tide_push_as(PG_FUNCTION_ARGS)
 		arguments->args[i].isnull = true;
 	result = push_text(fcinfo, arguments);
 
-	/* what waits for COMMIT would run there without the timeout */
+	/* at COMMIT the deferred checks would run without the timeout */
 	deferred_fire();
 	return result;
 }
@@ -641,7 +654,7 @@ one_change(FunctionCallInfo fcinfo, bool is_delete)
 	return result;
 }
 
-/* of a lost delete only the key is kept */
+/* of a delete that lost, only the key is kept */
 static char *
 key_json(TrackedTable *t, const char *key)
 {

@@ -42,9 +42,9 @@ verdict_name(Verdict verdict)
 }
 
 /*
- * Is the row to be read for the reply?  Of a change that failed, if its key is
- * known and the caller may read all that clients get; it is no reason to fail
- * the others if not.
+ * Must the row be read for the reply?  The row of a failed change is read only
+ * if its key is known and the caller may read every column that clients get;
+ * otherwise the other changes would fail with it.
  */
 static bool
 wants_row(Change *c, PushTable *table, bool may_read)
@@ -57,10 +57,10 @@ wants_row(Change *c, PushTable *table, bool may_read)
 }
 
 /*
- * Read the rows of all changes as they stand after everything the push caused,
- * with the rights and within the scopes of the caller: one statement a table.
- * Afterwards c->outcome.entity is the row, or an item without one.  Those that
- * the write itself returned are there already.
+ * Read the rows of all changes as they stand after everything that the push
+ * caused, with the caller's rights and scopes: one statement for each table.
+ * Afterwards c->outcome.entity is the row, or an item without one.  Rows that
+ * a write returned are there already.
  */
 void
 push_read_entities(Push *push)
@@ -102,7 +102,7 @@ push_read_entities(Push *push)
 	MemoryContextSwitchTo(old);
 }
 
-/* of a row that is not there: its key, and when it was deleted */
+/* for an absent row: its key, and when it was deleted */
 static void
 append_absent(StringInfo buf, Change *c)
 {
@@ -149,7 +149,7 @@ append_string_member(StringInfo buf, const char *name, const char *value)
 	escape_json(buf, value);
 }
 
-/* entityType, entityId, changeId: what a client knows its change by */
+/* entityType, entityId and changeId, by which a client knows its change */
 static void
 append_identity(StringInfo buf, Change *c)
 {
@@ -190,7 +190,9 @@ append_failed(StringInfo buf, Change *c)
 	appendStringInfoString(buf, "}]}");
 }
 
-/* the name of this push; one that wrote nothing names no transaction */
+/*
+ * the name of this push; a push that wrote nothing has no transaction to name
+ */
 static char *
 push_ack(Push *push)
 {
@@ -205,7 +207,7 @@ push_ack(Push *push)
 	return ack_encode(&ack);
 }
 
-/* are its rows written the same under any settings? */
+/* do its rows have the same text under any settings? */
 static bool
 is_plain(Push *push)
 {
@@ -213,7 +215,7 @@ is_plain(Push *push)
 
 	foreach(lc, push->tables)
 		if (!((PushTable *) lfirst(lc))->t->plain_row)
-			return false;
+		return false;
 	return true;
 }
 

@@ -102,7 +102,10 @@ check_key(Change *c, Jsonb *resolved)
 	}
 }
 
-/* are these columns the same in two objects? what only one has differs */
+/*
+ * Are these columns the same in two objects?  A column that only one of them
+ * has counts as different.
+ */
 static bool
 same_members(TrackedTable *t, Bitmapset *columns, Jsonb *a, Jsonb *b)
 {
@@ -126,9 +129,9 @@ same_members(TrackedTable *t, Bitmapset *columns, Jsonb *a, Jsonb *b)
 }
 
 /*
- * What the change writes from now on, and its verdict: superseded where the
- * row stays as it is, applied where all that was sent is stored and nothing
- * else, merged otherwise.
+ * Settle what the change writes from now on, and its verdict: superseded if
+ * the row stays as it is, applied if exactly what was sent is stored, else
+ * merged.
  */
 static void
 take_result(Push *push, Change *c, Jsonb *current, Jsonb *incoming, Jsonb *resolved)
@@ -152,9 +155,9 @@ take_result(Push *push, Change *c, Jsonb *current, Jsonb *incoming, Jsonb *resol
 }
 
 /*
- * Ask about those of these changes that decide() left to the resolver; they
- * have their row in c->found.before.  A row that the caller may not read is none to
- * decide about.
+ * Ask the resolver about those of these changes that decide() left to it.
+ * Their row is in c->found.before.  The resolver is not asked about a row that
+ * the caller may not read.
  */
 void
 resolver_ask(Push *push, PushTable *table, List *changes)

@@ -35,7 +35,7 @@ rights_may_insert_all(TrackedTable *t)
 	return has_right(t, ACL_INSERT);
 }
 
-/* the columns of the table that these name, and those that sync writes */
+/* are these columns, and those that sync writes besides, allowed? */
 static bool
 has_right_to_columns(TrackedTable *t, Bitmapset *columns, AclMode right,
 					 TrackedColumn **missing)
@@ -61,7 +61,7 @@ has_right_to_columns(TrackedTable *t, Bitmapset *columns, AclMode right,
 	for (i = 0; right == ACL_INSERT && i < t->nkeys; i++)
 		columns = bms_add_member(columns, t->keys[i]);
 
-	/* without a right to any of them it is the table that is not allowed */
+	/* if the caller has a right to no column, the table is named as missing */
 	if (pg_attribute_aclcheck_all(t->relid, GetUserId(), right, ACLMASK_ANY) != ACLCHECK_OK)
 		return false;
 	while ((att = bms_next_member(columns, att)) >= 0)

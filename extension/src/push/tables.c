@@ -18,7 +18,7 @@
 #include "table/scope_path.h"
 #include "util/json.h"
 
-/* between tables there is room for others to be put */
+/* leaves room to put other tables between two */
 #define ORDER_STEP 100
 
 /* what this session remembers of a table from one push to the next */
@@ -28,7 +28,7 @@ typedef struct Remembered
 	bool		mostly_new;
 } Remembered;
 
-/* the address is good for the life of the session */
+/* the address stays good until the session ends */
 static bool *
 mostly_new(Oid relid)
 {
@@ -50,7 +50,10 @@ mostly_new(Oid relid)
 	return &entry->mostly_new;
 }
 
-/* a table of this push; the first time it is locked as its writes will do */
+/*
+ * A table of this push.  At its first use it is locked as its writes will lock
+ * it.
+ */
 PushTable *
 push_table(Push *push, Oid relid)
 {
@@ -78,8 +81,8 @@ push_table(Push *push, Oid relid)
 }
 
 /*
- * What the client calls the row, as it sent it: entityId, else the key in the
- * data, so that also a change that cannot be read is named.
+ * What the client calls the row, as it was sent: entityId, else the key in the
+ * data.  So the reply also names a change that cannot be read.
  */
 static void
 name_change(Change *c)

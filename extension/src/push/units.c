@@ -42,8 +42,9 @@ memory_in_use(MemoryContext context)
 /*
  * PostgreSQL keeps the memory context of a subtransaction until the end of the
  * transaction, unless nothing was ever allocated in it.  A statement trigger
- * with transition tables does allocate, and frees all of it: so the context is
- * made as new, or a transaction of 20,000 small pushes would hold as many of 8 kB.
+ * with transition tables allocates and frees again.  So this makes the context
+ * as new; otherwise a transaction of 20,000 small pushes would keep 20,000
+ * blocks of 8 kB.
  */
 static void
 give_back_memory(void)
@@ -65,9 +66,10 @@ give_back_memory(void)
 }
 
 /*
- * Run something in a subtransaction: NULL if it went well, else the error,
- * copied to push->context, and everything it did undone (without keep it is
- * undone in any case).  What no change can be to blame for is raised again.
+ * Run something in a subtransaction.  NULL if it went well.  Else the error,
+ * copied to push->context, and everything is undone.  Without keep, everything
+ * is undone in any case.  An error that no change can be to blame for is
+ * raised again.
  */
 ErrorData *
 try_work(Push *push, Work work, void *arg, bool keep)
@@ -107,7 +109,10 @@ try_work(Push *push, Work work, void *arg, bool keep)
 
 /* ---------- units ---------- */
 
-/* of so many followers in a push, each is tried for a reason of its own */
+/*
+ * Up to this many followers of failed changes are tried, so that each is told
+ * what is wrong with itself.
+ */
 #define MAX_FOLLOWERS_TRIED 100
 
 static void
@@ -119,9 +124,9 @@ apply_alone(Push *push, void *arg)
 }
 
 /*
- * A change behind a failed one of the same row fails with it.  What is wrong with
- * the change itself is said all the same, as far as that can be seen without the
- * earlier one: not what only a new row would lack.
+ * A change fails if an earlier change of the same row has failed.  What is
+ * wrong with the change itself is told all the same, as far as it can be seen
+ * without the earlier change: not what only a new row would lack.
  */
 static void
 fail_follower(Push *push, Change *c)
@@ -142,8 +147,8 @@ fail_follower(Push *push, Change *c)
 }
 
 /*
- * The changes that may be carried out: one behind a failed change of the same
- * row fails with it, or half of a row would be stored.
+ * The changes that may be carried out.  A change that follows a failed one of
+ * the same row fails with it, or half of a row would be stored.
  */
 static List *
 without_followers(Push *push, List *changes)
@@ -194,9 +199,10 @@ compare_changes_by_key(const ListCell *a, const ListCell *b)
 }
 
 /*
- * Parents before children, then deletes the other way round; rounds for rows
- * that are changed more than once.  Within a unit by key, so that two pushes
- * lock rows in the same order.
+ * Order the changes: parents before children, then deletes in the opposite
+ * order.  Rows that are changed more than once are changed in rounds.  Within
+ * a unit the order is that of the keys, so that two pushes lock rows in the
+ * same order.
  */
 List *
 make_units(List *changes)
@@ -237,7 +243,10 @@ compare_by_stamp(const ListCell *a, const ListCell *b)
 	const Change *x = lfirst(a);
 	const Change *y = lfirst(b);
 
-	/* without a stamp it is stamped on arrival: after all that have one */
+	/*
+	 * a change without a stamp is stamped when it arrives, so it comes after
+	 * all others
+	 */
 	if (x->typed.incoming.has_stamp != y->typed.incoming.has_stamp)
 		return x->typed.incoming.has_stamp ? -1 : 1;
 	if (x->typed.incoming.has_stamp)
@@ -257,9 +266,10 @@ row_name(Change *c)
 }
 
 /*
- * Several changes to one row are folded in the order of their stamps.  One that
- * could not be read has its place among them, as far as its row is known; where
- * not even its stamp is, those that were sent after it are behind it.
+ * Several changes to one row are carried out in the order of their stamps.  A
+ * change that could not be read has its place among them if its row is known.
+ * If even its stamp is unknown, the changes that were sent after it come after
+ * it.
  */
 void
 assign_rounds(Push *push)
@@ -317,9 +327,9 @@ forget_verdicts(List *changes)
 /* ---------- parting a unit that failed ---------- */
 
 /*
- * The place of the change at which a unit stopped, -1: not known, or so near to
- * its start that it is better quartered.  Else, where many changes are bad,
- * each would have all the rest tried once more.
+ * The place of the change at which a unit stopped, or -1 if that is unknown or
+ * near the start.  Near the start, quarters are better: if many changes are
+ * bad, parting there would try all the rest once more for each of them.
  */
 static int
 place_of_stop(Unit *unit, Change *stopped_at)
@@ -376,9 +386,10 @@ fail_all(List *changes, ErrorData *error)
 }
 
 /*
- * The parts of a unit that failed: those that the error is about, and the rest;
- * before and after the change at which it stopped; else quarters, which take as
- * many steps as halves to come down to one change, and try fewer rows again.
+ * The parts of a unit that failed.  If the error is about known changes:
+ * these, and the rest.  Else, if the statement stopped at a known change:
+ * those before it and those after it.  Else quarters, which take as many steps
+ * as halves to reach a single change, and try fewer rows again.
  */
 static void
 isolate_parts(Push *push, Unit *unit, ErrorData *error)
@@ -394,7 +405,7 @@ isolate_parts(Push *push, Unit *unit, ErrorData *error)
 		isolate_some(push, unit, list_difference_ptr(unit->changes, blamed));
 		if (unit->table->t->has_side_effects)
 		{
-			/* a trigger may make something else of a value: see for ourselves */
+			/* a trigger may alter a value, so the change is tried by itself */
 			Unit		part = *unit;
 
 			part.changes = blamed;
@@ -424,7 +435,7 @@ apply_part(Push *push, void *arg)
 		deferred_check(push);
 }
 
-/* a unit by itself; if it fails, its parts */
+/* carry out a unit by itself, and its parts if it fails */
 static void
 isolate(Push *push, Unit *unit)
 {
@@ -450,7 +461,7 @@ isolate(Push *push, Unit *unit)
 		change_fail(linitial(unit->changes), error);
 }
 
-/* a unit that is carried out in parts, and the error that is known of it */
+/* a unit that is carried out in parts, and its error as far as it is known */
 typedef struct UnitWork
 {
 	Unit	   *unit;
@@ -463,7 +474,7 @@ isolate_unit(Push *push, void *arg)
 	UnitWork   *work = arg;
 	ErrorData  *error = work->error;
 
-	work->error = NULL;			/* another time it is not known */
+	work->error = NULL;			/* the next time, the error is not known */
 	if (error && list_length(work->unit->changes) > 1)
 		isolate_parts(push, work->unit, error);
 	else
@@ -486,10 +497,10 @@ not_failed(List *changes)
 }
 
 /*
- * Carry out a unit, in parts where that is needed.  Deferred constraints are
- * looked at once for all of it, since each look fires everything that is
- * pending.  If one is violated and it can be told by what, the unit is done
- * again without these changes; else each part is looked at.
+ * Carry out a unit, in parts if necessary.  Deferred constraints are looked at
+ * once for the whole unit, because each look fires everything that is pending.
+ * If one is violated and the error tells by which changes, the unit is done
+ * again without them; else each part is looked at.
  */
 static void
 settle_unit(Push *push, Unit *unit, ErrorData *error)
@@ -510,7 +521,7 @@ settle_unit(Push *push, Unit *unit, ErrorData *error)
 			return;
 		if (unit->checks)
 		{
-			/* each part was in order, and all of them are not */
+			/* each part was in order, but not all of them together */
 			fail_all(rest, error);
 			return;
 		}
@@ -526,10 +537,10 @@ settle_unit(Push *push, Unit *unit, ErrorData *error)
 }
 
 /*
- * Failed for a reason that another change may have taken away since: what a
- * foreign key refers to, or a scope is found by, is there now, or what was in
- * the way is gone.  A column that must not be NULL, or a check, has only the row
- * to go by, unless it was a trigger that said so.
+ * Could this change be mended by another one that was carried out since?  A
+ * foreign key or a scope path may find its parent now, or the row that was in
+ * the way is gone.  A column that must not be NULL, or a check, depends on the
+ * row alone, unless a trigger raised the error.
  */
 static bool
 may_be_mended(Change *c)
@@ -545,7 +556,10 @@ may_be_mended(Change *c)
 	return strncmp(failure->code, "23", 2) == 0;
 }
 
-/* those that are worth another try, with what failed behind them */
+/*
+ * the changes that are worth another try, and the failed changes that follow
+ * them
+ */
 static List *
 mendable(List *changes)
 {
@@ -571,8 +585,8 @@ mendable(List *changes)
 /* ---------- rows that refer to each other ---------- */
 
 /*
- * The change, among those of the map, that a foreign key of this change's row
- * refers to by the other's key; NULL if there is none.
+ * Among the changes of the map, the one whose key a foreign key of this
+ * change's row refers to; NULL if there is none.
  */
 static Change *
 referred_change(Change *c, ForeignKeyCacheInfo *fk, KeyMap *map)
@@ -606,7 +620,7 @@ find_group(int *group, int i)
 	return i;
 }
 
-/* sets of changes that foreign keys tie together: a list of lists */
+/* Sets of changes that foreign keys tie together, as a list of lists. */
 static List *
 tied_together(List *changes)
 {
@@ -667,7 +681,9 @@ apply_together(Push *push, void *arg)
 	deferred_check(push);
 }
 
-/* all of these sets at once; if that fails, in quarters down to each one */
+/*
+ * try all of these sets at once; if that fails, in quarters down to each set
+ */
 static void
 try_sets(Push *push, List *sets)
 {
@@ -703,12 +719,12 @@ try_sets(Push *push, List *sets)
 }
 
 /*
- * Unit by unit, after all of them at once failed with this error (NULL: not
- * tried); if there is but one, it is known to fail.  What failed is tried again
- * after the rest, as long as that helps any: children that came before their
- * parents, in whatever depth.  Rows whose deferred constraints hold only for all
- * of them, since each refers to another, fail one by one: at last they are tried
- * as sets.
+ * Carry out unit by unit, after all units at once have failed with this error
+ * (NULL: they were not tried).  If there is only one unit, it is known to
+ * fail.  What failed is tried again after the rest, as long as that helps any:
+ * children may have come before their parents, in whatever depth.  Rows that
+ * refer to each other by deferred constraints fail one by one, so at last they
+ * are tried as sets.
  */
 void
 work_in_units(Push *push, List *changes, ErrorData *error)

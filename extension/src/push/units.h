@@ -16,14 +16,16 @@ typedef struct Unit
 	PushTable  *table;
 	bool		is_delete;
 	int			round;
-	bool		is_blamed;		/* an error was said to be about all of it */
-	bool		checks;			/* deferred constraints, after each part */
+	bool		is_blamed;		/* an error was found to be about every change
+								 * of it */
+	bool		checks;			/* look at deferred constraints after each
+								 * part */
 	List	   *changes;
 } Unit;
 
 typedef void (*Work) (Push *push, void *arg);
 
-/* in a subtransaction; NULL, or the error.  See units.c. */
+/* In a subtransaction.  NULL, or the error; see units.c. */
 extern ErrorData *try_work(Push *push, Work work, void *arg, bool keep);
 
 extern void assign_rounds(Push *push);

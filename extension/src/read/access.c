@@ -108,6 +108,7 @@ call_scopes_function(Jsonb *claims, Access *access)
 {
 	ScopeSet   *set = &access->allowed;
 	Oid			function = scopes_function();
+
 	LOCAL_FCINFO(fcinfo, 1);
 	FmgrInfo	flinfo;
 	Datum		result;

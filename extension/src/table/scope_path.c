@@ -46,12 +46,10 @@ load_step(PathStep *step, HeapTuple tuple)
 	AttrNumber	from[INDEX_MAX_KEYS];
 	AttrNumber	to[INDEX_MAX_KEYS];
 	Oid			equal[INDEX_MAX_KEYS];
-	Oid			unused1[INDEX_MAX_KEYS];
-	Oid			unused2[INDEX_MAX_KEYS];
 	int			n;
 	int			i;
 
-	TideDeconstructForeignKey(tuple, &n, from, to, equal, unused1, unused2);
+	TideDeconstructForeignKey(tuple, &n, from, to, equal);
 	memset(step, 0, sizeof(*step));
 	step->relid = con->confrelid;
 	step->sql_name =
@@ -76,18 +74,15 @@ load_step(PathStep *step, HeapTuple tuple)
 	step->to_names = column_names(con->confrelid, to, n);
 }
 
-/* the columns of a constraint, from an attribute of type int2[] */
+/* is the column one of a foreign key's?  *ncolumns: how many those are */
 static bool
 refers_by(HeapTuple tuple, AttrNumber column, int *ncolumns)
 {
 	AttrNumber	from[INDEX_MAX_KEYS];
 	AttrNumber	to[INDEX_MAX_KEYS];
-	Oid			equal[INDEX_MAX_KEYS];
-	Oid			unused1[INDEX_MAX_KEYS];
-	Oid			unused2[INDEX_MAX_KEYS];
 	int			i;
 
-	TideDeconstructForeignKey(tuple, ncolumns, from, to, equal, unused1, unused2);
+	TideDeconstructForeignKey(tuple, ncolumns, from, to, NULL);
 	for (i = 0; i < *ncolumns; i++)
 	{
 		if (from[i] == column)

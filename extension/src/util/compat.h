@@ -104,13 +104,16 @@
 #define TideLocalTransactionId() (MyProc->lxid)
 #endif
 
-/* the columns of a foreign key, and how they are compared */
+/*
+ * The columns of a foreign key on both sides, and the operators that compare
+ * them: arrays of INDEX_MAX_KEYS elements, of which the last may be NULL.
+ */
 #if PG_VERSION_NUM >= 150000
-#define TideDeconstructForeignKey(tuple, n, from, to, pf, pp, ff) \
-	DeconstructFkConstraintRow(tuple, n, from, to, pf, pp, ff, NULL, NULL)
+#define TideDeconstructForeignKey(tuple, n, from, to, equal) \
+	DeconstructFkConstraintRow(tuple, n, from, to, equal, NULL, NULL, NULL, NULL)
 #else
-#define TideDeconstructForeignKey(tuple, n, from, to, pf, pp, ff) \
-	DeconstructFkConstraintRow(tuple, n, from, to, pf, pp, ff)
+#define TideDeconstructForeignKey(tuple, n, from, to, equal) \
+	DeconstructFkConstraintRow(tuple, n, from, to, equal, NULL, NULL)
 #endif
 
 /*

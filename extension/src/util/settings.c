@@ -124,6 +124,12 @@ settings_define(void)
 #endif
 }
 
+ArrayType *
+tide_array_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : PG_GETARG_ARRAYTYPE_P(n);
+}
+
 char *
 tide_text_argument(FunctionCallInfo fcinfo, int n)
 {

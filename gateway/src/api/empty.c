@@ -34,7 +34,7 @@ append_time(Buffer *reply, const char *times, int64_t at)
 	buffer_append_text(reply, whole);
 }
 
-/* The members that say where the client is. */
+/* The members that say where the client is now. */
 static void
 append_place(const Job *job, int64_t at, Buffer *reply)
 {
@@ -64,7 +64,7 @@ empty_write(const Job *job, int64_t at, const char *unavailable, Buffer *reply)
 					   "\"revokedScopes\":[]}");
 }
 
-/* Likewise, as the lines of a stream. */
+/* Likewise as the lines of a stream. */
 void
 empty_write_lines(const Job *job, int64_t at, const char *unavailable,
 				  Buffer *reply)

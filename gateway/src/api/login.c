@@ -49,7 +49,7 @@ no_memory(Failure *failure)
 	return failure_try_again(failure, "the server is short of memory");
 }
 
-/* Free a string that may be secret. */
+/* Free a string that may hold a secret. */
 static void
 wipe(char **text)
 {
@@ -93,7 +93,7 @@ digest_token(const unsigned char *bytes, char *digest)
 	return true;
 }
 
-/* Make a refresh token, of this family; NULL: of a new one. */
+/* Make a refresh token of this family, or of a new one if "family" is NULL. */
 static bool
 make_token(Login *login, const unsigned char *family, Failure *failure)
 {
@@ -321,7 +321,10 @@ write_time(time_t moment, char *text, size_t size)
 	strftime(text, size, "%Y-%m-%dT%H:%M:%SZ", &utc);
 }
 
-/* A member of the payload, unless it is empty or the login function's. */
+/*
+ * A member of the payload, unless it is empty or the login function has set
+ * it.
+ */
 static void
 write_member(Buffer *payload, const cJSON *claims, const char *name,
 			 const char *value)
@@ -472,7 +475,10 @@ take_start(Login *login, const Settings *settings, const Job *job,
 	return outcome;
 }
 
-/* The reply is an object with the claims, or an array with a reason. */
+/*
+ * The reply is an object with the claims, or an array with the reason of a
+ * refusal.
+ */
 static LoginOutcome
 take_refresh(Login *login, const Settings *settings, const Job *job,
 			 Failure *failure)

@@ -17,8 +17,10 @@
 /* The longest body: it has only a name and a password, or a token. */
 #define LOGIN_MAX_BODY_BYTES	8192
 
-#define LOGIN_SESSION_BYTES		16	/* of a refresh token, to find its family */
-#define LOGIN_SECRET_BYTES		32	/* of a refresh token, to prove it */
+#define LOGIN_SESSION_BYTES		16	/* the part of a refresh token that finds
+									 * its family */
+#define LOGIN_SECRET_BYTES		32	/* the part of a refresh token that proves
+									 * it */
 #define LOGIN_DIGEST_SIZE		(2 + 2 * 32 + 1)	/* \x, SHA-256, NUL */
 
 typedef enum LoginKind

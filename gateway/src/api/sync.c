@@ -20,11 +20,12 @@
 #include "util/json.h"
 
 #define DEFAULT_LIMIT		100
-#define STREAM_LIMIT		500 /* rows of a page, where the client does not say */
+#define STREAM_LIMIT		500 /* rows of a page, if the client does not say
+								 * how many */
 #define STREAM_MOST_ROWS	990 /* a cursor at least every 1,000 lines */
 #define LONGEST_WAIT		60	/* seconds */
 #define MOST_ACKS			32
-#define DATE_LENGTH			10	/* of 2026-01-31 */
+#define DATE_LENGTH			10	/* the length of a date as 2026-01-31 */
 #define LARGEST_EXACT		9007199254740992.0	/* 2^53 */
 
 static bool
@@ -75,8 +76,9 @@ list_field(SyncFields *fields, const char *name)
 }
 
 /*
- * A time zone's "+" that was not escaped in the query arrives as a space before
- * the last digits.  The one between a date and a time of day is meant.
+ * A "+" of a time zone that was not escaped in the query arrives as a space
+ * before the last digits.  A space between a date and a time of day is meant
+ * as it is.
  */
 static void
 restore_plus(char *since)
@@ -89,9 +91,9 @@ restore_plus(char *since)
 }
 
 /*
- * One parameter of the query.  Unknown ones are ignored, empty single ones
- * count as absent.  A scope is taken as it is: its value may hold commas, and
- * an empty one must not turn into "all scopes".
+ * One parameter of the query.  Unknown ones are ignored, and an empty one
+ * counts as absent.  A scope is taken as it is: its value may hold commas, and
+ * an empty scope must not turn into "all scopes".
  */
 void
 sync_take_parameter(SyncFields *fields, const Settings *settings,

@@ -28,8 +28,8 @@ typedef struct SyncFields
 	StringList	buckets;
 	StringList	scopes;
 	bool		failed;			/* memory ran out */
-	bool		repeated;		/* the query has a parameter twice that takes
-								 * one value */
+	bool		repeated;		/* a parameter that takes one value is twice
+								 * in the query */
 } SyncFields;
 
 /* The longest body of a pull: it has only fields. */

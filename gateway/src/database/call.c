@@ -19,8 +19,8 @@
 #define MAX_PARAMETERS		9
 
 /*
- * How long a read waits for a lock, seconds: a table that is locked for long
- * must not hold the connections that reads of other tables need.
+ * How long a read waits for a lock, in seconds.  A table that is locked for
+ * long must not hold the connections that other reads need.
  */
 #define READ_LOCK_TIMEOUT	1
 
@@ -31,8 +31,8 @@ static const struct
 }			statements[STATEMENT_COUNT] = {
 
 	/*
-	 * A function in FROM would have its row put into a tuplestore, and a
-	 * large reply with it on disk.
+	 * A function in FROM would put its row into a tuplestore, and a large
+	 * reply onto disk with it.
 	 */
 
 	{"tide_1_begin_read",
@@ -95,7 +95,10 @@ add_step(Connection *connection, Statement statement, bool is_prepare)
 	step->is_prepare = is_prepare;
 }
 
-/* Put a statement into the pipeline, lengths and formats as libpq has them. */
+/*
+ * Put a statement into the pipeline, with lengths and formats as libpq wants
+ * them.
+ */
 static bool
 send_parameters(Connection *connection, Statement statement, int count,
 				const char *const *values, const int *lengths,
@@ -110,7 +113,7 @@ send_parameters(Connection *connection, Statement statement, int count,
 							 count, NULL, values, lengths, formats, 0) == 1;
 }
 
-/* Likewise, all of them text. */
+/* Likewise with parameters that are all text. */
 static bool
 send_statement(Connection *connection, Statement statement, int count,
 			   const char *const *values)
@@ -118,7 +121,9 @@ send_statement(Connection *connection, Statement statement, int count,
 	return send_parameters(connection, statement, count, values, NULL, NULL);
 }
 
-/* Put the preparation of what is not prepared yet into the pipeline. */
+/*
+ * Put the preparation of a statement into the pipeline, unless it is prepared.
+ */
 static bool
 send_prepare(Connection *connection, Statement statement)
 {
@@ -157,7 +162,9 @@ call_statement(const Job *job)
 	return STATEMENT_AUTH;
 }
 
-/* Milliseconds until the deadline; at least one, for 0 means no timeout. */
+/*
+ * Milliseconds until the deadline.  At least one, because 0 means no timeout.
+ */
 static int64_t
 milliseconds_left(const Job *job)
 {
@@ -167,9 +174,10 @@ milliseconds_left(const Job *job)
 }
 
 /*
- * A push with what identity and role are for other jobs.  The body goes as
- * bytes: text that the database's encoding lacks would be refused as a whole,
- * before anybody can see whose change it is.
+ * A push carries in one statement what other jobs send as identity and role.
+ * The body goes as bytes: as text, a character that the database's encoding
+ * lacks would have the whole body refused before anybody could see which
+ * change has it.
  */
 static bool
 send_push(Connection *connection, const Job *job)
@@ -257,10 +265,10 @@ begin_statement(const Job *job)
 }
 
 /*
- * Role, claims and limits of the transaction.  All is sent in one go, so that a
- * session is idle in a transaction only if the gateway dies in the middle of
- * it; then the server must not wait for the network to notice.  Maintenance
- * runs as the role that has logged in, and has no claims.
+ * Send role, claims and limits of the transaction.  Everything is sent at
+ * once, so that a session is idle in a transaction only if the gateway dies in
+ * the middle of sending; then the server must not wait for the network to
+ * notice.  Maintenance runs as the role that has logged in, and has no claims.
  */
 static bool
 send_identity(Connection *connection, const Job *job)
@@ -304,10 +312,10 @@ identity_statement(const Job *job)
 }
 
 /*
- * Send what a job needs prepared; step_count tells how much that was.  This
- * is a round trip of its own, once per connection: parsing a SELECT takes a
- * snapshot, and in the same pipeline BEGIN could not set the isolation level
- * any more.
+ * Send the preparation of what a job needs; step_count tells how much that
+ * was.  It is a round trip of its own, once for each connection: parsing a
+ * SELECT takes a snapshot, after which BEGIN in the same pipeline could no
+ * longer set the isolation level.
  */
 bool
 call_send_prepares(Connection *connection, const Job *job)

@@ -33,7 +33,7 @@
 static void
 drop_notice(void *argument, const PGresult *result)
 {
-	/* notices are about users' tables, and do not belong into the log */
+	/* notices are about the users' tables and do not belong in the log */
 	(void) argument;
 	(void) result;
 }
@@ -130,9 +130,9 @@ connection_free(Connection *connection)
 }
 
 /*
- * Is the link still open, as far as can be told without a round trip?  A server
- * that was shut down has closed it, which makes the idle socket readable: first
- * comes a last message, and only then the end.
+ * Is the link still open, as far as can be told without a round trip?  A
+ * server that was shut down has closed it.  Then the idle socket is readable:
+ * first a last message arrives, and then the end.
  */
 bool
 connection_is_alive(Connection *connection)
@@ -168,7 +168,7 @@ connection_cancel(Connection *connection)
 	pthread_mutex_unlock(&connection->cancel_lock);
 }
 
-/* Likewise, if it is still this run of a job. */
+/* Likewise, but only if it still runs this job. */
 void
 connection_cancel_run(Connection *connection, uint64_t number)
 {
@@ -193,7 +193,7 @@ connection_set_running(Connection *connection, bool running, uint64_t number)
 /* ---------- results ---------- */
 
 /*
- * Send what is left and wait until a result can be had without blocking.
+ * Send what is left and wait until a result can be read without blocking.
  * False: the connection is lost, or "limit" has come.
  */
 static bool
@@ -232,7 +232,7 @@ wait_for_result(Connection *connection, int64_t limit)
 
 /*
  * The result of the next step, without the NULL that libpq returns after each.
- * NULL: the connection is lost or too slow.
+ * NULL: the connection is lost, or the server is too slow.
  */
 PGresult *
 connection_next_result(Connection *connection, int64_t limit)
@@ -286,7 +286,7 @@ ask_about(Connection *connection, const char *sql, const char *const *parameter,
 	sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 	copy_first_line(detail, detail_size, PQresultErrorMessage(result));
 	PQclear(result);
-	/* the server is in a hurry or goes down: that passes */
+	/* the server is shutting down or starting, which passes */
 	if (sqlstate == NULL || PQstatus(connection->link) != CONNECTION_OK ||
 		strncmp(detail, "FATAL", 5) == 0)
 		return OPEN_AWAY;
@@ -486,9 +486,10 @@ connection_check(Connection *connection, int64_t timeout, char *detail,
 }
 
 /*
- * Make the database take note that its server was started, if it has not yet.
- * That is a write, which our pulls cannot do because they are read-only; so it
- * comes before the first of them, in a transaction of its own.
+ * Have the database register the start of its server, if that has not been
+ * done yet.  That is a write, which pulls cannot do because they are
+ * read-only.  So it is done before the first pull, in a transaction of its
+ * own.
  */
 OpenResult
 connection_register(Connection *connection, char *detail, size_t detail_size)
@@ -502,13 +503,17 @@ connection_register(Connection *connection, char *detail, size_t detail_size)
 	return result;
 }
 
-/* Connect.  NULL: "detail" has the reason, and "refused" whether a server is
- * there. */
+/*
+ * Connect.  NULL: "detail" has the reason, and "refused" tells whether a
+ * server is there.
+ */
 static PGconn *
 open_link(const Connection *connection, bool *refused, char *detail,
 		  size_t detail_size)
 {
-	/* what comes before dbname are defaults, which the conninfo may override */
+	/*
+	 * the entries before dbname are defaults, which the conninfo may override
+	 */
 	const char *keywords[] = {
 		"connect_timeout", "fallback_application_name", "keepalives_idle",
 		"tcp_user_timeout", "dbname", "client_encoding",
@@ -527,15 +532,18 @@ open_link(const Connection *connection, bool *refused, char *detail,
 		return link;
 	}
 	copy_first_line(detail, detail_size, PQerrorMessage(link));
-	/* a ping gets an answer whoever asks, so it tells the one from the other */
+	/*
+	 * a server answers a ping of anybody, so the ping tells whether there is
+	 * one
+	 */
 	*refused = PQpingParams(keywords, values, 1) == PQPING_OK;
 	PQfinish(link);
 	return NULL;
 }
 
 /*
- * Open, or open again, and see whether the other side is fit.  "detail" has
- * versions, or the reason.
+ * Open the connection, or open it again, and look whether the server is fit.
+ * "detail" has the versions, or the reason.
  */
 OpenResult
 connection_open(Connection *connection, char *detail, size_t detail_size)

@@ -19,8 +19,8 @@ typedef struct Connection Connection;
 typedef enum OpenResult
 {
 	OPEN_DONE,
-	OPEN_AWAY,					/* no server answers, or not now */
-	OPEN_REFUSED,				/* a server answers, and lets nobody in */
+	OPEN_AWAY,					/* no server answers, or none is ready */
+	OPEN_REFUSED,				/* a server answers, but does not let us in */
 	OPEN_STANDBY,				/* a server in recovery */
 	OPEN_PROMOTED,				/* a replica that is in recovery no more */
 	OPEN_FOREIGN,				/* a replica of another database */
@@ -29,11 +29,14 @@ typedef enum OpenResult
 
 typedef enum RunResult
 {
-	RUN_DONE,					/* a reply, or a failure that stays one */
-	RUN_CONFLICT,				/* rolled back, may succeed if run again */
-	RUN_AGAIN,					/* rolled back, must be run again at once */
-	RUN_LOST_BEFORE_SENT,		/* connection lost, nothing was done */
-	RUN_LOST					/* connection lost, may have been committed */
+	RUN_DONE,					/* there is a reply, or a failure that will
+								 * stay one */
+	RUN_CONFLICT,				/* rolled back; may succeed if it is run again */
+	RUN_AGAIN,					/* rolled back; must be run again at once */
+	RUN_LOST_BEFORE_SENT,		/* the connection was lost, and nothing was
+								 * done */
+	RUN_LOST					/* the connection was lost, and the job may
+								 * have been committed */
 } RunResult;
 
 extern bool connection_check_conninfo(const char *setting, const char *conninfo,

@@ -25,13 +25,14 @@
 
 #define FIRST_BACKOFF	(100 * CLOCK_MILLISECOND)
 #define AWAY_BACKOFF	(2 * CLOCK_SECOND)	/* the longest */
-#define REFUSED_BACKOFF (30 * CLOCK_SECOND) /* likewise: only people mend this */
+#define REFUSED_BACKOFF (30 * CLOCK_SECOND) /* likewise; only people can mend
+											 * this */
 
 #define CHECK_INTERVAL	CLOCK_SECOND
 #define CHECK_TIMEOUT	(3 * CLOCK_SECOND / 2)
 #define DOUBT_INTERVAL	(CLOCK_SECOND / 20)
-#define STALE			(4 * CLOCK_SECOND)	/* what was found out is no longer
-											 * believed */
+#define STALE			(4 * CLOCK_SECOND)	/* after this time the result of a
+											 * check is no longer believed */
 
 /* between looks, however many want one */
 #define LOOK_INTERVAL	CLOCK_MILLISECOND
@@ -129,8 +130,8 @@ set_failure(Failure *failure, OpenResult result)
 /* ---------- attempts to connect ---------- */
 
 /*
- * May this thread try to connect now?  Then health_end_attempt must follow.
- * False: not before "next".
+ * May this thread try to connect now?  Then health_end_attempt() must follow.
+ * False: it may try again at "next".
  */
 bool
 health_begin_attempt(Health *health, int64_t *next)
@@ -148,7 +149,7 @@ health_begin_attempt(Health *health, int64_t *next)
 	return allowed;
 }
 
-/* A line in the log, if there is something new to be said; under the lock. */
+/* Write a line to the log if there is news.  Under the lock. */
 static void
 log_change(Health *health, OpenResult result, const char *detail)
 {
@@ -432,7 +433,7 @@ is_certain(const Health *health)
 		clock_now() < health->checked_at + STALE;
 }
 
-/* Did the database serve when it was checked last?  Else the failure is set. */
+/* Did the database serve at the last check?  Otherwise the failure is set. */
 bool
 health_check(Health *health, Failure *failure)
 {

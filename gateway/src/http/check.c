@@ -66,7 +66,10 @@ check_token(const RequestHead *head, const Settings *settings,
 		return NULL;
 	}
 
-	/* for SET ROLE, "none" is the gateway's own role; auth-role is ours, too */
+	/*
+	 * SET ROLE takes "none" for the gateway's own role, and auth-role is the
+	 * gateway's own, too
+	 */
 	role = identity->role ? identity->role : settings->default_role;
 	if (strcmp(role, "none") == 0 ||
 		(settings->login_call != NULL &&
@@ -103,14 +106,14 @@ check_refuse_length(size_t limit, Failure *failure)
 	return failure_set(failure, 413, "too_large", "the body is too large", hint);
 }
 
-/* Is the body one that will be unpacked? */
+/* Is there a body that will be unpacked? */
 bool
 check_is_packed(const RequestHead *head, const Route *route)
 {
 	return media_is_gzip(head->encoding) && !route_is_login(route);
 }
 
-/* What is to come: the reply that is asked for, and the body. */
+/* The reply that the request asks for, and the body that will follow. */
 bool
 check_content(const RequestHead *head, const Route *route, int method,
 			  const Settings *settings, Failure *failure)

@@ -25,9 +25,9 @@ typedef struct RequestHead
 	const char *content_type;
 	const char *encoding;		/* of the content */
 	const char *accept;
-	unsigned long long length;	/* that the client declares; 0: it declares
+	unsigned long long length;	/* as the client declares it; 0: it declares
 								 * none, or sends chunks */
-	bool		has_body;		/* there is one, or there may be */
+	bool		has_body;		/* there is a body, or there may be one */
 } RequestHead;
 
 extern bool check_route(const Route *route, int method, bool stopping,

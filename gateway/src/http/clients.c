@@ -31,22 +31,22 @@
 #define WATCH_INTERVAL	(CLOCK_SECOND / 4)
 #define NEVER			INT64_MAX
 
-/* What a user, or an address, has open.  Freed when that is nothing. */
+/* What a user, or an address, has open.  Freed when nothing is open. */
 typedef struct Tally
 {
 	char	   *key;			/* "u" and the user, "a" and the address */
 	int			connections;
-	int			requests;		/* those without a reply */
+	int			requests;		/* requests that have no reply yet */
 	size_t		bytes;			/* of bodies and replies in memory */
 } Tally;
 
 typedef enum Phase
 {
 	PHASE_HEADERS,				/* of its first request */
-	PHASE_IDLE,					/* between requests, headers of another, or
-								 * refused */
+	PHASE_IDLE,					/* between requests, during headers of a later
+								 * one, or once it is refused */
 	PHASE_BODY,
-	PHASE_WORK,					/* the request is there, its reply is not */
+	PHASE_WORK,					/* the request is there, and its reply is not */
 	PHASE_REPLY
 } Phase;
 
@@ -59,16 +59,20 @@ struct Client
 	bool		cut;			/* the socket is shut down */
 	bool		gone;			/* the other side has closed it */
 	bool		counted;		/* it counts in "connections" */
-	Tally	   *address;		/* NULL: a trusted proxy, which is not counted */
-	Tally	   *user;			/* whose token the last request had, or NULL */
+	Tally	   *address;		/* NULL: a trusted proxy, whose connections
+								 * are not counted */
+	Tally	   *user;			/* the user of the last request's token, or
+								 * NULL */
 	bool		in_request;		/* it counts in user->requests */
 	size_t		bytes;			/* of its request and reply; they count in
 								 * user->bytes, too */
-	char	   *origin;			/* whose pages may read the reply, or NULL */
+	char	   *origin;			/* the origin whose pages may read the reply,
+								 * or NULL */
 	bool		refused;		/* there is no room for this connection */
 	Failure		refusal;		/* with refused: why */
 	void	   *pending;		/* what its request waits for, or NULL */
-	bool		(*abandon) (void *pending); /* nobody waits for it any more */
+	bool		(*abandon) (void *pending); /* called when nobody waits any
+											 * more */
 				LIST_ENTRY(Client) link;
 };
 
@@ -143,8 +147,8 @@ set_user(Client *client, Tally *user)
 /* ---------- cutting ---------- */
 
 /*
- * Whose pages may read a reply to a request that has not come to an end.  Of a
- * head that has not come, only the settings tell.
+ * The origin whose pages may read a reply to a request that has not come to
+ * its end.  If its head has not come either, only the settings tell.
  */
 static const char *
 guess_origin(const Client *client, const Settings *settings)
@@ -231,9 +235,9 @@ cut(Client *client)
 }
 
 /*
- * Has the client of a request that is under way hung up?  One that ends its
- * half of the connection counts as gone: it cannot be told from one that has
- * closed both.
+ * Has the client of a request that is under way hung up?  A client that ends
+ * its half of the connection counts as gone, because that cannot be told from
+ * closing both.
  */
 static bool
 has_gone(const Client *client)
@@ -386,7 +390,7 @@ client_open(int socket, const Address *peer)
 	return client;
 }
 
-/* Its request is over, whatever it had; under the lock. */
+/* Its request is over, whatever it had open.  Under the lock. */
 static void
 end_request(Client *client)
 {
@@ -399,7 +403,7 @@ end_request(Client *client)
 	client->in_request = false;
 }
 
-/* Is this one connection too many?  Then the failure is set. */
+/* Is this connection one too many?  Then the failure is set. */
 bool
 client_is_refused(Client *client, Failure *failure)
 {
@@ -471,7 +475,7 @@ client_begin_body(Client *client, const Settings *settings, const char *origin)
 				 clock_now() + settings->body_timeout * CLOCK_SECOND);
 }
 
-/* So much of the body has come, which extends the time for the rest. */
+/* This much of the body has come, which extends the time for the rest. */
 bool
 client_add_body(Client *client, size_t length)
 {
@@ -512,9 +516,9 @@ client_begin_idle(Client *client)
 }
 
 /*
- * What the client waits for from now on; NULL: for nothing.  When it has gone,
- * "abandon" is called once, under our lock; if that returns false, it is called
- * again later.
+ * What the client waits for from now on; NULL: for nothing.  When the client
+ * has gone, "abandon" is called once, under our lock.  If that returns false,
+ * it is called again later.
  */
 void
 client_set_pending(Client *client, bool (*abandon) (void *), void *pending)
@@ -592,9 +596,9 @@ client_begin_request(Client *client, const char *user,
 /* ---------- bytes in memory ---------- */
 
 /*
- * Count so many bytes of a body or a reply until client_give_bytes or the end
- * of the request.  Whoever has nothing may have this much, whatever it is.
- * False with the failure set: it would be too many.
+ * Count so many bytes of a body or a reply until client_give_bytes() or the
+ * end of the request.  A user who has nothing in memory may have this much in
+ * any case.  False with the failure set: it would be too much.
  */
 bool
 client_take_bytes(Client *client, size_t length, const Settings *settings,

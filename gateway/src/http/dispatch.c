@@ -75,7 +75,7 @@ start_job(Request *request, JobKind kind)
 	return true;
 }
 
-/* A pull; one whose reply is a stream is a job for each page. */
+/* A pull.  If its reply is a stream, there is a job for each page. */
 static bool
 start_pull(Request *request)
 {
@@ -93,7 +93,7 @@ start_pull(Request *request)
 	return start_job(request, JOB_PULL);
 }
 
-/* A stream of events: a pull that waits, time after time. */
+/* A stream of events, which is a pull that waits, again and again. */
 static bool
 start_events(Request *request)
 {
@@ -256,7 +256,7 @@ dispatch_outcome(Request *request)
 		buffer_free(&request->packed);
 		return reply_text(request, 304, "");
 	}
-	/* the body has been stored, the reply takes its place */
+	/* the body has been stored, so the reply takes its place in memory */
 	request_drop_body(request);
 	request->job.body = NULL;
 	if (request->stream != NULL || request->events != NULL)
@@ -295,7 +295,9 @@ may_go_on(Request *request)
 	return true;
 }
 
-/* The client reads a piece from now on; false: the connection must be closed. */
+/*
+ * The client reads a piece from now on.  False: the connection must be closed.
+ */
 static bool
 begin_piece(Request *request)
 {
@@ -316,7 +318,7 @@ begin_piece(Request *request)
 }
 
 /*
- * Events: what the last job or seat has brought is told once what was to be said
+ * What the last job or seat has brought is told once everything that was said
  * before has been handed to the kernel.
  */
 static long
@@ -350,9 +352,9 @@ read_events(Request *request, char *target, size_t most)
 }
 
 /*
- * The next page is asked for when the last one has been handed to the kernel.  So
- * a client that reads slowly holds one piece in memory, and no connection to the
- * database.
+ * The next page is asked for once the last one has been handed to the kernel.
+ * So a client that reads slowly holds one piece in memory, and no connection
+ * to the database.
  */
 long
 dispatch_stream(Request *request, char *target, size_t most)

@@ -16,7 +16,7 @@
 
 #include "http/etag.h"
 
-#define HASH_BYTES	16			/* of the hash are in the name */
+#define HASH_BYTES	16			/* so many bytes of the hash are in the name */
 
 /* "etag" has room for ETAG_SIZE bytes; empty when memory ran out. */
 void
@@ -36,8 +36,8 @@ etag_make(char *etag, const char *text, size_t length)
 }
 
 /*
- * Is one of the names in the header this one?  Names are compared without W/,
- * as for GET.  The header can be NULL.
+ * Is this name among those of the header?  Names are compared without W/, as
+ * GET wants it.  The header may be NULL.
  */
 bool
 etag_matches(const char *etag, const char *if_none_match)
@@ -57,7 +57,7 @@ etag_matches(const char *etag, const char *if_none_match)
 			at += 2;
 		if (strncmp(at, name, strlen(name)) == 0)
 			return true;
-		/* to the end of this name, which may have a comma in it */
+		/* up to the end of this name, which may contain a comma */
 		if (*at == '"')
 			at += 1 + strcspn(at + 1, "\"");
 		at += strcspn(at, ",");

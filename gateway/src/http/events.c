@@ -31,7 +31,10 @@ events_create(double seconds_left)
 	if (seconds_left > 1e9)
 		seconds_left = 1e9;
 	events->expires = now + (int64_t) (seconds_left * CLOCK_SECOND);
-	/* something at once, lest a proxy or a library keeps the head to itself */
+	/*
+	 * send something at once, because a proxy or a library may keep the head
+	 * to itself until then
+	 */
 	buffer_append_text(&events->text, ":\n\n");
 	return events;
 }
@@ -56,7 +59,7 @@ events_take_page(Events *events, PageAbout *about)
 	events->has_page = true;
 }
 
-/* Tell what a page has, and go on from it.  False: that cannot be done. */
+/* Tell what a page has, and go on from it.  False: that is not possible. */
 static bool
 tell_page(Events *events, Job *job)
 {
@@ -64,7 +67,10 @@ tell_page(Events *events, Job *job)
 	char	   *since = strdup(events->is_complete ? job->cursor : "now");
 
 	events->has_page = false;
-	/* a pull from now on is complete, or the extension does not say what it is */
+	/*
+	 * a pull from now on is always complete, unless the extension says nothing
+	 * of it
+	 */
 	if (since == NULL || (from_now && !events->is_complete))
 	{
 		free(since);

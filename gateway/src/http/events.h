@@ -18,22 +18,24 @@
 #include "util/buffer.h"
 
 /*
- * Between two events its request has a job or a seat, as a pull that waits.  A
- * page that it asked for is written down by a database thread and told by the one
- * for all connections, never at the same time.
+ * Between two events, the request has a job or a seat, as a pull that waits.
+ * A database thread notes what a page has, and the thread for all connections
+ * tells it, never at the same time.
  */
 typedef struct Events
 {
 	Buffer		text;			/* to be sent */
-	size_t		taken;			/* of the text */
-	bool		has_begun;		/* the reply has */
-	bool		is_held;		/* the text waits for what comes next to be asked for */
+	size_t		taken;			/* how much of the text */
+	bool		has_begun;		/* the reply has begun */
+	bool		is_held;		/* the text waits until the next page has been
+								 * asked for */
 	bool		is_last;		/* nothing comes after this text */
-	bool		has_page;		/* the job's page is still to be told */
-	bool		is_complete;	/* that page: what comes next goes on from it */
-	char	   *changed;		/* that page: JSON array of its types, or NULL */
+	bool		has_page;		/* the page of the job is still to be told */
+	bool		is_complete;	/* what comes next goes on from that page */
+	char	   *changed;		/* the types of that page as a JSON array, or
+								 * NULL */
 	int64_t		next_comment;	/* on the monotonic clock */
-	int64_t		expires;		/* likewise, when the token does */
+	int64_t		expires;		/* when the token expires, likewise */
 } Events;
 
 /* NULL: no memory.  The token expires in so many seconds. */

@@ -33,7 +33,10 @@ static void job_finished(Job *job);
 
 /* ---------- the end of it ---------- */
 
-/* The reply as it is sent.  A database thread does this, not the one for all. */
+/*
+ * Pack the reply as it is sent.  A database thread does this, because the
+ * thread for all connections has no time for it.
+ */
 static void
 pack_reply(Request *request)
 {
@@ -50,7 +53,10 @@ pack_reply(Request *request)
 		database_free(job);
 }
 
-/* Likewise, the next piece of a stream.  If it has none yet, it fails as others do. */
+/*
+ * Likewise the next piece of a stream.  A stream that has no piece yet fails
+ * as other replies do.
+ */
 static void
 add_piece(Request *request)
 {
@@ -69,7 +75,7 @@ add_piece(Request *request)
 	}
 }
 
-/* The reply of which nothing comes, as of this time. */
+/* Make the reply that says nothing has changed, as of this time. */
 static void
 make_empty(Request *request, int64_t at, const char *unavailable)
 {
@@ -136,7 +142,7 @@ enqueue(Request *request)
 	job->timeout = request->settings->request_timeout * CLOCK_SECOND;
 	request->asked_at = clock_now();
 	job->deadline = request->asked_at + job->timeout;
-	/* before the pull's snapshot, which is taken when it has its turn */
+	/* before the snapshot of the pull, which is taken when its turn comes */
 	if (job->kind == JOB_PULL)
 		request->base = live_last_look();
 
@@ -157,7 +163,9 @@ abandon_seat(void *seat)
 	return live_abandon(seat);
 }
 
-/* The key of polls that have this cursor, and else what this request has. */
+/*
+ * The key of a poll that has this cursor, and everything else as this request.
+ */
 static bool
 poll_key(const Request *request, const char *cursor, unsigned char *key)
 {
@@ -175,7 +183,7 @@ poll_key(const Request *request, const char *cursor, unsigned char *key)
 	return live_key(&parts, key);
 }
 
-/* The watcher, or what stands for it, is done with a seat. */
+/* The watcher, or another thread in its place, is done with a seat. */
 static void
 seat_finished(LiveSeat *seat)
 {
@@ -212,8 +220,8 @@ prepare_seat(Request *request)
 }
 
 /*
- * What this pull has found is what the next poll would, until something
- * changes.  False: nobody knows.
+ * The next poll would find what this pull has found, until something changes.
+ * False: nobody knows.
  */
 static bool
 remember(Request *request, PageAbout *about, unsigned char *key)
@@ -228,19 +236,25 @@ remember(Request *request, PageAbout *about, unsigned char *key)
 	return good;
 }
 
-/* A seat for a pull that found nothing, which another thread may end at once. */
+/*
+ * Take a seat for a pull that found nothing.  Another thread may end it at
+ * once.
+ */
 static LiveSat
 take_seat(Request *request, bool is_known, const unsigned char *key)
 {
 	LiveSat		sat = LIVE_NOT_REMEMBERED;
 	bool		asked_again = request->asked_again;
 
-	/* once it is seated, the request is not ours any more */
+	/* once it is seated, the request belongs to another thread */
 	request->asked_again = false;
 	prepare_seat(request);
 	if (is_known)
 		sat = live_wait(key, &request->seat, request->settings);
-	/* something has changed meanwhile, or may have; but not without end */
+	/*
+	 * something has changed meanwhile, or may have, so ask again, but only
+	 * once
+	 */
 	if (sat == LIVE_NOT_REMEMBERED && is_known && !asked_again &&
 		live_last_look() != 0)
 	{
@@ -254,8 +268,8 @@ take_seat(Request *request, bool is_known, const unsigned char *key)
 }
 
 /*
- * Let a pull that found nothing wait, without what it has in memory.  False: it
- * has its outcome.
+ * Let a pull that found nothing wait, and free what it has in memory.  False:
+ * it has its outcome.
  */
 static bool
 begin_to_wait(Request *request, bool is_known, const unsigned char *key)
@@ -283,7 +297,7 @@ begin_to_wait(Request *request, bool is_known, const unsigned char *key)
 	job->cursor = kept.cursor;
 	if (sat == LIVE_FULL)
 	{
-		/* an empty reply at once would make clients ask again at once */
+		/* a client would ask again at once after an empty reply */
 		failure_set(&job->failure, 503, "try_again",
 					"too many pulls wait for something to come",
 					"Pull without wait, or later.");
@@ -292,7 +306,7 @@ begin_to_wait(Request *request, bool is_known, const unsigned char *key)
 	return false;
 }
 
-/* A pull has its outcome; true: it waits on. */
+/* A pull has its outcome.  True: it waits on. */
 static bool
 goes_on(Request *request)
 {
@@ -307,7 +321,7 @@ goes_on(Request *request)
 		return false;
 	is_known = remember(request, &about, key);
 	waits = !job->is_news && clock_now() < job->wait_until;
-	/* a stream of events begins before it waits */
+	/* a stream of events sends its head before it waits */
 	if (events != NULL && (!waits || !events->has_begun))
 	{
 		events_take_page(events, &about);
@@ -341,7 +355,7 @@ pending_ask(Request *request)
 	enqueue(request);
 }
 
-/* A pull: perhaps it is a poll that is remembered. */
+/* A pull, which may be a remembered poll. */
 void
 pending_poll(Request *request)
 {
@@ -360,7 +374,7 @@ pending_poll(Request *request)
 	enqueue(request);
 }
 
-/* How many requests have a job without outcome? */
+/* How many requests have a job that has no outcome yet? */
 int
 pending_count_with_database(void)
 {

@@ -19,7 +19,8 @@
 #include "util/log.h"
 #include "util/metrics.h"
 
-#define STREAM_BLOCK	32768	/* bytes that are asked for at a time, at most */
+#define STREAM_BLOCK	32768	/* bytes that are asked for at a time, at the
+								 * most */
 
 /* ---------- headers ---------- */
 
@@ -50,7 +51,7 @@ add_cors_headers(const Request *request, struct MHD_Response *response)
 	add_header(response, "Access-Control-Max-Age", CORS_MAX_AGE);
 }
 
-/* The headers that go with a certain failure. */
+/* The headers that go with some failures. */
 static void
 add_failure_headers(const Request *request, struct MHD_Response *response)
 {
@@ -82,7 +83,10 @@ send_response(Request *request, int status, struct MHD_Response *response,
 	request->status = status;
 	if (request->etag[0] != '\0' && status < 400)
 	{
-		/* kept, and asked for each time: it depends on the token's rights */
+		/*
+		 * clients may keep it but must ask each time, because it depends on
+		 * the token
+		 */
 		add_header(response, "ETag", request->etag);
 		add_header(response, "Cache-Control", "private, no-cache");
 	}
@@ -151,7 +155,7 @@ reply_stream(Request *request)
 		add_header(response, "Content-Encoding", "gzip");
 	if (stream != NULL)
 		add_header(response, "Vary", "Accept, Accept-Encoding");
-	/* proxies of some kinds would wait for the end, and keep all until then */
+	/* some proxies would otherwise keep everything until the reply ends */
 	add_header(response, "X-Accel-Buffering", "no");
 	return send_response(request, 200, response, stream != NULL ?
 						 stream->piece.length : request->events->text.length);

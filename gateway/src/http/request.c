@@ -28,10 +28,13 @@
 #include "http/underway.h"
 #include "util/clock.h"
 
-/* A refused body up to this length is read, so that the connection stays. */
+/*
+ * A refused body up to this length is read, so that the connection can stay
+ * open.
+ */
 #define SMALL_BODY				65536
 
-/* A refused body of unknown length is read so far beyond the limit. */
+/* A refused body of unknown length is read up to so far beyond the limit. */
 #define MAX_DISCARDED			((size_t) 64 << 20)
 
 /* ---------- the struct ---------- */
@@ -46,7 +49,7 @@ request_drop_body(Request *request)
 	buffer_free(&request->body);
 }
 
-/* A proxy's own id is kept, so that its log and ours can be put together. */
+/* The id of a proxy is kept, so that its log can be compared with ours. */
 static void
 set_id(Request *request)
 {
@@ -117,7 +120,7 @@ free_request(Request *request)
 /* ---------- checks of a request's head ---------- */
 
 /*
- * Whatever is asked for: can the head be read in one way only?  If not, nobody
+ * Can the head be read in one way only, whatever is asked for?  If not, nobody
  * knows where the next request begins.
  */
 static bool
@@ -137,7 +140,9 @@ check_form(Request *request, const char *version, bool target_is_plain)
 					   "those in the query must be whole.");
 }
 
-/* The request line and the headers together, and which of them is too long. */
+/*
+ * The request line and the headers together, and which of them are too long.
+ */
 static bool
 check_length(Request *request)
 {
@@ -185,7 +190,7 @@ check_head(Request *request, const RequestHead *head)
 		return failure_set(&request->failure, 400, "malformed_request",
 						   "this method takes no body", NULL);
 	}
-	/* a page learns of a refusal only if its preflight was accepted */
+	/* a page can read a refusal only if its preflight was accepted */
 	if (client_is_refused(request->client, &refusal))
 	{
 		request->must_close = true;
@@ -202,7 +207,7 @@ check_head(Request *request, const RequestHead *head)
 	if (!check_content(head, request->route, request->method,
 					   request->settings, &request->failure))
 		return false;
-	/* of a HEAD there is nothing to stream */
+	/* there is nothing to stream for a HEAD */
 	request->takes_lines = request->route->endpoint == ENDPOINT_PULL &&
 		media_wants_stream(head->accept) &&
 		strcmp(request->method_name, "HEAD") != 0;
@@ -283,8 +288,8 @@ append_body(Request *request, const char *data, size_t length)
 }
 
 /*
- * A piece of the body.  No reply can be sent here: a body that is refused is
- * read and forgotten, within reason, and answered at its end.
+ * A piece of the body.  No reply can be sent here.  So a body that is refused
+ * is read and forgotten, up to a limit, and answered at its end.
  */
 bool
 request_receive(Request *request, const char *data, size_t length)

@@ -37,8 +37,8 @@ typedef struct Request
 	const Route *route;			/* NULL: no such path */
 	int			method;			/* METHOD_x or 0 */
 	bool		is_preflight;
-	bool		must_close;		/* the beginning of the next request is in
-								 * doubt, or too far off */
+	bool		must_close;		/* nobody knows where the next request begins,
+								 * or it is too far away */
 
 	char		id[72];
 	char	   *method_name;
@@ -54,25 +54,27 @@ typedef struct Request
 	Failure		failure;		/* why it is refused; status 0: it is not */
 
 	Job			job;
-	bool		job_done;		/* the job has its outcome, and belongs to the
+	bool		job_done;		/* the job has its outcome and belongs to the
 								 * request again */
 
 	/* pending.c's own */
 	LiveSeat	seat;
 	uint64_t	base;			/* the last look before the job was queued */
 	int64_t		asked_at;		/* when that was */
-	bool		has_waited;		/* it has had a seat, and had time */
-	bool		asked_again;	/* because something changed as it took one */
-	Buffer		made;			/* the reply that the database was not asked
-								 * for; empty: there is none */
+	bool		has_waited;		/* it has had a seat, with time to wait */
+	bool		asked_again;	/* once, because something changed while it
+								 * took a seat */
+	Buffer		made;			/* the reply that was made without the
+								 * database; empty: there is none */
 
 	GzipReader *unpacker;		/* of a body that comes packed, else NULL */
 	bool		takes_gzip;
-	Buffer		packed;			/* the reply in gzip's format; empty: it is not */
+	Buffer		packed;			/* the reply in gzip's format; empty: it is
+								 * not packed */
 	bool		takes_lines;	/* a pull whose reply is a stream */
 	Stream	   *stream;			/* that stream, else NULL */
 	Events	   *events;			/* of a stream of events, else NULL */
-	size_t		held;			/* bytes of its piece that are counted */
+	size_t		held;			/* bytes of its current piece that are counted */
 
 	char		etag[ETAG_SIZE];	/* of the reply; empty: it has none */
 	int			status;			/* of the reply; 0: none was sent */

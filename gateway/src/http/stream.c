@@ -53,7 +53,9 @@ add(Stream *stream, const char *text, size_t length)
 		gzip_add(stream->packer, text, length, &stream->piece);
 }
 
-/* The piece is whole: all of it can be read by who unpacks it as it comes. */
+/*
+ * End the piece, so that a client that unpacks as it reads can read all of it.
+ */
 static void
 end_piece(Stream *stream)
 {
@@ -70,8 +72,9 @@ start_piece(Stream *stream)
 }
 
 /*
- * What a page is about goes before its rows: of the first page in any case, of a
- * later one if it tells to drop rows and was not said just like that.
+ * What concerns a page goes before its rows.  It does so for the first page,
+ * and for a later page that tells the client to drop rows, unless the same was
+ * said before.
  */
 static void
 add_begin(Stream *stream, const Job *job)
@@ -82,7 +85,7 @@ add_begin(Stream *stream, const Job *job)
 		return;
 	add(stream, job->begin, strlen(job->begin));
 	free(stream->begin);
-	/* without memory for it, it is said once more */
+	/* if there is no memory, it is said once more */
 	stream->begin = strdup(job->begin);
 }
 
@@ -132,7 +135,7 @@ add_end(Stream *stream, const Job *job)
 }
 
 /*
- * The next piece, of a page.  The job is then one for the page behind it, if
+ * The next piece, made of a page.  The job then asks for the page after it, if
  * there is one.
  */
 void
@@ -155,7 +158,7 @@ stream_add_page(Stream *stream, Job *job)
 	job->wait_until = 0;
 }
 
-/* The only piece, of lines that are there already. */
+/* The only piece, made of lines that are there already. */
 void
 stream_add_whole(Stream *stream, const Buffer *lines)
 {
@@ -168,7 +171,7 @@ stream_add_whole(Stream *stream, const Buffer *lines)
 	end_piece(stream);
 }
 
-/* The last piece, of what keeps the stream from going on. */
+/* The last piece, which tells why the stream does not go on. */
 void
 stream_add_failure(Stream *stream, const Failure *failure)
 {
@@ -186,7 +189,7 @@ stream_add_failure(Stream *stream, const Failure *failure)
 	end_piece(stream);
 }
 
-/* take up to so many bytes of the piece; 0: that was all of it */
+/* take up to so many bytes of the piece; 0: there are no more */
 size_t
 stream_take(Stream *stream, char *target, size_t most)
 {

@@ -19,13 +19,13 @@
 struct cJSON;
 
 /*
- * A stream is made of pieces, one a page.  A piece is written by a database
- * thread and read by the one for all connections, never at the same time.
+ * A stream is made of pieces, one for each page.  A database thread writes a
+ * piece and the thread for all connections reads it, never at the same time.
  */
 typedef struct Stream
 {
 	Buffer		piece;
-	size_t		taken;			/* of the piece */
+	size_t		taken;			/* how much of the piece */
 	bool		is_new;			/* nothing of the piece was taken yet */
 	bool		has_begun;		/* its first page is there */
 	bool		is_last;		/* nothing comes after this piece */
@@ -46,7 +46,7 @@ extern void stream_add_page(Stream *stream, Job *job);
 extern void stream_add_whole(Stream *stream, const Buffer *lines);
 extern void stream_add_failure(Stream *stream, const Failure *failure);
 
-/* take up to so many bytes of the piece; 0: that was all of it */
+/* take up to so many bytes of the piece; 0: there are no more */
 extern size_t stream_take(Stream *stream, char *target, size_t most);
 
 #endif							/* STREAM_H */

@@ -403,7 +403,7 @@ free_entry(Book *book, Remembered *entry)
 	free(entry);
 }
 
-/* Remember this poll no more; whoever waits on it asks the database. */
+/* Forget this poll.  Whoever waits on it asks the database. */
 static void
 drop_entry(Book *book, Remembered *entry, struct SeatList *done)
 {
@@ -432,7 +432,7 @@ find_entry(Book *book, const unsigned char *key)
 	return found == NULL ? NULL : *found;
 }
 
-/* Those that were used longest ago go first, and never one that is waited on. */
+/* Forget the polls that were used longest ago, but none that is waited on. */
 static void
 evict(Book *book)
 {
@@ -440,7 +440,7 @@ evict(Book *book)
 		drop_entry(book, TAILQ_FIRST(&book->idle), NULL);
 }
 
-/* Has a look after "base" named any of this, or may it have? */
+/* Has a look after "base" named any of this, or could it have? */
 static bool
 was_named_since(const Book *book, const Interest *interest, uint64_t base)
 {
@@ -462,7 +462,8 @@ add_entry(Book *book, const unsigned char *key, Interest *interest,
 {
 	Remembered *entry;
 
-	evict(book);				/* before, so that this one can be sat upon */
+	evict(book);				/* now, because later this entry might be the
+								 * one to go */
 	entry = calloc(1, sizeof(Remembered));
 	if (entry == NULL)
 		return false;
@@ -504,7 +505,7 @@ book_remember(Book *book, const unsigned char *key, Interest *interest,
 		entry->trust = *trust;
 	else
 	{
-		/* what the database says now counts, not what it said then */
+		/* what the database says now counts, not what it said before */
 		if (entry != NULL)
 			drop_entry(book, entry, done);
 		if (good)
@@ -517,8 +518,9 @@ book_remember(Book *book, const unsigned char *key, Interest *interest,
 /* ---------- sitting down ---------- */
 
 /*
- * A poll has arrived, or a pull that found nothing waits on: it is answered by
- * the first look that begins from now on.  False: the database has to be asked.
+ * A poll has arrived, or a pull that found nothing goes on waiting.  The first
+ * look that begins from now on answers it.  False: the database has to be
+ * asked.
  */
 bool
 book_sit(Book *book, const unsigned char *key, Seat *seat, bool is_poll,
@@ -558,7 +560,7 @@ book_sit_blind(Book *book, Seat *seat, int64_t due)
 	return seat->is_seated;
 }
 
-/* Nobody waits here any more.  False: the seat is not here, or not any more. */
+/* Leave the seat.  False: it was not taken, or is not taken any more. */
 bool
 book_leave(Book *book, Seat *seat)
 {
@@ -585,7 +587,7 @@ book_expire(Book *book, int64_t now, struct SeatList *done)
 	evict(book);
 }
 
-/* Everybody gets what is known now: the gateway stops. */
+/* The gateway stops: answer everybody with what is known now. */
 void
 book_empty(Book *book, struct SeatList *done)
 {
@@ -602,9 +604,7 @@ book_empty(Book *book, struct SeatList *done)
 
 /* ---------- looks ---------- */
 
-/*
- * The base of a pull that is about to be sent.  0: no look counts.
- */
+/* The base of a pull that is about to be sent. 0: no look counts. */
 uint64_t
 book_last_look(const Book *book)
 {
@@ -655,12 +655,12 @@ keep_name(Book *book, const char *scope, int32_t type)
 	name->type = type;
 	name->scope = strdup(scope);
 	if (name->scope == NULL)
-		clear_names(book);		/* pulls under way are not remembered */
+		clear_names(book);		/* pulls that are under way are not remembered */
 	else
 		book->name_count++;
 }
 
-/* Drop those of a list of entries that are about this type. */
+/* Forget the polls that are about this scope and type. */
 static void
 drop_named(Book *book, const char *scope, int32_t type, struct SeatList *done)
 {
@@ -690,7 +690,9 @@ drop_named(Book *book, const char *scope, int32_t type, struct SeatList *done)
 	found = tfind(&like, &book->scopes, compare_scopes);
 	if (found == NULL)
 		return;
-	/* the last entry of a scope takes the scope along: next_link is NULL then */
+	/*
+	 * the last entry of a scope frees the scope, too: then next_link is NULL
+	 */
 	for (link = LIST_FIRST(&(*found)->links); link != NULL; link = next_link)
 	{
 		next_link = LIST_NEXT(link, link);
@@ -699,7 +701,7 @@ drop_named(Book *book, const char *scope, int32_t type, struct SeatList *done)
 	}
 }
 
-/* Whoever sat down before this look began has its answer, or waits on. */
+/* Whoever sat down before this look began has its answer now, or waits on. */
 static void
 confirm_fresh(Book *book, int64_t now, struct SeatList *done)
 {
@@ -833,7 +835,7 @@ book_set_most(Book *book, int most_remembered)
 	evict(book);
 }
 
-/* Nobody may be seated. */
+/* No seat may be taken. */
 void
 book_free(Book *book)
 {

@@ -61,17 +61,18 @@ typedef enum SeatOutcome
 /* Somebody who waits for a look.  Zeroed by its owner before it is used. */
 typedef struct Seat
 {
-	int64_t		until;			/* the owner's: not answered "empty" before; 0:
-								 * as soon as a look allows */
+	int64_t		until;			/* set by the owner: before this moment,
+								 * "empty" is no answer; 0: it is one as soon
+								 * as a look allows */
 	SeatOutcome outcome;		/* once it is in a list of those that are done */
 	int64_t		at;				/* with SEAT_EMPTY */
 	char	   *unavailable;	/* with SEAT_EMPTY: the owner frees it */
 
 	/* book.c's own */
-	Remembered *entry;			/* NULL: nobody told what it waits for */
-	uint64_t	look;			/* the first that counts for it */
+	Remembered *entry;			/* NULL: nobody has told what it waits for */
+	uint64_t	look;			/* the first look that counts for it */
 	bool		is_seated;
-	bool		is_fresh;		/* that look has not come to its end */
+	bool		is_fresh;		/* that look is not complete yet */
 	int64_t		due;			/* when something happens to it at the latest */
 	int			place;			/* in the heap */
 				TAILQ_ENTRY(Seat) link; /* of its entry's, or those that are
@@ -81,15 +82,20 @@ typedef struct Seat
 
 TAILQ_HEAD(SeatList, Seat);
 
-/* How long what a pull has found may be believed; moments of the caller's clock. */
+/*
+ * How long to believe what a pull has found.  Moments are of the caller's
+ * clock.
+ */
 typedef struct Trust
 {
 	uint64_t	base;			/* the last look that was complete before the
-								 * pull's snapshot; 0: none */
-	int64_t		poll_until;		/* what no log entry tells is believed, of polls
-								 * that come before this moment */
-	int64_t		wait_until;		/* likewise, of those who wait */
-	int64_t		renew_at;		/* the cursor is to be replaced by a younger one */
+								 * pull's snapshot; 0: there is none */
+	int64_t		poll_until;		/* until this moment, polls are answered
+								 * although some changes have no entry in the
+								 * log */
+	int64_t		wait_until;		/* likewise for requests that wait */
+	int64_t		renew_at;		/* when the cursor is to be replaced by a
+								 * younger one */
 } Trust;
 
 extern Book *book_create(int most_remembered);

@@ -15,7 +15,7 @@
 
 #include "live/interest.h"
 
-/* The texts of an array; false: it is none, or there is no memory. */
+/* The texts of an array.  False: it is not one, or there is no memory. */
 static bool
 read_texts(const cJSON *array, char ***texts, int *count)
 {
@@ -37,7 +37,7 @@ read_texts(const cJSON *array, char ***texts, int *count)
 	return true;
 }
 
-/* Likewise numbers of types. */
+/* Likewise the numbers of types. */
 static bool
 read_types(const cJSON *array, int32_t **types, int *count)
 {
@@ -94,7 +94,7 @@ read_interest(const cJSON *object, PageAbout *about)
 				   &interest->types, &interest->type_count);
 }
 
-/* False: nothing is told.  interest_about_free frees what was read. */
+/* False: nothing was told. interest_about_free() frees what was read. */
 bool
 interest_read(const char *json, PageAbout *about)
 {

@@ -15,12 +15,13 @@ typedef struct PageAbout
 {
 	char	   *changed;		/* JSON array of the types that the page brings;
 								 * NULL: none */
-	bool		is_complete;	/* a pull that goes on from it looks at "interest"
-								 * alone */
+	bool		is_complete;	/* what a pull that goes on from it looks at
+								 * is "interest", and nothing else */
 	Interest	interest;
-	bool		by_function;	/* whose scopes these are, a function of the
-								 * database says, which may say another thing */
-	int			remember;		/* seconds that its cursor may be given again */
+	bool		by_function;	/* a function of the database says whose
+								 * scopes these are, and its answer may change */
+	int			remember;		/* for how many seconds its cursor may be
+								 * given again */
 } PageAbout;
 
 extern bool interest_read(const char *json, PageAbout *about);

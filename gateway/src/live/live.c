@@ -26,14 +26,17 @@
 #include "util/clock.h"
 #include "util/log.h"
 
-/* between looks, while nobody wants an answer at once */
+/* between looks, if nobody wants an answer at once */
 #define SHORTEST_REST	(5 * CLOCK_MILLISECOND)
 #define LONGEST_REST	(15 * CLOCK_MILLISECOND)
 
-/* how often who waits without looks asks the database */
+/* how often a waiting request asks the database if there are no looks */
 #define BLIND_INTERVAL	CLOCK_SECOND
 
-/* and who waits with them, for what no log entry tells; see docs/gateway.md */
+/*
+ * how often it asks if there are looks, for changes that have no entry in the
+ * log; see docs/gateway.md
+ */
 #define ASK_INTERVAL	(10 * CLOCK_SECOND)
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -44,10 +47,10 @@ static bool running = false;
 static bool stopping = false;
 static bool waits_ended = false;
 static bool resting = false;	/* the thread waits on "changed" */
-static int64_t next_look = 0;	/* not before this moment */
+static int64_t next_look = 0;	/* the next look is not before this moment */
 static int64_t rest = SHORTEST_REST;
-static int	waiting_count = 0;	/* seats of those who have time */
-static struct SeatList left;	/* seats of those who have gone */
+static int	waiting_count = 0;	/* seats of requests that have time */
+static struct SeatList left;	/* seats of requests that have gone */
 static uint64_t look_count = 0;
 static uint64_t answered_count = 0;
 static uint64_t woken_count = 0;
@@ -60,7 +63,7 @@ owner_of(Seat *seat)
 	return (LiveSeat *) ((char *) seat - offsetof(LiveSeat, seat));
 }
 
-/* Count what becomes of these; under the lock. */
+/* Count what becomes of these.  Under the lock. */
 static void
 note_done(struct SeatList *done)
 {
@@ -77,7 +80,7 @@ note_done(struct SeatList *done)
 	}
 }
 
-/* Tell the owners, who may sit down again at once; without the lock. */
+/* Tell the owners, who may sit down again at once.  Without the lock. */
 static void
 tell(struct SeatList *done, bool have_gone)
 {
@@ -94,7 +97,9 @@ tell(struct SeatList *done, bool have_gone)
 	}
 }
 
-/* Tell the owners of seats that are done; under the lock, which is given up. */
+/*
+ * Tell the owners of seats that are done.  Under the lock, which is given up.
+ */
 static void
 finish(struct SeatList *done)
 {
@@ -108,7 +113,7 @@ finish(struct SeatList *done)
 
 /* ---------- the watcher's thread ---------- */
 
-/* When something was found, more is likely to come soon. */
+/* When a look has found something, more is likely to come soon. */
 static void
 set_rest(bool found)
 {
@@ -118,7 +123,7 @@ set_rest(bool found)
 	next_look = clock_now() + rest;
 }
 
-/* One look; under the lock, which is given up meanwhile. */
+/* One look.  Under the lock, which is given up meanwhile. */
 static void
 look_once(void)
 {
@@ -157,11 +162,11 @@ look_once(void)
 	finish(&done);
 }
 
-/* Is it time for a look?  If not, "wake" is lowered to when it will be. */
+/* Is it time for a look?  If not, "wake" is lowered to that time. */
 static bool
 look_is_due(int64_t now, int64_t *wake)
 {
-	/* without one that counts, the next is needed before anybody waits */
+	/* if no look counts yet, one is needed before anybody waits */
 	bool		works = book_last_look(book) != 0;
 
 	if (works && book_wants_look_at_once(book))
@@ -196,7 +201,7 @@ watch(void *unused)
 			pthread_mutex_unlock(&lock);
 			tell(&done, true);
 			pthread_mutex_lock(&lock);
-			/* others may have left meanwhile, and not waked us */
+			/* more may have left meanwhile, without waking us */
 			continue;
 		}
 		if (look_is_due(now, &wake))
@@ -215,7 +220,7 @@ watch(void *unused)
 	return NULL;
 }
 
-/* Under the lock: the thread has something to do. */
+/* The thread has something to do.  Under the lock. */
 static void
 wake_thread(void)
 {
@@ -240,7 +245,10 @@ live_start(const char *conninfo)
 	return running;
 }
 
-/* The first step of a stop: nobody waits any more, all get their answer. */
+/*
+ * The first step of a stop: nobody waits any more, and everybody gets an
+ * answer.
+ */
 void
 live_end_waits(void)
 {
@@ -283,7 +291,10 @@ add_part(Buffer *buffer, const char *part)
 {
 	size_t		length = part == NULL ? SIZE_MAX : strlen(part);
 
-	/* its length before it, so that no two lists of parts are the same bytes */
+	/*
+	 * with its length before it, so that no two lists of parts have the same
+	 * bytes
+	 */
 	buffer_append(buffer, &length, sizeof(length));
 	if (part != NULL)
 		buffer_append(buffer, part, length);
@@ -312,7 +323,7 @@ live_key(const PollParts *parts, unsigned char *key)
 }
 
 /*
- * The last look that is complete: to be asked before a pull is queued.  0: none
+ * The last look that is complete.  Ask before a pull is queued. 0: no look
  * counts.
  */
 uint64_t
@@ -354,8 +365,8 @@ sit(const unsigned char *key, LiveSeat *seat, bool is_poll,
 }
 
 /*
- * A poll has arrived: is it one that is remembered?  Its owner sets
- * seat.until to the time up to which it may wait, or to 0.
+ * A poll has arrived: is it a remembered one?  Its owner has set seat.until to
+ * the time up to which it may wait, or to 0.
  */
 LiveSat
 live_poll(const unsigned char *key, LiveSeat *seat, const Settings *settings)
@@ -371,8 +382,9 @@ live_poll(const unsigned char *key, LiveSeat *seat, const Settings *settings)
 }
 
 /*
- * A pull has come to its end, and polls with this key go on from there.  "base"
- * is what live_last_look said before the pull was queued, at "asked_at".
+ * A pull has come to its end, and polls with this key go on from there.
+ * "base" is what live_last_look() said before the pull was queued, at
+ * "asked_at".
  */
 void
 live_remember(const unsigned char *key, PageAbout *about, uint64_t base,
@@ -423,8 +435,8 @@ live_wait_blindly(LiveSeat *seat, const Settings *settings)
 }
 
 /*
- * Nobody waits on this seat any more; its finished() is called all the same,
- * soon.  False: it is being called already, or the seat was not taken.
+ * Nobody waits on this seat any more.  Its finished() is called soon all the
+ * same.  False: that is being called already, or the seat was not taken.
  */
 bool
 live_abandon(LiveSeat *seat)

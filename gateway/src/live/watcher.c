@@ -22,7 +22,7 @@
 #include "util/log.h"
 #include "util/text.h"
 
-/* longer than that, and whoever waits asks the database itself */
+/* if a look takes longer, whoever waits asks the database itself */
 #define LOOK_TIMEOUT	(2 * CLOCK_SECOND)
 
 #define FIRST_RETRY		(CLOCK_SECOND / 2)
@@ -43,7 +43,7 @@ static Connection *connection;
 static bool is_open = false;
 static char *mark = NULL;		/* of the last look; NULL: there was none */
 static int64_t retry_after = FIRST_RETRY;
-static bool said = false;		/* the log has that it does not work */
+static bool said = false;		/* the log has a line that looks do not work */
 static atomic_bool reconnect = false;
 
 bool
@@ -53,7 +53,7 @@ watcher_create(const char *conninfo)
 	return connection != NULL;
 }
 
-/* No more looks on this connection; the mark means nothing on another. */
+/* End the connection.  The mark means nothing on another one. */
 static void
 close_watcher(void)
 {
@@ -63,7 +63,9 @@ close_watcher(void)
 	mark = NULL;
 }
 
-/* Once, until it works again: nobody must miss it, nor read it each second. */
+/*
+ * Log it once until looks work again: it must be seen, but not once a second.
+ */
 static void
 say_failed(const char *detail)
 {
@@ -82,7 +84,7 @@ back_off(const char *detail, int64_t *retry_at)
 	retry_after = retry_after * 2 < LAST_RETRY ? retry_after * 2 : LAST_RETRY;
 }
 
-/* Connect if need be; false: not before "retry_at". */
+/* Connect if necessary.  False: not before "retry_at". */
 bool
 watcher_connect(int64_t *retry_at)
 {
@@ -95,7 +97,7 @@ watcher_connect(int64_t *retry_at)
 	}
 	if (is_open)
 		return true;
-	/* where sessions are few, the first is for requests */
+	/* if few sessions are allowed, the first one is for requests */
 	if (database_connected() == 0)
 	{
 		*retry_at = clock_now() + FIRST_RETRY;
@@ -110,7 +112,7 @@ watcher_connect(int64_t *retry_at)
 	return false;
 }
 
-/* The row of a look; false: it is none. */
+/* The row of a look.  False: it is not one. */
 static bool
 read_look(char **values, Look *look)
 {
@@ -134,9 +136,9 @@ read_look(char **values, Look *look)
 }
 
 /*
- * One look, after watcher_connect.  False: the connection is closed, and what
- * was seen on it counts no more; not again before "retry_at".
- * watcher_free_look frees what was read.
+ * Make one look, after watcher_connect().  False: the connection is closed,
+ * and what was seen on it counts no longer; try again at "retry_at".
+ * watcher_free_look() frees what was read.
  */
 bool
 watcher_look(Look *look, int64_t *retry_at)

@@ -36,17 +36,17 @@ static atomic_int minimum_level = LOG_INFO;
 
 typedef enum WriterState
 {
-	WRITER_ABSENT,				/* lines are written by who has them */
+	WRITER_ABSENT,				/* whoever has a line writes it */
 	WRITER_RUNS,
-	WRITER_ENDS,				/* when all is written */
-	WRITER_GONE					/* nothing more is written */
+	WRITER_ENDS,				/* it ends once all is written */
+	WRITER_GONE					/* nothing is written any more */
 } WriterState;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed;
 static WriterState writer = WRITER_ABSENT;
 
-/* lines that are not written yet: a ring */
+/* lines that are not written yet, in a ring */
 static char queue[QUEUE_BYTES];
 static size_t first = 0;
 static size_t length = 0;
@@ -140,7 +140,7 @@ write_out(const char *data, size_t size)
 	}
 }
 
-/* Is there room?  Then the line is in the ring; under the lock. */
+/* Put the line into the ring, if there is room.  Under the lock. */
 static bool
 enqueue(const char *line, size_t size)
 {
@@ -159,7 +159,7 @@ enqueue(const char *line, size_t size)
 
 static void begin_line(Buffer *line, LogLevel level, const char *event);
 
-/* Tell of lines that were lost, once there is room; under the lock. */
+/* Say how many lines were lost, once there is room.  Under the lock. */
 static void
 tell_lost(void)
 {
@@ -227,7 +227,10 @@ log_start(void)
 	return true;
 }
 
-/* Write what is left, until the deadline at most; the last that is logged. */
+/*
+ * Write what is left, until the deadline at most.  Nothing can be logged after
+ * this.
+ */
 void
 log_stop(int64_t deadline)
 {

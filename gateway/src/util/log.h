@@ -17,7 +17,8 @@ typedef enum LogLevel
 	LOG_INFO,
 	LOG_WARNING,
 	LOG_ERROR,
-	LOG_ALWAYS					/* no minimum keeps it back; shown as info */
+	LOG_ALWAYS					/* always written, whatever the minimum level;
+								 * shown as info */
 } LogLevel;
 
 extern const char *const log_level_names[];
@@ -26,7 +27,10 @@ extern bool log_start(void);
 extern void log_stop(int64_t deadline);
 extern void log_set_level(LogLevel level);
 
-/* Pairs of key and value (both char *), ended by NULL; a NULL value: left out. */
+/*
+ * Pairs of key and value (both char *), ended by NULL.  A pair whose value is
+ * NULL is left out.
+ */
 extern void log_event(LogLevel level, const char *event,...)
 __attribute__ ((sentinel));
 

@@ -17,25 +17,26 @@
 /* A request that has ended. */
 typedef struct Measured
 {
-	const char *path;			/* of its route; NULL: there is none */
+	const char *path;			/* of its route; NULL: it has none */
 	int			status;			/* 0: it got no reply */
 	int64_t		duration;		/* microseconds */
 	size_t		received;		/* bytes of bodies */
 	size_t		sent;
-	long		rows;			/* below 0: none */
+	long		rows;			/* below 0: unknown */
 } Measured;
 
 /* The state at this moment. */
 typedef struct Gauges
 {
 	int			connections;
-	int			requests;		/* without a reply */
-	int			queued;			/* those that wait for a database connection */
-	int			waiting;		/* those that wait for something to come */
-	int			remembered;		/* polls */
-	uint64_t	looks;			/* of the watcher, all so far */
-	uint64_t	answered;		/* polls, from memory */
-	uint64_t	woken;			/* seats of which something changed */
+	int			requests;		/* requests that have no reply yet */
+	int			queued;			/* requests that wait for a database
+								 * connection */
+	int			waiting;		/* requests that wait for a change */
+	int			remembered;		/* polls that are remembered */
+	uint64_t	looks;			/* looks of the watcher since the start */
+	uint64_t	answered;		/* polls that were answered from memory */
+	uint64_t	woken;			/* waiting requests that a change has woken */
 	int			database_connections;
 } Gauges;
 

@@ -184,7 +184,7 @@ static const Setting table[] = {
 
 #define MAX_SETTINGS	64
 
-/* Values as text, before they are checked; index as in the table. */
+/* Values as text before they are checked, by index in the table. */
 typedef struct Values
 {
 	char	   *text[MAX_SETTINGS];
@@ -212,7 +212,7 @@ duplicate(const char *text)
 {
 	char	   *copy = strdup(text);
 
-	/* without its settings the gateway cannot go on */
+	/* the gateway cannot go on without its settings */
 	if (copy == NULL)
 		abort();
 	return copy;
@@ -337,7 +337,10 @@ check_environment(void)
 	}
 }
 
-/* An empty variable counts as absent, as container files often leave it. */
+/*
+ * An empty variable counts as absent, because container files often leave them
+ * empty.
+ */
 static void
 read_environment(Values *values)
 {

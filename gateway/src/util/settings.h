@@ -25,7 +25,7 @@
 typedef struct Settings
 {
 	char	   *listen;
-	char	   *metrics_listen; /* empty: nowhere */
+	char	   *metrics_listen; /* empty: the metrics are not served */
 	char	   *database_url;
 	char	   *replica_urls_text;
 	char	   *jwt_secret_file;
@@ -37,7 +37,7 @@ typedef struct Settings
 	char	   *cors_origins_text;
 	char	   *default_role;
 	char	   *log_level_text;
-	char	   *login_function; /* empty: nobody logs in here */
+	char	   *login_function; /* empty: nobody can log in */
 	char	   *auth_role;
 	char	   *trusted_proxies_text;
 	int			max_pull_rows;
@@ -69,7 +69,7 @@ typedef struct Settings
 	int			max_logins;
 	int			max_header_bytes;
 	int			max_connections;
-	int			max_connections_address;	/* 0: any number */
+	int			max_connections_address;	/* 0: there is no limit */
 	int			max_user_connections;
 	int			max_user_requests;
 	int			max_bytes;
