@@ -210,10 +210,10 @@ pull_read(FunctionCallInfo fcinfo, Pull *pull)
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_MALFORMED_REQUEST),
 				 errmsg("max_bytes must be at least 1")));
-	pull->acks = array_argument(fcinfo, 7);
-	pull_page(pull, tide_text_argument(fcinfo, 0), array_argument(fcinfo, 1),
-			  array_argument(fcinfo, 2),
-			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3), array_argument(fcinfo, 5));
+	pull->acks = tide_array_argument(fcinfo, 7);
+	pull_page(pull, tide_text_argument(fcinfo, 0), tide_array_argument(fcinfo, 1),
+			  tide_array_argument(fcinfo, 2),
+			  PG_ARGISNULL(3) ? 100 : PG_GETARG_INT32(3), tide_array_argument(fcinfo, 5));
 	if (pull->in_recovery)
 		now = time_of_sample();
 	level = wire_begin();

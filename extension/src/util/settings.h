@@ -10,6 +10,7 @@
 
 #include "fmgr.h"
 #include "nodes/pg_list.h"
+#include "utils/array.h"
 
 #define TIDE_VERSION "0.2.0"
 #define TIDE_SCHEMA "tide"
