@@ -21,6 +21,7 @@
 #include "database/health.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "util/settings.h"
 
 #define FIRST_BACKOFF	(100 * CLOCK_MILLISECOND)
 #define AWAY_BACKOFF	(2 * CLOCK_SECOND)	/* the longest */
@@ -62,17 +63,24 @@ static const struct
 	int			status;
 	const char *code;
 	const char *message;
+	const char *hint;
 	const char *event;
 }			texts[] = {
 	{OPEN_AWAY, 503, "try_again", "the database is not available",
+		"Is PostgreSQL running where database-url says? The gateway's log has the reason.",
 	"database-away"},
 	{OPEN_REFUSED, 503, "not_ready", "the database refuses the gateway's login",
+		"Do role and database of database-url exist, and is the password in the gateway's passfile "
+		"the role's? The gateway's log has PostgreSQL's words.",
 	"database-refuses"},
 	{OPEN_STANDBY, 503, "try_again",
 		"the database is a standby, which takes no changes",
+		"Let database-url name the primary, or all servers with target_session_attrs=read-write.",
 	"database-is-standby"},
 	{OPEN_UNFIT, 503, "not_ready",
 		"this database has no pg_tide that the gateway can use",
+		"CREATE EXTENSION pg_tide in the database of database-url, or ALTER EXTENSION pg_tide UPDATE. "
+		"The gateway's log has the reason.",
 	"database-unfit"},
 	{.message = NULL}
 };
@@ -93,7 +101,7 @@ set_failure(Failure *failure, OpenResult result)
 	int			i = find_text(result);
 
 	return failure_set(failure, texts[i].status, texts[i].code,
-					   texts[i].message, NULL);
+					   texts[i].message, texts[i].hint);
 }
 
 /* ---------- attempts to connect ---------- */
@@ -139,7 +147,7 @@ log_change(OpenResult result, const char *detail)
 	snprintf(logged, sizeof(logged), "%s", line);
 	log_event(result == OPEN_AWAY || result == OPEN_STANDBY ?
 			  LOG_WARNING : LOG_ERROR, "connect-failed",
-			  "reason", texts[i].event, "message", detail, NULL);
+			  "reason", texts[i].event, "message", detail, "hint", texts[i].hint, NULL);
 }
 
 /* Note what came of an attempt; under the lock. */
@@ -200,6 +208,29 @@ health_is_bad(Failure *failure)
 
 /* ---------- /ready ---------- */
 
+/*
+ * A role that lacks a privilege gets replies without rows, not errors: whoever
+ * sets a gateway up reads here what is missing.  That it cannot be asked is no
+ * news: requests will say so.
+ */
+static void
+log_what_role_lacks(void)
+{
+	const Settings *settings = settings_acquire();
+	char	   *lacks = NULL;
+	char		detail[256];
+
+	if (connection_ask(connection,
+					   "SELECT pg_catalog.string_agg(pg_catalog.format('%s: %s. %s', c.object, c.problem, c.hint), ' ')"
+					   " FROM tide.check($1) AS c WHERE c.severity OPERATOR(pg_catalog.=) 'error'",
+					   settings->default_role, clock_now() + CHECK_TIMEOUT, &lacks, 1,
+					   detail, sizeof(detail)) == OPEN_DONE && lacks != NULL)
+		log_event(LOG_WARNING, "role-lacks", "role", settings->default_role,
+				  "message", lacks, NULL);
+	free(lacks);
+	settings_release(settings);
+}
+
 /* What the checking thread finds out now. */
 static OpenResult
 check(void)
@@ -227,6 +258,8 @@ check(void)
 	}
 	result = connection_open(connection, detail, sizeof(detail));
 	health_end_attempt(result, detail);
+	if (result == OPEN_DONE)
+		log_what_role_lacks();
 	return result;
 }
 
