@@ -48,6 +48,8 @@ make_root()
 	# a release that is in the making is tested at whatever state the mirror has
 	echo 'Acquire::Check-Valid-Until "false";' >"$root/etc/apt/apt.conf.d/99tide"
 	echo "deb $mirror $1 main" >"$root/etc/apt/sources.list"
+	# nothing in it has to outlive a crash
+	echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/99tide"
 	if [ -n "${TIDE_BARE_ROOTS:-}" ]; then
 		mkdir -p "$TIDE_BARE_ROOTS"
 		cp -a "$root" "$TIDE_BARE_ROOTS/$1.new"

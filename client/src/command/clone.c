@@ -145,7 +145,12 @@ run(Session *s, const Options *options, bool attach)
 	if (code != TIDE_OK)
 		return code;
 	progress_show(s->t);
-	return print_sync(s, tide_run(s->t), false);
+	code = tide_run(s->t);
+	if (code == TIDE_OK && s->t->engine.store.ntypes == 0)
+		fputs("tide: the server has no tables for this user\n"
+			  "hint: Whoever runs it sees why with SELECT * FROM tide.check('tide_user'), or whatever role the token names.\n",
+			  stderr);
+	return print_sync(s, code, false);
 }
 
 int

@@ -158,6 +158,7 @@ get_token(void *arg, tide *t)
 {
 	Session    *s = arg;
 	char	   *before = t->engine.token ? text_copy(t->engine.token) : NULL;
+	const Failure refusal = t->engine.store.failure;
 	int			code;
 
 	failure_clear(&s->failure);
@@ -172,7 +173,10 @@ get_token(void *arg, tide *t)
 	if (code == TIDE_OK && before && strcmp(before, t->engine.token) == 0)
 	{
 		failure_set(&s->failure, TIDE_SIGNED_OUT, "token_refused",
-					"the server does not take the token: it may have expired");
+					"the server does not take the token: %s",
+					refusal.result == TIDE_SIGNED_OUT ? refusal.message : "it may have expired");
+		if (refusal.result == TIDE_SIGNED_OUT && refusal.hint[0])
+			failure_hint(&s->failure, "%s", refusal.hint);
 		code = TIDE_SIGNED_OUT;
 	}
 	sqlite3_free(before);

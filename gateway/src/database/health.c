@@ -22,6 +22,7 @@
 #include "database/health.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "util/settings.h"
 
 #define FIRST_BACKOFF	(100 * CLOCK_MILLISECOND)
 #define AWAY_BACKOFF	(2 * CLOCK_SECOND)	/* the longest */
@@ -81,22 +82,31 @@ static const struct
 	int			status;
 	const char *code;
 	const char *message;
+	const char *hint;
 	const char *event;
 	const char *word;			/* of a replica */
 }			texts[] = {
 	{OPEN_AWAY, 503, "try_again", "the database is not available",
+		"Is PostgreSQL running where its URL says? The gateway's log has the reason.",
 	"database-away", "away"},
 	{OPEN_REFUSED, 503, "not_ready", "the database refuses the gateway's login",
+		"Do role and database of database-url exist, and is the password in the gateway's passfile "
+		"the role's? The gateway's log has PostgreSQL's words.",
 	"database-refuses", "refused"},
 	{OPEN_STANDBY, 503, "try_again",
 		"the database is a standby, which takes no changes",
+		"Let database-url name the primary, or all servers with target_session_attrs=read-write.",
 	"database-is-standby", "standby"},
 	{OPEN_PROMOTED, 503, "try_again", "the replica is no standby",
+		"Let replica-url name a standby.",
 	"replica-was-promoted", "promoted"},
 	{OPEN_FOREIGN, 503, "not_ready", "the replica is of another database",
+		"Let replica-url name a standby of the database of database-url.",
 	"replica-is-foreign", "foreign"},
 	{OPEN_UNFIT, 503, "not_ready",
 		"this database has no pg_tide that the gateway can use",
+		"CREATE EXTENSION pg_tide in the database of database-url, or ALTER EXTENSION pg_tide UPDATE. "
+		"The gateway's log has the reason.",
 	"database-unfit", "unfit"},
 	{.message = NULL}
 };
@@ -124,7 +134,7 @@ set_failure(Failure *failure, OpenResult result)
 	int			i = find_text(result);
 
 	return failure_set(failure, texts[i].status, texts[i].code,
-					   texts[i].message, NULL);
+					   texts[i].message, texts[i].hint);
 }
 
 /* ---------- attempts to connect ---------- */
@@ -175,7 +185,7 @@ log_change(Health *health, OpenResult result, const char *detail)
 	log_event(result == OPEN_AWAY || result == OPEN_STANDBY ||
 			  result == OPEN_PROMOTED ? LOG_WARNING : LOG_ERROR, "connect-failed",
 			  "reason", texts[i].event, "message", detail,
-			  "replica", replica, NULL);
+			  "replica", replica, "hint", texts[i].hint, NULL);
 }
 
 /* Note what came of an attempt; under the lock. */
@@ -248,6 +258,29 @@ health_reconnect(Health *health)
 	health->generation++;
 }
 
+/*
+ * A role that lacks a privilege gets replies without rows, not errors: whoever
+ * sets a gateway up reads here what is missing.  That it cannot be asked is no
+ * news: requests will say so.
+ */
+static void
+log_what_role_lacks(Health *health)
+{
+	const Settings *settings = settings_acquire();
+	char	   *lacks = NULL;
+	char		detail[256];
+
+	if (connection_ask(health->connection,
+					   "SELECT pg_catalog.string_agg(pg_catalog.format('%s: %s. %s', c.object, c.problem, c.hint), ' ')"
+					   " FROM tide.check($1) AS c WHERE c.severity OPERATOR(pg_catalog.=) 'error'",
+					   settings->default_role, clock_now() + CHECK_TIMEOUT, &lacks, 1,
+					   detail, sizeof(detail)) == OPEN_DONE && lacks != NULL)
+		log_event(LOG_WARNING, "role-lacks", "role", settings->default_role,
+				  "message", lacks, NULL);
+	free(lacks);
+	settings_release(settings);
+}
+
 /* ---------- the thread that looks ---------- */
 
 /* A replica of another database would tell clients to start over. */
@@ -289,6 +322,8 @@ open_connection(Health *health)
 	if (result != OPEN_DONE)
 		connection_close(health->connection);
 	health_end_attempt(health, result, detail);
+	if (result == OPEN_DONE && health->number == 0)
+		log_what_role_lacks(health);
 	return result;
 }
 

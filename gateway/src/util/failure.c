@@ -19,6 +19,7 @@
 #include "util/text.h"
 
 #define RETRY_AFTER_SECONDS 1
+#define PRIVILEGE_HINT "The gateway's log names the object; tide.check() says what a role lacks."
 
 typedef enum Policy
 {
@@ -195,7 +196,8 @@ failure_from_sqlstate(Failure *failure, FailedStep step, bool is_push,
 							  strstr(message, "\"tide\"") != NULL))))
 	{
 		failure_set(failure, 503, "not_ready",
-					"pg_tide is not installed in this database", NULL);
+					"pg_tide is not installed in this database",
+					"CREATE EXTENSION pg_tide in the database of database-url.");
 		return;
 	}
 
@@ -210,7 +212,8 @@ failure_from_sqlstate(Failure *failure, FailedStep step, bool is_push,
 	if (rule->policy == POLICY_KEEP)
 		failure_set(failure, rule->status, rule->code, message, hint);
 	else
-		failure_set(failure, rule->status, rule->code, rule->message, NULL);
+		failure_set(failure, rule->status, rule->code, rule->message,
+					strcmp(sqlstate, "42501") == 0 ? PRIVILEGE_HINT : NULL);
 }
 
 /*
