@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -19,8 +20,10 @@
 
 #include "pull/parts.h"
 #include "read/rows.h"
+#include "table/catalog.h"
 #include "table/plans.h"
 #include "util/keymap.h"
+#include "util/plan.h"
 #include "wire/wire.h"
 
 static void
@@ -70,6 +73,34 @@ append_key_above(StringInfo sql, TrackedTable *t, int first)
 			appendStringInfoString(sql, ")");
 		}
 	appendStringInfoString(sql, ")");
+}
+
+static bool
+has_scope_index(TrackedTable *t)
+{
+	Relation	rel = table_open(t->relid, NoLock);
+	bool		result = relation_has_index_on(rel, t->scope);
+
+	table_close(rel, NoLock);
+	return result;
+}
+
+/*
+ * A plan that is made once, where an index serves: a first sync runs it for each
+ * table, scope and page.  Where none does, or the table is partitioned,
+ * PostgreSQL chooses anew each time.
+ */
+static SPIPlanPtr
+prepare(TrackedTable *t, const char *sql, int nargs, Oid *types, AttrNumber column)
+{
+	SPIPlanPtr	plan;
+
+	if (!t->partitioned && (t->shared || has_scope_index(t)))
+		return plans_prepare_by_column(sql, nargs, types, column);
+	plan = SPI_prepare_cursor(sql, nargs, types, CURSOR_OPT_CUSTOM_PLAN);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare, %s: %s", SPI_result_code_string(SPI_result), sql);
+	return plan;
 }
 
 /*
@@ -125,12 +156,8 @@ select_in_order(PullTable *table, const TableScopes *scopes, int scope,
 							 quote_identifier(tracked_column(t, t->keys[k])->name),
 							 t->key_less[k]);
 		appendStringInfoString(&sql, " LIMIT $1");
-
-		/* a generic plan would take LIMIT $1 for a tenth of the table */
-		plan = SPI_prepare_cursor(sql.data, nargs, types, CURSOR_OPT_CUSTOM_PLAN);
-		if (plan == NULL)
-			elog(ERROR, "could not prepare, %s: %s",
-				 SPI_result_code_string(SPI_result), sql.data);
+		plan = prepare(t, sql.data, nargs, types,
+					   scope >= 0 ? t->scope : t->keys[0]);
 		plans_keep(t, name, plan);
 	}
 	execute(plan, args);
@@ -175,13 +202,7 @@ read_scope(Pull *pull, PullTable *table, const TableScopes *scopes, int scope)
 	}
 }
 
-static int
-compare_texts(const void *a, const void *b)
-{
-	return strcmp(*(char *const *) a, *(char *const *) b);
-}
-
-/* the scopes of the place, as values of the table's scope column */
+/* the scopes of the place, as values of the table */
 static TableScopes
 scopes_to_read(Pull *pull, PullTable *table)
 {
@@ -212,33 +233,120 @@ scopes_to_read(Pull *pull, PullTable *table)
 	return result;
 }
 
-/* read the rest of a table, scope by scope in the order of their texts */
+/* a scope, and which it is of TableScopes */
+typedef struct ScopeInOrder
+{
+	const char *text;
+	int			number;
+} ScopeInOrder;
+
+static int
+compare_scopes(const void *a, const void *b)
+{
+	return strcmp(((const ScopeInOrder *) a)->text, ((const ScopeInOrder *) b)->text);
+}
+
+static ScopeInOrder *
+in_order(const TableScopes *scopes)
+{
+	ScopeInOrder *order = palloc(sizeof(ScopeInOrder) * Max(scopes->n, 1));
+	int			i;
+
+	for (i = 0; i < scopes->n; i++)
+	{
+		order[i].text = scopes->texts[i];
+		order[i].number = i;
+	}
+	qsort(order, scopes->n, sizeof(ScopeInOrder), compare_scopes);
+	return order;
+}
+
+/*
+ * Which of these scopes have rows in the table that the caller may read?  One
+ * statement for all of them.
+ */
+static bool *
+scopes_with_rows(PullTable *table, const TableScopes *scopes, const ScopeInOrder *order, int n)
+{
+	TrackedTable *t = table->t;
+	TableScopes some = {.n = n,.values = palloc(sizeof(Datum) * n)};
+	bool	   *result = palloc0(sizeof(bool) * n);
+	Oid			type = access_scope_array_type(t);
+	SPIPlanPtr	plan = plans_find(t, "scopes with rows");
+	Datum		array;
+	uint64		i;
+
+	for (i = 0; i < n; i++)
+		some.values[i] = scopes->values[order[i].number];
+	array = access_scope_array(t, &some);
+	if (plan == NULL)
+	{
+		plan = prepare(t, psprintf("SELECT s.n FROM pg_catalog.unnest($1) WITH ORDINALITY s(v, n)"
+								   " WHERE EXISTS (SELECT FROM %s t WHERE t.%s OPERATOR(pg_catalog.=) s.v)",
+								   t->sql_name, quote_identifier(tracked_column(t, t->scope)->name)),
+					   1, &type, InvalidAttrNumber);
+		plans_keep(t, "scopes with rows", plan);
+	}
+	execute(plan, &array);
+	for (i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		int64		nth = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i],
+													  SPI_tuptable->tupdesc, 1, &isnull));
+
+		result[nth - 1] = true;
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return result;
+}
+
+/* so few scopes are read without asking whether they have rows */
+#define FEW_SCOPES 4
+
+/* as many are asked about at first, and at most, at a time */
+#define FIRST_SCOPES 16
+#define MOST_SCOPES 1024
+
+/*
+ * The rest of a table, scope by scope in the order of their texts.  Most of very
+ * many scopes have no rows in most tables.
+ */
 static bool
 read_table(Pull *pull, PullTable *table)
 {
 	Place	   *state = pull->place;
 	TableScopes scopes = scopes_to_read(pull, table);
-	char	  **order;
-	int			i,
-				s;
+	ScopeInOrder *order;
+	int			window = FIRST_SCOPES;
+	int			first = 0;
+	int			n;
 
 	if (scopes.any)
 		return read_scope(pull, table, &scopes, -1);
 
-	order = palloc(sizeof(char *) * Max(scopes.n, 1));
-	memcpy(order, scopes.texts, sizeof(char *) * scopes.n);
-	qsort(order, scopes.n, sizeof(char *), compare_texts);
-	for (i = 0; i < scopes.n; i++)
+	order = in_order(&scopes);
+	/* read on an earlier page */
+	while (state->scope && first < scopes.n && strcmp(order[first].text, state->scope) < 0)
+		first++;
+	for (; first < scopes.n; first += n)
 	{
-		if (state->scope && strcmp(order[i], state->scope) < 0)
-			continue;			/* an earlier page has read this scope */
-		if (state->scope == NULL || strcmp(order[i], state->scope) != 0)
-			state->key = NULL;
-		state->scope = order[i];
-		for (s = 0; strcmp(scopes.texts[s], order[i]) != 0; s++)
-			 /* look for its value */ ;
-		if (!read_scope(pull, table, &scopes, s))
-			return false;
+		bool	   *there = NULL;
+		int			i;
+
+		n = Min(window, scopes.n - first);
+		if (n > FEW_SCOPES)
+			there = scopes_with_rows(table, &scopes, &order[first], n);
+		for (i = first; i < first + n; i++)
+		{
+			if (there && !there[i - first])
+				continue;
+			if (state->scope == NULL || strcmp(order[i].text, state->scope) != 0)
+				state->key = NULL;
+			state->scope = unconstify(char *, order[i].text);
+			if (!read_scope(pull, table, &scopes, order[i].number))
+				return false;
+		}
+		window = Min(window * 4, MOST_SCOPES);
 	}
 	return true;
 }

@@ -37,6 +37,12 @@
  */
 #define MARK "/* pg_tide */ "
 
+/*
+ * Behind it may stand a column: the statement's first table is to be read by an
+ * index that begins with this column, see assume_large().
+ */
+#define COLUMN_MARK MARK "/* by column %d */ "
+
 static SPIPlanPtr
 checked(SPIPlanPtr plan, const char *sql)
 {
@@ -55,6 +61,14 @@ plans_prepare(const char *sql, int nargs, Oid *types)
 }
 
 SPIPlanPtr
+plans_prepare_by_column(const char *sql, int nargs, Oid *types, AttrNumber column)
+{
+	char	   *marked = psprintf(COLUMN_MARK "%s", column, sql);
+
+	return checked(SPI_prepare_cursor(marked, nargs, types, CURSOR_OPT_GENERIC_PLAN), sql);
+}
+
+SPIPlanPtr
 plans_prepare_parsed(const char *sql, ParserSetupHook set_up, void *arg)
 {
 	char	   *marked = psprintf(MARK "%s", sql);
@@ -64,6 +78,28 @@ plans_prepare_parsed(const char *sql, ParserSetupHook set_up, void *arg)
 
 static get_relation_info_hook_type previous_hook = NULL;
 static bool planning = false;
+static int	column = 0;			/* of the statement that is being planned; 0: any */
+
+/*
+ * The planner takes LIMIT $1 for a tenth of the rows, and would go through all
+ * of a table in the order of its key rather than sort the rows of one scope.
+ */
+static void
+leave_indexes_of_column(RelOptInfo *rel)
+{
+	List	   *left = NIL;
+	ListCell   *lc;
+
+	foreach(lc, rel->indexlist)
+	{
+		IndexOptInfo *index = lfirst(lc);
+
+		if (index->indexkeys[0] == column)
+			left = lappend(left, index);
+	}
+	if (left != NIL)
+		rel->indexlist = left;
+}
 
 /*
  * While a table is nearly empty, every way to read it costs the same, and the
@@ -77,6 +113,8 @@ assume_large(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
 
 	if (previous_hook)
 		previous_hook(root, relid, inhparent, rel);
+	if (planning && column > 0 && root->query_level == 1 && rel->relid == 1)
+		leave_indexes_of_column(rel);
 	if (!planning || inhparent || rel->tuples >= LARGE_TUPLES)
 		return;
 	rel->pages = Max(rel->pages, LARGE_PAGES);
@@ -125,9 +163,12 @@ static PlannedStmt *
 plan_as(bool ours, Query *parse, const char *query_string, int options, ParamListInfo params)
 {
 	bool		outer = planning;
+	int			outer_column = column;
 	PlannedStmt *result;
 
 	planning = ours;
+	if (!ours || sscanf(query_string, COLUMN_MARK, &column) != 1)
+		column = 0;
 	PG_TRY();
 	{
 		result = plan_any(parse, query_string, options, params);
@@ -135,6 +176,7 @@ plan_as(bool ours, Query *parse, const char *query_string, int options, ParamLis
 	PG_FINALLY();
 	{
 		planning = outer;
+		column = outer_column;
 	}
 	PG_END_TRY();
 	return result;

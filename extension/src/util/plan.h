@@ -17,6 +17,9 @@
 extern SPIPlanPtr plans_prepare(const char *sql, int nargs, Oid *types);
 
 /* likewise, with parameters that the parser's hooks know; arg lives as long */
+/* likewise, of rows of its first table that have one value in this column */
+extern SPIPlanPtr plans_prepare_by_column(const char *sql, int nargs, Oid *types,
+										  AttrNumber column);
 extern SPIPlanPtr plans_prepare_parsed(const char *sql, ParserSetupHook set_up, void *arg);
 
 /* when the library is loaded */
