@@ -142,6 +142,9 @@ extern "C"
 		/* TIDE_SEND */
 		int			listens;	/* it waits for news of the server: see
 								 * tide_listen() */
+		int			streams;	/* the answer may be a long one: hand its
+								 * pieces in as they come, it is taken as it
+								 * comes */
 		const char *method;		/* GET, POST */
 		const char *url;
 		const char *headers;	/* lines "Name: value\r\n"; has the token */

@@ -335,6 +335,7 @@ tide_next(tide *t, int64_t now, tide_step *step)
 		return result(t, good);
 	step->kind = TIDE_SEND;
 	step->listens = e->phase == PHASE_LISTEN;
+	step->streams = !step->listens && e->streams && !engine_is_push(e) && e->phase != PHASE_SCHEMA;
 	step->method = e->body.length > 0 ? "POST" : "GET";
 	step->url = e->url.data;
 	step->headers = e->headers.data;

@@ -40,7 +40,7 @@ static const char schema[] =
 "{\"name\":\"client\",\"type\":\"text\",\"nullable\":true,\"writable\":true,\"default\":false}]}}}";
 
 void
-fake_sql(sqlite3 *db, const char *sql)
+fake_sql(sqlite3 * db, const char *sql)
 {
 	char	   *message = NULL;
 
@@ -52,7 +52,7 @@ fake_sql(sqlite3 *db, const char *sql)
 }
 
 char *
-fake_value(sqlite3 *db, const char *sql)
+fake_value(sqlite3 * db, const char *sql)
 {
 	sqlite3_stmt *stmt;
 	char	   *value = NULL;
@@ -101,7 +101,7 @@ append_json_text(Buffer *out, const char *name, const char *value)
 
 /* a row as it stands; deleted: its key and when */
 static void
-append_row(FakeServer *server, Buffer *out, const char *type, sqlite3_stmt *row)
+append_row(FakeServer *server, Buffer *out, const char *type, sqlite3_stmt * row)
 {
 	const char *text[5];
 	int			i;
@@ -200,6 +200,61 @@ answer_pull(FakeServer *server, const Json *json, FakeAnswer *answer)
 	append_section(server, &answer->body, "deletedByType", true, since, until);
 	buffer_format(&answer->body, "\"cursor\":\"c%ld\",\"hasMore\":%s,\"reset\":%s,\"revokedScopes\":[]}",
 				  until, until < last ? "true" : "false", reset ? "true" : "false");
+	sqlite3_free(since_text);
+}
+
+/* Rows of a page as lines, with its cursor. */
+static void
+append_lines(FakeServer *server, Buffer *out, long since, long until)
+{
+	sqlite3_stmt *stmt;
+
+	sqlite3_prepare_v2(server->db, "SELECT id, a, parent, stamp, client, deleted, type FROM row"
+					   " WHERE seq > ?1 AND seq <= ?2 ORDER BY seq", -1, &stmt, NULL);
+	sqlite3_bind_int64(stmt, 1, since);
+	sqlite3_bind_int64(stmt, 2, until);
+	while (sqlite3_step(stmt) == SQLITE_ROW)
+	{
+		const char *type = (const char *) sqlite3_column_text(stmt, 6);
+
+		buffer_format(out, "{\"type\":\"%s\",\"%s\":", type,
+					  sqlite3_column_int(stmt, 5) ? "deleted" : "row");
+		append_row(server, out, type, stmt);
+		buffer_text(out, "}\n");
+	}
+	sqlite3_finalize(stmt);
+}
+
+/* All of it in one answer, a cursor after each page. */
+static void
+answer_lines(FakeServer *server, const Json *json, FakeAnswer *answer)
+{
+	char	   *since_text = json_text(json, json_member(json, json->nodes, "since"));
+	long		since = since_text ? strtol(since_text + 1, NULL, 10) : 0;
+	long		last = number(server, "SELECT coalesce(max(seq), 0) FROM row");
+	Buffer	   *out = &answer->body;
+	bool		reset = server->reset && since_text;
+
+	if (reset)
+	{
+		since = 0;
+		server->reset = false;
+	}
+	buffer_format(out, "{\"begin\":{\"reset\":%s,\"resetTypes\":[],\"revokedScopes\":[],"
+				  "\"unavailableTypes\":[]}}\n", reset ? "true" : "false");
+	while (since < last)
+	{
+		char		sql[200];
+		long		until;
+
+		snprintf(sql, sizeof(sql), "SELECT coalesce(max(seq), %ld) FROM (SELECT seq FROM row"
+				 " WHERE seq > %ld ORDER BY seq LIMIT %d)", since, since, server->page);
+		until = number(server, sql);
+		append_lines(server, out, since, until);
+		buffer_format(out, "{\"cursor\":\"c%ld\"}\n", until);
+		since = until;
+	}
+	buffer_format(out, "{\"end\":true,\"cursor\":\"c%ld\",\"hasMore\":false}\n", since);
 	sqlite3_free(since_text);
 }
 
@@ -345,7 +400,7 @@ static void
 answer_schema(FakeServer *server, const tide_step *step, FakeAnswer *answer)
 {
 	static const char wide[] = ",{\"name\":\"b\",\"type\":\"text\",\"nullable\":true,"
-		"\"writable\":true,\"default\":false}";
+	"\"writable\":true,\"default\":false}";
 	static const char end[] = "]}}}";
 
 	answer->headers = server->wide ? "ETag: \"2\"\r\n" : "ETag: \"1\"\r\n";
@@ -385,7 +440,9 @@ fake_answer(FakeServer *server, const tide_step *step, FakeAnswer *answer)
 		return;
 	}
 	check(json_parse(&json, step->body, step->body_length));
-	if (strstr(step->url, "/sync/pull"))
+	if (strstr(step->url, "/sync/pull") && server->lines && strstr(step->headers, "x-ndjson"))
+		answer_lines(server, &json, answer);
+	else if (strstr(step->url, "/sync/pull"))
 		answer_pull(server, &json, answer);
 	else
 		answer_push(server, &json, step->body, answer);
@@ -394,7 +451,7 @@ fake_answer(FakeServer *server, const tide_step *step, FakeAnswer *answer)
 }
 
 void
-fake_device(sqlite3 **db, tide **t)
+fake_device(sqlite3 * *db, tide **t)
 {
 	check(sqlite3_open(":memory:", db) == SQLITE_OK);
 	check(tide_attach(*db, t) == TIDE_OK);

@@ -18,8 +18,10 @@ typedef struct FakeServer
 	const char *headers;		/* ... and with these */
 	int			largest_push;	/* rows; more get 413; 0: no limit */
 	int			pushes;			/* bodies that were not repeats */
-	bool		events;			/* there is a stream of them; the test writes it */
+	bool		events;			/* there is a stream of them; the test writes
+								 * it */
 	bool		wide;			/* plans have a column b */
+	bool		lines;			/* a pull is a stream where that is accepted */
 	bool		reset;			/* the next pull with a cursor gets a reset */
 } FakeServer;
 
@@ -40,11 +42,11 @@ void		fake_answer(FakeServer *server, const tide_step *step, FakeAnswer *answer)
 extern const char fake_token[];
 
 /* A device: a database in memory, with a handle that is set up. */
-void		fake_device(sqlite3 **db, tide **t);
+void		fake_device(sqlite3 * *db, tide **t);
 
 /* Run statements, which must succeed; the first value of a query, as text. */
-void		fake_sql(sqlite3 *db, const char *sql);
-char	   *fake_value(sqlite3 *db, const char *sql);
+void		fake_sql(sqlite3 * db, const char *sql);
+char	   *fake_value(sqlite3 * db, const char *sql);
 
 /* Sync until there is nothing to send; the code of the call that ended it. */
 int			fake_sync(FakeServer *server, tide *t, int64_t now);

@@ -62,6 +62,8 @@ engine_begin_answer(Engine *e, int status, const char *headers)
 						   "there is no request that this could be the answer to");
 	e->status = status;
 	buffer_reset(&e->answer);
+	e->stream_begun = false;
+	e->lines_read = e->lines_end = e->lines_wait = 0;
 	e->etag[0] = '\0';
 	e->retry_after = -1;
 	if (headers)
@@ -80,13 +82,15 @@ engine_add_answer(Engine *e, const void *data, size_t length)
 	if (!e->sent || e->complete)
 		return failure_set(&e->store.failure, TIDE_USAGE, "no_request",
 						   "there is no request that this could be the answer to");
+	e->bytes += (int64_t) length;
+	if (e->dropped)
+		return true;
 	buffer_append(&e->answer, data, length);
 	if (e->answer.failed)
 		return failure_memory(&e->store.failure);
-	e->bytes += (int64_t) length;
 	if (e->phase == PHASE_LISTEN)
 		listen_take_piece(e);
-	return true;
+	return !stream_is(e) || stream_take_piece(e);
 }
 
 static bool
@@ -128,6 +132,13 @@ engine_no_answer(Engine *e, int64_t now, const char *why)
 		return failure_set(&e->store.failure, TIDE_USAGE, "no_request",
 						   "there is no request that could be without an answer");
 	e->retry_after = -1;
+	if (stream_is(e) && !stream_take_rest(e))
+		return false;
+	if (e->dropped)
+	{
+		answer_taken(e);
+		return true;
+	}
 	if (e->phase == PHASE_LISTEN && e->status == 200)
 		return listen_cut_off(e, now);
 	return engine_come_back_later(e, now, "no_answer", why);
@@ -163,11 +174,12 @@ error_is(Engine *e, const char *code)
 	return same;
 }
 
-static void
+void
 answer_taken(Engine *e)
 {
 	e->sent = false;
 	e->complete = false;
+	e->dropped = false;
 	e->failures = 0;
 	e->next_try = 0;
 }
@@ -202,8 +214,23 @@ take_schema(Engine *e)
 	return true;
 }
 
-static bool
-end_pull(Engine *e, int64_t now)
+void
+answer_count(Engine *e, const PageResult *page)
+{
+	if (page->unknown)
+	{
+		/* the schema that we know is old; if a new one does not help, go on */
+		e->take_unknown = e->schema_again;
+		e->schema_again = true;
+		e->phase = PHASE_SCHEMA;
+		return;
+	}
+	e->tally.pulled += page->changed;
+	e->tally.lost += page->lost;
+}
+
+bool
+answer_end_pull(Engine *e, int64_t now)
 {
 	if (e->phase == PHASE_FOLLOW)
 		return engine_finish(e, NULL, now);
@@ -218,6 +245,8 @@ take_page(Engine *e, int64_t now)
 	PageResult	page;
 	bool		good;
 
+	if (stream_is(e))
+		return stream_take_end(e, now);
 	if (!read_answer(e, &json))
 		return false;
 	good = apply_page(&e->store, &json, e->from_start, e->take_unknown, now, &page);
@@ -225,17 +254,8 @@ take_page(Engine *e, int64_t now)
 	if (!good)
 		return false;
 	answer_taken(e);
-	e->tally.pulled += page.changed;
-	e->tally.lost += page.lost;
-	if (page.unknown)
-	{
-		/* the schema that we know is old; if a new one does not help, go on */
-		e->take_unknown = e->schema_again;
-		e->schema_again = true;
-		e->phase = PHASE_SCHEMA;
-		return true;
-	}
-	return page.has_more || end_pull(e, now);
+	answer_count(e, &page);
+	return page.unknown || page.has_more || answer_end_pull(e, now);
 }
 
 static void
@@ -374,18 +394,30 @@ take_answer(Engine *e, int64_t now)
 	return good;
 }
 
+bool
+engine_refuse_token(Engine *e)
+{
+	Failure		why = e->store.failure;
+
+	failure_clear(&e->store.failure);
+	if (!engine_set_state(e, "signed_out"))
+		return false;
+	e->store.failure = why;
+	e->token_refused = true;
+	e->asked = e->asked || e->phase == PHASE_LISTEN;
+	e->sent = false;
+	e->complete = false;
+	e->store.failure.result = TIDE_SIGNED_OUT;
+	return false;
+}
+
 static bool
 take_refusal(Engine *e, int64_t now)
 {
 	if (e->status == 401)
 	{
-		if (!engine_set_state(e, "signed_out"))
-			return false;
-		e->token_refused = true;
-		e->asked = e->asked || e->phase == PHASE_LISTEN;
-		e->sent = false;
-		e->complete = false;
-		return read_error(e, TIDE_SIGNED_OUT);
+		(void) read_error(e, TIDE_SIGNED_OUT);
+		return engine_refuse_token(e);
 	}
 	if (e->status == 410)
 		return resync(e, now);
@@ -428,5 +460,10 @@ engine_end_answer(Engine *e, int64_t now)
 		return failure_set(&e->store.failure, TIDE_USAGE, "no_request",
 						   "there is no request that this could be the answer to");
 	e->complete = true;
+	if (e->dropped)
+	{
+		answer_taken(e);
+		return true;
+	}
 	return end_answer(e, now) || engine_begin_anew(e);
 }

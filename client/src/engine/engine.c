@@ -21,6 +21,8 @@
 #include "wire/time.h"
 
 #define BATCH_BYTES ((size_t) 4 * 1024 * 1024)
+/* of a stream, in one transaction */
+#define STREAM_BYTES ((size_t) 2 * 1024 * 1024)
 /* also without news: a cursor must not fall behind what the server remembers */
 #define SYNC_EVERY_MS (60 * 60 * 1000)
 
@@ -36,6 +38,7 @@ engine_init(Engine *e)
 	e->retry_after = -1;
 	e->due_at = INT64_MAX;
 	e->seen_seq = -1;
+	e->stream_bytes = STREAM_BYTES;
 	e->state = "idle";
 }
 
@@ -356,7 +359,8 @@ engine_is_due(Engine *e, int64_t now, bool *due)
 				edited,
 				same = true;
 
-	*due = engine_is_idle(e) && !e->paused && (e->asked || now >= e->due_at);
+	*due = e->dropped ||
+		(engine_is_idle(e) && !e->paused && (e->asked || now >= e->due_at));
 	if (*due || !engine_is_idle(e) || e->paused)
 		return true;
 	if (!file_version(e, &version, &changes))
@@ -477,6 +481,8 @@ engine_next(Engine *e, int64_t now, bool *send, int *wait, int64_t *until)
 				waits;
 
 	*send = false;
+	if (e->dropped)
+		answer_taken(e);
 	/* an answer that could not be taken when it came */
 	if (e->complete && !engine_end_answer(e, now))
 		return false;
@@ -523,6 +529,7 @@ engine_next(Engine *e, int64_t now, bool *send, int *wait, int64_t *until)
 	}
 	e->sent = true;
 	e->status = 0;
+	e->asked_at = now;
 	buffer_reset(&e->answer);
 	*send = true;
 	return true;

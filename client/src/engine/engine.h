@@ -61,6 +61,16 @@ typedef struct Engine
 	char		etag[256];
 	int64_t		retry_after;	/* milliseconds, -1: not said */
 
+	/* an answer that is a stream of lines: see stream.c */
+	bool		streams;		/* it may be one */
+	bool		stream_begun;	/* lines of it were taken */
+	bool		dropped;		/* the rest of it is of no use */
+	size_t		stream_bytes;	/* so much of it is taken at a time */
+	size_t		lines_read;		/* of the answer, whole lines up to here */
+	size_t		lines_end;		/* behind the last cursor in them */
+	size_t		lines_wait;		/* nothing is taken before there is so much */
+	int64_t		asked_at;
+
 	/* a server that does not answer */
 	int64_t		failures;
 	int64_t		next_try;

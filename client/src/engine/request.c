@@ -19,6 +19,7 @@
 #define NEWS_WAIT "25"
 #define NEWS_LIMIT 1
 #define JSON_TYPE "application/json"
+#define LINES_TYPE "application/x-ndjson, application/json;q=0.5"
 
 /*
  * Begin a request: where to, and the headers that all have.  The place comes
@@ -147,7 +148,10 @@ request_pull(Engine *e)
 	char	   *client_id = NULL;
 	bool		good;
 
-	if (!begin(e, "/api/v1/sync/pull", JSON_TYPE))
+	/* all of a first sync in one answer, where the server has streams */
+	e->streams = setting_is(&e->store, "first_sync", "running");
+	if (e->store.failure.result != TIDE_OK ||
+		!begin(e, "/api/v1/sync/pull", e->streams ? LINES_TYPE : JSON_TYPE))
 		return false;
 	buffer_text(&e->headers, "Content-Type: application/json\r\n");
 	good = setting_get(&e->store, "stage_cursor", &since) &&
@@ -165,7 +169,7 @@ request_pull(Engine *e)
 		good = append_list(e, "refresh", "refresh");
 	buffer_char(&e->body, '}');
 	/* what a file with rows does not get now is no longer there */
-	e->from_start = since == NULL && !setting_is(&e->store, "first_sync", "running");
+	e->from_start = since == NULL && !e->streams;
 	sqlite3_free(since);
 	sqlite3_free(client_id);
 	return good && e->store.failure.result == TIDE_OK && finish(e);

@@ -6,6 +6,7 @@
 #define TIDE_ENGINE_STEPS_H
 
 #include "engine/engine.h"
+#include "store/apply.h"
 
 /* The state, in the file for other programs to see. */
 bool		engine_set_state(Engine *e, const char *state);
@@ -25,8 +26,30 @@ bool		engine_begin_anew(Engine *e);
 bool		engine_come_back_later(Engine *e, int64_t now, const char *code,
 								   const char *why);
 
+/* The server did not take the token; false, for `return`. */
+bool		engine_refuse_token(Engine *e);
+
 /* The token is still that of the file's owner. */
 bool		engine_check_owner(Engine *e);
+
+/*
+ * Streams
+ */
+
+/* What a page or some lines did. */
+void		answer_count(Engine *e, const PageResult *page);
+bool		answer_end_pull(Engine *e, int64_t now);
+void		answer_taken(Engine *e);
+
+/* Is the answer a stream, so far? */
+bool		stream_is(const Engine *e);
+
+/* Take what has come, if it is enough; all of it that has a cursor. */
+bool		stream_take_piece(Engine *e);
+bool		stream_take_rest(Engine *e);
+
+/* The stream is complete. */
+bool		stream_take_end(Engine *e, int64_t now);
 
 /*
  * Waiting for news

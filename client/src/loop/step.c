@@ -112,6 +112,7 @@ typedef struct Sending
 {
 	tide	   *t;
 	bool		listens;
+	bool		streams;
 	bool		begun;			/* the answer's status is handed in */
 	int			code;			/* of handing it in */
 } Sending;
@@ -123,6 +124,11 @@ carry_on(void *arg)
 
 	if (is_interrupted(s->t))
 		return false;
+	/* the file is no longer the one that asked, or has to grow first */
+	if (s->streams && s->t->engine.dropped)
+		return false;
+	if (s->streams)
+		state_tell(s->t, false);
 	if (!s->listens)
 		return true;
 	/* the end of the sync before, which was too soon to be told */
@@ -159,7 +165,7 @@ take_answer(tide *t, Sending *s, HttpAnswer *answer)
 static int
 send_step(tide *t, const tide_step *step)
 {
-	Sending		sending = {.t = t,.listens = step->listens};
+	Sending		sending = {.t = t,.listens = step->listens,.streams = step->streams};
 	HttpRequest request = {
 		.method = step->method,
 		.url = step->url,
@@ -168,7 +174,7 @@ send_step(tide *t, const tide_step *step)
 		.body_length = step->body_length,
 		.silence = step->listens ? NEWS_SILENCE_S : 0,
 		.carry_on = carry_on,
-		.take = step->listens ? take_piece : NULL,
+		.take = step->listens || step->streams ? take_piece : NULL,
 		.arg = &sending
 	};
 	HttpAnswer	answer;

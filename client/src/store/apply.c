@@ -2,7 +2,8 @@
  * apply.c
  *	  Pages of a pull: staged while more is to come, then made visible at once.
  *
- * A page goes to tide_stage as the JSON that it came as.  With the last page,
+ * A page, or some lines of a stream, goes to tide_stage as the JSON that it came
+ * as.  With the last page,
  * one transaction writes all of it into the tables, drops what a reset has not
  * brought again, and moves the cursor.  The first pull of a new file has
  * nothing to tear and goes straight into the tables, page by page.
@@ -31,6 +32,8 @@ typedef struct Pull
 	Names		recheck;		/* types whose triggers were missing */
 	Names		attaching;		/* types of the app's, synced for the first
 								 * time */
+	bool		filling;		/* rows go straight into the tables */
+	EntityType *seen;			/* of the line before */
 } Pull;
 
 typedef bool (*RowAction) (Pull *pull, EntityType *type, const Json *json,
@@ -41,14 +44,12 @@ typedef bool (*RowAction) (Pull *pull, EntityType *type, const Json *json,
  * that is new on the server shows up here first.
  */
 static bool
-knows_rows(EntityType *type, const Json *json, const JsonNode *rows, bool *known)
+knows_row(EntityType *type, const Json *json, const JsonNode *row, bool *known)
 {
 	const JsonNode **members = sqlite3_malloc64(sizeof(JsonNode *) * (size_t) type->ncolumns);
-	const JsonNode *row = json_first(json, rows);
 
 	if (members == NULL)
 		return false;
-	/* all rows of a type have the same members */
 	if (row && !row_members(type, json, row, members))
 		*known = false;
 	sqlite3_free(members);
@@ -73,7 +74,8 @@ knows_page(Store *store, const Json *json, bool *known)
 		sqlite3_free(text);
 		if (type == NULL)
 			*known = *known && json_count(json, name + 1) == 0;
-		else if (!knows_rows(type, json, name + 1, known))
+		/* all rows of a type have the same members */
+		else if (!knows_row(type, json, json_first(json, name + 1), known))
 			return failure_memory(&store->failure);
 	}
 	return true;
@@ -387,9 +389,9 @@ save_pull(Pull *pull)
 }
 
 static bool
-mark_unavailable(Pull *pull, const Json *json)
+mark_unavailable(Pull *pull, const Json *json, const JsonNode *head)
 {
-	const JsonNode *list = json_member(json, json->nodes, "unavailableTypes");
+	const JsonNode *list = json_member(json, head, "unavailableTypes");
 	Names		names = {0};
 	bool		good = names_add_array(pull->store, &names, json, list);
 	int			i;
@@ -401,15 +403,19 @@ mark_unavailable(Pull *pull, const Json *json)
 	return good;
 }
 
-/* What the page says beside rows. */
-static bool
-read_page_head(Pull *pull, const Json *json, bool from_start)
+/* A new file has nothing to tear, and nothing to compare with. */
+static void
+look_if_filling(Pull *pull)
 {
-	const JsonNode *root = json->nodes;
+	pull->filling = setting_is(pull->store, "first_sync", "running") && !pull->reset &&
+		pull->reset_types.count == 0 && pull->recheck.count == 0;
+}
 
-	if (!load_pull(pull))
-		return false;
-	if (json_is_true(json_member(json, root, "reset")) || from_start)
+/* What a page says beside rows, or a stream before them. */
+static bool
+read_head(Pull *pull, const Json *json, const JsonNode *head, bool from_start)
+{
+	if (json_is_true(json_member(json, head, "reset")) || from_start)
 	{
 		/* what has come before is of another history */
 		pull->reset = true;
@@ -417,11 +423,14 @@ read_page_head(Pull *pull, const Json *json, bool from_start)
 		if (!sql_run(pull->store, "DELETE FROM tide_stage"))
 			return false;
 	}
-	return mark_unavailable(pull, json) &&
-		names_add_array(pull->store, &pull->reset_types, json,
-						json_member(json, root, "resetTypes")) &&
-		names_add_array(pull->store, &pull->revoked, json,
-						json_member(json, root, "revokedScopes"));
+	if (!mark_unavailable(pull, json, head) ||
+		!names_add_array(pull->store, &pull->reset_types, json,
+						 json_member(json, head, "resetTypes")) ||
+		!names_add_array(pull->store, &pull->revoked, json,
+						 json_member(json, head, "revokedScopes")))
+		return false;
+	look_if_filling(pull);
+	return !pull->filling || drop_revoked(pull);
 }
 
 static bool
@@ -435,6 +444,20 @@ set_cursor(Pull *pull, const Json *json, const char *setting)
 					"the server's page has no cursor");
 	sqlite3_free(cursor);
 	return good;
+}
+
+/* More is to come after this cursor. */
+static bool
+set_place(Pull *pull, const Json *json)
+{
+	return set_cursor(pull, json, pull->filling ? "cursor" : "stage_cursor");
+}
+
+static bool
+take_row(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, bool deleted)
+{
+	return pull->filling ? apply_row(pull, type, json, row, deleted) :
+		stage_row(pull, type, json, row, deleted);
 }
 
 static bool
@@ -460,28 +483,16 @@ apply_all(Pull *pull, const Json *json)
 static bool
 take_page(Pull *pull, const Json *json, bool from_start, PageResult *result)
 {
-	bool		filling;
-
-	if (!read_page_head(pull, json, from_start))
+	if (!load_pull(pull) || !read_head(pull, json, json->nodes, from_start))
 		return false;
-	filling = setting_is(pull->store, "first_sync", "running") && !pull->reset &&
-		pull->recheck.count == 0;
 	if (!result->has_more)
 	{
 		if (!apply_all(pull, json))
 			return false;
 	}
-	else if (filling)
-	{
-		if (!drop_revoked(pull) ||
-			!each_row(pull, json, "changesByType", false, apply_row) ||
-			!each_row(pull, json, "deletedByType", true, apply_row) ||
-			!set_cursor(pull, json, "cursor"))
-			return false;
-	}
-	else if (!each_row(pull, json, "deletedByType", true, stage_row) ||
-			 !each_row(pull, json, "changesByType", false, stage_row) ||
-			 !set_cursor(pull, json, "stage_cursor"))
+	else if (!each_row(pull, json, "deletedByType", true, take_row) ||
+			 !each_row(pull, json, "changesByType", false, take_row) ||
+			 !set_place(pull, json))
 		return false;
 	return pull->store->failure.result == TIDE_OK && save_pull(pull);
 }
@@ -496,6 +507,18 @@ count_rows(const Json *json, const char *member)
 	for (name = json_first(json, types); name; name = json_next_name(json, types, name))
 		n += (int64_t) json_count(json, name + 1);
 	return n;
+}
+
+static bool
+end_pull(Pull *pull, PageResult *result, bool good)
+{
+	result->changed = pull->applying.rows;
+	result->lost = pull->applying.lost;
+	names_free(&pull->reset_types);
+	names_free(&pull->revoked);
+	names_free(&pull->recheck);
+	names_free(&pull->attaching);
+	return applying_end(&pull->applying, good);
 }
 
 bool
@@ -521,13 +544,116 @@ apply_page(Store *store, const Json *json, bool from_start, bool take_unknown,
 	good = place_check(store) && take_page(&pull, json, from_start, result);
 	if (json->no_memory)
 		good = failure_memory(&store->failure);
-	result->changed = pull.applying.rows;
-	result->lost = pull.applying.lost;
-	names_free(&pull.reset_types);
-	names_free(&pull.revoked);
-	names_free(&pull.recheck);
-	names_free(&pull.attaching);
-	return applying_end(&pull.applying, good);
+	return end_pull(&pull, result, good);
+}
+
+/*
+ * Streams
+ */
+
+/* The type of a line, which is nearly always that of the line before. */
+static bool
+find_type(Pull *pull, const Json *json, const JsonNode *name, EntityType **type)
+{
+	char	   *text;
+
+	*type = pull->seen;
+	if (pull->seen && json_is(json, name, pull->seen->name))
+		return true;
+	text = json_text(json, name);
+	if (text == NULL)
+		return failure_memory(&pull->store->failure);
+	*type = pull->seen = store_type(pull->store, text, strlen(text));
+	sqlite3_free(text);
+	return true;
+}
+
+/* {"type": ..., "row": ...} or {"type": ..., "deleted": ...} */
+static bool
+take_row_line(Pull *pull, const Json *json, const JsonNode *name, bool take_unknown,
+			  PageResult *result)
+{
+	const JsonNode *row = json_member(json, json->nodes, "row");
+	const JsonNode *deleted = row ? NULL : json_member(json, json->nodes, "deleted");
+	EntityType *before = pull->seen;
+	EntityType *type;
+	bool		known = true;
+
+	if (!find_type(pull, json, name + 1, &type))
+		return false;
+	if (row && type && type != before && !knows_row(type, json, row, &known))
+		return failure_memory(&pull->store->failure);
+	result->unknown = (row && type == NULL) || !known;
+	if (result->unknown && !take_unknown)
+		return false;
+	result->unknown = false;
+	if (type == NULL || (row == NULL && deleted == NULL))
+		return true;
+	result->rows++;
+	return take_row(pull, type, json, row ? row : deleted, row == NULL);
+}
+
+static bool
+take_line(Pull *pull, const Json *json, bool take_unknown, PageResult *result)
+{
+	const JsonNode *name = json->nodes->kind == JSON_OBJECT ? json_first(json, json->nodes) : NULL;
+
+	if (json_is(json, name, "type"))
+		return take_row_line(pull, json, name, take_unknown, result);
+	if (json_is(json, name, "begin"))
+		return read_head(pull, json, name + 1, false);
+	if (json_is(json, name, "cursor"))
+		return set_place(pull, json);
+	if (json_is(json, name, "end"))
+	{
+		result->has_more = false;
+		return apply_all(pull, json);
+	}
+	/* a later server may have something to add */
+	return true;
+}
+
+static bool
+take_lines(Pull *pull, const char *text, size_t length, bool take_unknown, PageResult *result)
+{
+	Json		json = {0};
+	const char *end = text + length;
+	const char *next;
+	bool		good = load_pull(pull);
+
+	look_if_filling(pull);
+	for (; good && text < end; text = next)
+	{
+		const char *newline = memchr(text, '\n', (size_t) (end - text));
+
+		next = newline ? newline + 1 : end;
+		if (json_parse_again(&json, text, (size_t) (next - text)))
+			good = take_line(pull, &json, take_unknown, result);
+		else
+			good = failure_set(&pull->store->failure, TIDE_REFUSED, "bad_reply",
+							   "a line of the server's answer is not JSON");
+		if (json.no_memory)
+			good = failure_memory(&pull->store->failure);
+	}
+	json_free(&json);
+	return good && pull->store->failure.result == TIDE_OK && save_pull(pull);
+}
+
+bool
+apply_lines(Store *store, const char *text, size_t length, bool take_unknown,
+			int64_t now, PageResult *result)
+{
+	Pull		pull = {.store = store};
+	bool		good;
+
+	memset(result, 0, sizeof(*result));
+	result->has_more = true;
+	if (!applying_begin(&pull.applying, store, now))
+		return false;
+	good = place_check(store) && take_lines(&pull, text, length, take_unknown, result) &&
+		(!result->has_more || place_note(store));
+	good = end_pull(&pull, result, good);
+	return good || result->unknown;
 }
 
 static bool

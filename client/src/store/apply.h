@@ -25,6 +25,14 @@ typedef struct PageResult
 bool		apply_page(Store *store, const Json *json, bool from_start,
 					   bool take_unknown, int64_t now, PageResult *result);
 
+/*
+ * Take whole lines of a stream (application/x-ndjson), the last of which has a
+ * cursor: what it goes on from, or its end.  The place is noted anew, for the
+ * lines that follow.
+ */
+bool		apply_lines(Store *store, const char *text, size_t length, bool take_unknown,
+						int64_t now, PageResult *result);
+
 /* Rows that the app's rules refused before: try them again. */
 bool		apply_refused(Store *store, int64_t now);
 

@@ -106,6 +106,24 @@ buffer_literal(Buffer *buf, const char *text)
 }
 
 void
+buffer_remove(Buffer *buf, size_t length)
+{
+	if (buf->failed || length == 0)
+		return;
+	memmove(buf->data, buf->data + length, buf->length - length + 1);
+	buf->length -= length;
+}
+
+void
+buffer_truncate(Buffer *buf, size_t length)
+{
+	if (buf->failed || length >= buf->length)
+		return;
+	buf->length = length;
+	buf->data[length] = '\0';
+}
+
+void
 buffer_reset(Buffer *buf)
 {
 	buf->length = 0;

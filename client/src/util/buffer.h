@@ -33,6 +33,12 @@ void		buffer_identifier(Buffer *buf, const char *name);
 /* 'text' with its quotes doubled, an SQL string */
 void		buffer_literal(Buffer *buf, const char *text);
 
+/* Take so much from the front. */
+void		buffer_remove(Buffer *buf, size_t length);
+
+/* Keep so much of the beginning. */
+void		buffer_truncate(Buffer *buf, size_t length);
+
 /* Empty it, but keep the memory. */
 void		buffer_reset(Buffer *buf);
 void		buffer_free(Buffer *buf);

@@ -16,6 +16,7 @@ typedef struct Reader
 	size_t	   *open;			/* containers that are not closed yet */
 	size_t		depth;
 	size_t		open_capacity;
+	size_t		few[32];		/* where they are, while there are no more */
 } Reader;
 
 static bool
@@ -61,8 +62,8 @@ last_node(Reader *r)
 static void
 skip_space(Reader *r)
 {
-	while (r->at < r->length && strchr(" \t\r\n", r->text[r->at]) &&
-		   r->text[r->at] != '\0')
+	while (r->at < r->length && (r->text[r->at] == ' ' || r->text[r->at] == '\t' ||
+								 r->text[r->at] == '\r' || r->text[r->at] == '\n'))
 		r->at++;
 }
 
@@ -200,10 +201,26 @@ read_number(Reader *r)
 }
 
 static bool
+grow_open(Reader *r)
+{
+	size_t	   *before = r->open;
+
+	if (before != r->few)
+		return grow((void **) &r->open, &r->open_capacity, sizeof(size_t));
+	r->open = NULL;
+	if (!grow((void **) &r->open, &r->open_capacity, sizeof(size_t)))
+	{
+		r->open = before;
+		return false;
+	}
+	memcpy(r->open, before, r->depth * sizeof(size_t));
+	return true;
+}
+
+static bool
 open_container(Reader *r, JsonKind kind)
 {
-	if (r->depth == r->open_capacity &&
-		!grow((void **) &r->open, &r->open_capacity, sizeof(size_t)))
+	if (r->depth == r->open_capacity && !grow_open(r))
 	{
 		r->json->no_memory = true;
 		return false;
@@ -312,16 +329,32 @@ read_document(Reader *r)
 }
 
 bool
-json_parse(Json *json, const char *text, size_t length)
+json_parse_again(Json *json, const char *text, size_t length)
 {
-	Reader		r = {.json = json,.text = text,.length = length};
+	Reader		r;
 	bool		good;
 
-	memset(json, 0, sizeof(*json));
+	r.json = json;
+	r.text = text;
+	r.length = length;
+	r.at = 0;
+	r.open = r.few;
+	r.depth = 0;
+	r.open_capacity = sizeof(r.few) / sizeof(*r.few);
 	json->text = text;
+	json->count = 0;
+	json->no_memory = false;
 	good = read_document(&r) && utf8_is_valid(text, length);
-	sqlite3_free(r.open);
+	if (r.open != r.few)
+		sqlite3_free(r.open);
 	return good;
+}
+
+bool
+json_parse(Json *json, const char *text, size_t length)
+{
+	memset(json, 0, sizeof(*json));
+	return json_parse_again(json, text, length);
 }
 
 void

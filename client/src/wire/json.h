@@ -46,6 +46,9 @@ typedef struct Json
  * out.  Depth is limited by memory only.  json_free() in both cases.
  */
 bool		json_parse(Json *json, const char *text, size_t length);
+
+/* The same with the memory of a document that was read before, or zeroed. */
+bool		json_parse_again(Json *json, const char *text, size_t length);
 void		json_free(Json *json);
 
 /* The value of an object's member, NULL if it has none or is no object. */
