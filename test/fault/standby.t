@@ -267,7 +267,28 @@ catch_up();
 continues('some hundred subtransactions are running', 1, $standby);
 cmp_ok(length $replica->{since}, '>', 300, 'and are in the cursor');
 continues('which is accepted', 0, $cluster);
+
+# Such a list has subtransactions that the primary's has not: no reason to begin
+# pages anew.
+change($cluster, $_, 85) for 1 .. 4;
+my $pages = 1;
+my $next = page($cluster, "'$replica->{since}', max_rows => 1");
+catch_up();
+while ($next->{hasMore} && $pages++ < 10) { $next = page($standby, "'$next->{cursor}', max_rows => 1"); }
+is($pages, 4, 'pages that the primary began come to an end');
+$replica->pull($standby, $database);
 $sessions[$_]->query('ROLLBACK') for 0 .. 3;
+catch_up();
+
+# Amid pages, a cursor has two lists.
+$many->(15, 60);
+catch_up();
+$replica->pull($standby, $database);
+change($cluster, $_, 86) for 1 .. 4;
+catch_up();
+$next = page($standby, "'$replica->{since}', max_rows => 1");
+is(state_of($_, "SELECT tide.pull('$next->{cursor}')"), '', 'a cursor with two lists is accepted') for $standby, $cluster;
+$sessions[$_]->query('ROLLBACK') for 0 .. 14;
 catch_up();
 
 # a sample of now, whose transaction list is short
@@ -290,6 +311,7 @@ $cluster->sql($database, 'DELETE FROM tide.sample');
 catch_up();
 $replica->pull($standby, $database);
 is($replica->{reset}, undef, 'also without any sample');
+cmp_ok(length $replica->{since}, '<', 150, 'and are not in the cursor then');
 $sessions[$_]->query('COMMIT') for 0 .. 17;
 catch_up();
 continues('they commit', undef, $standby);
@@ -409,6 +431,32 @@ is(replayed($standby, ''), 'true', 'registered, and replayed');
 continues('after a restart of the primary', 1, $standby);
 continues('and a cursor of that start', 0, $standby, $of_new_start);
 continues('which is good on the primary', 0, $cluster);
+
+# A start that the standby does not know of: neither that it has begun, nor its
+# registration, which is not committed when its first cursor leaves.
+pause($standby);
+$cluster->restart('fast');
+$session = TideSession->new($cluster->conninfo($database));
+$ack = push_in($session, 4, 43);
+is(replayed($standby, "'$replica->{since}', '{$ack}'"), 'false ack', 'an ack of a start that is not replayed');
+resume($standby);
+catch_up();
+is(replayed($standby, "'$replica->{since}', '{$ack}'"), 'true', 'replayed');
+continues('after that push', 1, $standby);
+pause($standby);
+$session->finish;
+$cluster->restart('fast');
+$session = TideSession->new($cluster->conninfo($database));
+$session->query('BEGIN');
+$cursor = decode_json($session->query('SELECT tide.pull()'))->{cursor};
+$cluster->sql($database, 'INSERT INTO untracked VALUES (2)');
+resume($standby);
+catch_up();
+is(replayed($standby, "'$cursor'"), 'false position', 'a cursor of a start whose registration is not replayed');
+$session->query('COMMIT');
+$session->finish;
+catch_up();
+is(replayed($standby, "'$cursor'"), 'true', 'replayed');
 
 # A crash, a restartpoint at the checkpoint that ends recovery, and more WAL.
 $cluster->down('immediate');

@@ -294,12 +294,13 @@ list_running(Snapshot snapshot, FullTransactionId next, uint64 *xids)
 		xids[n++] = widen(snapshot->xip[i], next);
 
 	/*
-	 * During recovery nobody knows which ids are of subtransactions, so all that
-	 * were assigned are in this one array, prepared ones too, and xip is empty.
-	 * That is all, also if suboverflowed is set: then the primary has said of
-	 * some ids that they are subtransactions, and those alone were taken out.
-	 * The log has ids of top-level transactions only, so nothing looks for
-	 * these, and others of subtransactions that are listed are found nowhere.
+	 * During recovery nobody knows which ids are of subtransactions, so all
+	 * that were assigned are in this one array, prepared ones too, and xip is
+	 * empty. That is all, also if suboverflowed is set: then the primary has
+	 * said of some ids that they are subtransactions, and those alone were
+	 * taken out. The log has ids of top-level transactions only, so nothing
+	 * looks for these, and others of subtransactions that are listed are
+	 * found nowhere.
 	 */
 	if (snapshot->takenDuringRecovery)
 		for (i = 0; i < snapshot->subxcnt; i++)
