@@ -40,7 +40,8 @@ sub pull
 	{
 		my $since = defined $self->{since} ? "'$self->{since}'" : 'NULL';
 		my $reply = decode_json($cluster->sql($database,
-			'SELECT FROM tide.register(); BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; '
+			"SELECT tide.register() WHERE NOT pg_is_in_recovery() \\g /dev/null\n"
+			  . 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; '
 			  . "SELECT tide.pull($since, max_rows => 7); COMMIT"));
 		if ($reply->{reset})
 		{

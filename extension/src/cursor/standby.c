@@ -116,7 +116,7 @@ last_stop(QuietCheckpoint *last)
 	QuietCheckpoint *shared;
 	QuietCheckpoint found;
 	TimeLineID	timeline;
-	bool		is_new;
+	bool		was_there;
 
 	memset(last, 0, sizeof(*last));
 	if (checkpoint_of_control_file(&found))
@@ -125,8 +125,8 @@ last_stop(QuietCheckpoint *last)
 		take_later(last, &found);
 
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	shared = ShmemInitStruct(SHARED_NAME, sizeof(QuietCheckpoint), &is_new);
-	if (is_new)
+	shared = ShmemInitStruct(SHARED_NAME, sizeof(QuietCheckpoint), &was_there);
+	if (!was_there)
 		memset(shared, 0, sizeof(QuietCheckpoint));
 	if (last->position != InvalidXLogRecPtr)
 		take_later(shared, last);
