@@ -103,6 +103,8 @@ is_broken('a setting that is not there', "'''ini\n# /etc/tide-gateway.conf\nlist
 is_good('Caddy', "'''\n# /etc/caddy/Caddyfile\na.example {\n    reverse_proxy /api/* 127.0.0.1:8080\n}\n'''");
 is_broken('Caddy on one line',
 	"'''\n# /etc/caddy/Caddyfile\na.example { reverse_proxy /api/* 127.0.0.1:8080 }\n'''", qr/line 2: a brace/);
+is_good('haproxy', "'''\n# /etc/haproxy/haproxy.cfg\ndefaults\n    mode http\n    timeout connect 2s\n    timeout client 9s\n    timeout server 9s\nfrontend a\n    bind :8443\n'''");
+is_broken('haproxy without a section', "'''\n# /etc/haproxy/haproxy.cfg\n    mode http\n'''", qr/line 2: is neither/);
 is_broken('Caddy without end', "'''\n# /etc/caddy/Caddyfile\na.example {\n'''", qr/not closed/);
 is_good('nginx', "'''\n# /etc/nginx/conf.d/a.conf\nserver {\n    listen 127.0.0.1:8443;    # a comment\n}\n'''");
 is_broken('nginx without semicolon', "'''\n# /etc/nginx/conf.d/a.conf\nserver {\n    listen 127.0.0.1:8443\n}\n'''", qr/line 3/);

@@ -13,9 +13,10 @@ use warnings;
 
 use File::Temp ();
 use FindBin ();
-use lib "$FindBin::Bin/../lib";
+use lib "$FindBin::Bin/../lib", "$FindBin::Bin/../fault";
 use POSIX ();
 use Test::More;
+use TideReplica ();
 use TideTest qw(wait_for);
 
 my ($pgbouncer) = grep { defined && -x }
@@ -38,6 +39,7 @@ else
 	subtest "max_prepared_statements = $_" => sub { behind_pooler($_, $_) }
 	  for 0, 100;
 }
+subtest 'a standby in the place of the primary' => \&behind_a_switch;
 done_testing;
 
 END
@@ -45,14 +47,13 @@ END
 	stop_pooler();
 }
 
-sub start_pooler
+sub write_settings
 {
-	my ($directory, $port, $setting) = @_;
-
+	my ($directory, $port, $server_port, $setting) = @_;
 	open my $file, '>', "$directory/pgbouncer.ini" or die $!;
 	print {$file} <<INI;
 [databases]
-* = host=127.0.0.1 port=$cluster->{port}
+* = host=127.0.0.1 port=$server_port
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = $port
@@ -64,7 +65,15 @@ default_pool_size = 2
 $setting
 INI
 	close $file;
-	open $file, '>', "$directory/users" or die $!;
+	return;
+}
+
+sub start_pooler
+{
+	my ($directory, $port, $setting) = @_;
+
+	write_settings($directory, $port, $cluster->{port}, $setting);
+	open my $file, '>', "$directory/users" or die $!;
 	print {$file} qq("tide_gateway" ""\n);
 	close $file;
 	chmod 0755, $directory;
@@ -147,6 +156,53 @@ SQL
 	}
 	is $gateway->stop, 0, 'stops with status 0';
 	stop_pooler();
+}
+
+# The pooler goes over to a standby while the gateway keeps its connections to the
+# pooler.  That standby lacks a row, so it shows who has served a pull.
+sub behind_a_switch
+{
+	my $database = $cluster->create_synced(<<'SQL');
+CREATE TABLE note (id text PRIMARY KEY, user_id text NOT NULL);
+CREATE INDEX ON note (user_id, id);
+SELECT tide.track('note', scope => 'user_id');
+GRANT ALL ON note TO tide_user;
+SQL
+	my $standby = TideReplica::standby($cluster);
+	TideReplica::wait_for_standby($cluster, $standby);
+	my $directory = File::Temp::tempdir('tide-pooler-XXXXXX', TMPDIR => 1, CLEANUP => 1);
+	my ($port) = grep { TideTest::Cluster::port_is_free($_) } 56150 .. 56199;
+	start_pooler($directory, $port, '');
+	my $gateway = TideTest::Gateway->start(
+		database_url => "host=127.0.0.1 port=$port dbname=$database user=tide_gateway",
+		settings => { 'db-connections' => 1, 'maintain-interval' => 0, 'remembered-polls' => 0 })->wait_until_ready;
+	my $token = $gateway->token('u1');
+	my $has_row = sub {
+		my ($pull) = @_;
+		return $pull->{status} == 200 && $pull->{content} =~ /"of the primary"/;
+	};
+	$standby->sql($database, 'SELECT pg_wal_replay_pause()');
+	is $gateway->push_changes($token, { changes => { note => [ { id => 'of the primary' } ] } })->{status}, 200, 'a push';
+	ok $has_row->($gateway->pull($token)), 'a pull';
+
+	write_settings($directory, $port, $standby->{port}, '');
+	kill HUP => $pooler;
+	my $wrong = 0;
+	wait_for('the gateway has no primary any more', 20, sub {
+		my $pull = $gateway->pull($token);
+		$wrong++ if $pull->{status} == 200 && !$has_row->($pull);
+		return $pull->{status} == 503;
+	});
+	is $wrong, 0, 'no pull was served by the standby';
+	is $gateway->push_changes($token, { changes => { note => [ { id => 'no' } ] } })->{status}, 503, 'a push must wait';
+
+	write_settings($directory, $port, $cluster->{port}, '');
+	kill HUP => $pooler;
+	wait_for('the gateway has its primary again', 20, sub { return $has_row->($gateway->pull($token)); });
+	is $gateway->stop, 0, 'stops with status 0';
+	stop_pooler();
+	$standby->finish;
+	return;
 }
 
 # A process that pulls and pushes as this user; it ends with 1 if it got what

@@ -9,6 +9,9 @@ use warnings;
 use FindBin ();
 use lib "$FindBin::Bin/../lib", "$FindBin::Bin/../fault", "$FindBin::Bin/../property";
 use HTTP::Tiny ();
+use IO::Select ();
+use IO::Socket::INET ();
+use POSIX ();
 use Test::More;
 use TideReplica ();
 use TideSession ();
@@ -183,6 +186,36 @@ subtest 'who waits is woken with what came' => sub {
 	is ids($gateway->pull($token, since => $cursor)), 'remembered', 'until something changes';
 };
 
+# A process that connects whoever comes to one of these ports, by turns.
+sub forward_by_turns
+{
+	my (@ports) = @_;
+	my $listener = IO::Socket::INET->new(LocalHost => '127.0.0.1', Listen => 10) or die $!;
+	my $pid = fork // die $!;
+	return { pid => $pid, port => $listener->sockport } if $pid;
+	local $SIG{TERM} = sub { POSIX::_exit(0) };
+	my (%peer, $turn);
+	while (1)
+	{
+		for my $socket (IO::Select->new($listener, map { $_->{from} } values %peer)->can_read)
+		{
+			if ($socket == $listener)
+			{
+				my $from = $listener->accept;
+				my $to = IO::Socket::INET->new(PeerHost => '127.0.0.1', PeerPort => $ports[ $turn++ % @ports ]) or next;
+				$peer{$from} = { from => $from, to => $to };
+				$peer{$to} = { from => $to, to => $from };
+				next;
+			}
+			my $pair = $peer{$socket} // next;
+			my $bytes;
+			next if sysread($socket, $bytes, 65536) && syswrite($pair->{to}, $bytes);
+			delete @peer{ $socket, $pair->{to} };
+			close $_ for $socket, $pair->{to};
+		}
+	}
+}
+
 sub slow_pull
 {
 	my ($times) = @_;
@@ -222,6 +255,22 @@ subtest 'conflicts with recovery' => sub {
 	is fallbacks('conflict'), $conflicts + 1, 'is run on the primary';
 	is join(' ', map { $_->{id} } @{ $reply->{json}{changesByType}{note} }), 'slow', 'and brings what it should';
 	unlike $gateway->log, qr/event=database-error/, 'none of this is an error in the log';
+};
+
+subtest 'a pull that somebody has cancelled there' => sub {
+	my ($conflicts, $failed) = (fallbacks('conflict'), fallbacks('failed'));
+	sql('INSERT INTO nap VALUES (2)');
+	my $cursor = $gateway->pull($token)->{json}{cursor};
+	push_note('cancelled');
+	my $job = in_background($gateway, sub { return $gateway->pull($token, since => $cursor); });
+	wait_for('it runs there, and is cancelled', 20, sub {
+		return $replay->query(q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'}) eq 't';
+	});
+	is finished($job)->{status}, 200, 'is run again';
+	is fallbacks('conflict'), $conflicts, 'there';
+	is fallbacks('failed'), $failed;
+	sql('TRUNCATE nap');
+	TideReplica::wait_for_standby($cluster, $standby);
 };
 
 # Taken out: judge_lag.
@@ -319,6 +368,50 @@ subtest 'the primary goes away' => sub {
 	wait_for_state('200 serving');
 	push_note('back');
 	is ids($gateway->pull($token, since => $reply->{json}{cursor} // $cursor)), 'alone back', 'and all goes on';
+};
+
+# The gateway's thread that looks cannot reach the primary, but its watcher can.
+# Taken out: may_be_stale in remember().
+subtest 'what may be stale is not remembered' => sub {
+	my $cursor = ($gateway->pull_pages($token))[-1]{cursor};
+	my $stale;
+	paused(sub {
+		push_note('hidden');
+		sql('ALTER ROLE tide_gateway CONNECTION LIMIT 0');
+		sql(q{SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+			WHERE usename = 'tide_gateway' AND application_name <> 'tide-gateway-watch'});
+		wait_for('the primary is away', 10, sub { return $gateway->get('/ready')->{status} == 503; });
+		$stale = wait_for('the replica serves alone', 10, sub {
+			my $pull = $gateway->pull($token, since => $cursor);
+			return $pull->{status} == 200 && $pull;
+		});
+		is ids($stale), '', 'what it has';
+		is sql(q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tide-gateway-watch'}), 1, 'the watcher looks on';
+	});
+	sql('ALTER ROLE tide_gateway CONNECTION LIMIT -1');
+	wait_for_state('200 serving');
+	is ids($gateway->pull($token, since => $stale->{json}{cursor})), 'hidden', 'the next pull brings what it lacked';
+};
+
+# Connections go to one of two servers by turns: a proxy that nobody should put
+# there.  Taken out: health_is_server.
+subtest 'two standbys behind one address' => sub {
+	my $other = TideReplica::standby($cluster);
+	my $pause = TideSession->new($other->conninfo($database));
+	my $proxy = forward_by_turns($standby->{port}, $other->{port});
+	my $which = start_gateway('replica-url' => "host=127.0.0.1 port=$proxy->{port} dbname=$database user=tide_gateway",
+		'replica-connections' => 1);
+	wait_for_state('200 serving', $which);
+	$pause->query('SELECT pg_wal_replay_pause()');
+	wait_for('the other stands still', 10, sub { return $pause->query('SELECT pg_get_wal_replay_pause_state()') eq 'paused'; });
+	push_note('by turns', $which);
+	like ids($which->pull($token)), qr/by turns/, 'a pull sees what the server that was looked at has';
+	is reads('replica-1', $which), 0, 'the other is not asked';
+	is $which->stop, 0;
+	kill TERM => $proxy->{pid};
+	waitpid $proxy->{pid}, 0;
+	$pause->finish;
+	$other->finish;
 };
 
 # Taken out: compare_identity; OPEN_PROMOTED.

@@ -189,6 +189,18 @@ subtest 'limits' => sub {
 	is $_->stop, 0 for @narrow;
 };
 
+subtest 'one that leaves' => sub {
+	my $leaving = start_gateway('shutdown-delay' => 30);
+	my $client = HTTP::Tiny->new(keep_alive => 1);
+	is $client->get("$leaving->{url}/ready")->{headers}{connection} // '', '', 'connections stay open';
+	$leaving->signal('TERM');
+	wait_for('/ready says so', 10, sub { return $client->get("$leaving->{url}/ready")->{status} == 503; });
+	my $reply = $leaving->push_changes($token, changes({ id => 'leaving', body => 'x' }));
+	is $reply->{status}, 200, 'requests are served';
+	is lc $reply->{headers}{connection}, 'close', 'and their connections closed';
+	is $leaving->stop, 0, 'a second signal ends it at once';
+};
+
 # ---------- behind proxies ----------
 
 my %proxy = (haproxy => \&run_haproxy, nginx => \&run_nginx);

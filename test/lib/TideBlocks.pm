@@ -36,12 +36,14 @@ my %configuration = (
 	gateway => qr{/tide-gateway[\w-]*\.conf$},
 	nginx => qr{/nginx/},
 	caddy => qr{/Caddyfile$},
+	haproxy => qr{/haproxy[\w-]*\.cfg$},
 	systemd => qr{\.service(?:\.d/[^/]+\.conf)?$},
 	pgbouncer => qr{/pgbouncer[\w-]*\.ini$});
 my %check = (
 	gateway => \&check_gateway,
 	nginx => \&check_nginx,
 	caddy => \&check_caddy,
+	haproxy => \&check_haproxy,
 	systemd => \&check_systemd,
 	pgbouncer => \&check_pgbouncer);
 
@@ -671,6 +673,31 @@ sub check_caddy
 	my $caddy = program('caddy') or return;
 	return complaint($caddy, 'adapt', '--adapter', 'caddyfile', '--config',
 		write_file("$self->{directory}/Caddyfile", $block->{text}));
+}
+
+# Sections begin at the margin, what belongs to them is indented.
+sub check_haproxy
+{
+	my ($self, $block) = @_;
+	my $section;
+
+	for (lines_of($block))
+	{
+		my ($number, $line) = @$_;
+		if ($line =~ /^(?:global|defaults|frontend \S+|backend \S+|listen \S+)\s*$/)
+		{
+			$section = $line;
+		}
+		elsif ($line !~ /^\s+\w/ || !$section)
+		{
+			return "line $number: is neither a section nor an indented keyword in one";
+		}
+	}
+
+	my $haproxy = program('haproxy') or return;
+	my $text = $block->{text};
+	$text =~ s{ ssl crt \S+}{}g;
+	return complaint($haproxy, '-c', '-q', '-f', write_file("$self->{directory}/haproxy.cfg", $text));
 }
 
 sub check_systemd

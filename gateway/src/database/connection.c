@@ -26,6 +26,8 @@
 
 #define REGISTER_TIMEOUT	(5 * CLOCK_SECOND)
 
+#define LEAST_STANDBY_VERSION	150000
+
 /* of pages of the WAL, in bytes; the long one is at the start of a segment */
 #define SHORT_PAGE_HEADER	24
 #define LONG_PAGE_HEADER	40
@@ -453,6 +455,12 @@ connection_check(Connection *connection, int64_t timeout, char *detail,
 	snprintf(connection->identity, sizeof(connection->identity), "%s",
 			 PQgetvalue(server, 0, 6));
 	result = take_look(connection, server, detail, detail_size);
+	if (result == OPEN_DONE && connection->of_replica &&
+		PQserverVersion(connection->link) < LEAST_STANDBY_VERSION)
+	{
+		snprintf(detail, detail_size, "pulls from a standby need PostgreSQL 15 or later");
+		result = OPEN_UNFIT;
+	}
 	if (result != OPEN_DONE)
 	{
 		PQclear(server);
