@@ -1,15 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * wire.c
- *	  Rows, values and keys as they go out, and the settings under which
- *	  values have one text form only.
+ *	  Rows and values as JSON, and the settings under which values have one
+ *	  text form only.
  *
  * Replies carry thousands of rows, so the common types are written straight
- * into the buffer.  What comes in is in wire_read.c, times are in wire_time.c.
+ * into the buffer.  read.c reads values, time.c has times, and keys.c has keys
+ * as text.
  *
  * What a pull sends, a push stores again as it was.  A value is written by the
  * output function of its type or by code of this file, and never by a cast:
- * casts are user code, and there is none back.
+ * casts are user code, and a cast back need not exist.
  *
  *	- Booleans, numbers, times and dates are what JSON and ISO 8601 have for
  *	  them; every other scalar is a string of the type's text form.

@@ -23,8 +23,8 @@
 extern int	wire_begin(void);
 
 /*
- * likewise for JSON that is stored: times are ISO 8601, whatever the client
- * wants
+ * Likewise for JSON that is stored: times are in ISO 8601, whatever the client
+ * asks for.
  */
 extern int	wire_begin_kept(void);
 extern void wire_end(int level);
