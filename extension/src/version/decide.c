@@ -173,9 +173,10 @@ settle_stored(Decision *d, ConflictPolicy policy, const Incoming *in, const Curr
 	Stamp		known = as_known(in, current, &current->stamp);
 
 	/*
-	 * What this client has stored before must not come again as newer, should
-	 * its clock have been set back; unless all that is stored is remembered.
-	 * Where the server wins, no more than that is known of who wrote first.
+	 * If this client's clock was set back, the version that it stored before
+	 * would count as newer when it comes again.  So this change is known by a
+	 * time above that one.  That is not needed where all that is stored is
+	 * remembered.  Under "server_wins" it is done whoever wrote that version.
 	 */
 	if (in->has_stamp && !policy_forgets(policy) && known.has_time &&
 		(policy == POLICY_SERVER_WINS || same_client(&current->stamp, &in->stamp)) &&

@@ -641,7 +641,25 @@ wire_append_row(StringInfo buf, TrackedTable *t, Datum *values, bool *nulls)
 	appendStringInfoCharMacro(buf, '}');
 }
 
-/* Without the braces, so that the caller can add members of its own. */
+void
+wire_append_member(StringInfo buf, TrackedTable *t, TrackedColumn *c,
+				   Datum value, bool isnull)
+{
+	append_member_name(buf, c, false);
+	if (isnull)
+		appendBinaryStringInfo(buf, "null", 4);
+	else
+		wire_append_value(buf, t, c, value);
+}
+
+void
+wire_append_key(StringInfo buf, TrackedTable *t, Datum *values)
+{
+	appendStringInfoCharMacro(buf, '{');
+	wire_append_key_members(buf, t, values);
+	appendStringInfoCharMacro(buf, '}');
+}
+
 void
 wire_append_key_members(StringInfo buf, TrackedTable *t, Datum *values)
 {

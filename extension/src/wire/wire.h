@@ -41,7 +41,15 @@ extern void wire_append_row(StringInfo buf, TrackedTable *t,
 extern void wire_append_value(StringInfo buf, TrackedTable *t,
 							  TrackedColumn *c, Datum value);
 
-/* "name":value,... without braces; values[] by position in t->keys */
+/* a comma, and "name":value of a column */
+extern void wire_append_member(StringInfo buf, TrackedTable *t,
+							   TrackedColumn *c, Datum value, bool isnull);
+
+/*
+ * {"name":value,...}, and the same without the braces, so that the caller can
+ * add members of its own; values[] is by position in t->keys
+ */
+extern void wire_append_key(StringInfo buf, TrackedTable *t, Datum *values);
 extern void wire_append_key_members(StringInfo buf, TrackedTable *t,
 									Datum *values);
 
