@@ -314,20 +314,36 @@ block_signals(sigset_t *signals)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+/* A socket that listens, and where, as text. */
+typedef struct Listener
+{
+	int			socket;
+	char		address[128];
+	char		port[16];
+}			Listener;
+
+/* False: "problem" says what is wrong with the value of the setting. */
+static bool
+open_listener(const char *setting, const char *value, Listener * listener,
+			  char *problem, size_t problem_size)
+{
+	listener->socket = listener_open(setting, value,
+									 listener->address, sizeof(listener->address),
+									 listener->port, sizeof(listener->port),
+									 problem, problem_size);
+	return listener->socket >= 0;
+}
+
 static int
 serve(int argc, char **argv)
 {
 	char		problem[512];
-	char		address[128];
-	char		port[16];
 	sigset_t	signals;
 	const Settings *settings;
 	Settings   *fresh = settings_read(argc, argv, problem, sizeof(problem));
 	Keys	   *keys = fresh == NULL ? NULL : read_keys(fresh, problem, sizeof(problem));
-	int			listen_socket;
-	int			metrics_socket = -1;
-	char		metrics_address[128];
-	char		metrics_port[16];
+	Listener	listener;
+	Listener	metrics = {.socket = -1};
 	bool		started;
 
 	if (keys == NULL)
@@ -341,20 +357,12 @@ serve(int argc, char **argv)
 	if (!log_start())
 		return complain("could not start a thread");
 
-	listen_socket = listener_open("listen", settings->listen,
-								  address, sizeof(address),
-								  port, sizeof(port), problem, sizeof(problem));
-	if (listen_socket < 0)
+	if (!open_listener("listen", settings->listen, &listener, problem, sizeof(problem)))
 		return complain(problem);
-	if (settings->metrics_listen[0] != '\0')
-	{
-		metrics_socket = listener_open("metrics-listen", settings->metrics_listen,
-									   metrics_address, sizeof(metrics_address),
-									   metrics_port, sizeof(metrics_port),
-									   problem, sizeof(problem));
-		if (metrics_socket < 0)
-			return complain(problem);
-	}
+	if (settings->metrics_listen[0] != '\0' &&
+		!open_listener("metrics-listen", settings->metrics_listen, &metrics,
+					   problem, sizeof(problem)))
+		return complain(problem);
 	if (!queue_start())
 		return complain("could not start a thread");
 	started = database_start(settings, problem, sizeof(problem));
@@ -363,13 +371,14 @@ serve(int argc, char **argv)
 	settings_release(settings);
 	if (!started)
 		return complain(problem);
-	if (!http_start(listen_socket, metrics_socket))
+	if (!http_start(listener.socket, metrics.socket))
 		return complain("could not start the HTTP server");
-	if (metrics_socket >= 0)
-		log_event(LOG_ALWAYS, "metrics", "address", metrics_address,
-				  "port", metrics_port, NULL);
+	if (metrics.socket >= 0)
+		log_event(LOG_ALWAYS, "metrics", "address", metrics.address,
+				  "port", metrics.port, NULL);
 	/* if the port is 0, this line is the only place that tells the real one */
-	log_event(LOG_ALWAYS, "listening", "address", address, "port", port,
+	log_event(LOG_ALWAYS, "listening", "address", listener.address,
+			  "port", listener.port,
 			  "version", VERSION, NULL);
 
 	serve_signals(&signals, argc, argv);

@@ -1,8 +1,8 @@
-# G7: three users and a coach, random data.  Rows, the rows they belong to, and
-# these once more move between owners; a coach gets athletes and loses them; row
-# security hides rows by what they say; rows, parents and tables are emptied;
-# devices push, also what is not theirs.  After every step each device pulls to
-# the end, and then
+# G7: three users and a coach, random data.  Rows, their parents and their
+# grandparents move between owners; a coach gets athletes and loses them; row
+# security hides rows by their contents; rows and parents are deleted and tables
+# emptied; devices push, also rows that are not theirs.  After every step each
+# device pulls to the end, and then
 #
 #   * its replica is what SELECT shows its user of the scopes that are hers;
 #   * no reply has named a key, a version of a row or a user that was never hers
@@ -11,8 +11,9 @@
 #   * now and then its digest is that of its replica, and of the keys of all rows
 #     there are it fetches those rows, and no others.
 #
-# A key is known to whoever ever had its row in scope, hidden or not; what a row
-# says, to whom SELECT showed it; a name, to whom it was ever a scope.
+# A user may know a key if its row was ever in one of the user's scopes, hidden or
+# not; a row's contents if SELECT has shown them to the user; a name if it was
+# ever one of the user's scopes.
 #
 #   SECONDS=600, RUNS=5, SEED=17 as for cursor.t
 #

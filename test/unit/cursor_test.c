@@ -448,6 +448,12 @@ test_strictness(void)
 	REFUSED(0, ONE("\014") UUID, "a scope outside of tables");
 	REFUSED(0, ONE("\205") "\000\000\000", "the first has a target like one before");
 
+	shim_reset();
+}
+
+static void
+test_strict_numbers(void)
+{
 	REFUSED(0, NO_SCOPES "\001\004" NO_SCOPES TYPE "\205\000\000\000", "an overlong number");
 	ACCEPTED(0, NO_SCOPES "\001\004" NO_SCOPES TYPE "\377\377\377\377\377\377\377\377\377\001\000\000",
 			 "the largest number");
@@ -463,7 +469,12 @@ test_strictness(void)
 	REFUSED(0, NO_SCOPES "\001\004" NO_SCOPES TYPE "\005\002\001\002", "running at xmax");
 	REFUSED(0, NO_SCOPES "\001\004" NO_SCOPES TYPE "\005\377\377\177\377\377\177",
 			"a count beyond what is there");
+	shim_reset();
+}
 
+static void
+test_strict_lists(void)
+{
 #define HELD(scopes, n) scopes "\001\000" n "\000"
 	ACCEPTED(2, HELD("\002\002a\002b", "\001"), "two scopes");
 	ACCEPTED(2, HELD("\001\001", "\000"), "an empty scope");
@@ -489,7 +500,12 @@ test_strictness(void)
 	ACCEPTED(4, LOST("\001\377\377\377\377\007\000"), "the largest type");
 	REFUSED(4, LOST("\002\377\377\377\377\007\000\000\000"),
 			"a type after the largest");
+	shim_reset();
+}
 
+static void
+test_strict_positions(void)
+{
 	ACCEPTED(0, ONE("\005") SNAPSHOT "\001\001\000\000\000", "in the log");
 	ACCEPTED(0, ONE("\015") SNAPSHOT "\002k\001\001\000\000\000", "in the log of a scope");
 	REFUSED(0, ONE("\005") SNAPSHOT "\001\377\377\377\377\377\377\377\377\377\001\000\000\000",
@@ -702,6 +718,9 @@ main(int argc, char **argv)
 	test_times();
 	test_garbage();
 	test_strictness();
+	test_strict_numbers();
+	test_strict_lists();
+	test_strict_positions();
 	test_base64_bits();
 	test_limits();
 	test_sets();

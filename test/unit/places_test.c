@@ -183,7 +183,11 @@ check_cells(Model *model, const Asked *asked, const Begin *begin, int type)
 			continue;
 		if (place->seen.xmax != cell->seen || (place->phase != CURSOR_AT_REST) != cell->mid)
 			why = "what is known goes on where it was";
-		/* a part of a reading that is not where it is begins anew, which is safe */
+
+		/*
+		 * a part of a reading that is not where it is begins anew, which is
+		 * safe
+		 */
 		else if (mark_of(place) != cell->mark && mark_of(place) != 0)
 			why = "the position is its own";
 		if (why)
@@ -264,6 +268,54 @@ check_kept(Model *model, const Cursor *cursor)
 	return true;
 }
 
+/* a pull that starts over does so only if something was coming again already */
+static bool
+start_over(Model *model, const Cursor *cursor, const Asked *asked, Begin *begin)
+{
+	bool		again = false;
+	int			i;
+
+	for (i = 0; i < cursor->nplaces; i++)
+		again |= cursor->places[i].resets.n > 0;
+	if (!again)
+	{
+		why = "nothing starts over without a reason";
+		return false;
+	}
+	for (i = 0; i < NTYPES; i++)
+		forget_type(model, i);
+	places_begin(asked, begin);
+	why = NULL;
+	return true;
+}
+
+/* what is from before the horizon is read again, and named */
+static bool
+check_type(Model *model, const Cursor *cursor, const Asked *asked, Begin *begin, int t)
+{
+	int32		reg = model->regs[t];
+	bool		expired = false;
+	bool		fresh = true;
+	bool		some = false;
+	int			s;
+
+	for (s = 0; s < ncells(t); s++)
+	{
+		expired |= model->cells[t][s].known && model->cells[t][s].seen < asked->horizon;
+		fresh &= !model->cells[t][s].known;
+		some |= is_asked_for(asked, model, t, s);
+	}
+	expired = expired && types_contain(&asked->types, reg);
+	if (expired || (is_named(begin, reg) && cursor->gone && fresh))
+		forget_type(model, t);
+	if (expired && !is_named(begin, reg) && some)
+	{
+		why = "what is from before the horizon is named";
+		return false;
+	}
+	return check_cells(model, asked, begin, t);
+}
+
 static bool
 one_pull(Model *model, Cursor **cursor, bool everything)
 {
@@ -272,8 +324,7 @@ one_pull(Model *model, Cursor **cursor, bool everything)
 	Cursor		next;
 	char	   *text;
 	uint64		horizon = rnd_below(20) == 0 ? now - rnd_below(10) : 0;
-	int			t,
-				s;
+	int			t;
 
 	now += 1 + rnd_below(3);
 	rnd_asked(model, &asked, everything);
@@ -283,53 +334,11 @@ one_pull(Model *model, Cursor **cursor, bool everything)
 		places_continue(*cursor, &asked, &begin);
 	else
 		places_begin(&asked, &begin);
-	if (begin.starts_over)
-	{
-		bool		again = false;
-
-		/* only where something was coming again already */
-		for (t = 0; t < (*cursor)->nplaces; t++)
-			again |= (*cursor)->places[t].resets.n > 0;
-		if (!again)
-		{
-			why = "nothing starts over without a reason";
-			return false;
-		}
-		for (t = 0; t < NTYPES; t++)
-			forget_type(model, t);
-		places_begin(&asked, &begin);
-		why = NULL;
-	}
+	if (begin.starts_over && !start_over(model, *cursor, &asked, &begin))
+		return false;
 	for (t = 0; t < NTYPES; t++)
 	{
-		int32		reg = model->regs[t];
-		bool		expired = false;
-
-		for (s = 0; s < ncells(t); s++)
-			expired |= model->cells[t][s].known && model->cells[t][s].seen < asked.horizon;
-		expired = expired && types_contain(&asked.types, reg);
-		if (expired || (is_named(&begin, reg) && (*cursor)->gone))
-		{
-			bool		fresh = true;
-
-			for (s = 0; s < ncells(t); s++)
-				fresh &= !model->cells[t][s].known;
-			if (expired || fresh)
-				forget_type(model, t);
-		}
-		if (expired && !is_named(&begin, reg))
-		{
-			bool		some = false;
-
-			for (s = 0; s < ncells(t); s++)
-				some |= is_asked_for(&asked, model, t, s);
-			if (some)
-			{
-				why = "what is from before the horizon is named";
-				return false;
-			}
-		}
-		if (!check_cells(model, &asked, &begin, t))
+		if (!check_type(model, *cursor, &asked, &begin, t))
 			return false;
 	}
 	carry_on(model, &asked, &begin, everything);

@@ -521,6 +521,61 @@ version_came_along(TrackedTable *t, TupleDesc desc, const RowVersion *old, const
 	return old_null || !tide_image_eq(value, before, att->attbyval, att->attlen);
 }
 
+/* the columns of ours that the trigger sets in the new version of a row */
+static void
+settle_columns(TrackedTable *t, TupleDesc desc, const RowVersion *old,
+			   const RowVersion *new, Settings *set)
+{
+	const Stamp *stored;
+
+	if (push_write_is_direct(table_of_rows(t)))
+	{
+		const Stamp *stamp = direct_stamp(t, desc, old, new);
+
+		push_write->reached++;
+		note_if_kept(t, desc, old, new);
+		/* the push chose the stamp; only the counter is ours */
+		if (stamp)
+			set_stamp(t, set, stamp);
+		if (AttributeNumberIsValid(t->version))
+			set_column(set, t->version, next_version(t, desc, old, new), false);
+		stamp_columns_beside(t, desc, old, new, stamp, set);
+	}
+	else if (stamp_came_along(t, desc, old, new))
+	{
+		if (AttributeNumberIsValid(t->version) && !version_came_along(t, desc, old, new))
+			set_column(set, t->version, next_version(t, desc, old, new), false);
+	}
+	else if ((stored = stored_stamp(t, desc, old)) != NULL)
+	{
+		if (!synced_column_changed(t, desc, old, new))
+			keep_stamp(t, desc, old, set);
+		else
+		{
+			set_stamp(t, set, stored);
+			stamp_columns(t, desc, old, new, stored, set);
+			if (AttributeNumberIsValid(t->version))
+				set_column(set, t->version, next_version(t, desc, old, new), false);
+		}
+	}
+	else if (old && !synced_column_changed(t, desc, old, new) &&
+			 !stamp_raised(t, desc, old, new) && !counted_itself(t, desc, old, new))
+		keep_stamp(t, desc, old, set);
+	else
+	{
+		Stamp		stamp = {0};
+
+		stamp.has_time = true;
+		stamp.time = plain_stamp(t, desc, old, new);
+		if (tide_client_id && tide_client_id[0] != '\0')
+			stamp.client_id = tide_client_id;
+		set_stamp(t, set, &stamp);
+		stamp_columns(t, desc, old, new, &stamp, set);
+		if (AttributeNumberIsValid(t->version))
+			set_column(set, t->version, next_version(t, desc, old, new), false);
+	}
+}
+
 Datum
 tide_stamp(PG_FUNCTION_ARGS)
 {
@@ -531,7 +586,6 @@ tide_stamp(PG_FUNCTION_ARGS)
 	HeapTuple	tuple;
 	RowVersion *old = NULL;
 	RowVersion *new;
-	const Stamp *stored;
 	Settings	set = {0};
 
 	trigger_check(fcinfo, "tide.stamp() is a trigger of tracked tables, for each row, before insert or update",
@@ -549,52 +603,6 @@ tide_stamp(PG_FUNCTION_ARGS)
 	if (t->broken)
 		registry_require(table_of_rows(t));
 
-	if (push_write_is_direct(table_of_rows(t)))
-	{
-		const Stamp *stamp = direct_stamp(t, desc, old, new);
-
-		push_write->reached++;
-		note_if_kept(t, desc, old, new);
-		/* the push chose the stamp; only the counter is ours */
-		if (stamp)
-			set_stamp(t, &set, stamp);
-		if (AttributeNumberIsValid(t->version))
-			set_column(&set, t->version, next_version(t, desc, old, new), false);
-		stamp_columns_beside(t, desc, old, new, stamp, &set);
-	}
-	else if (stamp_came_along(t, desc, old, new))
-	{
-		if (AttributeNumberIsValid(t->version) && !version_came_along(t, desc, old, new))
-			set_column(&set, t->version, next_version(t, desc, old, new), false);
-	}
-	else if ((stored = stored_stamp(t, desc, old)) != NULL)
-	{
-		if (!synced_column_changed(t, desc, old, new))
-			keep_stamp(t, desc, old, &set);
-		else
-		{
-			set_stamp(t, &set, stored);
-			stamp_columns(t, desc, old, new, stored, &set);
-			if (AttributeNumberIsValid(t->version))
-				set_column(&set, t->version, next_version(t, desc, old, new), false);
-		}
-	}
-	else if (old && !synced_column_changed(t, desc, old, new) &&
-			 !stamp_raised(t, desc, old, new) && !counted_itself(t, desc, old, new))
-		keep_stamp(t, desc, old, &set);
-	else
-	{
-		Stamp		stamp = {0};
-
-		stamp.has_time = true;
-		stamp.time = plain_stamp(t, desc, old, new);
-		if (tide_client_id && tide_client_id[0] != '\0')
-			stamp.client_id = tide_client_id;
-		set_stamp(t, &set, &stamp);
-		stamp_columns(t, desc, old, new, &stamp, &set);
-		if (AttributeNumberIsValid(t->version))
-			set_column(&set, t->version, next_version(t, desc, old, new), false);
-	}
-
+	settle_columns(t, desc, old, new, &set);
 	return PointerGetDatum(with_settings(new, desc, &set));
 }

@@ -203,10 +203,9 @@ append_remaining(Fetch *fetch, TrackedTable *t, List *keys, int first)
 	escape_json(buf, t->entity_type);
 	for (i = first; i < list_length(keys); i++)
 	{
-		appendStringInfoString(buf, i > first ? ",{" : ":[{");
+		appendStringInfoString(buf, i > first ? "," : ":[");
 		wire_key_values(t, list_nth(keys, i), key);
-		wire_append_key_members(buf, t, key);
-		appendStringInfoChar(buf, '}');
+		wire_append_key(buf, t, key);
 	}
 	appendStringInfoChar(buf, ']');
 	wire_end(level);

@@ -62,25 +62,7 @@ append_key(StringInfo buf, TrackedTable *t, Datum *key)
 	if (t->nkeys == 1)
 		escape_json(buf, wire_key_text(t, key));
 	else
-	{
-		appendStringInfoChar(buf, '{');
-		wire_append_key_members(buf, t, key);
-		appendStringInfoChar(buf, '}');
-	}
-}
-
-static void
-append_member(StringInfo buf, TrackedTable *t, AttrNumber attnum, Datum value, bool isnull)
-{
-	TrackedColumn *c = tracked_column(t, attnum);
-
-	appendStringInfoChar(buf, ',');
-	escape_json(buf, c->wire);
-	appendStringInfoChar(buf, ':');
-	if (isnull)
-		appendStringInfoString(buf, "null");
-	else
-		wire_append_value(buf, t, c, value);
+		wire_append_key(buf, t, key);
 }
 
 /* the row as a pull sends it, with its key and stamp alone */
@@ -89,8 +71,8 @@ append_version(StringInfo buf, TrackedTable *t, ScannedRow *row)
 {
 	appendStringInfoChar(buf, '{');
 	wire_append_key_members(buf, t, row->key);
-	append_member(buf, t, t->modified_at, row->stamp, row->no_stamp);
-	append_member(buf, t, t->client_id, row->client, row->no_client);
+	wire_append_member(buf, t, tracked_column(t, t->modified_at), row->stamp, row->no_stamp);
+	wire_append_member(buf, t, tracked_column(t, t->client_id), row->client, row->no_client);
 	appendStringInfoChar(buf, '}');
 }
 

@@ -310,9 +310,7 @@ put_change(ReturnSetInfo *rsinfo, PullItem *item)
 
 	wire_key_values(t, item->key, key);
 	initStringInfo(&buf);
-	appendStringInfoChar(&buf, '{');
-	wire_append_key_members(&buf, t, key);
-	appendStringInfoChar(&buf, '}');
+	wire_append_key(&buf, t, key);
 
 	if (item->have_row)
 	{

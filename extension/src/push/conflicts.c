@@ -102,15 +102,8 @@ change_json(Change *c, Bitmapset *columns, bool with_stamp)
 		wire_append_time(&buf, c->typed.incoming.stamp.time);
 	}
 	while ((att = bms_next_member(columns, att)) >= 0)
-	{
-		appendStringInfoChar(&buf, ',');
-		escape_json(&buf, tracked_column(t, att)->wire);
-		appendStringInfoChar(&buf, ':');
-		if (c->typed.nulls[att - 1])
-			appendStringInfoString(&buf, "null");
-		else
-			wire_append_value(&buf, t, tracked_column(t, att), c->typed.values[att - 1]);
-	}
+		wire_append_member(&buf, t, tracked_column(t, att), c->typed.values[att - 1],
+						   c->typed.nulls[att - 1]);
 	appendStringInfoChar(&buf, '}');
 	return buf.data;
 }

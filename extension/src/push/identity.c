@@ -97,7 +97,7 @@ identity_assume(const Identity *identity)
 	if (identity->timeout <= 0 || identity->lock_timeout < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a timeout must be above zero, and one of locks not below")));
+				 errmsg("timeout must be above zero, and lock_timeout must not be negative")));
 	set_local("request.jwt.claims", identity->claims);
 	if (tide_client_id == NULL || strcmp(tide_client_id, client_id) != 0)
 		set_local("pg_tide.client_id", client_id);

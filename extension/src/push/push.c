@@ -664,9 +664,7 @@ key_json(TrackedTable *t, const char *key)
 
 	wire_key_values(t, key, values);
 	initStringInfo(&buf);
-	appendStringInfoChar(&buf, '{');
-	wire_append_key_members(&buf, t, values);
-	appendStringInfoChar(&buf, '}');
+	wire_append_key(&buf, t, values);
 	wire_end(level);
 	return buf.data;
 }

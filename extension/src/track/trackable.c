@@ -39,6 +39,7 @@
 #include "table/names.h"
 #include "table/scope_path.h"
 #include "track/trackable.h"
+#include "util/owner.h"
 #include "util/settings.h"
 
 /* ---------- the table ---------- */
@@ -339,19 +340,16 @@ use_of_column(Relation rel, Form_pg_attribute att)
 static bool
 column_has_values(Relation rel, Form_pg_attribute att)
 {
-	Oid			user;
-	int			context;
+	SavedUser	saved;
 	bool		result;
 
 	SPI_connect();
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(user, context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_NOFORCE_RLS);
+	user_become(GetUserId(), SECURITY_NOFORCE_RLS, &saved);
 	if (SPI_execute(psprintf("SELECT FROM %s WHERE %s IS NOT NULL LIMIT 1", relation_sql(rel),
 							 quote_identifier(NameStr(att->attname))), true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read table \"%s\"", RelationGetRelationName(rel));
 	result = SPI_processed > 0;
-	SetUserIdAndSecContext(user, context);
+	user_restore(&saved);
 	SPI_finish();
 	return result;
 }

@@ -3,8 +3,9 @@
  * owner.h
  *	  Statements on pg_tide's own tables, run as their owner.
  *
- * For log/ and generation.c only: keys and scopes have to be
- * text by then, converted with the rights of whom they come from.
+ * For log/ and cursor/generation.c only.  Keys and scopes that are passed to
+ * such a statement must be text already, converted with the rights of the caller
+ * or of the table's owner.
  *
  *-------------------------------------------------------------------------
  */

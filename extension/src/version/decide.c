@@ -58,8 +58,8 @@ as_known(const Incoming *in, const Current *current, const Stamp *stamp)
 }
 
 /*
- * a change that stands against the order of stamps gets one above what it
- * replaces
+ * A change that stands against the order of stamps gets a stamp above the one
+ * that it replaces.
  */
 static void
 raise_stamp(Decision *d, const Current *current)
@@ -93,10 +93,11 @@ base_stands(const Incoming *in, const Current *current)
 }
 
 /*
- * A change that is older than the row, under merge: it stands in the columns
- * that nobody has written since.  Where the last to write was this client, with
- * the same stamp and another value, the order of arrival decides.  A deletion
- * that stands stays one; the columns are kept for who revives the row.
+ * A change that is older than the row, under "merge".  It stands in the
+ * columns that nobody has written since.  If the last writer of a column was
+ * this client, with the same stamp and another value, the order of arrival
+ * decides.  A deletion that stands stays a deletion; the columns are kept for
+ * a change that revives the row.
  */
 static void
 merge_columns(Decision *d, const Incoming *in, const Current *current)
@@ -147,7 +148,7 @@ static void
 decide_by_policy(Decision *d, ConflictPolicy policy, const Incoming *in,
 				 const Current *current)
 {
-	/* the resolver is asked about rows that are there, on both sides */
+	/* the resolver is asked only if a row exists and the change leaves one */
 	if (policy == POLICY_RESOLVER && current->is_row && !in->is_delete)
 	{
 		d->overrules = is_older(d, in, current);
@@ -172,9 +173,10 @@ settle_stored(Decision *d, ConflictPolicy policy, const Incoming *in, const Curr
 	Stamp		known = as_known(in, current, &current->stamp);
 
 	/*
-	 * What this client has stored before must not come again as newer, should
-	 * its clock have been set back; unless all that is stored is remembered.
-	 * Where the server wins, no more than that is known of who wrote first.
+	 * If this client's clock was set back, the version that it stored before
+	 * would count as newer when it comes again.  So this change is known by a
+	 * time above that one.  That is not needed where all that is stored is
+	 * remembered.  Under "server_wins" it is done whoever wrote that version.
 	 */
 	if (in->has_stamp && !policy_forgets(policy) && known.has_time &&
 		(policy == POLICY_SERVER_WINS || same_client(&current->stamp, &in->stamp)) &&

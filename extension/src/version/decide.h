@@ -34,19 +34,20 @@ typedef struct Incoming
 {
 	bool		has_stamp;
 	Stamp		stamp;			/* as sent, in the column's precision; its
-								 * client_id is there even without a time */
+								 * client_id is set even without a time */
 	bool		has_base;
-	bool		base_is_null;	/* it names the version without a stamp */
+	bool		base_is_null;	/* the base names the version without a stamp */
 	TimestampTz base;
-	int64		base_unit;		/* the precision it was given in, in
+	int64		base_unit;		/* the precision in which it was given, in
 								 * microseconds */
 	bool		is_ahead;		/* the stamp is beyond the allowed skew */
-	bool		stands;			/* whatever is there: put back by hand */
+	bool		stands;			/* it stands whatever is there, because
+								 * tide.restore put it back */
 	bool		is_delete;
 	Bitmapset  *columns;		/* attnums that an update would write */
 	Known		known;
-	Stamp		known_stored;	/* the stamp it was stored with then; no time:
-								 * it was not */
+	Stamp		known_stored;	/* the stamp with which it was stored then;
+								 * without a time: it was not stored */
 } Incoming;
 
 /*
@@ -62,12 +63,12 @@ typedef struct RaisedStamp
 typedef struct Current
 {
 	bool		exists;			/* a row, or a tombstone */
-	bool		is_row;			/* and not one that is deleted softly */
+	bool		is_row;			/* it is a row, and not softly deleted */
 	Stamp		stamp;
 	const Stamp *clocks;		/* of columns, by attnum - 1; under merge */
-	bool		same;			/* has what the incoming change would store */
-	Bitmapset  *differs;		/* of the incoming columns, those that are
-								 * there with another value; under merge */
+	bool		same;			/* it has what the incoming change would store */
+	Bitmapset  *differs;		/* under "merge": the incoming columns that
+								 * have another value there */
 	int64		unit;			/* precision of the stamp column */
 	TimestampTz now;
 	TimestampTz server_time;	/* now, but above the stamp's */
@@ -82,15 +83,16 @@ typedef struct Decision
 	Verdict		verdict;
 	Stamp		stored;			/* the row's stamp, if applied or merged */
 	Stamp		column_stamp;	/* that of the columns that it writes */
-	TimestampTz known_as;		/* the time that its sender knows it by,
-								 * should it be raised */
+	TimestampTz known_as;		/* the time by which its sender would know it,
+								 * if its stamp is raised */
 	Bitmapset  *wins;			/* merged: columns of which it is the later
 								 * writer */
 	bool		asks;			/* the resolver decides what is stored */
 	bool		overrules;		/* applied against a version that had a claim
 								 * of its own: that one is a loser to keep */
-	bool		replaces_twin;	/* what it replaces has, for who pushes, the
-								 * same stamp: stamps do not tell them apart */
+	bool		replaces_twin;	/* to whoever pushes, what it replaces has the
+								 * same stamp, so stamps do not tell them
+								 * apart */
 	const char *note;			/* static; NULL: nothing to say */
 } Decision;
 

@@ -18,9 +18,9 @@
 
 /*
  * An image is an object of the columns by name, each as the text that its type
- * writes and reads.  Output functions are all that runs for it: a plain DELETE
- * makes it, whoever does that.  It is text, since jsonb has limits that a row
- * need not keep: 256 MB a string, for one.
+ * writes and reads.  No code runs for it but output functions, because a plain
+ * DELETE by any user makes it.  It is text and not jsonb, because jsonb has
+ * limits that a row need not keep, for example 256 MB for a string.
  */
 
 /* a value that is written in hexadecimal doubles in length */

@@ -14,8 +14,9 @@
 #define USECS_PER_MSEC INT64CONST(1000)
 
 /*
- * Later time wins; equal times by clientId as bytes, the server (NULL) first;
- * no time before all.
+ * The later time is greater.  At equal times the greater client id is, as
+ * bytes; the server's (NULL) is the least.  A stamp without a time is less
+ * than all others.
  */
 int
 stamp_compare(const Stamp *a, const Stamp *b)
@@ -29,7 +30,7 @@ stamp_compare(const Stamp *a, const Stamp *b)
 	return strcmp(a->client_id, b->client_id);
 }
 
-/* downwards, before 2000 too */
+/* rounded down, also before the year 2000 */
 static TimestampTz
 floor_to(TimestampTz time, int64 unit)
 {

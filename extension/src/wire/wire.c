@@ -1,15 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * wire.c
- *	  Rows, values and keys as they go out, and the settings under which
- *	  values have one text form only.
+ *	  Rows and values as JSON, and the settings under which values have one
+ *	  text form only.
  *
  * Replies carry thousands of rows, so the common types are written straight
- * into the buffer.  What comes in is in wire_read.c, times are in wire_time.c.
+ * into the buffer.  read.c reads values, time.c has times, and keys.c has keys
+ * as text.
  *
  * What a pull sends, a push stores again as it was.  A value is written by the
  * output function of its type or by code of this file, and never by a cast:
- * casts are user code, and there is none back.
+ * casts are user code, and a cast back need not exist.
  *
  *	- Booleans, numbers, times and dates are what JSON and ISO 8601 have for
  *	  them; every other scalar is a string of the type's text form.
@@ -640,7 +641,25 @@ wire_append_row(StringInfo buf, TrackedTable *t, Datum *values, bool *nulls)
 	appendStringInfoCharMacro(buf, '}');
 }
 
-/* Without the braces, so that the caller can add members of its own. */
+void
+wire_append_member(StringInfo buf, TrackedTable *t, TrackedColumn *c,
+				   Datum value, bool isnull)
+{
+	append_member_name(buf, c, false);
+	if (isnull)
+		appendBinaryStringInfo(buf, "null", 4);
+	else
+		wire_append_value(buf, t, c, value);
+}
+
+void
+wire_append_key(StringInfo buf, TrackedTable *t, Datum *values)
+{
+	appendStringInfoCharMacro(buf, '{');
+	wire_append_key_members(buf, t, values);
+	appendStringInfoCharMacro(buf, '}');
+}
+
 void
 wire_append_key_members(StringInfo buf, TrackedTable *t, Datum *values)
 {

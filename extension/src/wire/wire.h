@@ -23,8 +23,8 @@
 extern int	wire_begin(void);
 
 /*
- * likewise for JSON that is stored: times are ISO 8601, whatever the client
- * wants
+ * Likewise for JSON that is stored: times are in ISO 8601, whatever the client
+ * asks for.
  */
 extern int	wire_begin_kept(void);
 extern void wire_end(int level);
@@ -41,7 +41,15 @@ extern void wire_append_row(StringInfo buf, TrackedTable *t,
 extern void wire_append_value(StringInfo buf, TrackedTable *t,
 							  TrackedColumn *c, Datum value);
 
-/* "name":value,... without braces; values[] by position in t->keys */
+/* a comma, and "name":value of a column */
+extern void wire_append_member(StringInfo buf, TrackedTable *t,
+							   TrackedColumn *c, Datum value, bool isnull);
+
+/*
+ * {"name":value,...}, and the same without the braces, so that the caller can
+ * add members of its own; values[] is by position in t->keys
+ */
+extern void wire_append_key(StringInfo buf, TrackedTable *t, Datum *values);
 extern void wire_append_key_members(StringInfo buf, TrackedTable *t,
 									Datum *values);
 

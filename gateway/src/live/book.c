@@ -30,6 +30,7 @@
 #include <string.h>
 
 #include "live/book.h"
+#include "live/interest.h"
 
 /* names of past looks that are kept; a pull that is older than these is not
  * remembered */
@@ -104,85 +105,6 @@ struct Book
 	int			seat_count;
 	int			seat_room;
 };
-
-/* ---------- interests ---------- */
-
-void
-interest_free(Interest *interest)
-{
-	int			i;
-
-	for (i = 0; i < interest->scope_count; i++)
-		free(interest->scopes[i]);
-	free(interest->scopes);
-	free(interest->types);
-	free(interest->server);
-	free(interest->unavailable);
-	memset(interest, 0, sizeof(Interest));
-}
-
-static bool
-has_type(const Interest *interest, int32_t type)
-{
-	int			low = 0;
-	int			high = interest->type_count;
-
-	while (low < high)
-	{
-		int			middle = (low + high) / 2;
-
-		if (interest->types[middle] < type)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < interest->type_count && interest->types[low] == type;
-}
-
-/* A change in a shared table, which has the empty scope, is everybody's. */
-static bool
-is_about(const Interest *interest, const char *scope, int32_t type)
-{
-	int			i;
-
-	if (!has_type(interest, type))
-		return false;
-	if (interest->all_scopes || *scope == '\0')
-		return true;
-	for (i = 0; i < interest->scope_count; i++)
-	{
-		if (strcmp(interest->scopes[i], scope) == 0)
-			return true;
-	}
-	return false;
-}
-
-static bool
-same_text(const char *a, const char *b)
-{
-	if (a == NULL || b == NULL)
-		return a == b;
-	return strcmp(a, b) == 0;
-}
-
-static bool
-same_interest(const Interest *a, const Interest *b)
-{
-	int			i;
-
-	if (a->all_scopes != b->all_scopes || a->scope_count != b->scope_count ||
-		a->type_count != b->type_count ||
-		!same_text(a->unavailable, b->unavailable) ||
-		(a->type_count > 0 &&
-		 memcmp(a->types, b->types, sizeof(int32_t) * (size_t) a->type_count) != 0))
-		return false;
-	for (i = 0; i < a->scope_count; i++)
-	{
-		if (strcmp(a->scopes[i], b->scopes[i]) != 0)
-			return false;
-	}
-	return true;
-}
 
 /* ---------- the heap of seats ---------- */
 
@@ -450,7 +372,7 @@ was_named_since(const Book *book, const Interest *interest, uint64_t base)
 		return true;
 	for (i = book->name_count - 1; i >= 0 && book->names[i].look > base; i--)
 	{
-		if (is_about(interest, book->names[i].scope, book->names[i].type))
+		if (interest_is_about(interest, book->names[i].scope, book->names[i].type))
 			return true;
 	}
 	return false;
@@ -501,7 +423,7 @@ book_remember(Book *book, const unsigned char *key, Interest *interest,
 		strcmp(book->server, interest->server) == 0 &&
 		!was_named_since(book, interest, trust->base);
 
-	if (entry != NULL && good && same_interest(&entry->interest, interest))
+	if (entry != NULL && good && interest_is_same(&entry->interest, interest))
 		entry->trust = *trust;
 	else
 	{
@@ -676,7 +598,7 @@ drop_named(Book *book, const char *scope, int32_t type, struct SeatList *done)
 		for (entry = TAILQ_FIRST(&book->all); entry != NULL; entry = next)
 		{
 			next = TAILQ_NEXT(entry, link);
-			if (has_type(&entry->interest, type))
+			if (interest_has_type(&entry->interest, type))
 				drop_entry(book, entry, done);
 		}
 		return;
@@ -684,7 +606,7 @@ drop_named(Book *book, const char *scope, int32_t type, struct SeatList *done)
 	for (entry = LIST_FIRST(&book->with_all_scopes); entry != NULL; entry = next)
 	{
 		next = LIST_NEXT(entry, all_link);
-		if (has_type(&entry->interest, type))
+		if (interest_has_type(&entry->interest, type))
 			drop_entry(book, entry, done);
 	}
 	found = tfind(&like, &book->scopes, compare_scopes);
@@ -696,7 +618,7 @@ drop_named(Book *book, const char *scope, int32_t type, struct SeatList *done)
 	for (link = LIST_FIRST(&(*found)->links); link != NULL; link = next_link)
 	{
 		next_link = LIST_NEXT(link, link);
-		if (has_type(&link->entry->interest, type))
+		if (interest_has_type(&link->entry->interest, type))
 			drop_entry(book, link->entry, done);
 	}
 }

@@ -102,8 +102,6 @@ extern Book *book_create(int most_remembered);
 extern void book_free(Book *book);
 extern void book_set_most(Book *book, int most_remembered);
 
-extern void interest_free(Interest *interest);
-
 /* looks */
 extern uint64_t book_last_look(const Book *book);
 extern void book_begin_look(Book *book);

@@ -2,7 +2,7 @@
  *
  * interest.c
  *	  What the extension says beside a page of a pull, and what a look names,
- *	  from JSON.
+ *	  from JSON; and whether a change matters to a pull.
  *
  * What cannot be read counts as not told: then nothing is remembered.
  *
@@ -14,6 +14,8 @@
 #include <cjson/cJSON.h>
 
 #include "live/interest.h"
+
+/* ---------- from JSON ---------- */
 
 /* The texts of an array.  False: it is not one, or there is no memory. */
 static bool
@@ -160,4 +162,83 @@ interest_free_names(Look *look)
 	look->scopes = NULL;
 	look->types = NULL;
 	look->name_count = 0;
+}
+
+/* ---------- what a pull looks at ---------- */
+
+void
+interest_free(Interest *interest)
+{
+	int			i;
+
+	for (i = 0; i < interest->scope_count; i++)
+		free(interest->scopes[i]);
+	free(interest->scopes);
+	free(interest->types);
+	free(interest->server);
+	free(interest->unavailable);
+	memset(interest, 0, sizeof(Interest));
+}
+
+bool
+interest_has_type(const Interest *interest, int32_t type)
+{
+	int			low = 0;
+	int			high = interest->type_count;
+
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (interest->types[middle] < type)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < interest->type_count && interest->types[low] == type;
+}
+
+/* A change in a shared table, which has the empty scope, is everybody's. */
+bool
+interest_is_about(const Interest *interest, const char *scope, int32_t type)
+{
+	int			i;
+
+	if (!interest_has_type(interest, type))
+		return false;
+	if (interest->all_scopes || *scope == '\0')
+		return true;
+	for (i = 0; i < interest->scope_count; i++)
+	{
+		if (strcmp(interest->scopes[i], scope) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return strcmp(a, b) == 0;
+}
+
+bool
+interest_is_same(const Interest *a, const Interest *b)
+{
+	int			i;
+
+	if (a->all_scopes != b->all_scopes || a->scope_count != b->scope_count ||
+		a->type_count != b->type_count ||
+		!same_text(a->unavailable, b->unavailable) ||
+		(a->type_count > 0 &&
+		 memcmp(a->types, b->types, sizeof(int32_t) * (size_t) a->type_count) != 0))
+		return false;
+	for (i = 0; i < a->scope_count; i++)
+	{
+		if (strcmp(a->scopes[i], b->scopes[i]) != 0)
+			return false;
+	}
+	return true;
 }

@@ -30,4 +30,11 @@ extern bool interest_read_names(const char *scopes, const char *types,
 								Look *look);
 extern void interest_free_names(Look *look);
 
+/* A change of this type in this scope; a shared table has the empty scope. */
+extern bool interest_is_about(const Interest *interest, const char *scope,
+							  int32_t type);
+extern bool interest_has_type(const Interest *interest, int32_t type);
+extern bool interest_is_same(const Interest *a, const Interest *b);
+extern void interest_free(Interest *interest);
+
 #endif							/* INTEREST_H */
