@@ -5,7 +5,7 @@ CREATE TEMP VIEW members AS SELECT classid, objid FROM pg_depend
 	WHERE refclassid = 'pg_extension'::regclass AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pg_tide') AND deptype = 'e';
 
 SELECT extname, n.nspname AS schema, extrelocatable AS relocatable, extconfig IS NULL AS "nothing dumped" FROM pg_extension e JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'pg_tide';
-SELECT trusted, superuser, requires FROM pg_available_extension_versions WHERE name = 'pg_tide';
+SELECT DISTINCT trusted, superuser, requires FROM pg_available_extension_versions WHERE name = 'pg_tide';
 -- every object is in the schema tide, and all of tide's objects are members
 SELECT p.oid::regprocedure FROM members JOIN pg_proc p ON classid = 'pg_proc'::regclass AND objid = p.oid WHERE pronamespace <> 'tide'::regnamespace;
 SELECT c.oid::regclass FROM members JOIN pg_class c ON classid = 'pg_class'::regclass AND objid = c.oid WHERE relnamespace <> 'tide'::regnamespace;
@@ -41,10 +41,13 @@ SELECT p.proname, provolatile AS volatile, proparallel AS parallel, proisstrict 
 LOAD 'pg_tide';
 SELECT name, context, vartype, boot_val FROM pg_settings WHERE name LIKE 'pg\_tide.%' ORDER BY name::text COLLATE "C";
 
--- the script refuses to be run outside CREATE EXTENSION, and has no CREATE OR REPLACE
-SELECT sum((line ~ '^\\echo Use "CREATE EXTENSION pg_tide" to load this file. \\quit$')::int) AS guard, sum((line ~* 'or\s+replace')::int) AS replaces,
-		sum((line ~* 'security\s+definer')::int) AS definers
-	FROM regexp_split_to_table(pg_read_file((SELECT setting FROM pg_config WHERE name = 'SHAREDIR') || '/extension/pg_tide--' || (SELECT extversion FROM pg_extension WHERE extname = 'pg_tide') || '.sql'), '\n') line;
+-- each script refuses to be run by hand, and has no CREATE OR REPLACE
+SELECT count(*) > 1 AS several, sum(guard) = count(*) AS guarded, sum(replaces) AS replaces, sum(definers) AS definers
+	FROM (SELECT sum((line ~ '^\\echo Use "(CREATE EXTENSION pg_tide|ALTER EXTENSION pg_tide UPDATE)" to load this file. \\quit$')::int) AS guard,
+			sum((line ~* 'or\s+replace')::int) AS replaces, sum((line ~* 'security\s+definer')::int) AS definers
+		FROM (SELECT setting || '/extension' AS directory FROM pg_config WHERE name = 'SHAREDIR') d,
+			pg_ls_dir(directory) AS script, regexp_split_to_table(pg_read_file(directory || '/' || script), '\n') line
+		WHERE script ~ '^pg_tide--.*\.sql$' GROUP BY script) scripts;
 -- an object that is in the way is not taken over
 CREATE DATABASE regress_pg_tide_lint TEMPLATE template0;
 SELECT current_database() AS home \gset
