@@ -41,11 +41,13 @@ SELECT p.proname, provolatile AS volatile, proparallel AS parallel, proisstrict 
 LOAD 'pg_tide';
 SELECT name, context, vartype, boot_val FROM pg_settings WHERE name LIKE 'pg\_tide.%' ORDER BY name::text COLLATE "C";
 
--- the scripts refuse to be run outside CREATE EXTENSION and its UPDATE, and have no CREATE OR REPLACE
-SELECT script, sum((line ~ '^\\echo Use "(CREATE EXTENSION pg_tide|ALTER EXTENSION pg_tide UPDATE)" to load this file. \\quit$')::int) AS guard,
-		sum((line ~* 'or\s+replace')::int) AS replaces, sum((line ~* 'security\s+definer')::int) AS definers
-	FROM pg_config c, pg_ls_dir(c.setting || '/extension') script, regexp_split_to_table(pg_read_file(c.setting || '/extension/' || script), '\n') line
-	WHERE c.name = 'SHAREDIR' AND script ~ '^pg_tide--.*\.sql$' GROUP BY script ORDER BY script COLLATE "C";
+-- each script refuses to be run by hand, and has no CREATE OR REPLACE
+SELECT count(*) > 1 AS several, sum(guard) = count(*) AS guarded, sum(replaces) AS replaces, sum(definers) AS definers
+	FROM (SELECT sum((line ~ '^\\echo Use "(CREATE EXTENSION pg_tide|ALTER EXTENSION pg_tide UPDATE)" to load this file. \\quit$')::int) AS guard,
+			sum((line ~* 'or\s+replace')::int) AS replaces, sum((line ~* 'security\s+definer')::int) AS definers
+		FROM (SELECT setting || '/extension' AS directory FROM pg_config WHERE name = 'SHAREDIR') d,
+			pg_ls_dir(directory) AS script, regexp_split_to_table(pg_read_file(directory || '/' || script), '\n') line
+		WHERE script ~ '^pg_tide--.*\.sql$' GROUP BY script) scripts;
 -- an object that is in the way is not taken over
 CREATE DATABASE regress_pg_tide_lint TEMPLATE template0;
 SELECT current_database() AS home \gset

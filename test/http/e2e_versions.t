@@ -1,7 +1,8 @@
-# The gateway and a database that is not updated yet: as long as the gateway
-# needs nothing newer, it serves it, and the update while it serves.
+# The gateway and a database that is not updated yet. As long as the gateway
+# needs nothing newer (OLDEST_PG_TIDE in connection.c), it serves it, and works on
+# over the update; else it says what to do, and serves once that is done.
 #
-# Seen to fail with OLDEST_PG_TIDE "0.1.1" in connection.c: not ready.
+# Both were seen to fail with the comparison of is_before() turned round.
 use strict;
 use warnings;
 
@@ -23,7 +24,10 @@ GRANT USAGE ON SCHEMA public TO tide_user;
 GRANT SELECT, INSERT, UPDATE, DELETE ON note TO tide_user;
 SQL
 
-my $gateway = TideTest::Gateway->start(cluster => $cluster, database => $database)->wait_until_ready;
+open my $source, '<', TideTest::root_directory() . '/gateway/src/database/connection.c' or die $!;
+my ($oldest) = do { local $/; <$source> } =~ /^#define OLDEST_PG_TIDE\s+"([\d.]+)"/m;
+
+my $gateway = TideTest::Gateway->start(cluster => $cluster, database => $database);
 my $token = $gateway->token('u1');
 my $next = 0;
 my $cursor;
@@ -46,6 +50,19 @@ sub works
 	return;
 }
 
+if ($oldest ne '0.1.0')
+{
+	wait_for('the log says what to do', 20, sub {
+		return $gateway->log =~ /has pg_tide 0\.1\.0, and tide-gateway [\d.]+ needs \Q$oldest\E: ALTER EXTENSION pg_tide UPDATE/; });
+	is $gateway->get('/ready')->{status}, 503, 'not ready';
+	$cluster->sql($database, 'ALTER EXTENSION pg_tide UPDATE');
+	$gateway->wait_until_ready;
+	works('updated');
+	done_testing;
+	exit;
+}
+
+$gateway->wait_until_ready;
 works('objects of 0.1.0');
 like $gateway->log, qr/event=connected versions=".*pg_tide 0\.1\.0, protocol 1"/, 'the log has the version';
 my $waiting = TideTest::in_background($gateway, sub { $gateway->pull($token, since => $cursor, wait => 30) });
