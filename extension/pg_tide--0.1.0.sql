@@ -351,6 +351,14 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.push_as(bytea, text, text, text, text, int, int, int)
 IS 'tide.push_json as this role, with these claims, settings and timeouts in milliseconds, until the end of the transaction: for the gateway, whose push is this statement alone. It takes no rights but those of tide.push_json and of setting these';
 
+CREATE FUNCTION tide.push_grouped(body bytea, role text, claims text, client_id text, times text,
+	max_push_changes int, timeout int, lock_timeout int, OUT reply json, OUT changes int)
+RETURNS record
+AS 'MODULE_PATHNAME', 'tide_push_grouped'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.push_grouped(bytea, text, text, text, text, int, int, int)
+IS 'tide.push_as in a transaction that other users'' pushes share, for the gateway. An error is one of all of them: TD017 where a push must be alone, because of what its tables may run';
+
 CREATE FUNCTION tide.conflict_is_visible(relid oid, scope text, subject text)
 RETURNS boolean
 AS 'MODULE_PATHNAME', 'tide_conflict_is_visible'

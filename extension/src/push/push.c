@@ -30,6 +30,7 @@
 #include "log/records.h"
 #include "push/change.h"
 #include "push/deferred.h"
+#include "push/group.h"
 #include "push/identity.h"
 #include "push/known.h"
 #include "push/units.h"
@@ -41,6 +42,7 @@
 PG_FUNCTION_INFO_V1(tide_push);
 PG_FUNCTION_INFO_V1(tide_push_json);
 PG_FUNCTION_INFO_V1(tide_push_as);
+PG_FUNCTION_INFO_V1(tide_push_grouped);
 PG_FUNCTION_INFO_V1(tide_upsert);
 PG_FUNCTION_INFO_V1(tide_delete);
 PG_FUNCTION_INFO_V1(tide_restore);
@@ -245,11 +247,15 @@ static void
 run_push(Push *push)
 {
 	push_find_tables(push);
+	group_check_tables(push);
 	push_order_tables(push);
 	convert_all(push);
 	assign_rounds(push);
 	settle_tables(push);
-	deferred_begin(push);
+	group_check_changes(push);
+	/* the tables of a group have nothing that is deferred */
+	if (!push->is_grouped)
+		deferred_begin(push);
 	if (push->atomic)
 		run_atomic(push);
 	else
@@ -417,9 +423,12 @@ carry_out(Push *push)
 	return reply;
 }
 
-/* tide.push, and tide.push_json, whose body is text in UTF-8; nchanges: of how many */
+/*
+ * tide.push, and tide.push_json, whose body is text in UTF-8; nchanges: of how
+ * many; grouped: see group.c
+ */
 static Datum
-push_body(FunctionCallInfo fcinfo, bool is_text, int *nchanges)
+push_body(FunctionCallInfo fcinfo, bool is_text, bool grouped, int *nchanges)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Push		push = {0};
@@ -433,6 +442,8 @@ push_body(FunctionCallInfo fcinfo, bool is_text, int *nchanges)
 	open_push(&push, PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1),
 			  tide_text_argument(fcinfo, 2));
 	push.is_acked = true;
+	push.is_grouped = grouped;
+	group_check_user(&push);
 	push.batch_id = tide_text_argument(fcinfo, 3);
 	if (is_text)
 	{
@@ -459,12 +470,12 @@ tide_push(PG_FUNCTION_ARGS)
 {
 	int			nchanges;
 
-	return push_body(fcinfo, false, &nchanges);
+	return push_body(fcinfo, false, false, &nchanges);
 }
 
 /* the reply, and of how many changes */
 static Datum
-push_text(FunctionCallInfo fcinfo, FunctionCallInfo arguments)
+push_text(FunctionCallInfo fcinfo, FunctionCallInfo arguments, bool grouped)
 {
 	TupleDesc	desc;
 	Datum		values[2];
@@ -473,7 +484,7 @@ push_text(FunctionCallInfo fcinfo, FunctionCallInfo arguments)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	values[0] = push_body(arguments, true, &nchanges);
+	values[0] = push_body(arguments, true, grouped, &nchanges);
 	values[1] = Int32GetDatum(nchanges);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
@@ -481,17 +492,16 @@ push_text(FunctionCallInfo fcinfo, FunctionCallInfo arguments)
 Datum
 tide_push_json(PG_FUNCTION_ARGS)
 {
-	return push_text(fcinfo, fcinfo);
+	return push_text(fcinfo, fcinfo, false);
 }
 
 /*
  * (body, role, claims, client_id, times, max_push_changes, timeout,
- * lock_timeout): what the gateway needs for a push, in one statement, which is
- * the transaction.  It can do no more than these settings, set one by one, and
- * tide.push_json().
+ * lock_timeout): what the gateway needs for a push, in one statement.  It can do
+ * no more than these settings, set one by one, and tide.push_json().
  */
-Datum
-tide_push_as(PG_FUNCTION_ARGS)
+static Datum
+push_as(FunctionCallInfo fcinfo, bool grouped)
 {
 	LOCAL_FCINFO(arguments, 5);
 	Identity	identity;
@@ -516,11 +526,26 @@ tide_push_as(PG_FUNCTION_ARGS)
 	arguments->args[0] = fcinfo->args[0];
 	for (i = 1; i < 5; i++)
 		arguments->args[i].isnull = true;
-	result = push_text(fcinfo, arguments);
+	result = push_text(fcinfo, arguments, grouped);
 
 	/* what waits for COMMIT would run there without the timeout */
-	deferred_fire();
+	if (!grouped)
+		deferred_fire();
 	return result;
+}
+
+/* the statement is the transaction */
+Datum
+tide_push_as(PG_FUNCTION_ARGS)
+{
+	return push_as(fcinfo, false);
+}
+
+/* the statement is one of several users' in a transaction, see group.c */
+Datum
+tide_push_grouped(PG_FUNCTION_ARGS)
+{
+	return push_as(fcinfo, true);
 }
 
 /* ---------- one change ---------- */

@@ -33,6 +33,7 @@
 #define ERRCODE_TIDE_INCOMPLETE_CURSOR		MAKE_SQLSTATE('T','D','0','1','4')
 #define ERRCODE_TIDE_ROLE_NOT_ALLOWED		MAKE_SQLSTATE('T','D','0','1','5')
 #define ERRCODE_TIDE_NEEDS_BEGIN			MAKE_SQLSTATE('T','D','0','1','6')
+#define ERRCODE_TIDE_NOT_GROUPED			MAKE_SQLSTATE('T','D','0','1','7')
 
 /* the whole request, or one change of a push */
 #define ERRCODE_TIDE_MISSING_KEY			MAKE_SQLSTATE('T','D','0','2','1')

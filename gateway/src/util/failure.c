@@ -55,6 +55,8 @@ static const Rule rules[] = {
 	"the token's role may not be used here"},
 	{"TD016", 503, "try_again", POLICY_FIXED,
 	"the database's transactions are not what a push needs"},
+	{"TD017", 503, "try_again", POLICY_FIXED,
+	"the push conflicted with others, try again"},
 	{"TD021", 400, "missing_key", POLICY_KEEP, NULL},
 	{"TD022", 400, "bad_time", POLICY_KEEP, NULL},
 	{"0A000", 400, "not_supported", POLICY_KEEP, NULL},
