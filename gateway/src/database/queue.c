@@ -16,6 +16,11 @@
  * them, however many they are.  They have their place already, so there is room
  * for all of them.
  *
+ * A group of pushes is a run in one transaction of pushes that wait, see group.c.
+ * It holds one connection.  It has one push of a user at most, and no other one of
+ * that user begins before the group has ended: so a group that has to be done
+ * again, push by push, does not change their order.
+ *
  * One thread, the keeper, ends what must not be run any more: jobs whose
  * deadline has passed, jobs whose client has gone.  It does so while all
  * database threads are busy.
@@ -27,10 +32,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "database/group.h"
 #include "database/queue.h"
 #include "util/clock.h"
 
 #define KEEPER_INTERVAL	(CLOCK_SECOND / 20)
+
+/* so many users are looked at for a group, so that a long queue costs no more */
+#define MOST_LOOKED_AT	64
 
 TAILQ_HEAD(JobList, Job);
 
@@ -50,6 +59,7 @@ typedef struct Turn
 	char	   *user;
 	struct JobList jobs[LANES];
 	int			running[LANES];
+	bool		in_group;		/* a push of the user's runs in one */
 	int			count;			/* jobs in the lists and running */
 				TAILQ_ENTRY(Turn) link[LANES];
 } Turn;
@@ -237,7 +247,8 @@ put(Job *job)
 	if (job->turn == NULL)
 		return false;
 	job->turn->count++;
-	job->abandoned = job->cancel_sent = false;
+	job->abandoned = job->cancel_sent = job->is_alone = false;
+	job->is_grouped = job->is_member = false;
 	add_to_turn(job, false);
 	pthread_cond_signal(&jobs_changed);
 	pthread_cond_signal(&keeper_wanted);
@@ -299,8 +310,12 @@ end_run(Job *job)
 	Lane		lane = lane_of(job);
 
 	TAILQ_REMOVE(&under_way, job, link);
-	running[lane]--;
+	if (!job->is_member)
+		running[lane]--;
 	job->turn->running[lane]--;
+	if (job->is_grouped)
+		job->turn->in_group = false;
+	job->is_grouped = job->is_member = false;
 	/* a thread may have found that all it could take were at their bounds */
 	pthread_cond_signal(&jobs_changed);
 }
@@ -360,7 +375,24 @@ turn_is_free(const Turn *turn, Lane lane)
 		user_most = connections;
 	for (i = 0; i < LANES; i++)
 		all += turn->running[i];
+	if (lane == LANE_WRITES && turn->in_group)
+		return false;
 	return all < user_most && turn->running[lane] < lane_most;
+}
+
+/* Take a turn's first job, and let other users have theirs. */
+static Job *
+take_first(Turn *turn, Lane lane)
+{
+	Job		   *job = TAILQ_FIRST(&turn->jobs[lane]);
+
+	remove_from_turn(job);
+	if (!TAILQ_EMPTY(&turn->jobs[lane]))
+	{
+		TAILQ_REMOVE(&rings[lane], turn, link[lane]);
+		TAILQ_INSERT_TAIL(&rings[lane], turn, link[lane]);
+	}
+	return job;
 }
 
 /* The job whose turn it is in this lane; NULL: none may run. */
@@ -368,25 +400,27 @@ static Job *
 next_in_lane(Lane lane)
 {
 	Turn	   *turn;
-	Job		   *job;
 
 	if (lane_is_full(lane) && !stopping)
 		return NULL;
 	/* those that are passed over have a job running, so they are few */
 	TAILQ_FOREACH(turn, &rings[lane], link[lane])
 	{
-		if (!stopping && !turn_is_free(turn, lane))
-			continue;
-		job = TAILQ_FIRST(&turn->jobs[lane]);
-		remove_from_turn(job);
-		if (!TAILQ_EMPTY(&turn->jobs[lane]))
-		{
-			TAILQ_REMOVE(&rings[lane], turn, link[lane]);
-			TAILQ_INSERT_TAIL(&rings[lane], turn, link[lane]);
-		}
-		return job;
+		if (stopping || turn_is_free(turn, lane))
+			return take_first(turn, lane);
 	}
 	return NULL;
+}
+
+/* A job that was taken out of its list runs from now on. */
+static void
+begin_run(Job *job)
+{
+	job->turn->running[lane_of(job)]++;
+	job->place = PLACE_RUNNING;
+	job->number = ++last_number;
+	job->cancel_sent = false;
+	TAILQ_INSERT_TAIL(&under_way, job, link);
 }
 
 /* The job whose turn it is, which runs from now on; NULL: there is none. */
@@ -407,13 +441,8 @@ next_job(void)
 	else
 		return NULL;
 
-	lane = lane_of(job);
-	running[lane]++;
-	job->turn->running[lane]++;
-	job->place = PLACE_RUNNING;
-	job->number = ++last_number;
-	job->cancel_sent = false;
-	TAILQ_INSERT_TAIL(&under_way, job, link);
+	running[lane_of(job)]++;
+	begin_run(job);
 	return job;
 }
 
@@ -442,6 +471,44 @@ queue_take(int64_t until)
 		pthread_cond_signal(&jobs_changed);
 	pthread_mutex_unlock(&lock);
 	return job;
+}
+
+/*
+ * Pushes that wait, to be run in one transaction with a push that was taken: as
+ * many as there are now, for none is waited for.  "jobs" has room for GROUP_MOST;
+ * the first is the one that was taken.  1: it stays alone.
+ */
+int
+queue_take_more(Job *first, Job **jobs, int64_t now)
+{
+	size_t		bytes = first->body_length;
+	int			looked_at = 0;
+	int			count = 1;
+	Turn	   *turn;
+	Turn	   *next;
+
+	jobs[0] = first;
+	if (!group_may_have(first, 0, now))
+		return 1;
+	pthread_mutex_lock(&lock);
+	for (turn = TAILQ_FIRST(&rings[LANE_WRITES]);
+		 turn != NULL && count < first->push_group && looked_at++ < MOST_LOOKED_AT;
+		 turn = next)
+	{
+		next = TAILQ_NEXT(turn, link[LANE_WRITES]);
+		if (turn == first->turn || !turn_is_free(turn, LANE_WRITES) ||
+			!group_may_have(TAILQ_FIRST(&turn->jobs[LANE_WRITES]), bytes, now))
+			continue;
+		jobs[count] = take_first(turn, LANE_WRITES);
+		jobs[count]->is_grouped = jobs[count]->is_member = true;
+		turn->in_group = true;
+		begin_run(jobs[count]);
+		bytes += jobs[count++]->body_length;
+	}
+	if (count > 1)
+		first->is_grouped = first->turn->in_group = true;
+	pthread_mutex_unlock(&lock);
+	return count;
 }
 
 /* ---------- ending jobs that are not run ---------- */

@@ -21,6 +21,7 @@ extern bool queue_put(Job *job, int length);
 extern bool queue_put_login(Job *job, int length, int at_a_time);
 extern bool queue_put_woken(Job *job);
 extern Job *queue_take(int64_t until);
+extern int	queue_take_more(Job *first, Job **jobs, int64_t now);
 extern void queue_done(Job *job);
 extern void queue_put_back(Job *job);
 extern bool queue_abandon(Job *job);

@@ -45,6 +45,7 @@ typedef struct Settings
 	int			max_time_rows;
 	int			db_connections;
 	int			queue_length;
+	int			push_group;
 	int			max_waiting;
 	int			max_grants_age; /* seconds */
 	int			max_scopes_age; /* seconds */
