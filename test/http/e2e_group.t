@@ -1,9 +1,8 @@
 # Pushes of several users in one transaction: each gets what it would get alone,
 # and nothing of one reaches the next.
 #
-# The pushes of a group are made to wait: all connections are taken by pushes that
-# wait for a lock.  These are given up when all are queued.  The transaction ids in
-# the log say who was together.
+# TideGroups has them wait together; the transaction ids in the log say who was
+# in one.
 #
 # Seen failing: with pushes of one user in one group; without foreign_code() ("a
 # trigger", "row security"); without a second run of those that a bad one took
@@ -14,10 +13,9 @@ use warnings;
 
 use FindBin ();
 use lib "$FindBin::Bin/../lib";
-use IO::Select ();
-use IO::Socket::INET ();
 use Test::More;
-use TideTest qw(wait_for decode_json encode_json);
+use TideGroups ();
+use TideTest qw(wait_for encode_json);
 
 # of our own: one subtest kills a backend
 my $cluster = TideTest::Cluster->start;
@@ -41,7 +39,7 @@ SELECT tide.track(t, scope => 'user_id') FROM unnest('{gate,item,hooked,hidden}'
 GRANT ALL ON gate, item, hooked, hidden TO tide_user;
 SQL
 my $next_id = 0;
-my $next_lock = 0;
+my $groups = TideGroups->new(cluster => $cluster, database => $database);
 my @users = map { "user$_" } 1 .. 16;
 my @gateways;
 
@@ -56,74 +54,10 @@ sub gateway
 	return $gateway->wait_until_ready;
 }
 
-sub metric
-{
-	my ($gateway, $name) = @_;
-	my ($port) = $gateway->log =~ /event=metrics address=\S+ port=(\d+)/;
-	my $text = HTTP::Tiny->new->get("http://127.0.0.1:$port/metrics")->{content};
-	return $text =~ /^\Q$name\E (\d+)$/m ? $1 : 0;
-}
-
-sub grouped { return metric($_[0], 'tide_grouped_pushes_total') }
-sub failed_groups { return metric($_[0], 'tide_push_groups_total{outcome="failed"}') }
-
-# A session that holds locks until it is let go.
-sub hold
-{
-	my ($statement) = @_;
-	my $number = ++$next_lock;
-	my $session;
-	open $session, '|-', 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $cluster->conninfo($database) or die $!;
-	$session->autoflush(1);
-	print {$session} "BEGIN; $statement; SELECT pg_advisory_lock($number);\n";
-	wait_for('the lock is held', 30, sub { return sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $number"); });
-	return $session;
-}
-
-# A push on a connection of its own, without waiting for the reply.
-sub send_push
-{
-	my ($gateway, $user, $body) = @_;
-	my $text = encode_json($body);
-	my $socket = IO::Socket::INET->new(PeerHost => '127.0.0.1', PeerPort => $gateway->{port}) or die "could not connect: $!";
-	print {$socket} "POST /api/v1/sync/push HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
-	  . "Content-Length: " . length($text) . "\r\nAuthorization: Bearer " . $gateway->token($user) . "\r\n\r\n$text";
-	$socket->flush;
-	return $socket;
-}
-
-sub is_there { return IO::Select->new($_[0])->can_read($_[1]) ? 1 : 0 }
-
-# [status, body]
-sub reply_of
-{
-	my ($socket) = @_;
-	my $text = '';
-	while (is_there($socket, 60)) { sysread($socket, $text, 65536, length $text) or last; }
-	my ($status, $body) = $text =~ m{^HTTP/1\.1 (\d+).*?\r\n\r\n(.*)}s or die "no reply: $text\n";
-	return [ $status, decode_json($body) ];
-}
-
-# Push all of [user, body] such that they wait together; returns their sockets.
-sub send_together
-{
-	my ($gateway, $connections, @pushes) = @_;
-	my $lock = hold('LOCK TABLE gate');
-	my @gates = map { send_push($gateway, "gate$_", { changes => { gate => [ { id => ++$next_id } ] } }) } 1 .. $connections;
-	wait_for('all connections wait', 30, sub {
-		return $connections == sql("SELECT count(*) FROM pg_locks WHERE relation = 'gate'::regclass AND NOT granted"); });
-	my @sockets;
-	for my $push (@pushes)
-	{
-		push @sockets, send_push($gateway, @$push);
-		wait_for('it is queued', 30, sub { return @sockets == metric($gateway, 'tide_queued_requests'); });
-	}
-	close $_ for @gates;	# what they ask for is cancelled
-	close $lock;
-	return @sockets;
-}
-
-sub replies { return map { reply_of($_) } send_together(@_) }
+sub grouped { return TideGroups::metric($_[0], 'tide_grouped_pushes_total') }
+sub failed_groups { return TideGroups::metric($_[0], 'tide_push_groups_total{outcome="failed"}') }
+sub send_together { return $groups->send_together(@_) }
+sub replies { return map { TideGroups::reply_of($_) } send_together(@_) }
 
 # what does not depend on when and beside whom it was pushed
 sub essence
@@ -136,12 +70,6 @@ sub essence
 	$text =~ s/"lastModifiedAt":"[^"]*"/"lastModifiedAt":"…"/g;
 	$text =~ s/"id":\d+/"id":0/g;
 	return $text;
-}
-
-sub verdict
-{
-	my ($status, $body) = @{ $_[0] };
-	return map { $_->{status} // $_->{errors}[0]{code} } @{ $body->{succeeded} }, @{ $body->{failed} };
 }
 
 sub transactions { return sql("SELECT count(DISTINCT xid) FROM tide.log WHERE relid = '$_[0]'::regclass AND push IS NOT NULL AND keys[1]::int > $_[1]") }
@@ -166,9 +94,9 @@ subtest 'as if alone' => sub {
 	my ($together, $alone) = (gateway(), gateway('push-group' => 1));
 	my $before = $next_id;
 	my @replies = replies($together, 1, bodies());
-	my @expected = map { reply_of(send_push($alone, @$_)) } bodies();
+	my @expected = map { TideGroups::reply_of(TideGroups::send_push($alone, @$_)) } bodies();
 
-	is join(' ', map { verdict($_) } @expected[ 2 .. 9 ]),
+	is join(' ', map { TideGroups::verdicts($_) } @expected[ 2 .. 9 ]),
 	  'applied applied superseded applied applied scope_not_allowed unknown_entity_type applied', 'of all kinds';
 
 	is essence($replies[$_]), essence($expected[$_]), "push $_" for 0 .. $#expected;
@@ -199,16 +127,16 @@ subtest 'a locked row' => sub {
 	my $gateway = gateway('db-connections' => 2, 'lock-timeout' => 60);
 	my $id = ++$next_id;
 	sql("INSERT INTO item (id, user_id, n) VALUES ($id, 'user2', 0)");
-	my $lock = hold("UPDATE item SET who = who WHERE id = $id");
+	my $lock = $groups->hold("UPDATE item SET who = who WHERE id = $id");
 	my @pushes = map { [ $users[$_], { changes => { item => [ { id => $_ == 1 ? $id : ++$next_id, n => 5 } ] } } ] } 0 .. 7;
 	my @sockets = send_together($gateway, 2, @pushes);
 	for my $n (grep { $_ != 1 } 0 .. 7)
 	{
-		is reply_of($sockets[$n])->[0], 200, "push $n has its reply while the row is locked";
+		is TideGroups::reply_of($sockets[$n])->[0], 200, "push $n has its reply while the row is locked";
 	}
-	ok !is_there($sockets[1], 0), 'the one of that row waits';
+	ok !TideGroups::is_there($sockets[1], 0), 'the one of that row waits';
 	close $lock;
-	is reply_of($sockets[1])->[1]{succeeded}[0]{entity}{n}, 5, 'until the lock is gone';
+	is TideGroups::reply_of($sockets[1])->[1]{succeeded}[0]{entity}{n}, 5, 'until the lock is gone';
 };
 
 for my $type ('hooked', 'hidden')
@@ -240,7 +168,7 @@ subtest 'the order of a user' => sub {
 		([ 'ann', { changes => { item => [ { id => $id, n => $n } ] } } ],
 			[ $users[$n], { changes => { item => [ { id => ++$next_id, n => $n == 2 ? 1000 : 1 } ] } } ])
 	} 0 .. 5;
-	my @replies = map { reply_of($_) } send_together($gateway, 2, @pushes);
+	my @replies = map { TideGroups::reply_of($_) } send_together($gateway, 2, @pushes);
 
 	is join(' ', map { $_->[1]{succeeded}[0]{entity}{n} } @replies[ 0, 2, 4, 6, 8, 10 ]), '0 1 2 3 4 5', 'each has its reply';
 	is sql("SELECT n FROM item WHERE id = $id"), 5, 'the last one stands';
@@ -261,13 +189,13 @@ subtest 'killed' => sub {
 	$cluster->sql('postgres', q{SET synchronous_commit = local; ALTER SYSTEM RESET synchronous_standby_names});
 	kill 'KILL', $pid;
 	wait_for('the server is back', 30, sub { return eval { sql('SELECT pg_reload_conf()') } });
-	my @replies = map { reply_of($_) } @sockets;
+	my @replies = map { TideGroups::reply_of($_) } @sockets;
 	is $_->[0], 503, 'nobody knows whether it was stored' for @replies;
 	$gateway->wait_until_ready;
 	for my $push (@pushes)
 	{
-		my $reply = wait_for('it is pushed again', 30, sub { my $r = reply_of(send_push($gateway, @$push)); return $r->[0] == 200 && $r; });
-		is join(' ', verdict($reply)), 'unchanged', 'it was stored, which is known';
+		my $reply = wait_for('it is pushed again', 30, sub { my $r = TideGroups::reply_of(TideGroups::send_push($gateway, @$push)); return $r->[0] == 200 && $r; });
+		is join(' ', TideGroups::verdicts($reply)), 'unchanged', 'it was stored, which is known';
 	}
 	is sql("SELECT count(*) FROM item WHERE id > $before AND n IS NOT NULL"), 8, 'each is stored';
 	is sql("SELECT count(*) FROM tide.log WHERE push IS NOT NULL AND keys[1]::int > $before AND relid = 'item'::regclass"), 8, 'and once';

@@ -235,7 +235,8 @@ handle_group(Worker *worker, Job **jobs, int count)
 	metrics_count_group(count, outcome == RUN_DONE);
 	if (outcome == RUN_AGAIN && blamed >= 0)
 		blame(jobs[blamed]);
-	for (i = 0; i < count; i++)
+	/* from the last to the first: each is put before those that wait */
+	for (i = count - 1; i >= 0; i--)
 	{
 		if (outcome == RUN_DONE || outcome == RUN_LOST ||
 			clock_now() >= jobs[i]->deadline || queue_is_abandoned(jobs[i]))

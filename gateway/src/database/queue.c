@@ -210,13 +210,14 @@ add_to_turn(Job *job, bool first)
 	Lane		lane = lane_of(job);
 	Turn	   *turn = job->turn;
 
-	if (TAILQ_EMPTY(&turn->jobs[lane]))
+	if (first)
 	{
-		if (first)
-			TAILQ_INSERT_HEAD(&rings[lane], turn, link[lane]);
-		else
-			TAILQ_INSERT_TAIL(&rings[lane], turn, link[lane]);
+		if (!TAILQ_EMPTY(&turn->jobs[lane]))
+			TAILQ_REMOVE(&rings[lane], turn, link[lane]);
+		TAILQ_INSERT_HEAD(&rings[lane], turn, link[lane]);
 	}
+	else if (TAILQ_EMPTY(&turn->jobs[lane]))
+		TAILQ_INSERT_TAIL(&rings[lane], turn, link[lane]);
 	if (first)
 		TAILQ_INSERT_HEAD(&turn->jobs[lane], job, link);
 	else
