@@ -33,7 +33,7 @@ sub hold
 	my ($self, $statement) = @_;
 	my $number = ++$next;
 	my $session;
-	open $session, '|-', 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $self->{cluster}->conninfo($self->{database}) or die $!;
+	open $session, '|-', 'psql', '-X', '-q', '-o', '/dev/null', '-v', 'ON_ERROR_STOP=1', '-d', $self->{cluster}->conninfo($self->{database}) or die $!;
 	$session->autoflush(1);
 	print {$session} "BEGIN; $statement; SELECT pg_advisory_lock($number);\n";
 	wait_for('the lock is held', 30, sub {
