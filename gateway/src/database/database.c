@@ -208,6 +208,7 @@ run(Worker *worker, Job *job)
 static void
 blame(Job *job)
 {
+	log_event(LOG_DEBUG, "group-rolled-back", "sqlstate", job->sqlstate, NULL);
 	if (strcmp(job->sqlstate, "TD017") == 0)
 		group_refused(job, clock_now());
 	else
