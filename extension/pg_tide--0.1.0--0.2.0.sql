@@ -34,3 +34,15 @@ AS 'MODULE_PATHNAME', 'tide_replayed'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.replayed(text, text[])
 IS 'has this standby replayed what a client has seen that pulls since there and shows these acks? If not, what is missing; a primary is always ready';
+
+-- ---------------------------------------------------------------------
+-- Pushes that share a transaction
+-- ---------------------------------------------------------------------
+
+CREATE FUNCTION tide.push_grouped(body bytea, role text, claims text, client_id text, times text,
+	max_push_changes int, timeout int, lock_timeout int, OUT reply json, OUT changes int)
+RETURNS record
+AS 'MODULE_PATHNAME', 'tide_push_grouped'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.push_grouped(bytea, text, text, text, text, int, int, int)
+IS 'tide.push_as in a transaction that other users'' pushes share, for the gateway. An error is one of all of them: TD019 where a push must be alone, because of what its tables may run';

@@ -19,7 +19,7 @@ my $database = $cluster->create_synced('CREATE EXTENSION pg_tide_auth CASCADE');
 
 # What nobody calls by hand: triggers, what a view shows, and what the
 # gateway calls as it logs people in.
-my %internal = map { ($_ => 1) } qw(tide.tracked_tables tide.pull_page tide.pull_lines tide.push_json tide.push_as tide.as_jsonb tide.conflict_is_visible
+my %internal = map { ($_ => 1) } qw(tide.tracked_tables tide.pull_page tide.pull_lines tide.push_json tide.push_as tide.push_grouped tide.as_jsonb tide.conflict_is_visible
   tide_auth.admit tide_auth.start_session tide_auth.refresh tide_auth.logout);
 
 my @functions = split /\n/, $cluster->sql($database, <<'SQL');

@@ -206,6 +206,11 @@ BEGIN
 	SELECT p.reply, p.changes INTO reply, changes FROM tide.push_json(body) p;
 END $$;
 
+CREATE FUNCTION tide.push_grouped(body bytea, role text, claims text, client_id text, times text,
+	max_push_changes int, timeout int, lock_timeout int, OUT reply json, OUT changes int) RETURNS record LANGUAGE sql AS $$
+	SELECT p.reply, p.changes FROM tide.push_as(body, role, claims, client_id, times, max_push_changes, timeout, lock_timeout) p
+$$;
+
 CREATE FUNCTION tide.keys(scopes text[], entity_types text[], buckets int[]) RETURNS json LANGUAGE sql AS $$
 	SELECT json_build_object('echo', json_build_object('scopes', scopes, 'types', entity_types, 'buckets', buckets))
 $$;

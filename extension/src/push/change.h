@@ -157,6 +157,7 @@ typedef struct Push
 	Access		access;
 	const char *client_id;		/* of the body, or of the claims */
 	bool		is_acked;		/* its reply has an ack */
+	bool		is_grouped;		/* it shares its transaction, see group.c */
 	LogOrigin	origin;			/* of what it stores; see push_origin() */
 	bool		restoring;		/* tide.restore: stamps in the data are old */
 	bool		sql_names;		/* tide.upsert: names of SQL are taken, too */

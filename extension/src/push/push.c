@@ -30,6 +30,7 @@
 #include "log/records.h"
 #include "push/change.h"
 #include "push/deferred.h"
+#include "push/group.h"
 #include "push/identity.h"
 #include "push/known.h"
 #include "push/units.h"
@@ -41,6 +42,7 @@
 PG_FUNCTION_INFO_V1(tide_push);
 PG_FUNCTION_INFO_V1(tide_push_json);
 PG_FUNCTION_INFO_V1(tide_push_as);
+PG_FUNCTION_INFO_V1(tide_push_grouped);
 PG_FUNCTION_INFO_V1(tide_upsert);
 PG_FUNCTION_INFO_V1(tide_delete);
 PG_FUNCTION_INFO_V1(tide_restore);
@@ -251,11 +253,15 @@ static void
 run_push(Push *push)
 {
 	push_find_tables(push);
+	group_check_tables(push);
 	push_order_tables(push);
 	convert_all(push);
 	assign_rounds(push);
 	settle_tables(push);
-	deferred_begin(push);
+	group_check_changes(push);
+	/* the tables of a group have nothing that is deferred */
+	if (!push->is_grouped)
+		deferred_begin(push);
 	if (push->atomic)
 		run_atomic(push);
 	else
@@ -432,10 +438,10 @@ carry_out(Push *push)
 
 /*
  * tide.push and tide.push_json, whose body is text in UTF-8. *nchanges is set
- * to the number of changes.
+ * to the number of changes.  grouped: see group.c.
  */
 static Datum
-push_body(FunctionCallInfo fcinfo, bool is_text, int *nchanges)
+push_body(FunctionCallInfo fcinfo, bool is_text, bool grouped, int *nchanges)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Push		push = {0};
@@ -449,6 +455,8 @@ push_body(FunctionCallInfo fcinfo, bool is_text, int *nchanges)
 	open_push(&push, tide_array_argument(fcinfo, 1),
 			  tide_text_argument(fcinfo, 2));
 	push.is_acked = true;
+	push.is_grouped = grouped;
+	group_check_user(&push);
 	push.batch_id = tide_text_argument(fcinfo, 3);
 	if (is_text)
 	{
@@ -476,12 +484,12 @@ tide_push(PG_FUNCTION_ARGS)
 	int			nchanges;
 
 	standby_refuse("tide.push()");
-	return push_body(fcinfo, false, &nchanges);
+	return push_body(fcinfo, false, false, &nchanges);
 }
 
 /* the reply, and the number of changes */
 static Datum
-push_text(FunctionCallInfo fcinfo, FunctionCallInfo arguments)
+push_text(FunctionCallInfo fcinfo, FunctionCallInfo arguments, bool grouped)
 {
 	TupleDesc	desc;
 	Datum		values[2];
@@ -490,7 +498,7 @@ push_text(FunctionCallInfo fcinfo, FunctionCallInfo arguments)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	values[0] = push_body(arguments, true, &nchanges);
+	values[0] = push_body(arguments, true, grouped, &nchanges);
 	values[1] = Int32GetDatum(nchanges);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
@@ -499,7 +507,7 @@ Datum
 tide_push_json(PG_FUNCTION_ARGS)
 {
 	standby_refuse("tide.push_json()");
-	return push_text(fcinfo, fcinfo);
+	return push_text(fcinfo, fcinfo, false);
 }
 
 /*
@@ -508,14 +516,15 @@ tide_push_json(PG_FUNCTION_ARGS)
  * which is the transaction.  It can do no more than setting these one by one
  * and calling tide.push_json().
  */
-Datum
-tide_push_as(PG_FUNCTION_ARGS)
+static Datum
+push_as(FunctionCallInfo fcinfo, bool grouped)
 {
 	LOCAL_FCINFO(arguments, 5);
 	Identity	identity;
 	Datum		result;
 	int			i;
 
+	standby_refuse(grouped ? "tide.push_grouped()" : "tide.push_as()");
 	identity.role = tide_text_argument(fcinfo, 1);
 	identity.claims = tide_text_argument(fcinfo, 2);
 	identity.client_id = tide_text_argument(fcinfo, 3);
@@ -534,11 +543,26 @@ tide_push_as(PG_FUNCTION_ARGS)
 	arguments->args[0] = fcinfo->args[0];
 	for (i = 1; i < 5; i++)
 		arguments->args[i].isnull = true;
-	result = push_text(fcinfo, arguments);
+	result = push_text(fcinfo, arguments, grouped);
 
 	/* at COMMIT the deferred checks would run without the timeout */
-	deferred_fire();
+	if (!grouped)
+		deferred_fire();
 	return result;
+}
+
+/* the statement is the transaction */
+Datum
+tide_push_as(PG_FUNCTION_ARGS)
+{
+	return push_as(fcinfo, false);
+}
+
+/* the statement is one of several users' in a transaction, see group.c */
+Datum
+tide_push_grouped(PG_FUNCTION_ARGS)
+{
+	return push_as(fcinfo, true);
 }
 
 /* ---------- one change ---------- */

@@ -70,6 +70,9 @@ give_back_memory(void)
  * copied to push->context, and everything is undone.  Without keep, everything
  * is undone in any case.  An error that no change can be to blame for is
  * raised again.
+ *
+ * A push of a group goes without a subtransaction, and an error ends the
+ * transaction.
  */
 ErrorData *
 try_work(Push *push, Work work, void *arg, bool keep)
@@ -78,6 +81,16 @@ try_work(Push *push, Work work, void *arg, bool keep)
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData  *volatile error = NULL;
 
+	if (push && push->is_grouped)
+	{
+		/* keep is false only where something failed before */
+		if (!keep)
+			ereport(ERROR,
+					(errcode(ERRCODE_TIDE_NOT_STORED),
+					 errmsg("a change of a push in a group failed")));
+		work(push, arg);
+		return NULL;
+	}
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(caller);
 	PG_TRY();

@@ -101,6 +101,9 @@ typedef struct TrackedTable
 	bool		has_synced_generated;
 	bool		has_side_effects;	/* a write may change rows that it does
 									 * not name: triggers, cascades, rules */
+	bool		foreign_known;	/* the two below, see foreign_code.c */
+	const char *foreign_by_upsert;	/* NULL: nothing */
+	const char *foreign_by_delete;	/* likewise */
 	int			ncolumns;		/* == natts of the relation */
 	TrackedColumn *columns;		/* by attnum - 1 */
 	int			nkeys;

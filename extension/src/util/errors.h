@@ -35,6 +35,7 @@
 #define ERRCODE_TIDE_NEEDS_BEGIN			MAKE_SQLSTATE('T','D','0','1','6')
 #define ERRCODE_TIDE_STANDBY_BEHIND			MAKE_SQLSTATE('T','D','0','1','7')
 #define ERRCODE_TIDE_SCHEMA_NOT_ALLOWED		MAKE_SQLSTATE('T','D','0','1','8')
+#define ERRCODE_TIDE_NOT_GROUPED			MAKE_SQLSTATE('T','D','0','1','9')
 
 /* the whole request, or one change of a push */
 #define ERRCODE_TIDE_MISSING_KEY			MAKE_SQLSTATE('T','D','0','2','1')

@@ -16,6 +16,7 @@
 #include <cjson/cJSON.h>
 
 #include "api/sync.h"
+#include "database/group.h"
 #include "util/clock.h"
 #include "util/json.h"
 
@@ -347,6 +348,9 @@ sync_fill_job(Job *job, const SyncFields *fields, const Settings *settings,
 			  Failure *failure)
 {
 	job->max_push_changes = settings->max_push_changes;
+	job->push_group = settings->push_group;
+	if (job->kind == JOB_PUSH && job->push_group > 1)
+		job->types = group_types(job->body);
 	job->max_time_rows = settings->max_time_rows;
 	job->lock_timeout = settings->lock_timeout;
 

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "database/call.h"
+#include "database/group.h"
 #include "util/clock.h"
 
 #define MAX_PARAMETERS		9
@@ -67,6 +68,10 @@ static const struct
 	{"tide_1_push",
 		"SELECT (c.p).reply, (c.p).changes FROM"
 		" (SELECT tide.push_as($1::bytea, $2::text, $3::text, $4::text, $5::text,"
+	" $6::integer, $7::integer, $8::integer) AS p) AS c"},
+	{"tide_1_push_grouped",
+		"SELECT (c.p).reply, (c.p).changes FROM"
+		" (SELECT tide.push_grouped($1::bytea, $2::text, $3::text, $4::text, $5::text,"
 	" $6::integer, $7::integer, $8::integer) AS p) AS c"},
 	{"tide_1_keys", "SELECT tide.keys($1::text[], $2::text[], $3::integer[])"},
 	{"tide_1_digest", "SELECT tide.digest($1::text, $2::text[], $3::text[])"},
@@ -180,7 +185,8 @@ milliseconds_left(const Job *job)
  * change has it.
  */
 static bool
-send_push(Connection *connection, const Job *job)
+send_push(Connection *connection, const Job *job, Statement statement,
+		  int64_t wait)
 {
 	char		push_changes[16];
 	char		timeout[32];
@@ -192,8 +198,8 @@ send_push(Connection *connection, const Job *job)
 
 	snprintf(push_changes, sizeof(push_changes), "%d", job->max_push_changes);
 	snprintf(timeout, sizeof(timeout), "%lld", (long long) milliseconds_left(job));
-	snprintf(lock_timeout, sizeof(lock_timeout), "%lld", (long long) job->lock_timeout * 1000);
-	return send_parameters(connection, STATEMENT_PUSH, 8, values, lengths, formats);
+	snprintf(lock_timeout, sizeof(lock_timeout), "%lld", (long long) wait);
+	return send_parameters(connection, statement, 8, values, lengths, formats);
 }
 
 /* Is the call a transaction by itself?  One statement costs less than five. */
@@ -253,7 +259,8 @@ send_call(Connection *connection, const Job *job)
 		values[count++] = max_bytes;
 	}
 	else if (job->kind == JOB_PUSH)
-		return send_push(connection, job);
+		return send_push(connection, job, STATEMENT_PUSH,
+						 (int64_t) job->lock_timeout * 1000);
 	return send_statement(connection, call_statement(job), count, values);
 }
 
@@ -352,4 +359,36 @@ call_send(Connection *connection, const Job *job)
 		send_call(connection, job) &&
 		send_statement(connection, STATEMENT_COMMIT, 0, NULL) &&
 		PQpipelineSync(connection->link) == 1;
+}
+
+bool
+call_send_group_prepare(Connection *connection)
+{
+	connection->step_count = 0;
+	connection->sent = false;
+	return send_prepare(connection, STATEMENT_PUSH_GROUPED) &&
+		(connection->step_count == 0 || PQpipelineSync(connection->link) == 1);
+}
+
+/*
+ * Without a Sync between them, they are one transaction.  A lock that one of
+ * them waits for is waited for by all, so none of them waits for long.
+ */
+bool
+call_send_group(Connection *connection, Job *const *jobs, int count)
+{
+	int			i;
+
+	connection->step_count = 0;
+	connection->sent = false;
+	for (i = 0; i < count; i++)
+	{
+		int64_t		wait = (int64_t) jobs[i]->lock_timeout * 1000;
+
+		if (wait == 0 || wait > GROUP_LOCK_TIMEOUT)
+			wait = GROUP_LOCK_TIMEOUT;
+		if (!send_push(connection, jobs[i], STATEMENT_PUSH_GROUPED, wait))
+			return false;
+	}
+	return PQpipelineSync(connection->link) == 1;
 }

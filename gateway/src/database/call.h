@@ -20,10 +20,12 @@ extern const char *call_statement_name(Statement statement);
 extern bool call_is_alone(const Connection *connection, const Job *job);
 
 /*
- * Both note in the connection's steps what will have a result; false: libpq did
+ * Each notes in the connection's steps what will have a result; false: libpq did
  * not accept it.
  */
 extern bool call_send_prepares(Connection *connection, const Job *job);
 extern bool call_send(Connection *connection, const Job *job);
+extern bool call_send_group_prepare(Connection *connection);
+extern bool call_send_group(Connection *connection, Job *const *jobs, int count);
 
 #endif							/* CALL_H */

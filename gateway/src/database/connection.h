@@ -59,6 +59,9 @@ extern OpenResult connection_ask(Connection *connection, const char *sql,
 								 size_t detail_size);
 extern int64_t connection_age(const Connection *connection);
 extern bool connection_is_alive(Connection *connection);
+extern bool connection_may_group(const Connection *connection);
+extern RunResult connection_run_group(Connection *connection, Job **jobs,
+									  int count, int *blamed);
 extern RunResult connection_run(Connection *connection, Job *job);
 extern void connection_cancel(Connection *connection);
 extern void connection_cancel_run(Connection *connection, uint64_t number);

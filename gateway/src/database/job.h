@@ -64,6 +64,9 @@ typedef struct Job
 	char	   *buckets;		/* an array literal */
 	char	   *client_id;
 	const char *body;			/* of a push, or keys of rows */
+	size_t		body_length;	/* of a push */
+	uint64_t	types;			/* of a push, see group.h */
+	int			push_group;		/* pushes in its transaction, at most */
 	const char *times;			/* "iso" or "ms" */
 	int			max_rows;
 	int			max_push_changes;
@@ -124,6 +127,9 @@ typedef struct Job
 	bool		abandoned;		/* nobody waits for the outcome */
 	bool		cancel_sent;
 	bool		is_woken;		/* a pull that has waited, and runs again */
+	bool		is_alone;		/* a push that is not to be in a group again */
+	bool		is_grouped;		/* it runs in one */
+	bool		is_member;		/* as another than its first */
 	uint64_t	number;			/* of this run: no other run has it */
 	struct Turn *turn;			/* its user's */
 				TAILQ_ENTRY(Job) link;

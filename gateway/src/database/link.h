@@ -16,7 +16,7 @@
 
 #include "database/connection.h"
 
-#define MAX_STEPS			8
+#define MAX_STEPS			16	/* a group has one for each push */
 
 typedef enum Statement
 {
@@ -28,6 +28,7 @@ typedef enum Statement
 	STATEMENT_PULL,
 	STATEMENT_LINES,
 	STATEMENT_PUSH,
+	STATEMENT_PUSH_GROUPED,
 	STATEMENT_KEYS,
 	STATEMENT_DIGEST,
 	STATEMENT_ROWS,

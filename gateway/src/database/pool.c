@@ -24,9 +24,11 @@
 #include <string.h>
 
 #include "database/connection.h"
+#include "database/group.h"
 #include "database/pool.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "util/metrics.h"
 
 #define IDLE_INTERVAL		(2 * CLOCK_SECOND)
 #define MAX_CONFLICT_RUNS	6	/* the first and five more */
@@ -121,17 +123,22 @@ connect_worker(Worker *worker)
 	return health_serves(worker->pool->health) && open_worker(worker, false);
 }
 
+/* Is the connection there, and to be used on? */
+static bool
+is_current(Worker *worker)
+{
+	return connection_is_alive(worker->connection) &&
+		worker->generation == health_generation(worker->pool->health) &&
+		connection_age(worker->connection) < worker->max_age;
+}
+
 /* Is there a connection that a job can be run on? */
 static bool
 has_connection(Worker *worker)
 {
-	if (connection_is_alive(worker->connection))
-	{
-		if (worker->generation == health_generation(worker->pool->health) &&
-			connection_age(worker->connection) < worker->max_age)
-			return true;
-		connection_close(worker->connection);
-	}
+	if (is_current(worker))
+		return true;
+	connection_close(worker->connection);
 	return (worker->pool->number == 0 || health_serves(worker->pool->health)) &&
 		open_worker(worker, false);
 }
@@ -295,10 +302,67 @@ run_at_replica(Worker *worker, Job *job)
 	return false;
 }
 
-/* All that a thread does with one job. */
+/* A group was rolled back: remember whose fault it was, if it was a push's. */
+static void
+blame(Job *job)
+{
+	log_event(LOG_DEBUG, "group-rolled-back", "sqlstate", job->sqlstate, NULL);
+	if (strcmp(job->sqlstate, "TD019") == 0)
+		group_refused(job, clock_now());
+	else
+		group_failed(job, clock_now());
+	job->sqlstate[0] = '\0';
+}
+
+/*
+ * Run pushes in one transaction.  If that does not succeed, each is run again,
+ * alone and by any thread; but not one that may have been committed, see above.
+ */
+static void
+handle_group(Worker *worker, Job **jobs, int count)
+{
+	RunResult	outcome;
+	int			blamed;
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		connection_free_result(jobs[i]);
+		jobs[i]->failure.status = 0;
+	}
+	outcome = connection_run_group(worker->connection, jobs, count, &blamed);
+	metrics_count_group(count, outcome == RUN_DONE);
+	if (outcome == RUN_AGAIN && blamed >= 0)
+		blame(jobs[blamed]);
+	/* from the last to the first: each is put before those that wait */
+	for (i = count - 1; i >= 0; i--)
+	{
+		if (outcome == RUN_DONE || outcome == RUN_LOST ||
+			clock_now() >= jobs[i]->deadline || queue_is_abandoned(jobs[i]))
+			finish(worker, jobs[i]);
+		else
+		{
+			jobs[i]->is_alone = true;
+			queue_put_back(jobs[i]);
+		}
+	}
+}
+
+/* All that a thread does with one job, and with those that may go with it. */
 static void
 handle(Worker *worker, Job *job)
 {
+	Job		   *jobs[GROUP_MOST];
+	int			count = 1;
+
+	if (job->kind == JOB_PUSH && connection_may_group(worker->connection) &&
+		is_current(worker))
+		count = queue_take_more(job, jobs, clock_now());
+	if (count > 1)
+	{
+		handle_group(worker, jobs, count);
+		return;
+	}
 	connection_free_result(job);
 	job->failure.status = 0;
 	if (clock_now() >= job->deadline)

@@ -15,6 +15,11 @@
  * Pulls that are woken, because something came that they waited for, have their
  * place already, so there is room for all of them.
  *
+ * A group of pushes is a run in one transaction of pushes that wait, see group.c.
+ * It holds one connection.  It has one push of a user at most, and no other one of
+ * that user begins before the group has ended: so a group that has to be done
+ * again, push by push, does not change their order.
+ *
  * One thread, the keeper, ends what must not be run any more: jobs whose
  * deadline has passed, jobs whose client has gone.  It does so while all
  * database threads are busy.
@@ -24,11 +29,15 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "database/group.h"
 #include "database/queue.h"
 #include "database/turns.h"
 #include "util/clock.h"
 
 #define KEEPER_INTERVAL	(CLOCK_SECOND / 20)
+
+/* so many users are looked at for a group, so that a long queue costs no more */
+#define MOST_LOOKED_AT	64
 
 struct Queue
 {
@@ -174,7 +183,8 @@ join(Queue *queue, Job *job)
 	if (!turns_join(&queue->turns, job))
 		return false;
 	job->queue = queue;
-	job->abandoned = job->cancel_sent = false;
+	job->abandoned = job->cancel_sent = job->is_alone = false;
+	job->is_grouped = job->is_member = false;
 	job->leave_at = 0;
 	pthread_cond_signal(&keeper_wanted);
 	return true;
@@ -431,6 +441,17 @@ queue_count_fallbacks(uint64_t *counts)
 
 /* ---------- taking jobs out ---------- */
 
+/* A job that was taken out of its list runs from now on. */
+static void
+begin_run(Job *job)
+{
+	count_place(job, -1);
+	job->place = PLACE_RUNNING;
+	job->number = ++last_number;
+	job->cancel_sent = false;
+	TAILQ_INSERT_TAIL(&under_way, job, link);
+}
+
 /* The job whose turn it is, which runs from now on; NULL: there is none. */
 static Job *
 next_job(Queue *queue)
@@ -438,13 +459,8 @@ next_job(Queue *queue)
 	Job		   *job = turns_next(&queue->turns, stopping ? BOUNDS_NONE :
 								 maintenance_ended ? BOUNDS_NO_SPARE : BOUNDS_ALL);
 
-	if (job == NULL)
-		return NULL;
-	count_place(job, -1);
-	job->place = PLACE_RUNNING;
-	job->number = ++last_number;
-	job->cancel_sent = false;
-	TAILQ_INSERT_TAIL(&under_way, job, link);
+	if (job != NULL)
+		begin_run(job);
 	return job;
 }
 
@@ -474,6 +490,46 @@ queue_take(Queue *queue, int64_t until)
 		pthread_cond_signal(&queue->jobs_changed);
 	pthread_mutex_unlock(&lock);
 	return job;
+}
+
+/*
+ * Pushes that wait, to be run in one transaction with a push that was taken: as
+ * many as there are now, for none is waited for.  "jobs" has room for GROUP_MOST;
+ * the first is the one that was taken.  1: it stays alone.
+ */
+int
+queue_take_more(Job *first, Job **jobs, int64_t now)
+{
+	Turns	   *turns = &first->queue->turns;
+	size_t		bytes = first->body_length;
+	int			looked_at = 0;
+	int			count = 1;
+	Turn	   *turn;
+	Turn	   *next;
+
+	jobs[0] = first;
+	if (!group_may_have(first, 0, now))
+		return 1;
+	pthread_mutex_lock(&lock);
+	for (turn = TAILQ_FIRST(&turns->rings[LANE_WRITES]);
+		 turn != NULL && count < first->push_group && looked_at++ < MOST_LOOKED_AT;
+		 turn = next)
+	{
+		next = TAILQ_NEXT(turn, link[LANE_WRITES]);
+		if (turn == first->turn || !turns_is_free(turns, turn, LANE_WRITES, BOUNDS_ALL) ||
+			!group_may_have(TAILQ_FIRST(&turn->jobs[LANE_WRITES]), bytes, now))
+			continue;
+		jobs[count] = turns_take_first(turns, turn, LANE_WRITES);
+		jobs[count]->is_grouped = jobs[count]->is_member = true;
+		turn->in_group = true;
+		turn->running[LANE_WRITES]++;
+		begin_run(jobs[count]);
+		bytes += jobs[count++]->body_length;
+	}
+	if (count > 1)
+		first->is_grouped = first->turn->in_group = true;
+	pthread_mutex_unlock(&lock);
+	return count;
 }
 
 /* ---------- ending jobs that are not run ---------- */

@@ -42,6 +42,7 @@ extern void queue_set_connections(Queue *queue, int count);
 extern bool queue_put(Queue *queue, Job *job, int length, bool is_woken);
 extern bool queue_put_login(Queue *queue, Job *job, int length, int at_a_time);
 extern Job *queue_take(Queue *queue, int64_t until);
+extern int	queue_take_more(Job *first, Job **jobs, int64_t now);
 extern void queue_done(Job *job);
 extern void queue_put_back(Job *job);
 extern bool queue_abandon(Job *job);

@@ -51,29 +51,13 @@ failed_step(const Step *step)
 	return STEP_CALL;
 }
 
-/* Set the job's failure from an error result, and decide what happens next. */
+/* What may be done after an error. */
 static RunResult
-take_error(Connection *connection, Job *job, const Step *step,
-		   const PGresult *result)
+after_error(Connection *connection, const Step *step, const PGresult *result)
 {
 	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 	const char *severity = PQresultErrorField(result,
 											  PG_DIAG_SEVERITY_NONLOCALIZED);
-
-	failure_from_sqlstate(&job->failure, failed_step(step),
-						  job->kind == JOB_PUSH, sqlstate, message,
-						  PQresultErrorField(result, PG_DIAG_MESSAGE_HINT));
-	if (job->kind == JOB_AUTH)
-		failure_hide(&job->failure, sqlstate);
-	snprintf(job->sqlstate, sizeof(job->sqlstate), "%s",
-			 sqlstate == NULL ? "" : sqlstate);
-	/* maintenance.c writes a line of its own */
-	if ((job->failure.status >= 500 || failure_is_setup(sqlstate)) &&
-		job->kind != JOB_MAINTAIN)
-		log_event(connection->of_replica ? LOG_DEBUG : LOG_WARNING, "database-error", "sqlstate", sqlstate,
-				  "statement", call_statement_name(step->statement),
-				  "message", failure_is_setup(sqlstate) ? message : NULL, NULL);
 
 	/* unknown or already prepared: another session, see use_prepared */
 	if (sqlstate != NULL && connection->by_name &&
@@ -114,6 +98,32 @@ take_error(Connection *connection, Job *job, const Step *step,
 	return failure_is_retryable_conflict(sqlstate) ? RUN_CONFLICT : RUN_DONE;
 }
 
+/* Set the job's failure from an error result, and decide what happens next. */
+static RunResult
+take_error(Connection *connection, Job *job, const Step *step,
+		   const PGresult *result)
+{
+	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+	failure_from_sqlstate(&job->failure, failed_step(step),
+						  job->kind == JOB_PUSH, sqlstate, message,
+						  PQresultErrorField(result, PG_DIAG_MESSAGE_HINT));
+	if (job->kind == JOB_AUTH)
+		failure_hide(&job->failure, sqlstate);
+	snprintf(job->sqlstate, sizeof(job->sqlstate), "%s",
+			 sqlstate == NULL ? "" : sqlstate);
+	/* maintenance.c writes a line of its own */
+	if ((job->failure.status >= 500 || failure_is_setup(sqlstate)) &&
+		job->kind != JOB_MAINTAIN)
+		log_event(connection->of_replica ? LOG_DEBUG : LOG_WARNING,
+				  "database-error", "sqlstate", sqlstate,
+				  "statement", call_statement_name(step->statement),
+				  "message", failure_is_setup(sqlstate) ? message : NULL, NULL);
+
+	return after_error(connection, step, result);
+}
+
 /* What comes with the reply, for who hands it on unread. */
 static void
 take_counts(Job *job, const PGresult *result)
@@ -143,7 +153,8 @@ take_result(Connection *connection, Job *job, const Step *step,
 {
 	if (step->is_prepare)
 		connection->prepared[step->statement] = true;
-	else if (step->statement == call_statement(job) &&
+	else if ((step->statement == call_statement(job) ||
+			  step->statement == STATEMENT_PUSH_GROUPED) &&
 			 PQresultStatus(result) == PGRES_TUPLES_OK &&
 			 PQntuples(result) == 1 &&
 			 (!PQgetisnull(result, 0, 0) || job->kind == JOB_AUTH))
@@ -368,6 +379,122 @@ connection_run(Connection *connection, Job *job)
 		connection_free_result(job);
 	if (job->reply_length > MAX_KEPT_BYTES ||
 		(job->body != NULL && strlen(job->body) > MAX_KEPT_BYTES))
+		connection_close(connection);
+	return outcome;
+}
+
+/* ---------- groups ---------- */
+
+/* Is this connection one on which pushes are statements of their own? */
+bool
+connection_may_group(const Connection *connection)
+{
+	return !connection->needs_begin && !connection->unregistered;
+}
+
+/*
+ * The results of a group up to the end of the pipeline, which is its COMMIT.
+ * RUN_DONE: all have replies.  RUN_AGAIN: all is rolled back, because of the push
+ * "blamed", or of none (-1).
+ */
+static RunResult
+read_group(Connection *connection, Job **jobs, int64_t limit, int *blamed)
+{
+	static const Step commit = {STATEMENT_COMMIT, false};
+	RunResult	outcome = RUN_DONE;
+	int			i;
+
+	for (i = 0; i <= connection->step_count; i++)
+	{
+		bool		is_end = i == connection->step_count;
+		const Step *step = is_end ? &commit : &connection->steps[i];
+		PGresult   *result = connection_next_result(connection, limit);
+
+		if (result == NULL)
+			return connection->sent ? RUN_LOST : RUN_LOST_BEFORE_SENT;
+		if (PQresultStatus(result) == PGRES_FATAL_ERROR)
+		{
+			if (outcome == RUN_DONE && !is_end && !step->is_prepare)
+			{
+				const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+				*blamed = i;
+				snprintf(jobs[i]->sqlstate, sizeof(jobs[i]->sqlstate), "%s",
+						 sqlstate == NULL ? "" : sqlstate);
+			}
+			outcome = after_error(connection, step, result) == RUN_LOST ? RUN_LOST : RUN_AGAIN;
+			PQclear(result);
+			if (outcome == RUN_LOST)
+				return outcome;
+			if (is_end)
+				i--;			/* the end itself is still to come */
+		}
+		else if (PQresultStatus(result) == PGRES_TUPLES_OK ||
+				 (step->is_prepare && PQresultStatus(result) == PGRES_COMMAND_OK))
+			take_result(connection, jobs[i], step, result);
+		else
+			PQclear(result);
+	}
+	return outcome;
+}
+
+static RunResult
+prepare_and_run_group(Connection *connection, Job **jobs, int count,
+					  int64_t limit, int *blamed)
+{
+	RunResult	outcome = RUN_DONE;
+
+	connection->by_name = use_prepared;
+	if (!call_send_group_prepare(connection))
+		return RUN_LOST_BEFORE_SENT;
+	if (connection->step_count > 0)
+		outcome = read_group(connection, jobs, limit, blamed);
+	if (outcome != RUN_DONE)
+		return outcome == RUN_LOST ? RUN_LOST_BEFORE_SENT : outcome;
+	if (!call_send_group(connection, jobs, count))
+		return RUN_LOST_BEFORE_SENT;
+	return read_group(connection, jobs, limit, blamed);
+}
+
+/*
+ * Run pushes in one transaction, once.  RUN_DONE: each has its reply.  Else none
+ * has: with RUN_AGAIN all was rolled back, because of the push "blamed", if it is
+ * not below 0, and each must be run alone.
+ *
+ * What is cancelled is a run with a number, and a group has none: if one client
+ * goes, that must not undo what others have sent.  It is over soon, because it
+ * waits for no lock.
+ */
+RunResult
+connection_run_group(Connection *connection, Job **jobs, int count, int *blamed)
+{
+	int64_t		limit = jobs[0]->deadline;
+	size_t		kept = 0;
+	RunResult	outcome;
+	int			i;
+
+	*blamed = -1;
+	for (i = 1; i < count; i++)
+		limit = jobs[i]->deadline > limit ? jobs[i]->deadline : limit;
+	connection_set_running(connection, true, 0);
+	outcome = prepare_and_run_group(connection, jobs, count, limit + GRACE, blamed);
+	connection_set_running(connection, false, 0);
+
+	for (i = 0; i < count; i++)
+	{
+		if (outcome == RUN_DONE && jobs[i]->reply == NULL)
+			outcome = RUN_AGAIN;
+		kept += jobs[i]->reply_length;
+	}
+	for (i = 0; i < count && outcome != RUN_DONE; i++)
+	{
+		failure_try_again(&jobs[i]->failure, outcome == RUN_AGAIN ?
+						  "the database is busy, try again" :
+						  "the connection to the database was lost");
+		connection_free_result(jobs[i]);
+	}
+	if (outcome == RUN_LOST || outcome == RUN_LOST_BEFORE_SENT || !roll_back(connection) ||
+		kept > MAX_KEPT_BYTES)
 		connection_close(connection);
 	return outcome;
 }

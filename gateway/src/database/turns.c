@@ -148,13 +148,14 @@ turns_add(Turns *turns, Job *job, bool first)
 	Lane		lane = turns_lane(job);
 	Turn	   *turn = job->turn;
 
-	if (TAILQ_EMPTY(&turn->jobs[lane]))
+	if (first)
 	{
-		if (first)
-			TAILQ_INSERT_HEAD(&turns->rings[lane], turn, link[lane]);
-		else
-			TAILQ_INSERT_TAIL(&turns->rings[lane], turn, link[lane]);
+		if (!TAILQ_EMPTY(&turn->jobs[lane]))
+			TAILQ_REMOVE(&turns->rings[lane], turn, link[lane]);
+		TAILQ_INSERT_HEAD(&turns->rings[lane], turn, link[lane]);
 	}
+	else if (TAILQ_EMPTY(&turn->jobs[lane]))
+		TAILQ_INSERT_TAIL(&turns->rings[lane], turn, link[lane]);
 	if (first)
 		TAILQ_INSERT_HEAD(&turn->jobs[lane], job, link);
 	else
@@ -187,8 +188,8 @@ lane_is_full(const Turns *turns, Lane lane)
 }
 
 /* May one more job of this user run in this lane? */
-static bool
-turn_is_free(const Turns *turns, const Turn *turn, Lane lane, TurnsBounds bounds)
+bool
+turns_is_free(const Turns *turns, const Turn *turn, Lane lane, TurnsBounds bounds)
 {
 	int			connections = turns->connections;
 	int			user_most = connections > 1 ? connections - 1 : 1;
@@ -208,7 +209,24 @@ turn_is_free(const Turns *turns, const Turn *turn, Lane lane, TurnsBounds bounds
 		user_most = connections;
 	for (i = 0; i < LANES; i++)
 		all += turn->running[i];
+	if (lane == LANE_WRITES && turn->in_group)
+		return false;
 	return all < user_most && turn->running[lane] < lane_most;
+}
+
+/* Take a turn's first job, and let other users have theirs. */
+Job *
+turns_take_first(Turns *turns, Turn *turn, Lane lane)
+{
+	Job		   *job = TAILQ_FIRST(&turn->jobs[lane]);
+
+	turns_remove(turns, job);
+	if (!TAILQ_EMPTY(&turn->jobs[lane]))
+	{
+		TAILQ_REMOVE(&turns->rings[lane], turn, link[lane]);
+		TAILQ_INSERT_TAIL(&turns->rings[lane], turn, link[lane]);
+	}
+	return job;
 }
 
 /* The job whose turn it is in this lane; NULL: none may run. */
@@ -216,23 +234,14 @@ static Job *
 next_in_lane(Turns *turns, Lane lane, TurnsBounds bounds)
 {
 	Turn	   *turn;
-	Job		   *job;
 
 	if (lane_is_full(turns, lane) && bounds != BOUNDS_NONE)
 		return NULL;
 	/* those that are passed over have a job running, so they are few */
 	TAILQ_FOREACH(turn, &turns->rings[lane], link[lane])
 	{
-		if (bounds != BOUNDS_NONE && !turn_is_free(turns, turn, lane, bounds))
-			continue;
-		job = TAILQ_FIRST(&turn->jobs[lane]);
-		turns_remove(turns, job);
-		if (!TAILQ_EMPTY(&turn->jobs[lane]))
-		{
-			TAILQ_REMOVE(&turns->rings[lane], turn, link[lane]);
-			TAILQ_INSERT_TAIL(&turns->rings[lane], turn, link[lane]);
-		}
-		return job;
+		if (bounds == BOUNDS_NONE || turns_is_free(turns, turn, lane, bounds))
+			return turns_take_first(turns, turn, lane);
 	}
 	return NULL;
 }
@@ -262,12 +271,19 @@ turns_next(Turns *turns, TurnsBounds bounds)
 	return job;
 }
 
-/* A job that turns_next gave no longer runs. */
+/*
+ * A job that turns_next gave no longer runs, or one that joined a group: the
+ * group holds one connection, which counts with its first push.
+ */
 void
 turns_end_run(Turns *turns, Job *job)
 {
 	Lane		lane = turns_lane(job);
 
-	turns->running[lane]--;
+	if (!job->is_member)
+		turns->running[lane]--;
 	job->turn->running[lane]--;
+	if (job->is_grouped)
+		job->turn->in_group = false;
+	job->is_grouped = job->is_member = false;
 }

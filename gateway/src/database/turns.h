@@ -32,6 +32,7 @@ typedef struct Turn
 	char	   *user;
 	struct JobList jobs[LANES];
 	int			running[LANES];
+	bool		in_group;		/* a push of the user's runs in one */
 	int			count;			/* jobs in the lists and running */
 				TAILQ_ENTRY(Turn) link[LANES];
 } Turn;
@@ -66,6 +67,9 @@ extern void turns_let_go(Turns *turns, Turn *turn);
 extern void turns_leave(Turns *turns, Job *job);
 extern void turns_add(Turns *turns, Job *job, bool first);
 extern void turns_remove(Turns *turns, Job *job);
+extern bool turns_is_free(const Turns *turns, const Turn *turn, Lane lane,
+						  TurnsBounds bounds);
+extern Job *turns_take_first(Turns *turns, Turn *turn, Lane lane);
 extern Job *turns_next(Turns *turns, TurnsBounds bounds);
 extern void turns_end_run(Turns *turns, Job *job);
 

@@ -57,6 +57,7 @@ prepare_job(Request *request)
 						&request->failure))
 		return false;
 	job->body = request->body.data;
+	job->body_length = request->body.length;
 	return sync_fill_job(job, &request->fields, request->settings,
 						 &request->failure);
 }

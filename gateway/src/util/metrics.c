@@ -43,6 +43,8 @@ static PathMetrics paths[MAX_PATHS];
 static int	path_count = 0;
 static uint64_t cuts = 0;
 static uint64_t maintenances[2] = {0, 0};	/* failed, succeeded */
+static uint64_t groups[2] = {0, 0}; /* of pushes, likewise */
+static uint64_t grouped = 0;	/* pushes that were committed in groups */
 
 /* The counters of a path; when the table is full, those of the last one. */
 static PathMetrics *
@@ -92,6 +94,17 @@ metrics_count_cut(void)
 {
 	pthread_mutex_lock(&lock);
 	cuts++;
+	pthread_mutex_unlock(&lock);
+}
+
+/* Pushes that were run in one transaction; if that failed, each is run again. */
+void
+metrics_count_group(int pushes, bool succeeded)
+{
+	pthread_mutex_lock(&lock);
+	groups[succeeded ? 1 : 0]++;
+	if (succeeded)
+		grouped += (uint64_t) pushes;
 	pthread_mutex_unlock(&lock);
 }
 
@@ -220,6 +233,14 @@ metrics_write(const Gauges *gauges, const char *version, Buffer *text)
 	begin_family(text, "tide_cut_connections_total", "counter",
 				 "connections that were cut because they were too slow");
 	append(text, "tide_cut_connections_total %llu\n", (unsigned long long) cuts);
+	begin_family(text, "tide_push_groups_total", "counter",
+				 "pushes of several users in one transaction, by outcome; those of a failed one are run again, each alone");
+	append(text, "tide_push_groups_total{outcome=\"succeeded\"} %llu\n"
+		   "tide_push_groups_total{outcome=\"failed\"} %llu\n",
+		   (unsigned long long) groups[1], (unsigned long long) groups[0]);
+	begin_family(text, "tide_grouped_pushes_total", "counter",
+				 "pushes that were committed in groups");
+	append(text, "tide_grouped_pushes_total %llu\n", (unsigned long long) grouped);
 	begin_family(text, "tide_maintenance_total", "counter",
 				 "runs of tide.maintain(), by outcome");
 	append(text, "tide_maintenance_total{outcome=\"succeeded\"} %llu\n"

@@ -52,6 +52,7 @@ typedef struct ReplicaMetrics
 
 extern void metrics_count_request(const Measured *measured);
 extern void metrics_count_cut(void);
+extern void metrics_count_group(int pushes, bool succeeded);
 extern void metrics_count_maintenance(bool succeeded);
 extern void metrics_write(const Gauges *gauges, const char *version,
 						  Buffer *text);

@@ -127,6 +127,8 @@ static const Setting table[] = {
 	1, 1000, false, "connections to the database, each with a thread of its own"},
 	{"queue-length", SETTING_INTEGER, FIELD(queue_length), "1000",
 	1, 1000000, true, "requests that may wait for a connection to the database; then 503"},
+	{"push-group", SETTING_INTEGER, FIELD(push_group), "16", 1, 16, true,
+	"pushes of different users in one transaction, at most, when they wait; 1: each alone"},
 	{"max-waiting", SETTING_INTEGER, FIELD(max_waiting), "5000",
 		0, 1000000, true,
 	"pulls with wait= and streams of events that may wait for something to come; then 503"},

@@ -51,6 +51,7 @@ typedef struct Settings
 	int			replica_wait;	/* milliseconds */
 	int			replica_max_lag;	/* milliseconds */
 	int			queue_length;
+	int			push_group;
 	int			max_waiting;
 	int			max_grants_age; /* seconds */
 	int			max_scopes_age; /* seconds */

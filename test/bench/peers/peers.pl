@@ -19,7 +19,7 @@ use TideBench;
 my ($gateway, $directory, $rounds) = @ARGV;
 my $connections = 8;
 my $seconds = $ENV{TIDE_BENCH_SECONDS} // 4;
-my $salt = 0;
+my $salt = time % 0x4000 << 16;		# no row of a run before
 my %server = (tide => "http://$gateway");
 my @users = map { [split] } do { open my $file, '<', "$directory/peers" or die "peers: $!\n"; <$file> };
 my $http = HTTP::Tiny->new(timeout => 30);
@@ -135,9 +135,9 @@ for my $user (@users[0 .. $connections - 1])
 {
 	my ($token, $name) = @$user;
 	my $rows = join ',', map {
-		sprintf '{"id":"%08x-0000-4000-8000-%012x","user_id":"%s","title":"Bench Press %d","notes":"five by five, two minutes of rest",'
+		sprintf '{"id":"%08x-%04x-4000-8000-%012x","user_id":"%s","title":"Bench Press %d","notes":"five by five, two minutes of rest",'
 			. '"position":%d,"weight_kg":%d.5,"done":true,"last_modified_at":"2026-01-02T00:00:00.%03dZ"}',
-			0x70000000 + substr($name, 1), $_, $name, $_, $_, $_ % 100, $_
+			0x70000000 + ($salt >> 16), substr($name, 1), $_, $name, $_, $_, $_ % 100, $_
 	} 1 .. 500;
 	my $body = "{\"changes\":{\"bench_tracked\":[$rows]}}";
 

@@ -1,0 +1,224 @@
+/*-------------------------------------------------------------------------
+ *
+ * group_test.c
+ *	  Unit tests of the gateway's group.c and of what queue.c puts together.
+ *
+ * Seen to fail with: two pushes of one user in a group; a push of a user begun
+ * while one of the user's runs in a group; members counted as runs of the lane;
+ * without the check of bytes, of time left, or of what is remembered; types of
+ * strings that are no names.
+ *
+ * Prints TAP.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "database/group.h"
+#include "database/queue.h"
+#include "util/clock.h"
+
+static int	ntests = 0;
+static int	nfailed = 0;
+
+static void
+ok(bool good, const char *name)
+{
+	ntests++;
+	if (!good)
+		nfailed++;
+	printf("%sok %d - %s\n", good ? "" : "not ", ntests, name);
+}
+
+/* ---------- types ---------- */
+
+static void
+test_types(void)
+{
+	uint64_t	a = group_types("{\"changes\":{\"a\":[{\"id\":1}]}}");
+	uint64_t	b = group_types("{\"changes\":{\"b\":[{\"id\":1}]}}");
+	uint64_t	both = group_types("{\"changes\":{\"a\":[],\"b\":[]}}");
+
+	ok(a != 0 && b != 0 && a != b, "types differ");
+	ok(both == (a | b) && both != a, "a body has several");
+	ok(a == group_types(" { \"clientId\" : \"b\" , \"changes\" : { \"a\" : [ { \"b\" : { \"b\" : 1 } } ] } } "),
+	   "keys of rows and other members are none");
+	ok(a == group_types("{\"other\":{\"b\":[]},\"changes\":{\"a\":[{\"changes\":{\"b\":1}}]},\"more\":{\"b\":{}}}"),
+	   "nor are keys of other members");
+	ok(a == group_types("{\"changes\":[{\"id\":\"entityType\",\"entityType\":\"a\",\"data\":{\"entityType\":\"b\"}},"
+						"{\"entityType\":\"a\",\"b\":\"b\"}]}"),
+	   "a list names them in each item");
+	ok(both == group_types("{\"changes\":[{\"entityType\":\"a\"},{\"entityType\" : \"b\"}]}"), "also several");
+	ok(a == group_types("{\"x\":\"\\\"changes\\\":{\\\\\",\"changes\":{\"a\":[{\"y\":\"}]\\\\\"}]}}"),
+	   "quotes and braces in strings are text");
+	ok(group_types("{\"changes\":{\"a") == 0 && group_types("") == 0 && group_types("\"\\") == 0, "a body that is cut off");
+}
+
+/* ---------- pushes ---------- */
+
+static Job
+push_of(const char *user, size_t length)
+{
+	Job			job = {0};
+
+	job.kind = JOB_PUSH;
+	job.user = user;
+	job.body_length = length;
+	job.types = 1;
+	job.push_group = GROUP_MOST;
+	job.deadline = clock_now() + 60 * CLOCK_SECOND;
+	return job;
+}
+
+static void
+test_choice(void)
+{
+	int64_t		now = clock_now();
+	Job			job = push_of("ann", 100);
+	Job			other;
+
+	ok(group_may_have(&job, 0, now), "a push may be in a group");
+	other = job;
+	other.kind = JOB_PULL;
+	ok(!group_may_have(&other, 0, now), "nothing else may");
+	other = job;
+	other.push_group = 1;
+	ok(!group_may_have(&other, 0, now), "nor where each is to be alone");
+	other = job;
+	other.is_alone = true;
+	ok(!group_may_have(&other, 0, now), "nor one whose group was rolled back");
+	other = job;
+	other.deadline = now + CLOCK_SECOND / 2;
+	ok(!group_may_have(&other, 0, now), "nor one that has little time left");
+	other = push_of("ann", 64 * 1024 + 1);
+	ok(!group_may_have(&other, 0, now), "nor a long one");
+	other = push_of("ann", 64 * 1024);
+	ok(group_may_have(&other, 192 * 1024, now) && !group_may_have(&other, 192 * 1024 + 1, now),
+	   "all of them together are not long");
+
+	other = push_of("bob", 100);
+	other.types = 6;
+	group_refused(&other, now);
+	ok(!group_may_have(&other, 0, now) && group_may_have(&job, 0, now), "types that were refused are remembered");
+	ok(group_may_have(&other, 0, now + 11 * CLOCK_SECOND), "for a while");
+	other.types = 1;
+	group_failed(&other, now);
+	ok(!group_may_have(&other, 0, now) && group_may_have(&job, 0, now), "a user who failed is remembered");
+	ok(group_may_have(&other, 0, now + 3 * CLOCK_SECOND), "for a while");
+}
+
+/* ---------- the queue ---------- */
+
+static const char *const names[] = {"u0", "u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8", "u9",
+"u10", "u11", "u12", "u13", "u14", "u15", "u16", "u17", "u18", "u19"};
+
+static void
+fill(Job *jobs, int count)
+{
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		jobs[i] = push_of(names[i], 100);
+		queue_put(&jobs[i], 1000);
+	}
+}
+
+static void
+test_queue(void)
+{
+	Job			jobs[20];
+	Job		   *taken[GROUP_MOST];
+	Job		   *more[GROUP_MOST];
+	Job			second;
+	Job			pull;
+	Job		   *first;
+	Job		   *next;
+	int			count;
+	int			alone;
+	bool		before_second;
+	int			i;
+
+	queue_start();
+	queue_set_connections(2);
+
+	jobs[0] = push_of("u0", 100);
+	queue_put(&jobs[0], 1000);
+	first = queue_take(0);
+	ok(queue_take_more(first, taken, clock_now()) == 1 && taken[0] == &jobs[0], "a lone push stays alone");
+	queue_done(first);
+
+	fill(jobs, 20);
+	second = push_of("u0", 100);
+	queue_put(&second, 1000);
+	pull = push_of("u1", 100);
+	pull.kind = JOB_PULL;
+	first = queue_take(0);
+	count = queue_take_more(first, taken, clock_now());
+	ok(count == GROUP_MOST, "sixteen of those that wait");
+	for (i = 0; i < count && taken[i] == &jobs[i]; i++)
+		;
+	ok(i == count, "one of each user, in their turn");
+	ok(queue_count() == 5, "the others wait");
+
+	/* a group is one run of two: there is another connection for others */
+	next = queue_take(0);
+	count = queue_take_more(next, more, clock_now());
+	ok(next == &jobs[16] && count == 4 && more[3] == &jobs[19], "those behind it are the next group");
+	ok(queue_take(0) == NULL, "a user's next push waits for the end of the group");
+	queue_put(&pull, 1000);
+	ok(queue_take(0) == NULL, "and all connections are taken");
+
+	/* rolled back: each alone, before what its user sent later */
+	for (i = 0; i < count; i++)
+		queue_done(more[i]);
+	for (i = GROUP_MOST - 1; i >= 0; i--)
+	{
+		taken[i]->is_alone = true;
+		queue_put_back(taken[i]);
+	}
+	alone = 0;
+	before_second = 0;
+	while ((first = queue_take(0)) != NULL)
+	{
+		if (queue_take_more(first, more, clock_now()) != 1)
+			break;
+		alone += first->is_alone;
+		if (first == &second)
+			before_second = jobs[0].place == PLACE_NOWHERE;
+		queue_done(first);
+	}
+	ok(first == NULL && alone == GROUP_MOST, "pushes of a group that failed are taken one by one");
+	ok(before_second && !second.is_alone, "each before what its user sent later");
+
+	/* a client that goes does not end what others have sent */
+	fill(jobs, 3);
+	first = queue_take(0);
+	count = queue_take_more(first, taken, clock_now());
+	queue_abandon(&jobs[1]);
+	ok(count == 3 && queue_is_abandoned(&jobs[1]) && !queue_is_abandoned(&jobs[0]), "who has gone is noted alone");
+	for (i = 0; i < count; i++)
+		queue_done(taken[i]);
+	queue_set_connections(1);
+	fill(jobs, 2);
+	first = queue_take(0);
+	ok(first != NULL && queue_take_more(first, taken, clock_now()) == 2, "one connection is enough for a group");
+	for (i = 0; i < 2; i++)
+		queue_done(taken[i]);
+	ok(queue_count() == 0, "nothing is left");
+	queue_stop();
+	queue_free();
+}
+
+int
+main(void)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	test_types();
+	test_choice();
+	test_queue();
+	printf("1..%d\n", ntests);
+	return nfailed == 0 ? 0 : 1;
+}
