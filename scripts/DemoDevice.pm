@@ -1,272 +1,157 @@
-# A whole client of the gateway: rows by type and id, the ids of those it has
-# edited, a cursor. It keeps them in a JSON file.
+# A device of the demo: a file of SQLite, synced by the command `tide` and edited by
+# the sqlite3 shell, like anybody would.
 #
 #   my $phone = DemoDevice->new(name => 'phone', url => $gateway, token => $jwt,
-#       file => $path, trace => sub { print "$_[0]\n" });
-#   $phone->edit(BodyWeightEntry => $id, time, weightKg => 68.4);
-#   $phone->push_changes;
-#   $phone->pull_changes;
+#       directory => $path, trace => sub { print "$_[0]\n" });
+#   $phone->clone;
+#   $phone->sql("UPDATE ...");
+#   $phone->sync->{pushed};
 #
-# trace gets a line for each thing that the device does, requests and replies
-# among them. What goes wrong dies.
+# trace gets each command, and each line that it prints. What goes wrong dies.
 
 package DemoDevice;
 
 use strict;
 use warnings;
 use utf8;
+use Digest::SHA qw(sha256_hex);
+use Encode qw(encode_utf8);
+use FindBin;
 use HTTP::Tiny;
+use IO::Socket::INET;
 use JSON::PP;
-use POSIX qw(strftime);
 
-my $json = JSON::PP->new->utf8->canonical;
-my $text = JSON::PP->new->canonical;
+my $tide = "$FindBin::Bin/../client/tide";
 
 sub new
 {
 	my ($class, %given) = @_;
 
 	return bless {
-		rows => {}, dirty => {}, cursor => undef, trace => sub { },
-		http => HTTP::Tiny->new(timeout => 30), %given,
+		trace => sub { }, %given,
+		file => "$given{directory}/$given{name}.db",
+		token_file => "$given{directory}/$given{name}.token",
 	}, $class;
 }
 
-sub trace { my $self = shift; $self->{trace}->("@_") }
-
-# the beginning of an id is enough to tell it by
-sub short { return substr $_[0], 0, 8 }
-
-sub shortened
+# Run a program; what it printed.  Exit status 1 says that rows failed or lost.
+sub run
 {
-	my ($string, $length) = @_;
+	my ($self, @command) = @_;
+	my $shown = join ' ', map { s{.*/(?=tide$|[^/]*\.(?:db|token)$)}{}r } @command;
 
-	return $string if length $string <= $length;
-	return substr($string, 0, $length) . ' … (' . length($string) . ' characters)';
-}
-
-# A time as the gateway writes it.
-sub iso
-{
-	my $at = shift;
-
-	return strftime('%Y-%m-%dT%H:%M:%S', gmtime $at) . sprintf '.%03dZ', ($at - int $at) * 1000;
-}
-
-# One request; its reply, decoded. Dies unless the status is as expected.
-sub request
-{
-	my ($self, $method, $path, $body, $expected, $shown_length) = @_;
-	my %option = (headers => { Authorization => "Bearer $self->{token}" });
-	my $shown = $path;
-
-	if ($body)
+	$self->{trace}->("\$ $shown");
+	my $pid = open my $out, '-|';
+	die "fork: $!\n" unless defined $pid;
+	if ($pid == 0)
 	{
-		$option{content} = $json->encode($body);
-		$option{headers}{'Content-Type'} = 'application/json';
+		# what a program says of its progress is for terminals
+		open STDERR, '>', "$self->{directory}/errors";
+		exec { $command[0] } @command or exit 127;
 	}
-	$expected //= 200;
-	$shown_length //= 240;
-	$shown =~ s/(since=.{16})[^&]+/$1…/;
-	$self->trace("$self->{name} → $method $shown");
-	$self->trace('  ' . shortened($text->encode($body), $shown_length)) if $body;
-	my $reply = $self->{http}->request($method, $self->{url} . $path, \%option);
-	my $content = eval { $json->decode($reply->{content}) };
-	my $said = shortened($content ? $text->encode($content) : $reply->{content}, $shown_length);
-	$self->trace("  ← $reply->{status} $said");
-	die "the gateway answered $method $shown with $reply->{status}, not $expected: $said\n"
-		if $reply->{status} != $expected;
-	return $content;
+	binmode $out, ':utf8';
+	my $said = do { local $/; <$out> } // '';
+	close $out;
+	my $status = $? >> 8;
+	chomp $said;
+	$self->{trace}->("  $_") for split /\n/, length $said > 1000 ? substr($said, 0, 1000) . ' …' : $said;
+	if ($status > 1 && $status != 3 || $status == 127)
+	{
+		open my $errors, '<', "$self->{directory}/errors" or die "$self->{directory}/errors: $!\n";
+		my ($why) = map { /^(?:tide|Error): (.*)/ } <$errors>;
+		die "$shown exited with $status" . ($why ? ": $why" : '') . "\n";
+	}
+	return $said;
 }
 
-# Edit a row of one's own copy; the network does not matter. $when is what the
-# device's clock says.
-sub edit
-{
-	my ($self, $type, $id, $when, %field) = @_;
-	my $row = $self->{rows}{$type}{$id} //= { id => $id };
+sub tide { my ($self, $command, @rest) = @_; return $self->run($tide, $command, $self->{file}, @rest) }
 
-	@$row{ keys %field } = values %field;
-	$row->{updatedAt} = iso($when);
-	$row->{clientId} = $self->{name};
-	$self->{dirty}{$type}{$id} = 1;
-	$self->save;
-	$self->trace("$self->{name} edits $type " . short($id) . ': ' . $text->encode(\%field)
-			. ' at ' . substr $row->{updatedAt}, 11, 8);
-	return $id;
-}
-
-# All that was edited, as whole rows: last write wins converges for those. The
-# cursor says how long the device was away.
-sub pending
+sub clone
 {
 	my $self = shift;
-	my %changes;
 
-	for my $type (keys %{ $self->{dirty} })
-	{
-		for my $id (sort keys %{ $self->{dirty}{$type} })
-		{
-			push @{ $changes{$type} }, { %{ $self->{rows}{$type}{$id} } };
-		}
-	}
-	return { clientId => $self->{name}, cursor => $self->{cursor}, changes => \%changes };
+	# what a device may see is its user's alone
+	my $mask = umask 077;
+	open my $token, '>', $self->{token_file} or die "$self->{token_file}: $!\n";
+	print {$token} "$self->{token}\n";
+	close $token;
+	$self->run($tide, 'clone', $self->{url}, $self->{file}, '--token-file', $self->{token_file});
+	umask $mask;
+	$self->sql('SELECT first_sync FROM tide_status') eq 'done' or die "$self->{name} could not be cloned\n";
+	return;
 }
 
-# Push what is pending. A row that was stored, or that lost, is replaced by
-# what the server says of it; one that failed stays dirty.
-sub push_changes
+sub sql { my ($self, $sql) = @_; return $self->run('sqlite3', '-cmd', '.timeout 5000', $self->{file}, $sql) }
+
+# What `tide sync` did.
+sub sync { my $self = shift; return decode_json($self->tide('sync', '--json')) }
+sub status { my $self = shift; return decode_json($self->tide('status', '--json')) }
+
+# What `tide pending`, `tide lost` or `tide verify` tells.
+sub told { my ($self, $command, @option) = @_; return decode_json($self->tide($command, @option, '--json')) }
+
+# Sync through a proxy that lets no reply of a push through.
+sub sync_without_reply
 {
-	my ($self, $body) = @_;
-	my $reply = $self->request(POST => '/api/v1/sync/push', $body // $self->pending);
+	my $self = shift;
+	my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 5) or die "proxy: $!\n";
+	my $pid = fork // die "fork: $!\n";
 
-	for my $done (@{ $reply->{succeeded} })
+	if ($pid == 0)
 	{
-		my ($type, $id) = @$done{qw(entityType entityId)};
-
-		$self->{rows}{$type}{$id} = $done->{entity};
-		delete $self->{dirty}{$type}{$id};
-		$self->trace("  $type " . short($id) . ": $done->{status}");
+		while (my $client = $listener->accept) { pass_on($client) }
+		exit;
 	}
-	for my $bad (@{ $reply->{failed} })
-	{
-		$self->trace("  $bad->{entityType} " . short($bad->{entityId})
-				. ": failed, $bad->{errors}[0]{code} $bad->{errors}[0]{message}");
-	}
-	$self->save;
+	local @ENV{qw(http_proxy no_proxy)} = ('http://127.0.0.1:' . $listener->sockport, '');
+	my $reply = eval { $self->sync };
+	my $why = $@;
+	kill TERM => $pid;
+	waitpid $pid, 0;
+	die $why unless $reply;
 	return $reply;
 }
 
-# Pull page by page until there is no more. A row that is dirty here keeps
-# its edit: the next push decides. When everything comes, without a cursor or
-# after a reset, a clean row that does not come is gone.
-sub pull_changes
+# One request to a server.
+sub pass_on
 {
-	my ($self, $limit) = @_;
-	my ($pages, $rows, $deletions) = (0, 0, 0);
-	my $whole = !$self->{cursor};
-	my %came;
+	my $client = shift;
+	my ($method, $url) = (<$client> // '') =~ /^(\S+) (\S+)/ or return;
+	my (%header, $body);
 
-	while (1)
+	while (defined(my $line = <$client>))
 	{
-		my $page = $self->request(GET => '/api/v1/sync/pull?limit=' . ($limit // 500)
-				. "&clientId=$self->{name}" . ($self->{cursor} ? "&since=$self->{cursor}" : ''),
-			undef, 200, $pages ? 80 : 240);
-
-		$pages++;
-		if ($page->{reset})
-		{
-			$whole = 1;
-			%came = ();
-			$self->trace("  reset, $page->{resetReason}: from the beginning");
-		}
-		$self->forget_scope($_) for @{ $page->{revokedScopes} };
-		while (my ($type, $changed) = each %{ $page->{changesByType} })
-		{
-			for my $row (@$changed)
-			{
-				$self->{rows}{$type}{ $row->{id} } = $row unless $self->{dirty}{$type}{ $row->{id} };
-				$came{$type}{ $row->{id} } = 1;
-				$rows++;
-			}
-		}
-		while (my ($type, $gone) = each %{ $page->{deletedByType} })
-		{
-			for my $row (@$gone)
-			{
-				delete $self->{rows}{$type}{ $row->{id} };
-				$deletions++;
-			}
-		}
-		$self->{cursor} = $page->{cursor};
-		last unless $page->{hasMore};
+		last if $line =~ /^\r?$/;
+		$header{ lc $1 } = $2 if $line =~ /^([^:]+): *(.*?)\r?$/;
 	}
-	$deletions += $self->drop_clean_but(\%came) if $whole;
-	$self->save;
-	$self->trace("  $self->{name} got $rows rows and $deletions deletions in $pages page(s)");
-	return ($rows, $deletions, $pages);
+	read $client, $body, $header{'content-length'} if $header{'content-length'};
+	my %wanted = map { $_ => $header{$_} } grep { exists $header{$_} } qw(authorization content-type if-none-match);
+	my $reply = HTTP::Tiny->new(proxy => undef, http_proxy => undef)->request($method, $url,
+		{ headers => \%wanted, defined $body ? (content => $body) : () });
+
+	$reply->{content} //= '';
+	return if $url =~ m{/sync/push$};
+	print {$client} "HTTP/1.1 $reply->{status} $reply->{reason}\r\nConnection: close\r\nContent-Length: ",
+		length $reply->{content}, "\r\n", map({ "$_: $reply->{headers}{$_}\r\n" }
+			grep { exists $reply->{headers}{$_} } qw(content-type etag)), "\r\n", $reply->{content};
+	return;
 }
 
-# Rows of somebody whose rows this user may not sync any more.
-sub forget_scope
+sub tables { my $self = shift; return split /\n/, $self->run('sqlite3', $self->{file},
+	'SELECT table_name FROM tide_types WHERE table_name IS NOT NULL ORDER BY 1') }
+
+sub count
 {
-	my ($self, $scope) = @_;
+	my $self = shift;
 
-	$self->trace("  $scope is no longer this user's to see");
-	for my $rows (values %{ $self->{rows} })
-	{
-		delete @{$rows}{ grep { ($rows->{$_}{athleteId} // $_) eq $scope } keys %$rows };
-	}
+	return $self->sql('SELECT ' . join ' + ', map { qq[(SELECT count(*) FROM "$_")] } $self->tables);
 }
 
-sub drop_clean_but
-{
-	my ($self, $came) = @_;
-	my $dropped = 0;
-
-	for my $type (keys %{ $self->{rows} })
-	{
-		for my $id (keys %{ $self->{rows}{$type} })
-		{
-			next if $came->{$type}{$id} || $self->{dirty}{$type}{$id};
-			delete $self->{rows}{$type}{$id};
-			$dropped++;
-		}
-	}
-	return $dropped;
-}
-
-# The user does not want an edit any more.
-sub discard
-{
-	my ($self, $type, $id) = @_;
-
-	$self->trace("$self->{name} discards its edit of $type " . short($id));
-	delete $self->{dirty}{$type}{$id};
-	delete $self->{rows}{$type}{$id};
-	$self->save;
-}
-
-sub row
-{
-	my ($self, $type, $id) = @_;
-
-	return $self->{rows}{$type}{$id};
-}
-
-sub rows
-{
-	my ($self, $type) = @_;
-
-	return $type ? values %{ $self->{rows}{$type} } : map { values %$_ } values %{ $self->{rows} };
-}
-
-# The id of a row by the value of a column, the first by id.
-sub find
-{
-	my ($self, $type, $column, $value) = @_;
-	my $rows = $self->{rows}{$type};
-	my ($id) = grep { $rows->{$_}{$column} eq $value } sort keys %$rows;
-
-	return $id // die "$self->{name} has no $type whose $column is $value\n";
-}
-
-# All rows, for comparison: by type and id, columns in order.
+# A sum over all rows in all columns, for comparison.
 sub state
 {
 	my $self = shift;
 
-	return $json->encode({ map { $_ => $self->{rows}{$_} }
-			grep { %{ $self->{rows}{$_} } } keys %{ $self->{rows} } });
-}
-
-sub save
-{
-	my $self = shift;
-
-	open my $file, '>', $self->{file} or die "$self->{file}: $!\n";
-	print $file $json->encode({ map { $_ => $self->{$_} } qw(rows dirty cursor) });
-	close $file or die "$self->{file}: $!\n";
+	return sha256_hex(encode_utf8(join "\n", map { $self->sql(qq[SELECT * FROM "$_" ORDER BY 1]) } $self->tables));
 }
 
 1;

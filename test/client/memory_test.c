@@ -152,7 +152,8 @@ int
 main(int argc, char **argv)
 {
 	long		step = argc > 1 ? strtol(argv[1], NULL, 10) : 1;
-	long		at = 1;
+	long		first = argc > 2 ? strtol(argv[2], NULL, 10) : 0;
+	long		at = 1 + first % step;
 	long		n = 0;
 
 	alarm(1200);
@@ -161,6 +162,7 @@ main(int argc, char **argv)
 		n++;
 	check(sqlite3_memory_used() == 0);
 	check(n > 10);
-	printf("ok 1 - %ld allocations failed, one at a time\n1..1\n", n);
+	printf("ok 1 - %ld allocations failed, one at a time, each of %ld from %ld on\n1..1\n",
+		   n, step, 1 + first % step);
 	return 0;
 }

@@ -177,6 +177,26 @@ $device->sync;
 is($device->sql('SELECT group_concat(id) FROM child'), 'c1', 'a child edited offline outlives its parent');
 is(server('SELECT string_agg(id, \',\') FROM child'), 'c1', '... the edit brings it back on the server');
 
+# one that still refers to it is kept and reported, until it refers to another
+sub warning { return $device->sql("SELECT coalesce(warning, '') FROM tide_status") }
+server(q{INSERT INTO "TrainingPlan" (id, "athleteId") VALUES ('gone', 'ann'); INSERT INTO child VALUES ('c3', 'ann', 'gone')});
+$device->sync;
+server(q{DELETE FROM "TrainingPlan" WHERE id = 'gone'});
+$device->sql("UPDATE child SET is_dirty = 1 WHERE id = 'c3'");
+$device->tide('sync');
+is(warning(), 'child c3 refers to a row of TrainingPlan that is not there', 'an orphan that was edited is reported');
+$device->sql("UPDATE child SET plan = 'p1' WHERE id = 'c3'");
+$device->sync;
+is(warning(), '', '... until it refers to a row that is there');
+server("DELETE FROM child WHERE id = 'c3'");
+$device->sync;
+$device->sql("DELETE FROM training_plan WHERE id = 'p7'; UPDATE tide_state SET applying = 1;"
+	. "INSERT INTO child (id, athlete_id, plan) VALUES ('c4', 'ann', 'p7'); UPDATE tide_state SET applying = 0");
+is(warning(), 'child c4 refers to a row of TrainingPlan that is not there', 'so is a row that came for a parent that was deleted here');
+$device->tide('discard', 'TrainingPlan', 'p7');
+is(warning(), '', '... until the parent is back');
+$device->sql("UPDATE tide_state SET applying = 1; DELETE FROM child WHERE id = 'c4'; UPDATE tide_state SET applying = 0");
+
 # discard takes the server's later version
 $device->sql("UPDATE note SET body = 'unsent' WHERE id = 'n1'");
 server("UPDATE note SET body = 'theirs' WHERE id = 'n1'");

@@ -139,8 +139,10 @@ append_status(Buffer *sql, Store *store)
 	buffer_text(sql, ", (SELECT change_seq FROM tide_state) AS change_seq");
 	buffer_text(sql, ", nullif(coalesce((SELECT value FROM tide_settings WHERE name = 'warning'), '')"
 				" || coalesce((SELECT group_concat('the trigger ' || name || ' on ' || tbl_name ||"
-				" ' changes rows while they are pulled', '; ') FROM tide_foreign_triggers), ''), '')"
-				" AS warning;");
+				" ' changes rows while they are pulled', '; ') FROM tide_foreign_triggers), '')"
+				" || coalesce((SELECT group_concat(entity_type || ' ' || \"key\" ||"
+				" ' refers to a row of ' || parent || ' that is not there', '; ')"
+				" FROM (SELECT * FROM tide_orphans LIMIT 5)), ''), '') AS warning;");
 }
 
 /*
@@ -163,6 +165,138 @@ append_status(Buffer *sql, Store *store)
 	" WHERE s.table_name IS NOT NULL AND (0" WRITES("UPDATE") WRITES("INTO") \
 	WRITES("DELETE FROM") WRITES("UPDATE OR IGNORE") WRITES("UPDATE OR REPLACE") "));"
 
+/*
+ * Rows that refer to a row that is not there: edited here, so that a pull left
+ * them, or children of a row that was deleted here.  All from what is dirty, so
+ * that it costs nothing to look.
+ */
+static void
+append_edited_orphans(Buffer *sql, const EntityType *child, const Reference *ref,
+					  const EntityType *parent)
+{
+	int			i;
+
+	buffer_text(sql, " FROM ");
+	buffer_identifier(sql, child->dirty_table);
+	buffer_text(sql, " AS d WHERE operation = 'put' AND EXISTS (SELECT 1 FROM ");
+	buffer_identifier(sql, child->table);
+	buffer_text(sql, " AS c WHERE ");
+	key_append_same(sql, child, "c.", KEY_NAMED, "d.", KEY_NUMBERED);
+	for (i = 0; i < ref->ncolumns; i++)
+	{
+		buffer_text(sql, " AND c.");
+		buffer_identifier(sql, child->columns[ref->columns[i]].local);
+		buffer_text(sql, " IS NOT NULL");
+	}
+	buffer_text(sql, " AND NOT EXISTS (SELECT 1 FROM ");
+	buffer_identifier(sql, parent->table);
+	buffer_text(sql, " AS p WHERE ");
+	for (i = 0; i < ref->ncolumns; i++)
+	{
+		buffer_text(sql, i > 0 ? " AND p." : "p.");
+		buffer_identifier(sql, parent->columns[ref->parent_columns[i]].local);
+		buffer_text(sql, " = c.");
+		buffer_identifier(sql, child->columns[ref->columns[i]].local);
+	}
+	buffer_text(sql, "))");
+}
+
+static void
+append_left_orphans(Buffer *sql, const EntityType *child, const Reference *ref,
+					const EntityType *parent)
+{
+	int			i,
+				k;
+
+	buffer_text(sql, " FROM ");
+	buffer_identifier(sql, child->table);
+	buffer_text(sql, " WHERE (");
+	for (i = 0; i < ref->ncolumns; i++)
+	{
+		buffer_text(sql, i > 0 ? ", " : "");
+		buffer_identifier(sql, child->columns[ref->columns[i]].local);
+	}
+	buffer_text(sql, ") IN (SELECT ");
+	for (i = 0; i < ref->ncolumns; i++)
+	{
+		for (k = 0; k < parent->nkeys && parent->keys[k] != ref->parent_columns[i]; k++)
+			;
+		buffer_format(sql, "%skey%d", i > 0 ? ", " : "", k + 1);
+	}
+	buffer_text(sql, " FROM ");
+	buffer_identifier(sql, parent->dirty_table);
+	buffer_text(sql, " WHERE operation = 'delete')");
+}
+
+static bool
+refers_to_key(const Reference *ref, const EntityType *parent)
+{
+	int			i,
+				k;
+
+	for (i = 0; i < ref->ncolumns; i++)
+	{
+		for (k = 0; k < parent->nkeys && parent->keys[k] != ref->parent_columns[i]; k++)
+			;
+		if (k == parent->nkeys)
+			return false;
+	}
+	return true;
+}
+
+static void
+append_orphan_head(Buffer *sql, const EntityType *child, const EntityType *parent,
+				   bool of_dirty)
+{
+	buffer_text(sql, " UNION SELECT ");
+	buffer_literal(sql, child->name);
+	buffer_text(sql, ", ");
+	append_key_expression(sql, child, of_dirty);
+	buffer_text(sql, ", ");
+	buffer_literal(sql, parent->name);
+}
+
+/* What an app's own table lacks, an index say, is the app's business. */
+static bool
+can_look(const EntityType *child, const Reference *ref)
+{
+	int			i;
+
+	for (i = 0; i < ref->ncolumns && !child->columns[ref->columns[i]].beside; i++)
+		;
+	return i == ref->ncolumns;
+}
+
+static void
+append_orphans(Buffer *sql, const Store *store)
+{
+	int			i,
+				r;
+
+	buffer_text(sql, "CREATE VIEW tide_orphans AS SELECT NULL AS entity_type, NULL AS \"key\","
+				" NULL AS parent WHERE 0");
+	for (i = 0; i < store->ntypes; i++)
+	{
+		const EntityType *child = &store->types[i];
+
+		for (r = 0; r < child->nreferences; r++)
+		{
+			const Reference *ref = &child->references[r];
+			const EntityType *parent = &store->types[ref->parent];
+
+			if (!can_look(child, ref))
+				continue;
+			append_orphan_head(sql, child, parent, true);
+			append_edited_orphans(sql, child, ref, parent);
+			if (child->attached || !refers_to_key(ref, parent))
+				continue;
+			append_orphan_head(sql, child, parent, false);
+			append_left_orphans(sql, child, ref, parent);
+		}
+	}
+	buffer_char(sql, ';');
+}
+
 bool
 views_make(Store *store)
 {
@@ -174,11 +308,13 @@ views_make(Store *store)
 				"DROP VIEW IF EXISTS tide_lost;"
 				"DROP VIEW IF EXISTS tide_changed;"
 				"DROP VIEW IF EXISTS tide_foreign_triggers;"
+				"DROP VIEW IF EXISTS tide_orphans;"
 				FOREIGN_TRIGGERS
 				"CREATE VIEW tide_changed AS SELECT table_name, changed_seq AS change_seq"
 				" FROM tide_types WHERE table_name IS NOT NULL;"
 				"CREATE VIEW tide_lost AS SELECT entity_type, \"key\", mine, theirs, at"
 				" FROM tide_lost_rows;");
+	append_orphans(&sql, store);
 	append_status(&sql, store);
 	buffer_text(&sql, "CREATE VIEW tide_pending AS ");
 	for (i = 0; i < store->ntypes; i++)
