@@ -77,7 +77,7 @@ void
 listen_take_piece(Engine *e)
 {
 	const char *text = e->answer.data;
-	char	   *end;
+	const char *end;
 
 	if (e->no_events || e->status != 200)
 		return;

@@ -93,7 +93,7 @@ malformed_mark(void)
 }
 
 static uint64
-read_number(char **text, char end)
+read_number(const char **text, char end)
 {
 	char	   *after;
 	uint64		result = strtoull(*text, &after, 10);
@@ -107,8 +107,8 @@ read_number(char **text, char end)
 static void
 decode_mark(const char *text, Mark *mark)
 {
-	char	   *p = strchr(text, ' ');
-	char	   *c;
+	const char *p = strchr(text, ' ');
+	const char *c;
 	uint64		before = 0;
 	int			n;
 
