@@ -482,8 +482,8 @@ conflict_by_id(int64 id)
 /* ---------- receipts ---------- */
 
 /*
- * Whose a receipt is: the role that pushes, the user of its claims, and the
- * batch.  Together they may be of any length, so they are looked up by a hash.
+ * Whose a receipt is: the role that pushes, and the user of its claims.  Both
+ * and the batch's id together are of any length, so they are looked up by hash.
  */
 static Datum
 receipt_id(const char *subject, const char *batch_id)

@@ -128,7 +128,9 @@ extern List *sent_read_raised(TrackedTable *t, char **keys, int nkeys, Snapshot 
 
 /* ---------- receipts ---------- */
 
-/* The reply to a batch and the hash of its body.  NULL if there is none. */
+/*
+ * The reply to a batch, NULL if there is none, and the hash of its body.
+ */
 extern char *receipt_read(const char *subject, const char *batch_id,
 						  Snapshot snapshot, bytea **body_hash);
 extern void receipt_write(const char *subject, const char *batch_id,

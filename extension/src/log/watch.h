@@ -9,8 +9,8 @@
 #define TIDE_WATCH_H
 
 /*
- * The server, its timeline, its start, and this installation of pg_tide.  What
- * was seen elsewhere means nothing here.
+ * The server, its timeline, its start, and this installation of pg_tide: what
+ * was seen elsewhere says nothing here.
  */
 extern char *watch_server(void);
 

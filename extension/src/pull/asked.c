@@ -124,7 +124,7 @@ set_unavailable(Pull *pull, const char *name, bool by_name)
 {
 	if (pull->item_cursors && by_name)
 	{
-		/* rows cannot name a type that is left out, so an error does */
+		/* rows cannot say it, so the error does */
 		TrackedTable *t = registry_find(name, false);
 
 		(void) registry_require(t->relid);
@@ -178,9 +178,7 @@ name_tables(List *tables)
 	return names;
 }
 
-/*
- * mark the names that are asked for; a name that no table has is unavailable
- */
+/* mark the names that are asked for; those that no table has cannot be had */
 static void
 mark_asked_for(Pull *pull, KeyMap *names, ArrayType *entity_types)
 {

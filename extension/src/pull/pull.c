@@ -68,10 +68,7 @@ reason_to_start_over(Pull *pull, const Cursor *cursor)
 {
 	if (history_is_other(cursor))
 		return "other_database";
-
-	/*
-	 * checked before the history, because old generations are forgotten, too
-	 */
+	/* before the history: generations, too, are forgotten */
 	if (places_are_expired(cursor, pull->asked.horizon))
 		return "expired";
 	if (history_is_lost(cursor))
@@ -208,7 +205,7 @@ pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types, ArrayType *ref
 	take_snapshot(pull);
 }
 
-/* a time without a zone means the earliest instant that it can be */
+/* a time without zone means the earliest instant that it can */
 #define EARLIEST_ZONE (-14 * INT64CONST(3600000000))
 
 /*
@@ -254,8 +251,7 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 	pull->limit = max_rows;
 	pull->whole = by_time && !pull->as_lines;
 	pull_check_scopes(pull);
-	history_stamp_cursor(&pull->head);	/* after the snapshot, so that the
-										 * position is not before it */
+	history_stamp_cursor(&pull->head);	/* a position after the snapshot */
 
 	if (pull->whole)
 		pull_since_time(pull, time);

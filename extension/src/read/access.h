@@ -17,8 +17,8 @@ typedef struct Access
 	ScopeSet	scopes;			/* effective: asked for and allowed */
 	ScopeSet	allowed;		/* all that the caller may */
 	char	   *subject;		/* "sub" of the claims, NULL without claims */
-	bool		by_function;	/* "allowed" may be another set next time,
-								 * with the same claims */
+	bool		by_function;	/* "allowed" may be another set next time, with
+								 * the same claims */
 } Access;
 
 /*
