@@ -9,7 +9,6 @@
 #define TIDE_SETTINGS_H
 
 #include "fmgr.h"
-#include "utils/array.h"
 
 #define TIDE_SCHEMA "tide"
 #define TIDE_PROTOCOL 1
@@ -48,7 +47,7 @@ extern bool tide_times_in_ms;
 extern void settings_define(void);
 
 /* an argument of an array type; NULL for SQL's NULL */
-extern ArrayType *tide_array_argument(FunctionCallInfo fcinfo, int n);
+extern struct ArrayType *tide_array_argument(FunctionCallInfo fcinfo, int n);
 
 /* an argument of type text, palloc'd; NULL for SQL's NULL */
 extern char *tide_text_argument(FunctionCallInfo fcinfo, int n);
