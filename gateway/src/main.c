@@ -246,7 +246,7 @@ stop(void)
 	log_stop(clock_now() + LOG_TIME);
 }
 
-/* Wait for a signal. 0: the moment "until" has come, or nearly. */
+/* Wait for a signal; 0: "until" has come.  May return 0 too early. */
 static int
 wait_for_signal(const sigset_t *signals, int64_t until)
 {

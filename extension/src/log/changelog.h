@@ -72,10 +72,7 @@ extern int32 changelog_next_push(void);
  */
 extern bool sample_before(TimestampTz time, TideSnapshot *result, TimestampTz *at);
 
-/*
- * the oldest transaction that was running at a sample of that age; 0: there is
- * no such sample
- */
+/* the oldest transaction that was running at a sample of that age; 0: there is none */
 extern uint64 samples_xmin_before(int64 age);
 
 extern void sample_now(void);

@@ -312,7 +312,7 @@ tide_watch(PG_FUNCTION_ARGS)
 		elog(ERROR, "return type must be a row type");
 	timeline_require_primary();
 
-	/* the time is read first, because the snapshot of this command is older */
+	/* the time is read first, and this command's own snapshot is older */
 	now = GetCurrentTimestamp();
 	PushActiveSnapshot(GetLatestSnapshot());
 	take_look(tide_text_argument(fcinfo, 0), &look);

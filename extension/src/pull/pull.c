@@ -32,9 +32,8 @@
 /* ---------- one snapshot ---------- */
 
 /*
- * The tables are locked by now, so nobody rewrites them while we read.  In
- * READ COMMITTED the snapshot is taken after the locks; otherwise it is older,
- * and has to be checked.
+ * The tables are locked by now, so nobody rewrites them while we read; in READ
+ * COMMITTED the snapshot comes after the locks, else it has to be checked.
  */
 static void
 take_snapshot(Pull *pull)
@@ -188,8 +187,8 @@ begin_at_now(Pull *pull)
 /* ---------- the page ---------- */
 
 /*
- * What every reply begins with: the caller, what is asked for, and one
- * snapshot.  Must be followed by pull_finish().
+ * What every reply begins with: who asks, for what, and one snapshot.  Must be
+ * followed by pull_finish.
  */
 void
 pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types, ArrayType *refresh)
@@ -230,7 +229,7 @@ pull_page(Pull *pull, const char *since, ArrayType *scopes, ArrayType *entity_ty
 				 errmsg("max_rows must be at least 1")));
 	pull->from_now = since && strcmp(since, "now") == 0;
 	if (pull->from_now)
-		 /* not a cursor, although it begins with a letter */ ;
+		 /* no cursor, although it begins with a letter */ ;
 	else if (since && cursor_is_cursor(since))
 	{
 		cursor = cursor_decode(since);

@@ -178,8 +178,8 @@ time_before_snapshot(void)
 }
 
 /*
- * Read a page as the arguments of tide.pull ask for, and write its rows.
- * Returns the time of the page.  Must be followed by pull_finish().
+ * Read a page as the arguments of tide.pull ask for, and write its rows.  Returns
+ * the time that the page is of.  Must be followed by pull_finish.
  */
 TimestampTz
 pull_read(FunctionCallInfo fcinfo, Pull *pull)

@@ -126,7 +126,7 @@ select_in_order(PullTable *table, const TableScopes *scopes, int scope,
 							 t->key_less[k]);
 		appendStringInfoString(&sql, " LIMIT $1");
 
-		/* a generic plan would take LIMIT $1 for a tenth of the table */
+		/* a generic plan would think that LIMIT $1 is a tenth of the table */
 		plan = SPI_prepare_cursor(sql.data, nargs, types, CURSOR_OPT_CUSTOM_PLAN);
 		if (plan == NULL)
 			elog(ERROR, "could not prepare, %s: %s",
@@ -181,7 +181,7 @@ compare_texts(const void *a, const void *b)
 	return strcmp(*(char *const *) a, *(char *const *) b);
 }
 
-/* the scopes of the place, as values of the table's scope column */
+/* the scopes of the place, as values of the table */
 static TableScopes
 scopes_to_read(Pull *pull, PullTable *table)
 {
@@ -212,7 +212,7 @@ scopes_to_read(Pull *pull, PullTable *table)
 	return result;
 }
 
-/* read the rest of a table, scope by scope in the order of their texts */
+/* the rest of a table, scope by scope in the order of their texts */
 static bool
 read_table(Pull *pull, PullTable *table)
 {
@@ -231,12 +231,12 @@ read_table(Pull *pull, PullTable *table)
 	for (i = 0; i < scopes.n; i++)
 	{
 		if (state->scope && strcmp(order[i], state->scope) < 0)
-			continue;			/* an earlier page has read this scope */
+			continue;			/* read on an earlier page */
 		if (state->scope == NULL || strcmp(order[i], state->scope) != 0)
 			state->key = NULL;
 		state->scope = order[i];
 		for (s = 0; strcmp(scopes.texts[s], order[i]) != 0; s++)
-			 /* look for its value */ ;
+			 /* find its value */ ;
 		if (!read_scope(pull, table, &scopes, s))
 			return false;
 	}

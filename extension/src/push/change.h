@@ -157,7 +157,7 @@ typedef struct Push
 	Access		access;
 	const char *client_id;		/* of the body, or of the claims */
 	bool		is_acked;		/* its reply has an ack */
-	LogOrigin	origin;			/* of what it stores; see push_origin() */
+	LogOrigin	origin;			/* of what it stores; see push_origin */
 	bool		restoring;		/* tide.restore: stamps in the data are old */
 	bool		sql_names;		/* tide.upsert: names of SQL are taken, too */
 	List	   *tables;			/* of PushTable */

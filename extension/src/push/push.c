@@ -427,10 +427,7 @@ carry_out(Push *push)
 	return reply;
 }
 
-/*
- * tide.push and tide.push_json, whose body is text in UTF-8. *nchanges is set
- * to the number of changes.
- */
+/* tide.push, and tide.push_json, whose body is text in UTF-8; nchanges: of how many */
 static Datum
 push_body(FunctionCallInfo fcinfo, bool is_text, int *nchanges)
 {
@@ -499,9 +496,9 @@ tide_push_json(PG_FUNCTION_ARGS)
 
 /*
  * (body, role, claims, client_id, times, max_push_changes, timeout,
- * lock_timeout): all that the gateway needs for a push, in one statement,
- * which is the transaction.  It can do no more than setting these one by one
- * and calling tide.push_json().
+ * lock_timeout): what the gateway needs for a push, in one statement, which is
+ * the transaction.  It can do no more than these settings, set one by one, and
+ * tide.push_json().
  */
 Datum
 tide_push_as(PG_FUNCTION_ARGS)
@@ -531,7 +528,7 @@ tide_push_as(PG_FUNCTION_ARGS)
 		arguments->args[i].isnull = true;
 	result = push_text(fcinfo, arguments);
 
-	/* at COMMIT the deferred checks would run without the timeout */
+	/* what waits for COMMIT would run there without the timeout */
 	deferred_fire();
 	return result;
 }

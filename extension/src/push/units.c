@@ -66,10 +66,9 @@ give_back_memory(void)
 }
 
 /*
- * Run something in a subtransaction.  NULL if it went well.  Else the error,
- * copied to push->context, and everything is undone.  Without keep, everything
- * is undone in any case.  An error that no change can be to blame for is
- * raised again.
+ * Run something in a subtransaction: NULL if it went well, else the error,
+ * copied to push->context, and everything it did undone (without keep it is
+ * undone in any case).  What no change can be to blame for is raised again.
  */
 ErrorData *
 try_work(Push *push, Work work, void *arg, bool keep)

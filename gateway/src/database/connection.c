@@ -292,8 +292,8 @@ connection_ask(Connection *connection, const char *sql, const char *parameter,
 }
 
 /*
- * Is this a server that can take changes, and is its pg_tide of our protocol?
- * "detail" has the versions, or the reason.
+ * Is this a server that can take changes, and speaks its pg_tide our protocol?
+ * "detail" has versions, or the reason.
  */
 OpenResult
 connection_check(Connection *connection, int64_t timeout, char *detail,

@@ -22,8 +22,7 @@ typedef enum OpenResult
 	OPEN_AWAY,					/* no server answers, or none is ready */
 	OPEN_REFUSED,				/* a server answers, but does not let us in */
 	OPEN_STANDBY,				/* a server in recovery */
-	OPEN_UNFIT					/* there is no pg_tide, or one of another
-								 * protocol */
+	OPEN_UNFIT					/* no pg_tide, or one of another protocol */
 } OpenResult;
 
 typedef enum RunResult

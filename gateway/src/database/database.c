@@ -30,8 +30,8 @@
 #define MAX_CONFLICT_RUNS	6	/* the first and five more */
 
 /*
- * A connection of this age is opened anew, because settings of the database
- * and of the role (ALTER DATABASE, ALTER ROLE) hold for new sessions only.
+ * A connection is opened anew at this age: settings of the database and of the
+ * role (ALTER DATABASE, ALTER ROLE) count for new sessions only.
  */
 #define MAX_AGE				(45 * CLOCK_SECOND)
 
@@ -40,10 +40,10 @@ typedef struct Worker
 	pthread_t	thread;
 	Connection *connection;		/* it may not be open */
 	bool		connected;		/* counted in connected_workers */
-	int64_t		next_attempt;	/* when to connect next; 0: at once */
+	int64_t		next_attempt;	/* to connect; 0: at once */
 	int64_t		max_age;		/* of the connection */
-	int			generation;		/* the value of database_reconnect()'s counter
-								 * when the connection was opened */
+	int			generation;		/* of database_reconnect, as the connection was
+								 * opened */
 	unsigned int random;		/* state of rand_r */
 } Worker;
 
@@ -65,7 +65,7 @@ set_connected(Worker *worker, bool connected)
 		health_doubt();
 }
 
-/* A random time around "interval", so that threads do not act in step. */
+/* A random time around "interval": threads must not march in step. */
 static int64_t
 jitter(Worker *worker, int64_t interval)
 {
@@ -90,7 +90,7 @@ open_worker(Worker *worker, bool asked)
 	return result == OPEN_DONE;
 }
 
-/* Try to connect.  False: next_attempt tells when to try again. */
+/* Try to connect; false: next_attempt says when to try again. */
 static bool
 connect_worker(Worker *worker)
 {
@@ -130,9 +130,8 @@ pause_after_conflict(Worker *worker, int run)
 
 /*
  * A thread that cannot connect leaves its job to the threads that have a
- * connection.  False: no thread has one.  This comes to an end, because a
- * thread that has lost its connection without noticing notices when it takes
- * the job.
+ * connection.  False: no thread has one.  A thread that has lost its connection
+ * without noticing finds out when it takes the job, so this comes to an end.
  */
 static bool
 leave_to_others(Job *job)
@@ -198,7 +197,7 @@ run(Worker *worker, Job *job)
 	}
 }
 
-/* Everything that a thread does with one job. */
+/* All that a thread does with one job. */
 static void
 handle(Worker *worker, Job *job)
 {
@@ -212,7 +211,7 @@ handle(Worker *worker, Job *job)
 }
 
 /*
- * A thread without a connection takes jobs only if no other thread has one:
+ * Without a connection a thread takes jobs only if no other thread has one:
  * then the jobs must fail instead of waiting.
  */
 static void
@@ -253,8 +252,8 @@ worker_main(void *argument)
 				handle(worker, job);
 
 			/*
-			 * after a restart of the server, connect before the next request
-			 * comes, which then need not wait
+			 * After a restart of the server the connection is there again
+			 * before the next request, which need not wait for it.
 			 */
 			else if (!connection_is_alive(worker->connection) ||
 					 worker->generation != generation)
@@ -265,7 +264,7 @@ worker_main(void *argument)
 		}
 	}
 
-	/* jobs that were accepted are run before the thread ends */
+	/* jobs that were accepted are run before the end */
 	while ((job = queue_take(0)) != NULL)
 		handle(worker, job);
 	connection_close(worker->connection);
@@ -290,8 +289,8 @@ cancel_main(void *unused)
 }
 
 /*
- * Start the threads, which connect by themselves.  A server that is away is no
- * failure.
+ * Start the threads, which connect by themselves.  It is no failure if the
+ * server is away.
  */
 bool
 database_start(const char *conninfo, int connections,
@@ -351,7 +350,7 @@ database_cancel(void)
 		connection_cancel(workers[i].connection);
 }
 
-/* Wait for the threads to end.  Call it after queue_stop(). */
+/* Wait for the threads to end; after queue_stop. */
 void
 database_stop(void)
 {

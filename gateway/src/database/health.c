@@ -38,10 +38,9 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* what came of the last attempt to connect */
 static bool known = false;
 static OpenResult state = OPEN_AWAY;
-static char logged[320];		/* the last line about a failure; empty: there
-								 * is no failure now */
-static char versions[128];		/* of the database to which the last
-								 * connection was made */
+static char logged[320];		/* the last line about a failure; empty: that
+								 * is over */
+static char versions[128];		/* of the database that was connected last */
 
 /* attempts while there is no connection */
 static bool attempting = false;
@@ -216,7 +215,7 @@ check(void)
 								  sizeof(detail));
 		if (result != OPEN_DONE)
 			connection_close(connection);
-		/* the threads that run jobs have yet to see it */
+		/* the others have yet to see it */
 		if (result != OPEN_DONE && result != OPEN_AWAY)
 			database_reconnect();
 		return result;

@@ -121,10 +121,7 @@ abandon_job(void *job)
 	return queue_abandon(job);
 }
 
-/*
- * Checking passwords leaves at least one connection to other jobs, if there
- * are two.
- */
+/* Passwords leave at least one connection to the others, if there are two. */
 static bool
 put_job(Request *request)
 {

@@ -410,7 +410,7 @@ read_file(const char *path, Values *values, char *problem, size_t problem_size)
 	return good;
 }
 
-/* Give each field its value or its default. */
+/* Give each field its value, or its default. */
 static bool
 assign(Settings *settings, const Values *values,
 	   char *problem, size_t problem_size)
