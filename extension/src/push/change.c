@@ -24,7 +24,7 @@
 #include "wire/time.h"
 #include "wire/wire.h"
 
-/* names that a row may have, and that this ignores */
+/* names that a row may carry and that mean nothing here */
 static bool
 is_ignored(const char *name)
 {
@@ -525,9 +525,9 @@ read_stamp(Push *push, Change *c, RowMarks *marks)
 }
 
 /*
- * Convert key, stamp and values, with the caller's rights.  Raises an error if
- * something is wrong with the change.  Must run in push->context and between
- * wire_begin() and wire_end().
+ * Convert key, stamp and values, with the caller's rights.
+ * Raises an error if something is wrong with the change.  Must run in
+ * push->context and between wire_begin() and wire_end().
  */
 void
 change_convert(Push *push, Change *c)

@@ -512,9 +512,9 @@ tide_push_json(PG_FUNCTION_ARGS)
 
 /*
  * (body, role, claims, client_id, times, max_push_changes, timeout,
- * lock_timeout): all that the gateway needs for a push, in one statement,
- * which is the transaction.  It can do no more than setting these one by one
- * and calling tide.push_json().
+ * lock_timeout): what the gateway needs for a push, in one statement, which is
+ * the transaction.  It can do no more than these settings, set one by one, and
+ * tide.push_json().
  */
 static Datum
 push_as(FunctionCallInfo fcinfo, bool grouped)

@@ -9,6 +9,7 @@
 
 #include <limits.h>
 
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/varlena.h"

@@ -59,7 +59,7 @@ extern bool settings_split_names(char *text, List **names);
 extern void settings_define(void);
 
 /* an argument of an array type; NULL for SQL's NULL */
-extern ArrayType *tide_array_argument(FunctionCallInfo fcinfo, int n);
+extern struct ArrayType *tide_array_argument(FunctionCallInfo fcinfo, int n);
 
 /* an argument of type text, palloc'd; NULL for SQL's NULL */
 extern char *tide_text_argument(FunctionCallInfo fcinfo, int n);
