@@ -27,6 +27,7 @@ BEGIN
 END
 $$;
 GRANT tide_user TO tide_gateway;
+GRANT EXECUTE ON FUNCTION tide.watch(text) TO tide_gateway;
 GRANT SELECT, INSERT, UPDATE, DELETE ON bench_tracked, bench_plain TO tide_user;
 
 -- what the bulk statements write: 100,000 rows of 1,000 users
