@@ -193,7 +193,9 @@ test_queue(void)
 	ok(before_second && !second.is_alone, "each before what its user sent later");
 
 	/* there is a connection left, and the bound is what it was */
+	queue_set_connections(4);
 	fill(jobs, 3);
+	second = push_of("u1", 100);
 	queue_put(&second, 1000);
 	first = queue_take(0);
 	count = queue_take_more(first, taken, clock_now());
@@ -203,7 +205,8 @@ test_queue(void)
 		queue_done(taken[i]);
 	first = queue_take(0);
 	ok(first == &second, "and then has its turn");
-	jobs[1] = push_of("u1", 100);
+	queue_set_connections(2);
+	jobs[1] = push_of("u0", 100);
 	jobs[2] = push_of("u2", 100);
 	queue_put(&jobs[1], 1000);
 	queue_put(&jobs[2], 1000);
