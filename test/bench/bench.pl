@@ -89,26 +89,6 @@ my $logins = sub {
 };
 my @logins = in_turns($logins->('unknown'), $logins->('known'));
 
-# -- bulk statements: 100,000 rows of 1,000 users into new tables
-
-my $bulk = sub {
-	my ($table, $tracked, $inserted, $updated) = @_;
-	return sub {
-		psql("DROP TABLE IF EXISTS $table",
-			"CREATE TABLE $table (LIKE bench_plain INCLUDING ALL)",
-			$tracked ? "SELECT tide.track('$table', scope => 'user_id')" : ());
-		push @$inserted, seconds_of("INSERT INTO $table (id, user_id, title, notes, position,"
-				. ' weight_kg, done) SELECT * FROM bench_source');
-		psql("VACUUM ANALYZE $table");
-		push @$updated, seconds_of("UPDATE $table SET position = position + 1");
-		return 1;
-	};
-};
-my (@tracked_insert, @tracked_update, @plain_insert, @plain_update);
-
-in_turns($bulk->('bulk_tracked', 1, \@tracked_insert, \@tracked_update),
-	$bulk->('bulk_plain', 0, \@plain_insert, \@plain_update));
-
 # -- ten pushes of 1,000 changes: clean, and with seven bad ones
 
 psql("CREATE TABLE bench_bodies AS SELECT round, bad, bench_body(concat_ws('-', round, bad, n), bad) AS body"
@@ -124,8 +104,6 @@ printf "%-34s %10s %10s %-7s %6s\n", '', 'pg_tide', 'by hand', '', 'ratio';
 report('push new rows, 8 x 100 a request', 'rows/s', @new, 0.5, 1);
 report('push edits, 8 x 100 a request', 'rows/s', @edited, 0.5, 1);
 report('pull, 8 x pages of 500', 'rows/s', @pulled, 0.5, 1);
-report('bulk insert of 100,000 rows', 's', \@tracked_insert, \@plain_insert, 1.3, 0);
-report('bulk update of 100,000 rows', 's', \@tracked_update, \@plain_update, 1.5, 0);
 
 printf "%-34s %10s %10s\n", '', 'slow', 'quiet';
 report("a request's p99, $slow_clients slow clients", 'ms', \@loaded, \@quiet, 2.0, 0);

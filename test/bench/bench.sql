@@ -7,6 +7,7 @@ CREATE TABLE bench_tracked (LIKE bench_plain INCLUDING ALL);
 CREATE EXTENSION IF NOT EXISTS pg_tide;
 SELECT tide.track('bench_tracked', scope => 'user_id');
 
+GRANT EXECUTE ON FUNCTION tide.watch(text) TO tide_gateway;
 GRANT SELECT, INSERT, UPDATE, DELETE ON bench_tracked, bench_plain TO tide_user;
 
 -- what the bulk statements write: 100,000 rows of 1,000 users

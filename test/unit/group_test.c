@@ -167,9 +167,8 @@ test_queue(void)
 	next = queue_take(0);
 	count = queue_take_more(next, more, clock_now());
 	ok(next == &jobs[16] && count == 4 && more[3] == &jobs[19], "those behind it are the next group");
-	ok(queue_take(0) == NULL, "a user's next push waits for the end of the group");
 	queue_put(&pull, 1000);
-	ok(queue_take(0) == NULL, "and all connections are taken");
+	ok(queue_take(0) == NULL, "then all connections are taken");
 
 	/* rolled back: each alone, before what its user sent later */
 	for (i = 0; i < count; i++)
@@ -192,6 +191,31 @@ test_queue(void)
 	}
 	ok(first == NULL && alone == GROUP_MOST, "pushes of a group that failed are taken one by one");
 	ok(before_second && !second.is_alone, "each before what its user sent later");
+
+	/* there is a connection left, and the bound is what it was */
+	queue_set_connections(4);
+	fill(jobs, 3);
+	second = push_of("u1", 100);
+	queue_put(&second, 1000);
+	first = queue_take(0);
+	count = queue_take_more(first, taken, clock_now());
+	ok(count == 3 && taken[2] == &jobs[2], "one push of a user, also where there is room for two");
+	ok(queue_take(0) == NULL, "her next one waits for the end of the group");
+	for (i = 0; i < count; i++)
+		queue_done(taken[i]);
+	first = queue_take(0);
+	ok(first == &second, "and then has its turn");
+	queue_set_connections(2);
+	jobs[1] = push_of("u0", 100);
+	jobs[2] = push_of("u2", 100);
+	queue_put(&jobs[1], 1000);
+	queue_put(&jobs[2], 1000);
+	next = queue_take(0);
+	ok(next == &jobs[1] && queue_take(0) == NULL, "two connections are two runs, also after a group");
+	queue_done(next);
+	next = queue_take(0);
+	queue_done(next);
+	queue_done(first);
 
 	/* a client that goes does not end what others have sent */
 	fill(jobs, 3);

@@ -13,15 +13,18 @@ use warnings;
 use FindBin;
 use HTTP::Tiny;
 use JSON::PP qw(decode_json);
+use Time::HiRes qw(time);
 use lib "$FindBin::Bin/..";
 use TideBench;
 
 my ($gateway, $directory, $rounds) = @ARGV;
 my $connections = 8;
 my $seconds = $ENV{TIDE_BENCH_SECONDS} // 4;
-my $salt = time % 0x4000 << 16;		# no row of a run before
+my $salt = int(time) % 0x4000 << 16;		# no row of a run before
 my %server = (tide => "http://$gateway");
+my $first_rows = 100_000;
 my @users = map { [split] } do { open my $file, '<', "$directory/peers" or die "peers: $!\n"; <$file> };
+my $first = pop @users;			# has just the rows of a first sync
 my $http = HTTP::Tiny->new(timeout => 30);
 
 $TideBench::rounds = $rounds;
@@ -176,6 +179,28 @@ my @poll = in_turns(
 	sub { pull_rate('node', sub { '/api/v1/sync/pull?since=2026-01-03T00:00:00Z' }, 0) });
 my @health = in_turns(map { my $url = $server{$_}; sub { wrk($url, 32, 'get', clients('', sub { '/health' }, 1)) } } qw(tide node));
 
+# everything of a user with many rows, as a stream, and by COPY
+psql("INSERT INTO bench_tracked (id, user_id, title, notes, position, weight_kg) SELECT gen_random_uuid(), '$first->[1]', 'Bench Press ' || n,"
+		. " 'five by five, two minutes of rest', n % 100, n % 200 FROM generate_series(1, $first_rows) n"
+		. " WHERE NOT EXISTS (SELECT FROM bench_tracked WHERE user_id = '$first->[1]')", 'VACUUM ANALYZE bench_tracked');
+
+sub rows_a_second
+{
+	my ($pattern, @command) = @_;
+	my $began = time;
+
+	output_of(@command);
+	my $seconds = time - $began;
+	open my $file, '<', "$directory/first" or die $!;
+	my $rows = grep { index($_, $pattern) >= 0 } <$file>;
+	die "$command[0]: $rows rows were to be $first_rows\n" if $rows != $first_rows;
+	return $rows / $seconds;
+}
+my @first = in_turns(
+	sub { rows_a_second('"row":', 'curl', '-sSf', '-o', "$directory/first", '-H', 'Accept: application/x-ndjson', '-H', "Authorization: Bearer $first->[0]",
+		"$server{tide}/api/v1/sync/pull") },
+	sub { rows_a_second('"id":', qw(psql -X -q -o), "$directory/first", '-c', "COPY (SELECT row_to_json(t) FROM bench_tracked t WHERE user_id = '$first->[1]') TO STDOUT") });
+
 printf "\n%-34s %10s %10s %-7s %6s\n", 'wrk, over HTTP', 'pg_tide', 'Node', '', 'ratio';
 report('push 1 row, 32 at a time', '1/s', @push_1, 2, 1);
 report('push 100 rows, 8 at a time', '1/s', @push_100, 1.5, 1);
@@ -185,3 +210,5 @@ report('  100, JSON made by PostgreSQL', '1/s', @json_100, 1, 1);
 report('  500, JSON made by PostgreSQL', '1/s', @json_500, 1, 1);
 report('poll that finds nothing', '1/s', @poll, 3, 1);
 report('/health, 32 at a time', '1/s', @health, 0.7, 1);
+printf "%-34s %10s %10s\n", '', '', 'COPY';
+report('first sync of 100,000 rows, NDJSON', 'rows/s', @first, 0.7, 1);
