@@ -59,6 +59,7 @@ static const Rule rules[] = {
 	{"TD017", 503, "try_again", POLICY_FIXED,
 	"the standby is behind this client, try again"},
 	{"TD018", 403, "schema_not_allowed", POLICY_KEEP, NULL},
+	{"TD019", 503, "try_again", POLICY_FIXED,
 	"the push conflicted with others, try again"},
 	{"TD021", 400, "missing_key", POLICY_KEEP, NULL},
 	{"TD022", 400, "bad_time", POLICY_KEEP, NULL},
