@@ -41,6 +41,7 @@
 #include "capture/capture.h"
 #include "push/batch.h"
 #include "push/batch_sql.h"
+#include "push/latest.h"
 #include "push/merge.h"
 #include "push/rights.h"
 #include "table/plans.h"
@@ -289,7 +290,7 @@ batch_desc(TrackedTable *t, const BatchShape *shape)
 {
 	Oid			time = tracked_column(t, t->modified_at)->type;
 	bool		merges = (t->policy == POLICY_MERGE);
-	TupleDesc	desc = CreateTemplateTupleDesc(1 + t->nkeys + 5 + (merges ? 2 : 0) +
+	TupleDesc	desc = CreateTemplateTupleDesc(1 + t->nkeys + 5 + (merges ? 2 : 0) + (shape->by_tid ? 1 : 0) +
 											   bms_num_members(shape->columns) * (shape->flags ? 2 : 1));
 	int			n = 0;
 	int			k;
@@ -316,6 +317,8 @@ batch_desc(TrackedTable *t, const BatchShape *shape)
 		TupleDescInitEntry(desc, ++n, "new_clocks", JSONBOID, -1, 0);
 		TupleDescInitEntry(desc, ++n, "old_clocks", JSONBOID, -1, 0);
 	}
+	if (shape->by_tid)
+		TupleDescInitEntry(desc, ++n, "tid", TIDOID, -1, 0);
 	while ((att = bms_next_member(shape->columns, att)) >= 0)
 	{
 		TrackedColumn *c = tracked_column(t, att);
@@ -443,6 +446,11 @@ fill_row(TrackedTable *t, BatchStatement statement, const BatchShape *shape, Cha
 	{
 		put_clocks(values, nulls, n, c->found.merge);
 		n += 2;
+	}
+	if (shape->by_tid)
+	{
+		values[n] = PointerGetDatum(&shape->tid);
+		nulls[n++] = false;
 	}
 	while ((att = bms_next_member(shape->columns, att)) >= 0)
 	{
@@ -650,7 +658,8 @@ takes_scopes(PushTable *table, BatchStatement statement)
 static char *
 statement_name(PushTable *table, BatchStatement statement, const BatchShape *shape)
 {
-	return psprintf("%s %d %d %d %d%s", shape->single ? "one" : "batch", statement,
+	return psprintf("%s%s%s %d %d %d %d%s", shape->single ? "one" : "batch",
+					shape->by_tid ? " by tid" : "", shape->tells_tid ? " tells tid" : "", statement,
 					table->scopes.any, table->returns_rows, shape->flags,
 					set_name(shape->columns));
 }
@@ -818,6 +827,26 @@ run_plan(Push *push, PushTable *table, BatchStatement statement, List *changes,
 	push_write = outer;
 }
 
+/* may the statement find the row by its place, and tell where it has put it? */
+static void
+settle_place(BatchShape *shape, BatchStatement statement, Change *c)
+{
+	if (statement == BATCH_UPDATE)
+		shape->tells_tid = latest_may(c);
+	if (statement == BATCH_UPDATE || statement == BATCH_PROBE)
+		shape->by_tid = latest_find(c, &shape->tid);
+}
+
+static void
+note_place(Change *c)
+{
+	TupleDesc	desc = SPI_tuptable->tupdesc;
+	bool		isnull;
+	Datum		tid = SPI_getbinval(SPI_tuptable->vals[0], desc, desc->natts, &isnull);
+
+	latest_note(c, (ItemPointer) DatumGetPointer(tid));
+}
+
 static void
 run_statement(Push *push, PushTable *table, BatchStatement statement, List *changes,
 			  bool latest)
@@ -838,7 +867,22 @@ run_statement(Push *push, PushTable *table, BatchStatement statement, List *chan
 		table->probed = bms_copy(shape.columns);
 		MemoryContextSwitchTo(old);
 	}
+	if (shape.single)
+		settle_place(&shape, statement, linitial(changes));
 	run_plan(push, table, statement, changes, &shape, latest);
+	if (shape.by_tid && SPI_processed == 0)
+	{
+		/* it is not there any more; a write is judged again by its caller */
+		latest_forget();
+		shape.by_tid = false;
+		if (statement == BATCH_PROBE)
+		{
+			SPI_freetuptable(SPI_tuptable);
+			run_plan(push, table, statement, changes, &shape, latest);
+		}
+	}
+	if (shape.tells_tid && SPI_processed == 1)
+		note_place(linitial(changes));
 	if (relation)
 		batch_close(relation);
 }

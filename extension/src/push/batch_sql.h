@@ -18,6 +18,9 @@ typedef struct BatchShape
 	Bitmapset  *columns;		/* attnums: c<attnum> */
 	bool		flags;			/* and whether each row has them: h<attnum> */
 	bool		single;			/* of one change: b.name stands for parameters */
+	bool		tells_tid;		/* an update returns where the row is, last */
+	bool		by_tid;			/* the row is where b.tid says, if anywhere */
+	ItemPointerData tid;
 } BatchShape;
 
 extern char *batch_sql(PushTable *table, BatchStatement statement,

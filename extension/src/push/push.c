@@ -32,6 +32,7 @@
 #include "push/deferred.h"
 #include "push/identity.h"
 #include "push/known.h"
+#include "push/latest.h"
 #include "push/units.h"
 #include "util/errors.h"
 #include "util/json.h"
@@ -250,6 +251,7 @@ run_push(Push *push)
 	assign_rounds(push);
 	settle_tables(push);
 	deferred_begin(push);
+	latest_begin(push);
 	if (push->atomic)
 		run_atomic(push);
 	else
