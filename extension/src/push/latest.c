@@ -8,25 +8,16 @@
  * through all of them: each call would take longer than the one before.  So the
  * last version is found by its place.
  *
- * Each call also writes in a subtransaction of its own.  A row with a BEFORE
- * trigger is locked before it is updated, and the new version inherits the lock.
- * Locked by one subtransaction after the other, it would have all of them in its
- * MultiXact, of ever more members.  So the lock is taken once, outside.
+ * Each call writes in a subtransaction, so each version has a MultiXact, of who
+ * locked it for its BEFORE trigger and who updated it, which every visit reads.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/table.h"
-#include "access/tableam.h"
-#include "access/xact.h"
-#include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
-#include "utils/memutils.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
 
 #include "push/latest.h"
 #include "util/compat.h"
@@ -92,40 +83,13 @@ latest_forget(void)
 }
 
 /*
- * The version may be gone with a savepoint, and another row be in its place: then
- * it is not one that we wrote and see.
+ * The version may be gone with a savepoint, and another row be in its place: so
+ * statements name the key, too.
  */
-static void
-lock_own_version(Relation rel, ItemPointer tid)
-{
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TM_FailureData failure;
-	bool		isnull;
-
-	if (!table_tuple_fetch_row_version(rel, tid, snapshot, slot) ||
-		!TransactionIdIsCurrentTransactionId(DatumGetTransactionId(slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull))) ||
-		table_tuple_lock(rel, tid, snapshot, slot, GetCurrentCommandId(true),
-						 LockTupleNoKeyExclusive, LockWaitSkip, 0, &failure) != TM_Ok)
-		latest_forget();
-	UnregisterSnapshot(snapshot);
-	ExecDropSingleTupleTableSlot(slot);
-}
-
 void
 latest_begin(Push *push)
 {
-	Change	   *c = &push->changes[0];
-	ItemPointerData tid;
-	Relation	rel;
-
-	if (push->nchanges != 1 || c->table == NULL || !c->typed.done)
-		return;
 	begin_transaction();
-	latest.calls++;
-	if (!latest_find(c, &tid))
-		return;
-	rel = table_open(c->table->t->relid, NoLock);
-	lock_own_version(rel, &tid);
-	table_close(rel, NoLock);
+	if (push->nchanges == 1)
+		latest.calls++;
 }

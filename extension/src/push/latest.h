@@ -22,7 +22,7 @@ extern bool latest_find(const Change *c, ItemPointer tid);
 extern void latest_note(const Change *c, ItemPointer tid);
 extern void latest_forget(void);
 
-/* a push of a single change begins: outside of its subtransaction */
+/* a push begins: those of a single change are counted */
 extern void latest_begin(Push *push);
 
 #endif							/* TIDE_LATEST_H */
