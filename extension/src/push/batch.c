@@ -23,6 +23,7 @@
 #include "push/batch_columns.h"
 #include "push/batch_rows.h"
 #include "push/batch_sql.h"
+#include "push/latest.h"
 #include "table/plans.h"
 #include "util/keymap.h"
 
@@ -110,7 +111,8 @@ takes_scopes(PushTable *table, BatchStatement statement)
 static char *
 statement_name(PushTable *table, BatchStatement statement, const BatchShape *shape)
 {
-	return psprintf("%s %d %d %d %d%s", shape->single ? "one" : "batch", statement,
+	return psprintf("%s%s%s %d %d %d %d%s", shape->single ? "one" : "batch",
+					shape->by_tid ? " by tid" : "", shape->tells_tid ? " tells tid" : "", statement,
 					table->scopes.any, table->returns_rows, shape->flags,
 					batch_columns_name(shape->columns));
 }
@@ -283,6 +285,41 @@ run_plan(Push *push, PushTable *table, BatchStatement statement, List *changes,
 	push_write = outer;
 }
 
+/* may the statement find the row by its place, and tell where it has put it? */
+static void
+settle_place(Push *push, BatchShape *shape, BatchStatement statement, Change *c)
+{
+	if (push->is_grouped)
+		return;
+	if (statement == BATCH_UPDATE)
+		shape->tells_tid = latest_may(c);
+	if (statement == BATCH_UPDATE || statement == BATCH_PROBE)
+		shape->by_tid = latest_find(c, &shape->tid);
+}
+
+static void
+note_place(Change *c)
+{
+	TupleDesc	desc = SPI_tuptable->tupdesc;
+	bool		isnull;
+	Datum		tid = SPI_getbinval(SPI_tuptable->vals[0], desc, desc->natts, &isnull);
+
+	latest_note(c, (ItemPointer) DatumGetPointer(tid));
+}
+
+/* The row is not in its place any more.  A write is judged again by its caller. */
+static void
+place_was_wrong(Push *push, PushTable *table, BatchStatement statement, List *changes,
+				BatchShape *shape, bool latest)
+{
+	latest_forget();
+	shape->by_tid = false;
+	if (statement != BATCH_PROBE)
+		return;
+	SPI_freetuptable(SPI_tuptable);
+	run_plan(push, table, statement, changes, shape, latest);
+}
+
 static void
 run_statement(Push *push, PushTable *table, BatchStatement statement, List *changes,
 			  bool latest)
@@ -303,7 +340,13 @@ run_statement(Push *push, PushTable *table, BatchStatement statement, List *chan
 		table->probed = bms_copy(shape.columns);
 		MemoryContextSwitchTo(old);
 	}
+	if (shape.single)
+		settle_place(push, &shape, statement, linitial(changes));
 	run_plan(push, table, statement, changes, &shape, latest);
+	if (shape.by_tid && SPI_processed == 0)
+		place_was_wrong(push, table, statement, changes, &shape, latest);
+	if (shape.tells_tid && SPI_processed == 1)
+		note_place(linitial(changes));
 	if (relation)
 		batch_close(relation);
 }

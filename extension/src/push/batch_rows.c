@@ -48,7 +48,7 @@ batch_desc(TrackedTable *t, const BatchShape *shape)
 {
 	Oid			time = tracked_column(t, t->modified_at)->type;
 	bool		merges = (t->policy == POLICY_MERGE);
-	TupleDesc	desc = CreateTemplateTupleDesc(1 + t->nkeys + 5 + (merges ? 2 : 0) +
+	TupleDesc	desc = CreateTemplateTupleDesc(1 + t->nkeys + 5 + (merges ? 2 : 0) + (shape->by_tid ? 1 : 0) +
 											   bms_num_members(shape->columns) * (shape->flags ? 2 : 1));
 	int			n = 0;
 	int			k;
@@ -75,6 +75,8 @@ batch_desc(TrackedTable *t, const BatchShape *shape)
 		TupleDescInitEntry(desc, ++n, "new_clocks", JSONBOID, -1, 0);
 		TupleDescInitEntry(desc, ++n, "old_clocks", JSONBOID, -1, 0);
 	}
+	if (shape->by_tid)
+		TupleDescInitEntry(desc, ++n, "tid", TIDOID, -1, 0);
 	while ((att = bms_next_member(shape->columns, att)) >= 0)
 	{
 		TrackedColumn *c = tracked_column(t, att);
@@ -214,6 +216,11 @@ fill_row(TrackedTable *t, BatchStatement statement, const BatchShape *shape, Cha
 	{
 		put_clocks(values, nulls, n, c->found.merge);
 		n += 2;
+	}
+	if (shape->by_tid)
+	{
+		values[n] = PointerGetDatum(&shape->tid);
+		nulls[n++] = false;
 	}
 	while ((att = bms_next_member(shape->columns, att)) >= 0)
 	{

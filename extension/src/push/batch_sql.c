@@ -31,6 +31,14 @@ append_key_join(StringInfo sql, TrackedTable *t)
 						 column(t, t->keys[k]), t->key_equal[k], k);
 }
 
+/* see latest.c */
+static void
+append_place(StringInfo sql, const BatchShape *shape)
+{
+	if (shape->by_tid)
+		appendStringInfoString(sql, " AND t.ctid OPERATOR(pg_catalog.=) b.tid");
+}
+
 /*
  * The row is still the version that was judged, and in a scope that the caller
  * may write.  The write itself tests this, so nobody can change the row in
@@ -96,6 +104,7 @@ append_probe(StringInfo sql, TrackedTable *t, const BatchShape *shape)
 	else
 		appendStringInfo(sql, " FROM " BATCH_NAME " b JOIN %s t ON ", t->sql_name);
 	append_key_join(sql, t);
+	append_place(sql, shape);
 }
 
 static void
@@ -122,11 +131,14 @@ append_update(StringInfo sql, PushTable *table, const BatchShape *shape)
 	}
 	appendStringInfo(sql, "%s WHERE ", shape->single ? "" : " FROM " BATCH_NAME " b");
 	append_key_join(sql, t);
+	append_place(sql, shape);
 	append_guards(sql, table);
 	appendStringInfo(sql, " RETURNING b.ord, %s", scope_result(t));
 	append_key_columns(sql, t);
 	if (table->returns_rows)
 		appendStringInfo(sql, ", %s", rows_columns(t));
+	if (shape->tells_tid)
+		appendStringInfoString(sql, ", t.ctid");
 }
 
 static void

@@ -19,6 +19,9 @@ typedef struct BatchShape
 	bool		flags;			/* h<attnum> says whether a row writes
 								 * c<attnum> */
 	bool		single;			/* of one change, where b.name is a parameter */
+	bool		tells_tid;		/* an update returns where the row is, last */
+	bool		by_tid;			/* the row is where b.tid says, if anywhere */
+	ItemPointerData tid;
 } BatchShape;
 
 extern char *batch_sql(PushTable *table, BatchStatement statement,

@@ -33,6 +33,7 @@
 #include "push/group.h"
 #include "push/identity.h"
 #include "push/known.h"
+#include "push/latest.h"
 #include "push/units.h"
 #include "util/errors.h"
 #include "util/json.h"
@@ -261,7 +262,10 @@ run_push(Push *push)
 	group_check_changes(push);
 	/* the tables of a group have nothing that is deferred */
 	if (!push->is_grouped)
+	{
 		deferred_begin(push);
+		latest_begin(push);
+	}
 	if (push->atomic)
 		run_atomic(push);
 	else
