@@ -72,6 +72,14 @@ test('what the server says to wait is waited', async () => {
 	await made.loop.stop();
 });
 
+test('and no longer than that', async () => {
+	const made = loop({ retry: { base: 3600000, random: () => 1 } });
+	made.fails = new TideError('busy', 'try_again', 'later', { retryAfter: 5 });
+	made.loop.start();
+	await waitFor('it is tried again', () => made.syncs > 1);
+	await made.loop.stop();
+});
+
 test('signed out: nothing is tried until there is a new token', async () => {
 	const made = loop();
 	made.fails = new TideError('signed_out', 'unauthorized', 'expired');
