@@ -275,6 +275,7 @@ run(void)
 	values = 0;
 	fake_open(&server);
 	server.page = 1 + (int) dice(5);
+	server.lines = dice(2) == 0;
 	for (i = 0; i < DEVICES; i++)
 	{
 		char		sql[100];

@@ -3,6 +3,7 @@
  *	  What the server says of a request that it did not do.
  */
 #include "engine/refusal.h"
+#include "util/sqlite.h"
 
 bool
 refusal_read(Failure *failure, int result, const Buffer *body, const char *otherwise)
