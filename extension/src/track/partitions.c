@@ -160,7 +160,8 @@ check_tree(TrackedTable *root, Oid top)
 
 	foreach(lc, find_all_inheritors(top, AccessShareLock, NULL))
 	{
-		Relation	rel = relation_open(lfirst_oid(lc), NoLock);
+		/* top itself may not be locked: PostgreSQL 14 does not where it exists already */
+		Relation	rel = relation_open(lfirst_oid(lc), AccessShareLock);
 
 		trackable_check_partition(root_rel, rel);
 		relation_close(rel, NoLock);
