@@ -44,8 +44,8 @@ typedef struct Worker
 	bool		connected;		/* counted in connected_workers */
 	int64_t		next_attempt;	/* to connect; 0: at once */
 	int64_t		max_age;		/* of the connection */
-	int			generation;		/* of database_reconnect, as the connection was
-								 * opened */
+	int			generation;		/* of database_reconnect, as the connection
+								 * was opened */
 	unsigned int random;		/* state of rand_r */
 } Worker;
 

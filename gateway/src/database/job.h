@@ -95,8 +95,8 @@ typedef struct Job
 	bool		is_news;		/* a pull: it tells the client something, so
 								 * that it must not wait */
 	const char *cursor;			/* of a pull; points into "result" */
-	const char *interest;		/* likewise: JSON, what a pull that goes on from
-								 * there would look at; empty: not told */
+	const char *interest;		/* likewise: JSON, what a pull that goes on
+								 * from there would look at; empty: not told */
 
 	/* of a page of a stream; they point into "result", too */
 	bool		has_more;		/* pages follow */

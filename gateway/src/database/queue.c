@@ -361,12 +361,13 @@ turn_is_free(const Turn *turn, Lane lane)
 {
 	int			user_most = connections > 1 ? connections - 1 : 1;
 	int			lane_most = lane == LANE_READS && most[lane] > 1 ?
-		most[lane] - 1 : most[lane];
+	most[lane] - 1 : most[lane];
 	int			all = 0;
 	int			i;
 
 	if (lane == LANE_CHECKS)
 		lane_most = 1;
+
 	/*
 	 * As the gateway stops, a waiting pull may have to ask once more while a
 	 * push of the same user waits for a lock.  No requests come any more, so
