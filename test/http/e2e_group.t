@@ -4,10 +4,10 @@
 # TideGroups has them wait together; the transaction ids in the log say who was
 # in one.
 #
-# Seen failing: with pushes of one user in one group; without foreign_code() ("a
-# trigger", "row security"); without a second run of those that a bad one took
-# down ("one bad one"); with the usual lock_timeout ("a locked row"); with the run
-# of a group that may have been committed ("killed").
+# Seen failing: without group_check_tables() ("a trigger", "row security"); with the
+# claims of the push before ("as if alone"); with pushes put into a group again that
+# a bad one had taken down ("one bad one"); with the usual lock_timeout ("a locked
+# row"); with a group run again that may have been committed ("killed").
 use strict;
 use warnings;
 

@@ -13,9 +13,8 @@
 #
 #   SECONDS=600, RUNS=5, SEED=17 as for cursor.t
 #
-# Seen to fail with: two rows of one key judged as versions of one's own
-# transaction, by tables that are everybody's; a push that goes on behind an error;
-# claims of the push before; foreign_code() for the table with a trigger.
+# Seen to fail with an error that is passed over in a group.  What a trigger leaves
+# for the next push is test/http/e2e_group.t's.
 use strict;
 use warnings;
 
@@ -41,7 +40,7 @@ BEGIN
 	PERFORM set_config('hook.user', NEW.user_id, true);
 	RETURN NEW;
 END $$;
-CREATE TRIGGER hook BEFORE INSERT ON hooked FOR EACH ROW EXECUTE FUNCTION hook();
+CREATE TRIGGER hook BEFORE INSERT OR UPDATE ON hooked FOR EACH ROW EXECUTE FUNCTION hook();
 CREATE INDEX ON item (user_id);
 SELECT tide.track(t, scope => 'user_id') FROM unnest('{gate,item,hooked,part}'::regclass[]) t;
 SELECT tide.track('doc', scope => 'user_id', conflict => 'merge');
@@ -80,11 +79,11 @@ sub random_change
 
 sub random_push
 {
-	my ($user) = @_;
+	my ($user, $hooked) = @_;
 	my %changes;
 
 	return $batches{$user} if $batches{$user} && rand() < 0.1;
-	push @{ $changes{ rand() < 0.02 ? 'hooked' : rand() < 0.05 ? 'part' : pick('item', 'doc') } }, random_change($user) for 0 .. int rand 3;
+	push @{ $changes{ $hooked ? 'hooked' : rand() < 0.05 ? 'part' : pick('item', 'doc') } }, random_change($user) for 0 .. int rand 3;
 	my $body = { clientId => "device-$user", changes => \%changes };
 	$body->{atomic} = JSON::PP::true if rand() < 0.1;
 	if (rand() < 0.2)
@@ -113,7 +112,7 @@ sub state_of
 	my ($side) = @_;
 	return without_times($side->{groups}->sql(join ';', "SET TimeZone = 'UTC'",
 		(map { "SELECT '$_', t::text FROM $_ t ORDER BY id" } qw(item doc part hooked)),
-		'SELECT relid::regclass, key, scope, modified_at, client_id FROM tide.tombstone ORDER BY relid, key COLLATE "C"',
+		'SELECT relid::regclass, key, scope, modified_at, client_id FROM tide.tombstone ORDER BY relid, key COLLATE "C", scope',
 		'SELECT count(*) FROM tide.conflict', 'SELECT count(*) FROM tide.receipt'));
 }
 
@@ -141,7 +140,8 @@ sub same
 sub one_round
 {
 	my @users = sort { rand() <=> 0.5 } @USERS[ 0 .. 3 + int rand 5 ];
-	my @pushes = map { [ $_, random_push($_) ] } @users;
+	my $hooked = rand() < 0.2;
+	my @pushes = map { [ $_, random_push($_, $hooked && rand() < 0.8) ] } @users;
 	my @got = map { TideGroups::reply_of($_) } $together->{groups}->send_together($together->{gateway}, 1, @pushes);
 	my @expected = map { TideGroups::reply_of(TideGroups::send_push($alone->{gateway}, @$_)) } @pushes;
 

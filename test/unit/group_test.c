@@ -12,25 +12,13 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "database/group.h"
 #include "database/queue.h"
 #include "util/clock.h"
-
-static int	ntests = 0;
-static int	nfailed = 0;
-
-static void
-ok(bool good, const char *name)
-{
-	ntests++;
-	if (!good)
-		nfailed++;
-	printf("%sok %d - %s\n", good ? "" : "not ", ntests, name);
-}
+#include "tap.h"
 
 /* ---------- types ---------- */
 
@@ -111,6 +99,8 @@ test_choice(void)
 
 /* ---------- the queue ---------- */
 
+static Queue *queue;
+
 static const char *const names[] = {"u0", "u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8", "u9",
 "u10", "u11", "u12", "u13", "u14", "u15", "u16", "u17", "u18", "u19"};
 
@@ -122,7 +112,7 @@ fill(Job *jobs, int count)
 	for (i = 0; i < count; i++)
 	{
 		jobs[i] = push_of(names[i], 100);
-		queue_put(&jobs[i], 1000);
+		queue_put(queue, &jobs[i], 1000, false);
 	}
 }
 
@@ -142,20 +132,21 @@ test_queue(void)
 	int			i;
 
 	queue_start();
-	queue_set_connections(2);
+	queue = queue_create(NULL);
+	queue_set_connections(queue, 2);
 
 	jobs[0] = push_of("u0", 100);
-	queue_put(&jobs[0], 1000);
-	first = queue_take(0);
+	queue_put(queue, &jobs[0], 1000, false);
+	first = queue_take(queue, 0);
 	ok(queue_take_more(first, taken, clock_now()) == 1 && taken[0] == &jobs[0], "a lone push stays alone");
 	queue_done(first);
 
 	fill(jobs, 20);
 	second = push_of("u0", 100);
-	queue_put(&second, 1000);
+	queue_put(queue, &second, 1000, false);
 	pull = push_of("u1", 100);
 	pull.kind = JOB_PULL;
-	first = queue_take(0);
+	first = queue_take(queue, 0);
 	count = queue_take_more(first, taken, clock_now());
 	ok(count == GROUP_MOST, "sixteen of those that wait");
 	for (i = 0; i < count && taken[i] == &jobs[i]; i++)
@@ -164,11 +155,11 @@ test_queue(void)
 	ok(queue_count() == 5, "the others wait");
 
 	/* a group is one run of two: there is another connection for others */
-	next = queue_take(0);
+	next = queue_take(queue, 0);
 	count = queue_take_more(next, more, clock_now());
 	ok(next == &jobs[16] && count == 4 && more[3] == &jobs[19], "those behind it are the next group");
-	queue_put(&pull, 1000);
-	ok(queue_take(0) == NULL, "then all connections are taken");
+	queue_put(queue, &pull, 1000, false);
+	ok(queue_take(queue, 0) == NULL, "then all connections are taken");
 
 	/* rolled back: each alone, before what its user sent later */
 	for (i = 0; i < count; i++)
@@ -180,7 +171,7 @@ test_queue(void)
 	}
 	alone = 0;
 	before_second = 0;
-	while ((first = queue_take(0)) != NULL)
+	while ((first = queue_take(queue, 0)) != NULL)
 	{
 		if (queue_take_more(first, more, clock_now()) != 1)
 			break;
@@ -193,41 +184,41 @@ test_queue(void)
 	ok(before_second && !second.is_alone, "each before what its user sent later");
 
 	/* there is a connection left, and the bound is what it was */
-	queue_set_connections(4);
+	queue_set_connections(queue, 4);
 	fill(jobs, 3);
 	second = push_of("u1", 100);
-	queue_put(&second, 1000);
-	first = queue_take(0);
+	queue_put(queue, &second, 1000, false);
+	first = queue_take(queue, 0);
 	count = queue_take_more(first, taken, clock_now());
 	ok(count == 3 && taken[2] == &jobs[2], "one push of a user, also where there is room for two");
-	ok(queue_take(0) == NULL, "her next one waits for the end of the group");
+	ok(queue_take(queue, 0) == NULL, "her next one waits for the end of the group");
 	for (i = 0; i < count; i++)
 		queue_done(taken[i]);
-	first = queue_take(0);
+	first = queue_take(queue, 0);
 	ok(first == &second, "and then has its turn");
-	queue_set_connections(2);
+	queue_set_connections(queue, 2);
 	jobs[1] = push_of("u0", 100);
 	jobs[2] = push_of("u2", 100);
-	queue_put(&jobs[1], 1000);
-	queue_put(&jobs[2], 1000);
-	next = queue_take(0);
-	ok(next == &jobs[1] && queue_take(0) == NULL, "two connections are two runs, also after a group");
+	queue_put(queue, &jobs[1], 1000, false);
+	queue_put(queue, &jobs[2], 1000, false);
+	next = queue_take(queue, 0);
+	ok(next == &jobs[1] && queue_take(queue, 0) == NULL, "two connections are two runs, also after a group");
 	queue_done(next);
-	next = queue_take(0);
+	next = queue_take(queue, 0);
 	queue_done(next);
 	queue_done(first);
 
 	/* a client that goes does not end what others have sent */
 	fill(jobs, 3);
-	first = queue_take(0);
+	first = queue_take(queue, 0);
 	count = queue_take_more(first, taken, clock_now());
 	queue_abandon(&jobs[1]);
 	ok(count == 3 && queue_is_abandoned(&jobs[1]) && !queue_is_abandoned(&jobs[0]), "who has gone is noted alone");
 	for (i = 0; i < count; i++)
 		queue_done(taken[i]);
-	queue_set_connections(1);
+	queue_set_connections(queue, 1);
 	fill(jobs, 2);
-	first = queue_take(0);
+	first = queue_take(queue, 0);
 	ok(first != NULL && queue_take_more(first, taken, clock_now()) == 2, "one connection is enough for a group");
 	for (i = 0; i < 2; i++)
 		queue_done(taken[i]);

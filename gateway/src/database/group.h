@@ -27,7 +27,7 @@ extern uint64_t group_types(const char *body);
 extern bool group_may_have(const Job *job, size_t bytes, int64_t now);
 
 /* A group was rolled back because of this push. */
-extern void group_refused(const Job *job, int64_t now);	/* it has to be alone */
+extern void group_refused(const Job *job, int64_t now); /* it has to be alone */
 extern void group_failed(const Job *job, int64_t now);	/* it did not succeed */
 
 #endif							/* GROUP_H */

@@ -100,8 +100,8 @@ typedef struct Job
 	bool		may_be_stale;	/* a replica's reply, made while nobody knew
 								 * where the primary is */
 	const char *cursor;			/* of a pull; points into "result" */
-	const char *interest;		/* likewise: JSON, what a pull that goes on from
-								 * there would look at; empty: not told */
+	const char *interest;		/* likewise: JSON, what a pull that goes on
+								 * from there would look at; empty: not told */
 
 	/* of a page of a stream; they point into "result", too */
 	bool		has_more;		/* pages follow */

@@ -295,7 +295,7 @@ keeps_secrets(Connection *connection, Job *job, int64_t limit)
 	char		detail[256];
 	PGresult   *answer;
 	OpenResult	result = connection_ask_for(connection, WOULD_LOG_SQL, limit, &answer,
-							 detail, sizeof(detail));
+											detail, sizeof(detail));
 
 	if (result == OPEN_DONE && PQgetlength(answer, 0, 0) == 0)
 	{
