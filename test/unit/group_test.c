@@ -12,8 +12,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <stdbool.h>
-#include <stdint.h>
+#include <stdio.h>
 
 #include "database/group.h"
 #include "database/queue.h"
@@ -234,6 +233,5 @@ main(void)
 	test_types();
 	test_choice();
 	test_queue();
-	printf("1..%d\n", ntests);
-	return nfailed == 0 ? 0 : 1;
+	return done_testing();
 }

@@ -22,7 +22,7 @@
 #define PROTOCOL_MAJOR		"1"
 
 /* the first version whose SQL objects have all that is called here */
-#define OLDEST_PG_TIDE		"0.1.0"
+#define OLDEST_PG_TIDE		"0.2.0"
 
 #define REGISTER_TIMEOUT	(5 * CLOCK_SECOND)
 
