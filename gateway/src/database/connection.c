@@ -466,11 +466,11 @@ connection_check(Connection *connection, int64_t timeout, char *detail,
 		PQclear(server);
 		return result;
 	}
-	if (!PQgetisnull(server, 0, 2) && is_before(PQgetvalue(server, 0, 2), OLDEST_PG_TIDE))
+	if (!PQgetisnull(server, 0, 4) && is_before(PQgetvalue(server, 0, 4), OLDEST_PG_TIDE))
 	{
 		snprintf(detail, detail_size, "the database has pg_tide %s, and tide-gateway " VERSION
 				 " needs " OLDEST_PG_TIDE ": ALTER EXTENSION pg_tide UPDATE",
-				 PQgetvalue(server, 0, 2));
+				 PQgetvalue(server, 0, 4));
 		PQclear(server);
 		return OPEN_UNFIT;
 	}
