@@ -54,6 +54,11 @@ SELECT * FROM standing('[{"id": 1, "body": "stands"}]');
 SELECT * FROM standing('[{"id": 1, "body": "undone", "ref": 77}, {"id": 2, "body": "undone", "ref": 77}]');
 SELECT * FROM standing('[{"id": 1, "body": "undone", "ref": 77}, {"id": 2, "body": "undone", "ref": 77}, {"id": 3, "body": "good"}]');
 
+-- a bad one is in the way of a good one until it is undone, and no longer
+CREATE TABLE named (id int PRIMARY KEY, name text UNIQUE, ref int REFERENCES named DEFERRABLE INITIALLY DEFERRED);
+SELECT tide.track('named', shared => true);
+SELECT * FROM go('{"named": [{"id": 1, "name": "x", "ref": 77}, {"id": 2, "name": "x"}, {"id": 3, "name": "y"}, {"id": 4, "name": "x"}]}');
+
 -- 4,000 rows with 400 bad, foreign keys deferrable, then deletes with children: few statements
 CREATE TABLE parent (id int PRIMARY KEY);
 CREATE TABLE child (id int PRIMARY KEY, parent_id int REFERENCES parent DEFERRABLE INITIALLY DEFERRED, up int REFERENCES child DEFERRABLE INITIALLY DEFERRED);

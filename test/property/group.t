@@ -112,7 +112,7 @@ sub state_of
 	my ($side) = @_;
 	return without_times($side->{groups}->sql(join ';', "SET TimeZone = 'UTC'",
 		(map { "SELECT '$_', t::text FROM $_ t ORDER BY id" } qw(item doc part hooked)),
-		'SELECT relid::regclass, key, scope, modified_at, client_id FROM tide.tombstone ORDER BY relid, key COLLATE "C", scope',
+		'SELECT relid::regclass, key, scope, modified_at, client_id FROM tide.tombstone ORDER BY relid, key COLLATE "C", scope COLLATE "C", client_id COLLATE "C", modified_at',
 		'SELECT count(*) FROM tide.conflict', 'SELECT count(*) FROM tide.receipt'));
 }
 

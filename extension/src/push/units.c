@@ -510,46 +510,6 @@ not_failed(List *changes)
 }
 
 /*
- * Carry out a unit, in parts if necessary.  Deferred constraints are looked at
- * once for the whole unit, because each look fires everything that is pending.
- * If one is violated and the error tells by which changes, the unit is done
- * again without them; else each part is looked at.
- */
-static void
-settle_unit(Push *push, Unit *unit, ErrorData *error)
-{
-	UnitWork	work = {unit, error};
-
-	for (;;)
-	{
-		List	   *rest;
-		List	   *blamed = NIL;
-
-		error = try_work(push, isolate_unit, &work, true);
-		if (error == NULL)
-			return;
-		rest = not_failed(unit->changes);
-		unit->changes = rest;
-		if (rest == NIL)
-			return;
-		if (unit->checks)
-		{
-			/* each part was in order, but not all of them together */
-			fail_all(rest, error);
-			return;
-		}
-		if (!unit->table->t->has_side_effects)
-			blamed = blame_find(push, unit->table, rest, unit->is_delete, error);
-		fail_all(blamed, error);
-		unit->changes = not_failed(rest);
-		if (unit->changes == NIL)
-			return;
-		if (blamed == NIL)
-			unit->checks = true;
-	}
-}
-
-/*
  * Could this change be mended by another one that was carried out since?  A
  * foreign key or a scope path may find its parent now, or the row that was in
  * the way is gone.  A column that must not be NULL, or a check, depends on the
@@ -593,6 +553,49 @@ mendable(List *changes)
 			result = lappend(result, c);
 	}
 	return result;
+}
+
+/*
+ * Carry out a unit, in parts if necessary.  Deferred constraints are looked at
+ * once for the whole unit, because each look fires everything that is pending.
+ * If one is violated and the error tells by which changes, the unit is done
+ * again without them; else each part is looked at.
+ */
+static void
+settle_unit(Push *push, Unit *unit, ErrorData *error)
+{
+	UnitWork	work = {unit, error};
+
+	for (;;)
+	{
+		List	   *rest;
+		List	   *others;
+		List	   *blamed = NIL;
+
+		error = try_work(push, isolate_unit, &work, true);
+		if (error == NULL)
+			return;
+		rest = not_failed(unit->changes);
+		if (rest == NIL)
+			return;
+		if (unit->checks)
+		{
+			/* each part was in order, but not all of them together */
+			fail_all(rest, error);
+			return;
+		}
+		if (!unit->table->t->has_side_effects)
+			blamed = blame_find(push, unit->table, rest, unit->is_delete, error);
+		others = mendable(unit->changes);
+		fail_all(blamed, error);
+		/* those blamed, which are undone, may have been in the others' way */
+		forget_verdicts(others);
+		unit->changes = not_failed(unit->changes);
+		if (unit->changes == NIL)
+			return;
+		if (blamed == NIL)
+			unit->checks = true;
+	}
 }
 
 /* ---------- rows that refer to each other ---------- */

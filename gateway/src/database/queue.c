@@ -494,7 +494,8 @@ queue_take(Queue *queue, int64_t until)
 
 /*
  * Pushes that wait, to be run in one transaction with a push that was taken: as
- * many as there are now, for none is waited for.  "jobs" has room for GROUP_MOST;
+ * many as there are now, for none is waited for, up to the first that must be
+ * alone.  "jobs" has room for GROUP_MOST;
  * the first is the one that was taken.  1: it stays alone.
  */
 int
@@ -516,9 +517,11 @@ queue_take_more(Job *first, Job **jobs, int64_t now)
 		 turn = next)
 	{
 		next = TAILQ_NEXT(turn, link[LANE_WRITES]);
-		if (turn == first->turn || !turns_is_free(turns, turn, LANE_WRITES, BOUNDS_ALL) ||
-			!group_may_have(TAILQ_FIRST(&turn->jobs[LANE_WRITES]), bytes, now))
+		if (turn == first->turn || !turns_is_free(turns, turn, LANE_WRITES, BOUNDS_ALL))
 			continue;
+		/* nobody behind it goes before it */
+		if (!group_may_have(TAILQ_FIRST(&turn->jobs[LANE_WRITES]), bytes, now))
+			break;
 		jobs[count] = turns_take_first(turns, turn, LANE_WRITES);
 		jobs[count]->is_grouped = jobs[count]->is_member = true;
 		turn->in_group = true;
