@@ -182,7 +182,7 @@ subtest 'killed' => sub {
 	sql('SELECT pg_reload_conf()');
 	my @pushes = map { [ $users[$_], { changes => { item => [ { id => ++$next_id, n => $_, lastModifiedAt => '2026-01-01T00:00:00Z' } ] } } ] } 0 .. 7;
 	my @sockets = send_together($gateway, 1, @pushes);
-	my $waits = q{FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'tide-gateway'};
+	my $waits = q{FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%push_grouped%' AND pid <> pg_backend_pid()};
 	wait_for('COMMIT waits', 30, sub { return sql("SELECT count(*) $waits") });
 	# not by sql(), which would wait for the standby, too
 	my $pid = sql("SELECT pid $waits");
