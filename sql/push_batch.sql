@@ -63,6 +63,12 @@ SET request.jwt.claims = '{"sub": "ann"}';
 SELECT p->'summary' AS summary, f->>'entityId' AS id, f->'errors'->0->>'code' AS code FROM tide.push('{"atomic": true, "changes": {"note": [{"id": 59, "title": "good"}, {"id": 60, "title": "hers"}]}}') p, json_array_elements(p->'failed') f
 	ORDER BY f->>'entityId';
 SELECT id, user_id, title FROM note WHERE id IN (59, 60);
+-- what stands only after the rest of it is no failure: 71 is there once it has been deleted and made again
+CREATE TABLE link (id int PRIMARY KEY, user_id text, up int REFERENCES link);
+CREATE INDEX ON link (user_id);
+SELECT tide.track('link', scope => 'user_id');
+SELECT p->'summary' AS summary FROM tide.push('{"atomic": true, "changes": {"link": [{"id": 70, "up": 71, "lastModifiedAt": 3}, {"id": 71, "lastModifiedAt": 1, "deletedAt": 1}, {"id": 71, "lastModifiedAt": 2}]}}') p;
+SELECT id, up FROM link ORDER BY id;
 -- the argument overrides the body
 SELECT p->'summary' AS summary FROM tide.push('{"atomic": true, "changes": {"note": [{"id": 30, "title": "good"}, {"id": 31, "title": "bad"}]}}', atomic => false) p;
 SELECT count(*) FROM note WHERE id = 30;

@@ -181,23 +181,28 @@ any_failed(Push *push)
 	return false;
 }
 
-/*
- * like work_on_all(), but raises an error also if a change failed without one
- */
 static void
-work_on_all_or_none(Push *push, void *arg)
+require_all(Push *push)
 {
-	work_on_all(push, NULL);
 	if (any_failed(push))
 		ereport(ERROR,
 				(errcode(ERRCODE_TIDE_NOT_STORED),
 				 errmsg("a change of an atomic push failed")));
 }
 
+/* raises an error also if a change failed without one */
 static void
-find_what_fails(Push *push, void *error)
+work_on_all_or_none(Push *push, void *arg)
+{
+	work_on_all(push, NULL);
+	require_all(push);
+}
+
+static void
+work_in_units_or_none(Push *push, void *error)
 {
 	work_in_units(push, readable(push), error);
+	require_all(push);
 }
 
 static void
@@ -214,8 +219,9 @@ fail_others(Push *push)
 }
 
 /*
- * All of the changes or none.  If one fails, the rest is carried out as in any
- * push, so that the reply names everything that is wrong.  Then all is undone.
+ * All of the changes or none.  If one fails, all are carried out as in any push,
+ * where what fails is tried again after the rest.  If that does not help, all is
+ * undone, and the reply names everything that is wrong.
  */
 static void
 run_atomic(Push *push)
@@ -228,7 +234,8 @@ run_atomic(Push *push)
 		if (error == NULL)
 			return;
 	}
-	(void) try_work(push, find_what_fails, error, false);
+	if (try_work(push, work_in_units_or_none, error, true) == NULL)
+		return;
 	if (!any_failed(push))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
