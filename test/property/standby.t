@@ -296,7 +296,8 @@ sub disturb
 	elsif ($what eq 'resume') { resume(); }
 	elsif ($what eq 'checkpoint') { $primary->sql('postgres', 'CHECKPOINT'); }
 	elsif ($what eq 'switch') { $primary->sql('postgres', 'SELECT pg_switch_wal()'); }
-	else { $primary->sql($database, 'VACUUM item, tide.log'); }
+	# a writer may have emptied the table, and goes on only after this
+	else { $primary->sql($database, 'VACUUM (SKIP_LOCKED) item, tide.log'); }
 	return;
 }
 
