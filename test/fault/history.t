@@ -273,15 +273,4 @@ $replica = $had;
 continues('a cursor from before the loss', undef, $late);
 $late->down('immediate');
 
-sub END
-{
-	my $status = $?;
-	for my $each (grep { defined } $standby, $late)
-	{
-		$each->down('immediate') if -e "$each->{data}/postmaster.pid";
-		File::Path::remove_tree($each->{directory});
-	}
-	$? = $status;
-}
-
 done_testing();

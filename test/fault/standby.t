@@ -22,7 +22,6 @@ my $database = $cluster->create_database;
 $cluster->sql($database, $TideReplica::SCHEMA . 'CREATE TABLE untracked (v int)');
 $cluster->sql($database, "INSERT INTO note SELECT i, 'u', 0 FROM generate_series(1, 9) i");
 my $standby = TideReplica::standby($cluster);
-my @standbys = ($standby);
 my $replica = TideReplica->new;
 
 sub catch_up { TideReplica::wait_for_standby($_[1] // $cluster, $_[0] // $standby); return; }
@@ -478,7 +477,6 @@ continues('replayed', 0, $standby);
 # ---------- a promotion amid a transaction; without loss ----------
 
 my $cascaded = TideReplica::standby($standby);
-push @standbys, $cascaded;
 change($cluster, 5, 51);
 catch_up();
 continues('before the promotion', 1, $standby);
@@ -507,7 +505,6 @@ continues("a cursor of the standby's on the promoted one", 0, $standby);
 
 # One standby has replayed what the promoted one has not.
 my $promoted = TideReplica::standby($standby);
-push @standbys, $promoted;
 $replica->pull($standby, $database);
 my $had = $replica->twin;
 catch_up($promoted, $standby);
@@ -532,7 +529,6 @@ is($lost->{reset}, 'history_lost', 'and once there is more of everything than th
 
 # The standby follows the promoted one, from a new copy.
 my $follower = TideReplica::standby($promoted);
-push @standbys, $follower;
 catch_up($follower, $promoted);
 is(replayed($follower, "'$replica->{since}'"), 'true', 'a standby of the promoted one knows that it is lost');
 $lost = $replica->twin->pull($follower, $database);
@@ -551,16 +547,5 @@ change($promoted, 1, 2000);
 $promoted->sql($database, q{SELECT tide.prune('0 s')});
 catch_up($follower, $promoted);
 is(page($follower, "'$expired->{since}'")->{resetReason}, 'expired', 'a cursor of before the horizon');
-
-sub END
-{
-	my $status = $?;
-	for my $each (@standbys)
-	{
-		$each->down('immediate') if -e "$each->{data}/postmaster.pid";
-		File::Path::remove_tree($each->{directory});
-	}
-	$? = $status;
-}
 
 done_testing();

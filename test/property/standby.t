@@ -54,7 +54,6 @@ SQL
 
 my ($primary, $standby) = ($cluster);
 my (%count, @writers, @readers, $noise, %prepared, $cut_off, $value, @trace);
-my @standbys;
 
 sub pick { return $_[ int rand @_ ]; }
 sub trace { push @trace, $_[0]; shift @trace if @trace > 400; return; }
@@ -398,7 +397,6 @@ sub one_round
 {
 	my ($loses) = @_;
 	$standby = TideReplica::standby($primary);
-	push @standbys, $standby;
 	TideReplica::wait_for_standby($primary, $standby);
 	setting('recovery_min_apply_delay', pick('0', '0', '30ms', '150ms'));
 	open_sessions();
@@ -443,16 +441,5 @@ do
 } while ($good && Time::HiRes::time() < $end);
 ok($good, "$rounds rounds: each replica is what its snapshot shows, and nothing is missed: "
 	  . join(', ', map { "$_ $count{$_}" } sort keys %count));
-
-sub END
-{
-	my $status = $?;
-	for my $each (@standbys)
-	{
-		$each->down('immediate') if -e "$each->{data}/postmaster.pid";
-		File::Path::remove_tree($each->{directory});
-	}
-	$? = $status;
-}
 
 done_testing();
