@@ -34,22 +34,7 @@ end(void)
 static void
 is(const char *sql, const char *wanted)
 {
-	char	   *value = fake_value(db, sql);
-
-	if (strcmp(value, wanted) != 0)
-	{
-		fprintf(stderr, "%s\n  is:     %s\n  wanted: %s\n", sql, value, wanted);
-		exit(1);
-	}
-	free(value);
-}
-
-static void
-ok(const char *what)
-{
-	static int	n;
-
-	printf("ok %d - %s\n", ++n, what);
+	fake_is(db, sql, wanted);
 }
 
 /* what a wait is for, and for how long */
@@ -85,14 +70,14 @@ test_transport(void)
 		is("SELECT state FROM tide_status", "offline");
 		now += delay;
 	}
-	ok("without an answer: 1, 2, 4, 8, 16, 16 seconds at most");
+	fake_ok("without an answer: 1, 2, 4, 8, 16, 16 seconds at most");
 	check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND);
 	check(tide_no_answer(t, now, "no network") == TIDE_OFFLINE);
 	check(tide_network_is_back(t) == TIDE_OK);
 	check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND);
 	check(tide_no_answer(t, now, "no network") == TIDE_OFFLINE);
 	check(wait_of(&delay) == TIDE_FOR_NETWORK && delay <= 1000);
-	ok("when the network is back: at once, and from the start again");
+	fake_ok("when the network is back: at once, and from the start again");
 	now += delay;
 	server.status = 503;
 	server.headers = "Retry-After: 77\r\n";
@@ -103,7 +88,7 @@ test_transport(void)
 	server.headers = "retry-after: 90\r\n";
 	check(fake_sync(&server, t, now) == TIDE_OFFLINE);
 	check(wait_of(&delay) == TIDE_FOR_NETWORK && delay == 90000);
-	ok("Retry-After is kept");
+	fake_ok("Retry-After is kept");
 	now += delay;
 	server.status = 0;
 	is("SELECT tries FROM tide_pending", "0");
@@ -111,7 +96,7 @@ test_transport(void)
 	is("SELECT count(*) FROM tide_pending", "0");
 	is("SELECT state FROM tide_status", "idle");
 	check(wait_of(&delay) == TIDE_FOR_SYNC && delay == -1);
-	ok("no try of a row was counted, and it goes when the server is there");
+	fake_ok("no try of a row was counted, and it goes when the server is there");
 	end();
 }
 
@@ -135,22 +120,22 @@ test_rows(void)
 		   {"retry1", "retry2", "retry3", "retry4", "retry5"}[i]);
 		now += delay;
 	}
-	ok("a refused row: 30, 60, 120, 240, 480 seconds");
+	fake_ok("a refused row: 30, 60, 120, 240, 480 seconds");
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	check(wait_of(&delay) == TIDE_FOR_SYNC);
 	is("SELECT state || tries || code FROM tide_pending", "parked623514");
 	is("SELECT pending || ' ' || parked FROM tide_status", "1 1");
-	ok("... then it is parked");
+	fake_ok("... then it is parked");
 	fake_sql(db, "INSERT INTO item (id, owner, parent) VALUES ('child', 'ann', 'p');"
 			 "INSERT INTO item (id, owner) VALUES ('other', 'ann')");
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	is("SELECT group_concat(key || ' ' || state || ' ' || coalesce(code, '')) FROM tide_pending"
 	   " WHERE entity_type = 'item'", "child parked parent_parked");
-	ok("its children are parked with it, others go");
+	fake_ok("its children are parked with it, others go");
 	fake_sql(db, "UPDATE plan SET a = 'good'");
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	is("SELECT count(*) FROM tide_pending", "0");
-	ok("an edit makes it due, and its children go with it");
+	fake_ok("an edit makes it due, and its children go with it");
 	end();
 }
 
@@ -168,7 +153,7 @@ test_due(void)
 	check(wait_of(&delay) == TIDE_FOR_RETRY);
 	now += delay;
 	check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND);
-	ok("a row that is due starts a sync by itself");
+	fake_ok("a row that is due starts a sync by itself");
 	end();
 }
 
@@ -219,12 +204,12 @@ test_batches(void)
 	}
 	check(strcmp(body, step.body) == 0);
 	free(body);
-	ok("a batch that was not answered is sent again byte for byte, also after a crash");
+	fake_ok("a batch that was not answered is sent again byte for byte, also after a crash");
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	is("SELECT count(*) FROM tide_pending", "0");
 	is("SELECT a FROM plan", "second");
 	check(server.pushes == 2);
-	ok("... and the edit that was made meanwhile is sent after it");
+	fake_ok("... and the edit that was made meanwhile is sent after it");
 
 	/* a limit of the server: halves, down to the one row that is too large */
 	server.largest_push = 3;
@@ -237,7 +222,7 @@ test_batches(void)
 	}
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	is("SELECT count(*) FROM tide_pending", "0");
-	ok("413 halves the batch");
+	fake_ok("413 halves the batch");
 	end();
 }
 
@@ -254,7 +239,7 @@ test_for_good(void)
 	is("SELECT state || tries FROM tide_pending", "queued0");
 	is("SELECT state FROM tide_status", "error");
 	check(wait_of(&delay) == TIDE_FOR_SYNC);
-	ok("403 stops, edits stay, no try is counted");
+	fake_ok("403 stops, edits stay, no try is counted");
 	server.status = 401;
 	check(fake_sync(&server, t, now) == TIDE_SIGNED_OUT);
 	check(wait_of(&delay) == TIDE_FOR_TOKEN);
@@ -263,10 +248,10 @@ test_for_good(void)
 	check(tide_set_token(t, fake_token) == TIDE_OK);
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	is("SELECT count(*) FROM tide_pending", "0");
-	ok("401 asks for a token, and goes on with it");
+	fake_ok("401 asks for a token, and goes on with it");
 	check(tide_set_token(t, "eyJhbGciOiJub25lIn0.eyJzdWIiOiJib2IifQ.") == TIDE_SIGNED_OUT);
 	check(tide_set_token(t, "rubbish") == TIDE_SIGNED_OUT);
-	ok("the token of another user, and what is none");
+	fake_ok("the token of another user, and what is none");
 	end();
 }
 
@@ -290,12 +275,12 @@ test_reset(void)
 	is("SELECT group_concat(id) FROM (SELECT id FROM plan ORDER BY id)", "new,stays");
 	is("SELECT a FROM tide_parked_plan", "mine");
 	is("SELECT key || state || code FROM tide_pending", "editedparkedresync_required");
-	ok("after a reset: clean rows that did not come go, an edit of one is parked with its content");
+	fake_ok("after a reset: clean rows that did not come go, an edit of one is parked with its content");
 	check(tide_retry(t, "plan", "edited") == TIDE_OK);
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	is("SELECT group_concat(id) FROM (SELECT id FROM plan ORDER BY id)", "edited,new,stays");
 	is("SELECT count(*) FROM tide_pending", "0");
-	ok("... retry puts it back");
+	fake_ok("... retry puts it back");
 	end();
 }
 
@@ -351,13 +336,13 @@ test_listen(void)
 	next_listens(&step, "/sync/pull");
 	check(strstr(step.body, "\"wait\":25"));
 	check(tide_is_due(t, now) == 0);
-	ok("with nothing to do it listens: to events, or to a pull that is held back");
+	fake_ok("with nothing to do it listens: to events, or to a pull that is held back");
 
 	fake_sql(db, "INSERT INTO plan (id, owner, a) VALUES ('p', 'ann', 'x')");
 	sync_by_itself(&step);
 	is("SELECT count(*) FROM tide_pending", "0");
 	check(step.kind == TIDE_SEND && step.listens);
-	ok("an edit is a reason to give that up and to sync");
+	fake_ok("an edit is a reason to give that up and to sync");
 
 	now += 25000;
 	answer_step(&step);
@@ -369,7 +354,7 @@ test_listen(void)
 	is("SELECT count(*) FROM plan WHERE id = 'q'", "0");
 	sync_by_itself(&step);
 	is("SELECT a FROM plan WHERE id = 'q'", "news");
-	ok("so are news of the server; the answer itself brings none");
+	fake_ok("so are news of the server; the answer itself brings none");
 
 	for (i = 0; i < 3; i++)
 	{
@@ -383,12 +368,12 @@ test_listen(void)
 	fake_sql(db, "UPDATE plan SET a = 'meanwhile' WHERE id = 'q'");
 	sync_by_itself(&step);
 	is("SELECT count(*) FROM tide_pending", "0");
-	ok("a server that answers at once is asked less often; edits go all the same");
+	fake_ok("a server that answers at once is asked less often; edits go all the same");
 
 	now += 3600000;
 	check(tide_is_due(t, now) == 1);
 	sync_by_itself(&step);
-	ok("after an hour without news there is a sync, so that the cursor does not grow old");
+	fake_ok("after an hour without news there is a sync, so that the cursor does not grow old");
 
 	check(step.kind == TIDE_SEND);
 	check(tide_no_answer(t, now, "the network is gone") == TIDE_OFFLINE);
@@ -397,7 +382,7 @@ test_listen(void)
 	now += delay;
 	sync_by_itself(&step);
 	is("SELECT state FROM tide_status", "idle");
-	ok("a request for news that is cut off means offline, and then a sync");
+	fake_ok("a request for news that is cut off means offline, and then a sync");
 	end();
 }
 
@@ -425,7 +410,7 @@ test_events(void)
 	check(tide_is_due(t, now) == 0);
 	piece("\ndata: {\"entityTypes\":[\"plan\"]}\n\n");
 	check(tide_is_due(t, now) == 1);
-	ok("a change in a stream is a reason to sync, once its line is whole");
+	fake_ok("a change in a stream is a reason to sync, once its line is whole");
 	sync_by_itself(&step);
 	check(step.kind == TIDE_SEND && strstr(step.url, "/sync/events"));
 	check(tide_reply_begin(t, 200, NULL) == TIDE_OK);
@@ -433,19 +418,19 @@ test_events(void)
 	now += 60000;
 	check(tide_no_answer(t, now, "cut") == TIDE_OK);
 	next_listens(&step, "/sync/events");
-	ok("a stream that ends goes on from the cursor");
+	fake_ok("a stream that ends goes on from the cursor");
 	check(tide_reply_begin(t, 200, NULL) == TIDE_OK);
 	now += 45000;
 	check(tide_no_answer(t, now, "silent") == TIDE_OK);
 	next_listens(&step, "/sync/pull");
-	ok("one that says nothing does not get through: it is a pull then");
+	fake_ok("one that says nothing does not get through: it is a pull then");
 	check(tide_reply_begin(t, 401, NULL) == TIDE_OK);
 	check(tide_reply_end(t, now) == TIDE_SIGNED_OUT);
 	check(tide_next(t, now, &step) == TIDE_OK && step.wait == TIDE_FOR_TOKEN);
 	check(tide_set_token(t, fake_token) == TIDE_OK);
 	sync_by_itself(&step);
 	is("SELECT state FROM tide_status", "idle");
-	ok("a token that ends while it listens is asked for");
+	fake_ok("a token that ends while it listens is asked for");
 	end();
 }
 
@@ -479,7 +464,7 @@ test_follow(void)
 	is("SELECT a || parent FROM item", "secondq");
 	is("SELECT a || parent FROM tide_base_item", "firstq");
 	is("SELECT key || state FROM tide_pending", "iqueued");
-	ok("edited between freezing and the reply: dirty, upon the reply, and nothing is reverted");
+	fake_ok("edited between freezing and the reply: dirty, upon the reply, and nothing is reverted");
 	is("SELECT count(*) FROM tide_acks", "1");
 	do
 	{
@@ -490,7 +475,7 @@ test_follow(void)
 	check(strstr(step.body, "\"ack\":\""));
 	answer_step(&step);
 	is("SELECT count(*) FROM tide_acks", "0");
-	ok("pushes whose replies are stored are acknowledged by the next pull, once");
+	fake_ok("pushes whose replies are stored are acknowledged by the next pull, once");
 	end();
 }
 
@@ -507,7 +492,7 @@ test_restored(void)
 	check(tide_sync(t) == TIDE_OK);
 	check(tide_next(t, now, &step) == TIDE_SIGNED_OUT);
 	check(strcmp(tide_error_code(t), "other_user") == 0);
-	ok("a file that has become another user's gets nothing sent with our token");
+	fake_ok("a file that has become another user's gets nothing sent with our token");
 	fake_sql(db, "UPDATE tide_settings SET value = 'ann' WHERE name = 'user';"
 			 "INSERT INTO plan (id, owner, a) VALUES ('p', 'ann', 'mine')");
 	for (;;)
@@ -530,7 +515,7 @@ test_restored(void)
 	is("SELECT count(*) FROM tide_pending", "1");
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	is("SELECT count(*) FROM tide_pending", "0");
-	ok("an answer is not taken for that of another batch");
+	fake_ok("an answer is not taken for that of another batch");
 	end();
 }
 
@@ -549,7 +534,7 @@ test_paused(void)
 	is("SELECT state FROM tide_status", "paused");
 	check(tide_resume(t) == TIDE_OK);
 	check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND);
-	ok("paused, nothing is sent, until it is resumed");
+	fake_ok("paused, nothing is sent, until it is resumed");
 	end();
 }
 
@@ -565,7 +550,7 @@ test_transaction(void)
 	fake_sql(db, "COMMIT");
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	is("SELECT count(*) FROM tide_pending", "0");
-	ok("in a transaction of the host's nothing is done, after it everything");
+	fake_ok("in a transaction of the host's nothing is done, after it everything");
 	end();
 }
 

@@ -69,6 +69,27 @@ fake_value(sqlite3 * db, const char *sql)
 }
 
 void
+fake_is(sqlite3 * db, const char *sql, const char *wanted)
+{
+	char	   *value = fake_value(db, sql);
+
+	if (strcmp(value, wanted) != 0)
+	{
+		fprintf(stderr, "%s\n  is:     %s\n  wanted: %s\n", sql, value, wanted);
+		exit(1);
+	}
+	free(value);
+}
+
+void
+fake_ok(const char *what)
+{
+	static int	n;
+
+	printf("ok %d - %s\n", ++n, what);
+}
+
+void
 fake_open(FakeServer *server)
 {
 	memset(server, 0, sizeof(*server));

@@ -48,6 +48,12 @@ void		fake_device(sqlite3 * *db, tide **t);
 void		fake_sql(sqlite3 * db, const char *sql);
 char	   *fake_value(sqlite3 * db, const char *sql);
 
+/* The first value of a query is this text, or the test ends. */
+void		fake_is(sqlite3 * db, const char *sql, const char *wanted);
+
+/* A line of TAP: what was tried until now has gone well. */
+void		fake_ok(const char *what);
+
 /* Sync until there is nothing to send; the code of the call that ended it. */
 int			fake_sync(FakeServer *server, tide *t, int64_t now);
 

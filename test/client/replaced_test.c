@@ -27,27 +27,6 @@ static const char empty_page[] =
 "\"reset\":false,\"revokedScopes\":[]}";
 
 static void
-ok(const char *what)
-{
-	static int	n;
-
-	printf("ok %d - %s\n", ++n, what);
-}
-
-static void
-is(sqlite3 *file, const char *sql, const char *wanted)
-{
-	char	   *value = fake_value(file, sql);
-
-	if (strcmp(value, wanted) != 0)
-	{
-		fprintf(stderr, "%s\n  is:     %s\n  wanted: %s\n", sql, value, wanted);
-		exit(1);
-	}
-	free(value);
-}
-
-static void
 copy(sqlite3 *from, sqlite3 *to)
 {
 	sqlite3_backup *copying = sqlite3_backup_init(to, "main", from, "main");
@@ -176,11 +155,11 @@ end(const char *what)
 
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	theirs = fake_value(server.db, fake_rows_sql);
-	is(db, fake_device_rows_sql, theirs);
-	is(db, "SELECT count(*) FROM tide_pending", "0");
-	is(db, "SELECT count(*) FROM tide_stage", "0");
+	fake_is(db, fake_device_rows_sql, theirs);
+	fake_is(db, "SELECT count(*) FROM tide_pending", "0");
+	fake_is(db, "SELECT count(*) FROM tide_stage", "0");
 	free(theirs);
-	ok(what);
+	fake_ok(what);
 	tide_close(t);
 	check(sqlite3_close(db) == SQLITE_OK);
 	check(sqlite3_close(backup) == SQLITE_OK);
@@ -202,7 +181,7 @@ test_page(bool whole)
 	sync_until("/pull", &step, &answer);
 	restore(whole);
 	give(&answer);
-	is(db, "SELECT value FROM tide_settings WHERE name = 'cursor'", "c1");
+	fake_is(db, "SELECT value FROM tide_settings WHERE name = 'cursor'", "c1");
 	end("a page: the cursor does not move past rows that the file does not have");
 }
 
@@ -223,7 +202,7 @@ test_staged(bool whole)
 	check(strstr(step.body, "\"since\":\"c2\""));
 	restore(whole);
 	give(&answer);
-	is(db, "SELECT count(*) FROM tide_stage", "0");
+	fake_is(db, "SELECT count(*) FROM tide_stage", "0");
 	end("a page in the midst of a pull, whose pages before are gone");
 }
 
@@ -244,7 +223,7 @@ test_acks(bool whole)
 	buffer_free(&answer.body);
 	check(strstr(step.body, "\"ack\":"));
 	restore(whole);
-	is(db, "SELECT value FROM tide_settings WHERE name = 'cursor'", "c1");
+	fake_is(db, "SELECT value FROM tide_settings WHERE name = 'cursor'", "c1");
 	answer_with(200, empty_page);
 	end("a page that leaves out rows of a push, for a file from before it");
 }
@@ -266,7 +245,7 @@ test_schema(void)
 	give(&answer);
 	server_writes("b");
 	check(fake_sync(&server, t, now) == TIDE_OK);
-	is(db, "SELECT group_concat(id || b) FROM plan", "bwide");
+	fake_is(db, "SELECT group_concat(id || b) FROM plan", "bwide");
 	end("a schema that has not changed: the file's is an older one");
 }
 
@@ -285,7 +264,7 @@ test_new_schema(void)
 	check(answer.status == 200);
 	restore(false);
 	give(&answer);
-	is(db, "SELECT value FROM tide_settings WHERE name = 'schema_etag'", "older");
+	fake_is(db, "SELECT value FROM tide_settings WHERE name = 'schema_etag'", "older");
 	end("a schema is taken by the file that asked for it");
 }
 
@@ -373,8 +352,8 @@ test_refused(int status, const char *body, bool whole)
 	restore(whole);
 	batch = fake_value(db, "SELECT id || body FROM tide_batch");
 	answer_with(status, body);
-	is(db, "SELECT id || body FROM tide_batch", batch);
-	is(db, "SELECT group_concat(DISTINCT batch) FROM tide_dirty_plan", "1");
+	fake_is(db, "SELECT id || body FROM tide_batch", batch);
+	fake_is(db, "SELECT group_concat(DISTINCT batch) FROM tide_dirty_plan", "1");
 	free(batch);
 	end("a refusal: the file's batch is another one, and is sent byte for byte");
 }
@@ -393,7 +372,7 @@ test_malformed(void)
 	buffer_free(&answer.body);
 	restore(false);
 	answer_with(400, "{\"error\":{\"code\":\"malformed_cursor\"}}");
-	is(db, "SELECT value FROM tide_settings WHERE name = 'cursor'", "c2");
+	fake_is(db, "SELECT value FROM tide_settings WHERE name = 'cursor'", "c2");
 	end("a cursor that is of no use is not that of the file");
 }
 

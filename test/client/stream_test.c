@@ -17,24 +17,9 @@ static tide *t;
 static int64_t now = 1000000000000;
 
 static void
-ok(const char *what)
-{
-	static int	n;
-
-	printf("ok %d - %s\n", ++n, what);
-}
-
-static void
 is(const char *sql, const char *wanted)
 {
-	char	   *value = fake_value(db, sql);
-
-	if (strcmp(value, wanted) != 0)
-	{
-		fprintf(stderr, "%s\n  is:     %s\n  wanted: %s\n", sql, value, wanted);
-		exit(1);
-	}
-	free(value);
+	fake_is(db, sql, wanted);
 }
 
 static void
@@ -156,7 +141,7 @@ test_whole(void)
 		} while (!strstr(step.url, "/pull"));
 		end();
 	}
-	ok("a first sync is a stream, in pieces of any size");
+	fake_ok("a first sync is a stream, in pieces of any size");
 }
 
 static void
@@ -176,7 +161,7 @@ test_taken_as_it_comes(void)
 	is("SELECT group_concat(id) FROM plan", "p1,p2");
 	is("SELECT value FROM tide_settings WHERE name = 'cursor'", "c2");
 	check(t->engine.answer.length < 200);
-	ok("lines are taken up to a cursor while more are on their way, and forgotten");
+	fake_ok("lines are taken up to a cursor while more are on their way, and forgotten");
 	/* the rest is for a file that is there no longer */
 	fake_sql(db, "DELETE FROM tide_settings WHERE name = 'cursor'; UPDATE tide_state SET applying = 1;"
 			 "DELETE FROM plan; UPDATE tide_state SET applying = 0");
@@ -186,7 +171,7 @@ test_taken_as_it_comes(void)
 	buffer_free(&answer.body);
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	is_like_server();
-	ok("... but not by a file that was replaced meanwhile");
+	fake_ok("... but not by a file that was replaced meanwhile");
 	end();
 }
 
@@ -234,7 +219,7 @@ test_cut(size_t step)
 	buffer_free(&answer.body);
 	check(sqlite3_close(blank) == SQLITE_OK);
 	end();
-	ok("cut after any byte, it goes on from the last cursor that came");
+	fake_ok("cut after any byte, it goes on from the last cursor that came");
 }
 
 /* The server has no streams, or a proxy has made a page of it. */
@@ -245,7 +230,7 @@ test_page(void)
 	server.lines = false;
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	is_like_server();
-	ok("a server without streams answers with pages");
+	fake_ok("a server without streams answers with pages");
 	end();
 }
 
@@ -285,7 +270,7 @@ test_reset(void)
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	is_like_server();
 	is("SELECT a FROM plan WHERE id = 'p2'", "mine");
-	ok("a reset in it is staged, also over a cut, and swept at its end; edits stay");
+	fake_ok("a reset in it is staged, also over a cut, and swept at its end; edits stay");
 	end();
 }
 
@@ -326,7 +311,7 @@ test_errors(void)
 	end();
 	last_line("{\"type\":\"plan\",\"row\":{\n", TIDE_OFFLINE);
 	end();
-	ok("an error at its end: what came before stays");
+	fake_ok("an error at its end: what came before stays");
 }
 
 /* A column that the schema lacks shows up in it. */
@@ -352,7 +337,7 @@ test_unknown(void)
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	is_like_server();
 	is("SELECT group_concat(DISTINCT b) FROM plan", "wide");
-	ok("a column that the schema lacks: the schema first, then the rest");
+	fake_ok("a column that the schema lacks: the schema first, then the rest");
 	end();
 }
 
@@ -389,7 +374,7 @@ test_busy(void)
 	is_like_server();
 	buffer_free(&answer.body);
 	check(sqlite3_close(other) == SQLITE_OK);
-	ok("while another program holds the file, lines wait in memory");
+	fake_ok("while another program holds the file, lines wait in memory");
 	end();
 	snprintf(command, sizeof(command), "rm -r %s", path);
 	check(system(command) == 0);

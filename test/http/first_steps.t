@@ -214,12 +214,7 @@ subtest 'another password' => sub {
 };
 
 subtest 'a standby' => sub {
-	$cluster->down;
-	my $signal = "$cluster->{data}/standby.signal";
-	open my $file, '>', $signal or die $!;
-	close $file;
-	chown((stat $cluster->{data})[4, 5], $signal);
-	$cluster->up or die $@;
+	$cluster->become_standby;
 	my $gateway = gateway(user => 'postgres');
 	like error_of(ready($gateway, qr/standby/))->{hint}, qr/target_session_attrs=read-write/, 'said';
 	$gateway->stop;

@@ -352,12 +352,7 @@ subtest 'refused, or away' => sub {
 # Seen failing without the look at pg_is_in_recovery().
 subtest 'a standby in its place' => sub {
 	my $away = TideTest::Gateway->start(cluster => $cluster, database => $database)->wait_until_ready;
-	$cluster->down;
-	my $signal = "$cluster->{data}/standby.signal";
-	open my $file, '>', $signal or die $!;
-	close $file;
-	chown((stat $cluster->{data})[4, 5], $signal);
-	$cluster->up or die $@;
+	$cluster->become_standby;
 	is $cluster->sql($database, 'SELECT pg_is_in_recovery()'), 't', 'the server is a standby';
 	my $fresh = TideTest::Gateway->start(cluster => $cluster, database => $database);
 	for my $try ($away, $fresh)

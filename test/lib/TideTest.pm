@@ -294,6 +294,19 @@ sub control
 	};
 }
 
+# Stop the server and start it again as a standby, of nobody.
+sub become_standby
+{
+	my ($self) = @_;
+	$self->down;
+	my $signal = "$self->{data}/standby.signal";
+	open my $file, '>', $signal or die $!;
+	close $file;
+	chown((stat $self->{data})[4, 5], $signal);
+	$self->up or die $@;
+	return;
+}
+
 # Start the server again, on the same port.
 sub up
 {

@@ -5,25 +5,10 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-
 #include "database/lag.h"
+#include "tap.h"
 
 #define SECOND	INT64_C(1000000)
-
-static int	ntests = 0;
-static int	nfailed = 0;
-
-static void
-ok(bool good, const char *name)
-{
-	printf("%sok %d - %s\n", good ? "" : "not ", ++ntests, name);
-	if (!good)
-		nfailed++;
-}
 
 static void
 test_by_hand(void)
@@ -68,19 +53,18 @@ is_told(const LagBook *book, int i, int n)
 
 /* However long it goes: never more than it is, and not much less. */
 static void
-test_long(unsigned int seed)
+test_long(void)
 {
 	static LagBook book;
 	int			wrong = 0;
 	int			n;
 
-	srand(seed);
 	for (n = 0; n < 20000; n++)
 	{
-		at[n] = (n == 0 ? 0 : at[n - 1]) + LAG_INTERVAL + rand() % 1000;
-		position[n] = (n == 0 ? 1 : position[n - 1]) + 1 + (uint64_t) (rand() % 100);
+		at[n] = (n == 0 ? 0 : at[n - 1]) + LAG_INTERVAL + (int64_t) rnd_below(1000);
+		position[n] = (n == 0 ? 1 : position[n - 1]) + 1 + rnd_below(100);
 		lag_note(&book, at[n], position[n]);
-		if (!is_told(&book, rand() % (n + 1), n) || !is_told(&book, n, n))
+		if (!is_told(&book, (int) rnd_below((uint64_t) n + 1), n) || !is_told(&book, n, n))
 			wrong++;
 	}
 	ok(wrong == 0, "a lag is told to within an eighth");
@@ -89,11 +73,8 @@ test_long(unsigned int seed)
 int
 main(int argc, char **argv)
 {
-	unsigned int seed = argc > 1 ? (unsigned int) atoi(argv[1]) : (unsigned int) time(NULL);
-
-	printf("# seed %u\n", seed);
+	seed_random(argc > 1 ? argv[1] : NULL);
 	test_by_hand();
-	test_long(seed);
-	printf("1..%d\n", ntests);
-	return nfailed == 0 ? 0 : 1;
+	test_long();
+	return done_testing();
 }
