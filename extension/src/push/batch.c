@@ -287,10 +287,8 @@ run_plan(Push *push, PushTable *table, BatchStatement statement, List *changes,
 
 /* may the statement find the row by its place, and tell where it has put it? */
 static void
-settle_place(Push *push, BatchShape *shape, BatchStatement statement, Change *c)
+settle_place(BatchShape *shape, BatchStatement statement, Change *c)
 {
-	if (push->is_grouped)
-		return;
 	if (statement == BATCH_UPDATE)
 		shape->tells_tid = latest_may(c);
 	if (statement == BATCH_UPDATE || statement == BATCH_PROBE)
@@ -341,7 +339,7 @@ run_statement(Push *push, PushTable *table, BatchStatement statement, List *chan
 		MemoryContextSwitchTo(old);
 	}
 	if (shape.single)
-		settle_place(push, &shape, statement, linitial(changes));
+		settle_place(&shape, statement, linitial(changes));
 	run_plan(push, table, statement, changes, &shape, latest);
 	if (shape.by_tid && SPI_processed == 0)
 		place_was_wrong(push, table, statement, changes, &shape, latest);
