@@ -237,8 +237,8 @@ publish(NameList *list)
 		MemoryContextDelete(old->context);
 }
 
-static int
-compare_regs(const ListCell *a, const ListCell *b)
+int
+names_compare_regs(const ListCell *a, const ListCell *b)
 {
 	TrackedName *na = lfirst(a);
 	TrackedName *nb = lfirst(b);
@@ -322,7 +322,7 @@ settle_list(NameList *list)
 		list->names = lappend(list->names, name);
 	}
 	list_free(names);
-	list_sort(list->names, compare_regs);
+	list_sort(list->names, names_compare_regs);
 	MemoryContextSwitchTo(old);
 }
 
@@ -364,8 +364,10 @@ read_schema(NameList *list, Oid schema, Oid function)
 	ListCell   *lc;
 
 	foreach(lc, catalog_dependents(NamespaceRelationId, schema, RelationRelationId))
+	{
 		if (may_have_triggers(lfirst_oid(lc)))
-		add_triggers(list, lfirst_oid(lc), function);
+			add_triggers(list, lfirst_oid(lc), function);
+	}
 }
 
 static NameList *
@@ -379,8 +381,10 @@ read_list(Oid view)
 	{
 		read_schema(list, view, function);
 		foreach(lc, list->shared)
+		{
 			if (lfirst_oid(lc) != view)
-			read_schema(list, lfirst_oid(lc), function);
+				read_schema(list, lfirst_oid(lc), function);
+		}
 	}
 	else if (OidIsValid(function))
 		foreach(lc, catalog_dependents(ProcedureRelationId, function, TriggerRelationId))
@@ -676,8 +680,10 @@ names_all(Oid view, bool ordered)
 		settle_order(list);
 	judge_claims(list);
 	foreach(lc, ordered ? list->ordered : list->names)
+	{
 		if (!((TrackedName *) lfirst(lc))->hidden)
-		result = lappend(result, lfirst(lc));
+			result = lappend(result, lfirst(lc));
+	}
 	return result;
 }
 

@@ -57,6 +57,9 @@ extern TrackedName *names_find(Oid view, Oid relid);
 /* a table of this schema with what it is a rival of; NULL */
 extern TrackedName *names_by_relid(Oid relid, Oid schema);
 
+/* for list_sort(): by registration, then by relid */
+extern int	names_compare_regs(const ListCell *a, const ListCell *b);
+
 /* counts invalidations of tables, schemas and what is known by them */
 extern uint64 names_invalidations(void);
 

@@ -467,17 +467,6 @@ check_hidden(ReturnSetInfo *rsinfo, TrackedName *shared, List *names, List *sche
 			   NULL);
 }
 
-static int
-compare_regs(const ListCell *a, const ListCell *b)
-{
-	TrackedName *na = lfirst(a);
-	TrackedName *nb = lfirst(b);
-
-	if (na->reg != nb->reg)
-		return na->reg > nb->reg ? 1 : -1;
-	return (na->relid > nb->relid) - (na->relid < nb->relid);
-}
-
 /* a schema that was made by a copy of another, with its triggers */
 static void
 check_copied(ReturnSetInfo *rsinfo, List *names)
@@ -485,7 +474,7 @@ check_copied(ReturnSetInfo *rsinfo, List *names)
 	TrackedName *before = NULL;
 	ListCell   *lc;
 
-	list_sort(names, compare_regs);
+	list_sort(names, names_compare_regs);
 	foreach(lc, names)
 	{
 		TrackedName *name = lfirst(lc);
