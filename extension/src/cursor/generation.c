@@ -153,6 +153,26 @@ own_generation(void)
 	return server_start.generation;
 }
 
+/*
+ * Read tide.generation as it is now, whatever the transaction's own snapshot
+ * shows.  $1 is the number, if there is one.  Returns how many rows there are.
+ */
+static uint64
+select_generations(SPIPlanPtr *plan, const char *sql, const uint64 *generation,
+				   TakeRow take_row, void *arg)
+{
+	static Oid	types[1] = {INT8OID};
+	Datum		values[1];
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	uint64		n;
+
+	values[0] = Int64GetDatum(generation ? (int64) *generation : 0);
+	n = owner_select(plan, sql, generation ? 1 : 0, types, values, NULL, snapshot,
+					 take_row, arg);
+	UnregisterSnapshot(snapshot);
+	return n;
+}
+
 /* ---------- the start whose WAL a standby replays ---------- */
 
 static void
@@ -162,6 +182,20 @@ start_not_replayed(void)
 			(errcode(ERRCODE_TIDE_NOT_REGISTERED),
 			 errmsg("the last start of the primary is not registered with pg_tide, as far as this standby has replayed"),
 			 errhint("Wait until the primary is up, somebody has written or called tide.register() there, and that is replayed; or connect to the primary.")));
+}
+
+/* the number of this start, 0 if it is known to be over */
+static void
+take_replayed(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	bool		isnull;
+	Datum		id = SPI_getbinval(tuple, desc, 1, &isnull);
+	Datum		xid = SPI_getbinval(tuple, desc, 2, &isnull);
+	Datum		position = SPI_getbinval(tuple, desc, 3, &isnull);
+
+	if (!standby_start_is_over(U64FromFullTransactionId(DatumGetFullTransactionId(xid)),
+							   DatumGetLSN(position)))
+		*(uint64 *) arg = (uint64) DatumGetInt64(id);
 }
 
 /*
@@ -175,28 +209,11 @@ static uint64
 replayed_generation(bool missing_ok)
 {
 	static SPIPlanPtr plan = NULL;
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	uint64		generation = 0;
 
 	standby_require_version();
-	SPI_connect();
-	owner_run(&plan, "SELECT g.id, g.xid, g.position FROM tide.generation g"
-			  " ORDER BY g.xid DESC LIMIT 1", 0, NULL, NULL, NULL, snapshot, false);
-	UnregisterSnapshot(snapshot);
-	if (SPI_processed > 0)
-	{
-		HeapTuple	newest = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		isnull;
-		Datum		id = SPI_getbinval(newest, desc, 1, &isnull);
-		Datum		xid = SPI_getbinval(newest, desc, 2, &isnull);
-		Datum		position = SPI_getbinval(newest, desc, 3, &isnull);
-
-		if (!standby_start_is_over(U64FromFullTransactionId(DatumGetFullTransactionId(xid)),
-								   DatumGetLSN(position)))
-			generation = (uint64) DatumGetInt64(id);
-	}
-	SPI_finish();
+	select_generations(&plan, "SELECT g.id, g.xid, g.position FROM tide.generation g"
+					   " ORDER BY g.xid DESC LIMIT 1", NULL, take_replayed, &generation);
 	if (generation == 0 && !missing_ok)
 		start_not_replayed();
 	return generation;
@@ -216,37 +233,29 @@ generation_is_replayed(void)
 
 /* ---------- the table ---------- */
 
+/* a row of another transaction stays, one of this may still be rolled back */
+static void
+take_registration(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	uint64		own = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
+	bool		isnull;
+	Datum		xid = SPI_getbinval(tuple, desc, 1, &isnull);
+
+	if (U64FromFullTransactionId(DatumGetFullTransactionId(xid)) != own)
+		registered_in = *(Oid *) arg;
+}
+
 /*
- * Is it registered, as far as this transaction can tell? If another
- * transaction has registered it, that is remembered; a row of this
- * transaction may still be rolled back.
+ * Is it registered, as far as this transaction can tell?  If another
+ * transaction has registered it, that is remembered.
  */
 static bool
 is_registered(Oid table)
 {
 	static SPIPlanPtr plan = NULL;
-	static Oid	types[1] = {INT8OID};
-	Datum		values[1];
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	uint64		own;
-	uint64		i;
-	bool		found;
 
-	values[0] = Int64GetDatum((int64) server_start.generation);
-	owner_run(&plan, "SELECT g.xid FROM tide.generation g WHERE g.id OPERATOR(pg_catalog.=) $1",
-			  1, types, values, NULL, snapshot, false);
-	UnregisterSnapshot(snapshot);
-	own = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
-	found = (SPI_processed > 0);
-	for (i = 0; i < SPI_processed; i++)
-	{
-		bool		isnull;
-		Datum		xid = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
-
-		if (U64FromFullTransactionId(DatumGetFullTransactionId(xid)) != own)
-			registered_in = table;
-	}
-	return found;
+	return select_generations(&plan, "SELECT g.xid FROM tide.generation g WHERE g.id OPERATOR(pg_catalog.=) $1",
+							  &server_start.generation, take_registration, &table) > 0;
 }
 
 static void
@@ -261,10 +270,10 @@ insert_generation(void)
 	values[2] = FullTransactionIdGetDatum(FullTransactionIdFromU64(server_start.first_xid));
 	values[3] = TimestampTzGetDatum(PgStartTime);
 	values[4] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	owner_run(&plan,
-			  "INSERT INTO tide.generation (id, position, first_xid, started_at, xid)"
-			  " VALUES ($1, $2, $3, $4, $5)",
-			  5, types, values, NULL, InvalidSnapshot, true);
+	owner_execute(&plan,
+				  "INSERT INTO tide.generation (id, position, first_xid, started_at, xid)"
+				  " VALUES ($1, $2, $3, $4, $5)",
+				  5, types, values, NULL);
 }
 
 void
@@ -277,18 +286,15 @@ generation_register(void)
 	if (registered_in == table)
 		return;
 
-	SPI_connect();
-	if (!is_registered(table))
-	{
-		if (XactReadOnly)
-			ereport(ERROR,
-					(errcode(ERRCODE_TIDE_NOT_REGISTERED),
-					 errmsg("this start of the server is not registered with pg_tide"),
-					 errdetail("It must be registered before a cursor is given out, but this transaction is read-only."),
-					 errhint("Call tide.register() in a transaction that may write, then try again.")));
-		insert_generation();
-	}
-	SPI_finish();
+	if (is_registered(table))
+		return;
+	if (XactReadOnly)
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_NOT_REGISTERED),
+				 errmsg("this start of the server is not registered with pg_tide"),
+				 errdetail("It must be registered before a cursor is given out, but this transaction is read-only."),
+				 errhint("Call tide.register() in a transaction that may write, then try again.")));
+	insert_generation();
 }
 
 /* is there a row of it, as far as this server knows? */
@@ -296,19 +302,26 @@ bool
 generation_is_known(uint64 generation)
 {
 	static SPIPlanPtr plan = NULL;
-	static Oid	types[1] = {INT8OID};
-	Datum		values[1];
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	bool		known;
 
-	values[0] = Int64GetDatum((int64) generation);
-	SPI_connect();
-	owner_run(&plan, "SELECT FROM tide.generation g WHERE g.id OPERATOR(pg_catalog.=) $1 LIMIT 1",
-			  1, types, values, NULL, snapshot, false);
-	UnregisterSnapshot(snapshot);
-	known = (SPI_processed > 0);
-	SPI_finish();
-	return known;
+	return select_generations(&plan, "SELECT FROM tide.generation g WHERE g.id OPERATOR(pg_catalog.=) $1 LIMIT 1",
+							  &generation, NULL, NULL) > 0;
+}
+
+/* how far a start went: where the next one began */
+typedef struct StartOfNext
+{
+	XLogRecPtr	position;
+	uint64		first_xid;
+} StartOfNext;
+
+static void
+take_start(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	StartOfNext *next = arg;
+	bool		isnull;
+
+	next->position = DatumGetLSN(SPI_getbinval(tuple, desc, 1, &isnull));
+	next->first_xid = U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(tuple, desc, 2, &isnull)));
 }
 
 /*
@@ -319,38 +332,20 @@ GenerationReach
 generation_reach(uint64 generation, XLogRecPtr position, uint64 xmax)
 {
 	static SPIPlanPtr plan = NULL;
-	static Oid	types[1] = {INT8OID};
-	Datum		values[1];
-	Snapshot	snapshot;
-	GenerationReach reach = GENERATION_UNKNOWN;
+	StartOfNext next;
 
 	if (generation == generation_current())
 		return GENERATION_REACHED;
-
-	values[0] = Int64GetDatum((int64) generation);
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	SPI_connect();
-	owner_run(&plan,
-			  "SELECT n.position, n.first_xid FROM tide.generation n"
-			  " WHERE n.id OPERATOR(pg_catalog.<>) $1 AND EXISTS ("
-			  " SELECT FROM tide.generation g WHERE g.id OPERATOR(pg_catalog.=) $1"
-			  " AND g.xid OPERATOR(pg_catalog.<) n.xid)"
-			  " ORDER BY n.xid LIMIT 1",
-			  1, types, values, NULL, snapshot, false);
-	UnregisterSnapshot(snapshot);
-	if (SPI_processed > 0)
-	{
-		HeapTuple	next = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		isnull;
-
-		reach = GENERATION_PASSED;
-		if (position <= DatumGetLSN(SPI_getbinval(next, desc, 1, &isnull)) &&
-			xmax <= U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(next, desc, 2, &isnull))))
-			reach = GENERATION_REACHED;
-	}
-	SPI_finish();
-	return reach;
+	if (select_generations(&plan,
+						   "SELECT n.position, n.first_xid FROM tide.generation n"
+						   " WHERE n.id OPERATOR(pg_catalog.<>) $1 AND EXISTS ("
+						   " SELECT FROM tide.generation g WHERE g.id OPERATOR(pg_catalog.=) $1"
+						   " AND g.xid OPERATOR(pg_catalog.<) n.xid)"
+						   " ORDER BY n.xid LIMIT 1",
+						   &generation, take_start, &next) == 0)
+		return GENERATION_UNKNOWN;
+	return position <= next.position && xmax <= next.first_xid ?
+		GENERATION_REACHED : GENERATION_PASSED;
 }
 
 /*
@@ -364,18 +359,13 @@ generation_forget(uint64 horizon)
 	static SPIPlanPtr plan = NULL;
 	static Oid	types[1] = {XID8OID};
 	Datum		values[1];
-	int64		removed;
 
 	values[0] = FullTransactionIdGetDatum(FullTransactionIdFromU64(horizon));
-	SPI_connect();
-	owner_run(&plan,
-			  "DELETE FROM tide.generation g WHERE EXISTS (SELECT FROM tide.generation n"
-			  " WHERE n.id OPERATOR(pg_catalog.<>) g.id AND n.xid OPERATOR(pg_catalog.>) g.xid"
-			  " AND n.first_xid OPERATOR(pg_catalog.<) $1)",
-			  1, types, values, NULL, InvalidSnapshot, true);
-	removed = (int64) SPI_processed;
-	SPI_finish();
-	return removed;
+	return (int64) owner_execute(&plan,
+								 "DELETE FROM tide.generation g WHERE EXISTS (SELECT FROM tide.generation n"
+								 " WHERE n.id OPERATOR(pg_catalog.<>) g.id AND n.xid OPERATOR(pg_catalog.>) g.xid"
+								 " AND n.first_xid OPERATOR(pg_catalog.<) $1)",
+								 1, types, values, NULL);
 }
 
 Datum
