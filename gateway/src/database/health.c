@@ -427,7 +427,6 @@ Health *
 health_create(const char *conninfo, int number, HealthLooked looked, void *owner)
 {
 	Health	   *health = calloc(1, sizeof(Health));
-	pthread_condattr_t attributes;
 
 	if (health == NULL)
 		return NULL;
@@ -437,10 +436,7 @@ health_create(const char *conninfo, int number, HealthLooked looked, void *owner
 	health->state = health->checked = OPEN_AWAY;
 	health->backoff = FIRST_BACKOFF;
 	pthread_mutex_init(&health->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&health->check_wanted, &attributes);
-	pthread_condattr_destroy(&attributes);
+	clock_init_condition(&health->check_wanted);
 	health->connection = connection_create(conninfo, number != 0,
 										   "tide-gateway-ready");
 	if (health->connection == NULL)

@@ -78,24 +78,13 @@ static void *keep(void *unused);
 
 /* ---------- start ---------- */
 
-static void
-start_condition(pthread_cond_t *condition)
-{
-	pthread_condattr_t attributes;
-
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(condition, &attributes);
-	pthread_condattr_destroy(&attributes);
-}
-
 /* Once, before the first thread.  False: there is no thread for the keeper. */
 bool
 queue_start(void)
 {
-	start_condition(&stop_requested);
-	start_condition(&keeper_wanted);
-	start_condition(&cancel_wanted);
+	clock_init_condition(&stop_requested);
+	clock_init_condition(&keeper_wanted);
+	clock_init_condition(&cancel_wanted);
 	return pthread_create(&keeper, NULL, keep, NULL) == 0;
 }
 
@@ -113,7 +102,7 @@ queue_create(Queue *primary)
 	queue->primary = primary;
 	turns_init(&queue->turns, primary != NULL);
 	TAILQ_INIT(&queue->held);
-	start_condition(&queue->jobs_changed);
+	clock_init_condition(&queue->jobs_changed);
 	pthread_mutex_lock(&lock);
 	queue->next = queues;
 	queues = queue;

@@ -282,12 +282,7 @@ watch(void *unused)
 bool
 clients_start(int most)
 {
-	pthread_condattr_t attributes;
-
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&stop_requested, &attributes);
-	pthread_condattr_destroy(&attributes);
+	clock_init_condition(&stop_requested);
 	most_connections = most;
 	running = pthread_create(&watcher, NULL, watch, NULL) == 0;
 	return running;

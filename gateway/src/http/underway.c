@@ -29,12 +29,7 @@ static uint32_t id_prefix;
 void
 underway_start(void)
 {
-	pthread_condattr_t attributes;
-
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&changed, &attributes);
-	pthread_condattr_destroy(&attributes);
+	clock_init_condition(&changed);
 	id_prefix = (uint32_t) time(NULL);
 }
 

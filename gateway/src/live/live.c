@@ -232,12 +232,7 @@ wake_thread(void)
 bool
 live_start(const char *conninfo)
 {
-	pthread_condattr_t attributes;
-
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&changed, &attributes);
-	pthread_condattr_destroy(&attributes);
+	clock_init_condition(&changed);
 	TAILQ_INIT(&left);
 	book = book_create(0);
 	running = book != NULL && watcher_create(conninfo) &&

@@ -8,6 +8,7 @@
 #ifndef CLOCK_H
 #define CLOCK_H
 
+#include <pthread.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -30,6 +31,18 @@ clock_timespec(int64_t moment)
 	result.tv_sec = (time_t) (moment / 1000000);
 	result.tv_nsec = (long) (moment % 1000000) * 1000;
 	return result;
+}
+
+/* Set up a condition variable that waits by this clock. */
+static inline void
+clock_init_condition(pthread_cond_t *condition)
+{
+	pthread_condattr_t attributes;
+
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(condition, &attributes);
+	pthread_condattr_destroy(&attributes);
 }
 
 #define CLOCK_SECOND		INT64_C(1000000)

@@ -210,13 +210,9 @@ write_lines(void *unused)
 bool
 log_start(void)
 {
-	pthread_condattr_t attributes;
 	pthread_t	thread;
 
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&changed, &attributes);
-	pthread_condattr_destroy(&attributes);
+	clock_init_condition(&changed);
 	writer = WRITER_RUNS;
 	if (pthread_create(&thread, NULL, write_lines, NULL) != 0)
 	{
