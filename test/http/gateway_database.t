@@ -239,6 +239,22 @@ subtest 'another protocol, a version that is too old, or half a pg_tide' => sub 
 	}
 };
 
+# What the role lacks is asked once, for thousands of tables it can take longer than
+# is waited for. Seen failing with it asked on each connection, and with the
+# connection kept, on which the late answer was taken for that of the next question.
+subtest 'what the role lacks takes too long' => sub {
+	$cluster->sql($database, q{CREATE FUNCTION tide.check(role name) RETURNS TABLE (severity text, object text, problem text, hint text)
+		LANGUAGE sql AS 'SELECT ''error'', ''t'', pg_sleep(2)::text, ''''; '});
+	my $fresh = TideTest::Gateway->start(cluster => $cluster, database => $database, user => 'postgres');
+	wait_for('one session looks at the server again and again', 20, sub { return $cluster->sql($database,
+		"SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tide-gateway-ready' AND usename = 'postgres'"
+		. " AND query NOT LIKE '%tide.check%' AND query_start > backend_start + interval '4 s'"); });
+	is $fresh->get('/ready')->{status}, 200, 'ready';
+	unlike $fresh->log, qr/connect-failed/, 'and was all the while';
+	is $fresh->stop, 0;
+	$cluster->sql($database, 'DROP FUNCTION tide.check');
+};
+
 # A push is a statement without BEGIN, unless the session's transactions are
 # others by default.
 subtest 'transactions of another kind' => sub {

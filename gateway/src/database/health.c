@@ -69,6 +69,8 @@ struct Health
 	Connection *connection;
 	int64_t		checked_at;		/* 0: never */
 	OpenResult	checked;
+	bool		role_asked;		/* what it lacks, since the server was last out
+								 * of reach */
 	char		server[32];		/* the start that was looked at */
 };
 
@@ -269,14 +271,19 @@ log_what_role_lacks(Health *health)
 	const Settings *settings = settings_acquire();
 	char	   *lacks = NULL;
 	char		detail[256];
+	OpenResult	result;
 
-	if (connection_ask(health->connection,
-					   "SELECT pg_catalog.string_agg(pg_catalog.format('%s: %s. %s', c.object, c.problem, c.hint), ' ')"
-					   " FROM tide.check($1) AS c WHERE c.severity OPERATOR(pg_catalog.=) 'error'",
-					   settings->default_role, clock_now() + CHECK_TIMEOUT, &lacks, 1,
-					   detail, sizeof(detail)) == OPEN_DONE && lacks != NULL)
+	result = connection_ask(health->connection,
+							"SELECT pg_catalog.string_agg(pg_catalog.format('%s: %s. %s', c.object, c.problem, c.hint), ' ')"
+							" FROM tide.check($1) AS c WHERE c.severity OPERATOR(pg_catalog.=) 'error'",
+							settings->default_role, clock_now() + CHECK_TIMEOUT, &lacks, 1,
+							detail, sizeof(detail));
+	if (lacks != NULL)
 		log_event(LOG_WARNING, "role-lacks", "role", settings->default_role,
 				  "message", lacks, NULL);
+	/* what comes late would be taken for the answer to the next question */
+	if (result == OPEN_AWAY)
+		connection_close(health->connection);
 	free(lacks);
 	settings_release(settings);
 }
@@ -322,8 +329,14 @@ open_connection(Health *health)
 	if (result != OPEN_DONE)
 		connection_close(health->connection);
 	health_end_attempt(health, result, detail);
-	if (result == OPEN_DONE && health->number == 0)
+	if (result != OPEN_DONE)
+		health->role_asked = false;
+	else if (health->number == 0 && !health->role_asked)
+	{
+		/* once, because it ends the connection where it takes too long */
+		health->role_asked = true;
 		log_what_role_lacks(health);
+	}
 	return result;
 }
 
@@ -343,7 +356,10 @@ check(Health *health, bool in_full)
 	if (result == OPEN_DONE && in_full)
 		result = compare_identity(health, detail, sizeof(detail));
 	if (result != OPEN_DONE)
+	{
 		connection_close(connection);
+		health->role_asked = false;
+	}
 	/* the others have yet to see it */
 	if (result != OPEN_DONE && result != OPEN_AWAY)
 	{
