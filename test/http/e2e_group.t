@@ -54,8 +54,8 @@ sub gateway
 	return $gateway->wait_until_ready;
 }
 
-sub grouped { return TideGroups::metric($_[0], 'tide_grouped_pushes_total') }
-sub failed_groups { return TideGroups::metric($_[0], 'tide_push_groups_total{outcome="failed"}') }
+sub grouped { return $_[0]->metric('grouped_pushes_total') // 0 }
+sub failed_groups { return $_[0]->metric('push_groups_total{outcome="failed"}') // 0 }
 sub send_together { return $groups->send_together(@_) }
 sub replies { return map { TideGroups::reply_of($_) } send_together(@_) }
 

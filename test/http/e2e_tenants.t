@@ -47,14 +47,6 @@ SQL
 
 my $gateway = TideTest::Gateway->start(cluster => $cluster, database => $database,
 	settings => { 'metrics-listen' => '127.0.0.1:0' })->wait_until_ready;
-($gateway->{metrics}) = $gateway->log =~ /event=metrics address=\S+ port=(\d+)/;
-
-sub metric
-{
-	my ($name) = @_;
-	my $text = HTTP::Tiny->new->get("http://127.0.0.1:$gateway->{metrics}/metrics")->{content};
-	return $text =~ /^tide_$name (\d+)$/m ? $1 : undef;
-}
 
 # A token with these claims.
 sub token
@@ -131,24 +123,24 @@ subtest 'polls' => sub {
 		$cursor{$tenant} = ($gateway->pull_pages($token{$tenant}, since => $cursor{$tenant}))[-1]{cursor};
 		$cursor{$tenant} = $gateway->pull($token{$tenant}, since => $cursor{$tenant})->{json}{cursor};
 	}
-	my $before = metric('remembered_answers_total');
+	my $before = $gateway->metric('remembered_answers_total');
 	TideTest::wait_for('one is answered from memory', 10, sub {
 		$cursor{$_} = $gateway->pull($token{$_}, since => $cursor{$_})->{json}{cursor} for qw(acme globex);
-		return metric('remembered_answers_total') > $before; });
-	$before = metric('remembered_answers_total');
+		return $gateway->metric('remembered_answers_total') > $before; });
+	$before = $gateway->metric('remembered_answers_total');
 	is $gateway->pull($token{globex}, since => $cursor{acme})->{json}{resetReason}, 'other_schema', 'with the claims of another tenant it is not';
-	is metric('remembered_answers_total'), $before, 'but asked of the database';
+	is $gateway->metric('remembered_answers_total'), $before, 'but asked of the database';
 
 	my $query = $gateway->{http}->www_form_urlencode({ wait => 50, since => $cursor{acme} });
 	my $socket = IO::Socket::INET->new(PeerHost => '127.0.0.1', PeerPort => $gateway->{port}) or die $!;
 	$socket->autoflush(1);
 	print {$socket} "GET /api/v1/sync/pull?$query HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer $token{acme}\r\nConnection: close\r\n\r\n";
-	TideTest::wait_for('it waits', 10, sub { return metric('waiting_pulls') == 1; });
-	my $woken = metric('woken_total');
-	my $looks = metric('looks_total');
+	TideTest::wait_for('it waits', 10, sub { return $gateway->metric('waiting_pulls') == 1; });
+	my $woken = $gateway->metric('woken_total');
+	my $looks = $gateway->metric('looks_total');
 	sql(q{UPDATE globex.plan SET name = 'not for acme' WHERE id = 1; UPDATE globex.word SET name = 'nor this'});
-	TideTest::wait_for('the watcher has looked', 10, sub { return metric('looks_total') > $looks + 3; });
-	is metric('woken_total'), $woken, "another tenant's change in the same scope wakes nobody";
+	TideTest::wait_for('the watcher has looked', 10, sub { return $gateway->metric('looks_total') > $looks + 3; });
+	is $gateway->metric('woken_total'), $woken, "another tenant's change in the same scope wakes nobody";
 	sql(q{UPDATE acme.plan SET name = 'for acme' WHERE id = 1});
 	local $/;
 	my $reply = <$socket>;

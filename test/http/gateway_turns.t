@@ -76,19 +76,11 @@ WHERE datname = current_database() AND application_name = 'tide-gateway'
 SQL
 }
 
-sub metric
-{
-	my ($gateway, $name) = @_;
-	my ($address, $port) = $gateway->log =~ /event=metrics address=(\S+) port=(\d+)/;
-	my $text = HTTP::Tiny->new->get("http://$address:$port/metrics")->{content};
-	return $text =~ /^\Q$name\E (\d+)$/m ? $1 : undef;
-}
-
 subtest 'turns' => sub {
 	my $gateway = gateway('db-connections' => 1, 'metrics-listen' => '127.0.0.1:0');
 	my @flood = map { ask($gateway, 'flood', "$pull?since=sleep:0.2") } 1 .. 30;
 	wait_for('the flood is queued', 10,
-		sub { return metric($gateway, 'tide_queued_requests') >= 28; });
+		sub { return $gateway->metric('queued_requests') >= 28; });
 	my @others = map { ask($gateway, "u$_", $pull) } 1 .. 5;
 	is status_on($_), 200, 'another user is served' for @others;
 	# counted, not timed: what of the flood has been answered by now
@@ -144,11 +136,11 @@ subtest 'waiting pulls' => sub {
 	{
 		push @waiting, ask($gateway, 'w' . $i % 30, "$pull?since=wait&wait=60");
 		wait_for('it waits', 20, sub {
-			return metric($gateway, 'tide_waiting_pulls') >= $i - 4;
+			return $gateway->metric('waiting_pulls') >= $i - 4;
 		}) if $i % 3 == 0;
 	}
 	wait_for('all of them wait', 20,
-		sub { return metric($gateway, 'tide_waiting_pulls') >= 297; });
+		sub { return $gateway->metric('waiting_pulls') >= 297; });
 	wait_for('one too many is told to come later', 20, sub {
 		my $reply = $gateway->get("$pull?since=wait&wait=60", token => $gateway->token('more'));
 		return $reply->{status} == 503 && $reply->{headers}{'retry-after'} >= 10;
@@ -165,9 +157,9 @@ subtest 'woken pulls' => sub {
 	$cluster->sql($database, 'TRUNCATE tide.pushed');
 	my $gateway = gateway('db-connections' => 4, 'metrics-listen' => '127.0.0.1:0');
 	my @waiting = map { ask($gateway, "w$_", "$pull?since=wait:1&wait=60") } 1 .. 6;
-	wait_for('all of them wait', 20, sub { return metric($gateway, 'tide_waiting_pulls') == 6; });
+	wait_for('all of them wait', 20, sub { return $gateway->metric('waiting_pulls') == 6; });
 	$cluster->sql($database, 'INSERT INTO tide.pushed DEFAULT VALUES');
-	wait_for('they are woken', 10, sub { return metric($gateway, 'tide_waiting_pulls') == 0; });
+	wait_for('they are woken', 10, sub { return $gateway->metric('waiting_pulls') == 0; });
 	sleeping(1);
 	is $gateway->pull($gateway->token("u$_"))->{status}, 200, 'requests are served beside them' for 1 .. 3;
 	is asleep(), 1, 'for they have half of the connections of reads';
@@ -175,11 +167,11 @@ subtest 'woken pulls' => sub {
 
 	$cluster->sql($database, 'TRUNCATE tide.pushed');
 	@waiting = map { ask($gateway, "w$_", "$pull?since=wait:1&wait=60") } 1 .. 2;
-	wait_for('two wait', 20, sub { return metric($gateway, 'tide_waiting_pulls') == 2; });
+	wait_for('two wait', 20, sub { return $gateway->metric('waiting_pulls') == 2; });
 	my @slow = map { ask($gateway, "s$_", "$pull?since=sleep:25") } 1 .. 3;
 	sleeping(3);
 	$cluster->sql($database, 'INSERT INTO tide.pushed DEFAULT VALUES');
-	wait_for('they are woken', 10, sub { return metric($gateway, 'tide_queued_requests') == 2; });
+	wait_for('they are woken', 10, sub { return $gateway->metric('queued_requests') == 2; });
 	is $gateway->push_changes($gateway->token('pusher'), { n => 1 })->{status}, 200, 'one connection is left to pushes';
 	is asleep(), 3, 'by reads and woken pulls together';
 	close $_ for @slow;
@@ -204,8 +196,8 @@ SQL
 	wait_for('and the user has room again', 5, sub {
 		return $gateway->pull($gateway->token('gone'))->{status} == 200;
 	});
-	is metric($gateway, 'tide_queued_requests'), 0, 'nothing is queued';
-	is metric($gateway, 'tide_waiting_pulls'), 0, 'nothing waits';
+	is $gateway->metric('queued_requests'), 0, 'nothing is queued';
+	is $gateway->metric('waiting_pulls'), 0, 'nothing waits';
 };
 
 # Seen to fail with a watcher that goes to rest after it has told who had left: of
@@ -215,12 +207,12 @@ subtest 'many that go' => sub {
 	my $gateway = gateway('max-user-requests' => 500, 'max-user-connections' => 500, 'metrics-listen' => '127.0.0.1:0');
 	for my $round (1 .. 3) {
 		my @waiting = map { ask($gateway, 'gone', "$pull?since=wait&wait=60") } 1 .. 300;
-		wait_for('all wait', 20, sub { return metric($gateway, 'tide_waiting_pulls') == 300; });
+		wait_for('all wait', 20, sub { return $gateway->metric('waiting_pulls') == 300; });
 		for (@waiting) {
 			close $_;
 			select undef, undef, undef, 0.003;
 		}
-		wait_for('none is left', 10, sub { return metric($gateway, 'tide_requests') == 0; });
+		wait_for('none is left', 10, sub { return $gateway->metric('requests') == 0; });
 	}
 	pass 'all are noticed, soon';
 };
@@ -228,8 +220,8 @@ subtest 'many that go' => sub {
 subtest 'digests' => sub {
 	my $digest = '/api/v1/sync/digest';
 	my $gateway = gateway('db-connections' => 4, 'metrics-listen' => '127.0.0.1:0');
-	my $queued = sub { return metric($gateway, 'tide_queued_requests'); };
-	wait_for('all connections are up', 10, sub { return metric($gateway, 'tide_database_connections') >= 4; });
+	my $queued = sub { return $gateway->metric('queued_requests'); };
+	wait_for('all connections are up', 10, sub { return $gateway->metric('database_connections') >= 4; });
 	my @first = map { ask($gateway, 'd1', "$digest?since=sleep:25") } 1 .. 3;
 	wait_for('all are there', 10, sub { my $asleep = asleep(); return $asleep > 0 && $asleep + $queued->() == 3; });
 	is $gateway->pull($gateway->token('d1'))->{status}, 200, 'pulls of the user go on';

@@ -44,20 +44,15 @@ my $token = $gateways[0]->token('u1');
 
 sub start_gateway
 {
-	return TideTest::Gateway->start(cluster => $cluster, database => $database,
+	my $gateway = TideTest::Gateway->start(cluster => $cluster, database => $database,
 		settings => { 'metrics-listen' => '127.0.0.1:0', 'login-function' => 'tide_auth.login',
 			'login-attempts' => 4, 'shutdown-delay' => 3, @_ })->wait_until_ready;
+	# until it does, no poll is answered from memory
+	wait_for('the watcher looks', 10, sub { return $gateway->metric('looks_total') > 0; });
+	return $gateway;
 }
 
 sub any { return $gateways[ int rand @gateways ]; }
-
-sub metric
-{
-	my ($gateway, $name) = @_;
-	my ($port) = $gateway->log =~ /event=metrics address=\S+ port=(\d+)/;
-	my $text = HTTP::Tiny->new->get("http://127.0.0.1:$port/metrics")->{content};
-	return $text =~ /^\Q$name\E (\S+)$/m ? $1 : undef;
-}
 
 sub changes { return { clientId => 'phone', changes => { note => [@_] } }; }
 
@@ -92,7 +87,7 @@ subtest 'push, page and poll at random' => sub {
 		last if ++$wrong;
 	}
 	is $wrong, 0, 'each poll sees what any of them acknowledged before';
-	my @answered = map { metric($_, 'tide_remembered_answers_total') } @gateways;
+	my @answered = map { $_->metric('remembered_answers_total') } @gateways;
 	cmp_ok $answered[0] + $answered[1], '>', 0, "some were answered from memory (@answered)";
 };
 
@@ -123,7 +118,7 @@ subtest 'waiting at one for a push through the other' => sub {
 		my $events = IO::Socket::INET->new(PeerHost => '127.0.0.1', PeerPort => $here->{port}) or die $!;
 		$events->autoflush(1);
 		print {$events} "GET /api/v1/sync/events?since=$cursor HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer $token\r\n\r\n";
-		wait_for('both wait', 10, sub { return metric($here, 'tide_waiting_pulls') == 2; });
+		wait_for('both wait', 10, sub { return $here->metric('waiting_pulls') == 2; });
 		$there->push_changes($token, changes({ id => "w$n", body => 'x' }));
 		is ids(finished($job)->{json}), "w$n", 'a pull with wait= is woken';
 		my $heard = '';
@@ -181,7 +176,7 @@ subtest 'limits' => sub {
 	my $cursor = ($narrow[0]->pull_pages($token))[-1]{cursor};
 	my @jobs = map { my $gateway = $_; in_background($gateway, sub { return $gateway->pull($token, since => $cursor, wait => 30); }) } @narrow;
 	wait_for('one waits at each', 10, sub {
-		return !grep { metric($_, 'tide_waiting_pulls') != 1 } @narrow; });
+		return !grep { $_->metric('waiting_pulls') != 1 } @narrow; });
 	is $_->pull($token, since => $cursor, wait => 30)->{status}, 503, 'of connections, requests and waits each gateway counts its own'
 	  for @narrow;
 	$gateways[0]->push_changes($token, changes({ id => 'limit', body => 'x' }));
@@ -277,7 +272,8 @@ sub ask_all_the_time
 	my ($ends, $bad, $n, $cursor) = (0, 0, 0);
 	local $SIG{TERM} = sub { $ends = 1 };
 	my $client = bless { url => $url, http => HTTP::Tiny->new(timeout => 30, keep_alive => 1) }, 'TideTest::Gateway';
-	until ($ends)
+	my $test = getppid;
+	until ($ends || getppid != $test)
 	{
 		my $reply = $kind eq 'push' ? $client->push_changes($token, changes({ id => "r$$", body => 'x' . ++$n }))
 		  : $client->pull($token, $cursor ? (since => $cursor) : (), $kind eq 'wait' ? (wait => 2) : ());
@@ -308,13 +304,13 @@ for my $name (sort keys %proxy)
 				for my $n (0, 1)
 				{
 					my $listen = "127.0.0.1:$gateways[$n]{port}";
-					my $requests = metric($gateways[ 1 - $n ], 'tide_request_seconds_count{path="/api/v1/sync/push"}');
+					my $requests = $gateways[ 1 - $n ]->metric('request_seconds_count{path="/api/v1/sync/push"}');
 					is $gateways[$n]->stop, 0, "round $round: gateway $n ends";
 					wait_for('the other serves', 20, sub {
-						return metric($gateways[ 1 - $n ], 'tide_request_seconds_count{path="/api/v1/sync/push"}') > $requests + 20; });
+						return $gateways[ 1 - $n ]->metric('request_seconds_count{path="/api/v1/sync/push"}') > $requests + 20; });
 					$gateways[$n] = start_gateway(listen => $listen);
 					wait_for('it serves again', 20, sub {
-						return (metric($gateways[$n], 'tide_request_seconds_count{path="/api/v1/sync/push"}') // 0) > 5; });
+						return ($gateways[$n]->metric('request_seconds_count{path="/api/v1/sync/push"}') // 0) > 5; });
 				}
 			}
 			kill TERM => @clients;

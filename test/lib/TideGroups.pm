@@ -19,14 +19,6 @@ my $next = 0;
 sub new { my ($class, %option) = @_; return bless {%option}, $class }
 sub sql { my ($self, $text) = @_; return $self->{cluster}->sql($self->{database}, $text) }
 
-sub metric
-{
-	my ($gateway, $name) = @_;
-	my ($port) = $gateway->log =~ /event=metrics address=\S+ port=(\d+)/;
-	my $text = HTTP::Tiny->new->get("http://127.0.0.1:$port/metrics")->{content};
-	return $text =~ /^\Q$name\E (\d+)$/m ? $1 : 0;
-}
-
 # A session that holds locks until it is closed.
 sub hold
 {
@@ -77,7 +69,7 @@ sub send_together
 	for my $push (@pushes)
 	{
 		push @sockets, send_push($gateway, @$push);
-		wait_for('it is queued', 30, sub { return @sockets == metric($gateway, 'tide_queued_requests'); });
+		wait_for('it is queued', 30, sub { return @sockets == $gateway->metric('queued_requests'); });
 	}
 	close $_ for @gates;	# what they ask for is cancelled
 	close $lock;

@@ -553,7 +553,7 @@ sub metric
 	my ($address, $port) = $self->log =~ /event=metrics address=(\S+) port=(\d+)/
 	  or die "the gateway does not serve its metrics\n";
 	my $text = HTTP::Tiny->new->get("http://$address:$port/metrics")->{content};
-	return $text =~ /^tide_\Q$name\E (\d+)$/m ? $1 : undef;
+	return $text =~ /^tide_\Q$name\E (\S+)$/m ? $1 : undef;
 }
 
 sub log

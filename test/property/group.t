@@ -191,8 +191,9 @@ for (my $i = 0; $end ? Time::HiRes::time() < $end : $i < $runs; $i++)
 	$seed = $first + $i;
 	ok(run(), "seed $seed") or last;
 }
-cmp_ok(TideGroups::metric($together->{gateway}, 'tide_grouped_pushes_total'), '>', 0, 'there were groups');
-is(TideGroups::metric($alone->{gateway}, 'tide_grouped_pushes_total'), 0, 'and none where each is alone');
-note(TideGroups::metric($together->{gateway}, $_), " $_") for 'tide_grouped_pushes_total', 'tide_push_groups_total{outcome="failed"}', 'tide_push_groups_total{outcome="succeeded"}';
+cmp_ok($together->{gateway}->metric('grouped_pushes_total'), '>', 0, 'there were groups');
+is($alone->{gateway}->metric('grouped_pushes_total'), 0, 'and none where each is alone');
+note($together->{gateway}->metric($_) // 0, " $_")
+  for 'grouped_pushes_total', 'push_groups_total{outcome="failed"}', 'push_groups_total{outcome="succeeded"}';
 $_->{gateway}->stop for @sides;
 done_testing;
