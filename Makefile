@@ -16,7 +16,7 @@
 #   make packages
 #                Debian packages, in dist/
 #   make dist    what PGXN distributes, in dist/
-#   make indent  PostgreSQL's own code layout (needs pg_bsd_indent)
+#   make indent  PostgreSQL's own code layout (needs pg_bsd_indent 2.1.2)
 #
 # PG_CONFIG=/path/to/pg_config picks the PostgreSQL.
 

@@ -81,7 +81,7 @@ int
 tide_open(const char *path, int create, tide **out)
 {
 	int			flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
-	(create ? SQLITE_OPEN_CREATE : 0);
+		(create ? SQLITE_OPEN_CREATE : 0);
 	tide	   *t = new_handle();
 	int			rc;
 

@@ -122,7 +122,7 @@ token_command(int argc, char **argv)
 		.issued_at = time(NULL),
 		.ttl = DEFAULT_TTL
 	};
-	KeyFiles	files = {.public_keys = "",.jwks = ""};
+	KeyFiles	files = {.public_keys = "", .jwks = ""};
 	Keys	   *keys;
 	char		problem[512];
 	char	   *token;
@@ -320,11 +320,11 @@ typedef struct Listener
 	int			socket;
 	char		address[128];
 	char		port[16];
-}			Listener;
+} Listener;
 
 /* False: "problem" says what is wrong with the value of the setting. */
 static bool
-open_listener(const char *setting, const char *value, Listener * listener,
+open_listener(const char *setting, const char *value, Listener *listener,
 			  char *problem, size_t problem_size)
 {
 	listener->socket = listener_open(setting, value,

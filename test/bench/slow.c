@@ -128,7 +128,7 @@ still_there(int i, int fd)
 
 	if (i % KINDS == SLOW_READING)
 	{
-		struct pollfd end = {.fd = fd,.events = POLLRDHUP};
+		struct pollfd end = {.fd = fd, .events = POLLRDHUP};
 
 		return poll(&end, 1, 0) == 0;
 	}
@@ -142,7 +142,7 @@ int
 main(int argc, char **argv)
 {
 	struct rlimit limit;
-	struct pollfd input = {.fd = 0,.events = POLLIN};
+	struct pollfd input = {.fd = 0, .events = POLLIN};
 	int		   *connections;
 	int			count;
 

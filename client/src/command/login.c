@@ -61,7 +61,7 @@ refused(const HttpAnswer *answer, Failure *failure)
 	Json		json;
 	char	   *message = NULL;
 	int			result = answer->status == 404 || answer->status == 405 ?
-	TIDE_REFUSED : TIDE_SIGNED_OUT;
+		TIDE_REFUSED : TIDE_SIGNED_OUT;
 
 	if (answer->body.data)
 	{
@@ -164,7 +164,7 @@ read_password(const char *path, char *password, Failure *failure)
 	struct termios before,
 				silent;
 	bool		hide = path == NULL && isatty(STDIN_FILENO) &&
-	tcgetattr(STDIN_FILENO, &before) == 0;
+		tcgetattr(STDIN_FILENO, &before) == 0;
 	bool		good;
 
 	if (in == NULL)

@@ -17,7 +17,7 @@ find_tokens(Session *s, bool *found)
 	char	   *server = NULL;
 	char	   *subject = NULL;
 	bool		good = setting_get(store, "server", &server) &&
-	setting_get(store, "user", &subject);
+		setting_get(store, "user", &subject);
 
 	*found = false;
 	if (good && server && subject)

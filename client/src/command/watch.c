@@ -98,7 +98,7 @@ watch_once(Session *s, const Options *options, Said *said)
 int
 watch_run(Session *s, const Options *options)
 {
-	Said		said = {.s = s,.kind = -1};
+	Said		said = {.s = s, .kind = -1};
 	int			code;
 
 	catch_signals();

@@ -228,7 +228,7 @@ perform(Http *http, const HttpRequest *request, HttpAnswer *answer)
 void
 http_send(Http *http, const HttpRequest *request, HttpAnswer *answer)
 {
-	Response	response = {.request = request,.curl = http->curl,.answer = answer};
+	Response	response = {.request = request, .curl = http->curl, .answer = answer};
 	struct curl_slist *list = NULL;
 	CURLcode	code;
 	long		status = 0;
@@ -262,7 +262,7 @@ http_send(Http *http, const HttpRequest *request, HttpAnswer *answer)
 void
 http_wait(Http *http, int milliseconds, int fd)
 {
-	struct curl_waitfd wait = {.fd = fd,.events = CURL_WAIT_POLLIN};
+	struct curl_waitfd wait = {.fd = fd, .events = CURL_WAIT_POLLIN};
 
 	(void) curl_multi_poll(http->multi, fd < 0 ? NULL : &wait, fd < 0 ? 0 : 1,
 						   milliseconds, NULL);

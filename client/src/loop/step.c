@@ -154,7 +154,7 @@ static int
 take_answer(tide *t, Sending *s, HttpAnswer *answer)
 {
 	int			code = s->begun ? s->code :
-	tide_reply_begin(t, answer->status, answer->headers.data);
+		tide_reply_begin(t, answer->status, answer->headers.data);
 
 	if (code == TIDE_OK && answer->body.length > 0)
 		code = tide_reply(t, answer->body.data, answer->body.length);
@@ -165,7 +165,7 @@ take_answer(tide *t, Sending *s, HttpAnswer *answer)
 static int
 send_step(tide *t, const tide_step *step)
 {
-	Sending		sending = {.t = t,.listens = step->listens,.streams = step->streams};
+	Sending		sending = {.t = t, .listens = step->listens, .streams = step->streams};
 	HttpRequest request = {
 		.method = step->method,
 		.url = step->url,

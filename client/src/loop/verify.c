@@ -42,7 +42,7 @@ static int
 refused(tide *t, const HttpAnswer *answer)
 {
 	int			result = answer->status == 429 || answer->status >= 500 ? TIDE_OFFLINE :
-	answer->status == 401 ? TIDE_SIGNED_OUT : TIDE_REFUSED;
+		answer->status == 401 ? TIDE_SIGNED_OUT : TIDE_REFUSED;
 
 	(void) refusal_read(&t->engine.store.failure, result, &answer->body,
 						"the server cannot compare what the file holds");
@@ -410,7 +410,7 @@ verify(Verifying *v, bool full)
 int
 tide_verify(tide *t, int flags, tide_difference difference, void *arg)
 {
-	Verifying	v = {.t = t,.difference = difference,.arg = arg};
+	Verifying	v = {.t = t, .difference = difference, .arg = arg};
 	int			code = tide_run(t);
 
 	if (code != TIDE_OK && code != TIDE_SOME_FAILED)

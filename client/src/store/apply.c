@@ -464,9 +464,9 @@ static bool
 apply_all(Pull *pull, const Json *json)
 {
 	bool		good = prepare_came(pull) && drop_revoked(pull) && apply_stage(pull) &&
-	each_row(pull, json, "deletedByType", true, apply_row) &&
-	each_row(pull, json, "changesByType", false, apply_row) &&
-	sweep(pull);
+		each_row(pull, json, "deletedByType", true, apply_row) &&
+		each_row(pull, json, "changesByType", false, apply_row) &&
+		sweep(pull);
 
 	pull->reset = false;
 	names_free(&pull->reset_types);

@@ -121,7 +121,7 @@ forget_refused(Applying *a, EntityType *type, const Json *json, const JsonNode *
 	char	   *key = row_key_text(type, json, row);
 	bool		good = key ? sql_run(a->store, "DELETE FROM tide_refused WHERE"
 									 " entity_type = %Q AND key = %Q", type->name, key) :
-	failure_memory(&a->store->failure);
+		failure_memory(&a->store->failure);
 
 	sqlite3_free(key);
 	return good;

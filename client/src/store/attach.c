@@ -247,7 +247,7 @@ find_column(Store *store, EntityType *type, Column *c, const Json *map, const Js
 	char		kind;
 	bool		good = query ? find_alike(store, query, wanted ? wanted : c->wire, false,
 										  "the column", &found) :
-	failure_memory(&store->failure);
+		failure_memory(&store->failure);
 
 	sqlite3_free(query);
 	/* the map says that there is none */
@@ -279,7 +279,7 @@ find_status(Store *store, const EntityType *type, const char *name, char **colum
 {
 	char	   *query = sqlite3_mprintf("SELECT name FROM pragma_table_info(%Q)", type->table);
 	bool		good = query ? find_alike(store, query, name, false, "the column", column) :
-	failure_memory(&store->failure);
+		failure_memory(&store->failure);
 	int			i;
 
 	sqlite3_free(query);

@@ -231,7 +231,7 @@ add_row(void *arg, int bucket, const Json *json)
 bool
 digest_make(Store *store, EntityType *type, Digest *digest)
 {
-	Adding		adding = {.store = store,.type = type,.digest = digest};
+	Adding		adding = {.store = store, .type = type, .digest = digest};
 	bool		good;
 
 	memset(digest, 0, sizeof(*digest));

@@ -173,9 +173,9 @@ note_attached(Store *store, const EntityType *type)
 	Names		recheck,
 				attaching = {0};
 	bool		good = names_load(store, &recheck, "recheck") &&
-	names_load(store, &attaching, "attaching") &&
-	names_add(store, &recheck, type->name) && names_add(store, &attaching, type->name) &&
-	names_save(store, &recheck, "recheck") && names_save(store, &attaching, "attaching");
+		names_load(store, &attaching, "attaching") &&
+		names_add(store, &recheck, type->name) && names_add(store, &attaching, type->name) &&
+		names_save(store, &recheck, "recheck") && names_save(store, &attaching, "attaching");
 
 	names_free(&recheck);
 	names_free(&attaching);
@@ -287,7 +287,7 @@ mend_triggers(Store *store)
 				recheck = {0};
 	bool		there,
 				good = names_load(store, &refresh, "refresh") &&
-	names_load(store, &recheck, "recheck");
+		names_load(store, &recheck, "recheck");
 	int			i;
 
 	for (i = 0; good && i < store->ntypes; i++)

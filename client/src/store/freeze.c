@@ -165,7 +165,7 @@ same_value(ValueKind kind, sqlite3_value * left, sqlite3_value * right)
 	Buffer		a = {0};
 	Buffer		b = {0};
 	bool		same = value_append(&a, kind, left) && value_append(&b, kind, right) &&
-	!a.failed && !b.failed && strcmp(a.data, b.data) == 0;
+		!a.failed && !b.failed && strcmp(a.data, b.data) == 0;
 
 	buffer_free(&a);
 	buffer_free(&b);
@@ -268,7 +268,7 @@ park_unsendable(Freezing *f, EntityType *type, const Json *key)
 									  " code = 'invalid_text',"
 									  " message = 'a text of the row is not UTF-8'", 1);
 	bool		good = stmt && row_bind_key(f->store, type, stmt, 1, key, key->nodes) &&
-	sql_execute(f->store, stmt);
+		sql_execute(f->store, stmt);
 
 	sqlite3_finalize(stmt);
 	return good;
@@ -314,9 +314,9 @@ mark_frozen(Freezing *f, EntityType *type, const Json *key)
 	sqlite3_stmt *stmt = prepare_note(f->store, type, "batch = ?1, frozen_seq = seq,"
 									  " sent = 1, tried_in = ?2", 3);
 	bool		good = stmt && sqlite3_bind_int64(stmt, 1, f->id) == SQLITE_OK &&
-	sqlite3_bind_int64(stmt, 2, f->run) == SQLITE_OK &&
-	row_bind_key(f->store, type, stmt, 3, key, key->nodes) &&
-	sql_execute(f->store, stmt);
+		sqlite3_bind_int64(stmt, 2, f->run) == SQLITE_OK &&
+		row_bind_key(f->store, type, stmt, 3, key, key->nodes) &&
+		sql_execute(f->store, stmt);
 
 	sqlite3_finalize(stmt);
 	return good;
@@ -573,7 +573,7 @@ append_head(Freezing *f, const char *batch_id, Buffer *body)
 	char	   *client_id = NULL;
 	char	   *cursor = NULL;
 	bool		good = setting_get(f->store, "client_id", &client_id) &&
-	setting_get(f->store, "cursor", &cursor);
+		setting_get(f->store, "cursor", &cursor);
 
 	buffer_format(body, "{\"batchId\":\"%s\"", batch_id);
 	if (good && client_id)
@@ -641,8 +641,8 @@ batch_freeze(Store *store, const FreezeLimits *limits, bool retries, int64_t run
 			 int64_t now, Batch *batch)
 {
 	Applying	applying;
-	Freezing	f = {.applying = &applying,.store = store,.limits = limits,
-	.retries = retries,.run = run,.now = now};
+	Freezing	f = {.applying = &applying, .store = store, .limits = limits,
+	.retries = retries, .run = run, .now = now};
 	bool		good;
 	int			i;
 

@@ -15,7 +15,7 @@ typedef enum KeyStyle
 {
 	KEY_NAMED,					/* "id" */
 	KEY_NUMBERED				/* key1 */
-}			KeyStyle;
+} KeyStyle;
 
 /* How a table of the type's has the key. */
 KeyStyle	key_style(const EntityType *type, const char *table);

@@ -436,8 +436,8 @@ bool
 batch_settle(Store *store, const Batch *batch, const Json *reply,
 			 const RowSchedule *schedule, int64_t now, SettleResult *result)
 {
-	Settling	s = {.store = store,.batch = batch,.reply = reply,
-	.schedule = schedule,.now = now,.result = result};
+	Settling	s = {.store = store, .batch = batch, .reply = reply,
+	.schedule = schedule, .now = now, .result = result};
 	bool		good;
 
 	memset(result, 0, sizeof(*result));

@@ -529,7 +529,7 @@ fill_columns(Store *store, const EntityType *type)
 	char	   *row_table = sqlite3_mprintf("tide_row_%s", type->table);
 	bool		there = false;
 	bool		good = row_table ? table_exists(store, row_table, &there) :
-	failure_memory(&store->failure);
+		failure_memory(&store->failure);
 	int			i;
 
 	for (i = 0; good && there && i < type->ncolumns; i++)

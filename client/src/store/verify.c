@@ -66,7 +66,7 @@ append_rest(Buffer *out, const EntityType *type, const Json *json, const JsonNod
 	for (i = 0; i < 2; i++)
 	{
 		char	   *text = columns[i] < 0 ? NULL :
-		json_text(json, json_member(json, row, type->columns[columns[i]].wire));
+			json_text(json, json_member(json, row, type->columns[columns[i]].wire));
 
 		buffer_text(out, text ? text : "");
 		buffer_char(out, text ? '\x1f' : '\x1e');
@@ -145,7 +145,7 @@ bool
 verify_keys(Store *store, EntityType *type, const bool *buckets, const Json *json,
 			const JsonNode *rows)
 {
-	Here		here = {.store = store,.type = type,.buckets = buckets};
+	Here		here = {.store = store, .type = type, .buckets = buckets};
 	const JsonNode *row;
 
 	if (!sql_run(store, "DELETE FROM temp.tide_here") ||
@@ -209,7 +209,7 @@ suspect_unshown(void *arg, int bucket, const Json *json)
 bool
 verify_rest(Store *store, EntityType *type)
 {
-	Here		here = {.store = store,.type = type};
+	Here		here = {.store = store, .type = type};
 
 	return digest_rows(store, type, suspect_unshown, &here);
 }
@@ -260,8 +260,8 @@ forget(Store *store, const EntityType *type, const Json *json, const JsonNode *r
 {
 	Buffer		key = {0};
 	bool		good = append_key(&key, type, json, row) ?
-	run(store, "DELETE FROM temp.tide_suspects WHERE entity_type = ?1 AND key = ?2",
-		type->name, key.data) : failure_memory(&store->failure);
+		run(store, "DELETE FROM temp.tide_suspects WHERE entity_type = ?1 AND key = ?2",
+			type->name, key.data) : failure_memory(&store->failure);
 
 	buffer_free(&key);
 	return good;
@@ -273,7 +273,7 @@ tell(Store *store, EntityType *type, const Json *json, const JsonNode *row,
 {
 	char	   *key = row_key_text(type, json, row);
 	bool		good = key ? found(arg, type->name, key, difference) :
-	failure_memory(&store->failure);
+		failure_memory(&store->failure);
 
 	sqlite3_free(key);
 	return good;

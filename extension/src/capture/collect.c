@@ -459,7 +459,7 @@ int
 collect_last_column(TrackedTable *t, bool only_new)
 {
 	int			result = only_new ? t->scope :
-	Max(Max(t->modified_at, t->client_id), t->scope);
+		Max(Max(t->modified_at, t->client_id), t->scope);
 	int			i;
 
 	for (i = 0; i < t->nkeys; i++)

@@ -28,8 +28,8 @@ is_of_kind(TriggerData *trigdata, int kinds)
 	TriggerEvent event = trigdata->tg_event;
 	bool		is_row = TRIGGER_FIRED_FOR_ROW(event) != 0;
 	int			type = TRIGGER_FIRED_BY_INSERT(event) ? TRIGGER_TYPE_INSERT :
-	TRIGGER_FIRED_BY_UPDATE(event) ? TRIGGER_TYPE_UPDATE :
-	TRIGGER_FIRED_BY_DELETE(event) ? TRIGGER_TYPE_DELETE : TRIGGER_TYPE_TRUNCATE;
+		TRIGGER_FIRED_BY_UPDATE(event) ? TRIGGER_TYPE_UPDATE :
+		TRIGGER_FIRED_BY_DELETE(event) ? TRIGGER_TYPE_DELETE : TRIGGER_TYPE_TRUNCATE;
 
 	if (!(kinds & type))
 		return false;

@@ -144,6 +144,7 @@ put_numbers(Writer *w, const int32 *numbers, int n)
 			j++;
 		put_varint(w, (uint64) (numbers[i] - next));
 		put_varint(w, (uint64) (j - i - 1));
+
 		/*
 		 * a run cannot begin right behind another, because both would be one
 		 * run

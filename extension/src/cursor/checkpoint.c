@@ -94,7 +94,7 @@ record_start(XLogRecPtr end, uint32 length)
 {
 	XLogRecPtr	page = (end - 1) - (end - 1) % XLOG_BLCKSZ;
 	uint32		header = XLogSegmentOffset(page, wal_segment_size) == 0 ?
-	SizeOfXLogLongPHD : SizeOfXLogShortPHD;
+		SizeOfXLogLongPHD : SizeOfXLogShortPHD;
 	uint32		on_page;
 
 	if (end < page + header)

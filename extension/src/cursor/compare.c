@@ -71,7 +71,7 @@ snapshot_hold_back(TideSnapshot *seen, const TideSnapshot *now)
 	while (i < seen->nxip || j < now->nxip)
 	{
 		uint64		xid = j == now->nxip ||
-		(i < seen->nxip && seen->xip[i] <= now->xip[j]) ? seen->xip[i] : now->xip[j];
+			(i < seen->nxip && seen->xip[i] <= now->xip[j]) ? seen->xip[i] : now->xip[j];
 
 		i += (i < seen->nxip && seen->xip[i] == xid);
 		j += (j < now->nxip && now->xip[j] == xid);

@@ -34,8 +34,8 @@ typedef struct TideSnapshot
 typedef enum CursorPhase
 {
 	CURSOR_AT_REST = 0,			/* everything visible in "seen" was sent */
-	CURSOR_IN_LOG = 1,			/* between "seen" and "target", at (scope, xid,
-								 * seq, index): that entry's key was sent */
+	CURSOR_IN_LOG = 1,			/* between "seen" and "target", at (scope,
+								 * xid, seq, index): that entry's key was sent */
 	CURSOR_IN_TABLES = 2		/* being read from the tables, after (reg,
 								 * scope, key); then the log, from "seen" on */
 } CursorPhase;

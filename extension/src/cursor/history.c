@@ -240,7 +240,7 @@ void
 history_check_cursor(const Cursor *cursor)
 {
 	int64		room = 4 * ((int64) MaxBackends + max_prepared_xacts) + 1000 +
-	2 * STANDBY_MAX_LISTED * cursor->nplaces;
+		2 * STANDBY_MAX_LISTED * cursor->nplaces;
 	int64		listed = 0;
 	int			i;
 

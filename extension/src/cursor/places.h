@@ -32,8 +32,8 @@ typedef struct Begin
 								 * they cover all of it */
 	int			nothers;
 	Place	   *others;			/* of what was left out */
-	bool		starts_over;	/* the cursor cannot be used, and only the lost
-								 * types are set */
+	bool		starts_over;	/* the cursor cannot be used, and only the
+								 * lost types are set */
 	TypeSet		lost_types;		/* as in Cursor */
 	bool		gone;
 	TypeSet		refreshed;

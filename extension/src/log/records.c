@@ -182,7 +182,7 @@ merge_tombstones(TrackedTable *t, const Tombstone *tombstones, int n)
 	{
 		const Tombstone *tombstone = &tombstones[i];
 		char	   *scopes = tombstone->nbinds > 0 ?
-		scopes_text(tombstone->binds, tombstone->nbinds) : NULL;
+			scopes_text(tombstone->binds, tombstone->nbinds) : NULL;
 
 		column_put_text(&columns, DEAD_KEY, i, indexed_key(tombstone->key));
 		column_put_text(&columns, DEAD_BINDS, i, scopes ? indexed_key(scopes) : "");

@@ -307,7 +307,7 @@ static int64
 unix_milliseconds(TimestampTz time)
 {
 	int64		epoch = INT64CONST(1000000) * SECS_PER_DAY *
-	(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE);
+		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE);
 
 	return (time + epoch) / 1000;
 }

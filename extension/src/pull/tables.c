@@ -269,7 +269,7 @@ static bool *
 scopes_with_rows(PullTable *table, const TableScopes *scopes, const ScopeInOrder *order, int n)
 {
 	TrackedTable *t = table->t;
-	TableScopes some = {.n = n,.values = palloc(sizeof(Datum) * n)};
+	TableScopes some = {.n = n, .values = palloc(sizeof(Datum) * n)};
 	bool	   *result = palloc0(sizeof(bool) * n);
 	Oid			type = access_scope_array_type(t);
 	SPIPlanPtr	plan = plans_find(t, "scopes with rows");

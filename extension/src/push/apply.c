@@ -438,7 +438,7 @@ void
 apply_group(Push *push, PushTable *table, List *changes, bool is_delete)
 {
 	BatchStatement statement = !is_delete ? BATCH_UPDATE :
-	table->t->deleted_at ? BATCH_SOFT_DELETE : BATCH_DELETE;
+		table->t->deleted_at ? BATCH_SOFT_DELETE : BATCH_DELETE;
 	List	   *pending = changes;
 	int			attempt;
 

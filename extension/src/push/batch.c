@@ -218,7 +218,7 @@ execute(PushTable *table, BatchStatement statement, List *changes, const BatchSh
 		SPIPlanPtr plan, bool latest)
 {
 	Datum		scopes = takes_scopes(table, statement) ?
-	access_scope_array(table->t, &table->scopes) : (Datum) 0;
+		access_scope_array(table->t, &table->scopes) : (Datum) 0;
 	CachedPlanSource *source;
 	BatchParameters *parameters;
 

@@ -323,7 +323,7 @@ batch_parameter_values(PushTable *table, BatchStatement statement, const BatchSh
 	ParamListInfo list = makeParamList(desc->natts + 1);
 	Defaults	defaults = {0};
 	bool		lacks_columns = batch_is_insert(statement) &&
-	!bms_is_subset(shape->columns, batch_columns(statement, c));
+		!bms_is_subset(shape->columns, batch_columns(statement, c));
 	int			i;
 
 	if (lacks_columns)

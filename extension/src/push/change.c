@@ -442,9 +442,9 @@ static int64
 given_unit(JsonbValue *v)
 {
 	char	   *text = v->type == jbvString ? json_string(v) :
-	DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(v->val.numeric)));
+		DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(v->val.numeric)));
 	bool		is_number = v->type == jbvNumeric ||
-	(time_is_number(text, strlen(text), 1) && strlen(text) != 4);
+		(time_is_number(text, strlen(text), 1) && strlen(text) != 4);
 	const char *fraction = strchr(text, '.');
 	int			digits = fraction ? strspn(fraction + 1, "0123456789") : 0;
 
@@ -486,7 +486,7 @@ read_stamp(Push *push, Change *c, RowMarks *marks)
 {
 	TrackedTable *t = c->table->t;
 	JsonbValue *v = c->sent.stamp ? c->sent.stamp :
-	marks->stamp ? marks->stamp : c->sent.created;
+		marks->stamp ? marks->stamp : c->sent.created;
 	const char *client = c->sent.client_id;
 
 	c->typed.incoming.stands = push->restoring;
@@ -495,7 +495,7 @@ read_stamp(Push *push, Change *c, RowMarks *marks)
 	else if (v || c->sent.has_given_stamp)
 	{
 		TimestampTz time = c->sent.has_given_stamp ? c->sent.given_stamp :
-		wire_read_time(v, "lastModifiedAt");
+			wire_read_time(v, "lastModifiedAt");
 
 		c->typed.incoming.has_stamp = true;
 		c->typed.incoming.stamp.has_time = true;

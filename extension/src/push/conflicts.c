@@ -65,7 +65,7 @@ conflicts_keep_rows(Push *push, PushTable *table, List *changes)
 		{
 			Change	   *c = lfirst(lc);
 			PullItem   *item = needs_row(c) ?
-			keymap_get(read->seen, c->typed.key_text) : NULL;
+				keymap_get(read->seen, c->typed.key_text) : NULL;
 			StringInfoData buf;
 
 			if (item == NULL || !item->have_row)

@@ -139,7 +139,11 @@ change_fail(Change *c, ErrorData *error)
 		c->outcome.failure.column = tracked_column(c->table->t, c->table->t->scope)->wire;
 		return;
 	}
-	/* nothing of an attempt that was undone: its row is not there, nor its memory */
+
+	/*
+	 * nothing of an attempt that was undone: its row is not there, nor its
+	 * memory
+	 */
 	c->outcome = (Outcome)
 	{
 		VERDICT_FAILED

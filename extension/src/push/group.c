@@ -70,7 +70,7 @@ static void
 check_table(PushTable *table, bool deletes)
 {
 	const char *code = table->t->shared ? "rows that are everybody's" :
-	foreign_code(table->t, deletes);
+		foreign_code(table->t, deletes);
 
 	if (code)
 		refuse(psprintf("Table %s has %s", table->t->sql_name, code));

@@ -620,7 +620,7 @@ judge_tombstones_again(Push *push, PushTable *table, List *inserted)
 		Tombstone  *tombstone = lfirst(lc);
 		Change	   *c = keymap_get(map, tombstone->key);
 		bool		is_newer = stamp_counts(&tombstone->stamp, limit) &&
-		stamp_compare(&tombstone->stamp, &c->outcome.stored) >= 0;
+			stamp_compare(&tombstone->stamp, &c->outcome.stored) >= 0;
 
 		if (tombstone->nbinds == 0)
 		{

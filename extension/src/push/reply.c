@@ -107,7 +107,7 @@ static void
 append_absent(StringInfo buf, Change *c)
 {
 	const Stamp *stamp = c->typed.is_delete && c->outcome.verdict == VERDICT_APPLIED ? &c->outcome.stored :
-	&c->found.stamp;
+		&c->found.stamp;
 
 	appendStringInfoChar(buf, '{');
 	wire_append_key_members(buf, c->table->t, c->typed.key);

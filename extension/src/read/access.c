@@ -56,7 +56,7 @@ claims_subject(Jsonb *claims)
 {
 	JsonbValue	buffer;
 	JsonbValue *sub = JB_ROOT_IS_OBJECT(claims) ?
-	getKeyJsonValueFromContainer(&claims->root, "sub", 3, &buffer) : NULL;
+		getKeyJsonValueFromContainer(&claims->root, "sub", 3, &buffer) : NULL;
 
 	/* many login servers send the user as a number */
 	if (sub && sub->type == jbvNumeric)

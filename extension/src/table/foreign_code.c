@@ -174,7 +174,7 @@ index_has_foreign_code(Oid indexid)
 {
 	Relation	index = index_open(indexid, AccessShareLock);
 	bool		result = !is_builtin(index->rd_rel->relam) ||
-	index->rd_index->indisexclusion || expressions_have_foreign_code(indexid);
+		index->rd_index->indisexclusion || expressions_have_foreign_code(indexid);
 	int			i;
 
 	for (i = 0; !result && i < IndexRelationGetNumberOfKeyAttributes(index); i++)

@@ -66,7 +66,7 @@ static OrderNode *
 who_waits(List *names)
 {
 	int			n = list_length(names);
-	OrderNode    *nodes = palloc0(sizeof(OrderNode) * Max(n, 1));
+	OrderNode  *nodes = palloc0(sizeof(OrderNode) * Max(n, 1));
 	Numbered   *numbers = number_by_relid(names);
 	ListCell   *lc,
 			   *lp;
@@ -94,7 +94,7 @@ List *
 names_parents_first(List *names)
 {
 	int			n = list_length(names);
-	OrderNode    *nodes = who_waits(names);
+	OrderNode  *nodes = who_waits(names);
 	binaryheap *ready = binaryheap_allocate(Max(n, 1), compare_numbers, NULL);
 	List	   *result = NIL;
 	int			first = 0;		/* of those that are left, none is before */
@@ -116,7 +116,7 @@ names_parents_first(List *names)
 		result = lappend(result, list_nth(names, i));
 		foreach(lc, nodes[i].children)
 		{
-			OrderNode    *child = &nodes[lfirst_int(lc)];
+			OrderNode  *child = &nodes[lfirst_int(lc)];
 
 			if (--child->waits_for == 0 && !child->taken)
 				binaryheap_add(ready, Int32GetDatum(lfirst_int(lc)));

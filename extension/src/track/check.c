@@ -355,7 +355,7 @@ check_triggers(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 	static const char *const by_row[] = {STAMP_TRIGGER, ROW_TRIGGER, FLUSH_TRIGGER,
 	TRUNCATE_TRIGGER};
 	int			n = !table_is_by_row(t) ? lengthof(by_statement) :
-	t->partitioned ? lengthof(by_row) - 1 : lengthof(by_row);
+		t->partitioned ? lengthof(by_row) - 1 : lengthof(by_row);
 	int			i;
 
 	for (i = 0; i < n; i++)

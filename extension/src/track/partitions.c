@@ -160,7 +160,10 @@ check_tree(TrackedTable *root, Oid top)
 
 	foreach(lc, find_all_inheritors(top, AccessShareLock, NULL))
 	{
-		/* top itself may not be locked: PostgreSQL 14 does not where it exists already */
+		/*
+		 * top itself may not be locked: PostgreSQL 14 does not where it
+		 * exists already
+		 */
 		Relation	rel = relation_open(lfirst_oid(lc), AccessShareLock);
 
 		trackable_check_partition(root_rel, rel);

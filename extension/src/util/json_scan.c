@@ -76,8 +76,8 @@ scan_hex4(Scanner *s, uint32 *unit)
 	{
 		char		c = next_char(s);
 		int			digit = c >= '0' && c <= '9' ? c - '0' :
-		c >= 'a' && c <= 'f' ? c - 'a' + 10 :
-		c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+			c >= 'a' && c <= 'f' ? c - 'a' + 10 :
+			c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 
 		if (digit < 0)
 			return false;

@@ -78,7 +78,8 @@ plans_prepare_parsed(const char *sql, ParserSetupHook set_up, void *arg)
 
 static get_relation_info_hook_type previous_hook = NULL;
 static bool planning = false;
-static int	column = 0;			/* of the statement that is being planned; 0: any */
+static int	column = 0;			/* of the statement that is being planned; 0:
+								 * any */
 
 /*
  * The planner takes LIMIT $1 for a tenth of the rows, and would go through all

@@ -109,7 +109,7 @@ merge_columns(Decision *d, const Incoming *in, const Current *current)
 		const Stamp *clock = &current->clocks[att - 1];
 		Stamp		known = as_known(in, current, clock);
 		bool		twin = stamp_compare(&known, &in->stamp) == 0 &&
-		bms_is_member(att, current->differs);
+			bms_is_member(att, current->differs);
 
 		if (!twin && stamp_compare(&known, &d->stored) >= 0)
 			continue;

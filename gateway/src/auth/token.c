@@ -47,7 +47,7 @@ static bool
 split(const char *token, Parts *parts)
 {
 	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	"abcdefghijklmnopqrstuvwxyz0123456789-_";
+		"abcdefghijklmnopqrstuvwxyz0123456789-_";
 
 	parts->header = token;
 	parts->header_length = strspn(token, alphabet);

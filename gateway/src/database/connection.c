@@ -298,7 +298,7 @@ ask_about(Connection *connection, const char *sql, const char *const *parameter,
 /* Likewise, without a parameter. */
 OpenResult
 connection_ask_for(Connection *connection, const char *sql, int64_t limit,
-	PGresult **answer, char *detail, size_t detail_size)
+				   PGresult **answer, char *detail, size_t detail_size)
 {
 	return ask_about(connection, sql, NULL, limit, answer, detail, detail_size);
 }
@@ -440,15 +440,15 @@ connection_check(Connection *connection, int64_t timeout, char *detail,
 	OpenResult	result;
 
 	result = connection_ask_for(connection, "SELECT " LOOK_COLUMNS ","
-				 " pg_catalog.current_setting('server_version'),"
-				 " (SELECT e.extversion FROM pg_catalog.pg_extension AS e"
-				 " WHERE e.extname OPERATOR(pg_catalog.=) 'pg_tide'),"
-				 " pg_catalog.current_setting('wal_block_size'),"
-				 " (SELECT pg_catalog.concat_ws('-', c.system_identifier, d.oid)"
-				 " FROM pg_catalog.pg_control_system() AS c,"
-				 " pg_catalog.pg_database AS d WHERE d.datname"
-				 " OPERATOR(pg_catalog.=) pg_catalog.current_database())",
-				 limit, &server, detail, detail_size);
+								" pg_catalog.current_setting('server_version'),"
+								" (SELECT e.extversion FROM pg_catalog.pg_extension AS e"
+								" WHERE e.extname OPERATOR(pg_catalog.=) 'pg_tide'),"
+								" pg_catalog.current_setting('wal_block_size'),"
+								" (SELECT pg_catalog.concat_ws('-', c.system_identifier, d.oid)"
+								" FROM pg_catalog.pg_control_system() AS c,"
+								" pg_catalog.pg_database AS d WHERE d.datname"
+								" OPERATOR(pg_catalog.=) pg_catalog.current_database())",
+								limit, &server, detail, detail_size);
 	if (result != OPEN_DONE)
 		return result;
 	connection->wal_block_size = strtoull(PQgetvalue(server, 0, 5), NULL, 10);
@@ -475,7 +475,7 @@ connection_check(Connection *connection, int64_t timeout, char *detail,
 		return OPEN_UNFIT;
 	}
 	result = connection_ask_for(connection, "SELECT tide.protocol()", limit, &protocol,
-				 detail, detail_size);
+								detail, detail_size);
 	if (result == OPEN_DONE &&
 		strcmp(PQgetvalue(protocol, 0, 0), PROTOCOL_MAJOR) != 0)
 	{
@@ -504,8 +504,8 @@ connection_register(Connection *connection, char *detail, size_t detail_size)
 {
 	PGresult   *answer;
 	OpenResult	result = connection_ask_for(connection, "SELECT tide.register()",
-							 clock_now() + REGISTER_TIMEOUT, &answer,
-							 detail, detail_size);
+											clock_now() + REGISTER_TIMEOUT, &answer,
+											detail, detail_size);
 
 	PQclear(answer);
 	return result;
@@ -540,6 +540,7 @@ open_link(const Connection *connection, bool *refused, char *detail,
 		return link;
 	}
 	copy_first_line(detail, detail_size, PQerrorMessage(link));
+
 	/*
 	 * a server answers a ping of anybody, so the ping tells whether there is
 	 * one

@@ -69,10 +69,10 @@ typedef struct Walk
 	bool		by_type;		/* which is an object */
 	bool		names_type;		/* the next string does */
 	uint64_t	types;
-}			Walk;
+} Walk;
 
 static void
-take_string(Walk * walk, const char *start, const char *end, bool is_key)
+take_string(Walk *walk, const char *start, const char *end, bool is_key)
 {
 	if (walk->names_type || (is_key && walk->in_changes && walk->by_type && walk->depth == 2))
 		walk->types |= (uint64_t) 1 << hash(start, (size_t) (end - start)) % 64;

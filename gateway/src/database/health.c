@@ -50,8 +50,8 @@ struct Health
 	/* what came of the last attempt to connect */
 	bool		known;
 	OpenResult	state;
-	char		logged[320];	/* the last line about a failure; empty: that is
-								 * over */
+	char		logged[320];	/* the last line about a failure; empty: that
+								 * is over */
 	char		versions[128];	/* of the database that was connected last */
 
 	/* attempts while there is no connection */
@@ -69,8 +69,8 @@ struct Health
 	Connection *connection;
 	int64_t		checked_at;		/* 0: never */
 	OpenResult	checked;
-	bool		role_asked;		/* what it lacks, since the server was last out
-								 * of reach */
+	bool		role_asked;		/* what it lacks, since the server was last
+								 * out of reach */
 	char		server[32];		/* the start that was looked at */
 };
 
@@ -88,6 +88,7 @@ static const struct
 	const char *event;
 	const char *word;			/* of a replica */
 }			texts[] = {
+
 	{OPEN_AWAY, 503, "try_again", "the database is not available",
 		"Is PostgreSQL running where its URL says? The gateway's log has the reason.",
 	"database-away", "away"},

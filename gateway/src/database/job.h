@@ -116,8 +116,8 @@ typedef struct Job
 
 	/* held.c's own */
 	int64_t		held_at;		/* when it came to a replica */
-	int64_t		leave_at;		/* when it goes on to the primary if it has not
-								 * been taken; 0: it is there */
+	int64_t		leave_at;		/* when it goes on to the primary if it has
+								 * not been taken; 0: it is there */
 	uint64_t	target;			/* what the replica must have replayed */
 	int64_t		due;			/* not before this moment */
 

@@ -72,8 +72,8 @@ struct Connection
 	Step		steps[MAX_STEPS];
 	int			step_count;
 	bool		sent;			/* all of it has left this process */
-	bool		wrong_kind;		/* a primary has become a standby, or a replica
-								 * a primary */
+	bool		wrong_kind;		/* a primary has become a standby, or a
+								 * replica a primary */
 };
 
 extern void connection_set_running(Connection *connection, bool running,

@@ -92,7 +92,11 @@ after_error(Connection *connection, const Step *step, const PGresult *result)
 	if (PQstatus(connection->link) != CONNECTION_OK ||
 		(severity != NULL && strcmp(severity, "ERROR") != 0))
 		return RUN_LOST;
-	/* replay cancels what is in its way; our own timeout comes at the deadline */
+
+	/*
+	 * replay cancels what is in its way; our own timeout comes at the
+	 * deadline
+	 */
 	if (connection->of_replica && sqlstate != NULL && strcmp(sqlstate, "57014") == 0)
 		return RUN_CONFLICT;
 	return failure_is_retryable_conflict(sqlstate) ? RUN_CONFLICT : RUN_DONE;

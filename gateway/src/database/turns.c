@@ -200,6 +200,7 @@ turns_is_free(const Turns *turns, const Turn *turn, Lane lane, TurnsBounds bound
 
 	if (lane == LANE_CHECKS)
 		lane_most = 1;
+
 	/*
 	 * As the gateway stops, a waiting pull may have to ask once more while a
 	 * push of the same user waits for a lock.  No requests come any more, so

@@ -62,7 +62,10 @@ check_token(const RequestHead *head, const Settings *settings,
 	problem = token_check(token, keys, &rules, now, identity);
 	if (problem != NULL)
 	{
-		/* of what can be wrong with a token, only this may be the gateway's fault */
+		/*
+		 * of what can be wrong with a token, only this may be the gateway's
+		 * fault
+		 */
 		failure_set(failure, 401, "unauthorized", problem,
 					strstr(problem, "sign") == NULL ? NULL :
 					"Tokens are signed with the text of jwt-secret-file, or a private key whose public one the gateway has.");

@@ -211,7 +211,7 @@ send_failure(const Client *client, const Failure *failure)
 static void
 cut(Client *client)
 {
-	struct linger reset = {.l_onoff = 1,.l_linger = 0};
+	struct linger reset = {.l_onoff = 1, .l_linger = 0};
 	Failure		failure;
 
 	if (!client->cut && !client->refused && client->phase != PHASE_IDLE)
@@ -242,7 +242,7 @@ cut(Client *client)
 static bool
 has_gone(const Client *client)
 {
-	struct pollfd socket = {.fd = client->socket,.events = POLLRDHUP};
+	struct pollfd socket = {.fd = client->socket, .events = POLLRDHUP};
 
 	return poll(&socket, 1, 0) > 0 &&
 		(socket.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;

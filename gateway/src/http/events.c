@@ -31,6 +31,7 @@ events_create(double seconds_left)
 	if (seconds_left > 1e9)
 		seconds_left = 1e9;
 	events->expires = now + (int64_t) (seconds_left * CLOCK_SECOND);
+
 	/*
 	 * send something at once, because a proxy or a library may keep the head
 	 * to itself until then
@@ -67,9 +68,10 @@ tell_page(Events *events, Job *job)
 	char	   *since = strdup(events->is_complete ? job->cursor : "now");
 
 	events->has_page = false;
+
 	/*
-	 * a pull from now on is always complete, unless the extension says nothing
-	 * of it
+	 * a pull from now on is always complete, unless the extension says
+	 * nothing of it
 	 */
 	if (since == NULL || (from_now && !events->is_complete))
 	{

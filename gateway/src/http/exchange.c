@@ -71,7 +71,7 @@ size_t
 exchange_head_size(struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info =
-	MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
 
 	return info == NULL ? 0 : info->header_size;
 }
@@ -150,7 +150,7 @@ Client *
 exchange_client(struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info =
-	MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 
 	return info == NULL ? NULL : info->socket_context;
 }
@@ -159,7 +159,7 @@ int
 exchange_socket(struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info =
-	MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
 	return info == NULL ? -1 : info->connect_fd;
 }
@@ -189,7 +189,7 @@ Address
 exchange_address(struct MHD_Connection *connection, const NetworkList *trusted)
 {
 	const union MHD_ConnectionInfo *info =
-	MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
 	Address		address = address_of_socket(info ? info->client_addr : NULL);
 	Buffer		forwarded = {0};
 

@@ -219,7 +219,7 @@ connection_limit(const Settings *settings)
 	struct rlimit limit;
 	rlim_t		wanted = (rlim_t) settings->max_connections;
 	rlim_t		reserved = SPARE_DESCRIPTORS * 2 + REFUSED_CONNECTIONS +
-	(rlim_t) settings->db_connections;
+		(rlim_t) settings->db_connections;
 	char		number[32];
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)

@@ -251,6 +251,7 @@ take_seat(Request *request, bool is_known, const unsigned char *key)
 	prepare_seat(request);
 	if (is_known)
 		sat = live_wait(key, &request->seat, request->settings);
+
 	/*
 	 * something has changed meanwhile, or may have, so ask again, but only
 	 * once

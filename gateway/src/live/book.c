@@ -99,7 +99,8 @@ struct Book
 	Name		names[MOST_NAMES];	/* in the order of looks */
 	int			name_count;
 
-	TAILQ_HEAD(, Seat) fresh;	/* in the order of the looks they need */
+				TAILQ_HEAD(, Seat) fresh;	/* in the order of the looks they
+											 * need */
 	int			fresh_count;
 	Seat	  **heap;			/* all seats, by what is due first */
 	int			seat_count;
@@ -612,6 +613,7 @@ drop_named(Book *book, const char *scope, int32_t type, struct SeatList *done)
 	found = tfind(&like, &book->scopes, compare_scopes);
 	if (found == NULL)
 		return;
+
 	/*
 	 * the last entry of a scope frees the scope, too: then next_link is NULL
 	 */

@@ -26,7 +26,8 @@
 /* What a pull that came to its end is about. */
 typedef struct Interest
 {
-	char	   *server;			/* which one has answered, and which start of it */
+	char	   *server;			/* which one has answered, and which start of
+								 * it */
 	bool		all_scopes;
 	char	  **scopes;			/* as the change log writes them */
 	int			scope_count;

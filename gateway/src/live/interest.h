@@ -13,8 +13,8 @@
 /* What tide.pull_page gives as "interest". */
 typedef struct PageAbout
 {
-	char	   *changed;		/* JSON array of the types that the page brings;
-								 * NULL: none */
+	char	   *changed;		/* JSON array of the types that the page
+								 * brings; NULL: none */
 	bool		is_complete;	/* what a pull that goes on from it looks at
 								 * is "interest", and nothing else */
 	Interest	interest;

@@ -558,7 +558,7 @@ static JsonVerdict
 check(const char *text, size_t length, int max_depth, int free_depth,
 	  JsonProblem *problem)
 {
-	Scanner		scanner = {.text = text,.length = length};
+	Scanner		scanner = {.text = text, .length = length};
 
 	scanner.max_depth = max_depth < JSON_MAX_DEPTH ? max_depth : JSON_MAX_DEPTH;
 	scanner.free_depth = free_depth;

@@ -131,7 +131,7 @@ write_out(const char *data, size_t size)
 		}
 		else if (errno == EAGAIN || errno == EWOULDBLOCK)
 		{
-			struct pollfd out = {.fd = STDERR_FILENO,.events = POLLOUT};
+			struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
 
 			poll(&out, 1, 1000);
 		}
