@@ -272,6 +272,7 @@ sub ask_all_the_time
 	my ($ends, $bad, $n, $cursor) = (0, 0, 0);
 	local $SIG{TERM} = sub { $ends = 1 };
 	my $client = bless { url => $url, http => HTTP::Tiny->new(timeout => 30, keep_alive => 1) }, 'TideTest::Gateway';
+	# a test that died has nobody left to end this
 	my $test = getppid;
 	until ($ends || getppid != $test)
 	{
