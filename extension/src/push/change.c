@@ -28,33 +28,18 @@
 static bool
 is_ignored(const char *name)
 {
-	static char *cached = NULL;
-	static List *names = NIL;
-	ListCell   *lc;
+	const char *next = tide_ignored_fields;
+	size_t		length = strlen(name);
 
 	if (name[0] == '_')
 		return true;
-	if (cached == NULL || strcmp(cached, tide_ignored_fields) != 0)
+	while (*(next += strspn(next, ", ")) != '\0')
 	{
-		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-		char	   *copy = pstrdup(tide_ignored_fields);
-		char	   *token;
-		char	   *save = NULL;
+		size_t		n = strcspn(next, ", ");
 
-		list_free_deep(names);
-		names = NIL;
-		if (cached)
-			pfree(cached);
-		cached = pstrdup(tide_ignored_fields);
-		for (token = strtok_r(copy, ", ", &save); token; token = strtok_r(NULL, ", ", &save))
-			names = lappend(names, pstrdup(token));
-		pfree(copy);
-		MemoryContextSwitchTo(old);
-	}
-	foreach(lc, names)
-	{
-		if (strcmp(lfirst(lc), name) == 0)
+		if (n == length && memcmp(next, name, n) == 0)
 			return true;
+		next += n;
 	}
 	return false;
 }
