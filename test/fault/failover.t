@@ -48,19 +48,13 @@ sub synchronous
 	wait_for('the standby follows', 30, sub {
 		return $primary->sql('postgres', 'SELECT count(*) FROM pg_stat_replication') eq 1; });
 	$primary->sql('postgres', "ALTER SYSTEM SET synchronous_commit = $commit");
-	$primary->sql('postgres', q{ALTER SYSTEM SET synchronous_standby_names = '*'});
-	$primary->sql('postgres', 'SELECT pg_reload_conf()');
+	$primary->set_synchronous_standbys('*');
 	wait_for('it is synchronous', 30, sub {
 		return $primary->sql('postgres', 'SELECT max(sync_state) FROM pg_stat_replication') eq 'sync'; });
 	return;
 }
 
-sub asynchronous
-{
-	$primary->sql('postgres', 'ALTER SYSTEM RESET synchronous_standby_names');
-	$primary->sql('postgres', 'SELECT pg_reload_conf()');
-	return;
-}
+sub asynchronous { $primary->set_synchronous_standbys(''); return; }
 
 # The standby takes over, and waits for no standby of its own.
 sub fail_over

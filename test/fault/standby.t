@@ -343,8 +343,8 @@ continues('back to nine rows', undef, $cluster);
 # ---------- a standby that knows a commit before the primary shows it ----------
 
 # The commit waits for a second standby, which there is not.
-sub hold_commits { $cluster->sql('postgres', $_) for "ALTER SYSTEM SET synchronous_standby_names = '2 (*)'", 'SELECT pg_reload_conf()'; return; }
-sub release_commits { $cluster->sql('postgres', $_) for 'ALTER SYSTEM RESET synchronous_standby_names', 'SELECT pg_reload_conf()'; return; }
+sub hold_commits { $cluster->set_synchronous_standbys('2 (*)'); return; }
+sub release_commits { $cluster->set_synchronous_standbys(''); return; }
 
 sub local_change { $cluster->sql($database, "SET synchronous_commit = local; UPDATE note SET v = $_[1] WHERE id = $_[0]"); return; }
 

@@ -178,8 +178,7 @@ subtest 'the order of a user' => sub {
 subtest 'killed' => sub {
 	my $gateway = gateway();
 	my $before = $next_id;
-	sql(q{ALTER SYSTEM SET synchronous_standby_names = 'nobody'});
-	sql('SELECT pg_reload_conf()');
+	$cluster->set_synchronous_standbys('nobody');
 	my @pushes = map { [ $users[$_], { changes => { item => [ { id => ++$next_id, n => $_, lastModifiedAt => '2026-01-01T00:00:00Z' } ] } } ] } 0 .. 7;
 	my @sockets = send_together($gateway, 1, @pushes);
 	my $waits = q{FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%push_grouped%' AND pid <> pg_backend_pid()};

@@ -307,6 +307,19 @@ sub become_standby
 	return;
 }
 
+# Which standbys a COMMIT waits for, from now on; '': for none.
+sub set_synchronous_standbys
+{
+	my ($self, $names) = @_;
+	$self->sql('postgres', "SET synchronous_commit = local; ALTER SYSTEM SET synchronous_standby_names = '$names'");
+	$self->sql('postgres', 'SELECT pg_reload_conf()');
+	TideTest::wait_for('the server has read it', 30,
+		sub { return $self->sql('postgres', 'SHOW synchronous_standby_names') eq $names; });
+	# sessions go by what the checkpointer has read, which it does first of all
+	$self->sql('postgres', 'CHECKPOINT');
+	return;
+}
+
 # Start the server again, on the same port.
 sub up
 {
