@@ -133,9 +133,9 @@ END $$;
 CREATE FUNCTION tide.pull_lines(since text DEFAULT NULL, scopes text[] DEFAULT NULL,
 	entity_types text[] DEFAULT NULL, max_rows int DEFAULT 100,
 	client_id text DEFAULT NULL, refresh text[] DEFAULT NULL,
-	max_bytes int DEFAULT 8388608, acks text[] DEFAULT NULL,
+	max_bytes int DEFAULT 8388608, acks text[] DEFAULT NULL, page_bytes int DEFAULT 1048576,
 	OUT lines text, OUT items int, OUT news bool, OUT more bool, OUT opening text,
-	OUT must_open bool, OUT cursor text, OUT tail text, OUT counts json, OUT interest text) RETURNS record
+	OUT must_open bool, OUT cursor text, OUT tail text, OUT counts json, OUT interest json) RETURNS record
 LANGUAGE plpgsql AS $$
 DECLARE
 	n int := split_part(since, ':', 2)::int;
@@ -151,7 +151,7 @@ BEGIN
 	cursor := format('pages:%s:%s', n - 1, pause);
 	tail := format('"tail":%s', n);
 	counts := format('{"a":2,"A%s":3}', n % 2);
-	interest := '';
+	interest := NULL;
 END $$;
 
 -- the mark: how much was pushed; with that, the scope of who waits has changed
@@ -182,7 +182,8 @@ BEGIN
 	RETURN json_build_object('echo', tide.echo(), 'body', body);
 END $$;
 
-CREATE FUNCTION tide.push_json(body bytea, OUT reply json, OUT changes int) RETURNS record LANGUAGE sql AS $$
+CREATE FUNCTION tide.push_json(body bytea, scopes text[] DEFAULT NULL, client_id text DEFAULT NULL,
+	batch_id text DEFAULT NULL, atomic boolean DEFAULT NULL, OUT reply json, OUT changes int) RETURNS record LANGUAGE sql AS $$
 	SELECT tide.push(convert_from(body, 'UTF8')::jsonb), 4
 $$;
 
