@@ -329,6 +329,42 @@ continues('a transaction with 200 subtransactions', 1, $standby);
 $overflow->query('COMMIT');
 catch_up();
 continues('which commits', 200, $standby);
+# A cursor of the primary lists no subtransactions. One that ends after the snapshot
+# was taken is not for that a transaction that the cursor has seen.
+# (Replay waits for a reader that a pruned row is in the way of.)
+for my $end ('ROLLBACK TO part', 'COMMIT')
+{
+	$cluster->sql($database, 'VACUUM');
+	$overflow->query("BEGIN; INSERT INTO note VALUES (7000, 'u', 1) ON CONFLICT (id) DO UPDATE SET v = 2; "
+		. "SAVEPOINT part; INSERT INTO note VALUES (7001, 'u', 1)");
+	change($cluster, 1, $end eq 'COMMIT' ? 13 : 12);
+	$replica->pull($cluster, $database);
+	catch_up();
+	my $reader = TideSession->new($standby->conninfo($database));
+	$reader->query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1');
+	$overflow->query($end);
+	catch_up();
+	$reader->query("SELECT tide.pull('$replica->{since}')");
+	is($reader->error, '', "a subtransaction has ended by $end") or diag $reader->output;
+	$reader->finish;
+	$overflow->query('COMMIT') if $end ne 'COMMIT';
+	catch_up();
+	continues('which comes later', $end eq 'COMMIT' ? 2 : 1, $standby);
+}
+# and one that it has seen is missed, also where none that began later has ended
+$cluster->sql($database, 'VACUUM');
+$overflow->query('BEGIN; UPDATE note SET v = 3 WHERE id = 7000');
+change($cluster, 1, 14);
+catch_up();
+my $reader = TideSession->new($standby->conninfo($database));
+$reader->query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1');
+$overflow->query('COMMIT');
+continues('a commit after the snapshot', 2, $cluster);
+catch_up();
+$reader->send("SELECT tide.pull('$replica->{since}')");
+$reader->wait;
+is($reader->error, 'TD017', 'refused to who has seen it');
+$reader->finish;
 $overflow->query("BEGIN; INSERT INTO note VALUES (6000, 'u', 1); PREPARE TRANSACTION 'p'");
 change($cluster, 1, 11);
 catch_up();

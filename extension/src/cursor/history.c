@@ -368,22 +368,26 @@ cursor_shows(const Cursor *cursor, uint64 xid)
 }
 
 /*
- * A transaction that keeps one snapshot took it before anybody could ask what
- * is replayed.  All that the cursor has seen is replayed by now, so the
- * snapshot shows it as well, unless it was taken before some of that ended.
+ * A primary lists no subtransactions in a cursor.  So this looks as if it showed
+ * those that were running, and some of them may have ended by now, with the
+ * transaction that they are part of or before it.  Only the log can tell them
+ * from others: it has none of them.
  */
-void
-history_require_covered(Snapshot snapshot, const Cursor *cursor)
+bool
+history_may_cover(Snapshot snapshot, const Cursor *cursor, TideSnapshot *unsure)
 {
-	TideSnapshot taken;
 	TideSnapshot fresh;
+	int			n = 0;
 	int			i;
 
-	history_snapshot(snapshot, &taken);
+	history_snapshot(snapshot, unsure);
 	history_snapshot(GetLatestSnapshot(), &fresh);
-	if (xmax_of_cursor(cursor) > taken.xmax)
-		history_behind("The transaction's snapshot was taken before the cursor's position was replayed.");
-	for (i = 0; i < taken.nxip; i++)
-		if (snapshot_shows(&fresh, taken.xip[i]) && cursor_shows(cursor, taken.xip[i]))
-			history_behind("The transaction's snapshot was taken before the cursor's position was replayed.");
+	if (xmax_of_cursor(cursor) > unsure->xmax)
+		return false;
+	for (i = 0; i < unsure->nxip; i++)
+		if (snapshot_shows(&fresh, unsure->xip[i]) && cursor_shows(cursor, unsure->xip[i]))
+			unsure->xip[n++] = unsure->xip[i];
+	unsure->nxip = n;
+	unsure->xmax = PG_UINT64_MAX;
+	return true;
 }

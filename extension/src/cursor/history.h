@@ -48,11 +48,17 @@ extern bool history_is_lost(const Cursor *cursor);
 
 /*
  * On a standby, raise TD017: for a reason; unless all that the cursor has seen
- * is replayed; unless the snapshot shows it, provided that it is.
+ * is replayed.
  */
 extern void history_behind(const char *detail);
 extern void history_require_replayed(const Cursor *cursor);
-extern void history_require_covered(Snapshot snapshot, const Cursor *cursor);
+
+/*
+ * Once that is so: does the snapshot show it, too?  A transaction that keeps one
+ * snapshot may have taken it before.  True: yes, unless the log has entries that
+ * "unsure" does not show.
+ */
+extern bool history_may_cover(Snapshot snapshot, const Cursor *cursor, TideSnapshot *unsure);
 
 /*
  * A snapshot with 64-bit ids.  The caller's own top-level transaction

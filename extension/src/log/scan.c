@@ -453,3 +453,19 @@ log_scan_end(LogScan *scan)
 	pfree(scan->scopes);
 	pfree(scan);
 }
+
+bool
+log_goes_beyond(const TideSnapshot *seen)
+{
+	const ScopeSet every = {.all = true};
+	const LogPosition start = {0};
+	LogScan    *scan;
+	bool		result;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	scan = log_scan_begin(seen, &every, &start);
+	result = log_scan_next(scan) != NULL;
+	log_scan_end(scan);
+	PopActiveSnapshot();
+	return result;
+}

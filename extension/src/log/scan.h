@@ -45,4 +45,7 @@ extern void log_entry_free(LogEntry *entry);
 
 extern void log_scan_end(LogScan *scan);
 
+/* Is there an entry by now, of whatever scope, that this snapshot does not show? */
+extern bool log_goes_beyond(const TideSnapshot *seen);
+
 #endif							/* TIDE_SCAN_H */

@@ -24,6 +24,7 @@
 #include "cursor/standby.h"
 #include "log/changelog.h"
 #include "log/records.h"
+#include "log/scan.h"
 #include "pull/parts.h"
 #include "pull/pull.h"
 #include "read/rows.h"
@@ -238,9 +239,14 @@ pull_enter(Pull *pull, const Since *since)
 void
 pull_require_covered(Pull *pull, const Cursor *cursor)
 {
-	if (pull->in_recovery && cursor && IsolationUsesXactSnapshot() &&
-		!history_is_other(cursor))
-		history_require_covered(pull->snapshot, cursor);
+	TideSnapshot unsure;
+
+	if (!pull->in_recovery || cursor == NULL || !IsolationUsesXactSnapshot() ||
+		history_is_other(cursor))
+		return;
+	if (!history_may_cover(pull->snapshot, cursor, &unsure) ||
+		(unsure.nxip > 0 && log_goes_beyond(&unsure)))
+		history_behind("The transaction's snapshot was taken before the cursor's position was replayed.");
 }
 
 /*
