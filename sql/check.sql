@@ -4,7 +4,7 @@ SET client_min_messages = warning;
 CREATE SCHEMA "check";
 SET search_path = "check";
 CREATE TABLE note (id int PRIMARY KEY, user_id text, body text);
-CREATE INDEX note_scope ON note (user_id);
+CREATE INDEX note_scope ON note (user_id, id);
 CREATE TABLE "Odd ""Table" (id int PRIMARY KEY);
 SELECT tide.track('note', scope => 'user_id');
 SELECT tide.track('"Odd ""Table"', shared => true);
@@ -41,14 +41,16 @@ CREATE TRIGGER zzz_after AFTER UPDATE ON note FOR EACH ROW EXECUTE FUNCTION f();
 CREATE TRIGGER a_before BEFORE UPDATE ON note FOR EACH ROW EXECUTE FUNCTION f();
 :look;
 
--- the index of the scope: none, partial, of another column
+-- the index of the scope: none, partial, of another column, without the key
 DROP INDEX note_scope;
 :look;
 CREATE INDEX note_partial ON note (user_id) WHERE id > 0;
 SELECT severity FROM tide.check() WHERE object ~ 'note';
 CREATE INDEX note_second ON note (body, user_id);
 SELECT severity FROM tide.check() WHERE object ~ 'note';
-CREATE INDEX note_scope ON note (user_id, body);
+CREATE INDEX note_third ON note (user_id, body);
+:look;
+CREATE INDEX note_scope ON note (user_id, id, body);
 SELECT count(*) AS fine FROM tide.check() WHERE object ~ 'note';
 
 -- settings that do not fit any more

@@ -20,7 +20,7 @@ SELECT tide.track('numbered', shared => true), tide.track('counted', shared => t
 DROP TABLE numbered, counted, chosen;
 -- a policy that hides what is deleted softly
 CREATE TABLE soft (id uuid PRIMARY KEY, user_id text, deleted_at timestamptz);
-CREATE INDEX ON soft (user_id);
+CREATE INDEX ON soft (user_id, id);
 SELECT tide.track('soft', scope => 'user_id', deleted_at => 'deleted_at');
 CREATE POLICY own ON soft USING (user_id = CURRENT_USER);
 :look;

@@ -6,7 +6,7 @@ CREATE SCHEMA ddl;
 SET search_path = ddl;
 CREATE TABLE t (id int, year int, user_id text, v text, PRIMARY KEY (year, id)) PARTITION BY RANGE (year);
 CREATE TABLE t_2020 PARTITION OF t FOR VALUES FROM (2020) TO (2021);
-CREATE INDEX ON t (user_id);
+CREATE INDEX ON t (user_id, year, id);
 SELECT tide.track('t', scope => 'user_id');
 SET request.jwt.claims = '{"sub": "ann"}';
 CREATE TABLE state (cursor text);

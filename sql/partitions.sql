@@ -21,8 +21,8 @@ ALTER TABLE plan_eu ATTACH PARTITION plan_de FOR VALUES IN ('de');
 CREATE TABLE plan_rest PARTITION OF plan DEFAULT;
 CREATE TABLE day (id int PRIMARY KEY, user_id text, region text, plan_id int,
 	FOREIGN KEY (region, plan_id) REFERENCES plan ON DELETE CASCADE ON UPDATE CASCADE);
-CREATE INDEX ON plan (user_id);
-CREATE INDEX ON day (user_id);
+CREATE INDEX ON plan (user_id, region, id);
+CREATE INDEX ON day (user_id, id);
 -- entries since the last call, a line each; no number of a transaction or entry
 CREATE TABLE seen (seq bigint);
 CREATE FUNCTION entries(OUT entry text) RETURNS SETOF text LANGUAGE sql AS $$

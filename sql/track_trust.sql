@@ -10,7 +10,7 @@ CREATE SCHEMA trust;
 GRANT ALL ON SCHEMA trust TO regress_tide_mallory;
 SET search_path = trust;
 CREATE TABLE note (id int PRIMARY KEY, user_id text, body text);
-CREATE INDEX ON note (user_id);
+CREATE INDEX ON note (user_id, id);
 SELECT tide.track('note', scope => 'user_id');
 SELECT registration AS reg FROM tide.tracked \gset
 INSERT INTO note VALUES (1, 'ann', 'the victim''s');
@@ -18,7 +18,7 @@ INSERT INTO note VALUES (1, 'ann', 'the victim''s');
 -- an owner who is not trusted tracks nothing
 SET ROLE regress_tide_mallory;
 CREATE TABLE evil (id int PRIMARY KEY, user_id text, body text, at timestamptz, by text);
-CREATE INDEX ON evil (user_id);
+CREATE INDEX ON evil (user_id, id);
 INSERT INTO evil VALUES (1, 'ann', 'mallory''s');
 SELECT tide.track('evil', scope => 'user_id');
 SELECT tide.untrack('evil');

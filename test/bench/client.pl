@@ -54,7 +54,7 @@ sub in_turns
 open STDERR, '>', "$directory/client-log" or die $!;
 psql('DROP TABLE IF EXISTS bench_item',
 	'CREATE TABLE bench_item (id text PRIMARY KEY, user_id text NOT NULL, name text, n int, weight numeric(8,2), at timestamptz(3))',
-	'CREATE INDEX ON bench_item (user_id)',
+	'CREATE INDEX ON bench_item (user_id, id)',
 	"SELECT tide.track('bench_item', scope => 'user_id')",
 	"INSERT INTO bench_item SELECT gen_random_uuid(), 'u0', 'item ' || i, i, i / 100.0, now() FROM generate_series(1, $rows) i",
 	'GRANT ALL ON bench_item TO tide_user');

@@ -79,7 +79,7 @@ static bool
 has_scope_index(TrackedTable *t)
 {
 	Relation	rel = table_open(t->relid, NoLock);
-	bool		result = relation_has_index_on(rel, t->scope);
+	bool		result = relation_has_index_on(rel, &t->scope, 1);
 
 	table_close(rel, NoLock);
 	return result;

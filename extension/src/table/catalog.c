@@ -231,9 +231,22 @@ operator_text(Oid oper)
 	return result;
 }
 
-/* is there an index of all rows that begins with this column? */
+static bool
+begins_with(Form_pg_index index, const AttrNumber *columns, int n)
+{
+	int			i;
+
+	if (index->indnkeyatts < n)
+		return false;
+	for (i = 0; i < n; i++)
+		if (index->indkey.values[i] != columns[i])
+			return false;
+	return true;
+}
+
+/* is there an index of all rows that begins with these columns? */
 bool
-relation_has_index_on(Relation rel, AttrNumber attnum)
+relation_has_index_on(Relation rel, const AttrNumber *columns, int n)
 {
 	ListCell   *lc;
 	bool		found = false;
@@ -242,7 +255,7 @@ relation_has_index_on(Relation rel, AttrNumber attnum)
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 
-		if (index->rd_index->indkey.values[0] == attnum &&
+		if (begins_with(index->rd_index, columns, n) &&
 			index->rd_index->indisvalid && RelationGetIndexPredicate(index) == NIL)
 			found = true;
 		index_close(index, AccessShareLock);

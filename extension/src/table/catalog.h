@@ -61,7 +61,7 @@ extern char *catalog_sql_name(Oid relid);	/* NULL: there is none */
 extern Form_pg_attribute relation_column(Relation rel, const char *name);
 
 /* is there an index of all rows that begins with this column? */
-extern bool relation_has_index_on(Relation rel, AttrNumber attnum);
+extern bool relation_has_index_on(Relation rel, const AttrNumber *columns, int n);
 
 
 /* the table and all below it, in no order, as a snapshot shows them */

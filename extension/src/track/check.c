@@ -234,7 +234,7 @@ check_step(ReturnSetInfo *rsinfo, TrackedTable *t, Relation before, PathStep *st
 							step->read_names[i], step->sql_name),
 				   settings_call(&t->settings, t->sql_name));
 	for (i = 0; i < step->ncolumns; i++)
-		indexed |= relation_has_index_on(before, step->from[i]);
+		indexed |= relation_has_index_on(before, &step->from[i], 1);
 	if (!indexed)
 		report(rsinfo, "warning", t->sql_name,
 			   psprintf("no index serves column %s of \"%s\", by which its scope is found: when a row of %s moves, the whole table is read",
@@ -367,23 +367,35 @@ check_triggers(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 		check_partitions(rsinfo, t);
 }
 
+/* A first pull reads the rows of a scope in the order of their keys, page by page. */
 static void
 check_scope_index(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 {
-	StringInfoData columns;
+	AttrNumber	columns[INDEX_MAX_KEYS + 1];
+	StringInfoData names;
+	bool		serves;
+	int			n = 0;
 	int			i;
 
-	if (t->shared || relation_has_index_on(rel, t->scope))
+	if (t->shared)
 		return;
-	initStringInfo(&columns);
-	appendStringInfoString(&columns, quote_identifier(tracked_column(t, t->scope)->name));
+	columns[n++] = t->scope;
 	for (i = 0; i < t->nkeys; i++)
 		if (t->keys[i] != t->scope)
-			appendStringInfo(&columns, ", %s", quote_identifier(tracked_column(t, t->keys[i])->name));
-	report(rsinfo, "warning", t->sql_name,
+			columns[n++] = t->keys[i];
+	/* the first column of a long key is order enough */
+	if (relation_has_index_on(rel, columns, Min(n, 2)))
+		return;
+	serves = relation_has_index_on(rel, columns, 1);
+	initStringInfo(&names);
+	for (i = 0; i < n; i++)
+		appendStringInfo(&names, "%s%s", i > 0 ? ", " : "",
+						 quote_identifier(tracked_column(t, columns[i])->name));
+	report(rsinfo, serves ? "info" : "warning", t->sql_name,
+		   serves ? "no index has its key behind its scope: each page of a first pull sorts all rows of a scope" :
 		   "no index serves its scope: a first pull reads the whole table",
 		   psprintf("CREATE INDEX%s ON %s (%s);",
-					t->partitioned ? "" : " CONCURRENTLY", t->sql_name, columns.data));
+					t->partitioned ? "" : " CONCURRENTLY", t->sql_name, names.data));
 }
 
 static bool

@@ -196,7 +196,7 @@ notice_index(Relation rel, AttrNumber *columns, int n)
 	initStringInfo(&names);
 	for (i = 0; i < n; i++)
 	{
-		if (relation_has_index_on(rel, columns[i]))
+		if (relation_has_index_on(rel, &columns[i], 1))
 			return;
 		appendStringInfo(&names, "%s%s", i ? ", " : "",
 						 quote_identifier(get_attname(RelationGetRelid(rel), columns[i], false)));

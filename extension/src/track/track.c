@@ -271,12 +271,11 @@ create_triggers(const char *table, bool partitioned, TrackOptions *o)
 static void
 notice_missing_index(Relation rel, TrackOptions *o)
 {
+	Form_pg_attribute scope = o->s.shared ? NULL : relation_column(rel, o->s.scope);
 	StringInfoData columns;
 	ListCell   *lc;
 
-	if (o->s.shared ||
-		(relation_column(rel, o->s.scope) &&
-		 relation_has_index_on(rel, relation_column(rel, o->s.scope)->attnum)))
+	if (o->s.shared || (scope && relation_has_index_on(rel, &scope->attnum, 1)))
 		return;
 	initStringInfo(&columns);
 	appendStringInfoString(&columns, quote_identifier(o->s.scope));
