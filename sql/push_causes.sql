@@ -44,4 +44,24 @@ CREATE FUNCTION give_away() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.
 CREATE TRIGGER give_away BEFORE INSERT OR UPDATE ON note FOR EACH ROW EXECUTE FUNCTION give_away();
 SELECT id, status, "column" FROM push('[{"id": 30, "body": "for bob"}, {"id": 31, "body": "for nobody"}, {"id": 32, "body": "for ann"}, {"id": 10, "body": "for bob"}, {"id": 11, "body": "for nobody"}]') ORDER BY 1;
 SELECT id, user_id, body FROM note WHERE id IN (10, 11, 30, 31, 32) ORDER BY id;
+
+-- a trigger that takes a new row away at once: it was stored, and is deleted
+CREATE TABLE job (id int PRIMARY KEY, user_id text, body text);
+CREATE TABLE done (id int, body text);
+CREATE FUNCTION carry_out() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO done VALUES (NEW.id, NEW.body); DELETE FROM job WHERE id = NEW.id; RETURN NULL; END $$;
+CREATE TRIGGER carry_out AFTER INSERT ON job FOR EACH ROW WHEN (NEW.body <> 'later') EXECUTE FUNCTION carry_out();
+SELECT tide.track('job', scope => 'user_id');
+CREATE FUNCTION jobs(policy text) RETURNS TABLE (id text, status text, "deletedAt" boolean) LANGUAGE plpgsql AS $$ BEGIN
+	PERFORM tide.track('job', scope => 'user_id', conflict => policy);
+	RETURN QUERY SELECT s->>'entityId', s->>'status', (s->'entity'->>'deletedAt')::timestamptz > now() - interval '1 day' FROM json_array_elements(
+		tide.push('{"changes": {"job": [{"id": 1, "body": "now", "lastModifiedAt": "2020-01-01T00:00:00Z"}, {"id": 2, "body": "later", "lastModifiedAt": "2020-01-01T00:00:00Z"}, {"id": 3, "body": "now"}]}}')->'succeeded') s;
+END $$;
+SELECT * FROM jobs('last_write_wins');
+SELECT id, body FROM done ORDER BY id;
+-- and once more: the first has no second effect
+SELECT * FROM jobs('last_write_wins');
+SELECT id, body FROM done ORDER BY id;
+SELECT * FROM jobs('merge');
+SELECT * FROM jobs('client_wins');
+SELECT id, body FROM job;
 DROP SCHEMA causes CASCADE;
