@@ -45,6 +45,18 @@ CREATE TRIGGER give_away BEFORE INSERT OR UPDATE ON note FOR EACH ROW EXECUTE FU
 SELECT id, status, "column" FROM push('[{"id": 30, "body": "for bob"}, {"id": 31, "body": "for nobody"}, {"id": 32, "body": "for ann"}, {"id": 10, "body": "for bob"}, {"id": 11, "body": "for nobody"}]') ORDER BY 1;
 SELECT id, user_id, body FROM note WHERE id IN (10, 11, 30, 31, 32) ORDER BY id;
 
+-- triggers before the row that change other rows of the push, which is no error row by row
+CREATE TABLE item (id int PRIMARY KEY, user_id text, parent int, pos int);
+CREATE FUNCTION make_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE item SET pos = pos + 1 WHERE pos >= NEW.pos AND id <> NEW.id; RETURN NEW; END $$;
+CREATE TRIGGER make_room BEFORE UPDATE ON item FOR EACH ROW WHEN (pg_trigger_depth() = 0 AND NEW.pos <> OLD.pos) EXECUTE FUNCTION make_room();
+CREATE FUNCTION take_along() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM item WHERE parent = OLD.id; RETURN OLD; END $$;
+CREATE TRIGGER take_along BEFORE DELETE ON item FOR EACH ROW EXECUTE FUNCTION take_along();
+SELECT tide.track('item', scope => 'user_id');
+INSERT INTO item VALUES (1, 'ann', NULL, 1), (2, 'ann', NULL, 2), (3, 'ann', 2, 3), (4, 'ann', NULL, 4);
+SELECT s->>'entityId' AS id, s->>'status' AS status FROM tide.push('{"changes": {"item": [{"id": 1, "pos": 2}, {"id": 2, "pos": 1}, {"id": 4, "pos": 9}]}}') p, json_array_elements(p->'succeeded') s;
+SELECT id, pos FROM item ORDER BY id;
+SELECT s->>'entityId' AS id, s->>'status' AS status FROM tide.push('{"changes": {"item": [{"id": 2, "deletedAt": "2026-01-01T00:00:00Z"}, {"id": 3, "deletedAt": "2026-01-01T00:00:00Z"}]}}') p, json_array_elements(p->'succeeded') s;
+SELECT id FROM item ORDER BY id;
 -- a trigger that takes a new row away at once: it was stored, and is deleted
 CREATE TABLE job (id int PRIMARY KEY, user_id text, body text);
 CREATE TABLE done (id int, body text);
