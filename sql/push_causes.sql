@@ -57,6 +57,19 @@ SELECT s->>'entityId' AS id, s->>'status' AS status FROM tide.push('{"changes": 
 SELECT id, pos FROM item ORDER BY id;
 SELECT s->>'entityId' AS id, s->>'status' AS status FROM tide.push('{"changes": {"item": [{"id": 2, "deletedAt": "2026-01-01T00:00:00Z"}, {"id": 3, "deletedAt": "2026-01-01T00:00:00Z"}]}}') p, json_array_elements(p->'succeeded') s;
 SELECT id FROM item ORDER BY id;
+-- triggers that do something else instead: it is undone, and told of that change
+CREATE TABLE paper (id int PRIMARY KEY, user_id text, body text, binned timestamptz);
+CREATE TABLE review (id int, body text);
+CREATE FUNCTION bin() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE paper SET binned = CASE OLD.body WHEN 'a' THEN now() ELSE clock_timestamp() END WHERE id = OLD.id; RETURN NULL; END $$;
+CREATE TRIGGER bin BEFORE DELETE ON paper FOR EACH ROW EXECUTE FUNCTION bin();
+CREATE FUNCTION for_review() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO review VALUES (NEW.id, NEW.body); RETURN NULL; END $$;
+CREATE TRIGGER for_review BEFORE INSERT OR UPDATE ON paper FOR EACH ROW WHEN (NEW.body = 'rude') EXECUTE FUNCTION for_review();
+SELECT tide.track('paper', scope => 'user_id');
+INSERT INTO paper VALUES (1, 'ann', 'a'), (2, 'ann', 'b'), (3, 'ann', 'c');
+SELECT s->>'entityId' AS id, coalesce(s->>'status', s->'errors'->0->>'code') AS status FROM tide.push('{"changes": [{"entityType": "paper", "entityId": 1, "action": "delete"}, {"entityType": "paper", "entityId": 2, "action": "delete"}, {"entityType": "paper", "entityId": 3, "action": "update", "data": {"body": "rude"}},
+	{"entityType": "paper", "entityId": 4, "action": "create", "data": {"body": "rude"}}, {"entityType": "paper", "entityId": 5, "action": "create", "data": {"body": "good"}}]}') p, LATERAL (SELECT json_array_elements(p->'succeeded') UNION ALL SELECT json_array_elements(p->'failed')) x(s) ORDER BY 1;
+SELECT id, body, binned FROM paper ORDER BY id;
+SELECT * FROM review;
 -- a trigger that takes a new row away at once: it was stored, and is deleted
 CREATE TABLE job (id int PRIMARY KEY, user_id text, body text);
 CREATE TABLE done (id int, body text);
