@@ -103,6 +103,13 @@ SELECT p->'failed' AS failed, p->'succeeded'->0->'entity'->>'n' AS n FROM tide.p
 SELECT count(*) FROM pair;
 SELECT status FROM tide.delete('pair', '{"c": "2024-02-29T12:00Z", "b": "x", "a": 1}');
 SELECT count(*) FROM pair;
+-- what the column would cut or round is another key, perhaps another row's; a date may have a time of day
+CREATE TABLE cut (n numeric(6,2), at timestamp(3), tz timestamptz(0), t time(0), s name, d date, v int, PRIMARY KEY (n, at, tz, t, s, d));
+SELECT tide.track('cut', shared => true);
+SELECT f->'errors'->0->>'column' AS "column", f->'errors'->0->>'message' AS failed, p->'summary'->>'succeeded' AS succeeded FROM tide.push(jsonb_build_object('changes', jsonb_build_object('cut', (
+	SELECT jsonb_agg('{"n": 1, "at": "2024-02-29T12:00:00.123Z", "tz": 1709208000000, "t": "12:00", "s": "x", "d": "2024-02-29", "v": 1}'::jsonb || x)
+	FROM unnest(ARRAY['{}', '{"n": "1.500", "d": "2024-02-29T12:00:00Z"}', '{"n": 1.001}', '{"at": "2024-02-29T12:00:00.1234Z"}', '{"tz": 1709208000400}', '{"t": "12:00:00.4"}', jsonb_build_object('s', repeat('x', 64))]) x)))) p
+	LEFT JOIN json_array_elements(p->'failed') f ON true;
 -- as scopes
 CREATE TABLE scoped (id int PRIMARY KEY, s numeric(6,2));
 CREATE INDEX ON scoped (s);

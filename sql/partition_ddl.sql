@@ -138,6 +138,19 @@ CREATE SERVER ddl_server FOREIGN DATA WRAPPER ddl_wrapper;
 CREATE FOREIGN TABLE far (id int NOT NULL, year int NOT NULL, user_id text, v text, "lastModifiedAt" timestamptz, "clientId" text) SERVER ddl_server;
 ALTER TABLE t ATTACH PARTITION far FOR VALUES FROM (2042) TO (2043);
 DROP FOREIGN DATA WRAPPER ddl_wrapper CASCADE;
+-- what a command could not drop, undone with a savepoint, goes with the next one
+CREATE SCHEMA ddl3;
+CREATE TABLE ddl3.t_2050 PARTITION OF t FOR VALUES FROM (2050) TO (2051);
+INSERT INTO t VALUES (31, 2050, 'ann', 'goes');
+CREATE VIEW ddl.of_2050 AS SELECT * FROM ddl3.t_2050;
+SELECT max(seq) AS before FROM tide.log \gset
+BEGIN;
+SAVEPOINT a;
+DROP TABLE ddl3.t_2050;
+ROLLBACK TO a;
+DROP SCHEMA ddl3 CASCADE;
+COMMIT;
+SELECT scope, keys FROM tide.log WHERE seq > :before;
 -- the root becomes a partition itself: tracked no more as it is
 CREATE TABLE above (LIKE t) PARTITION BY RANGE (year);
 BEGIN;

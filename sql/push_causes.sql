@@ -44,4 +44,49 @@ CREATE FUNCTION give_away() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.
 CREATE TRIGGER give_away BEFORE INSERT OR UPDATE ON note FOR EACH ROW EXECUTE FUNCTION give_away();
 SELECT id, status, "column" FROM push('[{"id": 30, "body": "for bob"}, {"id": 31, "body": "for nobody"}, {"id": 32, "body": "for ann"}, {"id": 10, "body": "for bob"}, {"id": 11, "body": "for nobody"}]') ORDER BY 1;
 SELECT id, user_id, body FROM note WHERE id IN (10, 11, 30, 31, 32) ORDER BY id;
+
+-- triggers before the row that change other rows of the push, which is no error row by row
+CREATE TABLE item (id int PRIMARY KEY, user_id text, parent int, pos int);
+CREATE FUNCTION make_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE item SET pos = pos + 1 WHERE pos >= NEW.pos AND id <> NEW.id; RETURN NEW; END $$;
+CREATE TRIGGER make_room BEFORE UPDATE ON item FOR EACH ROW WHEN (pg_trigger_depth() = 0 AND NEW.pos <> OLD.pos) EXECUTE FUNCTION make_room();
+CREATE FUNCTION take_along() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM item WHERE parent = OLD.id; RETURN OLD; END $$;
+CREATE TRIGGER take_along BEFORE DELETE ON item FOR EACH ROW EXECUTE FUNCTION take_along();
+SELECT tide.track('item', scope => 'user_id');
+INSERT INTO item VALUES (1, 'ann', NULL, 1), (2, 'ann', NULL, 2), (3, 'ann', 2, 3), (4, 'ann', NULL, 4);
+SELECT s->>'entityId' AS id, s->>'status' AS status FROM tide.push('{"changes": {"item": [{"id": 1, "pos": 2}, {"id": 2, "pos": 1}, {"id": 4, "pos": 9}]}}') p, json_array_elements(p->'succeeded') s;
+SELECT id, pos FROM item ORDER BY id;
+SELECT s->>'entityId' AS id, s->>'status' AS status FROM tide.push('{"changes": {"item": [{"id": 2, "deletedAt": "2026-01-01T00:00:00Z"}, {"id": 3, "deletedAt": "2026-01-01T00:00:00Z"}]}}') p, json_array_elements(p->'succeeded') s;
+SELECT id FROM item ORDER BY id;
+-- triggers that do something else instead: it is undone, and told of that change
+CREATE TABLE paper (id int PRIMARY KEY, user_id text, body text, binned timestamptz);
+CREATE TABLE review (id int, body text);
+CREATE FUNCTION bin() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE paper SET binned = CASE OLD.body WHEN 'a' THEN now() ELSE clock_timestamp() END WHERE id = OLD.id; RETURN NULL; END $$;
+CREATE TRIGGER bin BEFORE DELETE ON paper FOR EACH ROW EXECUTE FUNCTION bin();
+CREATE FUNCTION for_review() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO review VALUES (NEW.id, NEW.body); RETURN NULL; END $$;
+CREATE TRIGGER for_review BEFORE INSERT OR UPDATE ON paper FOR EACH ROW WHEN (NEW.body = 'rude') EXECUTE FUNCTION for_review();
+SELECT tide.track('paper', scope => 'user_id');
+INSERT INTO paper VALUES (1, 'ann', 'a'), (2, 'ann', 'b'), (3, 'ann', 'c');
+SELECT s->>'entityId' AS id, coalesce(s->>'status', s->'errors'->0->>'code') AS status FROM tide.push('{"changes": [{"entityType": "paper", "entityId": 1, "action": "delete"}, {"entityType": "paper", "entityId": 2, "action": "delete"}, {"entityType": "paper", "entityId": 3, "action": "update", "data": {"body": "rude"}},
+	{"entityType": "paper", "entityId": 4, "action": "create", "data": {"body": "rude"}}, {"entityType": "paper", "entityId": 5, "action": "create", "data": {"body": "good"}}]}') p, LATERAL (SELECT json_array_elements(p->'succeeded') UNION ALL SELECT json_array_elements(p->'failed')) x(s) ORDER BY 1;
+SELECT id, body, binned FROM paper ORDER BY id;
+SELECT * FROM review;
+-- a trigger that takes a new row away at once: it was stored, and is deleted
+CREATE TABLE job (id int PRIMARY KEY, user_id text, body text);
+CREATE TABLE done (id int, body text);
+CREATE FUNCTION carry_out() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO done VALUES (NEW.id, NEW.body); DELETE FROM job WHERE id = NEW.id; RETURN NULL; END $$;
+CREATE TRIGGER carry_out AFTER INSERT ON job FOR EACH ROW WHEN (NEW.body <> 'later') EXECUTE FUNCTION carry_out();
+SELECT tide.track('job', scope => 'user_id');
+CREATE FUNCTION jobs(policy text) RETURNS TABLE (id text, status text, "deletedAt" boolean) LANGUAGE plpgsql AS $$ BEGIN
+	PERFORM tide.track('job', scope => 'user_id', conflict => policy);
+	RETURN QUERY SELECT s->>'entityId', s->>'status', (s->'entity'->>'deletedAt')::timestamptz > now() - interval '1 day' FROM json_array_elements(
+		tide.push('{"changes": {"job": [{"id": 1, "body": "now", "lastModifiedAt": "2020-01-01T00:00:00Z"}, {"id": 2, "body": "later", "lastModifiedAt": "2020-01-01T00:00:00Z"}, {"id": 3, "body": "now"}]}}')->'succeeded') s;
+END $$;
+SELECT * FROM jobs('last_write_wins');
+SELECT id, body FROM done ORDER BY id;
+-- and once more: the first has no second effect
+SELECT * FROM jobs('last_write_wins');
+SELECT id, body FROM done ORDER BY id;
+SELECT * FROM jobs('merge');
+SELECT * FROM jobs('client_wins');
+SELECT id, body FROM job;
 DROP SCHEMA causes CASCADE;

@@ -91,6 +91,10 @@ SELECT tide.track('link', shared => true);
 :mark
 SELECT summary((SELECT jsonb_build_object('link', jsonb_agg(jsonb_build_object('id', i, 'up', CASE WHEN i = 350 THEN 99999 WHEN i > 1 AND i < 350 THEN i - 1 END))) FROM generate_series(1, 350) i));
 :few
+-- a long chain whose first is bad
+SET statement_timeout = '5s';
+SELECT summary((SELECT jsonb_build_object('link', jsonb_agg(jsonb_build_object('id', 1000 + i, 'up', 999 + i))) FROM generate_series(1, 4000) i));
+RESET statement_timeout;
 -- deletes of rows that others refer to, some of which go with them
 DELETE FROM plain WHERE id > 50;
 :mark

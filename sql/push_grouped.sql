@@ -116,6 +116,10 @@ CREATE FUNCTION resolve(entity_type text, current jsonb, incoming jsonb) RETURNS
 CREATE DOMAIN small AS int CHECK (VALUE < 1000);
 CREATE TABLE parent (id int PRIMARY KEY);
 CREATE TABLE child (id int PRIMARY KEY, user_id text, t_id int REFERENCES t ON DELETE CASCADE);
+CREATE TYPE size AS ENUM ('small', 'large');
+CREATE FUNCTION size_name(size) RETURNS text LANGUAGE sql AS $$ SELECT 'small' $$;
+CREATE CAST (size AS text) WITH FUNCTION size_name(size) AS IMPLICIT;
+CREATE TABLE named (name varchar(9) PRIMARY KEY, mood mood UNIQUE);
 \t on
 \set ECHO queries
 SELECT format('SELECT grouped.try(%L)', ddl) FROM (VALUES
@@ -125,6 +129,10 @@ SELECT format('SELECT grouped.try(%L)', ddl) FROM (VALUES
 	('ALTER TABLE t ADD x int GENERATED ALWAYS AS (id + 1) STORED'),
 	('ALTER TABLE t ADD CHECK (lower(who) <> '''' AND tags <> ''{}'' OR CASE WHEN n > 0 THEN true ELSE mood <> ''sad'' END)'),
 	('ALTER TABLE t ADD p int REFERENCES parent'),
+	('ALTER TABLE t ADD p smallint REFERENCES parent'),
+	('ALTER TABLE t ADD x text REFERENCES named'),
+	('ALTER TABLE t ADD x mood REFERENCES named (mood)'),
+	('ALTER TABLE t ADD x size REFERENCES named'),
 	('CREATE UNIQUE INDEX ON t (lower(who), id)'),
 	('ALTER TABLE t ADD x int DEFAULT grouped.number()'),
 	('ALTER TABLE t ADD x text DEFAULT pg_current_xact_id()::text'),
@@ -153,6 +161,14 @@ SELECT format('SELECT grouped.try(%L)', ddl) FROM (VALUES
 -- a delete may cascade where an upsert does not
 SELECT try('', '{"changes": {"t": [{"id": 1, "deletedAt": "2026-01-01T00:00:00Z"}]}}');
 SELECT try('DROP TABLE child', '{"changes": {"t": [{"id": 1, "deletedAt": "2026-01-01T00:00:00Z"}]}}');
+-- or looks for rows that refer to it by way of a cast
+CREATE TABLE coded (id int PRIMARY KEY, user_id text, code text UNIQUE);
+CREATE INDEX ON coded (user_id, id);
+CREATE TABLE of_code (id int PRIMARY KEY, size size REFERENCES coded (code));
+SELECT tide.track('coded', scope => 'user_id');
+GRANT SELECT, INSERT, UPDATE, DELETE ON coded TO tide_grouped_user;
+SELECT try('', '{"changes": {"coded": [{"id": 1, "code": "small"}]}}');
+SELECT try('', '{"changes": {"coded": [{"id": 1, "deletedAt": "2026-01-01T00:00:00Z"}]}}');
 -- what was settled for a table is settled again when it changes
 SELECT try('CREATE TRIGGER note BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION grouped.note()');
 SELECT try('SELECT 1');

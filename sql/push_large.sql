@@ -35,4 +35,13 @@ SELECT p->'summary'->>'succeeded' AS stored FROM tide.push((SELECT jsonb_build_o
 UPDATE seen SET at = 'before';
 SELECT p->'summary'->>'succeeded' AS stored FROM tide.push((SELECT jsonb_build_object('changes', jsonb_build_object('v', jsonb_agg(jsonb_build_object('id', 1000 + i, 'o', '{"n": 1e131071}'::jsonb)))) FROM generate_series(1, 200) i)) p;
 SELECT max(bytes) FILTER (WHERE at = 'push') - max(bytes) FILTER (WHERE at = 'before') < 10000000 AS "little memory" FROM seen;
+-- a reply has the rows of all changes: above 256 MB the push has to be parted, and nothing of it is stored
+CREATE TABLE doc (id int PRIMARY KEY, body text, read boolean);
+SELECT tide.track('doc', shared => true);
+INSERT INTO doc SELECT i, repeat('x', 1000000) FROM generate_series(1, 300) i;
+CREATE FUNCTION read_all(n int) RETURNS text LANGUAGE sql AS $$ SELECT tide.push((SELECT jsonb_build_object('changes', jsonb_build_object('doc', jsonb_agg(jsonb_build_object('id', i, 'read', true)))) FROM generate_series(1, n) i))->'summary'->>'succeeded' $$;
+SELECT read_all(300);
+\echo :LAST_ERROR_SQLSTATE
+SELECT count(*) FILTER (WHERE read) AS read FROM doc;
+SELECT read_all(150);
 DROP SCHEMA large CASCADE;

@@ -102,6 +102,13 @@ CREATE TABLE half (id int NOT NULL) PARTITION BY RANGE (id);
 CREATE TABLE half1 PARTITION OF half FOR VALUES FROM (0) TO (10);
 ALTER TABLE ONLY half ADD PRIMARY KEY (id);
 SELECT tide.track('half', shared => true);
+-- texts that depend on search_path, on lc_monetary, or on a name
+CREATE TABLE by_class (id regclass PRIMARY KEY, price money, who regrole);
+SELECT tide.track('by_class', shared => true);
+ALTER TABLE by_class DROP CONSTRAINT by_class_pkey, ADD PRIMARY KEY (price);
+SELECT tide.track('by_class', shared => true);
+ALTER TABLE by_class ADD n int, DROP CONSTRAINT by_class_pkey, ADD PRIMARY KEY (n);
+SELECT tide.track('by_class', scope => 'who');
 SELECT tide.track('pg_catalog.pg_class', shared => true);
 SELECT refusal($$SELECT tide.track('tide.log', shared => true)$$);
 SELECT refusal($$SELECT tide.track('tide.tombstone', shared => true)$$);

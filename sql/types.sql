@@ -69,6 +69,11 @@ SELECT * FROM carry_over('a', 'z');
 SELECT * FROM differ();
 SELECT ia, j, jb IS NULL AS jb, jba FROM z WHERE id = 20;
 
+-- NULL in an array, whatever the session makes of it
+SET array_nulls = off;
+SELECT s->'entity'->>'ia' AS ia FROM tide.push('{"changes": {"a": [{"id": 21, "ia": [1, null]}]}}') p, json_array_elements(p->'succeeded') s;
+RESET array_nulls;
+
 -- values that a column does not take fail their change, and name the column
 SELECT f->>'entityId' AS id, f->'errors'->0->>'code' AS code, f->'errors'->0->>'column' AS "column" FROM tide.push(jsonb_build_object('changes', jsonb_build_object('a', (SELECT jsonb_agg(jsonb_build_object('id', 100 + n) || v ORDER BY n)
 	FROM unnest(ARRAY['{"i2": 32768}', '{"i8": 1e19}', '{"n2": 1e21}', '{"f4": 1e39}', '{"f8": "1e309"}', '{"m": "glad"}', '{"ms": ["glad"]}', '{"ms": ["sad","sad","sad","sad","sad","sad","sad","sad","sad"]}', '{"p": {"a": "x"}}', '{"ps": [{"a": 1e10}]}',

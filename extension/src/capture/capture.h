@@ -29,6 +29,7 @@ typedef struct PushedRow
 	Bitmapset  *columns;		/* attnums that the statement writes in it */
 	bool		kept;			/* the user's triggers left all of them
 								 * unchanged */
+	bool		touched;		/* a statement of theirs has changed the row */
 } PushedRow;
 
 typedef struct PushWrite

@@ -405,6 +405,19 @@ note_if_kept(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVe
 	row->kept = true;
 }
 
+/* note that a trigger changes a row that the push is writing */
+static void
+note_if_touched(TrackedTable *t, TupleDesc desc, const RowVersion *old)
+{
+	PushedRow  *row;
+
+	if (push_write == NULL || old == NULL || push_write->relid != table_of_rows(t))
+		return;
+	row = keymap_get(push_write->rows, key_text(t, desc, old));
+	if (row)
+		row->touched = true;
+}
+
 /*
  * A push writes the stamps of columns itself.  It does not know of columns
  * that the user's triggers change in addition; these get the row's stamp.
@@ -603,6 +616,8 @@ tide_stamp(PG_FUNCTION_ARGS)
 	if (t->broken)
 		registry_require(table_of_rows(t));
 
+	if (!push_write_is_direct(table_of_rows(t)))
+		note_if_touched(t, desc, old);
 	settle_columns(t, desc, old, new, &set);
 	return PointerGetDatum(with_settings(new, desc, &set));
 }

@@ -361,6 +361,9 @@ tombstone_of(TupleTableSlot *slot, char *key)
 	value = slot_getattr(slot, TOMBSTONE_SCOPES, &isnull);
 	if (!isnull)
 		tombstone->binds = owner_strings(value, &tombstone->nbinds);
+	value = slot_getattr(slot, TOMBSTONE_XID, &isnull);
+	tombstone->is_own = FullTransactionIdEquals(DatumGetFullTransactionId(value),
+												GetTopFullTransactionIdIfAny());
 	return tombstone;
 }
 

@@ -39,6 +39,7 @@ typedef struct Tombstone
 	 */
 	int			nbinds;			/* 0: it binds everybody */
 	char	  **binds;
+	bool		is_own;			/* as it was read: this transaction wrote it */
 } Tombstone;
 
 /*

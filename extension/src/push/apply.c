@@ -150,6 +150,21 @@ refuse_kept(Push *push, Change *c)
 				 errmsg("a trigger of the table kept the row as it was")));
 }
 
+/*
+ * Fail a change whose row a trigger has changed in its place.  To judge it again
+ * would do that again.
+ */
+static void
+refuse_touched(Push *push, Change *c)
+{
+	PushedRow  *row = keymap_get(push->write.rows, c->typed.key_text);
+
+	if (row && row->touched)
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_NOT_STORED),
+				 errmsg("a trigger of the table changed the row in another way")));
+}
+
 /* the row that would be stored has another key than the row that was pushed */
 static void
 refuse_other_key(void)
@@ -222,8 +237,12 @@ write_rows(Push *push, PushTable *table, BatchStatement statement, List *changes
 	free_result(table);
 	foreach(lc, changes)
 	{
-		if (!((Change *) lfirst(lc))->outcome.written)
-			missed = lappend(missed, lfirst(lc));
+		Change	   *c = lfirst(lc);
+
+		if (c->outcome.written)
+			continue;
+		refuse_touched(push, c);
+		missed = lappend(missed, c);
 	}
 	return missed;
 }
@@ -312,6 +331,20 @@ is_as_before(Change *c)
 }
 
 /*
+ * Fail a change whose row a policy or a trigger has left out.  What triggers have
+ * done meanwhile is undone with it.
+ */
+static void
+refuse_left_out(Change *c)
+{
+	if (c->table->t->has_side_effects)
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_NOT_STORED),
+				 errmsg("%s", REFUSED)));
+	change_fail_as(c, "not_stored", REFUSED);
+}
+
+/*
  * Among changes whose row was not written, those that have to be judged again
  * because somebody else was faster.  If nobody has touched the row since the
  * attempt before, a policy or a trigger keeps it from being written.
@@ -327,7 +360,7 @@ to_be_judged_again(List *missed, int attempt)
 		Change	   *c = lfirst(lc);
 
 		if (attempt > 0 && is_as_before(c))
-			change_fail_as(c, "not_stored", REFUSED);
+			refuse_left_out(c);
 		else
 		{
 			c->found_before = c->found;

@@ -143,77 +143,138 @@ append_equal(StringInfo sql, Oid operator, const char *left, const char *right, 
 		appendStringInfo(sql, "::%s", format_type_be_qualified(right_wants));
 }
 
+/* the rows b refer to rows that do not exist */
+static void
+append_refers_to_none(StringInfo sql, TrackedTable *t, ForeignKey *fk)
+{
+	int			i;
+
+	appendStringInfoString(sql, " WHERE true");
+	for (i = 0; i < fk->n; i++)
+	{
+		if (key_position(t, fk->from_columns[i]) < 0)
+			appendStringInfo(sql, " AND b.h%d", fk->from_columns[i]);
+		appendStringInfo(sql, " AND %s IS NOT NULL",
+						 batch_column(t, fk->from_columns[i], "b"));
+	}
+	appendStringInfo(sql, " AND NOT EXISTS (SELECT FROM %s p WHERE ", from_table(fk->to));
+	for (i = 0; i < fk->n; i++)
+	{
+		if (i > 0)
+			appendStringInfoString(sql, " AND ");
+		append_equal(sql, fk->equal[i], psprintf("p.%s", attribute(fk->to, fk->to_columns[i])),
+					 batch_column(t, fk->from_columns[i], "b"),
+					 tracked_column(t, fk->from_columns[i])->type);
+	}
+	appendStringInfoChar(sql, ')');
+}
+
+/* the row of the change b refers to that of the change q */
+static void
+append_refers_to_change(StringInfo sql, TrackedTable *t, ForeignKey *fk)
+{
+	int			i;
+
+	for (i = 0; i < fk->n; i++)
+	{
+		if (i > 0)
+			appendStringInfoString(sql, " AND ");
+		append_equal(sql, fk->equal[i], batch_column(t, fk->to_columns[i], "q"),
+					 batch_column(t, fk->from_columns[i], "b"),
+					 tracked_column(t, fk->from_columns[i])->type);
+	}
+}
+
 /* rows that refer to a row which neither exists nor is among the changes */
 static char *
 orphans_sql(PushTable *table, ForeignKey *fk)
 {
-	TrackedTable *t = table->t;
 	StringInfoData sql;
-	int			i;
 
 	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT b.ord FROM " BATCH_NAME " b WHERE true");
-	for (i = 0; i < fk->n; i++)
-	{
-		if (key_position(t, fk->from_columns[i]) < 0)
-			appendStringInfo(&sql, " AND b.h%d", fk->from_columns[i]);
-		appendStringInfo(&sql, " AND %s IS NOT NULL",
-						 batch_column(t, fk->from_columns[i], "b"));
-	}
-	appendStringInfo(&sql, " AND NOT EXISTS (SELECT FROM %s p WHERE ", from_table(fk->to));
-	for (i = 0; i < fk->n; i++)
-	{
-		if (i > 0)
-			appendStringInfoString(&sql, " AND ");
-		append_equal(&sql, fk->equal[i], psprintf("p.%s", attribute(fk->to, fk->to_columns[i])),
-					 batch_column(t, fk->from_columns[i], "b"),
-					 tracked_column(t, fk->from_columns[i])->type);
-	}
-	appendStringInfoChar(&sql, ')');
-	if (fk->to == t->relid)
+	appendStringInfoString(&sql, "SELECT b.ord FROM " BATCH_NAME " b");
+	append_refers_to_none(&sql, table->t, fk);
+	if (fk->to == table->t->relid)
 	{
 		appendStringInfoString(&sql, " AND NOT EXISTS (SELECT FROM " BATCH_NAME " q WHERE ");
-		for (i = 0; i < fk->n; i++)
-		{
-			if (i > 0)
-				appendStringInfoString(&sql, " AND ");
-			append_equal(&sql, fk->equal[i], batch_column(t, fk->to_columns[i], "q"),
-						 batch_column(t, fk->from_columns[i], "b"),
-						 tracked_column(t, fk->from_columns[i])->type);
-		}
+		append_refers_to_change(&sql, table->t, fk);
 		appendStringInfoChar(&sql, ')');
 	}
 	return sql.data;
+}
+
+/* changes, each with one that refers to its row, which does not exist yet */
+static char *
+orphaned_by_sql(PushTable *table, ForeignKey *fk)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT q.ord, b.ord FROM " BATCH_NAME " b JOIN " BATCH_NAME " q ON ");
+	append_refers_to_change(&sql, table->t, fk);
+	append_refers_to_none(&sql, table->t, fk);
+	return sql.data;
+}
+
+/* the row f refers to that of the change b */
+static void
+append_referred(StringInfo sql, TrackedTable *t, ForeignKey *fk)
+{
+	int			i;
+
+	for (i = 0; i < fk->n; i++)
+	{
+		if (i > 0)
+			appendStringInfoString(sql, " AND ");
+		append_equal(sql, fk->equal[i], batch_column(t, fk->to_columns[i], "b"),
+					 psprintf("f.%s", attribute(fk->from, fk->from_columns[i])),
+					 get_atttype(fk->from, fk->from_columns[i]));
+	}
+}
+
+/* the row f is that of the change q */
+static void
+append_is_of_change(StringInfo sql, TrackedTable *t)
+{
+	int			i;
+
+	for (i = 0; i < t->nkeys; i++)
+		appendStringInfo(sql, "%sf.%s %s q.k%d", i ? " AND " : "",
+						 attribute(t->relid, t->keys[i]), t->key_equal[i], i);
 }
 
 /* rows to be deleted that other rows refer to, which will not be deleted */
 static char *
 referred_sql(PushTable *table, ForeignKey *fk)
 {
-	TrackedTable *t = table->t;
 	StringInfoData sql;
-	int			i;
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT b.ord FROM " BATCH_NAME " b WHERE EXISTS (SELECT FROM %s f WHERE ",
 					 from_table(fk->from));
-	for (i = 0; i < fk->n; i++)
-	{
-		if (i > 0)
-			appendStringInfoString(&sql, " AND ");
-		append_equal(&sql, fk->equal[i], batch_column(t, fk->to_columns[i], "b"),
-					 psprintf("f.%s", attribute(fk->from, fk->from_columns[i])),
-					 get_atttype(fk->from, fk->from_columns[i]));
-	}
-	if (fk->from == t->relid)
+	append_referred(&sql, table->t, fk);
+	if (fk->from == table->t->relid)
 	{
 		appendStringInfoString(&sql, " AND NOT EXISTS (SELECT FROM " BATCH_NAME " q WHERE ");
-		for (i = 0; i < t->nkeys; i++)
-			appendStringInfo(&sql, "%sf.%s %s q.k%d", i ? " AND " : "",
-							 attribute(t->relid, t->keys[i]), t->key_equal[i], i);
+		append_is_of_change(&sql, table->t);
 		appendStringInfoChar(&sql, ')');
 	}
 	appendStringInfoChar(&sql, ')');
+	return sql.data;
+}
+
+/* deletes, each with one to whose row its own refers */
+static char *
+kept_by_sql(PushTable *table, ForeignKey *fk)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT q.ord, b.ord FROM " BATCH_NAME " q JOIN %s f ON ",
+					 from_table(fk->from));
+	append_is_of_change(&sql, table->t);
+	appendStringInfoString(&sql, " JOIN " BATCH_NAME " b ON ");
+	append_referred(&sql, table->t, fk);
 	return sql.data;
 }
 
@@ -224,10 +285,29 @@ typedef struct Question
 	PushTable  *table;
 	List	   *changes;
 	Bitmapset  *columns;
-	const char *sql;
+	const char *sql;			/* which changes are at fault by themselves */
+	const char *after;			/* pairs: if the first fails, so does the
+								 * second; NULL: there are none */
 	Oid			owner;
-	List	   *found;
+	List	   *found;			/* positions in changes */
+	List	  **followers;		/* by position, those that fail with it */
 } Question;
+
+static void
+select_positions(const char *sql)
+{
+	if (SPI_execute(sql, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not ask which rows violate a foreign key: %s", sql);
+}
+
+static int
+position(uint64 row, int column)
+{
+	bool		isnull;
+
+	return DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
+									   column, &isnull));
+}
 
 /* after an error, the end of the subtransaction restores the user */
 static void
@@ -240,37 +320,50 @@ ask(Push *push, void *arg)
 	uint64		i;
 
 	user_become(question->owner, SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS, &saved);
-	if (SPI_execute(question->sql, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not ask which rows violate a foreign key: %s", question->sql);
-	user_restore(&saved);
+	select_positions(question->sql);
 	for (i = 0; i < SPI_processed; i++)
-	{
-		bool		isnull;
-		int			ord = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[i],
-													  SPI_tuptable->tupdesc, 1, &isnull));
-
-		question->found = lappend(question->found, list_nth(question->changes, ord));
-	}
+		question->found = lappend_int(question->found, position(i, 1));
 	SPI_freetuptable(SPI_tuptable);
+	if (question->after && question->found != NIL)
+	{
+		select_positions(question->after);
+		for (i = 0; i < SPI_processed; i++)
+		{
+			List	  **followers = &question->followers[position(i, 1)];
+
+			*followers = lappend_int(*followers, position(i, 2));
+		}
+		SPI_freetuptable(SPI_tuptable);
+	}
+	user_restore(&saved);
 	batch_close(relation);
 }
 
 /*
- * Ask again without the rows that were found, because other rows may refer to
- * them.
+ * The changes at fault, and those that are without them: rows that refer to
+ * theirs, and so on.
  */
 static List *
 ask_all(Push *push, Question *question)
 {
+	int			n = list_length(question->changes);
+	bool	   *known = palloc0(sizeof(bool) * n);
 	List	   *result = NIL;
+	int			i;
 
-	while (question->changes != NIL)
+	question->followers = palloc0(sizeof(List *) * n);
+	if (try_work(push, ask, question, true) != NULL)
+		return NIL;
+	/* the list grows as it is gone through */
+	for (i = 0; i < list_length(question->found); i++)
 	{
-		question->found = NIL;
-		if (try_work(push, ask, question, true) != NULL || question->found == NIL)
-			break;
-		result = list_concat(result, question->found);
-		question->changes = list_difference_ptr(question->changes, question->found);
+		int			place = list_nth_int(question->found, i);
+
+		if (known[place])
+			continue;
+		known[place] = true;
+		result = lappend(result, list_nth(question->changes, place));
+		question->found = list_concat(question->found, question->followers[place]);
 	}
 	return result;
 }
@@ -302,6 +395,8 @@ blame_find(Push *push, PushTable *table, List *changes, bool is_delete,
 		if (fk.to != t->relid || !are_of_key(t, fk.to_columns, fk.n))
 			return NIL;
 		question.sql = referred_sql(table, &fk);
+		if (fk.from == t->relid)
+			question.after = kept_by_sql(table, &fk);
 		question.owner = owner_of_table(fk.from);
 		return ask_all(push, &question);
 	}
@@ -312,6 +407,8 @@ blame_find(Push *push, PushTable *table, List *changes, bool is_delete,
 		if (key_position(t, fk.from_columns[i]) < 0)
 			question.columns = bms_add_member(question.columns, fk.from_columns[i]);
 	question.sql = orphans_sql(table, &fk);
+	if (fk.to == t->relid)
+		question.after = orphaned_by_sql(table, &fk);
 	question.owner = owner_of_table(fk.to);
 	return ask_all(push, &question);
 }

@@ -11,9 +11,11 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "push/change.h"
@@ -196,6 +198,59 @@ read_value(Push *push, TrackedTable *t, TrackedColumn *column, JsonbValue *v,
 	return datumCopy(value, attribute->attbyval, attribute->attlen);
 }
 
+/* the value as the type would hold it without a limit of scale or precision */
+static Datum
+read_whole(TrackedTable *t, const TrackedColumn *column, JsonbValue *v)
+{
+	TrackedColumn whole = *column;
+	Oid			function;
+	bool		isnull;
+
+	whole.type = whole.base_type;
+	whole.typmod = -1;
+	getTypeInputInfo(whole.type, &function, &whole.ioparam);
+	fmgr_info(function, &whole.input);
+	return wire_read_value(t, &whole, v, &isnull);
+}
+
+/*
+ * Is the value cut off or rounded to that of the column?  Then two rows of the
+ * client's would become one.  A date may be sent with a time of day.
+ */
+static bool
+is_cut(Push *push, TrackedTable *t, TrackedColumn *column, JsonbValue *v, Datum value)
+{
+	int32		typmod = column->typmod;
+	MemoryContext old;
+	Datum		whole;
+	bool		result;
+
+	switch (getBaseTypeAndTypmod(column->type, &typmod))
+	{
+		case NAMEOID:
+			return v->type == jbvString && v->val.string.len >= NAMEDATALEN;
+		case NUMERICOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+		case TIMEOID:
+		case TIMETZOID:
+			if (typmod >= 0)
+				break;
+			/* FALLTHROUGH */
+		default:
+			return false;
+	}
+	old = MemoryContextSwitchTo(push->scratch);	/* which the next value resets */
+	whole = read_whole(t, column, v);
+	if (column->base_type == NUMERICOID)
+		result = !DatumGetBool(DirectFunctionCall2(numeric_eq, whole, value));
+	else
+		result = strcmp(OutputFunctionCall(&column->output, whole),
+						OutputFunctionCall(&column->output, value)) != 0;
+	MemoryContextSwitchTo(old);
+	return result;
+}
+
 /* one column of the key: from entityId if that has it, else from the data */
 static Datum
 read_key_column(Push *push, Change *c, TrackedColumn *column)
@@ -223,6 +278,12 @@ read_key_column(Push *push, Change *c, TrackedColumn *column)
 	value = read_value(push, t, column, v, &isnull);
 	if (isnull)
 		missing_key(t, column->wire);
+	if (is_cut(push, t, column, v, value))
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_MALFORMED_CHANGE),
+				 errmsg("the key \"%s\" would be cut to \"%s\", which may be another row's",
+						column->wire, OutputFunctionCall(&column->output, value)),
+				 err_generic_string(PG_DIAG_COLUMN_NAME, column->wire)));
 	if (in_data && in_data != v)
 	{
 		Datum		other = read_value(push, t, column, in_data, &isnull);

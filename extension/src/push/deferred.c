@@ -40,12 +40,13 @@
  * to
  */
 static List *deferrable_tables = NIL;
-static bool tables_known = false;
+static uint64 tables_known_at = 0;	/* changes when they were read */
+static uint64 constraint_changes = 0;	/* of constraints; 0: nobody counts yet */
 
 static void
 constraints_changed(Datum arg, int cacheid, uint32 hashvalue)
 {
-	tables_known = false;
+	constraint_changes++;
 }
 
 typedef void (*TakeConstraint) (Form_pg_constraint con, void *arg);
@@ -81,26 +82,28 @@ take_tables(Form_pg_constraint con, void *arg)
 static List *
 tables_with_deferrable(void)
 {
-	static bool registered = false;
 	List	   *tables = NIL;
+	List	   *copy;
+	uint64		before;
 	MemoryContext old;
 
-	if (tables_known)
-		return deferrable_tables;
-	if (!registered)
+	if (constraint_changes == 0)
+	{
 		CacheRegisterSyscacheCallback(CONSTROID, constraints_changed, (Datum) 0);
-	registered = true;
+		constraint_changes = 1;
+	}
+	if (tables_known_at == constraint_changes)
+		return deferrable_tables;
 
-	/*
-	 * set first, because an invalidation that arrives while we read must
-	 * count
-	 */
-	tables_known = true;
+	/* what changes while they are read makes us read them again */
+	before = constraint_changes;
 	each_deferrable(take_tables, &tables);
 	old = MemoryContextSwitchTo(TopMemoryContext);
-	list_free(deferrable_tables);
-	deferrable_tables = list_copy(tables);
+	copy = list_copy(tables);
 	MemoryContextSwitchTo(old);
+	list_free(deferrable_tables);
+	deferrable_tables = copy;
+	tables_known_at = before;
 	return deferrable_tables;
 }
 

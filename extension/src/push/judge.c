@@ -602,6 +602,21 @@ deleted_meanwhile(bool seen_only_now)
 }
 
 /*
+ * Has the INSERT itself deleted the row, by a trigger?  Doing it again would do
+ * that again.  An older tombstone of this transaction was looked at before, in a
+ * table with triggers.
+ */
+static bool
+was_deleted_at_once(const Tombstone *tombstone, Change *c)
+{
+	if (!tombstone->is_own || !c->table->t->has_side_effects)
+		return false;
+	if (!c->outcome.overrules && !c->outcome.replaces_twin)
+		c->found.stamp = tombstone->stamp;	/* for the reply */
+	return true;
+}
+
+/*
  * After rows were inserted: plain SQL, which takes none of our locks, may have
  * committed a newer delete meanwhile.  Then the whole set is undone and done
  * again, by the client where the transaction keeps its snapshot.  The same
@@ -624,7 +639,8 @@ judge_tombstones_again(Push *push, PushTable *table, List *inserted)
 
 		if (tombstone->nbinds == 0)
 		{
-			if (is_newer || is_forbidden(table, tombstone))
+			if ((is_newer && !was_deleted_at_once(tombstone, c)) ||
+				is_forbidden(table, tombstone))
 				deleted_meanwhile(false);
 		}
 		else if (is_newer && binds_scope(tombstone, c->outcome.scope))

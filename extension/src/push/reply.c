@@ -18,6 +18,7 @@
 #include "cursor/generation.h"
 #include "push/change.h"
 #include "read/rows.h"
+#include "util/errors.h"
 #include "util/keymap.h"
 #include "wire/wire.h"
 
@@ -219,6 +220,20 @@ is_plain(Push *push)
 	return true;
 }
 
+/* of a reply to several changes, in bytes */
+#define REPLY_MAX (256 * 1024 * 1024)
+
+/* each change comes back with its row, and a row may be large */
+static void
+check_size(Push *push, int size)
+{
+	if (push->nchanges > 1 && size > REPLY_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_TOO_MANY_CHANGES),
+				 errmsg("the rows of this push are too large for one reply"),
+				 errhint("Send its changes in several pushes.")));
+}
+
 /* the reply to a push, in request order */
 char *
 push_reply(Push *push)
@@ -238,6 +253,7 @@ push_reply(Push *push)
 	{
 		Change	   *c = &push->changes[i];
 
+		check_size(push, buf.len + failed.len);
 		if (c->outcome.verdict == VERDICT_FAILED)
 		{
 			if (nfailed++ > 0)

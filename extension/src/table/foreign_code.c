@@ -22,6 +22,7 @@
 #include "catalog/dependency.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
@@ -36,6 +37,7 @@
 
 #include "table/foreign_code.h"
 #include "table/scope_path.h"
+#include "util/compat.h"
 
 /* of initdb's data files: everything else was made by SQL */
 #define is_builtin(oid) ((oid) < FirstGenbkiObjectId)
@@ -199,19 +201,39 @@ of_indexes(Relation rel)
 	return result;
 }
 
+static const char *const FOREIGN_COMPARISON = "a foreign key with an operator or a cast that is not PostgreSQL's own";
+
+/*
+ * A column that refers to one of another type is compared by way of a cast, which
+ * can be anybody's unless both types are PostgreSQL's own.
+ */
+static bool
+is_compared_by_foreign_code(Oid relid, AttrNumber column, Oid other, AttrNumber referred,
+							Oid equal)
+{
+	Oid			type = get_atttype(relid, column);
+	Oid			referred_type = get_atttype(other, referred);
+
+	return !is_builtin(equal) ||
+		(type != referred_type && !(is_builtin(type) && is_builtin(referred_type)));
+}
+
 static const char *
 of_foreign_keys(Relation rel)
 {
+	List	   *keys = copyObject(RelationGetFKeyList(rel));
 	ListCell   *lc;
 	int			i;
 
-	foreach(lc, RelationGetFKeyList(rel))
+	foreach(lc, keys)
 	{
 		ForeignKeyCacheInfo *key = lfirst(lc);
 
 		for (i = 0; i < key->nkeys; i++)
-			if (!is_builtin(key->conpfeqop[i]))
-				return "a foreign key with an operator that is not PostgreSQL's own";
+			if (is_compared_by_foreign_code(key->conrelid, key->conkey[i],
+											key->confrelid, key->confkey[i],
+											key->conpfeqop[i]))
+				return FOREIGN_COMPARISON;
 	}
 	return NULL;
 }
@@ -237,11 +259,37 @@ only_looks(Oid function)
 	}
 }
 
+/* does the check for rows that refer to a deleted one run other code? */
+static bool
+reference_has_foreign_code(Oid constraint)
+{
+	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
+	Form_pg_constraint con;
+	AttrNumber	from[INDEX_MAX_KEYS];
+	AttrNumber	to[INDEX_MAX_KEYS];
+	Oid			equal[INDEX_MAX_KEYS];
+	bool		result = false;
+	int			n;
+	int			i;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for constraint %u", constraint);
+	con = (Form_pg_constraint) GETSTRUCT(tuple);
+	TideDeconstructForeignKey(tuple, &n, from, to, equal);
+	for (i = 0; i < n; i++)
+		result |= is_compared_by_foreign_code(con->conrelid, from[i], con->confrelid, to[i],
+											  equal[i]);
+	ReleaseSysCache(tuple);
+	return result;
+}
+
 static bool
 is_own_trigger(const Trigger *trigger, Oid extension)
 {
 	if (trigger->tgisinternal)
-		return only_looks(trigger->tgfoid);
+		return only_looks(trigger->tgfoid) &&
+			!(TRIGGER_FOR_DELETE(trigger->tgtype) &&
+			  reference_has_foreign_code(trigger->tgconstraint));
 	return strncmp(trigger->tgname, PATH_TRIGGER_PREFIX, strlen(PATH_TRIGGER_PREFIX)) != 0 &&
 		trigger->tgqual == NULL &&
 		getExtensionOfObject(ProcedureRelationId, trigger->tgfoid) == extension;
@@ -267,7 +315,8 @@ of_triggers(Relation rel, bool *only_by_delete)
 		}
 		if (is_own_trigger(trigger, extension))
 			continue;
-		result = "a trigger, or a foreign key that writes other rows";
+		result = trigger->tgisinternal && only_looks(trigger->tgfoid) ? FOREIGN_COMPARISON :
+			"a trigger, or a foreign key that writes other rows";
 		if (!trigger->tgisinternal || !TRIGGER_FOR_DELETE(trigger->tgtype))
 			*only_by_delete = false;
 	}

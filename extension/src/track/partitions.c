@@ -455,6 +455,8 @@ alter_table(AlterTableStmt *stmt, bool before)
 static void
 before_command(Node *parsetree)
 {
+	/* of a command that failed, and was undone with a savepoint */
+	watched = captured = NIL;
 	if (IsA(parsetree, AlterTableStmt))
 		alter_table((AlterTableStmt *) parsetree, true);
 	else if (IsA(parsetree, DropStmt))

@@ -101,6 +101,8 @@ wire_begin(void)
 		set_for_now("extra_float_digits", "1");
 	if (bytea_output != BYTEA_OUTPUT_HEX)
 		set_for_now("bytea_output", "hex");
+	if (!Array_nulls)
+		set_for_now("array_nulls", "on");
 	return level;
 }
 
