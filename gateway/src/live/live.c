@@ -405,6 +405,18 @@ live_remember(const unsigned char *key, PageAbout *about, uint64_t base,
 	pthread_mutex_unlock(&lock);
 }
 
+/* May one more wait, as things are?  For who has to know before it waits. */
+bool
+live_has_room(const Settings *settings)
+{
+	bool		result;
+
+	pthread_mutex_lock(&lock);
+	result = waiting_count < settings->max_waiting;
+	pthread_mutex_unlock(&lock);
+	return result;
+}
+
 /* A pull that found nothing waits for more, after live_remember. */
 LiveSat
 live_wait(const unsigned char *key, LiveSeat *seat, const Settings *settings)
