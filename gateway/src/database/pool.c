@@ -75,12 +75,13 @@ static void
 set_connected(Worker *worker, bool connected)
 {
 	Pool	   *pool = worker->pool;
+	int			change = connected ? 1 : -1;
 
 	if (worker->connected == connected)
 		return;
-	pool->connected += connected ? 1 : -1;
+	pool->connected += change;
 	worker->connected = connected;
-	queue_set_connections(pool->queue, pool->connected);
+	queue_add_connections(pool->queue, change);
 	if (!connected)
 		health_doubt(pool->health);
 }

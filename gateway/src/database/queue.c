@@ -44,6 +44,7 @@ struct Queue
 	Queue	   *primary;		/* where the jobs of a replica go; NULL: it is
 								 * the primary's own */
 	Turns		turns;
+	int			connections;	/* that are up */
 	pthread_cond_t jobs_changed;	/* a job came, or the gateway stops */
 	struct JobList held;
 	int			held_count;
@@ -110,12 +111,16 @@ queue_create(Queue *primary)
 	return queue;
 }
 
-/* So many connections are up. */
+/*
+ * So many more connections are up, or fewer.  Counted here, because threads that
+ * come one after the other with a number each may come in the other order.
+ */
 void
-queue_set_connections(Queue *queue, int count)
+queue_add_connections(Queue *queue, int change)
 {
 	pthread_mutex_lock(&lock);
-	turns_set_connections(&queue->turns, count);
+	queue->connections += change;
+	turns_set_connections(&queue->turns, queue->connections);
 	pthread_cond_broadcast(&queue->jobs_changed);
 	pthread_mutex_unlock(&lock);
 }
