@@ -82,6 +82,23 @@ sub processes
 	return $postmaster, grep { (TideReplica::process_status($_))[1] == $postmaster } map { m{(\d+)} } glob '/proc/[0-9]*';
 }
 
+# Missing: a thread for each server that cancels.
+subtest 'a client goes while a server takes no connection' => sub {
+	my $gateway = wait_for_state(gateway($fake), '200 serving');
+	my $pull = send_request($gateway, GET => '/api/v1/sync/pull?since=sleep:20');
+	wait_for('it runs at the replica', 10, sub { return sleeping($standby) == 1 });
+	kill STOP => postmaster($standby);
+	close $pull;
+	Time::HiRes::sleep(1);
+	my $push = send_request($gateway, POST => '/api/v1/sync/push', { do => 'sleep:20' });
+	wait_for('a push runs at the primary', 10, sub { return sleeping($cluster) == 1 });
+	close $push;
+	my $cancelled = eval { wait_for('its client goes, and it is cancelled', 5, sub { return sleeping($cluster) == 0 }) };
+	kill CONT => postmaster($standby);
+	ok $cancelled, 'a push whose client goes is cancelled' or diag $@;
+	is $gateway->stop, 0;
+};
+
 # Missing: room for the connections to replicas.
 subtest 'descriptors' => sub {
 	my $script = File::Temp->new(SUFFIX => '.sh');

@@ -41,7 +41,6 @@ static Pool *primary;
 static Replica *replicas = NULL;
 static int	replica_count = 0;
 static int64_t most_lag;
-static pthread_t canceller;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static LagBook lag_book;
@@ -226,24 +225,6 @@ database_put_maintenance(Job *job)
 
 /* ---------- start and stop ---------- */
 
-/* Cancel runs of jobs whose clients have gone. */
-static void *
-cancel_main(void *unused)
-{
-	uint64_t	number;
-	int			i;
-
-	(void) unused;
-	while ((number = queue_take_abandoned()) != 0)
-	{
-		log_event(LOG_DEBUG, "client-gone", NULL);
-		pool_cancel_run(primary, number);
-		for (i = 0; i < replica_count; i++)
-			pool_cancel_run(replicas[i].pool, number);
-	}
-	return NULL;
-}
-
 static bool
 create_replica(const Settings *settings, int index, char *problem,
 			   size_t problem_size)
@@ -302,14 +283,7 @@ database_start(const Settings *settings, char *problem, size_t problem_size)
 		if (!pool_start(replicas[i].pool, problem, problem_size))
 			return false;
 	}
-	if (!pool_start(primary, problem, problem_size))
-		return false;
-	if (pthread_create(&canceller, NULL, cancel_main, NULL) != 0)
-	{
-		snprintf(problem, problem_size, "could not start a thread");
-		return false;
-	}
-	return true;
+	return pool_start(primary, problem, problem_size);
 }
 
 /* Open all connections anew, each before its next job. */
@@ -343,7 +317,6 @@ database_stop(void)
 {
 	int			i;
 
-	pthread_join(canceller, NULL);
 	pool_end(primary);
 	for (i = 0; i < replica_count; i++)
 		pool_end(replicas[i].pool);

@@ -67,6 +67,8 @@ struct Pool
 	Worker	   *workers;
 	int			size;
 	int			worker_count;	/* that have been started */
+	pthread_t	canceller;
+	bool		canceller_runs;
 	atomic_int	connected;
 	atomic_ullong reads;		/* that were served, of those replicas serve */
 };
@@ -442,6 +444,26 @@ worker_main(void *argument)
 	return NULL;
 }
 
+/*
+ * Cancel runs of jobs whose clients have gone.  That can take for ever, if the
+ * server takes no connections, so it is no other server's thread.
+ */
+static void *
+cancel_main(void *argument)
+{
+	Pool	   *pool = argument;
+	uint64_t	number;
+	int			i;
+
+	while ((number = queue_take_abandoned(pool->queue)) != 0)
+	{
+		log_event(LOG_DEBUG, "client-gone", NULL);
+		for (i = 0; i < pool->worker_count; i++)
+			connection_cancel_run(pool->workers[i].connection, number);
+	}
+	return NULL;
+}
+
 /* NULL: no memory. */
 Pool *
 pool_create(const char *conninfo, int number, int connections, Pool *primary,
@@ -497,7 +519,11 @@ pool_start(Pool *pool, char *problem, size_t problem_size)
 		}
 		pool->worker_count++;
 	}
-	return true;
+	pool->canceller_runs =
+		pthread_create(&pool->canceller, NULL, cancel_main, pool) == 0;
+	if (!pool->canceller_runs)
+		snprintf(problem, problem_size, "could not start a thread");
+	return pool->canceller_runs;
 }
 
 Queue *
@@ -536,16 +562,6 @@ pool_cancel(Pool *pool)
 		connection_cancel(pool->workers[i].connection);
 }
 
-/* Likewise, one run, if it is here. */
-void
-pool_cancel_run(Pool *pool, uint64_t number)
-{
-	int			i;
-
-	for (i = 0; i < pool->worker_count; i++)
-		connection_cancel_run(pool->workers[i].connection, number);
-}
-
 /* Wait for the threads to end; after queue_stop. */
 void
 pool_end(Pool *pool)
@@ -553,6 +569,8 @@ pool_end(Pool *pool)
 	int			i;
 
 	health_stop(pool->health);
+	if (pool->canceller_runs)
+		pthread_join(pool->canceller, NULL);
 	for (i = 0; i < pool->worker_count; i++)
 		pthread_join(pool->workers[i].thread, NULL);
 }

@@ -46,6 +46,7 @@ struct Queue
 	Turns		turns;
 	int			connections;	/* that are up */
 	pthread_cond_t jobs_changed;	/* a job came, or the gateway stops */
+	pthread_cond_t cancel_wanted;	/* likewise, a running job was abandoned */
 	struct JobList held;
 	int			held_count;
 	int			ready_count;	/* queued; those below and maintenance are not
@@ -63,7 +64,6 @@ const char *const fallback_names[FALLBACKS] = {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t stop_requested;	/* for threads that take no job now */
 static pthread_cond_t keeper_wanted;
-static pthread_cond_t cancel_wanted;
 static pthread_t keeper;
 
 static Queue *queues = NULL;
@@ -85,7 +85,6 @@ queue_start(void)
 {
 	clock_init_condition(&stop_requested);
 	clock_init_condition(&keeper_wanted);
-	clock_init_condition(&cancel_wanted);
 	return pthread_create(&keeper, NULL, keep, NULL) == 0;
 }
 
@@ -104,6 +103,7 @@ queue_create(Queue *primary)
 	turns_init(&queue->turns, primary != NULL);
 	TAILQ_INIT(&queue->held);
 	clock_init_condition(&queue->jobs_changed);
+	clock_init_condition(&queue->cancel_wanted);
 	pthread_mutex_lock(&lock);
 	queue->next = queues;
 	queues = queue;
@@ -562,7 +562,7 @@ queue_abandon(Job *job)
 	else if (job->place == PLACE_RUNNING)
 	{
 		job->abandoned = true;
-		pthread_cond_signal(&cancel_wanted);
+		pthread_cond_signal(&job->queue->cancel_wanted);
 	}
 	pthread_mutex_unlock(&lock);
 	return here;
@@ -581,11 +581,11 @@ queue_is_abandoned(Job *job)
 }
 
 /*
- * Wait for a run that must be cancelled because its job was abandoned, and
+ * Wait for a run here that must be cancelled because its job was abandoned, and
  * return its number; 0: the gateway stops.
  */
 uint64_t
-queue_take_abandoned(void)
+queue_take_abandoned(Queue *queue)
 {
 	uint64_t	number = 0;
 	Job		   *job;
@@ -595,7 +595,7 @@ queue_take_abandoned(void)
 	{
 		TAILQ_FOREACH(job, &under_way, link)
 		{
-			if (job->abandoned && !job->cancel_sent)
+			if (job->queue == queue && job->abandoned && !job->cancel_sent)
 			{
 				job->cancel_sent = true;
 				number = job->number;
@@ -603,7 +603,7 @@ queue_take_abandoned(void)
 			}
 		}
 		if (number == 0)
-			pthread_cond_wait(&cancel_wanted, &lock);
+			pthread_cond_wait(&queue->cancel_wanted, &lock);
 	}
 	pthread_mutex_unlock(&lock);
 	return number;
@@ -807,10 +807,10 @@ queue_stop(void)
 	{
 		if (queue->primary != NULL)
 			leave_all(queue, FALLBACK_NONE_SERVES);
+		pthread_cond_signal(&queue->cancel_wanted);
 	}
 	wake_all();
 	pthread_cond_broadcast(&stop_requested);
-	pthread_cond_broadcast(&cancel_wanted);
 	pthread_mutex_unlock(&lock);
 }
 

@@ -47,7 +47,7 @@ extern void queue_done(Job *job);
 extern void queue_put_back(Job *job);
 extern bool queue_abandon(Job *job);
 extern bool queue_is_abandoned(Job *job);
-extern uint64_t queue_take_abandoned(void);
+extern uint64_t queue_take_abandoned(Queue *queue);
 extern int	queue_count(void);
 extern int	queue_count_of(Queue *queue);
 extern void queue_pause(int64_t until);
