@@ -82,6 +82,22 @@ sub processes
 	return $postmaster, grep { (TideReplica::process_status($_))[1] == $postmaster } map { m{(\d+)} } glob '/proc/[0-9]*';
 }
 
+# Missing: the end of what runs at a replica that does not answer any more.
+subtest 'a replica that hangs while it is asked' => sub {
+	my $gateway = wait_for_state(gateway($fake, 'request-timeout' => 15), '200 serving');
+	my $token = $gateway->token('ann');
+	is $gateway->pull($token)->{status}, 200, 'a pull' for 1 .. 2;
+	is reads($gateway, 'replica-1'), 2, 'is the replica\'s';
+	my @pids = split /\s+/, $standby->sql($fake, q{SELECT pid FROM pg_stat_activity WHERE usename = 'tide_gateway'});
+	kill STOP => @pids;
+	my $begun = Time::HiRes::time();
+	is $gateway->pull($token)->{status}, 200, 'one that it does not answer';
+	cmp_ok Time::HiRes::time() - $begun, '<', 8, 'is the primary\'s soon';
+	is reads($gateway, 'primary'), 1;
+	kill CONT => @pids;
+	is $gateway->stop, 0;
+};
+
 # Missing: a thread for each server that cancels.
 subtest 'a client goes while a server takes no connection' => sub {
 	my $gateway = wait_for_state(gateway($fake), '200 serving');
@@ -96,6 +112,26 @@ subtest 'a client goes while a server takes no connection' => sub {
 	my $cancelled = eval { wait_for('its client goes, and it is cancelled', 5, sub { return sleeping($cluster) == 0 }) };
 	kill CONT => postmaster($standby);
 	ok $cancelled, 'a push whose client goes is cancelled' or diag $@;
+	is $gateway->stop, 0;
+};
+
+# Missing: whether the primary answers anybody.
+subtest 'a primary that lets no more sessions in' => sub {
+	my $gateway = wait_for_state(gateway($database, 'db-connections' => 2), '200 serving');
+	my $token = $gateway->token('ann');
+	my $pause = TideSession->new($standby->conninfo($database));
+	my $cursor = ($gateway->pull_pages($token))[-1]{cursor};
+	wait_for('both threads are connected', 10, sub { return $gateway->metric('database_connections') == 2 });
+	$cluster->sql($database, q{ALTER ROLE tide_gateway CONNECTION LIMIT 2});
+	$pause->query('SELECT pg_wal_replay_pause()');
+	wait_for('replay stands still', 10, sub { return $pause->query('SELECT pg_get_wal_replay_pause_state()') eq 'paused' });
+	$cluster->sql($database, q{SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name ~ 'tide-gateway-(ready|watch)'});
+	wait_for('it cannot be looked at', 10, sub { return $gateway->get('/ready')->{status} == 503 });
+	is $gateway->push_changes($token, { changes => { note => [ { id => 'full' } ] } })->{status}, 200, 'a push is stored';
+	is ids($gateway->pull($token, since => $cursor)), 'full', 'and seen';
+	$pause->query('SELECT pg_wal_replay_resume()');
+	$pause->finish;
+	$cluster->sql($database, q{ALTER ROLE tide_gateway CONNECTION LIMIT -1});
 	is $gateway->stop, 0;
 };
 
@@ -115,6 +151,84 @@ subtest 'descriptors' => sub {
 		is $gateway->stop, 0;
 	}
 	is $lowered{1} - $lowered{80}, 79, 'those to replicas are not taken by clients';
+};
+
+# Missing: the end of waiting for a replica when the gateway stops.
+subtest 'a stop while a replica is waited for' => sub {
+	my $gateway = wait_for_state(gateway($database, 'replica-wait' => 40, 'replica-max-lag' => 60, 'shutdown-timeout' => 5), '200 serving');
+	my $token = $gateway->token('ann');
+	my $cursor = ($gateway->pull_pages($token))[-1]{cursor};
+	my $pause = TideSession->new($standby->conninfo($database));
+	$pause->query('SELECT pg_wal_replay_pause()');
+	wait_for('replay stands still', 10, sub { return $pause->query('SELECT pg_get_wal_replay_pause_state()') eq 'paused' });
+	is $gateway->push_changes($token, { changes => { note => [ { id => 'stop' } ] } })->{status}, 200, 'a push';
+	my $job = in_background($gateway, sub { return $gateway->pull($token, since => $cursor) });
+	wait_for('a pull waits for the replica', 10, sub { return $gateway->metric('queued_requests') == 1 });
+	$gateway->signal('TERM');
+	my $reply = finished($job);
+	is "$reply->{status} " . ids($reply), '200 stop', 'and is answered';
+	is $gateway->wait_until_stopped, 0;
+	$pause->query('SELECT pg_wal_replay_resume()');
+	$pause->finish;
+};
+
+# Missing: an end of the wait for the primary's position while an attempt to connect
+# hangs; a thread of its own for the ends of waits.
+subtest 'a primary that hangs' => sub {
+	my $gateway = wait_for_state(gateway($database), '200 serving');
+	my $token = $gateway->token('ann');
+	my $cursor = ($gateway->pull_pages($token))[-1]{cursor};
+	TideReplica::wait_for_standby($cluster, $standby);
+	my @pids = processes($cluster);
+	kill STOP => @pids;
+	Time::HiRes::sleep(6);
+	for my $wait (0, 0, 2, 0, 2, 0, 2, 0)
+	{
+		my $sent = Time::HiRes::time();
+		is $gateway->pull($token, since => $cursor, wait => $wait)->{status}, 200, 'the replica serves';
+		cmp_ok Time::HiRes::time() - $sent, '<', $wait + 2, "in time, $wait seconds" or last;
+	}
+	kill CONT => @pids;
+	wait_for_state($gateway, '200 serving');
+	is $gateway->stop, 0;
+};
+
+# Missing: a lag as of the time when the primary was there.
+subtest 'the primary dies before it has sent all' => sub {
+	my $gateway = wait_for_state(gateway($database), '200 serving');
+	my $token = $gateway->token('ann');
+	TideReplica::wait_for_standby($cluster, $_) for $standby, $other;
+	kill STOP => $cluster->sql('postgres', q{SELECT pid FROM pg_stat_replication WHERE application_name = 'first'});
+	# what one standby never gets, and the other one does: see below
+	$cluster->sql($database, q{INSERT INTO note SELECT 'lost' || n, 'bob', repeat('x', 1000) FROM generate_series(1, 5000) n});
+	$cluster->sql($database, q{INSERT INTO note VALUES ('lost', 'ann', 'x')});
+	TideReplica::wait_for_standby($cluster, $other);
+	wait_for('the gateway has seen it', 10, sub { return $gateway->metric('replica_lag_bytes{replica="1"}') > 1_000_000 });
+	TideReplica::kill_server($cluster);
+	wait_for('/ready says so', 10, sub { return $gateway->get('/ready')->{status} == 503 });
+	Time::HiRes::sleep(3);
+	is $gateway->pull($token)->{status}, 200, "the replica serves alone, pull $_" for 1 .. 3;
+	is $gateway->stop, 0;
+};
+
+# Missing: a timeline.
+subtest 'a standby that was ahead of the one that took over' => sub {
+	$standby->control('promote') or die $@;
+	my $gateway = gateway($database, 'replica-url' => $other->conninfo($database, 'tide_gateway'), 'replica-max-lag' => 60,
+		'database-url' => $standby->conninfo($database, 'tide_gateway'));
+	$gateway->wait_until_ready;
+	my $token = $gateway->token('ann');
+	Time::HiRes::sleep(2);
+	note state($gateway);
+	is $gateway->push_changes($token, { changes => { note => [ { id => 'kept' } ] } })->{status}, 200, 'a push';
+	for (1 .. 3)
+	{
+		my $page = $gateway->pull($token);
+		like ids($page), qr/\bkept\b/, 'is seen';
+		unlike ids($page), qr/\blost\b/, 'and nothing of the history that is lost';
+	}
+	is reads($gateway, 'replica-1'), 0, 'the standby of that history is not asked';
+	is $gateway->stop, 0;
 };
 
 done_testing;

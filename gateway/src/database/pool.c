@@ -42,6 +42,9 @@
 /* how often a job is tried that waits for a replica without the primary */
 #define REPLAY_PAUSE		(20 * CLOCK_MILLISECOND)
 
+/* a server is there if it has answered within this time */
+#define ANSWERED_LATELY		(4 * CLOCK_SECOND)
+
 /* how often a thread of a replica that does not serve looks whether it does */
 #define LEFT_OUT_INTERVAL	(CLOCK_SECOND / 10)
 
@@ -71,6 +74,7 @@ struct Pool
 	bool		canceller_runs;
 	atomic_int	connected;
 	atomic_ullong reads;		/* that were served, of those replicas serve */
+	atomic_llong answered_at;	/* when the server last answered a job */
 };
 
 static void
@@ -157,6 +161,8 @@ pool_is_read(const Job *job)
 static void
 finish(Worker *worker, Job *job)
 {
+	if (job->failure.status == 0)
+		worker->pool->answered_at = clock_now();
 	if (job->failure.status == 0 && pool_is_read(job))
 		worker->pool->reads++;
 	queue_done(job);
@@ -545,6 +551,13 @@ pool_connected(const Pool *pool)
 	return pool->connected;
 }
 
+/* Has it a connection by which the server has answered lately? */
+bool
+pool_answers(Pool *pool)
+{
+	return pool->connected > 0 && clock_now() < pool->answered_at + ANSWERED_LATELY;
+}
+
 /* How many of the reads that a replica may serve have been served here? */
 uint64_t
 pool_reads(Pool *pool)
@@ -560,6 +573,19 @@ pool_cancel(Pool *pool)
 
 	for (i = 0; i < pool->worker_count; i++)
 		connection_cancel(pool->workers[i].connection);
+}
+
+/*
+ * The server does not answer any more: what runs there has lost its connection,
+ * and need not wait for the deadline to find out.  From any thread.
+ */
+void
+pool_cut(Pool *pool)
+{
+	int			i;
+
+	for (i = 0; i < pool->worker_count; i++)
+		connection_cut(pool->workers[i].connection);
 }
 
 /* Wait for the threads to end; after queue_stop. */

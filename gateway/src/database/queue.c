@@ -609,7 +609,10 @@ queue_take_abandoned(Queue *queue)
 	return number;
 }
 
-/* What its deadline, the end of the gateway, or its time at a replica says. */
+/*
+ * What its deadline, the end of the gateway, or its time at a replica says.  A
+ * stop does not wait for replicas: it may have less time.
+ */
 static void
 end_if_late(Job *job, int64_t now)
 {
@@ -624,7 +627,8 @@ end_if_late(Job *job, int64_t now)
 		end_job(job);
 		failure_try_again(&job->failure, "the gateway is stopping");
 	}
-	else if (job->leave_at != 0 && job->leave_at <= now)
+	else if (job->leave_at != 0 &&
+			 (job->leave_at <= now || (maintenance_ended && job->place == PLACE_HELD)))
 	{
 		Fallback	why = job->place == PLACE_HELD ? FALLBACK_BEHIND : FALLBACK_BUSY;
 
