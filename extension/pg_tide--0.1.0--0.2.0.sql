@@ -35,6 +35,13 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.replayed(text, text[])
 IS 'has this standby replayed what a client has seen that pulls since there and shows these acks? If not, what is missing; a primary is always ready';
 
+CREATE FUNCTION tide.timeline()
+RETURNS integer
+AS 'MODULE_PATHNAME', 'tide_timeline'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tide.timeline()
+IS 'the timeline that this server writes or, as a standby, replays: positions in the WAL are compared within one';
+
 -- ---------------------------------------------------------------------
 -- Pushes that share a transaction
 -- ---------------------------------------------------------------------

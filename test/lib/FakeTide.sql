@@ -239,6 +239,7 @@ CREATE FUNCTION tide.register() RETURNS void LANGUAGE sql AS $$
 $$;
 
 CREATE FUNCTION tide.protocol() RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE FUNCTION tide.timeline() RETURNS int LANGUAGE sql AS 'SELECT 1';
 
 -- As the real one: nobody's but who is named.
 CREATE FUNCTION tide.maintain() RETURNS bigint LANGUAGE plpgsql AS $$

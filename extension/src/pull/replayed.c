@@ -2,7 +2,8 @@
  *
  * replayed.c
  *	  tide.replayed: can a pull be served here, or has this standby not
- *	  replayed yet what the client has seen?
+ *	  replayed yet what the client has seen?  And tide.timeline: of which
+ *	  timeline is what it has replayed?
  *
  * For the gateway, which asks again and again until it can be, and holds no
  * snapshot meanwhile: one that is held keeps the primary from cleaning up, or
@@ -30,6 +31,7 @@
 #include "util/settings.h"
 
 PG_FUNCTION_INFO_V1(tide_replayed);
+PG_FUNCTION_INFO_V1(tide_timeline);
 
 /* columns of the result */
 enum
@@ -126,4 +128,16 @@ tide_replayed(PG_FUNCTION_ARGS)
 	if (reason)
 		values[COLUMN_REASON] = CStringGetTextDatum(reason);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+Datum
+tide_timeline(PG_FUNCTION_ARGS)
+{
+	TimeLineID	timeline;
+
+	if (RecoveryInProgress())
+		(void) standby_replayed(&timeline);
+	else
+		timeline = TideCurrentTimeLine();
+	PG_RETURN_INT32((int32) timeline);
 }

@@ -26,6 +26,9 @@
 
 #define REGISTER_TIMEOUT	(5 * CLOCK_SECOND)
 
+/* how often a run at a replica looks whether it is cut */
+#define CUT_INTERVAL		(CLOCK_SECOND / 4)
+
 #define LEAST_STANDBY_VERSION	150000
 
 /* of pages of the WAL, in bytes; the long one is at the start of a segment */
@@ -183,12 +186,23 @@ connection_cancel_run(Connection *connection, uint64_t number)
 	pthread_mutex_unlock(&connection->cancel_lock);
 }
 
+/*
+ * End what runs, as if the connection were lost.  A request to cancel would hang
+ * as the server does.
+ */
+void
+connection_cut(Connection *connection)
+{
+	connection->cut = true;
+}
+
 void
 connection_set_running(Connection *connection, bool running, uint64_t number)
 {
 	pthread_mutex_lock(&connection->cancel_lock);
 	connection->running = running;
 	connection->number = number;
+	connection->cut = false;
 	pthread_mutex_unlock(&connection->cancel_lock);
 }
 
@@ -196,7 +210,7 @@ connection_set_running(Connection *connection, bool running, uint64_t number)
 
 /*
  * Send what is left and wait until a result can be read without blocking.
- * False: the connection is lost, or "limit" has come.
+ * False: the connection is lost or cut, or "limit" has come.
  */
 static bool
 wait_for_result(Connection *connection, int64_t limit)
@@ -217,8 +231,10 @@ wait_for_result(Connection *connection, int64_t limit)
 			if (!PQisBusy(link))
 				return true;
 		}
-		if (left <= 0)
+		if (left <= 0 || connection->cut)
 			return false;
+		if (left > CUT_INTERVAL && connection->of_replica)
+			left = CUT_INTERVAL;
 
 		socket.fd = PQsocket(link);
 		socket.events = (short) (POLLIN | (unsent ? POLLOUT : 0));
@@ -412,6 +428,13 @@ connection_position(const Connection *connection)
 	return connection->position;
 }
 
+/* Positions mean something within one timeline; as of the last check. */
+uint32_t
+connection_timeline(const Connection *connection)
+{
+	return connection->timeline;
+}
+
 /* Which start of which server it is: another text after a restart. */
 const char *
 connection_server(const Connection *connection)
@@ -474,8 +497,8 @@ connection_check(Connection *connection, int64_t timeout, char *detail,
 		PQclear(server);
 		return OPEN_UNFIT;
 	}
-	result = connection_ask_for(connection, "SELECT tide.protocol()", limit, &protocol,
-								detail, detail_size);
+	result = connection_ask_for(connection, "SELECT tide.protocol(), tide.timeline()", limit,
+								&protocol, detail, detail_size);
 	if (result == OPEN_DONE &&
 		strcmp(PQgetvalue(protocol, 0, 0), PROTOCOL_MAJOR) != 0)
 	{
@@ -485,9 +508,12 @@ connection_check(Connection *connection, int64_t timeout, char *detail,
 		result = OPEN_UNFIT;
 	}
 	else if (result == OPEN_DONE)
+	{
+		connection->timeline = (uint32_t) strtoul(PQgetvalue(protocol, 0, 1), NULL, 10);
 		snprintf(detail, detail_size,
 				 "PostgreSQL %s, pg_tide %s, protocol " PROTOCOL_MAJOR,
 				 PQgetvalue(server, 0, 3), PQgetvalue(server, 0, 4));
+	}
 	PQclear(server);
 	PQclear(protocol);
 	return result;
@@ -571,6 +597,7 @@ connection_open(Connection *connection, char *detail, size_t detail_size)
 	connection->opened_at = clock_now();
 	connection->unregistered = false;
 	connection->needs_begin = false;
+	connection->cut = false;
 	memset(connection->prepared, 0, sizeof(connection->prepared));
 	pthread_mutex_lock(&connection->cancel_lock);
 	connection->cancel = PQgetCancel(link);

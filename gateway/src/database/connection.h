@@ -51,6 +51,7 @@ extern OpenResult connection_check(Connection *connection, int64_t timeout,
 extern OpenResult connection_look(Connection *connection, int64_t timeout,
 								  char *detail, size_t detail_size);
 extern uint64_t connection_position(const Connection *connection);
+extern uint32_t connection_timeline(const Connection *connection);
 extern const char *connection_server(const Connection *connection);
 extern const char *connection_identity(const Connection *connection);
 extern OpenResult connection_ask(Connection *connection, const char *sql,
@@ -64,6 +65,7 @@ extern RunResult connection_run_group(Connection *connection, Job **jobs,
 									  int count, int *blamed);
 extern RunResult connection_run(Connection *connection, Job *job);
 extern void connection_cancel(Connection *connection);
+extern void connection_cut(Connection *connection);
 extern void connection_cancel_run(Connection *connection, uint64_t number);
 extern void connection_close(Connection *connection);
 extern void connection_free(Connection *connection);

@@ -34,6 +34,7 @@ typedef struct Replica
 	int			number;			/* counted from 1 */
 	/* under the lock */
 	uint64_t	replayed;		/* so far it has come; 0: not known */
+	uint32_t	timeline;		/* which that is on */
 	bool		is_behind;		/* it gets no requests until it has caught up */
 } Replica;
 
@@ -41,20 +42,37 @@ static Pool *primary;
 static Replica *replicas = NULL;
 static int	replica_count = 0;
 static int64_t most_lag;
-static pthread_t canceller;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static LagBook lag_book;
+static uint32_t primary_timeline = 0;	/* 0: there is no primary */
 static int	next_replica = 0;	/* where the search for one begins */
 
 /* ---------- what the looks bring ---------- */
 
-/* A line when a replica falls behind, and when it has caught up; under the lock. */
-static void
-judge_lag(Replica *replica, int64_t now)
+/*
+ * Under the lock.  A standby that was ahead of the one that took over has
+ * replayed more, of a history that is lost: that counts for nothing.
+ */
+static uint64_t
+replayed_of(const Replica *replica)
 {
-	int64_t		lag = lag_time(&lag_book, replica->replayed, now);
-	bool		is_behind = replica->is_behind ? lag > most_lag / 2 : lag > most_lag;
+	return primary_timeline == 0 || replica->timeline == primary_timeline ?
+		replica->replayed : 0;
+}
+
+/*
+ * A line when a replica falls behind, and when it has caught up; under the lock.
+ * Of a primary that is away nobody knows how far it would be: what counts is the
+ * moment when it was seen last.  What it had not sent then never comes.
+ */
+static void
+judge_lag(Replica *replica)
+{
+	uint64_t	replayed = replayed_of(replica);
+	int64_t		lag = lag_time(&lag_book, replayed, lag_book.seen);
+	bool		is_behind = replayed == 0 ||
+		(replica->is_behind ? lag > most_lag / 2 : lag > most_lag);
 	char		number[16];
 	char		seconds[32];
 
@@ -75,30 +93,37 @@ release(Replica *replica)
 	uint64_t	replayed;
 
 	pthread_mutex_lock(&lock);
-	replayed = replica->replayed;
+	replayed = replayed_of(replica);
 	pthread_mutex_unlock(&lock);
 	return queue_note_replayed(pool_queue(replica->pool), replayed);
 }
 
-/* The primary was looked at. */
+/*
+ * Is there no primary that could say where it is?  One that lets no more sessions
+ * in, or is slow to, goes on with those that it has.
+ */
 static bool
-primary_looked(void *unused, int64_t begun, OpenResult result, uint64_t position)
+primary_is_gone(void)
 {
-	Failure		failure;
+	Health	   *health = pool_health(primary);
+	Failure		unused;
+	bool		is_bad = health_is_bad(health, &unused);
+
+	if (is_bad && health_state(health) != OPEN_REFUSED)
+		return true;
+	return (is_bad || health_hangs(health)) && !pool_answers(primary);
+}
+
+/*
+ * What waits at replicas, and came before "begun", knows now what it waits for.
+ * True: others came later.
+ */
+static bool
+tell_replicas(int64_t begun, uint64_t position)
+{
 	bool		more = false;
 	int			i;
 
-	(void) unused;
-	if (result == OPEN_DONE)
-	{
-		pthread_mutex_lock(&lock);
-		lag_note(&lag_book, begun, position);
-		pthread_mutex_unlock(&lock);
-	}
-	else if (health_is_bad(pool_health(primary), &failure))
-		position = TARGET_ANY;
-	if (position == 0)
-		return false;
 	for (i = 0; i < replica_count; i++)
 	{
 		more |= queue_note_position(pool_queue(replicas[i].pool), begun, position);
@@ -108,41 +133,79 @@ primary_looked(void *unused, int64_t begun, OpenResult result, uint64_t position
 	return more;
 }
 
+/* Likewise, but there is no primary: all may be served as their cursors allow. */
+static bool
+let_replicas_serve(void)
+{
+	pthread_mutex_lock(&lock);
+	primary_timeline = 0;
+	pthread_mutex_unlock(&lock);
+	return tell_replicas(clock_now(), TARGET_ANY);
+}
+
+/* The primary was looked at. */
+static bool
+primary_looked(void *unused, int64_t begun, OpenResult result, uint64_t position,
+			   uint32_t timeline)
+{
+	int			i;
+
+	(void) unused;
+	if (result == OPEN_DONE)
+	{
+		pthread_mutex_lock(&lock);
+		lag_note(&lag_book, begun, position);
+		primary_timeline = timeline;
+		pthread_mutex_unlock(&lock);
+		return tell_replicas(begun, position);
+	}
+	if (primary_is_gone())
+		return let_replicas_serve();
+	/* nobody can tell what a replica must have, and the primary serves */
+	for (i = 0; i < replica_count && result == OPEN_REFUSED; i++)
+		queue_leave_all(pool_queue(replicas[i].pool), FALLBACK_NONE_SERVES);
+	return false;
+}
+
 /* A replica was looked at. */
 static bool
-replica_looked(void *owner, int64_t begun, OpenResult result, uint64_t position)
+replica_looked(void *owner, int64_t begun, OpenResult result, uint64_t position,
+			   uint32_t timeline)
 {
 	Replica    *replica = owner;
 
 	(void) begun;
 	pthread_mutex_lock(&lock);
 	replica->replayed = position;
+	replica->timeline = timeline;
 	if (result == OPEN_DONE)
-		judge_lag(replica, clock_now());
+		judge_lag(replica);
 	pthread_mutex_unlock(&lock);
 	if (result == OPEN_DONE)
 		return release(replica);
 	queue_leave_all(pool_queue(replica->pool), FALLBACK_LOST);
+	if (result == OPEN_AWAY)
+		pool_cut(replica->pool);
 	return false;
 }
 
 /* ---------- where a job goes ---------- */
 
 static bool
-is_fit(Replica *replica)
+is_fit(Replica *replica, bool may_be_behind)
 {
 	bool		is_behind;
 
 	pthread_mutex_lock(&lock);
 	is_behind = replica->is_behind;
 	pthread_mutex_unlock(&lock);
-	return !is_behind && pool_connected(replica->pool) > 0 &&
+	return (may_be_behind || !is_behind) && pool_connected(replica->pool) > 0 &&
 		health_serves(pool_health(replica->pool));
 }
 
 /* The fit replica that has least to do; NULL: there is none. */
 static Replica *
-choose_replica(void)
+choose_replica(bool may_be_behind)
 {
 	Replica    *chosen = NULL;
 	int			least = 0;
@@ -159,7 +222,7 @@ choose_replica(void)
 		Replica    *replica = &replicas[(start + i) % replica_count];
 		int			jobs;
 
-		if (!is_fit(replica))
+		if (!is_fit(replica, may_be_behind))
 			continue;
 		jobs = queue_count_of(pool_queue(replica->pool));
 		if (chosen == NULL || jobs < least)
@@ -175,8 +238,12 @@ choose_replica(void)
 static bool
 put_at_replica(Job *job, const Settings *settings, bool is_woken)
 {
-	Replica    *replica = choose_replica();
+	Replica    *replica = choose_replica(false);
+	bool		is_gone = primary_is_gone();
 
+	/* without the primary, one that is behind is better than none */
+	if (replica == NULL && is_gone)
+		replica = choose_replica(true);
 	job->replica_wait = settings->replica_wait * CLOCK_MILLISECOND;
 	if (replica == NULL)
 	{
@@ -188,6 +255,8 @@ put_at_replica(Job *job, const Settings *settings, bool is_woken)
 		queue_count_fallback(FALLBACK_BUSY);
 		return false;
 	}
+	if (is_gone)
+		let_replicas_serve();
 	health_want_look(pool_health(primary));
 	return true;
 }
@@ -225,24 +294,6 @@ database_put_maintenance(Job *job)
 }
 
 /* ---------- start and stop ---------- */
-
-/* Cancel runs of jobs whose clients have gone. */
-static void *
-cancel_main(void *unused)
-{
-	uint64_t	number;
-	int			i;
-
-	(void) unused;
-	while ((number = queue_take_abandoned()) != 0)
-	{
-		log_event(LOG_DEBUG, "client-gone", NULL);
-		pool_cancel_run(primary, number);
-		for (i = 0; i < replica_count; i++)
-			pool_cancel_run(replicas[i].pool, number);
-	}
-	return NULL;
-}
 
 static bool
 create_replica(const Settings *settings, int index, char *problem,
@@ -302,14 +353,7 @@ database_start(const Settings *settings, char *problem, size_t problem_size)
 		if (!pool_start(replicas[i].pool, problem, problem_size))
 			return false;
 	}
-	if (!pool_start(primary, problem, problem_size))
-		return false;
-	if (pthread_create(&canceller, NULL, cancel_main, NULL) != 0)
-	{
-		snprintf(problem, problem_size, "could not start a thread");
-		return false;
-	}
-	return true;
+	return pool_start(primary, problem, problem_size);
 }
 
 /* Open all connections anew, each before its next job. */
@@ -343,7 +387,6 @@ database_stop(void)
 {
 	int			i;
 
-	pthread_join(canceller, NULL);
 	pool_end(primary);
 	for (i = 0; i < replica_count; i++)
 		pool_end(replicas[i].pool);
@@ -390,15 +433,14 @@ database_report_replica(int number, ReplicaReport *report)
 {
 	Replica    *replica = &replicas[number - 1];
 	OpenResult	result = health_state(pool_health(replica->pool));
-	int64_t		now = clock_now();
 
 	pthread_mutex_lock(&lock);
 	report->state = result == OPEN_DONE && replica->is_behind ? "behind" :
 		health_word(result);
-	report->lag = (double) lag_time(&lag_book, replica->replayed, now) / CLOCK_SECOND;
-	report->lag_bytes = lag_bytes(&lag_book, replica->replayed);
+	report->lag = (double) lag_time(&lag_book, replayed_of(replica), lag_book.seen) / CLOCK_SECOND;
+	report->lag_bytes = lag_bytes(&lag_book, replayed_of(replica));
 	/* where it is is not known, so neither is how far behind */
-	if (replica->replayed == 0)
+	if (replayed_of(replica) == 0)
 	{
 		report->lag = -1;
 		report->lag_bytes = 0;

@@ -69,6 +69,7 @@ struct Health
 	Connection *connection;
 	int64_t		checked_at;		/* 0: never */
 	OpenResult	checked;
+	int64_t		lost_at;		/* since when it has not served; 0: it does */
 	bool		role_asked;		/* what it lacks, since the server was last
 								 * out of reach */
 	char		server[32];		/* the start that was looked at */
@@ -381,11 +382,16 @@ look_once(Health *health, bool in_full)
 	pthread_mutex_lock(&health->lock);
 	health->checked = result;
 	health->checked_at = clock_now();
+	if (good)
+		health->lost_at = 0;
+	else if (health->lost_at == 0)
+		health->lost_at = begun;
 	snprintf(health->server, sizeof(health->server), "%s",
 			 good ? connection_server(health->connection) : "");
 	pthread_mutex_unlock(&health->lock);
 	return health->looked(health->owner, begun, result,
-						  good ? connection_position(health->connection) : 0);
+						  good ? connection_position(health->connection) : 0,
+						  connection_timeline(health->connection));
 }
 
 /* Rest until the next look is due or wanted; under the lock. */
@@ -512,6 +518,21 @@ bool
 health_serves(Health *health)
 {
 	return health_state(health) == OPEN_DONE;
+}
+
+/*
+ * Has it given no answer for so long that it is not slow, but away?  An attempt to
+ * connect may hang as the server does, and its outcome come late.
+ */
+bool
+health_hangs(Health *health)
+{
+	bool		result;
+
+	pthread_mutex_lock(&health->lock);
+	result = health->lost_at != 0 && clock_now() >= health->lost_at + STALE;
+	pthread_mutex_unlock(&health->lock);
+	return result;
 }
 
 /* Is this the start of the server that was looked at last? */

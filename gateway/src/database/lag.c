@@ -57,6 +57,7 @@ lag_note(LagBook *book, int64_t at, uint64_t position)
 		newest = NULL;
 	}
 	book->last = position;
+	book->seen = at;
 	if (newest != NULL &&
 		(position <= newest->position || at < newest->at + LAG_INTERVAL))
 		return;

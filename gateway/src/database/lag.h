@@ -28,6 +28,7 @@ typedef struct LagBook
 	LagSample	samples[LAG_SAMPLES];	/* both members ascend */
 	int			count;
 	uint64_t	last;			/* position; 0: not known */
+	int64_t		seen;			/* when that was */
 } LagBook;
 
 extern void lag_note(LagBook *book, int64_t at, uint64_t position);

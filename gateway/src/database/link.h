@@ -11,6 +11,7 @@
 #define LINK_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include <libpq-fe.h>
 
@@ -58,6 +59,7 @@ struct Connection
 	char		server[32];		/* which start of which server answers */
 	uint64_t	position;		/* in the WAL, as of the last look */
 	uint64_t	wal_block_size;
+	uint32_t	timeline;		/* likewise, as of the last check */
 	bool		prepared[STATEMENT_COUNT];
 	bool		unregistered;	/* a job failed with TD012, see run.c */
 	bool		needs_begin;	/* a push did with TD016, likewise */
@@ -66,6 +68,7 @@ struct Connection
 	PGcancel   *cancel;			/* of "link"; protected by cancel_lock */
 	bool		running;		/* a job's; protected by cancel_lock */
 	uint64_t	number;			/* of the run; protected by cancel_lock */
+	atomic_bool cut;			/* the run is to end at once */
 
 	/* the current run */
 	bool		by_name;		/* use_prepared as it was when the run began */

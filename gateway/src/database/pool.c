@@ -42,6 +42,9 @@
 /* how often a job is tried that waits for a replica without the primary */
 #define REPLAY_PAUSE		(20 * CLOCK_MILLISECOND)
 
+/* a server is there if it has answered within this time */
+#define ANSWERED_LATELY		(4 * CLOCK_SECOND)
+
 /* how often a thread of a replica that does not serve looks whether it does */
 #define LEFT_OUT_INTERVAL	(CLOCK_SECOND / 10)
 
@@ -67,20 +70,24 @@ struct Pool
 	Worker	   *workers;
 	int			size;
 	int			worker_count;	/* that have been started */
+	pthread_t	canceller;
+	bool		canceller_runs;
 	atomic_int	connected;
 	atomic_ullong reads;		/* that were served, of those replicas serve */
+	atomic_llong answered_at;	/* when the server last answered a job */
 };
 
 static void
 set_connected(Worker *worker, bool connected)
 {
 	Pool	   *pool = worker->pool;
+	int			change = connected ? 1 : -1;
 
 	if (worker->connected == connected)
 		return;
-	pool->connected += connected ? 1 : -1;
+	pool->connected += change;
 	worker->connected = connected;
-	queue_set_connections(pool->queue, pool->connected);
+	queue_add_connections(pool->queue, change);
 	if (!connected)
 		health_doubt(pool->health);
 }
@@ -154,6 +161,8 @@ pool_is_read(const Job *job)
 static void
 finish(Worker *worker, Job *job)
 {
+	if (job->failure.status == 0)
+		worker->pool->answered_at = clock_now();
 	if (job->failure.status == 0 && pool_is_read(job))
 		worker->pool->reads++;
 	queue_done(job);
@@ -441,6 +450,26 @@ worker_main(void *argument)
 	return NULL;
 }
 
+/*
+ * Cancel runs of jobs whose clients have gone.  That can take for ever, if the
+ * server takes no connections, so it is no other server's thread.
+ */
+static void *
+cancel_main(void *argument)
+{
+	Pool	   *pool = argument;
+	uint64_t	number;
+	int			i;
+
+	while ((number = queue_take_abandoned(pool->queue)) != 0)
+	{
+		log_event(LOG_DEBUG, "client-gone", NULL);
+		for (i = 0; i < pool->worker_count; i++)
+			connection_cancel_run(pool->workers[i].connection, number);
+	}
+	return NULL;
+}
+
 /* NULL: no memory. */
 Pool *
 pool_create(const char *conninfo, int number, int connections, Pool *primary,
@@ -496,7 +525,11 @@ pool_start(Pool *pool, char *problem, size_t problem_size)
 		}
 		pool->worker_count++;
 	}
-	return true;
+	pool->canceller_runs =
+		pthread_create(&pool->canceller, NULL, cancel_main, pool) == 0;
+	if (!pool->canceller_runs)
+		snprintf(problem, problem_size, "could not start a thread");
+	return pool->canceller_runs;
 }
 
 Queue *
@@ -518,6 +551,13 @@ pool_connected(const Pool *pool)
 	return pool->connected;
 }
 
+/* Has it a connection by which the server has answered lately? */
+bool
+pool_answers(Pool *pool)
+{
+	return pool->connected > 0 && clock_now() < pool->answered_at + ANSWERED_LATELY;
+}
+
 /* How many of the reads that a replica may serve have been served here? */
 uint64_t
 pool_reads(Pool *pool)
@@ -535,14 +575,17 @@ pool_cancel(Pool *pool)
 		connection_cancel(pool->workers[i].connection);
 }
 
-/* Likewise, one run, if it is here. */
+/*
+ * The server does not answer any more: what runs there has lost its connection,
+ * and need not wait for the deadline to find out.  From any thread.
+ */
 void
-pool_cancel_run(Pool *pool, uint64_t number)
+pool_cut(Pool *pool)
 {
 	int			i;
 
 	for (i = 0; i < pool->worker_count; i++)
-		connection_cancel_run(pool->workers[i].connection, number);
+		connection_cut(pool->workers[i].connection);
 }
 
 /* Wait for the threads to end; after queue_stop. */
@@ -552,6 +595,8 @@ pool_end(Pool *pool)
 	int			i;
 
 	health_stop(pool->health);
+	if (pool->canceller_runs)
+		pthread_join(pool->canceller, NULL);
 	for (i = 0; i < pool->worker_count; i++)
 		pthread_join(pool->workers[i].thread, NULL);
 }

@@ -27,9 +27,10 @@ extern bool pool_is_read(const Job *job);
 extern Queue *pool_queue(Pool *pool);
 extern Health *pool_health(Pool *pool);
 extern int	pool_connected(const Pool *pool);
+extern bool pool_answers(Pool *pool);
 extern uint64_t pool_reads(Pool *pool);
 extern void pool_cancel(Pool *pool);
-extern void pool_cancel_run(Pool *pool, uint64_t number);
+extern void pool_cut(Pool *pool);
 extern void pool_end(Pool *pool);
 extern void pool_free(Pool *pool);
 

@@ -44,7 +44,9 @@ struct Queue
 	Queue	   *primary;		/* where the jobs of a replica go; NULL: it is
 								 * the primary's own */
 	Turns		turns;
+	int			connections;	/* that are up */
 	pthread_cond_t jobs_changed;	/* a job came, or the gateway stops */
+	pthread_cond_t cancel_wanted;	/* likewise, a running job was abandoned */
 	struct JobList held;
 	int			held_count;
 	int			ready_count;	/* queued; those below and maintenance are not
@@ -62,7 +64,6 @@ const char *const fallback_names[FALLBACKS] = {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t stop_requested;	/* for threads that take no job now */
 static pthread_cond_t keeper_wanted;
-static pthread_cond_t cancel_wanted;
 static pthread_t keeper;
 
 static Queue *queues = NULL;
@@ -84,7 +85,6 @@ queue_start(void)
 {
 	clock_init_condition(&stop_requested);
 	clock_init_condition(&keeper_wanted);
-	clock_init_condition(&cancel_wanted);
 	return pthread_create(&keeper, NULL, keep, NULL) == 0;
 }
 
@@ -103,6 +103,7 @@ queue_create(Queue *primary)
 	turns_init(&queue->turns, primary != NULL);
 	TAILQ_INIT(&queue->held);
 	clock_init_condition(&queue->jobs_changed);
+	clock_init_condition(&queue->cancel_wanted);
 	pthread_mutex_lock(&lock);
 	queue->next = queues;
 	queues = queue;
@@ -110,12 +111,16 @@ queue_create(Queue *primary)
 	return queue;
 }
 
-/* So many connections are up. */
+/*
+ * So many more connections are up, or fewer.  Counted here, because threads that
+ * come one after the other with a number each may come in the other order.
+ */
 void
-queue_set_connections(Queue *queue, int count)
+queue_add_connections(Queue *queue, int change)
 {
 	pthread_mutex_lock(&lock);
-	turns_set_connections(&queue->turns, count);
+	queue->connections += change;
+	turns_set_connections(&queue->turns, queue->connections);
 	pthread_cond_broadcast(&queue->jobs_changed);
 	pthread_mutex_unlock(&lock);
 }
@@ -557,7 +562,7 @@ queue_abandon(Job *job)
 	else if (job->place == PLACE_RUNNING)
 	{
 		job->abandoned = true;
-		pthread_cond_signal(&cancel_wanted);
+		pthread_cond_signal(&job->queue->cancel_wanted);
 	}
 	pthread_mutex_unlock(&lock);
 	return here;
@@ -576,11 +581,11 @@ queue_is_abandoned(Job *job)
 }
 
 /*
- * Wait for a run that must be cancelled because its job was abandoned, and
+ * Wait for a run here that must be cancelled because its job was abandoned, and
  * return its number; 0: the gateway stops.
  */
 uint64_t
-queue_take_abandoned(void)
+queue_take_abandoned(Queue *queue)
 {
 	uint64_t	number = 0;
 	Job		   *job;
@@ -590,7 +595,7 @@ queue_take_abandoned(void)
 	{
 		TAILQ_FOREACH(job, &under_way, link)
 		{
-			if (job->abandoned && !job->cancel_sent)
+			if (job->queue == queue && job->abandoned && !job->cancel_sent)
 			{
 				job->cancel_sent = true;
 				number = job->number;
@@ -598,13 +603,16 @@ queue_take_abandoned(void)
 			}
 		}
 		if (number == 0)
-			pthread_cond_wait(&cancel_wanted, &lock);
+			pthread_cond_wait(&queue->cancel_wanted, &lock);
 	}
 	pthread_mutex_unlock(&lock);
 	return number;
 }
 
-/* What its deadline, the end of the gateway, or its time at a replica says. */
+/*
+ * What its deadline, the end of the gateway, or its time at a replica says.  A
+ * stop does not wait for replicas: it may have less time.
+ */
 static void
 end_if_late(Job *job, int64_t now)
 {
@@ -619,7 +627,8 @@ end_if_late(Job *job, int64_t now)
 		end_job(job);
 		failure_try_again(&job->failure, "the gateway is stopping");
 	}
-	else if (job->leave_at != 0 && job->leave_at <= now)
+	else if (job->leave_at != 0 &&
+			 (job->leave_at <= now || (maintenance_ended && job->place == PLACE_HELD)))
 	{
 		Fallback	why = job->place == PLACE_HELD ? FALLBACK_BEHIND : FALLBACK_BUSY;
 
@@ -802,10 +811,10 @@ queue_stop(void)
 	{
 		if (queue->primary != NULL)
 			leave_all(queue, FALLBACK_NONE_SERVES);
+		pthread_cond_signal(&queue->cancel_wanted);
 	}
 	wake_all();
 	pthread_cond_broadcast(&stop_requested);
-	pthread_cond_broadcast(&cancel_wanted);
 	pthread_mutex_unlock(&lock);
 }
 

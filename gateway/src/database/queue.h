@@ -38,7 +38,7 @@ extern const char *const fallback_names[FALLBACKS];
 
 extern bool queue_start(void);
 extern Queue *queue_create(Queue *primary);
-extern void queue_set_connections(Queue *queue, int count);
+extern void queue_add_connections(Queue *queue, int change);
 extern bool queue_put(Queue *queue, Job *job, int length, bool is_woken);
 extern bool queue_put_login(Queue *queue, Job *job, int length, int at_a_time);
 extern Job *queue_take(Queue *queue, int64_t until);
@@ -47,7 +47,7 @@ extern void queue_done(Job *job);
 extern void queue_put_back(Job *job);
 extern bool queue_abandon(Job *job);
 extern bool queue_is_abandoned(Job *job);
-extern uint64_t queue_take_abandoned(void);
+extern uint64_t queue_take_abandoned(Queue *queue);
 extern int	queue_count(void);
 extern int	queue_count_of(Queue *queue);
 extern void queue_pause(int64_t until);

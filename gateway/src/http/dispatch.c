@@ -103,6 +103,16 @@ start_events(Request *request)
 	job->kind = JOB_PULL;
 	if (!prepare_job(request))
 		return reply_failure(request);
+
+	/*
+	 * once its head is sent it could only end, and the client come again at
+	 * once
+	 */
+	if (!live_has_room(request->settings))
+	{
+		pending_refuse_to_wait(&request->failure);
+		return reply_failure(request);
+	}
 	request->events = events_create(request->identity.expires -
 									(double) time(NULL));
 	if (job->since == NULL)

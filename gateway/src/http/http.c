@@ -219,7 +219,8 @@ connection_limit(const Settings *settings)
 	struct rlimit limit;
 	rlim_t		wanted = (rlim_t) settings->max_connections;
 	rlim_t		reserved = SPARE_DESCRIPTORS * 2 + REFUSED_CONNECTIONS +
-		(rlim_t) settings->db_connections;
+		(rlim_t) settings->db_connections +
+		(rlim_t) settings->replica_urls.count * ((rlim_t) settings->replica_connections + 1);
 	char		number[32];
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)

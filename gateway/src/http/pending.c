@@ -296,14 +296,9 @@ begin_to_wait(Request *request, bool is_known, const unsigned char *key)
 	job->result = kept.result;
 	job->reply = kept.reply;
 	job->cursor = kept.cursor;
+	/* a client would ask again at once after an empty reply */
 	if (sat == LIVE_FULL)
-	{
-		/* a client would ask again at once after an empty reply */
-		failure_set(&job->failure, 503, "try_again",
-					"too many pulls wait for something to come",
-					"Pull without wait, or later.");
-		job->failure.retry_after = RETRY_WAITS;
-	}
+		pending_refuse_to_wait(&job->failure);
 	return false;
 }
 
@@ -345,6 +340,16 @@ job_finished(Job *job)
 }
 
 /* ---------- beginnings ---------- */
+
+/* There is no room for one more that waits. */
+void
+pending_refuse_to_wait(Failure *failure)
+{
+	failure_set(failure, 503, "try_again",
+				"too many pulls wait for something to come",
+				"Pull without wait, or later.");
+	failure->retry_after = RETRY_WAITS;
+}
 
 /* Ask the database. */
 void

@@ -16,6 +16,7 @@
  */
 extern void pending_ask(Request *request);
 extern void pending_poll(Request *request);
+extern void pending_refuse_to_wait(Failure *failure);
 
 extern int	pending_count_with_database(void);
 

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * live.c
- *	  Waiting for changes: the book under its lock, and the watcher's thread.
+ *	  Waiting for changes: the book under its lock, the watcher's thread, and
+ *	  one that ends waits.
  *
  * One connection looks for everybody, and only while somebody waits: at once
  * for those who want an answer, every few milliseconds for those who have time.
@@ -30,6 +31,9 @@
 #define SHORTEST_REST	(5 * CLOCK_MILLISECOND)
 #define LONGEST_REST	(15 * CLOCK_MILLISECOND)
 
+/* of a thread that has nothing to do */
+#define LONGEST_SLEEP	(60 * CLOCK_SECOND)
+
 /* how often a waiting request asks the database if there are no looks */
 #define BLIND_INTERVAL	CLOCK_SECOND
 
@@ -41,7 +45,9 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed;
+static pthread_cond_t ends_changed;
 static pthread_t thread;
+static pthread_t ender;
 static Book *book;
 static bool running = false;
 static bool stopping = false;
@@ -51,6 +57,7 @@ static int64_t next_look = 0;	/* the next look is not before this moment */
 static int64_t rest = SHORTEST_REST;
 static int	waiting_count = 0;	/* seats of requests that have time */
 static struct SeatList left;	/* seats of requests that have gone */
+static int64_t ends_at = 0;		/* when the ender looks next */
 static uint64_t look_count = 0;
 static uint64_t answered_count = 0;
 static uint64_t woken_count = 0;
@@ -183,6 +190,37 @@ look_is_due(int64_t now, int64_t *wake)
 static void *
 watch(void *unused)
 {
+	(void) unused;
+	pthread_mutex_lock(&lock);
+	while (!stopping)
+	{
+		int64_t		now = clock_now();
+		int64_t		wake = now + LONGEST_SLEEP;
+		struct timespec moment;
+
+		if (look_is_due(now, &wake))
+		{
+			look_once();
+			continue;
+		}
+		moment = clock_timespec(wake);
+		resting = true;
+		pthread_cond_timedwait(&changed, &lock, &moment);
+		resting = false;
+	}
+	pthread_mutex_unlock(&lock);
+	return NULL;
+}
+
+/* ---------- the thread that ends waits ---------- */
+
+/*
+ * A look, or an attempt to connect, may hang as the server does.  So another
+ * thread ends what must not wait any more.
+ */
+static void *
+end_waits(void *unused)
+{
 	struct SeatList done = TAILQ_HEAD_INITIALIZER(done);
 
 	(void) unused;
@@ -190,7 +228,6 @@ watch(void *unused)
 	while (!stopping)
 	{
 		int64_t		now = clock_now();
-		int64_t		wake = now + 60 * CLOCK_SECOND;
 		struct timespec moment;
 
 		book_expire(book, now, &done);
@@ -204,28 +241,24 @@ watch(void *unused)
 			/* more may have left meanwhile, without waking us */
 			continue;
 		}
-		if (look_is_due(now, &wake))
-		{
-			look_once();
-			continue;
-		}
-		if (book_next_due(book) < wake)
-			wake = book_next_due(book);
-		moment = clock_timespec(wake);
-		resting = true;
-		pthread_cond_timedwait(&changed, &lock, &moment);
-		resting = false;
+		ends_at = now + LONGEST_SLEEP;
+		if (book_next_due(book) < ends_at)
+			ends_at = book_next_due(book);
+		moment = clock_timespec(ends_at);
+		pthread_cond_timedwait(&ends_changed, &lock, &moment);
 	}
 	pthread_mutex_unlock(&lock);
 	return NULL;
 }
 
-/* The thread has something to do.  Under the lock. */
+/* Somebody has sat down.  Under the lock. */
 static void
-wake_thread(void)
+wake_threads(void)
 {
 	if (resting)
 		pthread_cond_signal(&changed);
+	if (book_next_due(book) < ends_at)
+		pthread_cond_signal(&ends_changed);
 }
 
 /* False: there is no memory or no thread. */
@@ -233,10 +266,12 @@ bool
 live_start(const char *conninfo)
 {
 	clock_init_condition(&changed);
+	clock_init_condition(&ends_changed);
 	TAILQ_INIT(&left);
 	book = book_create(0);
 	running = book != NULL && watcher_create(conninfo) &&
-		pthread_create(&thread, NULL, watch, NULL) == 0;
+		pthread_create(&thread, NULL, watch, NULL) == 0 &&
+		pthread_create(&ender, NULL, end_waits, NULL) == 0;
 	return running;
 }
 
@@ -265,8 +300,10 @@ live_stop(void)
 	pthread_mutex_lock(&lock);
 	stopping = true;
 	pthread_cond_signal(&changed);
+	pthread_cond_signal(&ends_changed);
 	pthread_mutex_unlock(&lock);
 	pthread_join(thread, NULL);
+	pthread_join(ender, NULL);
 	watcher_close();
 	book_free(book);
 	running = false;
@@ -355,7 +392,7 @@ sit(const unsigned char *key, LiveSeat *seat, bool is_poll,
 	if (waits && !seat->said)
 		log_event(LOG_DEBUG, "waiting", NULL);
 	seat->said = true;
-	wake_thread();
+	wake_threads();
 	return LIVE_SEATED;
 }
 
@@ -405,6 +442,18 @@ live_remember(const unsigned char *key, PageAbout *about, uint64_t base,
 	pthread_mutex_unlock(&lock);
 }
 
+/* May one more wait, as things are?  For who has to know before it waits. */
+bool
+live_has_room(const Settings *settings)
+{
+	bool		result;
+
+	pthread_mutex_lock(&lock);
+	result = waiting_count < settings->max_waiting;
+	pthread_mutex_unlock(&lock);
+	return result;
+}
+
 /* A pull that found nothing waits for more, after live_remember. */
 LiveSat
 live_wait(const unsigned char *key, LiveSeat *seat, const Settings *settings)
@@ -445,7 +494,7 @@ live_abandon(LiveSeat *seat)
 		if (seat->seat.until != 0)
 			waiting_count--;
 		TAILQ_INSERT_TAIL(&left, &seat->seat, link);
-		wake_thread();
+		pthread_cond_signal(&ends_changed);
 	}
 	pthread_mutex_unlock(&lock);
 	return here;

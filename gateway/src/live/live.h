@@ -70,6 +70,7 @@ extern void live_remember(const unsigned char *key, PageAbout *about,
 						  const Settings *settings);
 extern LiveSat live_wait(const unsigned char *key, LiveSeat *seat,
 						 const Settings *settings);
+extern bool live_has_room(const Settings *settings);
 extern LiveSat live_wait_blindly(LiveSeat *seat, const Settings *settings);
 extern bool live_abandon(LiveSeat *seat);
 

@@ -1,0 +1,234 @@
+# Servers that hang, are full, or are left behind by a failover: what a gateway
+# with replicas serves meanwhile, and from where.
+#
+# Seen to fail: each subtest names what was missing.
+use strict;
+use warnings;
+
+use FindBin ();
+use lib "$FindBin::Bin/../lib", "$FindBin::Bin/../fault", "$FindBin::Bin/../property";
+use HTTP::Tiny ();
+use IO::Socket::INET ();
+use POSIX ();
+use Test::More;
+use TideReplica ();
+use TideSession ();
+use TideTest qw(wait_for encode_json in_background finished);
+use Time::HiRes ();
+
+my $cluster = TideTest::Cluster->start;
+my $fake = $cluster->create_fake;
+my $database = $cluster->create_synced(<<'SQL');
+CREATE TABLE note (id text PRIMARY KEY, user_id text NOT NULL, body text);
+CREATE INDEX ON note (user_id, id);
+SELECT tide.track('note', scope => 'user_id');
+GRANT ALL ON note TO tide_user;
+SQL
+my ($standby, $other) = map { TideReplica::standby($cluster, "cluster_name = '$_'\n") } 'first', 'second';
+
+sub gateway
+{
+	my ($where, %setting) = @_;
+	return TideTest::Gateway->start(cluster => $cluster, database => $where,
+		settings => { 'replica-url' => $standby->conninfo($where, 'tide_gateway'),
+			'metrics-listen' => '127.0.0.1:0', 'maintain-interval' => 0, %setting });
+}
+
+sub state
+{
+	my ($gateway) = @_;
+	my $reply = $gateway->get('/ready');
+	return join ' ', $reply->{status}, map { $_->{state} } @{ $reply->{json}{replicas} // [] };
+}
+
+sub wait_for_state
+{
+	my ($gateway, $state) = @_;
+	wait_for("/ready says $state", 30, sub { return state($gateway) eq $state });
+	wait_for('the replica is connected', 10, sub { return $gateway->metric('replica_connections{replica="1"}') > 0 });
+	return $gateway;
+}
+
+sub reads { return $_[0]->metric(qq(reads_total{server="$_[1]"})) }
+sub ids { return join ' ', sort map { $_->{id} } @{ $_[0]{json}{changesByType}{note} // [] } }
+
+# A request on a connection of its own, without waiting for the reply.
+sub send_request
+{
+	my ($gateway, $method, $target, $body) = @_;
+	my $text = defined $body ? encode_json($body) : '';
+	my $socket = IO::Socket::INET->new(PeerHost => '127.0.0.1', PeerPort => $gateway->{port}) or die "could not connect: $!";
+	print {$socket} "$method $target HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " . $gateway->token('ann') . "\r\n"
+	  . (defined $body ? "Content-Type: application/json\r\nContent-Length: " . length($text) . "\r\n" : '') . "\r\n$text";
+	$socket->flush;
+	return $socket;
+}
+
+# Sleeping statements of requests.
+sub sleeping { return $_[0]->sql($fake, q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND usename = 'tide_gateway'}) }
+
+sub postmaster
+{
+	my ($server) = @_;
+	open my $file, '<', "$server->{data}/postmaster.pid" or die $!;
+	return 0 + <$file>;
+}
+
+# All of a server.
+sub processes
+{
+	my ($server) = @_;
+	my $postmaster = postmaster($server);
+	return $postmaster, grep { (TideReplica::process_status($_))[1] == $postmaster } map { m{(\d+)} } glob '/proc/[0-9]*';
+}
+
+# Missing: the end of what runs at a replica that does not answer any more.
+subtest 'a replica that hangs while it is asked' => sub {
+	my $gateway = wait_for_state(gateway($fake, 'request-timeout' => 15), '200 serving');
+	my $token = $gateway->token('ann');
+	is $gateway->pull($token)->{status}, 200, 'a pull' for 1 .. 2;
+	is reads($gateway, 'replica-1'), 2, 'is the replica\'s';
+	my @pids = split /\s+/, $standby->sql($fake, q{SELECT pid FROM pg_stat_activity WHERE usename = 'tide_gateway'});
+	kill STOP => @pids;
+	my $begun = Time::HiRes::time();
+	is $gateway->pull($token)->{status}, 200, 'one that it does not answer';
+	cmp_ok Time::HiRes::time() - $begun, '<', 8, 'is the primary\'s soon';
+	is reads($gateway, 'primary'), 1;
+	kill CONT => @pids;
+	is $gateway->stop, 0;
+};
+
+# Missing: a thread for each server that cancels.
+subtest 'a client goes while a server takes no connection' => sub {
+	my $gateway = wait_for_state(gateway($fake), '200 serving');
+	my $pull = send_request($gateway, GET => '/api/v1/sync/pull?since=sleep:20');
+	wait_for('it runs at the replica', 10, sub { return sleeping($standby) == 1 });
+	kill STOP => postmaster($standby);
+	close $pull;
+	Time::HiRes::sleep(1);
+	my $push = send_request($gateway, POST => '/api/v1/sync/push', { do => 'sleep:20' });
+	wait_for('a push runs at the primary', 10, sub { return sleeping($cluster) == 1 });
+	close $push;
+	my $cancelled = eval { wait_for('its client goes, and it is cancelled', 5, sub { return sleeping($cluster) == 0 }) };
+	kill CONT => postmaster($standby);
+	ok $cancelled, 'a push whose client goes is cancelled' or diag $@;
+	is $gateway->stop, 0;
+};
+
+# Missing: whether the primary answers anybody.
+subtest 'a primary that lets no more sessions in' => sub {
+	my $gateway = wait_for_state(gateway($database, 'db-connections' => 2), '200 serving');
+	my $token = $gateway->token('ann');
+	my $pause = TideSession->new($standby->conninfo($database));
+	my $cursor = ($gateway->pull_pages($token))[-1]{cursor};
+	wait_for('both threads are connected', 10, sub { return $gateway->metric('database_connections') == 2 });
+	$cluster->sql($database, q{ALTER ROLE tide_gateway CONNECTION LIMIT 2});
+	$pause->query('SELECT pg_wal_replay_pause()');
+	wait_for('replay stands still', 10, sub { return $pause->query('SELECT pg_get_wal_replay_pause_state()') eq 'paused' });
+	$cluster->sql($database, q{SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name ~ 'tide-gateway-(ready|watch)'});
+	wait_for('it cannot be looked at', 10, sub { return $gateway->get('/ready')->{status} == 503 });
+	is $gateway->push_changes($token, { changes => { note => [ { id => 'full' } ] } })->{status}, 200, 'a push is stored';
+	is ids($gateway->pull($token, since => $cursor)), 'full', 'and seen';
+	$pause->query('SELECT pg_wal_replay_resume()');
+	$pause->finish;
+	$cluster->sql($database, q{ALTER ROLE tide_gateway CONNECTION LIMIT -1});
+	is $gateway->stop, 0;
+};
+
+# Missing: room for the connections to replicas.
+subtest 'descriptors' => sub {
+	my $script = File::Temp->new(SUFFIX => '.sh');
+	print {$script} "#!/bin/sh\nulimit -n 1024\nexec " . TideTest::Gateway::program() . qq( "\$@"\n);
+	close $script;
+	chmod 0755, $script->filename;
+	my %lowered;
+	for my $connections (1, 80)
+	{
+		local $ENV{TIDE_TEST_GATEWAY} = $script->filename;
+		my $gateway = gateway($fake, 'replica-connections' => $connections);
+		($lowered{$connections}) = $gateway->log =~ /max-connections-lowered to=(\d+)/;
+		delete $ENV{TIDE_TEST_GATEWAY};
+		is $gateway->stop, 0;
+	}
+	is $lowered{1} - $lowered{80}, 79, 'those to replicas are not taken by clients';
+};
+
+# Missing: the end of waiting for a replica when the gateway stops.
+subtest 'a stop while a replica is waited for' => sub {
+	my $gateway = wait_for_state(gateway($database, 'replica-wait' => 40, 'replica-max-lag' => 60, 'shutdown-timeout' => 5), '200 serving');
+	my $token = $gateway->token('ann');
+	my $cursor = ($gateway->pull_pages($token))[-1]{cursor};
+	my $pause = TideSession->new($standby->conninfo($database));
+	$pause->query('SELECT pg_wal_replay_pause()');
+	wait_for('replay stands still', 10, sub { return $pause->query('SELECT pg_get_wal_replay_pause_state()') eq 'paused' });
+	is $gateway->push_changes($token, { changes => { note => [ { id => 'stop' } ] } })->{status}, 200, 'a push';
+	my $job = in_background($gateway, sub { return $gateway->pull($token, since => $cursor) });
+	wait_for('a pull waits for the replica', 10, sub { return $gateway->metric('queued_requests') == 1 });
+	$gateway->signal('TERM');
+	my $reply = finished($job);
+	is "$reply->{status} " . ids($reply), '200 stop', 'and is answered';
+	is $gateway->wait_until_stopped, 0;
+	$pause->query('SELECT pg_wal_replay_resume()');
+	$pause->finish;
+};
+
+# Missing: an end of the wait for the primary's position while an attempt to connect
+# hangs; a thread of its own for the ends of waits.
+subtest 'a primary that hangs' => sub {
+	my $gateway = wait_for_state(gateway($database), '200 serving');
+	my $token = $gateway->token('ann');
+	my $cursor = ($gateway->pull_pages($token))[-1]{cursor};
+	TideReplica::wait_for_standby($cluster, $standby);
+	my @pids = processes($cluster);
+	kill STOP => @pids;
+	Time::HiRes::sleep(6);
+	for my $wait (0, 0, 2, 0, 2, 0, 2, 0)
+	{
+		my $sent = Time::HiRes::time();
+		is $gateway->pull($token, since => $cursor, wait => $wait)->{status}, 200, 'the replica serves';
+		cmp_ok Time::HiRes::time() - $sent, '<', $wait + 2, "in time, $wait seconds" or last;
+	}
+	kill CONT => @pids;
+	wait_for_state($gateway, '200 serving');
+	is $gateway->stop, 0;
+};
+
+# Missing: a lag as of the time when the primary was there.
+subtest 'the primary dies before it has sent all' => sub {
+	my $gateway = wait_for_state(gateway($database), '200 serving');
+	my $token = $gateway->token('ann');
+	TideReplica::wait_for_standby($cluster, $_) for $standby, $other;
+	kill STOP => $cluster->sql('postgres', q{SELECT pid FROM pg_stat_replication WHERE application_name = 'first'});
+	# what one standby never gets, and the other one does: see below
+	$cluster->sql($database, q{INSERT INTO note SELECT 'lost' || n, 'bob', repeat('x', 1000) FROM generate_series(1, 5000) n});
+	$cluster->sql($database, q{INSERT INTO note VALUES ('lost', 'ann', 'x')});
+	TideReplica::wait_for_standby($cluster, $other);
+	wait_for('the gateway has seen it', 10, sub { return $gateway->metric('replica_lag_bytes{replica="1"}') > 1_000_000 });
+	TideReplica::kill_server($cluster);
+	wait_for('/ready says so', 10, sub { return $gateway->get('/ready')->{status} == 503 });
+	Time::HiRes::sleep(3);
+	is $gateway->pull($token)->{status}, 200, "the replica serves alone, pull $_" for 1 .. 3;
+	is $gateway->stop, 0;
+};
+
+# Missing: a timeline.
+subtest 'a standby that was ahead of the one that took over' => sub {
+	$standby->control('promote') or die $@;
+	my $gateway = gateway($database, 'replica-url' => $other->conninfo($database, 'tide_gateway'), 'replica-max-lag' => 60,
+		'database-url' => $standby->conninfo($database, 'tide_gateway'));
+	$gateway->wait_until_ready;
+	my $token = $gateway->token('ann');
+	Time::HiRes::sleep(2);
+	note state($gateway);
+	is $gateway->push_changes($token, { changes => { note => [ { id => 'kept' } ] } })->{status}, 200, 'a push';
+	for (1 .. 3)
+	{
+		my $page = $gateway->pull($token);
+		like ids($page), qr/\bkept\b/, 'is seen';
+		unlike ids($page), qr/\blost\b/, 'and nothing of the history that is lost';
+	}
+	is reads($gateway, 'replica-1'), 0, 'the standby of that history is not asked';
+	is $gateway->stop, 0;
+};
+
+done_testing;
