@@ -351,7 +351,10 @@ resync(Engine *e, int64_t now)
 	return true;
 }
 
-/* The cursor is of no use to the server: read everything. */
+/*
+ * The cursor is of no use to the server: read everything.  A first sync has put
+ * rows into the tables already, some of which may be gone since.
+ */
 static bool
 start_over(Engine *e)
 {
@@ -359,6 +362,7 @@ start_over(Engine *e)
 		!sql_end(&e->store, place_check(&e->store) &&
 				 setting_set(&e->store, "cursor", NULL) &&
 				 setting_set(&e->store, "stage_cursor", NULL) &&
+				 setting_set(&e->store, "stage_reset", "1") &&
 				 sql_run(&e->store, "DELETE FROM tide_stage")))
 		return false;
 	answer_taken(e);

@@ -161,7 +161,10 @@ is_base(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, boo
 	return true;
 }
 
-/* A dirty row is not touched: keep the server's version aside. */
+/*
+ * A dirty row is not touched: keep the server's version aside.  There is none
+ * where it is the base's, also again after another one.
+ */
 static bool
 keep_theirs(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, bool deleted)
 {
@@ -172,12 +175,10 @@ keep_theirs(Pull *pull, EntityType *type, const Json *json, const JsonNode *row,
 
 	if (!deleted && !is_base(pull, type, json, row, &same))
 		return false;
-	if (same)
-		return true;
 	json_raw(json, row, &text);
 	stmt = row_statement(pull->store, type, STATEMENT_THEIRS);
 	good = stmt && !text.failed &&
-		sql_bind_text(stmt, 1, deleted ? NULL : text.data) &&
+		sql_bind_text(stmt, 1, deleted || same ? NULL : text.data) &&
 		sqlite3_bind_int(stmt, 2, deleted) == SQLITE_OK;
 	if (stmt && !good)
 		failure_memory(&pull->store->failure);
@@ -216,6 +217,40 @@ apply_row(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, b
 		applying_store(&pull->applying, type, json, row);
 }
 
+/*
+ * A type that came in part and is not there any more: what has come of it waits
+ * for the rest, since only then is it known what has not come.
+ */
+static bool
+waits(const Pull *pull, const EntityType *type)
+{
+	return !type->available && comes_anew(pull, type);
+}
+
+/* What does not wait is in the tables now. */
+static bool
+empty_stage(Pull *pull)
+{
+	Names		kept = {0};
+	Buffer		names = {0};
+	bool		good = true;
+	int			i;
+
+	for (i = 0; good && i < pull->store->ntypes; i++)
+	{
+		if (waits(pull, &pull->store->types[i]))
+			good = names_add(pull->store, &kept, pull->store->types[i].name);
+	}
+	names_append_json(&kept, &names);
+	if (good)
+		good = names.failed ? failure_memory(&pull->store->failure) :
+			sql_run(pull->store, "DELETE FROM tide_stage WHERE entity_type NOT IN"
+					" (SELECT value FROM json_each(%Q))", names.data);
+	names_free(&kept);
+	buffer_free(&names);
+	return good;
+}
+
 static bool
 apply_stage(Pull *pull)
 {
@@ -231,7 +266,7 @@ apply_stage(Pull *pull)
 		EntityType *type = name ? store_type(pull->store, name, strlen(name)) : NULL;
 		Json		json;
 
-		if (type == NULL || text == NULL)
+		if (type == NULL || text == NULL || waits(pull, type))
 			continue;
 		good = json_parse(&json, text, (size_t) sqlite3_column_bytes(stmt, 2)) &&
 			apply_row(pull, type, &json, json.nodes, sqlite3_column_int(stmt, 1) != 0);
@@ -240,7 +275,7 @@ apply_stage(Pull *pull)
 		json_free(&json);
 	}
 	sqlite3_finalize(stmt);
-	return good && rc != -1 && sql_run(pull->store, "DELETE FROM tide_stage");
+	return good && rc != -1 && empty_stage(pull);
 }
 
 /*
@@ -260,6 +295,10 @@ prepare_came(Pull *pull)
 
 		if (!is_counted(pull, type))
 			continue;
+		/* what comes in full says itself which rows there are */
+		if (type->available &&
+			!sql_run(pull->store, "DELETE FROM tide_refused WHERE entity_type = %Q", type->name))
+			return false;
 		buffer_format(&name, "tide_came_%s", type->table);
 		if (name.failed)
 			return failure_memory(&pull->store->failure);
@@ -411,6 +450,28 @@ look_if_filling(Pull *pull)
 		pull->reset_types.count == 0 && pull->recheck.count == 0;
 }
 
+/*
+ * Types that come in full again from here on; each page says so until they are
+ * complete.  What came of them before is not what comes again.
+ */
+static bool
+add_resets(Pull *pull, const Json *json, const JsonNode *list)
+{
+	Names		names = {0};
+	bool		good = names_add_array(pull->store, &names, json, list);
+	int			i;
+
+	for (i = 0; good && i < names.count; i++)
+	{
+		if (!names_has(&pull->reset_types, names.names[i]))
+			good = names_add(pull->store, &pull->reset_types, names.names[i]) &&
+				sql_run(pull->store, "DELETE FROM tide_stage WHERE entity_type = %Q",
+						names.names[i]);
+	}
+	names_free(&names);
+	return good;
+}
+
 /* What a page says beside rows, or a stream before them. */
 static bool
 read_head(Pull *pull, const Json *json, const JsonNode *head, bool from_start)
@@ -424,8 +485,7 @@ read_head(Pull *pull, const Json *json, const JsonNode *head, bool from_start)
 			return false;
 	}
 	if (!mark_unavailable(pull, json, head) ||
-		!names_add_array(pull->store, &pull->reset_types, json,
-						 json_member(json, head, "resetTypes")) ||
+		!add_resets(pull, json, json_member(json, head, "resetTypes")) ||
 		!names_add_array(pull->store, &pull->revoked, json,
 						 json_member(json, head, "revokedScopes")))
 		return false;
@@ -460,24 +520,61 @@ take_row(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, bo
 		stage_row(pull, type, json, row, deleted);
 }
 
+/* What was to be swept and is not there is to be when it is. */
+static bool
+end_resets(Pull *pull)
+{
+	Names		left = {0};
+	bool		good = true;
+	int			i;
+
+	for (i = 0; good && i < pull->store->ntypes; i++)
+	{
+		if (waits(pull, &pull->store->types[i]))
+			good = names_add(pull->store, &left, pull->store->types[i].name);
+	}
+	pull->reset = false;
+	names_free(&pull->reset_types);
+	pull->reset_types = left;
+	return good;
+}
+
+/* The types of a list have come, but for those that are not there. */
+static bool
+end_list(Pull *pull, const char *setting)
+{
+	Names		list,
+				left = {0};
+	bool		good = names_load(pull->store, &list, setting);
+	int			i;
+
+	for (i = 0; good && i < pull->store->ntypes; i++)
+	{
+		const EntityType *type = &pull->store->types[i];
+
+		if (!type->available && names_has(&list, type->name))
+			good = names_add(pull->store, &left, type->name);
+	}
+	good = good && names_save(pull->store, &left, setting);
+	names_free(&list);
+	names_free(&left);
+	return good;
+}
+
 static bool
 apply_all(Pull *pull, const Json *json)
 {
 	bool		good = prepare_came(pull) && drop_revoked(pull) && apply_stage(pull) &&
 	each_row(pull, json, "deletedByType", true, apply_row) &&
 	each_row(pull, json, "changesByType", false, apply_row) &&
-	sweep(pull);
+	sweep(pull) && end_resets(pull);
 
-	pull->reset = false;
-	names_free(&pull->reset_types);
 	names_free(&pull->revoked);
 	return good && set_cursor(pull, json, "cursor") &&
 		setting_set(pull->store, "stage_cursor", NULL) &&
 		sql_run(pull->store, "DELETE FROM tide_acks") &&
 		setting_set(pull->store, "first_sync", "done") &&
-		setting_set(pull->store, "refresh", NULL) &&
-		setting_set(pull->store, "recheck", NULL) &&
-		setting_set(pull->store, "attaching", NULL);
+		end_list(pull, "refresh") && end_list(pull, "recheck") && end_list(pull, "attaching");
 }
 
 static bool

@@ -109,6 +109,7 @@ keep_refused(Applying *a, EntityType *type, const Json *json, const JsonNode *ro
 					   " ON CONFLICT DO UPDATE SET deleted = excluded.deleted,"
 					   " row = excluded.row, message = excluded.message",
 					   type->name, key, deleted, text.data, message);
+	a->refused++;
 	sqlite3_free(key);
 	buffer_free(&text);
 	return good;
