@@ -258,6 +258,30 @@ test_refused(void)
 	plans_are("p1");
 	fake_ok("... nor when the type came in full without the row");
 	end();
+
+	begin();
+	SYNC(LAST(PLAN("p1"), "", "c1"));
+	fake_sql(db, "CREATE TRIGGER app BEFORE INSERT ON plan WHEN NEW.a = 'ugly' BEGIN SELECT RAISE(ABORT, 'ugly'); END");
+	SYNC(LAST(ROW("p2", "ugly", "21"), "", "c2"));
+	is("SELECT count(*) FROM tide_refused", "1");
+	SYNC("{\"changesByType\":{},\"deletedByType\":{},\"revokedScopes\":[\"ann\"],\"reset\":false,"
+		 "\"cursor\":\"c3\",\"hasMore\":false}");
+	is("SELECT count(*) FROM tide_refused", "0");
+	plans_are("");
+	fake_ok("... nor is it kept of a scope that is revoked");
+	end();
+
+	begin();
+	SYNC(LAST(PLAN("p1") "," PLAN("p2"), "", "c1"));
+	fake_sql(db, "CREATE TRIGGER app BEFORE DELETE ON plan WHEN OLD.id = 'p1' BEGIN SELECT RAISE(ABORT, 'kept'); END");
+	SYNC(LAST("", RESET_PLANS, "c2"));
+	plans_are("p1");
+	is("SELECT count(*) FROM tide_refused", "1");
+	fake_sql(db, "DROP TRIGGER app");
+	SYNC(LAST("", "", "c3"));
+	plans_are("");
+	fake_ok("a row that a rule of the app's keeps from being dropped stops no pull, and is tried again");
+	end();
 }
 
 int
@@ -270,6 +294,6 @@ main(void)
 	alarm(120);					/* nothing here takes long, unless it hangs */
 	for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		tests[i] ();
-	puts("1..12");
+	puts("1..14");
 	return 0;
 }

@@ -334,16 +334,11 @@ sweep_type(Pull *pull, EntityType *type)
 		buffer_free(&came);
 		return false;
 	}
-	buffer_text(&sql, "DELETE FROM ");
-	buffer_identifier(&sql, type->table);
-	buffer_text(&sql, " AS t WHERE NOT ");
+	buffer_text(&sql, "NOT ");
 	key_append_exists(&sql, type, came.data, "d", "t.", KEY_NAMED);
 	buffer_text(&sql, " AND NOT ");
 	key_append_exists(&sql, type, type->dirty_table, "d", "t.", KEY_NAMED);
-	good = sql_run_buffer(pull->store, &sql);
-	if (good && sqlite3_changes(pull->store->db) > 0)
-		good = applying_note(&pull->applying, type);
-	good = good && parked_take_gone(&pull->applying, type, came.data) &&
+	good = applying_drop(&pull->applying, type, &sql) && parked_take_gone(&pull->applying, type, came.data) &&
 		row_forget_orphans(pull->store, type);
 	if (good)
 	{
@@ -370,6 +365,19 @@ sweep(Pull *pull)
 	return true;
 }
 
+/* Of a scope, what rules of the app's have kept out. */
+static bool
+drop_refused(Store *store, const EntityType *type, const char *scope)
+{
+	char	   *path = sqlite3_mprintf("$.\"%s\"", type->columns[type->scope].wire);
+	bool		good = path ? sql_run(store, "DELETE FROM tide_refused WHERE entity_type = %Q"
+									  " AND CAST(json_extract(row, %Q) AS TEXT) = %Q",
+									  type->name, path, scope) : failure_memory(&store->failure);
+
+	sqlite3_free(path);
+	return good;
+}
+
 /* Rows of scopes that the user may sync no longer: clean ones go, edits are
  * kept aside. */
 static bool
@@ -388,20 +396,14 @@ drop_revoked(Pull *pull)
 		{
 			Buffer		sql = {0};
 
-			if (!parked_take_scope(&pull->applying, type, pull->revoked.names[s]))
+			if (!parked_take_scope(&pull->applying, type, pull->revoked.names[s]) ||
+				!drop_refused(pull->store, type, pull->revoked.names[s]))
 				return false;
-			buffer_text(&sql, "DELETE FROM ");
-			buffer_identifier(&sql, type->table);
-			buffer_text(&sql, " AS t WHERE ");
 			column_append_wire(&sql, type, type->scope, "t.");
 			buffer_text(&sql, " = ");
 			buffer_literal(&sql, pull->revoked.names[s]);
-			if (!sql_run_buffer(pull->store, &sql))
-				return false;
-			if (sqlite3_changes(pull->store->db) > 0 &&
-				!applying_note(&pull->applying, type))
-				return false;
-			if (!row_forget_orphans(pull->store, type))
+			if (!applying_drop(&pull->applying, type, &sql) ||
+				!row_forget_orphans(pull->store, type))
 				return false;
 		}
 	}
