@@ -283,6 +283,9 @@ append_insert_triggers(Buffer *sql, const EntityType *type)
 		buffer_free(&message);
 		buffer_text(sql, ") WHERE NOT ");
 		key_append_exists(sql, type, type->table, "d", "NEW.", KEY_NAMED);
+		/* one that is parked was numbered by the server once */
+		buffer_text(sql, " AND NOT ");
+		key_append_exists(sql, type, type->parked_table, "d", "NEW.", KEY_NAMED);
 		buffer_text(sql, ";\n");
 	}
 	/* an app's own PRIMARY KEY lets NULL in, but for that of a number */
