@@ -32,6 +32,7 @@ typedef struct Pull
 	Names		recheck;		/* types whose triggers were missing */
 	Names		attaching;		/* types of the app's, synced for the first
 								 * time */
+	Names		grown;			/* columns whose values come now */
 	bool		filling;		/* rows go straight into the tables */
 	EntityType *seen;			/* of the line before */
 } Pull;
@@ -188,6 +189,56 @@ keep_theirs(Pull *pull, EntityType *type, const Json *json, const JsonNode *row,
 	return good;
 }
 
+/* Where the key's row of a table has no value of a column, the server's. */
+static bool
+fill_column(Pull *pull, EntityType *type, const char *table, const Column *c, const Json *json,
+			const JsonNode *row)
+{
+	Buffer		sql = {0};
+	sqlite3_stmt *stmt;
+	const JsonNode *value = json_member(json, row, c->wire);
+	bool		good;
+
+	buffer_text(&sql, "UPDATE ");
+	buffer_identifier(&sql, table);
+	buffer_text(&sql, " SET ");
+	buffer_identifier(&sql, c->local);
+	buffer_text(&sql, " = ?1 WHERE ");
+	buffer_identifier(&sql, c->local);
+	buffer_text(&sql, " IS NULL AND ");
+	key_append_match(&sql, type, KEY_NAMED, 2);
+	stmt = sql_prepare_buffer(pull->store, &sql);
+	if (stmt == NULL)
+		return false;
+	good = (table == type->table ? column_bind(stmt, 1, c, json, value) :
+			value_bind(stmt, 1, c->kind, json, value)) || failure_memory(&pull->store->failure);
+	good = good && row_bind_key(pull->store, type, stmt, 2, json, row) &&
+		sql_execute(pull->store, stmt);
+	sqlite3_finalize(stmt);
+	return good;
+}
+
+/*
+ * An edit from before a column came did not empty it: the row, and what the edit
+ * was made upon, take the value that the server has.
+ */
+static bool
+fill_grown(Pull *pull, EntityType *type, const Json *json, const JsonNode *row)
+{
+	bool		good = true;
+	int			i;
+
+	for (i = 0; good && i < type->ncolumns; i++)
+	{
+		const Column *c = &type->columns[i];
+
+		if (names_has_column(&pull->grown, type, c))
+			good = (c->beside || fill_column(pull, type, type->table, c, json, row)) &&
+				fill_column(pull, type, type->base_table, c, json, row);
+	}
+	return good;
+}
+
 static bool
 apply_row(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, bool deleted)
 {
@@ -198,6 +249,10 @@ apply_row(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, b
 		!row_run(pull->store, type, STATEMENT_CAME, json, row))
 		return false;
 	if (type->dirty_count > 0 && !row_dirty(pull->store, type, json, row, &dirty))
+		return false;
+	if (!deleted && pull->grown.count > 0 &&
+		(dirty.found || names_has(&pull->recheck, type->name)) &&
+		!fill_grown(pull, type, json, row))
 		return false;
 	if (dirty.found)
 		return keep_theirs(pull, type, json, row, deleted);
@@ -417,6 +472,7 @@ load_pull(Pull *pull)
 	return pull->store->failure.result == TIDE_OK &&
 		names_load(pull->store, &pull->recheck, "recheck") &&
 		names_load(pull->store, &pull->attaching, "attaching") &&
+		names_load(pull->store, &pull->grown, "grown") &&
 		names_load(pull->store, &pull->reset_types, "stage_reset_types") &&
 		names_load(pull->store, &pull->revoked, "stage_revoked");
 }
@@ -541,6 +597,29 @@ end_resets(Pull *pull)
 	return good;
 }
 
+static bool
+end_grown(Pull *pull)
+{
+	Names		left = {0};
+	bool		good = true;
+	int			i,
+				c;
+
+	for (i = 0; good && i < pull->store->ntypes; i++)
+	{
+		const EntityType *type = &pull->store->types[i];
+
+		for (c = 0; good && !type->available && c < type->ncolumns; c++)
+		{
+			if (names_has_column(&pull->grown, type, &type->columns[c]))
+				good = names_add_column(pull->store, &left, type, &type->columns[c]);
+		}
+	}
+	good = good && names_save(pull->store, &left, "grown");
+	names_free(&left);
+	return good;
+}
+
 /* The types of a list have come, but for those that are not there. */
 static bool
 end_list(Pull *pull, const char *setting)
@@ -576,7 +655,7 @@ apply_all(Pull *pull, const Json *json)
 		setting_set(pull->store, "stage_cursor", NULL) &&
 		sql_run(pull->store, "DELETE FROM tide_acks") &&
 		setting_set(pull->store, "first_sync", "done") &&
-		end_list(pull, "refresh") && end_list(pull, "recheck") && end_list(pull, "attaching");
+		end_grown(pull) && end_list(pull, "refresh") && end_list(pull, "recheck") && end_list(pull, "attaching");
 }
 
 static bool
@@ -617,6 +696,7 @@ end_pull(Pull *pull, PageResult *result, bool good)
 	names_free(&pull->revoked);
 	names_free(&pull->recheck);
 	names_free(&pull->attaching);
+	names_free(&pull->grown);
 	return applying_end(&pull->applying, good);
 }
 

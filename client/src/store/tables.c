@@ -7,6 +7,7 @@
 #include "store/attach.h"
 #include "store/columns.h"
 #include "store/keys.h"
+#include "store/names.h"
 #include "store/sql.h"
 #include "store/tables.h"
 #include "store/triggers.h"
@@ -390,6 +391,18 @@ drop_in_the_way(Store *store, EntityType *type)
 	return sql_run_buffer(store, &drops);
 }
 
+/* Rows have no value of it before the server's have come. */
+static bool
+note_grown(Store *store, const EntityType *type, const Column *c)
+{
+	Names		names;
+	bool		good = names_load(store, &names, "grown") &&
+	names_add_column(store, &names, type, c) && names_save(store, &names, "grown");
+
+	names_free(&names);
+	return good;
+}
+
 static bool
 grow_shadows(Store *store, EntityType *type, bool *grown)
 {
@@ -403,7 +416,8 @@ grow_shadows(Store *store, EntityType *type, bool *grown)
 		if (!add_column(store, type->base_table, c, &added))
 			return false;
 		*grown = *grown || added;
-		if (!add_column(store, type->parked_table, c, &added))
+		if ((added && !note_grown(store, type, c)) ||
+			!add_column(store, type->parked_table, c, &added))
 			return false;
 	}
 	return true;
