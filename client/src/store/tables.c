@@ -7,6 +7,7 @@
 #include "store/attach.h"
 #include "store/columns.h"
 #include "store/keys.h"
+#include "store/rebuild.h"
 #include "store/names.h"
 #include "store/sql.h"
 #include "store/tables.h"
@@ -338,59 +339,6 @@ add_column(Store *store, const char *table, const Column *c, bool *added)
 				   table, c->local, value_declared_type(c->kind));
 }
 
-static bool
-is_synced_or_status(const EntityType *type, const char *column)
-{
-	int			i;
-
-	for (i = 0; i < type->ncolumns; i++)
-	{
-		if (sqlite3_stricmp(type->columns[i].local, column) == 0)
-			return true;
-	}
-	return type->is_dirty && (sqlite3_stricmp(type->is_dirty, column) == 0 ||
-							  sqlite3_stricmp(type->synced_at, column) == 0);
-}
-
-/*
- * A column that was NOT NULL here and that the server has dropped would refuse
- * every new row; one that may be NULL stays, with what is in it.
- */
-static bool
-drop_in_the_way(Store *store, EntityType *type)
-{
-	char	   *sql = sqlite3_mprintf("SELECT name FROM pragma_table_info(%Q) WHERE"
-									  " \"notnull\" AND pk = 0 AND dflt_value IS NULL",
-									  type->table);
-	sqlite3_stmt *stmt;
-	Buffer		drops = {0};
-	int			rc = -1;
-
-	if (sql == NULL)
-		return failure_memory(&store->failure);
-	stmt = sql_prepare(store, sql);
-	sqlite3_free(sql);
-	while (stmt && (rc = sql_step(store, stmt)) == SQLITE_ROW)
-	{
-		const char *name = (const char *) sqlite3_column_text(stmt, 0);
-
-		if (name == NULL || is_synced_or_status(type, name))
-			continue;
-		buffer_text(&drops, "ALTER TABLE ");
-		buffer_identifier(&drops, type->table);
-		buffer_text(&drops, " DROP COLUMN ");
-		buffer_identifier(&drops, name);
-		buffer_char(&drops, ';');
-	}
-	sqlite3_finalize(stmt);
-	if (rc == -1)
-	{
-		buffer_free(&drops);
-		return false;
-	}
-	return sql_run_buffer(store, &drops);
-}
-
 /* Rows have no value of it before the server's have come. */
 static bool
 note_grown(Store *store, const EntityType *type, const Column *c)
@@ -423,6 +371,24 @@ grow_shadows(Store *store, EntityType *type, bool *grown)
 	return true;
 }
 
+/*
+ * Columns of another type, or that may be NULL by now.  One that is NOT NULL here
+ * and that the server has dropped would refuse every new row, and goes; one that
+ * may be NULL stays, with what is in it.
+ */
+static bool
+make_anew(Store *store, EntityType *type, bool *grown)
+{
+	Rebuild		rebuild;
+
+	if (!rebuild_look(&rebuild, store, type))
+		return false;
+	*grown = *grown || rebuild.retyped;
+	return !rebuild.needed ||
+		rebuild_end(&rebuild, rebuild_begin(&rebuild) && create_table(store, type) &&
+					create_shadows(store, type));
+}
+
 static bool
 grow_type(Store *store, EntityType *type, bool *grown)
 {
@@ -435,7 +401,7 @@ grow_type(Store *store, EntityType *type, bool *grown)
 			return false;
 		*grown = *grown || added;
 	}
-	return grow_shadows(store, type, grown) && drop_in_the_way(store, type);
+	return grow_shadows(store, type, grown) && make_anew(store, type, grown);
 }
 
 /* What is kept beside rows of a table that cannot hold it. */
