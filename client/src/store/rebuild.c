@@ -49,17 +49,68 @@ look_at_column(Rebuild *r, const Column *c)
 	return true;
 }
 
+/* The notes name a row by its key as it was. */
+static bool
+has_other_key(Store *store, const EntityType *type, bool *other)
+{
+	Buffer		wanted = {0};
+	char	   *found;
+	bool		good;
+	int			k;
+
+	for (k = 0; k < type->nkeys; k++)
+	{
+		buffer_text(&wanted, k > 0 ? ", " : "");
+		buffer_text(&wanted, type->columns[type->keys[k]].local);
+	}
+	good = sql_text(store, &found, "SELECT group_concat(name, ', ') FROM (SELECT name"
+					" FROM pragma_table_info(%Q) WHERE pk > 0 ORDER BY pk)", type->base_table) &&
+		(!wanted.failed || failure_memory(&store->failure));
+	*other = good && (found == NULL || sqlite3_stricmp(found, wanted.data) != 0);
+	sqlite3_free(found);
+	buffer_free(&wanted);
+	return good;
+}
+
+/*
+ * The server has another key by now.  Rows get it; of an edit nobody knows which
+ * row it would be.
+ */
+static bool
+look_at_key(Rebuild *r)
+{
+	const EntityType *type = r->type;
+	int64_t		edits;
+	bool		other;
+
+	if (!has_other_key(r->store, type, &other))
+		return false;
+	if (!other)
+		return true;
+	if (!sql_number(r->store, &edits, "SELECT (SELECT count(*) FROM \"%w\") + (SELECT count(*) FROM \"%w\")",
+					type->dirty_table, type->parked_table))
+		return false;
+	r->needed = r->retyped = r->rekeyed = true;
+	if (edits == 0)
+		return true;
+	failure_set(&r->store->failure, TIDE_LOCAL, "key_changed",
+				"the key of \"%s\" is another one on the server by now, and %lld edits that name rows"
+				" by the old one are not sent", type->name, (long long) edits);
+	return failure_hint(&r->store->failure, "Discard them, or clone the file anew.");
+}
+
 bool
 rebuild_look(Rebuild *r, Store *store, EntityType *type)
 {
 	Buffer		known = {0};
 	int64_t		dropped = 0;
-	bool		good = true;
+	bool		good;
 	int			i;
 
 	memset(r, 0, sizeof(*r));
 	r->store = store;
 	r->type = type;
+	good = look_at_key(r);
 	for (i = 0; good && i < type->ncolumns; i++)
 		good = look_at_column(r, &type->columns[i]);
 	append_known(&known, type);
@@ -141,15 +192,17 @@ set_aside(Store *store, const char *table, const char *rowid)
 }
 
 static bool
-take_back(Store *store, const char *table, const char *rowid)
+take_back(Store *store, const char *table, const char *rowid, bool rekeyed)
 {
 	char	   *names;
 	bool		good = sql_text(store, &names, "SELECT group_concat('\"' || replace(name, '\"', '\"\"') || '\"')"
 								" FROM pragma_table_info(%Q) WHERE name IN"
 								" (SELECT name FROM pragma_table_info('tide_old_' || %Q))", table, table);
 
-	good = good && sql_run(store, "INSERT INTO \"%w\" (%s%s%s) SELECT %s%s FROM \"tide_old_%w\";"
-						   "DROP TABLE \"tide_old_%w\"", table, rowid ? rowid : "", rowid ? ", " : "",
+	/* of clean rows that have one new key the server says which there is */
+	good = good && sql_run(store, "INSERT %s INTO \"%w\" (%s%s%s) SELECT %s%s FROM \"tide_old_%w\";"
+						   "DROP TABLE \"tide_old_%w\"", rekeyed ? "OR IGNORE" : "", table,
+						   rowid ? rowid : "", rowid ? ", " : "",
 						   names, rowid ? "\"tide rowid\", " : "", names, table, table);
 	sqlite3_free(names);
 	return good;
@@ -195,10 +248,11 @@ rebuild_end(Rebuild *r, bool good)
 	const EntityType *type = r->type;
 
 	good = good && (r->own == NULL || sql_run(r->store, "%s", r->own)) &&
-		take_back(r->store, type->table, r->rowid) &&
-		take_back(r->store, type->base_table, NULL) &&
-		take_back(r->store, type->parked_table, NULL) &&
-		take_back(r->store, type->dirty_table, NULL) && make_others(r);
+		take_back(r->store, type->table, r->rowid, r->rekeyed) &&
+		take_back(r->store, type->base_table, NULL, r->rekeyed) &&
+		take_back(r->store, type->parked_table, NULL, r->rekeyed) &&
+		(r->rekeyed ? sql_run(r->store, "DROP TABLE \"tide_old_%w\"", type->dirty_table) :
+		 take_back(r->store, type->dirty_table, NULL, false)) && make_others(r);
 	sqlite3_free(r->own);
 	sqlite3_free(r->others);
 	r->own = r->others = NULL;

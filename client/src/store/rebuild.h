@@ -17,6 +17,7 @@ typedef struct Rebuild
 	EntityType *type;
 	bool		needed;
 	bool		retyped;		/* values may be no longer as the server's */
+	bool		rekeyed;		/* nothing is edited, and the notes are empty */
 	const char *rowid;			/* a name of it; NULL: the table has none */
 	char	   *own;			/* SQL that adds the app's own columns */
 	char	   *others;			/* SQL of its indexes and triggers, in JSON */

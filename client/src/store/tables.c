@@ -113,12 +113,13 @@ static const char uuid_default[] =
  * is SQLite's documented way to say so.
  */
 static void
-append_column(Buffer *sql, const EntityType *type, const Column *c)
+append_column(Buffer *sql, const EntityType *type, const Column *c, bool is_new)
 {
 	buffer_identifier(sql, c->local);
 	buffer_char(sql, ' ');
 	buffer_text(sql, value_declared_type(c->kind));
-	if (c->is_key || (!c->nullable && !c->filled))
+	/* of rows that are there already some may have no value yet */
+	if (c->is_key || (is_new && !c->nullable && !c->filled))
 		buffer_text(sql, " NOT NULL");
 	if (c->is_key && type->nkeys == 1)
 	{
@@ -180,7 +181,7 @@ append_references(Buffer *sql, Store *store, const EntityType *type)
 }
 
 static bool
-create_table(Store *store, EntityType *type)
+create_table(Store *store, EntityType *type, bool is_new)
 {
 	Buffer		sql = {0};
 	int			i;
@@ -191,7 +192,7 @@ create_table(Store *store, EntityType *type)
 	for (i = 0; i < type->ncolumns; i++)
 	{
 		buffer_text(&sql, i > 0 ? ", " : "");
-		append_column(&sql, type, &type->columns[i]);
+		append_column(&sql, type, &type->columns[i], is_new);
 	}
 	if (type->is_dirty)
 	{
@@ -385,7 +386,7 @@ make_anew(Store *store, EntityType *type, bool *grown)
 		return false;
 	*grown = *grown || rebuild.retyped;
 	return !rebuild.needed ||
-		rebuild_end(&rebuild, rebuild_begin(&rebuild) && create_table(store, type) &&
+		rebuild_end(&rebuild, rebuild_begin(&rebuild) && create_table(store, type, false) &&
 					create_shadows(store, type));
 }
 
@@ -561,6 +562,6 @@ tables_make_type(Store *store, EntityType *type, bool *grown)
 	if (ours)
 		return failure_set(&store->failure, TIDE_LOCAL, "table_missing",
 						   "the table \"%s\" is no longer in this file", type->table);
-	return create_table(store, type) && create_shadows(store, type) &&
+	return create_table(store, type, true) && create_shadows(store, type) &&
 		create_indexes(store, type);
 }
