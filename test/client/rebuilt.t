@@ -38,7 +38,8 @@ $device->sql("UPDATE plan SET name = 'mine' WHERE id = 2; DELETE FROM item WHERE
 	  . "UPDATE plan SET rowid = 77 WHERE id = 3");
 
 server("ALTER TABLE plan ALTER name DROP NOT NULL, ALTER code TYPE text, ALTER size TYPE numeric(40,20)");
-server("INSERT INTO plan VALUES (9, 'ann', NULL, '007', 1.12345678901234567890)");
+server("ALTER TABLE plan ADD COLUMN level int NOT NULL DEFAULT 1; ALTER TABLE plan ALTER level DROP DEFAULT");
+server("INSERT INTO plan (id, user_id, code, size, level) VALUES (9, 'ann', '007', 1.12345678901234567890, 2)");
 $device->sync;
 is($device->sql("SELECT typeof(name), code, size FROM plan WHERE id = 9"), 'null|007|1.12345678901234567890',
 	'a column that may be NULL by now, or is of another type');
@@ -81,5 +82,27 @@ like($run->{err}, qr/generated column "twice"/, '... and named');
 $device->sql("ALTER TABLE plan DROP COLUMN twice");
 $device->sync;
 is(server("SELECT name FROM plan WHERE id = 5"), 'waits', '... and nothing is lost with it');
+
+# another key
+server("ALTER TABLE item DROP CONSTRAINT item_pkey, ADD PRIMARY KEY (id, user_id);"
+	  . "SELECT tide.untrack('item'); SELECT tide.track('item', scope => 'user_id')");
+$device->sql("UPDATE item SET note = 'mine' WHERE id = 'i1'; UPDATE plan SET name = 'after' WHERE id = 5");
+$run = $device->tide('sync');
+is($run->{status}, 5, 'another key, with edits that name rows by the old one');
+like($run->{err}, qr/the key of "item" is another one .* 1 edits/, '... is said so');
+is($device->tide('discard', 'item', 'i1')->{status}, 0, '... and they can be discarded');
+$device->sync;
+is(server("SELECT name FROM plan WHERE id = 5"), 'after', '... then all goes on');
+$device->sql("UPDATE item SET note = 'mine' WHERE id = 'i1'");
+is($device->pending->[0]{key}, '{"id":"i1","user_id":"ann"}', '... with the new key');
+$device->sync;
+is(server("SELECT note FROM item WHERE id = 'i1'"), 'mine', '... as the server has it');
+is($device->sql('SELECT count(*) FROM item'), 5, '... and no row is there twice');
+
+# a temporary table of the host's
+like($device->python("db.enable_load_extension(True)\ndb.load_extension('" . root_directory() . "/client/tide')\n"
+	  . "db.execute('CREATE TEMP TABLE plan (id PRIMARY KEY)')\n"
+	  . "print(db.execute('SELECT tide_sync(?)', (open('$device->{token_file}').read().strip(),)).fetchone()[0])"),
+	qr/a temporary table has the name of the file's table \\"plan\\"/, 'a temporary table in front of ours is refused by name');
 
 done_testing;

@@ -328,13 +328,32 @@ all_triggers_are_there(Store *store, bool *there)
 	return true;
 }
 
+/* A temporary table of the host's would get what is meant for ours. */
+static bool
+check_names(Store *store)
+{
+	char	   *name;
+	bool		good = sql_text(store, &name, "SELECT name FROM sqlite_temp_schema WHERE type IN ('table', 'view')"
+								" AND lower(name) IN (SELECT lower(name) FROM sqlite_schema WHERE name LIKE 'tide\\_%%'"
+								" ESCAPE '\\' UNION ALL SELECT lower(table_name) FROM tide_types) LIMIT 1");
+
+	if (good && name)
+	{
+		good = failure_set(&store->failure, TIDE_LOCAL, "name_taken",
+						   "a temporary table has the name of the file's table \"%s\"", name);
+		failure_hint(&store->failure, "Drop it, or sync on another connection.");
+	}
+	sqlite3_free(name);
+	return good;
+}
+
 bool
 file_check(Store *store)
 {
 	int			version;
 	bool		there;
 
-	if (store->ntypes == 0 && !load_types(store))
+	if (!check_names(store) || (store->ntypes == 0 && !load_types(store)))
 		return false;
 	if (!schema_version(store, &version))
 		return false;
