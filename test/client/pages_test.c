@@ -10,12 +10,12 @@
 #include <unistd.h>
 
 #include "fake_server.h"
+#include "loop/handle.h"
 
 static FakeServer server;
 static sqlite3 *db;
 static tide *t;
 static int64_t now = 1600000000000;
-static char asked[2000];		/* the last pull's body */
 
 #define STAMP(at) "\"stamp\":\"20" at "-01-01T00:00:00.000Z\",\"client\":null}"
 #define ROW(id, a, at) "{\"id\":\"" id "\",\"owner\":\"ann\",\"a\":\"" a "\"," STAMP(at)
@@ -74,7 +74,6 @@ sync_pages(const char *const *pages)
 		if (strstr(step.url, "/sync/pull"))
 		{
 			check(*pages != NULL);
-			snprintf(asked, sizeof(asked), "%s", step.body);
 			answer.status = **pages == '!' ? 400 : 200;
 			buffer_text(&answer.body, *pages + (**pages == '!' ? 1 : 0));
 			pages++;
@@ -132,6 +131,42 @@ test_first_sync(void)
 	end();
 }
 
+/* The same in a stream: a second beginning, in the middle of it. */
+static void
+test_stream(void)
+{
+	static const char lines[] =
+	"{\"begin\":{\"reset\":false,\"resetTypes\":[]}}\n"
+	"{\"type\":\"plan\",\"row\":" PLAN("p1") "}\n{\"type\":\"plan\",\"row\":" PLAN("p2") "}\n"
+	"{\"cursor\":\"c1\"}\n"
+	"{\"begin\":{\"reset\":false,\"resetTypes\":[\"plan\"]}}\n"
+	"{\"type\":\"plan\",\"row\":" PLAN("p2") "}\n{\"cursor\":\"c2\"}\n";
+	static const char end_line[] = "{\"end\":true,\"cursor\":\"c3\",\"hasMore\":false}\n";
+	char		whole[2000];
+	int			piece;
+
+	snprintf(whole, sizeof(whole), "%s%s", lines, end_line);
+	for (piece = 0; piece < 2; piece++)
+	{
+		begin();
+		t->engine.stream_bytes = piece ? 1 : 1000000;
+		SYNC(whole);
+		plans_are("p2");
+		is("SELECT count(*) FROM tide_stage", "0");
+		end();
+	}
+	/* cut before its end, then a page */
+	begin();
+	check(sync_pages((const char *const[]) {lines, NULL}) == TIDE_OFFLINE);
+	plans_are("p1,p2");
+	is("SELECT value FROM tide_settings WHERE name = 'stage_cursor'", "c2");
+	check(tide_network_is_back(t) == TIDE_OK);
+	SYNC(LAST(PLAN("p3"), RESET_PLANS, "c3"), LAST("", "", "c4"));
+	plans_are("p2,p3");
+	fake_ok("... also where a stream says so in its middle, and is cut");
+	end();
+}
+
 /* The type came in part before it comes in full: what it was then is not again. */
 static void
 test_staged_before_reset(void)
@@ -156,6 +191,12 @@ test_malformed_cursor(void)
 		 MORE(PLAN("p2"), "", "c1"), LAST(PLAN("p3"), "", "c2"));
 	plans_are("p2,p3");
 	fake_ok("a first sync whose cursor is of no use starts over, and drops what does not come again");
+#define MALFORMED "!{\"error\":{\"code\":\"malformed_cursor\",\"message\":\"what is that?\"}}"
+	check(sync_pages((const char *const[]) {MALFORMED, MALFORMED, MALFORMED, NULL}) == TIDE_REFUSED);
+	is("SELECT last_error FROM tide_status", "what is that?");
+	SYNC(LAST(PLAN("p4"), "", "d1"));
+	plans_are("p4");
+	fake_ok("... but not for ever");
 	end();
 }
 
@@ -287,13 +328,13 @@ test_refused(void)
 int
 main(void)
 {
-	void		(*tests[]) (void) = {test_first_sync, test_staged_before_reset, test_malformed_cursor,
+	void		(*tests[]) (void) = {test_first_sync, test_stream, test_staged_before_reset, test_malformed_cursor,
 	test_unavailable, test_recheck_unavailable, test_recheck_twice, test_theirs, test_refused};
 	size_t		i;
 
 	alarm(120);					/* nothing here takes long, unless it hangs */
 	for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		tests[i] ();
-	puts("1..14");
+	puts("1..16");
 	return 0;
 }
