@@ -3,7 +3,8 @@
 # Seen to fail with: a uuid in capitals (Swift's) as two rows, one of them never
 # synced again; an edit of a numbered row that was parked refused by our own
 # trigger when it was tried again, and with it every sync after the command; the
-# verdict of a key of a domain taken for none.
+# verdict of a key of a domain taken for none; all columns of a reference emptied
+# where the server empties one.
 use strict;
 use warnings;
 
@@ -19,13 +20,18 @@ CREATE TABLE plan (id uuid PRIMARY KEY, user_id text NOT NULL, name text);
 CREATE TABLE item (id uuid PRIMARY KEY, user_id text NOT NULL, plan_id uuid REFERENCES plan, name text);
 CREATE DOMAIN positive AS integer CHECK (VALUE > 0);
 CREATE TABLE counted (id positive PRIMARY KEY, user_id text NOT NULL, name text);
+CREATE TABLE shelf (room text, id text, user_id text NOT NULL, PRIMARY KEY (room, id));
+CREATE TABLE book (id text PRIMARY KEY, user_id text NOT NULL, room text, shelf text,
+	FOREIGN KEY (room, shelf) REFERENCES shelf ON DELETE SET NULL (shelf));
 CREATE TABLE number (id serial PRIMARY KEY, user_id text NOT NULL, name text);
 CREATE INDEX ON plan (user_id); CREATE INDEX ON item (user_id); CREATE INDEX ON number (user_id);
-CREATE INDEX ON counted (user_id);
-SELECT tide.track(t::regclass, scope => 'user_id') FROM unnest('{plan,item,number,counted}'::text[]) t;
+CREATE INDEX ON counted (user_id); CREATE INDEX ON shelf (user_id); CREATE INDEX ON book (user_id);
+SELECT tide.track(t::regclass, scope => 'user_id') FROM unnest('{plan,item,number,counted,shelf,book}'::text[]) t;
 INSERT INTO number (user_id, name) SELECT 'ann', 'number' FROM generate_series(1, 3) i;
 INSERT INTO counted SELECT i, 'ann', 'counted' FROM generate_series(1, 3) i;
-GRANT ALL ON plan, item, number, counted TO tide_user;
+INSERT INTO shelf VALUES ('r', 's', 'ann'), ('r', 't', 'ann');
+INSERT INTO book VALUES ('b', 'ann', 'r', 's');
+GRANT ALL ON plan, item, number, counted, shelf, book TO tide_user;
 SQL
 my $gateway = TideTest::Gateway->start(cluster => $cluster, database => $database,
 	settings => { 'maintain-interval' => 0 })->wait_until_ready;
@@ -50,6 +56,12 @@ is($device->tide('discard', 'counted', 2)->{status}, 0, 'a key of a domain: an e
 $device->sync;
 is(server("SELECT string_agg(id || name, ', ' ORDER BY id) FROM counted"), '1mine, 2counted, 3counted, 7new', '... and arrives');
 is($device->sql('SELECT DISTINCT typeof(id) FROM counted'), 'integer', '... as the number that it is');
+
+# a reference of which a delete empties some columns
+$device->sql("DELETE FROM shelf WHERE id = 's'");
+is($device->sql("SELECT room, shelf FROM book"), 'r|', 'ON DELETE SET NULL (column): the others stay');
+$device->sync;
+is(server('SELECT room, shelf FROM book'), 'r|', '... on the server, too');
 
 # the row goes while it is edited here
 $device->sql("UPDATE number SET name = 'mine' WHERE id = 2");

@@ -50,6 +50,8 @@ typedef struct Reference
 	int			ncolumns;
 	int			parent;			/* index of the type */
 	DeleteAction on_delete;
+	uint32_t	emptied;		/* by SET NULL and SET DEFAULT: bit i is of
+								 * columns[i] */
 } Reference;
 
 /* statements that are kept, a set for each type */
