@@ -284,7 +284,10 @@ check_columns(Store *store, EntityType *type)
 	return true;
 }
 
-/* Make the triggers that are missing or not ours, and note whose they were. */
+/*
+ * Make the triggers that are missing or not ours, and note whose they were; and
+ * the views, which an earlier version may have made.
+ */
 static bool
 mend_triggers(Store *store)
 {
@@ -307,7 +310,7 @@ mend_triggers(Store *store)
 				names_add(store, &recheck, type->name);
 	}
 	good = good && names_save(store, &refresh, "refresh") &&
-		names_save(store, &recheck, "recheck");
+		names_save(store, &recheck, "recheck") && views_make(store);
 	names_free(&refresh);
 	names_free(&recheck);
 	return good;
@@ -315,11 +318,12 @@ mend_triggers(Store *store)
 
 /* Reading only: a look at a file must not wait for who writes it. */
 static bool
-all_triggers_are_there(Store *store, bool *there)
+all_is_there(Store *store, bool *there)
 {
 	int			i;
 
-	*there = true;
+	if (!views_are_there(store, there))
+		return false;
 	for (i = 0; i < store->ntypes && *there; i++)
 	{
 		if (!triggers_are_there(store, &store->types[i], there))
@@ -367,7 +371,7 @@ file_check(Store *store)
 	 */
 	if (!load_types(store))
 		return false;
-	if (!all_triggers_are_there(store, &there))
+	if (!all_is_there(store, &there))
 		return false;
 	if (!there && (!sql_begin(store) || !sql_end(store, mend_triggers(store))))
 		return false;

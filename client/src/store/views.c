@@ -315,33 +315,59 @@ append_orphans(Buffer *sql, const Store *store)
 	buffer_text(sql, " LIMIT -1);");
 }
 
+static void
+append_views(Buffer *sql, Store *store)
+{
+	int			terms = 0;
+	int			i;
+
+	buffer_text(sql, FOREIGN_TRIGGERS
+				"CREATE VIEW tide_changed AS SELECT table_name, changed_seq AS change_seq"
+				" FROM tide_types WHERE table_name IS NOT NULL;"
+				"CREATE VIEW tide_lost AS SELECT entity_type, \"key\", mine, theirs, at"
+				" FROM tide_lost_rows;");
+	append_orphans(sql, store);
+	append_status(sql, store);
+	buffer_text(sql, "CREATE VIEW tide_pending AS SELECT * FROM (");
+	for (i = 0; i < store->ntypes; i++)
+		append_pending(sql, &store->types[i], &terms);
+	if (store->ntypes == 0)
+		buffer_text(sql, "SELECT NULL AS entity_type, NULL AS \"key\", NULL AS operation,"
+					" NULL AS edited_at, NULL AS state, NULL AS tries, NULL AS next_try_at,"
+					" NULL AS code, NULL AS message WHERE 0");
+	buffer_text(sql, " LIMIT -1);");
+}
+
 bool
 views_make(Store *store)
 {
 	Buffer		sql = {0};
-	int			terms = 0;
-	int			i;
 
 	buffer_text(&sql, "DROP VIEW IF EXISTS tide_status;"
 				"DROP VIEW IF EXISTS tide_pending;"
 				"DROP VIEW IF EXISTS tide_lost;"
 				"DROP VIEW IF EXISTS tide_changed;"
 				"DROP VIEW IF EXISTS tide_foreign_triggers;"
-				"DROP VIEW IF EXISTS tide_orphans;"
-				FOREIGN_TRIGGERS
-				"CREATE VIEW tide_changed AS SELECT table_name, changed_seq AS change_seq"
-				" FROM tide_types WHERE table_name IS NOT NULL;"
-				"CREATE VIEW tide_lost AS SELECT entity_type, \"key\", mine, theirs, at"
-				" FROM tide_lost_rows;");
-	append_orphans(&sql, store);
-	append_status(&sql, store);
-	buffer_text(&sql, "CREATE VIEW tide_pending AS SELECT * FROM (");
-	for (i = 0; i < store->ntypes; i++)
-		append_pending(&sql, &store->types[i], &terms);
-	if (store->ntypes == 0)
-		buffer_text(&sql, "SELECT NULL AS entity_type, NULL AS \"key\", NULL AS operation,"
-					" NULL AS edited_at, NULL AS state, NULL AS tries, NULL AS next_try_at,"
-					" NULL AS code, NULL AS message WHERE 0");
-	buffer_text(&sql, " LIMIT -1)");
+				"DROP VIEW IF EXISTS tide_orphans;");
+	append_views(&sql, store);
 	return sql_run_buffer(store, &sql);
+}
+
+/* As with triggers, SQLite keeps the text of each, but for the semicolon. */
+bool
+views_are_there(Store *store, bool *there)
+{
+	Buffer		wanted = {0};
+	char	   *found;
+	bool		good;
+
+	append_views(&wanted, store);
+	good = sql_text(store, &found, "SELECT group_concat(sql, ';') || ';' FROM (SELECT sql FROM sqlite_schema"
+					" WHERE type = 'view' AND name IN ('tide_status', 'tide_pending', 'tide_lost',"
+					" 'tide_changed', 'tide_foreign_triggers', 'tide_orphans') ORDER BY rowid)") &&
+		(!wanted.failed || failure_memory(&store->failure));
+	*there = good && found && strcmp(found, wanted.data) == 0;
+	sqlite3_free(found);
+	buffer_free(&wanted);
+	return good;
 }
