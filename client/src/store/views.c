@@ -305,7 +305,11 @@ append_orphans(Buffer *sql, const Store *store)
 
 			append_orphan_head(sql, child, parent, true, &terms);
 			append_edited_orphans(sql, child, ref, parent);
-			/* what an app's own table lacks, an index say, is the app's business */
+
+			/*
+			 * what an app's own table lacks, an index say, is the app's
+			 * business
+			 */
 			if (child->attached || !refers_to_key(ref, parent))
 				continue;
 			append_orphan_head(sql, child, parent, false, &terms);
