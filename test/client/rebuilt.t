@@ -30,6 +30,11 @@ sub server { return $cluster->sql($database, $_[0]); }
 
 my $device = TideClient->new($gateway, 'ann');
 $device->clone;
+server(q{ALTER TABLE item ALTER "a ""quoted"" name" DROP NOT NULL; INSERT INTO item VALUES ('null', 'ann', 1, NULL)});
+$device->sync;
+is($device->sql("SELECT count(*) FROM item WHERE id = 'null'"), 1, 'a row with NULL where that is allowed by now');
+server("DELETE FROM item WHERE id = 'null'");
+$device->sync;
 $device->sql("ALTER TABLE plan ADD COLUMN color TEXT NOT NULL DEFAULT 'red'; UPDATE plan SET color = 'blue' WHERE id = 1;"
 	  . "CREATE INDEX app_index ON plan (color); CREATE TABLE seen (n);"
 	  . "CREATE TRIGGER app_trigger AFTER INSERT ON plan WHEN NEW.color = 'green' BEGIN INSERT INTO seen VALUES (NEW.id); END;"
