@@ -351,14 +351,23 @@ resync(Engine *e, int64_t now)
 	return true;
 }
 
-/* The cursor is of no use to the server: read everything. */
+/*
+ * The cursor is of no use to the server: read everything.  A first sync has put
+ * rows into the tables already, some of which may be gone since.
+ */
 static bool
-start_over(Engine *e)
+start_over(Engine *e, int64_t now)
 {
+	if (++e->resyncs > MOST_RESYNCS)
+	{
+		read_error(e, TIDE_REFUSED);
+		return engine_give_up(e, now);
+	}
 	if (!sql_begin(&e->store) ||
 		!sql_end(&e->store, place_check(&e->store) &&
 				 setting_set(&e->store, "cursor", NULL) &&
 				 setting_set(&e->store, "stage_cursor", NULL) &&
+				 setting_set(&e->store, "stage_reset", "1") &&
 				 sql_run(&e->store, "DELETE FROM tide_stage")))
 		return false;
 	answer_taken(e);
@@ -424,7 +433,7 @@ take_refusal(Engine *e, int64_t now)
 	if (engine_is_push(e) && e->status == 409 && error_is(e, "batch_id_reused"))
 		return rename_batch(e);
 	if (error_is(e, "malformed_cursor"))
-		return engine_is_push(e) ? resync(e, now) : start_over(e);
+		return engine_is_push(e) ? resync(e, now) : start_over(e, now);
 	if (engine_is_push(e) && (e->status == 413 || e->status == 400))
 		return split_batch(e, now);
 	read_error(e, TIDE_REFUSED);

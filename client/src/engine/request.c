@@ -141,6 +141,35 @@ append_acks(Engine *e)
 	return true;
 }
 
+/*
+ * Types to come in full again; one that the server has no longer is an error to
+ * it.
+ */
+static bool
+append_refresh(Engine *e)
+{
+	Names		names,
+				there = {0};
+	bool		good = names_load(&e->store, &names, "refresh");
+	int			i;
+
+	for (i = 0; good && i < e->store.ntypes; i++)
+	{
+		const EntityType *type = &e->store.types[i];
+
+		if (type->in_schema && names_has(&names, type->name))
+			good = names_add(&e->store, &there, type->name);
+	}
+	if (good && there.count > 0)
+	{
+		append_member(&e->body, "refresh");
+		names_append_json(&there, &e->body);
+	}
+	names_free(&names);
+	names_free(&there);
+	return good;
+}
+
 bool
 request_pull(Engine *e)
 {
@@ -166,7 +195,7 @@ request_pull(Engine *e)
 		append_text_member(&e->body, "since", since);
 	good = good && append_types(e) && append_list(e, "scopes", "scope") && append_acks(e);
 	if (good && since)
-		good = append_list(e, "refresh", "refresh");
+		good = append_refresh(e);
 	buffer_char(&e->body, '}');
 	/* what a file with rows does not get now is no longer there */
 	e->from_start = since == NULL && !e->streams;

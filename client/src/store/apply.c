@@ -32,6 +32,7 @@ typedef struct Pull
 	Names		recheck;		/* types whose triggers were missing */
 	Names		attaching;		/* types of the app's, synced for the first
 								 * time */
+	Names		grown;			/* columns whose values come now */
 	bool		filling;		/* rows go straight into the tables */
 	EntityType *seen;			/* of the line before */
 } Pull;
@@ -161,7 +162,10 @@ is_base(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, boo
 	return true;
 }
 
-/* A dirty row is not touched: keep the server's version aside. */
+/*
+ * A dirty row is not touched: keep the server's version aside.  There is none
+ * where it is the base's, also again after another one.
+ */
 static bool
 keep_theirs(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, bool deleted)
 {
@@ -172,18 +176,66 @@ keep_theirs(Pull *pull, EntityType *type, const Json *json, const JsonNode *row,
 
 	if (!deleted && !is_base(pull, type, json, row, &same))
 		return false;
-	if (same)
-		return true;
 	json_raw(json, row, &text);
 	stmt = row_statement(pull->store, type, STATEMENT_THEIRS);
 	good = stmt && !text.failed &&
-		sql_bind_text(stmt, 1, deleted ? NULL : text.data) &&
+		sql_bind_text(stmt, 1, deleted || same ? NULL : text.data) &&
 		sqlite3_bind_int(stmt, 2, deleted) == SQLITE_OK;
 	if (stmt && !good)
 		failure_memory(&pull->store->failure);
 	good = good && row_bind_key(pull->store, type, stmt, 3, json, row) &&
 		sql_execute(pull->store, stmt);
 	buffer_free(&text);
+	return good;
+}
+
+/* Where the key's row of a table has no value of a column, the server's. */
+static bool
+fill_column(Pull *pull, EntityType *type, const char *table, const Column *c, const Json *json,
+			const JsonNode *row)
+{
+	Buffer		sql = {0};
+	sqlite3_stmt *stmt;
+	const JsonNode *value = json_member(json, row, c->wire);
+	bool		good;
+
+	buffer_text(&sql, "UPDATE ");
+	buffer_identifier(&sql, table);
+	buffer_text(&sql, " SET ");
+	buffer_identifier(&sql, c->local);
+	buffer_text(&sql, " = ?1 WHERE ");
+	buffer_identifier(&sql, c->local);
+	buffer_text(&sql, " IS NULL AND ");
+	key_append_match(&sql, type, KEY_NAMED, 2);
+	stmt = sql_prepare_buffer(pull->store, &sql);
+	if (stmt == NULL)
+		return false;
+	good = (table == type->table ? column_bind(stmt, 1, c, json, value) :
+			value_bind(stmt, 1, c->kind, json, value)) || failure_memory(&pull->store->failure);
+	good = good && row_bind_key(pull->store, type, stmt, 2, json, row) &&
+		sql_execute(pull->store, stmt);
+	sqlite3_finalize(stmt);
+	return good;
+}
+
+/*
+ * An edit from before a column came did not empty it: the row, and what the edit
+ * was made upon, take the value that the server has.
+ */
+static bool
+fill_grown(Pull *pull, EntityType *type, const Json *json, const JsonNode *row)
+{
+	bool		good = true;
+	int			i;
+
+	for (i = 0; good && i < type->ncolumns; i++)
+	{
+		const Column *c = &type->columns[i];
+
+		if (names_has_column(&pull->grown, type, c))
+			good = (c->beside || fill_column(pull, type, type->table, c, json, row)) &&
+				fill_column(pull, type, type->base_table, c, json, row);
+	}
 	return good;
 }
 
@@ -197,6 +249,10 @@ apply_row(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, b
 		!row_run(pull->store, type, STATEMENT_CAME, json, row))
 		return false;
 	if (type->dirty_count > 0 && !row_dirty(pull->store, type, json, row, &dirty))
+		return false;
+	if (!deleted && pull->grown.count > 0 &&
+		(dirty.found || names_has(&pull->recheck, type->name)) &&
+		!fill_grown(pull, type, json, row))
 		return false;
 	if (dirty.found)
 		return keep_theirs(pull, type, json, row, deleted);
@@ -216,6 +272,40 @@ apply_row(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, b
 		applying_store(&pull->applying, type, json, row);
 }
 
+/*
+ * A type that came in part and is not there any more: what has come of it waits
+ * for the rest, since only then is it known what has not come.
+ */
+static bool
+waits(const Pull *pull, const EntityType *type)
+{
+	return !type->available && comes_anew(pull, type);
+}
+
+/* What does not wait is in the tables now. */
+static bool
+empty_stage(Pull *pull)
+{
+	Names		kept = {0};
+	Buffer		names = {0};
+	bool		good = true;
+	int			i;
+
+	for (i = 0; good && i < pull->store->ntypes; i++)
+	{
+		if (waits(pull, &pull->store->types[i]))
+			good = names_add(pull->store, &kept, pull->store->types[i].name);
+	}
+	names_append_json(&kept, &names);
+	if (good)
+		good = names.failed ? failure_memory(&pull->store->failure) :
+			sql_run(pull->store, "DELETE FROM tide_stage WHERE entity_type NOT IN"
+					" (SELECT value FROM json_each(%Q))", names.data);
+	names_free(&kept);
+	buffer_free(&names);
+	return good;
+}
+
 static bool
 apply_stage(Pull *pull)
 {
@@ -231,7 +321,7 @@ apply_stage(Pull *pull)
 		EntityType *type = name ? store_type(pull->store, name, strlen(name)) : NULL;
 		Json		json;
 
-		if (type == NULL || text == NULL)
+		if (type == NULL || text == NULL || waits(pull, type))
 			continue;
 		good = json_parse(&json, text, (size_t) sqlite3_column_bytes(stmt, 2)) &&
 			apply_row(pull, type, &json, json.nodes, sqlite3_column_int(stmt, 1) != 0);
@@ -240,7 +330,7 @@ apply_stage(Pull *pull)
 		json_free(&json);
 	}
 	sqlite3_finalize(stmt);
-	return good && rc != -1 && sql_run(pull->store, "DELETE FROM tide_stage");
+	return good && rc != -1 && empty_stage(pull);
 }
 
 /*
@@ -260,6 +350,10 @@ prepare_came(Pull *pull)
 
 		if (!is_counted(pull, type))
 			continue;
+		/* what comes in full says itself which rows there are */
+		if (type->available &&
+			!sql_run(pull->store, "DELETE FROM tide_refused WHERE entity_type = %Q", type->name))
+			return false;
 		buffer_format(&name, "tide_came_%s", type->table);
 		if (name.failed)
 			return failure_memory(&pull->store->failure);
@@ -295,16 +389,11 @@ sweep_type(Pull *pull, EntityType *type)
 		buffer_free(&came);
 		return false;
 	}
-	buffer_text(&sql, "DELETE FROM ");
-	buffer_identifier(&sql, type->table);
-	buffer_text(&sql, " AS t WHERE NOT ");
+	buffer_text(&sql, "NOT ");
 	key_append_exists(&sql, type, came.data, "d", "t.", KEY_NAMED);
 	buffer_text(&sql, " AND NOT ");
 	key_append_exists(&sql, type, type->dirty_table, "d", "t.", KEY_NAMED);
-	good = sql_run_buffer(pull->store, &sql);
-	if (good && sqlite3_changes(pull->store->db) > 0)
-		good = applying_note(&pull->applying, type);
-	good = good && parked_take_gone(&pull->applying, type, came.data) &&
+	good = applying_drop(&pull->applying, type, &sql) && parked_take_gone(&pull->applying, type, came.data) &&
 		row_forget_orphans(pull->store, type);
 	if (good)
 	{
@@ -331,6 +420,19 @@ sweep(Pull *pull)
 	return true;
 }
 
+/* Of a scope, what rules of the app's have kept out. */
+static bool
+drop_refused(Store *store, const EntityType *type, const char *scope)
+{
+	char	   *path = sqlite3_mprintf("$.\"%s\"", type->columns[type->scope].wire);
+	bool		good = path ? sql_run(store, "DELETE FROM tide_refused WHERE entity_type = %Q"
+									  " AND CAST(json_extract(row, %Q) AS TEXT) = %Q",
+									  type->name, path, scope) : failure_memory(&store->failure);
+
+	sqlite3_free(path);
+	return good;
+}
+
 /* Rows of scopes that the user may sync no longer: clean ones go, edits are
  * kept aside. */
 static bool
@@ -349,20 +451,14 @@ drop_revoked(Pull *pull)
 		{
 			Buffer		sql = {0};
 
-			if (!parked_take_scope(&pull->applying, type, pull->revoked.names[s]))
+			if (!parked_take_scope(&pull->applying, type, pull->revoked.names[s]) ||
+				!drop_refused(pull->store, type, pull->revoked.names[s]))
 				return false;
-			buffer_text(&sql, "DELETE FROM ");
-			buffer_identifier(&sql, type->table);
-			buffer_text(&sql, " AS t WHERE ");
 			column_append_wire(&sql, type, type->scope, "t.");
 			buffer_text(&sql, " = ");
 			buffer_literal(&sql, pull->revoked.names[s]);
-			if (!sql_run_buffer(pull->store, &sql))
-				return false;
-			if (sqlite3_changes(pull->store->db) > 0 &&
-				!applying_note(&pull->applying, type))
-				return false;
-			if (!row_forget_orphans(pull->store, type))
+			if (!applying_drop(&pull->applying, type, &sql) ||
+				!row_forget_orphans(pull->store, type))
 				return false;
 		}
 	}
@@ -376,6 +472,7 @@ load_pull(Pull *pull)
 	return pull->store->failure.result == TIDE_OK &&
 		names_load(pull->store, &pull->recheck, "recheck") &&
 		names_load(pull->store, &pull->attaching, "attaching") &&
+		names_load(pull->store, &pull->grown, "grown") &&
 		names_load(pull->store, &pull->reset_types, "stage_reset_types") &&
 		names_load(pull->store, &pull->revoked, "stage_revoked");
 }
@@ -411,6 +508,28 @@ look_if_filling(Pull *pull)
 		pull->reset_types.count == 0 && pull->recheck.count == 0;
 }
 
+/*
+ * Types that come in full again from here on; each page says so until they are
+ * complete.  What came of them before is not what comes again.
+ */
+static bool
+add_resets(Pull *pull, const Json *json, const JsonNode *list)
+{
+	Names		names = {0};
+	bool		good = names_add_array(pull->store, &names, json, list);
+	int			i;
+
+	for (i = 0; good && i < names.count; i++)
+	{
+		if (!names_has(&pull->reset_types, names.names[i]))
+			good = names_add(pull->store, &pull->reset_types, names.names[i]) &&
+				sql_run(pull->store, "DELETE FROM tide_stage WHERE entity_type = %Q",
+						names.names[i]);
+	}
+	names_free(&names);
+	return good;
+}
+
 /* What a page says beside rows, or a stream before them. */
 static bool
 read_head(Pull *pull, const Json *json, const JsonNode *head, bool from_start)
@@ -424,8 +543,7 @@ read_head(Pull *pull, const Json *json, const JsonNode *head, bool from_start)
 			return false;
 	}
 	if (!mark_unavailable(pull, json, head) ||
-		!names_add_array(pull->store, &pull->reset_types, json,
-						 json_member(json, head, "resetTypes")) ||
+		!add_resets(pull, json, json_member(json, head, "resetTypes")) ||
 		!names_add_array(pull->store, &pull->revoked, json,
 						 json_member(json, head, "revokedScopes")))
 		return false;
@@ -460,24 +578,84 @@ take_row(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, bo
 		stage_row(pull, type, json, row, deleted);
 }
 
+/* What was to be swept and is not there is to be when it is. */
+static bool
+end_resets(Pull *pull)
+{
+	Names		left = {0};
+	bool		good = true;
+	int			i;
+
+	for (i = 0; good && i < pull->store->ntypes; i++)
+	{
+		if (waits(pull, &pull->store->types[i]))
+			good = names_add(pull->store, &left, pull->store->types[i].name);
+	}
+	pull->reset = false;
+	names_free(&pull->reset_types);
+	pull->reset_types = left;
+	return good;
+}
+
+static bool
+end_grown(Pull *pull)
+{
+	Names		left = {0};
+	bool		good = true;
+	int			i,
+				c;
+
+	for (i = 0; good && i < pull->store->ntypes; i++)
+	{
+		const EntityType *type = &pull->store->types[i];
+
+		for (c = 0; good && !type->available && c < type->ncolumns; c++)
+		{
+			if (names_has_column(&pull->grown, type, &type->columns[c]))
+				good = names_add_column(pull->store, &left, type, &type->columns[c]);
+		}
+	}
+	good = good && names_save(pull->store, &left, "grown");
+	names_free(&left);
+	return good;
+}
+
+/* The types of a list have come, but for those that are not there. */
+static bool
+end_list(Pull *pull, const char *setting)
+{
+	Names		list,
+				left = {0};
+	bool		good = names_load(pull->store, &list, setting);
+	int			i;
+
+	for (i = 0; good && i < pull->store->ntypes; i++)
+	{
+		const EntityType *type = &pull->store->types[i];
+
+		if (!type->available && names_has(&list, type->name))
+			good = names_add(pull->store, &left, type->name);
+	}
+	good = good && names_save(pull->store, &left, setting);
+	names_free(&list);
+	names_free(&left);
+	return good;
+}
+
 static bool
 apply_all(Pull *pull, const Json *json)
 {
 	bool		good = prepare_came(pull) && drop_revoked(pull) && apply_stage(pull) &&
 		each_row(pull, json, "deletedByType", true, apply_row) &&
 		each_row(pull, json, "changesByType", false, apply_row) &&
-		sweep(pull);
+		sweep(pull) && end_resets(pull);
 
-	pull->reset = false;
-	names_free(&pull->reset_types);
 	names_free(&pull->revoked);
 	return good && set_cursor(pull, json, "cursor") &&
 		setting_set(pull->store, "stage_cursor", NULL) &&
 		sql_run(pull->store, "DELETE FROM tide_acks") &&
 		setting_set(pull->store, "first_sync", "done") &&
-		setting_set(pull->store, "refresh", NULL) &&
-		setting_set(pull->store, "recheck", NULL) &&
-		setting_set(pull->store, "attaching", NULL);
+		end_grown(pull) && end_list(pull, "refresh") && end_list(pull, "recheck") && end_list(pull, "attaching");
 }
 
 static bool
@@ -518,6 +696,7 @@ end_pull(Pull *pull, PageResult *result, bool good)
 	names_free(&pull->revoked);
 	names_free(&pull->recheck);
 	names_free(&pull->attaching);
+	names_free(&pull->grown);
 	return applying_end(&pull->applying, good);
 }
 

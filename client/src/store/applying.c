@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "store/applying.h"
+#include "store/keys.h"
 #include "store/rows.h"
 #include "store/sql.h"
 #include "wire/time.h"
@@ -109,6 +110,7 @@ keep_refused(Applying *a, EntityType *type, const Json *json, const JsonNode *ro
 					   " ON CONFLICT DO UPDATE SET deleted = excluded.deleted,"
 					   " row = excluded.row, message = excluded.message",
 					   type->name, key, deleted, text.data, message);
+	a->refused++;
 	sqlite3_free(key);
 	buffer_free(&text);
 	return good;
@@ -169,6 +171,74 @@ applying_remove(Applying *a, EntityType *type, const Json *json, const JsonNode 
 		return false;
 	result = row_remove(a->store, type, json, row, &message);
 	return settle(a, type, json, row, true, result, message);
+}
+
+/* The keys of the rows for which a condition on t holds, a JSON array. */
+static bool
+keys_of(Store *store, EntityType *type, const char *condition, Buffer *keys)
+{
+	Buffer		sql = {0};
+	sqlite3_stmt *stmt;
+	int			rc = -1;
+
+	buffer_text(&sql, "SELECT ");
+	key_append(&sql, type, "t.", KEY_NAMED);
+	buffer_text(&sql, " FROM ");
+	buffer_identifier(&sql, type->table);
+	buffer_text(&sql, " AS t WHERE ");
+	buffer_text(&sql, condition);
+	stmt = sql_prepare_buffer(store, &sql);
+	buffer_char(keys, '[');
+	while (stmt && (rc = sql_step(store, stmt)) == SQLITE_ROW)
+	{
+		buffer_text(keys, keys->length > 1 ? "," : "");
+		(void) row_append_key(type, stmt, keys);
+	}
+	sqlite3_finalize(stmt);
+	buffer_char(keys, ']');
+	return rc != -1 && (!keys->failed || failure_memory(&store->failure));
+}
+
+/* Row by row: a rule of the app's keeps at least one of them. */
+static bool
+drop_each(Applying *a, EntityType *type, const char *condition)
+{
+	Buffer		keys = {0};
+	Json		json = {0};
+	const JsonNode *key;
+	bool		good = keys_of(a->store, type, condition, &keys) &&
+		(json_parse(&json, keys.data, keys.length) || failure_memory(&a->store->failure));
+
+	for (key = good ? json_first(&json, json.nodes) : NULL; good && key;
+		 key = json_next(&json, json.nodes, key))
+		good = applying_remove(a, type, &json, key);
+	json_free(&json);
+	buffer_free(&keys);
+	return good;
+}
+
+bool
+applying_drop(Applying *a, EntityType *type, Buffer *condition)
+{
+	Buffer		sql = {0};
+	bool		good;
+	int			rc;
+
+	buffer_text(&sql, "DELETE FROM ");
+	buffer_identifier(&sql, type->table);
+	buffer_text(&sql, " AS t WHERE ");
+	buffer_text(&sql, condition->failed ? "0" : condition->data);
+	if (sql.failed || condition->failed)
+		good = failure_memory(&a->store->failure);
+	else if ((rc = sqlite3_exec(a->store->db, sql.data, NULL, NULL, NULL)) == SQLITE_OK)
+		good = sqlite3_changes(a->store->db) == 0 || applying_note(a, type);
+	else if ((rc & 0xff) == SQLITE_CONSTRAINT && !sqlite3_get_autocommit(a->store->db))
+		good = drop_each(a, type, condition->data);
+	else
+		good = sql_failed(a->store);
+	buffer_free(&sql);
+	buffer_free(condition);
+	return good;
 }
 
 bool

@@ -18,8 +18,7 @@ typedef struct Applying
 	Names		changed;		/* tables */
 	int64_t		rows;			/* that changed */
 	int64_t		lost;			/* versions of ours */
-	int64_t		refused;		/* versions kept in tide_refused, at the
-								 * beginning */
+	int64_t		refused;		/* versions kept in tide_refused, at most */
 } Applying;
 
 /* now is in milliseconds.  applying_end() must follow if this succeeded. */
@@ -39,6 +38,12 @@ bool		applying_store(Applying *a, EntityType *type, const Json *json,
 						   const JsonNode *row);
 bool		applying_remove(Applying *a, EntityType *type, const Json *json,
 							const JsonNode *row);
+
+/*
+ * Rows that the server has no longer: those for which a condition on t holds,
+ * which is freed.
+ */
+bool		applying_drop(Applying *a, EntityType *type, Buffer *condition);
 
 /* Note a version that lost; mine and theirs are JSON or NULL. */
 bool		applying_lost(Applying *a, const EntityType *type, const char *key,

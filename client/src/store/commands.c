@@ -142,7 +142,14 @@ put_all_back(Store *store, EntityType *type)
 	good = json_parse(&json, keys.data, keys.length) || failure_memory(&store->failure);
 	for (key = good ? json_first(&json, json.nodes) : NULL; key && good;
 		 key = json_next(&json, json.nodes, key))
+	{
 		good = parked_put_back(store, type, &json, key, &found);
+		if (!good && strcmp(store->failure.code, PARKED_REFUSED) == 0)
+		{
+			failure_clear(&store->failure);
+			good = true;
+		}
+	}
 	json_free(&json);
 	buffer_free(&keys);
 	return good;
@@ -340,7 +347,8 @@ take_command(Store *store, Command *c, int64_t now, bool *sync)
 	bool		good = run_command(store, c, now, sync);
 
 	/* a command of no use is told about; trouble with the file stops us */
-	if (!good && store->failure.result != TIDE_USAGE)
+	if (!good && store->failure.result != TIDE_USAGE &&
+		strcmp(store->failure.code, PARKED_REFUSED) != 0)
 		return false;
 	snprintf(outcome, sizeof(outcome), "%.60s: %s", c->command,
 			 good ? "done" : store->failure.message);

@@ -229,6 +229,7 @@ bool
 file_take_schema(Store *store, const char *schema, size_t length, const char *etag)
 {
 	Json		json;
+	int64_t		enforced = 0;
 	bool		good;
 
 	if (!json_parse(&json, schema, length))
@@ -240,10 +241,14 @@ file_take_schema(Store *store, const char *schema, size_t length, const char *et
 		return good;
 	}
 	types_forget_statements(store);
-	good = check_protocol(store, &json) && sql_begin(store) &&
+	/* a table that is made anew is dropped first */
+	good = check_protocol(store, &json) && sql_number(store, &enforced, "PRAGMA foreign_keys") &&
+		(!enforced || sql_run(store, "PRAGMA foreign_keys = OFF")) && sql_begin(store) &&
 		sql_end(store, place_check(store) && keep_definitions(store, &json) && load_types(store) &&
 				check_wanted(store) && make_tables(store) &&
 				setting_set(store, "schema_etag", etag));
+	if (enforced)
+		(void) sqlite3_exec(store->db, "PRAGMA foreign_keys = ON", NULL, NULL, NULL);
 	json_free(&json);
 	/* what was read within a transaction that failed is not in the file */
 	if (!good)
@@ -279,7 +284,10 @@ check_columns(Store *store, EntityType *type)
 	return true;
 }
 
-/* Make the triggers that are missing or not ours, and note whose they were. */
+/*
+ * Make the triggers that are missing or not ours, and note whose they were; and
+ * the views, which an earlier version may have made.
+ */
 static bool
 mend_triggers(Store *store)
 {
@@ -302,7 +310,7 @@ mend_triggers(Store *store)
 				names_add(store, &recheck, type->name);
 	}
 	good = good && names_save(store, &refresh, "refresh") &&
-		names_save(store, &recheck, "recheck");
+		names_save(store, &recheck, "recheck") && views_make(store);
 	names_free(&refresh);
 	names_free(&recheck);
 	return good;
@@ -310,11 +318,12 @@ mend_triggers(Store *store)
 
 /* Reading only: a look at a file must not wait for who writes it. */
 static bool
-all_triggers_are_there(Store *store, bool *there)
+all_is_there(Store *store, bool *there)
 {
 	int			i;
 
-	*there = true;
+	if (!views_are_there(store, there))
+		return false;
 	for (i = 0; i < store->ntypes && *there; i++)
 	{
 		if (!triggers_are_there(store, &store->types[i], there))
@@ -323,13 +332,32 @@ all_triggers_are_there(Store *store, bool *there)
 	return true;
 }
 
+/* A temporary table of the host's would get what is meant for ours. */
+static bool
+check_names(Store *store)
+{
+	char	   *name;
+	bool		good = sql_text(store, &name, "SELECT name FROM sqlite_temp_schema WHERE type IN ('table', 'view')"
+								" AND lower(name) IN (SELECT lower(name) FROM sqlite_schema WHERE name LIKE 'tide\\_%%'"
+								" ESCAPE '\\' UNION ALL SELECT lower(table_name) FROM tide_types) LIMIT 1");
+
+	if (good && name)
+	{
+		good = failure_set(&store->failure, TIDE_LOCAL, "name_taken",
+						   "a temporary table has the name of the file's table \"%s\"", name);
+		failure_hint(&store->failure, "Drop it, or sync on another connection.");
+	}
+	sqlite3_free(name);
+	return good;
+}
+
 bool
 file_check(Store *store)
 {
 	int			version;
 	bool		there;
 
-	if (store->ntypes == 0 && !load_types(store))
+	if (!check_names(store) || (store->ntypes == 0 && !load_types(store)))
 		return false;
 	if (!schema_version(store, &version))
 		return false;
@@ -343,7 +371,7 @@ file_check(Store *store)
 	 */
 	if (!load_types(store))
 		return false;
-	if (!all_triggers_are_there(store, &there))
+	if (!all_is_there(store, &there))
 		return false;
 	if (!there && (!sql_begin(store) || !sql_end(store, mend_triggers(store))))
 		return false;

@@ -105,6 +105,32 @@ names_save(Store *store, const Names *names, const char *setting)
 	return good;
 }
 
+static char *
+column_name(const EntityType *type, const Column *c)
+{
+	return sqlite3_mprintf("%s\n%s", type->name, c->wire);
+}
+
+bool
+names_has_column(const Names *names, const EntityType *type, const Column *c)
+{
+	char	   *name = names->count > 0 ? column_name(type, c) : NULL;
+	bool		has = name && names_has(names, name);
+
+	sqlite3_free(name);
+	return has;
+}
+
+bool
+names_add_column(Store *store, Names *names, const EntityType *type, const Column *c)
+{
+	char	   *name = column_name(type, c);
+	bool		good = name ? names_add(store, names, name) : failure_memory(&store->failure);
+
+	sqlite3_free(name);
+	return good;
+}
+
 void
 names_free(Names *names)
 {

@@ -228,6 +228,18 @@ find_parked(Store *store, EntityType *type, const Json *json, const JsonNode *ke
 	return rc != -1;
 }
 
+/* A rule of the app's does not let the row in: it stays parked. */
+static bool
+refuse_back(Store *store, const EntityType *type)
+{
+	Failure		why = store->failure;
+
+	failure_clear(&store->failure);
+	return failure_set(&store->failure, TIDE_LOCAL, PARKED_REFUSED,
+					   "the table \"%s\" does not take a parked row back: %s", type->table,
+					   why.message);
+}
+
 bool
 parked_put_back(Store *store, EntityType *type, const Json *json, const JsonNode *key,
 				bool *found)
@@ -236,6 +248,7 @@ parked_put_back(Store *store, EntityType *type, const Json *json, const JsonNode
 	sqlite3_stmt *stmt;
 	Buffer		name = {0};
 	bool		is_delete,
+				refused,
 				good;
 	int			i,
 				k,
@@ -293,7 +306,11 @@ parked_put_back(Store *store, EntityType *type, const Json *json, const JsonNode
 		stmt = sql_prepare_buffer(store, &sql);
 		good = stmt && row_bind_key(store, type, stmt, 1, json, key) &&
 			sql_execute(store, stmt);
+		refused = stmt && !good && (sqlite3_errcode(store->db) & 0xff) == SQLITE_CONSTRAINT &&
+			!sqlite3_get_autocommit(store->db);
 		sqlite3_finalize(stmt);
+		if (refused)
+			return refuse_back(store, type);
 	}
 	return good && delete_parked(store, type, json, key);
 }

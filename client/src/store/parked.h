@@ -21,6 +21,9 @@ bool		parked_take_scope(Applying *a, EntityType *type, const char *scope);
 bool		parked_take_row(Applying *a, EntityType *type, const Json *json,
 							const JsonNode *key, const char *code, const char *message);
 
+/* The code of the failure of a row that its table does not take back. */
+#define PARKED_REFUSED "row_refused"
+
 /* Put an edit back as one made now, or drop it; *found says if there is one. */
 bool		parked_put_back(Store *store, EntityType *type, const Json *json,
 							const JsonNode *key, bool *found);

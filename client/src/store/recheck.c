@@ -135,6 +135,8 @@ note_rows(Applying *a, EntityType *type, const char *condition, const Json *json
 	stmt = sql_prepare_buffer(a->store, &sql);
 	good = stmt && (key == NULL || row_bind_key(a->store, type, stmt, 1, json, key)) &&
 		sql_execute(a->store, stmt);
+	/* a later version of the row in this pull finds it */
+	type->dirty_count++;
 	sqlite3_finalize(stmt);
 	return good && (type->is_dirty == NULL || sqlite3_changes(a->store->db) == 0 ||
 					mark_dirty_rows(a, type));

@@ -133,6 +133,22 @@ update_note(Settling *s, Verdict *v, const char *format,...)
 	return good;
 }
 
+/*
+ * A key may come back in another form than it was made in, a uuid in lower case:
+ * then the row goes from one to the other.
+ */
+static bool
+take_key(Settling *s, Verdict *v)
+{
+	char	   *key = row_key_text(v->type, s->reply, v->entity);
+	bool		good = key ? strcmp(key, v->key_text) == 0 ||
+		applying_remove(&s->applying, v->type, s->reply, v->key) :
+		failure_memory(&s->store->failure);
+
+	sqlite3_free(key);
+	return good;
+}
+
 /* Nothing is left to tell: the row is the server's. */
 static bool
 take_clean(Settling *s, Verdict *v)
@@ -142,7 +158,7 @@ take_clean(Settling *s, Verdict *v)
 		return false;
 	if (v->gone)
 		return applying_remove(&s->applying, v->type, s->reply, v->key);
-	return applying_store(&s->applying, v->type, s->reply, v->entity);
+	return take_key(s, v) && applying_store(&s->applying, v->type, s->reply, v->entity);
 }
 
 /* Is the column as it was when the row was frozen? */

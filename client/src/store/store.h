@@ -50,6 +50,8 @@ typedef struct Reference
 	int			ncolumns;
 	int			parent;			/* index of the type */
 	DeleteAction on_delete;
+	uint32_t	emptied;		/* by SET NULL and SET DEFAULT: bit i is of
+								 * columns[i] */
 } Reference;
 
 /* statements that are kept, a set for each type */
@@ -104,7 +106,7 @@ typedef struct EntityType
 	int			nreferences;
 	bool		in_schema;		/* the server's schema has it */
 	bool		available;		/* and it is served: else its edits wait */
-	int64_t		dirty_count;	/* at the beginning of a transaction */
+	int64_t		dirty_count;	/* of a transaction; 0: no row is edited */
 	sqlite3_stmt *statements[STATEMENT_COUNT];
 } EntityType;
 

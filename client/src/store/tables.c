@@ -7,6 +7,8 @@
 #include "store/attach.h"
 #include "store/columns.h"
 #include "store/keys.h"
+#include "store/rebuild.h"
+#include "store/names.h"
 #include "store/sql.h"
 #include "store/tables.h"
 #include "store/triggers.h"
@@ -111,12 +113,13 @@ static const char uuid_default[] =
  * is SQLite's documented way to say so.
  */
 static void
-append_column(Buffer *sql, const EntityType *type, const Column *c)
+append_column(Buffer *sql, const EntityType *type, const Column *c, bool is_new)
 {
 	buffer_identifier(sql, c->local);
 	buffer_char(sql, ' ');
 	buffer_text(sql, value_declared_type(c->kind));
-	if (c->is_key || (!c->nullable && !c->filled))
+	/* of rows that are there already some may have no value yet */
+	if (c->is_key || (is_new && !c->nullable && !c->filled))
 		buffer_text(sql, " NOT NULL");
 	if (c->is_key && type->nkeys == 1)
 	{
@@ -178,7 +181,7 @@ append_references(Buffer *sql, Store *store, const EntityType *type)
 }
 
 static bool
-create_table(Store *store, EntityType *type)
+create_table(Store *store, EntityType *type, bool is_new)
 {
 	Buffer		sql = {0};
 	int			i;
@@ -189,7 +192,7 @@ create_table(Store *store, EntityType *type)
 	for (i = 0; i < type->ncolumns; i++)
 	{
 		buffer_text(&sql, i > 0 ? ", " : "");
-		append_column(&sql, type, &type->columns[i]);
+		append_column(&sql, type, &type->columns[i], is_new);
 	}
 	if (type->is_dirty)
 	{
@@ -337,57 +340,16 @@ add_column(Store *store, const char *table, const Column *c, bool *added)
 				   table, c->local, value_declared_type(c->kind));
 }
 
+/* Rows have no value of it before the server's have come. */
 static bool
-is_synced_or_status(const EntityType *type, const char *column)
+note_grown(Store *store, const EntityType *type, const Column *c)
 {
-	int			i;
+	Names		names;
+	bool		good = names_load(store, &names, "grown") &&
+		names_add_column(store, &names, type, c) && names_save(store, &names, "grown");
 
-	for (i = 0; i < type->ncolumns; i++)
-	{
-		if (sqlite3_stricmp(type->columns[i].local, column) == 0)
-			return true;
-	}
-	return type->is_dirty && (sqlite3_stricmp(type->is_dirty, column) == 0 ||
-							  sqlite3_stricmp(type->synced_at, column) == 0);
-}
-
-/*
- * A column that was NOT NULL here and that the server has dropped would refuse
- * every new row; one that may be NULL stays, with what is in it.
- */
-static bool
-drop_in_the_way(Store *store, EntityType *type)
-{
-	char	   *sql = sqlite3_mprintf("SELECT name FROM pragma_table_info(%Q) WHERE"
-									  " \"notnull\" AND pk = 0 AND dflt_value IS NULL",
-									  type->table);
-	sqlite3_stmt *stmt;
-	Buffer		drops = {0};
-	int			rc = -1;
-
-	if (sql == NULL)
-		return failure_memory(&store->failure);
-	stmt = sql_prepare(store, sql);
-	sqlite3_free(sql);
-	while (stmt && (rc = sql_step(store, stmt)) == SQLITE_ROW)
-	{
-		const char *name = (const char *) sqlite3_column_text(stmt, 0);
-
-		if (name == NULL || is_synced_or_status(type, name))
-			continue;
-		buffer_text(&drops, "ALTER TABLE ");
-		buffer_identifier(&drops, type->table);
-		buffer_text(&drops, " DROP COLUMN ");
-		buffer_identifier(&drops, name);
-		buffer_char(&drops, ';');
-	}
-	sqlite3_finalize(stmt);
-	if (rc == -1)
-	{
-		buffer_free(&drops);
-		return false;
-	}
-	return sql_run_buffer(store, &drops);
+	names_free(&names);
+	return good;
 }
 
 static bool
@@ -403,10 +365,29 @@ grow_shadows(Store *store, EntityType *type, bool *grown)
 		if (!add_column(store, type->base_table, c, &added))
 			return false;
 		*grown = *grown || added;
-		if (!add_column(store, type->parked_table, c, &added))
+		if ((added && !note_grown(store, type, c)) ||
+			!add_column(store, type->parked_table, c, &added))
 			return false;
 	}
 	return true;
+}
+
+/*
+ * Columns of another type, or that may be NULL by now.  One that is NOT NULL here
+ * and that the server has dropped would refuse every new row, and goes; one that
+ * may be NULL stays, with what is in it.
+ */
+static bool
+make_anew(Store *store, EntityType *type, bool *grown)
+{
+	Rebuild		rebuild;
+
+	if (!rebuild_look(&rebuild, store, type))
+		return false;
+	*grown = *grown || rebuild.retyped;
+	return !rebuild.needed ||
+		rebuild_end(&rebuild, rebuild_begin(&rebuild) && create_table(store, type, false) &&
+					create_shadows(store, type));
 }
 
 static bool
@@ -421,7 +402,7 @@ grow_type(Store *store, EntityType *type, bool *grown)
 			return false;
 		*grown = *grown || added;
 	}
-	return grow_shadows(store, type, grown) && drop_in_the_way(store, type);
+	return grow_shadows(store, type, grown) && make_anew(store, type, grown);
 }
 
 /* What is kept beside rows of a table that cannot hold it. */
@@ -581,6 +562,6 @@ tables_make_type(Store *store, EntityType *type, bool *grown)
 	if (ours)
 		return failure_set(&store->failure, TIDE_LOCAL, "table_missing",
 						   "the table \"%s\" is no longer in this file", type->table);
-	return create_table(store, type) && create_shadows(store, type) &&
+	return create_table(store, type, true) && create_shadows(store, type) &&
 		create_indexes(store, type);
 }

@@ -17,9 +17,9 @@ bool		tables_have_column(Store *store, const char *table, const char *column,
 bool		tables_are_there(Store *store, bool *there);
 
 /*
- * A type's tables: made, or given the columns that they lack, and rid of
- * those that the server has dropped where they would stand in the way.  *grown
- * says whether the type's table was there and has got a column.
+ * A type's tables: made, or given the columns that they lack, or made anew where
+ * those that they have are others on the server by now.  *grown says whether the
+ * type's table was there, and lacks values of the server's.
  */
 bool		tables_make_type(Store *store, EntityType *type, bool *grown);
 

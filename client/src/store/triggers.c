@@ -283,6 +283,9 @@ append_insert_triggers(Buffer *sql, const EntityType *type)
 		buffer_free(&message);
 		buffer_text(sql, ") WHERE NOT ");
 		key_append_exists(sql, type, type->table, "d", "NEW.", KEY_NAMED);
+		/* one that is parked was numbered by the server once */
+		buffer_text(sql, " AND NOT ");
+		key_append_exists(sql, type, type->parked_table, "d", "NEW.", KEY_NAMED);
 		buffer_text(sql, ";\n");
 	}
 	/* an app's own PRIMARY KEY lets NULL in, but for that of a number */
@@ -441,6 +444,7 @@ static void
 append_set_null(Buffer *sql, const EntityType *child, const EntityType *parent,
 				const Reference *ref)
 {
+	bool		first = true;
 	int			i;
 
 	buffer_text(sql, "UPDATE ");
@@ -448,7 +452,10 @@ append_set_null(Buffer *sql, const EntityType *child, const EntityType *parent,
 	buffer_text(sql, " SET ");
 	for (i = 0; i < ref->ncolumns; i++)
 	{
-		buffer_text(sql, i > 0 ? ", " : "");
+		if (!(ref->emptied & UINT32_C(1) << i))
+			continue;
+		buffer_text(sql, first ? "" : ", ");
+		first = false;
 		buffer_identifier(sql, child->columns[ref->columns[i]].local);
 		buffer_text(sql, " = NULL");
 	}
@@ -469,7 +476,8 @@ append_action(Buffer *sql, const EntityType *child, const EntityType *parent,
 {
 	Buffer		name = {0};
 
-	if (ref->on_delete == DELETE_NO_ACTION)
+	if (ref->on_delete == DELETE_NO_ACTION ||
+		(ref->on_delete != DELETE_CASCADE && ref->emptied == 0))
 		return;
 	buffer_format(&name, "children_%s_%d", child->table, number);
 	if (name.failed)

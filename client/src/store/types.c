@@ -442,6 +442,29 @@ column_list(Reading *r, const EntityType *type, const JsonNode *names, int **col
 	return n;
 }
 
+/* Which columns an action sets: those that are named, else all. */
+static uint32_t
+emptied_columns(const Json *json, const EntityType *type, const Reference *ref,
+				const JsonNode *names)
+{
+	const JsonNode *at;
+	uint32_t	emptied = 0;
+	int			i;
+
+	/* PostgreSQL has no key of more than 32 columns */
+	for (i = 0; i < ref->ncolumns && i < 32; i++)
+	{
+		for (at = json_first(json, names); at; at = json_next(json, names, at))
+		{
+			if (json_is(json, at, type->columns[ref->columns[i]].wire))
+				break;
+		}
+		if (names == NULL || at != NULL)
+			emptied |= UINT32_C(1) << i;
+	}
+	return emptied;
+}
+
 /* Columns of the app's tables, that is. */
 static bool
 refers_to_columns(const EntityType *type, const EntityType *parent, const Reference *ref)
@@ -481,6 +504,7 @@ read_reference(Reading *r, EntityType *type, const JsonNode *object)
 						  &ref->parent_columns);
 	if (ref->columns == NULL || ref->parent_columns == NULL)
 		return failure_memory(&r->store->failure);
+	ref->emptied = emptied_columns(json, type, ref, json_member(json, object, "onDeleteColumns"));
 	if (ref->ncolumns > 0 && nparent == ref->ncolumns && refers_to_columns(type, parent, ref))
 		return true;
 	/* columns that are not synced: nothing that the device could keep true */

@@ -69,11 +69,32 @@ append_key_expression(Buffer *sql, const EntityType *type, bool of_dirty)
 	}
 }
 
+/*
+ * SQLite takes no more than 500 terms in one compound: groups of them, of which
+ * the first begins a query.  LIMIT keeps a group from being taken apart again.
+ */
+#define GROUP 200
+
+static void
+append_between(Buffer *sql, int *terms, const char *operator)
+{
+	if (*terms > 0 && *terms % GROUP == 0)
+		buffer_format(sql, " LIMIT -1) %s SELECT * FROM (", operator);
+	else if (*terms > 0)
+	{
+		buffer_char(sql, ' ');
+		buffer_text(sql, operator);
+		buffer_char(sql, ' ');
+	}
+	(*terms)++;
+}
+
 #define ISO_TIME "strftime('%%Y-%%m-%%dT%%H:%%M:%%fZ', %s / 1000.0, 'unixepoch')"
 
 static void
-append_pending(Buffer *sql, const EntityType *type)
+append_pending(Buffer *sql, const EntityType *type, int *terms)
 {
+	append_between(sql, terms, "UNION ALL");
 	buffer_text(sql, "SELECT ");
 	buffer_literal(sql, type->name);
 	buffer_text(sql, " AS entity_type, ");
@@ -87,12 +108,15 @@ append_pending(Buffer *sql, const EntityType *type)
 				  " END AS next_try_at, code, message FROM ",
 				  "edited_at", "next_try_at");
 	buffer_identifier(sql, type->dirty_table);
-	buffer_text(sql, " AS d UNION ALL SELECT ");
+	buffer_text(sql, " AS d");
+	append_between(sql, terms, "UNION ALL");
+	buffer_text(sql, "SELECT ");
 	buffer_literal(sql, type->name);
-	buffer_text(sql, ", ");
+	buffer_text(sql, " AS entity_type, ");
 	append_key_expression(sql, type, false);
-	buffer_format(sql, ", tide_operation, " ISO_TIME
-				  ", 'parked', 1, NULL, tide_code, tide_message FROM ", "tide_edited_at");
+	buffer_format(sql, " AS \"key\", tide_operation AS operation, " ISO_TIME
+				  " AS edited_at, 'parked' AS state, 1 AS tries, NULL AS next_try_at,"
+				  " tide_code AS code, tide_message AS message FROM ", "tide_edited_at");
 	buffer_identifier(sql, type->parked_table);
 }
 
@@ -101,9 +125,11 @@ append_count(Buffer *sql, Store *store, bool parked_only)
 {
 	int			i;
 
-	buffer_char(sql, '0');
+	/* an expression may be 1000 deep */
+	buffer_text(sql, "(0");
 	for (i = 0; i < store->ntypes; i++)
 	{
+		buffer_text(sql, i > 0 && i % GROUP == 0 ? ") + (0" : "");
 		buffer_text(sql, " + (SELECT count(*) FROM ");
 		buffer_identifier(sql, store->types[i].dirty_table);
 		buffer_text(sql, parked_only ? " WHERE state = 'parked'" : "");
@@ -111,6 +137,7 @@ append_count(Buffer *sql, Store *store, bool parked_only)
 		buffer_identifier(sql, store->types[i].parked_table);
 		buffer_char(sql, ')');
 	}
+	buffer_char(sql, ')');
 }
 
 static void
@@ -246,35 +273,27 @@ refers_to_key(const Reference *ref, const EntityType *parent)
 
 static void
 append_orphan_head(Buffer *sql, const EntityType *child, const EntityType *parent,
-				   bool of_dirty)
+				   bool of_dirty, int *terms)
 {
-	buffer_text(sql, " UNION SELECT ");
+	append_between(sql, terms, "UNION");
+	buffer_text(sql, "SELECT ");
 	buffer_literal(sql, child->name);
-	buffer_text(sql, ", ");
+	buffer_text(sql, " AS entity_type, ");
 	append_key_expression(sql, child, of_dirty);
-	buffer_text(sql, ", ");
+	buffer_text(sql, " AS \"key\", ");
 	buffer_literal(sql, parent->name);
-}
-
-/* What an app's own table lacks, an index say, is the app's business. */
-static bool
-can_look(const EntityType *child, const Reference *ref)
-{
-	int			i;
-
-	for (i = 0; i < ref->ncolumns && !child->columns[ref->columns[i]].beside; i++)
-		;
-	return i == ref->ncolumns;
+	buffer_text(sql, " AS parent");
 }
 
 static void
 append_orphans(Buffer *sql, const Store *store)
 {
+	int			terms = 1;
 	int			i,
 				r;
 
-	buffer_text(sql, "CREATE VIEW tide_orphans AS SELECT NULL AS entity_type, NULL AS \"key\","
-				" NULL AS parent WHERE 0");
+	buffer_text(sql, "CREATE VIEW tide_orphans AS SELECT * FROM (SELECT NULL AS entity_type,"
+				" NULL AS \"key\", NULL AS parent WHERE 0");
 	for (i = 0; i < store->ntypes; i++)
 	{
 		const EntityType *child = &store->types[i];
@@ -284,47 +303,75 @@ append_orphans(Buffer *sql, const Store *store)
 			const Reference *ref = &child->references[r];
 			const EntityType *parent = &store->types[ref->parent];
 
-			if (!can_look(child, ref))
-				continue;
-			append_orphan_head(sql, child, parent, true);
+			append_orphan_head(sql, child, parent, true, &terms);
 			append_edited_orphans(sql, child, ref, parent);
+
+			/*
+			 * what an app's own table lacks, an index say, is the app's
+			 * business
+			 */
 			if (child->attached || !refers_to_key(ref, parent))
 				continue;
-			append_orphan_head(sql, child, parent, false);
+			append_orphan_head(sql, child, parent, false, &terms);
 			append_left_orphans(sql, child, ref, parent);
 		}
 	}
-	buffer_char(sql, ';');
+	buffer_text(sql, " LIMIT -1);");
+}
+
+static void
+append_views(Buffer *sql, Store *store)
+{
+	int			terms = 0;
+	int			i;
+
+	buffer_text(sql, FOREIGN_TRIGGERS
+				"CREATE VIEW tide_changed AS SELECT table_name, changed_seq AS change_seq"
+				" FROM tide_types WHERE table_name IS NOT NULL;"
+				"CREATE VIEW tide_lost AS SELECT entity_type, \"key\", mine, theirs, at"
+				" FROM tide_lost_rows;");
+	append_orphans(sql, store);
+	append_status(sql, store);
+	buffer_text(sql, "CREATE VIEW tide_pending AS SELECT * FROM (");
+	for (i = 0; i < store->ntypes; i++)
+		append_pending(sql, &store->types[i], &terms);
+	if (store->ntypes == 0)
+		buffer_text(sql, "SELECT NULL AS entity_type, NULL AS \"key\", NULL AS operation,"
+					" NULL AS edited_at, NULL AS state, NULL AS tries, NULL AS next_try_at,"
+					" NULL AS code, NULL AS message WHERE 0");
+	buffer_text(sql, " LIMIT -1);");
 }
 
 bool
 views_make(Store *store)
 {
 	Buffer		sql = {0};
-	int			i;
 
 	buffer_text(&sql, "DROP VIEW IF EXISTS tide_status;"
 				"DROP VIEW IF EXISTS tide_pending;"
 				"DROP VIEW IF EXISTS tide_lost;"
 				"DROP VIEW IF EXISTS tide_changed;"
 				"DROP VIEW IF EXISTS tide_foreign_triggers;"
-				"DROP VIEW IF EXISTS tide_orphans;"
-				FOREIGN_TRIGGERS
-				"CREATE VIEW tide_changed AS SELECT table_name, changed_seq AS change_seq"
-				" FROM tide_types WHERE table_name IS NOT NULL;"
-				"CREATE VIEW tide_lost AS SELECT entity_type, \"key\", mine, theirs, at"
-				" FROM tide_lost_rows;");
-	append_orphans(&sql, store);
-	append_status(&sql, store);
-	buffer_text(&sql, "CREATE VIEW tide_pending AS ");
-	for (i = 0; i < store->ntypes; i++)
-	{
-		buffer_text(&sql, i > 0 ? " UNION ALL " : "");
-		append_pending(&sql, &store->types[i]);
-	}
-	if (store->ntypes == 0)
-		buffer_text(&sql, "SELECT NULL AS entity_type, NULL AS \"key\", NULL AS operation,"
-					" NULL AS edited_at, NULL AS state, NULL AS tries, NULL AS next_try_at,"
-					" NULL AS code, NULL AS message WHERE 0");
+				"DROP VIEW IF EXISTS tide_orphans;");
+	append_views(&sql, store);
 	return sql_run_buffer(store, &sql);
+}
+
+/* As with triggers, SQLite keeps the text of each, but for the semicolon. */
+bool
+views_are_there(Store *store, bool *there)
+{
+	Buffer		wanted = {0};
+	char	   *found;
+	bool		good;
+
+	append_views(&wanted, store);
+	good = sql_text(store, &found, "SELECT group_concat(sql, ';') || ';' FROM (SELECT sql FROM sqlite_schema"
+					" WHERE type = 'view' AND name IN ('tide_status', 'tide_pending', 'tide_lost',"
+					" 'tide_changed', 'tide_foreign_triggers', 'tide_orphans') ORDER BY rowid)") &&
+		(!wanted.failed || failure_memory(&store->failure));
+	*there = good && found && strcmp(found, wanted.data) == 0;
+	sqlite3_free(found);
+	buffer_free(&wanted);
+	return good;
 }

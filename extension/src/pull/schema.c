@@ -51,16 +51,20 @@ append_columns(StringInfo buf, TrackedTable *t)
 	for (i = 0; i < t->ncolumns; i++)
 	{
 		TrackedColumn *c = &t->columns[i];
+		int32		typmod = c->typmod;
+		Oid			type;
 
 		if (!column_is_synced(c))
 			continue;
+		/* a client knows no domain of the app's, but what it is of */
+		type = getBaseTypeAndTypmod(c->type, &typmod);
 		if (!first)
 			appendStringInfoChar(buf, ',');
 		first = false;
 		appendStringInfoString(buf, "{\"name\":");
 		escape_json(buf, c->wire);
 		appendStringInfoString(buf, ",\"type\":");
-		escape_json(buf, format_type_extended(c->type, c->typmod, FORMAT_TYPE_TYPEMOD_GIVEN));
+		escape_json(buf, format_type_extended(type, typmod, FORMAT_TYPE_TYPEMOD_GIVEN));
 		appendStringInfo(buf, ",\"nullable\":%s,\"writable\":%s,\"default\":%s,\"identity\":%s",
 						 json_bool(!c->not_null),
 						 json_bool(!(c->generated || c->attnum == t->version ||

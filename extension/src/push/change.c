@@ -240,7 +240,7 @@ is_cut(Push *push, TrackedTable *t, TrackedColumn *column, JsonbValue *v, Datum 
 		default:
 			return false;
 	}
-	old = MemoryContextSwitchTo(push->scratch);	/* which the next value resets */
+	old = MemoryContextSwitchTo(push->scratch); /* which the next value resets */
 	whole = read_whole(t, column, v);
 	if (column->base_type == NUMERICOID)
 		result = !DatumGetBool(DirectFunctionCall2(numeric_eq, whole, value));

@@ -41,7 +41,8 @@
  */
 static List *deferrable_tables = NIL;
 static uint64 tables_known_at = 0;	/* changes when they were read */
-static uint64 constraint_changes = 0;	/* of constraints; 0: nobody counts yet */
+static uint64 constraint_changes = 0;	/* of constraints; 0: nobody counts
+										 * yet */
 
 static void
 constraints_changed(Datum arg, int cacheid, uint32 hashvalue)
