@@ -58,12 +58,10 @@ change_is_to_blame(Push *push, const ErrorData *error)
 		case ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION:
 		case ERRCODE_PLPGSQL_ERROR:
 			return true;
-		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:	/* too large for an index, or
-												 * nested too deeply */
-			return true;
-		case ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION:	/* a trigger of one row
-														 * has changed another
-														 * one of the set */
+			/* too large for an index, or nested too deeply */
+		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+			/* a trigger of one row has changed another one of the set */
+		case ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION:
 			return true;
 		case ERRCODE_FEATURE_NOT_SUPPORTED:
 		case ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION:
