@@ -200,6 +200,53 @@ test_malformed_cursor(void)
 	end();
 }
 
+/* Somebody else's answer to each push: its id is taken. */
+static void
+test_batch_taken(void)
+{
+	tide_step	step;
+	FakeAnswer	answer;
+	int			pushes = 0;
+	int			code;
+
+	begin();
+	SYNC(LAST(PLAN("p1"), "", "c1"));
+	fake_sql(db, "UPDATE plan SET a = 'mine' WHERE id = 'p1'");
+	code = tide_sync(t);
+	while (code == TIDE_OK && pushes < 20)
+	{
+		code = tide_next(t, now, &step);
+		if (code != TIDE_OK || step.kind == TIDE_WAIT)
+			break;
+		memset(&answer, 0, sizeof(answer));
+		if (strstr(step.url, "/sync/push"))
+		{
+			pushes++;
+			answer.status = 409;
+			buffer_text(&answer.body, "{\"error\":{\"code\":\"batch_id_reused\",\"message\":\"taken\"}}");
+		}
+		else if (strstr(step.url, "/sync/pull"))
+		{
+			answer.status = 200;
+			buffer_text(&answer.body, LAST("", "", "c2"));
+		}
+		else
+			fake_answer(&server, &step, &answer);
+		code = tide_reply_begin(t, answer.status, answer.headers);
+		if (code == TIDE_OK && answer.body.length > 0)
+			code = tide_reply(t, answer.body.data, answer.body.length);
+		if (code == TIDE_OK)
+			code = tide_reply_end(t, now);
+		buffer_free(&answer.body);
+	}
+	check(code == TIDE_REFUSED);
+	check(pushes == 3);
+	is("SELECT last_error FROM tide_status", "taken");
+	is("SELECT count(*) FROM tide_pending", "1");
+	fake_ok("a batch whose id is always taken is not pushed for ever");
+	end();
+}
+
 static void
 test_unavailable(void)
 {
@@ -328,13 +375,13 @@ test_refused(void)
 int
 main(void)
 {
-	void		(*tests[]) (void) = {test_first_sync, test_stream, test_staged_before_reset, test_malformed_cursor,
+	void		(*tests[]) (void) = {test_first_sync, test_stream, test_staged_before_reset, test_malformed_cursor, test_batch_taken,
 	test_unavailable, test_recheck_unavailable, test_recheck_twice, test_theirs, test_refused};
 	size_t		i;
 
 	alarm(120);					/* nothing here takes long, unless it hangs */
 	for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		tests[i] ();
-	puts("1..16");
+	puts("1..17");
 	return 0;
 }

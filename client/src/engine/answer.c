@@ -320,10 +320,26 @@ split_batch(Engine *e, int64_t now)
 	return true;
 }
 
+/* What is to help at once has been tried again and again. */
+static bool
+is_in_circles(Engine *e)
+{
+	return ++e->resyncs > MOST_RESYNCS;
+}
+
+static bool
+give_up_refused(Engine *e, int64_t now)
+{
+	read_error(e, TIDE_REFUSED);
+	return engine_give_up(e, now);
+}
+
 /* Another request had this id: the same rows under a new one. */
 static bool
-rename_batch(Engine *e)
+rename_batch(Engine *e, int64_t now)
 {
+	if (is_in_circles(e))
+		return give_up_refused(e, now);
 	if (!batch_thaw(&e->store))
 		return false;
 	batch_free(&e->batch);
@@ -338,11 +354,8 @@ rename_batch(Engine *e)
 static bool
 resync(Engine *e, int64_t now)
 {
-	if (++e->resyncs > MOST_RESYNCS)
-	{
-		read_error(e, TIDE_REFUSED);
-		return engine_give_up(e, now);
-	}
+	if (is_in_circles(e))
+		return give_up_refused(e, now);
 	if (e->batch.id != 0 && !batch_thaw(&e->store))
 		return false;
 	batch_free(&e->batch);
@@ -358,11 +371,8 @@ resync(Engine *e, int64_t now)
 static bool
 start_over(Engine *e, int64_t now)
 {
-	if (++e->resyncs > MOST_RESYNCS)
-	{
-		read_error(e, TIDE_REFUSED);
-		return engine_give_up(e, now);
-	}
+	if (is_in_circles(e))
+		return give_up_refused(e, now);
 	if (!sql_begin(&e->store) ||
 		!sql_end(&e->store, place_check(&e->store) &&
 				 setting_set(&e->store, "cursor", NULL) &&
@@ -431,13 +441,12 @@ take_refusal(Engine *e, int64_t now)
 	if (e->status == 410)
 		return resync(e, now);
 	if (engine_is_push(e) && e->status == 409 && error_is(e, "batch_id_reused"))
-		return rename_batch(e);
+		return rename_batch(e, now);
 	if (error_is(e, "malformed_cursor"))
 		return engine_is_push(e) ? resync(e, now) : start_over(e, now);
 	if (engine_is_push(e) && (e->status == 413 || e->status == 400))
 		return split_batch(e, now);
-	read_error(e, TIDE_REFUSED);
-	return engine_give_up(e, now);
+	return give_up_refused(e, now);
 }
 
 static bool
