@@ -132,7 +132,7 @@ test_queue(void)
 
 	queue_start();
 	queue = queue_create(NULL);
-	queue_set_connections(queue, 2);
+	queue_add_connections(queue, 2);
 
 	jobs[0] = push_of("u0", 100);
 	queue_put(queue, &jobs[0], 1000, false);
@@ -183,7 +183,7 @@ test_queue(void)
 	ok(before_second && !second.is_alone, "each before what its user sent later");
 
 	/* there is a connection left, and the bound is what it was */
-	queue_set_connections(queue, 4);
+	queue_add_connections(queue, 2);	/* four */
 	fill(jobs, 3);
 	second = push_of("u1", 100);
 	queue_put(queue, &second, 1000, false);
@@ -195,7 +195,7 @@ test_queue(void)
 		queue_done(taken[i]);
 	first = queue_take(queue, 0);
 	ok(first == &second, "and then has its turn");
-	queue_set_connections(queue, 2);
+	queue_add_connections(queue, -2);	/* two */
 	jobs[1] = push_of("u0", 100);
 	jobs[2] = push_of("u2", 100);
 	queue_put(queue, &jobs[1], 1000, false);
@@ -215,7 +215,7 @@ test_queue(void)
 	ok(count == 3 && queue_is_abandoned(&jobs[1]) && !queue_is_abandoned(&jobs[0]), "who has gone is noted alone");
 	for (i = 0; i < count; i++)
 		queue_done(taken[i]);
-	queue_set_connections(queue, 1);
+	queue_add_connections(queue, -1);	/* one */
 	fill(jobs, 2);
 	first = queue_take(queue, 0);
 	ok(first != NULL && queue_take_more(first, taken, clock_now()) == 2, "one connection is enough for a group");
