@@ -98,6 +98,46 @@ member_role(Push *push, TrackedTable *t, const char *name, TrackedColumn **colum
 	return is_ignored(name) ? ROLE_NOTHING : ROLE_UNKNOWN;
 }
 
+/* a member of a row in JSON */
+typedef struct Member
+{
+	const char *name;
+	MemberRole	role;
+	TrackedColumn *column;		/* NULL: none has that name */
+	JsonbValue	value;
+} Member;
+
+/* The members of a row, palloc'd; returns how many there are. */
+static int
+read_members(Push *push, TrackedTable *t, JsonbContainer *data, Member **members)
+{
+	JsonbIterator *it;
+	JsonbValue	v;
+	JsonbIteratorToken token;
+	int			n = 0;
+
+	*members = palloc(sizeof(Member) * (data ? JsonContainerSize(data) + 1 : 1));
+	if (data == NULL)
+		return 0;
+	it = JsonbIteratorInit(data);
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		Member	   *member = &(*members)[n];
+
+		if (token == WJB_KEY)
+		{
+			member->name = json_string(&v);
+			member->role = member_role(push, t, member->name, &member->column);
+		}
+		else if (token == WJB_VALUE)
+		{
+			member->value = v;
+			n++;
+		}
+	}
+	return n;
+}
+
 /* what a row says of itself besides its columns */
 typedef struct RowMarks
 {
@@ -105,15 +145,6 @@ typedef struct RowMarks
 	JsonbValue *client;
 	JsonbValue *deleted;
 } RowMarks;
-
-static JsonbValue *
-copy_value(JsonbValue *v)
-{
-	JsonbValue *copy = palloc(sizeof(JsonbValue));
-
-	*copy = *v;
-	return copy;
-}
 
 static bool
 is_zero(JsonbValue *v)
@@ -123,46 +154,32 @@ is_zero(JsonbValue *v)
 										 DirectFunctionCall1(int4_numeric, Int32GetDatum(0))));
 }
 
+/* They point into the members. */
 static void
-read_marks(Push *push, Change *c, RowMarks *marks)
+read_marks(Member *members, int n, RowMarks *marks)
 {
-	TrackedTable *t = c->table->t;
-	JsonbIterator *it;
-	JsonbValue	v;
-	JsonbIteratorToken token;
-	MemberRole	role = ROLE_NOTHING;
-	char	   *name = NULL;
-	TrackedColumn *column;
+	int			i;
 
 	memset(marks, 0, sizeof(*marks));
-	if (c->sent.data == NULL)
-		return;
-	it = JsonbIteratorInit(c->sent.data);
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	for (i = 0; i < n; i++)
 	{
-		if (token == WJB_KEY)
-		{
-			name = json_string(&v);
-			role = member_role(push, t, name, &column);
-		}
-		else if (token == WJB_VALUE && v.type != jbvNull)
-		{
-			/*
-			 * lastModifiedAt, which every client may use, goes before the
-			 * column's name
-			 */
-			if (role == ROLE_STAMP &&
-				(marks->stamp == NULL || strcmp(name, "lastModifiedAt") == 0))
-				marks->stamp = copy_value(&v);
-			else if (role == ROLE_CLIENT)
-				marks->client = copy_value(&v);
-			else if (role == ROLE_DELETED)
-			{
-				/* 0 is how some clients say that it is not deleted */
-				if (!is_zero(&v))
-					marks->deleted = copy_value(&v);
-			}
-		}
+		JsonbValue *value = &members[i].value;
+
+		if (value->type == jbvNull)
+			continue;
+
+		/*
+		 * lastModifiedAt, which every client may use, goes before the
+		 * column's name
+		 */
+		if (members[i].role == ROLE_STAMP &&
+			(marks->stamp == NULL || strcmp(members[i].name, "lastModifiedAt") == 0))
+			marks->stamp = value;
+		else if (members[i].role == ROLE_CLIENT)
+			marks->client = value;
+		else if (members[i].role == ROLE_DELETED && !is_zero(value))
+			/* 0 is how some clients say that it is not deleted */
+			marks->deleted = value;
 	}
 }
 
@@ -310,6 +327,33 @@ read_key(Push *push, Change *c)
 	c->typed.key_text = wire_key_text(t, c->typed.key);
 }
 
+static Bitmapset *
+read_columns(Push *push, TrackedTable *t, Member *members, int n, Datum *values, bool *nulls)
+{
+	Bitmapset  *result = NULL;
+	int			m;
+
+	for (m = 0; m < n; m++)
+	{
+		Member	   *member = &members[m];
+
+		if (member->role == ROLE_UNKNOWN)
+			ereport(ERROR,
+					(errcode(ERRCODE_TIDE_UNKNOWN_COLUMN),
+					 errmsg("entity type \"%s\" has no column \"%s\"",
+							t->entity_type, member->name),
+					 err_generic_string(PG_DIAG_COLUMN_NAME, member->name)));
+		if (member->role == ROLE_COLUMN && !member->column->key)
+		{
+			int			i = member->column->attnum - 1;
+
+			values[i] = read_value(push, t, member->column, &member->value, &nulls[i]);
+			result = bms_add_member(result, member->column->attnum);
+		}
+	}
+	return result;
+}
+
 /*
  * Read the columns of a row in JSON that sync may write, without its key.
  * Values and nulls are by attnum - 1.  Raises an error for a name that is no
@@ -319,35 +363,11 @@ Bitmapset *
 change_read_columns(Push *push, TrackedTable *t, JsonbContainer *data,
 					Datum *values, bool *nulls)
 {
-	JsonbIterator *it = JsonbIteratorInit(data);
-	JsonbValue	v;
-	JsonbIteratorToken token;
-	TrackedColumn *column = NULL;
-	MemberRole	role = ROLE_NOTHING;
-	Bitmapset  *result = NULL;
+	Member	   *members;
+	int			n = read_members(push, t, data, &members);
+	Bitmapset  *result = read_columns(push, t, members, n, values, nulls);
 
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-		{
-			char	   *name = json_string(&v);
-
-			role = member_role(push, t, name, &column);
-			if (role == ROLE_UNKNOWN)
-				ereport(ERROR,
-						(errcode(ERRCODE_TIDE_UNKNOWN_COLUMN),
-						 errmsg("entity type \"%s\" has no column \"%s\"",
-								t->entity_type, name),
-						 err_generic_string(PG_DIAG_COLUMN_NAME, name)));
-		}
-		else if (token == WJB_VALUE && role == ROLE_COLUMN && !column->key)
-		{
-			int			i = column->attnum - 1;
-
-			values[i] = read_value(push, t, column, &v, &nulls[i]);
-			result = bms_add_member(result, column->attnum);
-		}
-	}
+	pfree(members);
 	return result;
 }
 
@@ -579,7 +599,9 @@ void
 change_convert(Push *push, Change *c)
 {
 	TrackedTable *t = c->table->t;
+	Member	   *members;
 	RowMarks	marks;
+	int			n;
 
 	c->typed.columns = c->typed.changed = c->typed.inserted = NULL;
 	c->typed.values = palloc0(sizeof(Datum) * t->ncolumns);
@@ -587,7 +609,8 @@ change_convert(Push *push, Change *c)
 	memset(c->typed.nulls, true, sizeof(bool) * t->ncolumns);
 
 	push->converting = NULL;
-	read_marks(push, c, &marks);
+	n = read_members(push, t, c->sent.data, &members);
+	read_marks(members, n, &marks);
 	read_key(push, c);
 	push->converting = NULL;
 	read_stamp(push, c, &marks);
@@ -600,12 +623,12 @@ change_convert(Push *push, Change *c)
 	}
 	if (!c->typed.is_delete)
 	{
-		if (c->sent.data)
-			c->typed.columns = change_read_columns(push, t, c->sent.data, c->typed.values, c->typed.nulls);
+		c->typed.columns = read_columns(push, t, members, n, c->typed.values, c->typed.nulls);
 		push->converting = NULL;
 		read_changed(push, c);
 		c->typed.inserted = c->typed.columns;
 		settle_scope(c);
 	}
+	pfree(members);
 	c->typed.done = true;
 }
