@@ -28,6 +28,7 @@ my $gateway = TideTest::Gateway->start(cluster => $cluster, database => $databas
 	settings => { 'maintain-interval' => 0 })->wait_until_ready;
 my $device = TideClient->new($gateway, 'ann');
 $device->clone;
+my $watch;
 
 sub server { return $cluster->sql($database, $_[0]); }
 
@@ -35,13 +36,13 @@ sub arrives
 {
 	my ($what, $condition, $seconds) = @_;
 	my $began = Time::HiRes::time();
-	ok(eval { wait_for($what, 20, $condition); 1 }, $what) or diag $@;
+	ok(eval { wait_for($what, 20, $condition); 1 }, $what) or diag $@, $watch->said;
 	my $took = Time::HiRes::time() - $began;
 	cmp_ok($took, '<', $seconds, "... within $seconds s") if $seconds;
 	return;
 }
 
-my $watch = $device->watch;
+$watch = $device->watch;
 arrives('it says that it watches', sub { $watch->said =~ /^watching$/m });
 
 # by three writers that know nothing of it
