@@ -69,22 +69,21 @@ begin_line(Pull *pull)
  * rows, with parents first; then deletions, with children first; then the
  * cursor
  */
-static char *
-page_lines(Pull *pull, const char *cursor)
+static Datum
+page_lines(Pull *pull, const char *cursor, MemoryContext context)
 {
 	StringInfoData buf;
 	int			n = list_length(pull->tables);
 	int			i;
 
-	initStringInfo(&buf);
-	enlargeStringInfo(&buf, pull->bytes + strlen(cursor) + 32);
+	pull_begin_text(&buf, context, pull->bytes + strlen(cursor) + 32);
 	for (i = 0; i < n; i++)
 		appendBinaryStringInfo(&buf, pull->texts[i].rows.data, pull->texts[i].rows.len);
 	for (i = n - 1; i >= 0; i--)
 		appendBinaryStringInfo(&buf, pull->texts[i].deletions.data,
 							   pull->texts[i].deletions.len);
 	appendStringInfo(&buf, "{\"cursor\":\"%s\"}\n", cursor);
-	return buf.data;
+	return pull_end_text(&buf);
 }
 
 /* the members that the last line would have if this were the last page */
@@ -142,7 +141,7 @@ tide_pull_lines(PG_FUNCTION_ARGS)
 		PG_GETARG_INT32(ARGUMENT_PAGE_BYTES);
 	now = pull_read(fcinfo, &pull);
 	cursor = pull_last_cursor(&pull);
-	values[COLUMN_LINES] = pull_text_in(caller, page_lines(&pull, cursor));
+	values[COLUMN_LINES] = page_lines(&pull, cursor, caller);
 	values[COLUMN_ITEMS] = Int32GetDatum(pull.nitems);
 	values[COLUMN_NEWS] = BoolGetDatum(pull_has_news(&pull));
 	values[COLUMN_MORE] = BoolGetDatum(pull.has_more);

@@ -30,6 +30,7 @@ typedef struct PullText
 {
 	StringInfoData rows;
 	StringInfoData deletions;
+	StringInfoData line;		/* of lines, how each begins: {"type":"Type", */
 	int			nrows;
 	int			ndeletions;
 } PullText;

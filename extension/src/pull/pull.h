@@ -36,6 +36,8 @@ extern List *pull_reset_types(Pull *pull);
 extern bool pull_tells_to_drop(const Pull *pull);
 extern bool pull_has_news(const Pull *pull);
 extern Datum pull_text_in(MemoryContext context, const char *string);
+extern void pull_begin_text(StringInfo buf, MemoryContext context, int64 size);
+extern Datum pull_end_text(StringInfo buf);
 
 /* interest.c */
 extern char *pull_interest(Pull *pull);

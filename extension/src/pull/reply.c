@@ -45,6 +45,28 @@ pull_text_in(MemoryContext context, const char *string)
 	return result;
 }
 
+/*
+ * Begin a text in a context that outlives the SPI connection, where it is made in
+ * place: replies are large, and each copy costs more than its bytes, since memory
+ * of that size is fresh.
+ */
+void
+pull_begin_text(StringInfo buf, MemoryContext context, int64 size)
+{
+	buf->maxlen = (int) Min(size + VARHDRSZ + 1, MaxAllocSize);
+	buf->data = MemoryContextAlloc(context, buf->maxlen);
+	memset(buf->data, 0, VARHDRSZ + 1);
+	buf->len = VARHDRSZ;
+	buf->cursor = 0;
+}
+
+Datum
+pull_end_text(StringInfo buf)
+{
+	SET_VARSIZE(buf->data, buf->len);
+	return PointerGetDatum(buf->data);
+}
+
 /* {"Type":[...],...}, parents first */
 static void
 append_types(StringInfo buf, Pull *pull, bool deletions)
@@ -232,9 +254,9 @@ pull_reply(FunctionCallInfo fcinfo, Pull *pull)
 	StringInfoData buf;
 	Datum		result;
 
-	initStringInfo(&buf);
+	pull_begin_text(&buf, caller, pull->bytes + strlen(cursor) + 1024);
 	append_reply(&buf, pull, cursor, now);
-	result = pull_text_in(caller, buf.data);
+	result = pull_end_text(&buf);
 	pull->last_cursor = pull_text_in(caller, cursor);
 	pull->interest = pull_text_in(caller, pull_interest(pull));
 	pull_finish(pull);

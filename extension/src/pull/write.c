@@ -190,11 +190,18 @@ append_deletion(StringInfo buf, PullItem *item, TimestampTz now)
  * the texts of JSON there are no line ends.
  */
 static void
-join_lines(char *text)
+join_lines(char *text, const char *end)
 {
-	for (; *text != '\0'; text++)
-		if (*text == '\n' || *text == '\r')
-			*text = ' ';
+	static const char breaks[] = {'\n', '\r'};
+	int			i;
+
+	for (i = 0; i < lengthof(breaks); i++)
+	{
+		char	   *at = text;
+
+		while ((at = memchr(at, breaks[i], end - at)) != NULL)
+			*at++ = ' ';
+	}
 }
 
 /* one more item, as a line or as an element of an array */
@@ -205,9 +212,10 @@ append_item(Pull *pull, StringInfo buf, PullItem *item, TimestampTz now)
 
 	if (pull->as_lines)
 	{
-		appendStringInfoString(buf, "{\"type\":");
-		escape_json(buf, item->table->t->entity_type);
-		appendStringInfoString(buf, item->have_row ? ",\"row\":" : ",\"deleted\":");
+		StringInfo	line = &pull->texts[item->table->number].line;
+
+		appendBinaryStringInfo(buf, line->data, line->len);
+		appendStringInfoString(buf, item->have_row ? "\"row\":" : "\"deleted\":");
 	}
 	else if (buf->len > 0)
 		appendStringInfoChar(buf, ',');
@@ -217,9 +225,18 @@ append_item(Pull *pull, StringInfo buf, PullItem *item, TimestampTz now)
 		append_deletion(buf, item, now);
 	if (pull->as_lines)
 	{
-		join_lines(buf->data + start);
+		join_lines(buf->data + start, buf->data + buf->len);
 		appendStringInfoString(buf, "}\n");
 	}
+}
+
+static void
+begin_line(StringInfo line, TrackedTable *t)
+{
+	initStringInfo(line);
+	appendStringInfoString(line, "{\"type\":");
+	escape_json(line, t->entity_type);
+	appendStringInfoChar(line, ',');
 }
 
 static void
@@ -235,6 +252,8 @@ start_texts(Pull *pull)
 		table->number = foreach_current_index(lc);
 		initStringInfo(&pull->texts[table->number].rows);
 		initStringInfo(&pull->texts[table->number].deletions);
+		if (pull->as_lines)
+			begin_line(&pull->texts[table->number].line, table->t);
 	}
 }
 

@@ -30,6 +30,7 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
+#include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -166,6 +167,20 @@ load_descriptor(TrackedTable *t, Form_pg_class class)
 	return true;
 }
 
+static void
+load_member(TrackedColumn *c)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfoChar(&buf, ',');
+	escape_json(&buf, c->wire);
+	appendStringInfoChar(&buf, ':');
+	c->member = pstrdup(buf.data);
+	c->member_length = buf.len;
+	pfree(buf.data);
+}
+
 /* false if the type of one is gone */
 static bool
 load_columns(TrackedTable *t)
@@ -188,6 +203,7 @@ load_columns(TrackedTable *t)
 			return false;
 		c->name = pstrdup(NameStr(att->attname));
 		c->wire = t->settings.camel ? camel_case(c->name) : c->name;
+		load_member(c);
 		c->type = att->atttypid;
 		c->typmod = att->atttypmod;
 		c->base_type = getBaseType(att->atttypid);

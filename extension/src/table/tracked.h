@@ -46,6 +46,9 @@ typedef struct TrackedColumn
 	bool		dropped;		/* nothing below is set if so */
 	char	   *name;			/* in SQL */
 	char	   *wire;			/* on the wire */
+	char	   *member;			/* that as a member's name, after another one:
+								 * ,"name": */
+	int			member_length;
 	Oid			type;
 	int32		typmod;
 	Oid			collation;

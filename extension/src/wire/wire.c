@@ -614,10 +614,7 @@ wire_append_value(StringInfo buf, TrackedTable *t, TrackedColumn *c,
 static void
 append_member_name(StringInfo buf, TrackedColumn *c, bool first)
 {
-	if (!first)
-		appendStringInfoCharMacro(buf, ',');
-	append_string(buf, c->wire, strlen(c->wire));
-	appendStringInfoCharMacro(buf, ':');
+	appendBinaryStringInfo(buf, c->member + (first ? 1 : 0), c->member_length - (first ? 1 : 0));
 }
 
 void

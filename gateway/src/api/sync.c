@@ -21,9 +21,8 @@
 #include "util/json.h"
 
 #define DEFAULT_LIMIT		100
-#define STREAM_LIMIT		500 /* rows of a page, if the client does not say
-								 * how many */
-#define STREAM_MOST_ROWS	990 /* a cursor at least every 1,000 lines */
+#define STREAM_MOST_ROWS	990 /* of a page: a cursor at least every 1,000
+								 * lines */
 #define LONGEST_WAIT		60	/* seconds */
 #define MOST_ACKS			32
 #define DATE_LENGTH			10	/* the length of a date as 2026-01-31 */
@@ -274,7 +273,7 @@ static bool
 fill_limit(Job *job, const SyncFields *fields, const Settings *settings,
 		   Failure *failure)
 {
-	int64_t		limit = job->as_lines ? STREAM_LIMIT : DEFAULT_LIMIT;
+	int64_t		limit = job->as_lines ? STREAM_MOST_ROWS : DEFAULT_LIMIT;
 
 	if (fields->limit != NULL &&
 		(!text_parse_integer(fields->limit, &limit) || limit < 1))
