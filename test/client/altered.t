@@ -67,6 +67,16 @@ is($device->sync->{pushed}, 1, 'both sides alter a table: only what was edited i
 is(server("SELECT string_agg(concat_ws(' ', name, town), ', ' ORDER BY id) FROM place"),
 	'unnoticed Bonn, place Bonn, place Bonn', '... and the new column is not emptied');
 
+# a column goes, as far as anybody knows, while it is edited
+$device->sql("UPDATE place SET name = 'l1 is mine' WHERE id = 'l1'; UPDATE place SET town = 'Ulm' WHERE id = 'l2';"
+	. "INSERT INTO place (id, user_id, name, town) VALUES ('l9', 'ann', 'made here', 'Kiel')");
+server('ALTER TABLE place RENAME COLUMN name TO title');
+is($device->sync->{pushed}, 3, 'a column is renamed: the rest of the edits is sent');
+is(server("SELECT string_agg(concat_ws(' ', id, title, town), ', ' ORDER BY id) FROM place"),
+	'l1 unnoticed Bonn, l2 place Ulm, l3 place Bonn, l9 Kiel', '... and does not empty the new one');
+is($device->sql("SELECT key, mine FROM tide_lost WHERE entity_type = 'place' ORDER BY key"),
+	qq(l1|{"name":"l1 is mine"}\nl9|{"name":"made here"}), '... which is in tide_lost');
+
 # a type that is to be read anew, and is gone before it was
 $device->sql("INSERT INTO tide_settings VALUES ('refresh', '[\"gone\"]'); UPDATE plan SET name = 'after' WHERE id = 'p9'");
 server("SELECT tide.untrack('gone'); DROP TABLE gone");

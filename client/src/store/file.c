@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "store/file.h"
+#include "store/gone.h"
 #include "store/names.h"
 #include "store/place.h"
 #include "store/settings.h"
@@ -198,7 +199,7 @@ make_tables(Store *store)
 	{
 		EntityType *type = &store->types[i];
 
-		good = tables_make_type(store, type, &grown) &&
+		good = gone_keep(store, type) && tables_make_type(store, type, &grown) &&
 			(!type->is_new || note_attached(store, type)) &&
 			(!(grown || type->is_new) || names_add(store, &refresh, type->name));
 	}
