@@ -200,36 +200,31 @@ test_malformed_cursor(void)
 	end();
 }
 
-/* Somebody else's answer to each push: its id is taken. */
-static void
-test_batch_taken(void)
+static int	pushes;
+
+/* A sync whose pulls bring nothing, and whose pushes are answered by this. */
+static int
+sync_pushes(void (*answer_push) (const tide_step *step, FakeAnswer *answer))
 {
 	tide_step	step;
 	FakeAnswer	answer;
-	int			pushes = 0;
-	int			code;
+	int			code = tide_sync(t);
 
-	begin();
-	SYNC(LAST(PLAN("p1"), "", "c1"));
-	fake_sql(db, "UPDATE plan SET a = 'mine' WHERE id = 'p1'");
-	code = tide_sync(t);
+	pushes = 0;
 	while (code == TIDE_OK && pushes < 20)
 	{
 		code = tide_next(t, now, &step);
 		if (code != TIDE_OK || step.kind == TIDE_WAIT)
 			break;
 		memset(&answer, 0, sizeof(answer));
+		answer.status = 200;
 		if (strstr(step.url, "/sync/push"))
 		{
 			pushes++;
-			answer.status = 409;
-			buffer_text(&answer.body, "{\"error\":{\"code\":\"batch_id_reused\",\"message\":\"taken\"}}");
+			answer_push(&step, &answer);
 		}
 		else if (strstr(step.url, "/sync/pull"))
-		{
-			answer.status = 200;
 			buffer_text(&answer.body, LAST("", "", "c2"));
-		}
 		else
 			fake_answer(&server, &step, &answer);
 		code = tide_reply_begin(t, answer.status, answer.headers);
@@ -239,7 +234,25 @@ test_batch_taken(void)
 			code = tide_reply_end(t, now);
 		buffer_free(&answer.body);
 	}
-	check(code == TIDE_REFUSED);
+	return code;
+}
+
+/* The id of each batch is taken. */
+static void
+refuse_id(const tide_step *step, FakeAnswer *answer)
+{
+	(void) step;
+	answer->status = 409;
+	buffer_text(&answer->body, "{\"error\":{\"code\":\"batch_id_reused\",\"message\":\"taken\"}}");
+}
+
+static void
+test_batch_taken(void)
+{
+	begin();
+	SYNC(LAST(PLAN("p1"), "", "c1"));
+	fake_sql(db, "UPDATE plan SET a = 'mine' WHERE id = 'p1'");
+	check(sync_pushes(refuse_id) == TIDE_REFUSED);
 	check(pushes == 3);
 	is("SELECT last_error FROM tide_status", "taken");
 	is("SELECT count(*) FROM tide_pending", "1");
