@@ -14,7 +14,7 @@
 
 #include "fake_server.h"
 
-static sqlite3 *app;			/* the app's connection, not the library's */
+static sqlite3 * app;			/* the app's connection, not the library's */
 static tide *t;
 static int	n;
 
@@ -197,6 +197,17 @@ test_alone(const char *file, const char *token)
 	ok(tide_run(other) == TIDE_BUSY, "paused, tide_run() refuses");
 	ok(strcmp(tide_error_code(other), "paused") == 0, "... and says why");
 	ok(tide_resume(other) == TIDE_OK && tide_run(other) == TIDE_OK, "resumed, it syncs");
+
+	/*
+	 * as between a schema that brings a column and the pull that brings its
+	 * values
+	 */
+	fake_sql(app, "INSERT INTO tide_settings VALUES ('grown', json_array('plan' || char(10) || 'name'));"
+			 "UPDATE plan SET name = 'not yet'");
+	ok(tide_pause(other, 2000) == TIDE_OK && becomes("SELECT pending FROM tide_status", "1"),
+	   "a row that lacks what the server has in a new column is not pushed before the pull");
+	ok(tide_resume(other) == TIDE_OK && tide_run(other) == TIDE_OK &&
+	   becomes("SELECT pending FROM tide_status", "0"), "... but behind it");
 	tide_close(other);
 }
 
@@ -217,7 +228,7 @@ main(int argc, char **argv)
 	test_alone(argv[2], argv[3]);
 	snprintf(sql, sizeof(sql), "UPDATE tide_settings SET value = '%s' WHERE name = 'server'", argv[4]);
 	fake_sql(app, sql);
-	told_kind = -1;	/* no other thread is there */
+	told_kind = -1;				/* no other thread is there */
 	begin_watch(&thread, argv[2], argv[3]);
 	test_silence(thread);
 	check(sqlite3_close(app) == SQLITE_OK);

@@ -7,6 +7,7 @@
 #include "store/applying.h"
 #include "store/freeze.h"
 #include "store/keys.h"
+#include "store/names.h"
 #include "store/place.h"
 #include "store/rows.h"
 #include "store/settings.h"
@@ -28,6 +29,7 @@ typedef struct Freezing
 	int64_t		lost;
 	size_t		bytes;
 	Buffer	   *parts;			/* a list of rows for each type */
+	Names		grown;			/* columns whose values have not come yet */
 } Freezing;
 
 /* an edit, as noted */
@@ -448,6 +450,20 @@ read_edits(Freezing *f, EntityType *type, const char *operation, Edit **edits, i
 	return rc != -1;
 }
 
+/* Would a row be sent without what the server has in a column that came? */
+static bool
+lacks_values(const Freezing *f, const EntityType *type)
+{
+	int			i;
+
+	for (i = 0; i < type->ncolumns && f->grown.count > 0; i++)
+	{
+		if (names_has_column(&f->grown, type, &type->columns[i]))
+			return true;
+	}
+	return false;
+}
+
 static bool
 freeze_type(Freezing *f, EntityType *type, const char *operation)
 {
@@ -456,7 +472,7 @@ freeze_type(Freezing *f, EntityType *type, const char *operation)
 				i;
 	bool		good;
 
-	if (is_full(f) || !type->available)
+	if (is_full(f) || !type->available || lacks_values(f, type))
 		return true;
 	good = read_edits(f, type, operation, &edits, &n);
 	for (i = 0; good && i < n && !is_full(f); i++)
@@ -656,13 +672,14 @@ batch_freeze(Store *store, const FreezeLimits *limits, bool retries, int64_t run
 		sqlite3_free(f.parts);
 		return false;
 	}
-	good = place_check(store) &&
+	good = place_check(store) && names_load(store, &f.grown, "grown") &&
 		sql_number(store, &f.id, "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence"
 				   " WHERE name = 'tide_batch'") &&
 		park_behind_parents(&f) && freeze_edits(&f);
 	if (good && f.rows > 0)
 		good = store_batch(&f, batch);
 	good = applying_end(&applying, good);
+	names_free(&f.grown);
 	batch->lost = f.lost;
 	if (!good)
 		batch_free(batch);
