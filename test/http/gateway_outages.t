@@ -204,6 +204,7 @@ subtest 'the primary dies before it has sent all' => sub {
 	$cluster->sql($database, q{INSERT INTO note VALUES ('lost', 'ann', 'x')});
 	TideReplica::wait_for_standby($cluster, $other);
 	wait_for('the gateway has seen it', 10, sub { return $gateway->metric('replica_lag_bytes{replica="1"}') > 1_000_000 });
+	wait_for('the replica is too far behind', 10, sub { return state($gateway) eq '200 behind' });
 	TideReplica::kill_server($cluster);
 	wait_for('/ready says so', 10, sub { return $gateway->get('/ready')->{status} == 503 });
 	Time::HiRes::sleep(3);
