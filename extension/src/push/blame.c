@@ -143,6 +143,32 @@ append_equal(StringInfo sql, Oid operator, const char *left, const char *right, 
 		appendStringInfo(sql, "::%s", format_type_be_qualified(right_wants));
 }
 
+/* A column of one of the changes (b and q), or of a row of a table. */
+static const char *
+side(TrackedTable *t, Oid relid, AttrNumber attnum, const char *alias)
+{
+	if (strcmp(alias, "b") == 0 || strcmp(alias, "q") == 0)
+		return batch_column(t, attnum, alias);
+	return psprintf("%s.%s", alias, attribute(relid, attnum));
+}
+
+/* the row or change "from" refers to "to" */
+static void
+append_refers(StringInfo sql, TrackedTable *t, ForeignKey *fk, const char *from,
+			  const char *to)
+{
+	int			i;
+
+	for (i = 0; i < fk->n; i++)
+	{
+		if (i > 0)
+			appendStringInfoString(sql, " AND ");
+		append_equal(sql, fk->equal[i], side(t, fk->to, fk->to_columns[i], to),
+					 side(t, fk->from, fk->from_columns[i], from),
+					 get_atttype(fk->from, fk->from_columns[i]));
+	}
+}
+
 /* the rows b refer to rows that do not exist */
 static void
 append_refers_to_none(StringInfo sql, TrackedTable *t, ForeignKey *fk)
@@ -158,31 +184,8 @@ append_refers_to_none(StringInfo sql, TrackedTable *t, ForeignKey *fk)
 						 batch_column(t, fk->from_columns[i], "b"));
 	}
 	appendStringInfo(sql, " AND NOT EXISTS (SELECT FROM %s p WHERE ", from_table(fk->to));
-	for (i = 0; i < fk->n; i++)
-	{
-		if (i > 0)
-			appendStringInfoString(sql, " AND ");
-		append_equal(sql, fk->equal[i], psprintf("p.%s", attribute(fk->to, fk->to_columns[i])),
-					 batch_column(t, fk->from_columns[i], "b"),
-					 tracked_column(t, fk->from_columns[i])->type);
-	}
+	append_refers(sql, t, fk, "b", "p");
 	appendStringInfoChar(sql, ')');
-}
-
-/* the row of the change b refers to that of the change q */
-static void
-append_refers_to_change(StringInfo sql, TrackedTable *t, ForeignKey *fk)
-{
-	int			i;
-
-	for (i = 0; i < fk->n; i++)
-	{
-		if (i > 0)
-			appendStringInfoString(sql, " AND ");
-		append_equal(sql, fk->equal[i], batch_column(t, fk->to_columns[i], "q"),
-					 batch_column(t, fk->from_columns[i], "b"),
-					 tracked_column(t, fk->from_columns[i])->type);
-	}
 }
 
 /* rows that refer to a row which neither exists nor is among the changes */
@@ -197,7 +200,7 @@ orphans_sql(PushTable *table, ForeignKey *fk)
 	if (fk->to == table->t->relid)
 	{
 		appendStringInfoString(&sql, " AND NOT EXISTS (SELECT FROM " BATCH_NAME " q WHERE ");
-		append_refers_to_change(&sql, table->t, fk);
+		append_refers(&sql, table->t, fk, "b", "q");
 		appendStringInfoChar(&sql, ')');
 	}
 	return sql.data;
@@ -211,25 +214,9 @@ orphaned_by_sql(PushTable *table, ForeignKey *fk)
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT q.ord, b.ord FROM " BATCH_NAME " b JOIN " BATCH_NAME " q ON ");
-	append_refers_to_change(&sql, table->t, fk);
+	append_refers(&sql, table->t, fk, "b", "q");
 	append_refers_to_none(&sql, table->t, fk);
 	return sql.data;
-}
-
-/* the row f refers to that of the change b */
-static void
-append_referred(StringInfo sql, TrackedTable *t, ForeignKey *fk)
-{
-	int			i;
-
-	for (i = 0; i < fk->n; i++)
-	{
-		if (i > 0)
-			appendStringInfoString(sql, " AND ");
-		append_equal(sql, fk->equal[i], batch_column(t, fk->to_columns[i], "b"),
-					 psprintf("f.%s", attribute(fk->from, fk->from_columns[i])),
-					 get_atttype(fk->from, fk->from_columns[i]));
-	}
 }
 
 /* the row f is that of the change q */
@@ -252,7 +239,7 @@ referred_sql(PushTable *table, ForeignKey *fk)
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT b.ord FROM " BATCH_NAME " b WHERE EXISTS (SELECT FROM %s f WHERE ",
 					 from_table(fk->from));
-	append_referred(&sql, table->t, fk);
+	append_refers(&sql, table->t, fk, "f", "b");
 	if (fk->from == table->t->relid)
 	{
 		appendStringInfoString(&sql, " AND NOT EXISTS (SELECT FROM " BATCH_NAME " q WHERE ");
@@ -274,7 +261,7 @@ kept_by_sql(PushTable *table, ForeignKey *fk)
 					 from_table(fk->from));
 	append_is_of_change(&sql, table->t);
 	appendStringInfoString(&sql, " JOIN " BATCH_NAME " b ON ");
-	append_referred(&sql, table->t, fk);
+	append_refers(&sql, table->t, fk, "f", "b");
 	return sql.data;
 }
 
