@@ -282,20 +282,28 @@ waits(const Pull *pull, const EntityType *type)
 	return !type->available && comes_anew(pull, type);
 }
 
-/* What does not wait is in the tables now. */
 static bool
-empty_stage(Pull *pull)
+list_waiting(Pull *pull, Names *names)
 {
-	Names		kept = {0};
-	Buffer		names = {0};
 	bool		good = true;
 	int			i;
 
 	for (i = 0; good && i < pull->store->ntypes; i++)
 	{
 		if (waits(pull, &pull->store->types[i]))
-			good = names_add(pull->store, &kept, pull->store->types[i].name);
+			good = names_add(pull->store, names, pull->store->types[i].name);
 	}
+	return good;
+}
+
+/* What does not wait is in the tables now. */
+static bool
+empty_stage(Pull *pull)
+{
+	Names		kept = {0};
+	Buffer		names = {0};
+	bool		good = list_waiting(pull, &kept);
+
 	names_append_json(&kept, &names);
 	if (good)
 		good = names.failed ? failure_memory(&pull->store->failure) :
@@ -583,14 +591,8 @@ static bool
 end_resets(Pull *pull)
 {
 	Names		left = {0};
-	bool		good = true;
-	int			i;
+	bool		good = list_waiting(pull, &left);
 
-	for (i = 0; good && i < pull->store->ntypes; i++)
-	{
-		if (waits(pull, &pull->store->types[i]))
-			good = names_add(pull->store, &left, pull->store->types[i].name);
-	}
 	pull->reset = false;
 	names_free(&pull->reset_types);
 	pull->reset_types = left;
