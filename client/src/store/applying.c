@@ -29,27 +29,16 @@ count_dirty(Store *store)
 bool
 applying_begin(Applying *a, Store *store, int64_t now)
 {
-	int64_t		enforced;
-
 	memset(a, 0, sizeof(*a));
 	a->store = store;
 	a->at = now;
 	time_format(now, a->now);
-	if (!sql_number(store, &enforced, "PRAGMA foreign_keys"))
+	if (!sql_begin_unenforced(store, &a->foreign_keys))
 		return false;
-	a->foreign_keys = enforced != 0;
-	if (a->foreign_keys && !sql_run(store, "PRAGMA foreign_keys = OFF"))
-		return false;
-	if (sql_begin(store))
-	{
-		if (sql_run(store, "UPDATE tide_state SET applying = 1") && count_dirty(store) &&
-			sql_number(store, &a->refused, "SELECT count(*) FROM tide_refused"))
-			return true;
-		(void) sql_end(store, false);
-	}
-	if (a->foreign_keys)
-		(void) sqlite3_exec(store->db, "PRAGMA foreign_keys = ON", NULL, NULL, NULL);
-	return false;
+	if (sql_run(store, "UPDATE tide_state SET applying = 1") && count_dirty(store) &&
+		sql_number(store, &a->refused, "SELECT count(*) FROM tide_refused"))
+		return true;
+	return sql_end_unenforced(store, false, a->foreign_keys);
 }
 
 static bool
@@ -79,9 +68,7 @@ applying_end(Applying *a, bool good)
 
 	good = good && tell_changes(a) &&
 		sql_run(store, "UPDATE tide_state SET applying = 0");
-	good = sql_end(store, good);
-	if (a->foreign_keys)
-		(void) sqlite3_exec(store->db, "PRAGMA foreign_keys = ON", NULL, NULL, NULL);
+	good = sql_end_unenforced(store, good, a->foreign_keys);
 	names_free(&a->changed);
 	return good;
 }

@@ -230,7 +230,7 @@ bool
 file_take_schema(Store *store, const char *schema, size_t length, const char *etag)
 {
 	Json		json;
-	int64_t		enforced = 0;
+	bool		enforced;
 	bool		good;
 
 	if (!json_parse(&json, schema, length))
@@ -243,13 +243,10 @@ file_take_schema(Store *store, const char *schema, size_t length, const char *et
 	}
 	types_forget_statements(store);
 	/* a table that is made anew is dropped first */
-	good = check_protocol(store, &json) && sql_number(store, &enforced, "PRAGMA foreign_keys") &&
-		(!enforced || sql_run(store, "PRAGMA foreign_keys = OFF")) && sql_begin(store) &&
-		sql_end(store, place_check(store) && keep_definitions(store, &json) && load_types(store) &&
-				check_wanted(store) && make_tables(store) &&
-				setting_set(store, "schema_etag", etag));
-	if (enforced)
-		(void) sqlite3_exec(store->db, "PRAGMA foreign_keys = ON", NULL, NULL, NULL);
+	good = check_protocol(store, &json) && sql_begin_unenforced(store, &enforced) &&
+		sql_end_unenforced(store, place_check(store) && keep_definitions(store, &json) &&
+						   load_types(store) && check_wanted(store) && make_tables(store) &&
+						   setting_set(store, "schema_etag", etag), enforced);
 	json_free(&json);
 	/* what was read within a transaction that failed is not in the file */
 	if (!good)

@@ -235,6 +235,37 @@ sql_end(Store *store, bool good)
 	return good;
 }
 
+static void
+enforce(Store *store, bool enforced)
+{
+	if (enforced)
+		(void) sqlite3_exec(store->db, "PRAGMA foreign_keys = ON", NULL, NULL, NULL);
+}
+
+bool
+sql_begin_unenforced(Store *store, bool *enforced)
+{
+	int64_t		on;
+
+	if (!sql_number(store, &on, "PRAGMA foreign_keys"))
+		return false;
+	*enforced = on != 0;
+	if (*enforced && !sql_run(store, "PRAGMA foreign_keys = OFF"))
+		return false;
+	if (sql_begin(store))
+		return true;
+	enforce(store, *enforced);
+	return false;
+}
+
+bool
+sql_end_unenforced(Store *store, bool good, bool enforced)
+{
+	good = sql_end(store, good);
+	enforce(store, enforced);
+	return good;
+}
+
 bool
 sql_bind_text(sqlite3_stmt * stmt, int parameter, const char *text)
 {

@@ -39,6 +39,10 @@ bool		sql_text(Store *store, char **value, const char *format,...);
 bool		sql_begin(Store *store);
 bool		sql_end(Store *store, bool good);
 
+/* Likewise, without foreign keys, which the connection enforces again at the end. */
+bool		sql_begin_unenforced(Store *store, bool *enforced);
+bool		sql_end_unenforced(Store *store, bool good, bool enforced);
+
 bool		sql_bind_text(sqlite3_stmt * stmt, int parameter, const char *text);
 
 #endif
