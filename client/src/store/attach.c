@@ -7,6 +7,7 @@
 
 #include "store/attach.h"
 #include "store/columns.h"
+#include "store/keys.h"
 #include "store/sql.h"
 
 /*
@@ -427,25 +428,9 @@ check_rest(Store *store, const EntityType *type)
 {
 	Buffer		known = {0};
 	char	   *query;
-	int			i;
 	bool		good;
 
-	buffer_text(&known, "''");
-	for (i = 0; i < type->ncolumns; i++)
-	{
-		buffer_text(&known, ", ");
-		buffer_literal(&known, type->columns[i].local);
-	}
-	if (type->is_dirty)
-	{
-		buffer_text(&known, ", ");
-		buffer_literal(&known, type->is_dirty);
-	}
-	if (type->synced_at)
-	{
-		buffer_text(&known, ", ");
-		buffer_literal(&known, type->synced_at);
-	}
+	columns_append_names(&known, type);
 	query = known.failed ? NULL :
 		sqlite3_mprintf("SELECT name FROM pragma_table_info(%Q) WHERE \"notnull\" AND pk = 0"
 						" AND dflt_value IS NULL AND name COLLATE NOCASE NOT IN (%s) LIMIT 1",

@@ -12,38 +12,25 @@
 #include "store/sql.h"
 #include "store/tables.h"
 
-static bool
-has_column(const EntityType *type, const char *name)
-{
-	int			i;
-
-	for (i = 0; i < type->ncolumns; i++)
-	{
-		if (sqlite3_stricmp(type->columns[i].local, name) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* Columns that the versions of the server's have, and the type has not. */
 static bool
 find_gone(Store *store, const EntityType *type, Names *gone)
 {
-	char	   *sql = sqlite3_mprintf("SELECT name FROM pragma_table_info(%Q)", type->base_table);
-	Buffer		text = {0};
+	Buffer		sql = {0};
 	sqlite3_stmt *stmt;
 	int			rc = -1;
 
-	buffer_text(&text, sql ? sql : "");
-	text.failed = text.failed || sql == NULL;
-	sqlite3_free(sql);
-	stmt = sql_prepare_buffer(store, &text);
+	buffer_text(&sql, "SELECT name FROM pragma_table_info(");
+	buffer_literal(&sql, type->base_table);
+	buffer_text(&sql, ") WHERE name COLLATE NOCASE NOT IN (");
+	columns_append_names(&sql, type);
+	buffer_char(&sql, ')');
+	stmt = sql_prepare_buffer(store, &sql);
 	while (stmt && (rc = sql_step(store, stmt)) == SQLITE_ROW)
 	{
 		const char *name = (const char *) sqlite3_column_text(stmt, 0);
 
-		if ((name == NULL && !failure_memory(&store->failure)) ||
-			(!has_column(type, name) && !names_add(store, gone, name)))
+		if (name ? !names_add(store, gone, name) : !failure_memory(&store->failure))
 		{
 			rc = -1;
 			break;

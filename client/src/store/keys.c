@@ -47,6 +47,28 @@ columns_append(Buffer *sql, const EntityType *type, const char *row)
 }
 
 void
+columns_append_names(Buffer *sql, const EntityType *type)
+{
+	int			i;
+
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		buffer_text(sql, i > 0 ? ", " : "");
+		buffer_literal(sql, type->columns[i].local);
+	}
+	if (type->is_dirty)
+	{
+		buffer_text(sql, ", ");
+		buffer_literal(sql, type->is_dirty);
+	}
+	if (type->synced_at)
+	{
+		buffer_text(sql, ", ");
+		buffer_literal(sql, type->synced_at);
+	}
+}
+
+void
 key_append_declared(Buffer *sql, const EntityType *type)
 {
 	int			k;

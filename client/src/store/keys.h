@@ -24,6 +24,9 @@ KeyStyle	key_style(const EntityType *type, const char *table);
 void		key_append(Buffer *sql, const EntityType *type, const char *row, KeyStyle style);
 void		columns_append(Buffer *sql, const EntityType *type, const char *row);
 
+/* The names of the type's columns, and of the app's status, as literals. */
+void		columns_append_names(Buffer *sql, const EntityType *type);
+
 /* key1 TEXT, key2 INTEGER */
 void		key_append_declared(Buffer *sql, const EntityType *type);
 

@@ -4,27 +4,9 @@
  */
 #include <string.h>
 
+#include "store/keys.h"
 #include "store/rebuild.h"
 #include "store/sql.h"
-
-/* The type's own columns, as a list of literals. */
-static void
-append_known(Buffer *sql, const EntityType *type)
-{
-	int			i;
-
-	for (i = 0; i < type->ncolumns; i++)
-	{
-		buffer_text(sql, i > 0 ? ", " : "");
-		buffer_literal(sql, type->columns[i].local);
-	}
-	if (type->is_dirty == NULL)
-		return;
-	buffer_text(sql, ", ");
-	buffer_literal(sql, type->is_dirty);
-	buffer_text(sql, ", ");
-	buffer_literal(sql, type->synced_at);
-}
 
 /* What keeps rows out: the server may send NULL, or nothing at all. */
 #define IN_THE_WAY "\"notnull\" AND pk = 0 AND dflt_value IS NULL"
@@ -113,7 +95,7 @@ rebuild_look(Rebuild *r, Store *store, EntityType *type)
 	good = look_at_key(r);
 	for (i = 0; good && i < type->ncolumns; i++)
 		good = look_at_column(r, &type->columns[i]);
-	append_known(&known, type);
+	columns_append_names(&known, type);
 	/* a column that the server has dropped, and that every new row would lack */
 	if (good)
 		good = known.failed ? failure_memory(&store->failure) :
@@ -157,7 +139,7 @@ read_own(Rebuild *r)
 	char	   *generated = NULL;
 	bool		good;
 
-	append_known(&known, r->type);
+	columns_append_names(&known, r->type);
 	good = known.failed ? failure_memory(&r->store->failure) :
 		sql_text(r->store, &generated, "SELECT name FROM pragma_table_xinfo(%Q) WHERE hidden > 1 LIMIT 1",
 				 r->type->table);
