@@ -175,11 +175,7 @@ test_batches(void)
 		if (strstr(step.url, "push"))
 			break;
 		fake_answer(&server, &step, &answer);
-		check(tide_reply_begin(t, answer.status, answer.headers) == TIDE_OK);
-		if (answer.body.length)
-			check(tide_reply(t, answer.body.data, answer.body.length) == TIDE_OK);
-		check(tide_reply_end(t, now) == TIDE_OK);
-		buffer_free(&answer.body);
+		check(fake_give(t, &answer, now) == TIDE_OK);
 	}
 	body = strdup(step.body);
 	/* the server stores it, the reply is lost, the process dies, the row is edited */
@@ -196,11 +192,7 @@ test_batches(void)
 		if (strstr(step.url, "push"))
 			break;
 		fake_answer(&server, &step, &answer);
-		check(tide_reply_begin(t, answer.status, answer.headers) == TIDE_OK);
-		if (answer.body.length)
-			check(tide_reply(t, answer.body.data, answer.body.length) == TIDE_OK);
-		check(tide_reply_end(t, now) == TIDE_OK);
-		buffer_free(&answer.body);
+		check(fake_give(t, &answer, now) == TIDE_OK);
 	}
 	check(strcmp(body, step.body) == 0);
 	free(body);
@@ -299,11 +291,7 @@ answer_step(const tide_step *step)
 	FakeAnswer	answer;
 
 	fake_answer(&server, step, &answer);
-	check(tide_reply_begin(t, answer.status, answer.headers) == TIDE_OK);
-	if (answer.body.length)
-		check(tide_reply(t, answer.body.data, answer.body.length) == TIDE_OK);
-	check(tide_reply_end(t, now) == TIDE_OK);
-	buffer_free(&answer.body);
+	check(fake_give(t, &answer, now) == TIDE_OK);
 }
 
 /* All requests of a sync that is due, until it listens again. */

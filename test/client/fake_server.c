@@ -481,6 +481,19 @@ fake_device(sqlite3 * *db, tide **t)
 }
 
 int
+fake_give(tide *t, FakeAnswer *answer, int64_t now)
+{
+	int			code = tide_reply_begin(t, answer->status, answer->headers);
+
+	if (code == TIDE_OK && answer->body.length > 0)
+		code = tide_reply(t, answer->body.data, answer->body.length);
+	if (code == TIDE_OK)
+		code = tide_reply_end(t, now);
+	buffer_free(&answer->body);
+	return code;
+}
+
+int
 fake_sync(FakeServer *server, tide *t, int64_t now)
 {
 	tide_step	step;
@@ -493,12 +506,7 @@ fake_sync(FakeServer *server, tide *t, int64_t now)
 		if (code != TIDE_OK || step.kind == TIDE_WAIT)
 			break;
 		fake_answer(server, &step, &answer);
-		code = tide_reply_begin(t, answer.status, answer.headers);
-		if (code == TIDE_OK && answer.body.length)
-			code = tide_reply(t, answer.body.data, answer.body.length);
-		if (code == TIDE_OK)
-			code = tide_reply_end(t, now);
-		buffer_free(&answer.body);
+		code = fake_give(t, &answer, now);
 	}
 	return code;
 }

@@ -38,6 +38,9 @@ void		fake_close(FakeServer *server);
 /* Do what a request asks for. */
 void		fake_answer(FakeServer *server, const tide_step *step, FakeAnswer *answer);
 
+/* Hand an answer in, and free it; the code of the call that ended that. */
+int			fake_give(tide *t, FakeAnswer *answer, int64_t now);
+
 /* A token of a user. */
 extern const char fake_token[];
 

@@ -71,14 +71,9 @@ sync_with_failure(FakeServer *server, tide *t, long at, int64_t now)
 			break;
 		fake_answer(server, &step, &answer);
 		countdown = rest;
-		code = tide_reply_begin(t, answer.status, answer.headers);
-		if (code == TIDE_OK && answer.body.length)
-			code = tide_reply(t, answer.body.data, answer.body.length);
-		if (code == TIDE_OK)
-			code = tide_reply_end(t, now);
+		code = fake_give(t, &answer, now);
 		rest = countdown;
 		countdown = 0;
-		buffer_free(&answer.body);
 		if (code != TIDE_OK)
 			break;
 	}

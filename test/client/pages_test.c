@@ -80,12 +80,7 @@ sync_pages(const char *const *pages)
 		}
 		else
 			fake_answer(&server, &step, &answer);
-		code = tide_reply_begin(t, answer.status, answer.headers);
-		if (code == TIDE_OK && answer.body.length > 0)
-			code = tide_reply(t, answer.body.data, answer.body.length);
-		if (code == TIDE_OK)
-			code = tide_reply_end(t, now);
-		buffer_free(&answer.body);
+		code = fake_give(t, &answer, now);
 	}
 	check(code != TIDE_OK || *pages == NULL);
 	return code;
@@ -227,12 +222,7 @@ sync_pushes(void (*answer_push) (const tide_step *step, FakeAnswer *answer))
 			buffer_text(&answer.body, LAST("", "", "c2"));
 		else
 			fake_answer(&server, &step, &answer);
-		code = tide_reply_begin(t, answer.status, answer.headers);
-		if (code == TIDE_OK && answer.body.length > 0)
-			code = tide_reply(t, answer.body.data, answer.body.length);
-		if (code == TIDE_OK)
-			code = tide_reply_end(t, now);
-		buffer_free(&answer.body);
+		code = fake_give(t, &answer, now);
 	}
 	return code;
 }

@@ -116,11 +116,7 @@ answer_with(int status, const char *body)
 static void
 give(FakeAnswer *answer)
 {
-	check(tide_reply_begin(t, answer->status, answer->headers) == TIDE_OK);
-	if (answer->body.length)
-		check(tide_reply(t, answer->body.data, answer->body.length) == TIDE_OK);
-	check(tide_reply_end(t, now) == TIDE_OK);
-	buffer_free(&answer->body);
+	check(fake_give(t, answer, now) == TIDE_OK);
 }
 
 /* The sync as far as a request that has this in its URL, with its answer. */
