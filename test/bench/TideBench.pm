@@ -8,7 +8,7 @@ use strict;
 use warnings;
 use Exporter qw(import);
 
-our @EXPORT = qw(output_of psql seconds_of median in_turns ratio report);
+our @EXPORT = qw(output_of psql wrk seconds_of median in_turns ratio report);
 
 # $rounds of in_turns
 our $rounds = 5;
@@ -24,6 +24,21 @@ sub output_of
 }
 
 sub psql { return output_of(qw(psql -X -q -At -v ON_ERROR_STOP=1), map { ('-c', $_) } @_) }
+
+# What peers/load.lua says of requests of that kind: their number, the seconds they
+# took, the median and the 99th percentile in milliseconds.  All of them must
+# succeed.
+sub wrk
+{
+	my ($url, $threads, $at_a_time, $seconds, @arguments) = @_;
+	my $output = output_of('wrk', '-t', $threads, '-c', $at_a_time, '-d', "${seconds}s", '-s',
+		(__FILE__ =~ s{[^/]*$}{}r) . 'peers/load.lua', $url, '--', @arguments);
+	my ($requests, $time, $bad, @late) = $output =~ /^result (\d+) ([\d.]+) (\d+) ([\d.]+) ([\d.]+)/m
+		or die "wrk printed no result: $output\n";
+
+	die "$bad of $requests requests to $url failed\n" if $bad > 0 || $requests == 0;
+	return ($requests, $time, @late);
+}
 
 # Seconds that a statement took in the server and on the way to it.
 sub seconds_of

@@ -68,15 +68,14 @@ sub start_gateway
 sub processor
 {
 	my ($server) = @_;
-	open my $file, '<', "$server->{data}/postmaster.pid" or die $!;
-	chomp(my $postmaster = <$file>);
+	my ($postmaster, @children) = TideReplica::processes($server);
 	my $sum = 0;
-	for my $process (map { m{(\d+)} } glob '/proc/[0-9]*')
+	for my $process ($postmaster, @children)
 	{
 		open my $stat, '<', "/proc/$process/stat" or next;
-		my @field = split ' ', ((<$stat> // '') =~ s/^.*\) //r);
-		$sum += $field[11] + $field[12] if @field && ($process == $postmaster || $field[1] == $postmaster);
-		$sum += $field[13] + $field[14] if @field && $process == $postmaster;
+		my @field = split ' ', ((<$stat> // '') =~ s/^.*\) //r) or next;
+		$sum += $field[11] + $field[12];
+		$sum += $field[13] + $field[14] if $process == $postmaster;
 	}
 	return $sum / $ticks;
 }
@@ -111,16 +110,12 @@ sub clients
 	return write_lines('clients', @lines);
 }
 
-# pulls a second, median and 99th percentile in milliseconds
-sub wrk
+# pulls, pulls a second, median and 99th percentile in milliseconds
+sub pull
 {
 	my ($gateway, $clients) = @_;
-	my $output = output_of('wrk', '-t', 1, '-c', $at_a_time, '-d', "${seconds}s", '-s', "$FindBin::Bin/peers/load.lua", $gateway->{url},
-		'--', 'get', $clients);
-	my ($requests, $time, $bad, $median, $late) = $output =~ /^result (\d+) ([\d.]+) (\d+) ([\d.]+) ([\d.]+)/m
-	  or die "wrk printed no result: $output\n";
-	die "$bad of $requests pulls failed\n" if $bad > 0 || $requests == 0;
-	return ($requests, $requests / $time, $median, $late);
+	my ($requests, $time, @late) = wrk($gateway->{url}, 1, $at_a_time, $seconds, 'get', $clients);
+	return ($requests, $requests / $time, @late);
 }
 
 sub reads
@@ -153,7 +148,7 @@ sub measure
 	my @reads = reads($gateway, $count);
 	my @before = map { processor($_) } $cluster, @standbys;
 	my $began = time;
-	my ($requests, $rate, $median, $late) = wrk($gateway, $clients);
+	my ($requests, $rate, $median, $late) = pull($gateway, $clients);
 	my $elapsed = time - $began;
 	my @after = map { processor($_) } $cluster, @standbys;
 	my @served = reads($gateway, $count);

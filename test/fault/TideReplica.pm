@@ -22,6 +22,14 @@ CREATE INDEX ON note (owner, id);
 SELECT tide.track('note', scope => 'owner', version => 'version');
 SQL
 
+# The same by text, for users of a gateway.
+our $NOTES = <<'SQL';
+CREATE TABLE note (id text PRIMARY KEY, user_id text NOT NULL, body text);
+CREATE INDEX ON note (user_id, id);
+SELECT tide.track('note', scope => 'user_id');
+GRANT ALL ON note TO tide_user;
+SQL
+
 sub new { my ($class) = @_; return bless { rows => {} }, $class; }
 
 # An independent copy: somebody who has the same cursor.
@@ -84,22 +92,25 @@ sub process_status
 	return $line =~ /^\d+ \(.*\) (\S) (\d+) / ? ($1, $2) : ('X', 0);
 }
 
-# The power goes: all processes of the server at once, nothing written any
-# more.
-sub kill_server
+# All of a server: the postmaster, then its children.
+sub processes
 {
 	my ($cluster) = @_;
 	open my $file, '<', "$cluster->{data}/postmaster.pid" or die "no server runs: $!";
 	chomp(my $postmaster = <$file>);
 	close $file;
-	my @children;
-	for my $process (map { m{(\d+)} } glob '/proc/[0-9]*')
-	{
-		push @children, $process if (process_status($process))[1] == $postmaster;
-	}
-	kill KILL => $postmaster, @children;
+	return $postmaster, grep { (process_status($_))[1] == $postmaster } map { m{(\d+)} } glob '/proc/[0-9]*';
+}
+
+# The power goes: all processes of the server at once, nothing written any
+# more.
+sub kill_server
+{
+	my ($cluster) = @_;
+	my @processes = processes($cluster);
+	kill KILL => @processes;
 	wait_for('the processes of the server are gone', 30, sub {
-		return !grep { (process_status($_))[0] =~ /[^ZX]/ } $postmaster, @children;
+		return !grep { (process_status($_))[0] =~ /[^ZX]/ } @processes;
 	});
 	unlink "$cluster->{data}/postmaster.pid",
 	  glob "$cluster->{directory}/.s.PGSQL.*.lock";

@@ -27,12 +27,7 @@ note "seed $seed";
 srand $seed;
 
 my $cluster = TideTest::Cluster->start(settings => { wal_receiver_status_interval => "'1s'" });
-my $database = $cluster->create_synced(<<'SQL');
-CREATE TABLE note (id text PRIMARY KEY, user_id text NOT NULL, body text);
-CREATE INDEX ON note (user_id, id);
-SELECT tide.track('note', scope => 'user_id');
-GRANT ALL ON note TO tide_user;
-SQL
+my $database = $cluster->create_synced($TideReplica::NOTES);
 my ($primary, $standby) = ($cluster, TideReplica::standby($cluster));
 
 my %settings = (

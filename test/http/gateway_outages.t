@@ -18,12 +18,7 @@ use Time::HiRes ();
 
 my $cluster = TideTest::Cluster->start;
 my $fake = $cluster->create_fake;
-my $database = $cluster->create_synced(<<'SQL');
-CREATE TABLE note (id text PRIMARY KEY, user_id text NOT NULL, body text);
-CREATE INDEX ON note (user_id, id);
-SELECT tide.track('note', scope => 'user_id');
-GRANT ALL ON note TO tide_user;
-SQL
+my $database = $cluster->create_synced($TideReplica::NOTES);
 my ($standby, $other) = map { TideReplica::standby($cluster, "cluster_name = '$_'\n") } 'first', 'second';
 
 sub gateway
@@ -67,21 +62,6 @@ sub send_request
 # Sleeping statements of requests.
 sub sleeping { return $_[0]->sql($fake, q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND usename = 'tide_gateway'}) }
 
-sub postmaster
-{
-	my ($server) = @_;
-	open my $file, '<', "$server->{data}/postmaster.pid" or die $!;
-	return 0 + <$file>;
-}
-
-# All of a server.
-sub processes
-{
-	my ($server) = @_;
-	my $postmaster = postmaster($server);
-	return $postmaster, grep { (TideReplica::process_status($_))[1] == $postmaster } map { m{(\d+)} } glob '/proc/[0-9]*';
-}
-
 # Missing: the end of what runs at a replica that does not answer any more.
 subtest 'a replica that hangs while it is asked' => sub {
 	my $gateway = wait_for_state(gateway($fake, 'request-timeout' => 15), '200 serving');
@@ -103,14 +83,14 @@ subtest 'a client goes while a server takes no connection' => sub {
 	my $gateway = wait_for_state(gateway($fake), '200 serving');
 	my $pull = send_request($gateway, GET => '/api/v1/sync/pull?since=sleep:20');
 	wait_for('it runs at the replica', 10, sub { return sleeping($standby) == 1 });
-	kill STOP => postmaster($standby);
+	kill STOP => (TideReplica::processes($standby))[0];
 	close $pull;
 	Time::HiRes::sleep(1);
 	my $push = send_request($gateway, POST => '/api/v1/sync/push', { do => 'sleep:20' });
 	wait_for('a push runs at the primary', 10, sub { return sleeping($cluster) == 1 });
 	close $push;
 	my $cancelled = eval { wait_for('its client goes, and it is cancelled', 5, sub { return sleeping($cluster) == 0 }) };
-	kill CONT => postmaster($standby);
+	kill CONT => (TideReplica::processes($standby))[0];
 	ok $cancelled, 'a push whose client goes is cancelled' or diag $@;
 	is $gateway->stop, 0;
 };
@@ -179,7 +159,7 @@ subtest 'a primary that hangs' => sub {
 	my $token = $gateway->token('ann');
 	my $cursor = ($gateway->pull_pages($token))[-1]{cursor};
 	TideReplica::wait_for_standby($cluster, $standby);
-	my @pids = processes($cluster);
+	my @pids = TideReplica::processes($cluster);
 	kill STOP => @pids;
 	Time::HiRes::sleep(6);
 	for my $wait (0, 0, 2, 0, 2, 0, 2, 0)
