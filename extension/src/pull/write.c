@@ -231,7 +231,7 @@ append_item(Pull *pull, StringInfo buf, PullItem *item, TimestampTz now)
 }
 
 static void
-begin_line(StringInfo line, TrackedTable *t)
+start_line(StringInfo line, TrackedTable *t)
 {
 	initStringInfo(line);
 	appendStringInfoString(line, "{\"type\":");
@@ -253,7 +253,7 @@ start_texts(Pull *pull)
 		initStringInfo(&pull->texts[table->number].rows);
 		initStringInfo(&pull->texts[table->number].deletions);
 		if (pull->as_lines)
-			begin_line(&pull->texts[table->number].line, table->t);
+			start_line(&pull->texts[table->number].line, table->t);
 	}
 }
 

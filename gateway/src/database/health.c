@@ -32,8 +32,6 @@
 #define CHECK_INTERVAL	CLOCK_SECOND
 #define CHECK_TIMEOUT	(3 * CLOCK_SECOND / 2)
 #define DOUBT_INTERVAL	(CLOCK_SECOND / 20)
-#define STALE			(4 * CLOCK_SECOND)	/* after this time the result of a
-											 * check is no longer believed */
 
 /* between looks, however many want one */
 #define LOOK_INTERVAL	CLOCK_MILLISECOND
@@ -484,7 +482,7 @@ static bool
 is_certain(const Health *health)
 {
 	return health->checked_at != 0 && !health->doubted &&
-		clock_now() < health->checked_at + STALE;
+		clock_now() < health->checked_at + HEALTH_STALE;
 }
 
 /* Did the database serve at the last check?  Otherwise the failure is set. */
@@ -530,7 +528,7 @@ health_hangs(Health *health)
 	bool		result;
 
 	pthread_mutex_lock(&health->lock);
-	result = health->lost_at != 0 && clock_now() >= health->lost_at + STALE;
+	result = health->lost_at != 0 && clock_now() >= health->lost_at + HEALTH_STALE;
 	pthread_mutex_unlock(&health->lock);
 	return result;
 }

@@ -15,6 +15,9 @@
 #include "database/connection.h"
 #include "util/failure.h"
 
+/* for so long it is believed that a server is there once it has answered */
+#define HEALTH_STALE	(4 * CLOCK_SECOND)
+
 typedef struct Health Health;
 
 /*

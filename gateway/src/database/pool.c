@@ -42,9 +42,6 @@
 /* how often a job is tried that waits for a replica without the primary */
 #define REPLAY_PAUSE		(20 * CLOCK_MILLISECOND)
 
-/* a server is there if it has answered within this time */
-#define ANSWERED_LATELY		(4 * CLOCK_SECOND)
-
 /* how often a thread of a replica that does not serve looks whether it does */
 #define LEFT_OUT_INTERVAL	(CLOCK_SECOND / 10)
 
@@ -555,7 +552,7 @@ pool_connected(const Pool *pool)
 bool
 pool_answers(Pool *pool)
 {
-	return pool->connected > 0 && clock_now() < pool->answered_at + ANSWERED_LATELY;
+	return pool->connected > 0 && clock_now() < pool->answered_at + HEALTH_STALE;
 }
 
 /* How many of the reads that a replica may serve have been served here? */

@@ -369,6 +369,13 @@ live_last_look(void)
 	return result;
 }
 
+/* Under the lock. */
+static bool
+is_full(const Settings *settings)
+{
+	return waiting_count >= settings->max_waiting;
+}
+
 /* Sit down, if there is room; under the lock. */
 static LiveSat
 sit(const unsigned char *key, LiveSeat *seat, bool is_poll,
@@ -380,7 +387,7 @@ sit(const unsigned char *key, LiveSeat *seat, bool is_poll,
 
 	if (waits_ended)
 		return LIVE_ENDED;
-	if (waits && waiting_count >= settings->max_waiting)
+	if (waits && is_full(settings))
 		return LIVE_FULL;
 	if (key == NULL ?
 		!book_sit_blind(book, &seat->seat, until < now + BLIND_INTERVAL ?
@@ -449,7 +456,7 @@ live_has_room(const Settings *settings)
 	bool		result;
 
 	pthread_mutex_lock(&lock);
-	result = waiting_count < settings->max_waiting;
+	result = !is_full(settings);
 	pthread_mutex_unlock(&lock);
 	return result;
 }
