@@ -274,11 +274,11 @@ prepare_request(Engine *e, int64_t now, bool *ready)
 
 /*
  * Have there been edits since the last sync began?  With a host that listens
- * they are a reason for the next.  The count of edits does not tell alone: in a
- * file that was restored from a backup it begins again where it was before.
+ * they are a reason for the next.  In a file that was restored from a backup
+ * their count begins again where it was before: place_is_same() tells that.
  */
 static bool
-look_for_edits(Engine *e, bool written_by_others, bool *edited)
+look_for_edits(Engine *e, bool *edited)
 {
 	int64_t		seq;
 
@@ -287,7 +287,7 @@ look_for_edits(Engine *e, bool written_by_others, bool *edited)
 		return true;
 	if (!sql_number(&e->store, &seq, "SELECT seq FROM tide_state"))
 		return false;
-	if (seq == e->seen_seq && !written_by_others)
+	if (seq == e->seen_seq)
 		return true;
 	return freeze_has_queued(&e->store, edited);
 }
@@ -336,7 +336,7 @@ engine_look(Engine *e, int64_t now, bool *asked, int *wait, int64_t *until)
 	if (!file_version(e, &version, &e->seen_changes) ||
 		!has_commands(e, &commands) ||
 		(commands && !command_run_table(&e->store, now, &sync)) ||
-		!look_for_edits(e, version != e->seen_version, &edited) ||
+		!look_for_edits(e, &edited) ||
 		!freeze_next_retry(&e->store, until))
 		return false;
 	e->seen_version = version;
@@ -367,7 +367,7 @@ engine_is_due(Engine *e, int64_t now, bool *due)
 		return false;
 	if (version == e->seen_version && changes == e->seen_changes)
 		return true;
-	if (!has_commands(e, &commands) || !look_for_edits(e, version != e->seen_version, &edited))
+	if (!has_commands(e, &commands) || !look_for_edits(e, &edited))
 		return false;
 	/* news are waited for from where the file was; it may have gone back */
 	if (e->phase == PHASE_LISTEN && !place_is_same(&e->store, &same))
