@@ -190,6 +190,8 @@ subtest 'killed' => sub {
 	wait_for('the server is back', 30, sub { return eval { sql('SELECT pg_reload_conf()') } });
 	my @replies = map { TideGroups::reply_of($_) } @sockets;
 	is $_->[0], 503, 'nobody knows whether it was stored' for @replies;
+	# run again, it is told that the database is away, or that it was stored
+	is $_->[1]{error}{message}, 'the connection to the database was lost', '... and it was not asked again' for @replies;
 	$gateway->wait_until_ready;
 	for my $push (@pushes)
 	{
