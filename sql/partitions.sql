@@ -156,6 +156,18 @@ DELETE FROM plan_us WHERE id = 40;
 COMMIT;
 SELECT entries();
 SELECT count(*) FROM tide.tombstone WHERE relid = 'plan'::regclass AND key = '{us,40}';
+-- likewise beside another, where both have been dead before
+INSERT INTO plan_us (id, region, user_id) VALUES (70, 'us', 'ann'), (71, 'us', 'ann');
+DELETE FROM plan_us WHERE id IN (70, 71);
+INSERT INTO plan_us (id, region, user_id) VALUES (70, 'us', 'ann'), (71, 'us', 'ann');
+BEGIN;
+DELETE FROM plan_us WHERE id = 70;
+DELETE FROM plan_us WHERE id = 71;
+INSERT INTO plan_us (id, region, user_id) VALUES (71, 'us', 'ann');
+DELETE FROM plan_us WHERE id = 71;
+COMMIT;
+SELECT key, count(*) FROM tide.tombstone WHERE relid = 'plan'::regclass AND key IN ('{us,70}', '{us,71}') GROUP BY key ORDER BY key COLLATE "C";
+SELECT entries();
 -- procedures that commit
 CREATE PROCEDURE steps() LANGUAGE plpgsql AS $$
 BEGIN

@@ -124,6 +124,7 @@ start_events(Request *request)
 	}
 	free(job->refresh);
 	job->refresh = NULL;
+	/* its head is sent before it waits */
 	job->wait_until = 0;
 	pending_poll(request);
 	return true;
@@ -348,7 +349,6 @@ read_events(Request *request, char *target, size_t most)
 			return DISPATCH_END;
 		if (!client_begin_work(request->client))
 			return DISPATCH_CUT;
-		events->has_begun = true;
 		if (!events_go_on(events, &request->job, underway_refuses_new(),
 						  clock_now()))
 		{

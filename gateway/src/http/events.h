@@ -26,7 +26,6 @@ typedef struct Events
 {
 	Buffer		text;			/* to be sent */
 	size_t		taken;			/* how much of the text */
-	bool		has_begun;		/* the reply has begun */
 	bool		is_held;		/* the text waits until the next page has been
 								 * asked for */
 	bool		is_last;		/* nothing comes after this text */

@@ -317,12 +317,8 @@ goes_on(Request *request)
 		return false;
 	is_known = remember(request, &about, key);
 	waits = !job->is_news && clock_now() < job->wait_until;
-	/* a stream of events sends its head before it waits */
-	if (events != NULL && (!waits || !events->has_begun))
-	{
+	if (events != NULL && !waits)
 		events_take_page(events, &about);
-		waits = false;
-	}
 	interest_about_free(&about);
 	return waits && begin_to_wait(request, is_known, key);
 }
