@@ -155,19 +155,22 @@ subtest 'a stop while a replica is waited for' => sub {
 # Missing: an end of the wait for the primary's position while an attempt to connect
 # hangs; a thread of its own for the ends of waits.
 subtest 'a primary that hangs' => sub {
-	my $gateway = wait_for_state(gateway($database), '200 serving');
+	# less than an attempt to look at the primary takes
+	my $gateway = wait_for_state(gateway($database, 'replica-wait' => 0.5), '200 serving');
 	my $token = $gateway->token('ann');
 	my $cursor = ($gateway->pull_pages($token))[-1]{cursor};
 	TideReplica::wait_for_standby($cluster, $standby);
 	my @pids = TideReplica::processes($cluster);
 	kill STOP => @pids;
 	Time::HiRes::sleep(6);
+	my $behind = $gateway->metric('replica_fallbacks_total{reason="behind"}');
 	for my $wait (0, 0, 2, 0, 2, 0, 2, 0)
 	{
 		my $sent = Time::HiRes::time();
 		is $gateway->pull($token, since => $cursor, wait => $wait)->{status}, 200, 'the replica serves';
 		cmp_ok Time::HiRes::time() - $sent, '<', $wait + 2, "in time, $wait seconds" or last;
 	}
+	is $gateway->metric('replica_fallbacks_total{reason="behind"}'), $behind, 'and none goes on to the primary';
 	kill CONT => @pids;
 	wait_for_state($gateway, '200 serving');
 	is $gateway->stop, 0;
