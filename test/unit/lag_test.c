@@ -38,6 +38,18 @@ test_by_hand(void)
 	   "after a failover with loss, what was there before means nothing");
 }
 
+/* The room is for what a primary writes, not for the time in which it rests. */
+static void
+test_rest(void)
+{
+	static LagBook book;
+	int			i;
+
+	for (i = 0; i < 1000; i++)
+		lag_note(&book, i * SECOND, 100);
+	ok(book.count == 1, "a primary that rests takes no room");
+}
+
 static int64_t at[20000];
 static uint64_t position[20000];
 
@@ -75,6 +87,7 @@ main(int argc, char **argv)
 {
 	seed_random(argc > 1 ? argv[1] : NULL);
 	test_by_hand();
+	test_rest();
 	test_long();
 	return done_testing();
 }
