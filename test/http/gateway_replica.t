@@ -405,7 +405,8 @@ subtest 'two standbys behind one address' => sub {
 	$pause->query('SELECT pg_wal_replay_pause()');
 	wait_for('the other stands still', 10, sub { return $pause->query('SELECT pg_get_wal_replay_pause_state()') eq 'paused'; });
 	push_note('by turns', $which);
-	like ids($which->pull($token)), qr/by turns/, 'a pull sees what the server that was looked at has';
+	# one alone may go on to the primary because the machine is slow
+	like ids($which->pull($token)), qr/by turns/, 'a pull sees what the server that was looked at has' for 1 .. 10;
 	is reads('replica-1', $which), 0, 'the other is not asked';
 	is $which->stop, 0;
 	kill TERM => $proxy->{pid};
