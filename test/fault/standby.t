@@ -145,6 +145,22 @@ wait_for('it catches up', 30, sub { return replayed($standby, "'$replica->{since
 continues('caught up', 0, $standby);
 continues('who was not ahead', 1, $standby, $before);
 
+# No transaction has begun that the standby does not know of; only the position tells
+# that one has ended.
+my $open = TideSession->new($cluster->conninfo($database));
+$open->query('BEGIN; UPDATE note SET v = 6 WHERE id = 3');
+change($cluster, 4, 6);
+catch_up();
+pause($standby);
+$open->query('COMMIT');
+continues('an end that the standby does not know', 2, $cluster);
+is(replayed($standby, "'$replica->{since}'"), 'false position', '... as it says');
+is(state_of($standby, "SELECT tide.pull('$replica->{since}')"), 'TD017', '... and refuses a pull');
+resume($standby);
+catch_up();
+continues('it knows of the end', 0, $standby);
+$open->finish;
+
 # A snapshot from before the position was replayed shows less than the cursor,
 # whenever the question is asked.
 my $session = TideSession->new($standby->conninfo($database));
