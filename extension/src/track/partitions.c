@@ -36,6 +36,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "capture/capture.h"
@@ -485,15 +486,21 @@ Datum
 tide_partition_change(PG_FUNCTION_ARGS)
 {
 	EventTriggerData *trigdata = (EventTriggerData *) fcinfo->context;
+	bool		outside = !ActiveSnapshotSet(); /* of any statement */
 
 	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("tide.partition_change() is only for the event triggers of pg_tide")));
+	/* a command that is several transactions, like DETACH CONCURRENTLY, ends with none */
+	if (outside)
+		PushActiveSnapshot(GetTransactionSnapshot());
 	if (strcmp(trigdata->event, "ddl_command_start") == 0)
 		before_command(trigdata->parsetree);
 	else if (strcmp(trigdata->event, "ddl_command_end") == 0)
 		after_command(trigdata->parsetree);
+	if (outside)
+		PopActiveSnapshot();
 	PG_RETURN_NULL();
 }
 
