@@ -151,9 +151,6 @@ fit_of_position(TimeLineID timeline, XLogRecPtr position)
 	}
 	if (timeline == current)
 		return position <= here ? HISTORY_FITS : HISTORY_AHEAD;
-	if (timeline == 0 || timeline > current)
-		return HISTORY_AHEAD;
-
 	branches = timeline_branches(current);
 	if (!tliInHistory(timeline, branches))
 		return HISTORY_AHEAD;
