@@ -250,8 +250,11 @@ is(ids(page($standby, "'$replica->{since}', acks => '{$ack}'")), '6=60', 'and it
 $replica->pull($cluster, $database);
 catch_up();
 pause($standby);
-$cluster->sql($database, 'DELETE FROM tide.sample');
 change($cluster, 7, 70);
+# the next change makes one, which shows the first
+$cluster->sql($database, 'DELETE FROM tide.sample');
+change($cluster, 9, 70);
+is($cluster->sql($database, 'SELECT count(*) FROM tide.sample'), 1, 'the primary has a sample of a time that is not replayed');
 my $late = page($standby, "'$replica->{since}'");
 resume($standby);
 is(ids($late), '', 'a change that is not replayed');
