@@ -58,6 +58,7 @@ struct Client
 	int			min_rate;		/* of a body, in bytes a second */
 	bool		cut;			/* the socket is shut down */
 	bool		gone;			/* the other side has closed it */
+	bool		ended;			/* likewise as it seems, since the last look */
 	bool		counted;		/* it counts in "connections" */
 	Tally	   *address;		/* NULL: a trusted proxy, whose connections
 								 * are not counted */
@@ -248,6 +249,34 @@ has_gone(const Client *client)
 		(socket.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
+/*
+ * Can no more come of a request that is not whole?  libmicrohttpd does not
+ * notice an end that arrives together with the last bytes before it, because
+ * epoll tells of both at once; then a client that died while it sent would count
+ * until its deadline.  What has come but is not looked at yet may be the whole,
+ * so this must be so at two looks, without a byte or a phase between them.
+ */
+static bool
+has_ended(Client *client)
+{
+	char		next;
+	bool		seen = client->ended;
+
+	client->ended = (client->phase == PHASE_HEADERS ||
+					 client->phase == PHASE_BODY) &&
+		recv(client->socket, &next, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+	return seen && client->ended;
+}
+
+/* Have libmicrohttpd notice that the client has gone. */
+static void
+end(Client *client)
+{
+	client->gone = true;
+	client->deadline = NEVER;
+	shutdown(client->socket, SHUT_RDWR);
+}
+
 static void *
 watch(void *unused)
 {
@@ -270,6 +299,8 @@ watch(void *unused)
 				client->pending = NULL;
 				client->gone = true;
 			}
+			else if (!client->gone && has_ended(client))
+				end(client);
 		}
 		moment = clock_timespec(now + WATCH_INTERVAL);
 		pthread_cond_timedwait(&stop_requested, &lock, &moment);
@@ -444,6 +475,7 @@ enter(Client *client, Phase phase, int64_t deadline)
 	{
 		client->phase = phase;
 		client->deadline = deadline;
+		client->ended = false;
 	}
 	pthread_mutex_unlock(&lock);
 	return good;
@@ -479,7 +511,8 @@ client_add_body(Client *client, size_t length)
 	if (client == NULL)
 		return true;
 	pthread_mutex_lock(&lock);
-	good = !client->cut;
+	good = !client->cut && !client->gone;
+	client->ended = false;
 	if (good && client->phase == PHASE_BODY)
 		client->deadline += (int64_t) length * CLOCK_SECOND / client->min_rate;
 	pthread_mutex_unlock(&lock);
