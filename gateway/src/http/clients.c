@@ -56,6 +56,7 @@ struct Client
 	Phase		phase;
 	int64_t		deadline;		/* of the phase; NEVER: it has none */
 	int			min_rate;		/* of a body, in bytes a second */
+	int64_t		longest_pause;	/* in a body */
 	bool		cut;			/* the socket is shut down */
 	bool		gone;			/* the other side has closed it */
 	bool		ended;			/* likewise as it seems, since the last look */
@@ -492,6 +493,7 @@ client_begin_body(Client *client, const Settings *settings, const char *origin)
 	{
 		pthread_mutex_lock(&lock);
 		client->min_rate = settings->min_rate;
+		client->longest_pause = settings->body_timeout * CLOCK_SECOND;
 		old = client->origin;
 		client->origin = copy;
 		pthread_mutex_unlock(&lock);
@@ -502,10 +504,14 @@ client_begin_body(Client *client, const Settings *settings, const char *origin)
 				 clock_now() + settings->body_timeout * CLOCK_SECOND);
 }
 
-/* This much of the body has come, which extends the time for the rest. */
+/*
+ * This much of the body has come, which extends the time for the rest, but a
+ * client that was fast must not stand still for the hours it has saved.
+ */
 bool
 client_add_body(Client *client, size_t length)
 {
+	int64_t		latest;
 	bool		good;
 
 	if (client == NULL)
@@ -514,7 +520,12 @@ client_add_body(Client *client, size_t length)
 	good = !client->cut && !client->gone;
 	client->ended = false;
 	if (good && client->phase == PHASE_BODY)
+	{
+		latest = clock_now() + client->longest_pause;
 		client->deadline += (int64_t) length * CLOCK_SECOND / client->min_rate;
+		if (client->deadline > latest)
+			client->deadline = latest;
+	}
 	pthread_mutex_unlock(&lock);
 	return good;
 }
