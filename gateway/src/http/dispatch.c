@@ -314,14 +314,6 @@ begin_piece(Request *request)
 {
 	Stream	   *stream = request->stream;
 
-	client_give_bytes(request->client, request->held);
-	request->held = stream->piece.length;
-	if (!client_take_bytes(request->client, request->held, request->settings,
-						   &request->failure))
-	{
-		request->held = 0;
-		stream_add_failure(stream, &request->failure);
-	}
 	stream->is_new = false;
 	return !stream->piece.failed &&
 		client_begin_reply(request->client, request->settings,
