@@ -44,6 +44,8 @@ BEGIN
 		PERFORM pg_sleep(password::float8);
 	ELSIF username = 'raise' THEN
 		RAISE EXCEPTION 'the password % is wrong', password;
+	ELSIF username = 'refuse' THEN
+		RAISE EXCEPTION 'the password % is wrong', password USING ERRCODE = 'invalid_password';
 	ELSIF username = 'odd' THEN
 		RETURN password::jsonb;
 	END IF;
@@ -249,6 +251,8 @@ subtest 'a login function of one\'s own' => sub {
 	my $raised = login($own, 'raise', 'hush hush');
 	is $raised->{status}, 500, 'one that raises';
 	unlike $raised->{content}, qr/hush/, 'says nothing';
+	is login($own, 'refuse', 'hush hush')->{status}, 500, 'with the code of a wrong password, too';
+	like $own->log, qr/event=database-error sqlstate=28P01 statement=tide_auth$/m, 'the log has the code alone';
 	is login($own, 'odd', $_)->{status}, 500, "claims $_"
 	  for '{}', '[]', '{"sub": ""}', '{"sub": "x", "role": 7}', '"x"';
 	for my $function ('app.forbidden', 'app.nope', 'nope.login', 'app."; SELECT 1; --')
@@ -308,7 +312,7 @@ subtest 'logins take no places of others' => sub {
 	my @flood = map { $from->('192.0.2.50', 'wrong') } 1 .. 20;
 	my $other = $from->('192.0.2.51', q{maja's secret});
 	wait_for('one address has half of the places', 20, sub {
-		return IO::Select->new(@flood)->can_read(0) >= 16; });
+		return 16 <= (() = IO::Select->new(@flood)->can_read(0)); });
 	is substr(readline($_) // '', 9, 3), 503, 'too many' for IO::Select->new(@flood)->can_read(0);
 	my $token = $flooded->token('u1');
 	is $flooded->pull($token)->{status}, 200, 'who has a token is served';
