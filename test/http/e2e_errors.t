@@ -457,6 +457,26 @@ subtest 'nothing of another user' => sub {
 	  'nor is her tombstone mine';
 };
 
+subtest 'what a policy raises' => sub {
+	$cluster->sql($database, <<'SQL');
+CREATE TABLE visit (id integer PRIMARY KEY, user_id text NOT NULL, diagnosis text);
+CREATE INDEX ON visit (user_id, id);
+SELECT tide.track('visit', scope => 'user_id');
+GRANT SELECT ON visit TO tide_user;
+INSERT INTO visit VALUES (1, 'u7', 'measles');
+ALTER TABLE visit ENABLE ROW LEVEL SECURITY;
+CREATE FUNCTION see(text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE EXCEPTION 'nobody may see %', $1 USING ERRCODE = 'insufficient_privilege';
+END $$;
+CREATE POLICY see ON visit USING (see(diagnosis));
+SQL
+	is_error $gateway->pull($gateway->token('u7'), entityTypes => 'visit'), 403, 'not_allowed', 'a pull';
+	like $gateway->log, qr/event=database-error sqlstate=42501 statement=tide_1_pull$/m, 'is in the log';
+	unlike $gateway->log, qr/measles/, 'without the row';
+	$cluster->sql($database, q{SELECT tide.untrack('visit'); DROP TABLE visit; DROP FUNCTION see});
+};
+
 subtest 'hostile names' => sub {
 	my @names = ('we"ird', "it's", 'back\\slash', 'a b.c,d', '日本語', "\x{1f4aa}",
 		'x; DROP TABLE note; --', '$1', '%s%n', "line\nbreak", '{"a":1}', '__proto__',

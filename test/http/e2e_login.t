@@ -7,6 +7,7 @@ use warnings;
 
 use FindBin ();
 use lib "$FindBin::Bin/../lib";
+use IO::Select ();
 use IO::Socket::INET ();
 use MIME::Base64 ();
 use POSIX ();
@@ -43,6 +44,8 @@ BEGIN
 		PERFORM pg_sleep(password::float8);
 	ELSIF username = 'raise' THEN
 		RAISE EXCEPTION 'the password % is wrong', password;
+	ELSIF username = 'refuse' THEN
+		RAISE EXCEPTION 'the password % is wrong', password USING ERRCODE = 'invalid_password';
 	ELSIF username = 'odd' THEN
 		RETURN password::jsonb;
 	END IF;
@@ -248,6 +251,8 @@ subtest 'a login function of one\'s own' => sub {
 	my $raised = login($own, 'raise', 'hush hush');
 	is $raised->{status}, 500, 'one that raises';
 	unlike $raised->{content}, qr/hush/, 'says nothing';
+	is login($own, 'refuse', 'hush hush')->{status}, 500, 'with the code of a wrong password, too';
+	like $own->log, qr/event=database-error sqlstate=28P01 statement=tide_auth$/m, 'the log has the code alone';
 	is login($own, 'odd', $_)->{status}, 500, "claims $_"
 	  for '{}', '[]', '{"sub": ""}', '{"sub": "x", "role": 7}', '"x"';
 	for my $function ('app.forbidden', 'app.nope', 'nope.login', 'app."; SELECT 1; --')
@@ -282,6 +287,41 @@ subtest 'passwords leave connections free' => sub {
 	is sql(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'}), 1,
 	  'one connection is left';
 	close $_ for @sockets;
+};
+
+subtest 'logins take no places of others' => sub {
+	# five that wait for the lock leave a connection
+	my $flooded = gateway('queue-length' => 8, 'trusted-proxies' => '127.0.0.1', 'db-connections' => 6);
+	my $from = sub {
+		my ($address, $password) = @_;
+		my $body = encode_json({ username => 'maja', password => $password });
+		my $socket = IO::Socket::INET->new(PeerHost => '127.0.0.1',
+			PeerPort => $flooded->{port}) or die $!;
+		print {$socket} join "\r\n", "POST $auth/login HTTP/1.1", 'Host: x', "X-Forwarded-For: $address",
+		  'Content-Type: application/json', 'Content-Length: ' . length $body, '', $body;
+		$socket->flush;
+		return $socket;
+	};
+	open my $holder, '|-', 'psql', '-X', '-q', '-d', $cluster->conninfo($database) or die $!;
+	$holder->autoflush(1);
+	print {$holder} "BEGIN; LOCK TABLE tide_auth.attempt;\n";
+	wait_for('the attempts are locked', 30, sub {
+		return sql(q{SELECT count(*) FROM pg_locks WHERE granted
+			AND relation = 'tide_auth.attempt'::regclass AND mode = 'AccessExclusiveLock'});
+	});
+	my @flood = map { $from->('192.0.2.50', 'wrong') } 1 .. 20;
+	my $other = $from->('192.0.2.51', q{maja's secret});
+	wait_for('one address has half of the places', 20, sub {
+		return 16 <= (() = IO::Select->new(@flood)->can_read(0)); });
+	is substr(readline($_) // '', 9, 3), 503, 'too many' for IO::Select->new(@flood)->can_read(0);
+	my $token = $flooded->token('u1');
+	is $flooded->pull($token)->{status}, 200, 'who has a token is served';
+	is $flooded->push_changes($token, { changes => {} })->{status}, 200, 'a push, too';
+	print {$holder} "COMMIT;\n\\q\n";
+	close $holder;
+	like readline($other) // '', qr{^HTTP/1\.1 200 }, 'and there is a place for a login from elsewhere';
+	close $_ for @flood, $other;
+	sql(q{SELECT tide_auth.forget_attempts('maja')});
 };
 
 subtest 'not configured' => sub {

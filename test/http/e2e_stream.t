@@ -2,7 +2,7 @@
 #
 # Seen failing: with join_lines() of write.c left out ("lines"); with the "begin"
 # of the first page alone ("what is to be dropped"); with the piece of a stream
-# not counted ("too much in memory"); with all pages asked for at once, by asking
+# not counted, or counted once it is packed ("too much in memory"); with all pages asked for at once, by asking
 # for the next one as soon as a page is there ("a slow reader"); without
 # may_go_on() ("a token that expires", "SIGTERM").
 use strict;
@@ -105,12 +105,12 @@ sub by_pages
 # A stream on a socket of its own, that is read as the test likes.
 sub open_stream
 {
-	my ($of, $who, $query) = @_;
+	my ($of, $who, $query, @headers) = @_;
 	my $socket = IO::Socket::INET->new(Proto => 'tcp') or die $!;
 	setsockopt $socket, SOL_SOCKET, SO_RCVBUF, 4096 or die $!;
 	connect $socket, Socket::sockaddr_in($of->{port}, Socket::inet_aton('127.0.0.1')) or die $!;
 	print {$socket} "GET $pull?$query HTTP/1.1\r\nHost: x\r\nAccept: $NDJSON\r\n"
-	  . "Connection: close\r\nAuthorization: Bearer $who\r\n\r\n";
+	  . join "\r\n", 'Connection: close', "Authorization: Bearer $who", @headers, '', '';
 	$socket->flush;
 	return { socket => $socket, text => '' };
 }
@@ -127,9 +127,9 @@ sub read_stream
 	return 1;
 }
 
-# The lines that have come whole, without the chunks that they came in; and
-# whether the last chunk was there.
-sub lines_of
+# What has come, without the chunks that it came in, and whether the last chunk
+# was there; likewise, the lines that have come whole.
+sub bytes_of
 {
 	my ($stream) = @_;
 	my ($head, $rest) = split /\r\n\r\n/, $stream->{text}, 2;
@@ -143,6 +143,12 @@ sub lines_of
 		$at += $length + 2;
 		last if $at > length $rest;
 	}
+	return ($whole, $text);
+}
+
+sub lines_of
+{
+	my ($whole, $text) = bytes_of(@_);
 	$text =~ s/[^\n]*\z//;
 	return ($whole, lines($text));
 }
@@ -382,6 +388,24 @@ subtest 'too much in memory' => sub {
 	is $lines[-1]{error}{code}, 'too_many_bytes', 'because of others of the same user';
 	read_stream($open[0]);
 	ok +(lines_of($open[0]))[-1]{end} || (lines_of($open[0]))[-1]{error}, 'the first goes on';
+
+	# two pages that are not read have room, packed, and a third has not
+	sql(q{INSERT INTO photo SELECT 3000 + n, 'noisy', string_agg(md5(n || '-' || i), '')
+		FROM generate_series(1, 40) n, generate_series(1, 1900) i GROUP BY n});
+	@open = map
+	{
+		my $stream = open_stream($small, $small->token('noisy'), '', 'Accept-Encoding: gzip');
+		read_stream($stream, 100);
+		$stream;
+	} 1 .. 3;
+	read_stream($open[2]);
+	($whole, my $packed) = bytes_of($open[2]);
+	ok $whole, 'a packed stream has come to its end, too';
+	ok IO::Uncompress::Gunzip::gunzip(\$packed, \my $text, Strict => 1,
+		Transparent => 0), 'which can be unpacked'
+	  or diag $IO::Uncompress::Gunzip::GunzipError;
+	is +(lines($text // ''))[-1]{error}{code}, 'too_many_bytes', 'and says the same';
+	sql(q{DELETE FROM photo WHERE user_id = 'noisy'});
 };
 
 subtest 'what keeps it from going on' => sub {

@@ -3,7 +3,8 @@
 #
 # Seen failing: without the call of cut() in watch(); with the deadline of
 # client_sent() set anew at each piece; with "requests--" taken out; without
-# send_failure() in client_open(); with trusted proxies counted.
+# send_failure() in client_open(); with trusted proxies counted; without the call of
+# has_ended() in watch(); without "latest" in client_add_body().
 use strict;
 use warnings;
 
@@ -150,6 +151,31 @@ subtest 'time for a body' => sub {
 		return $sent == 3000;
 	});
 	is status_of(reply_on($steady)), 200, 'one that keeps the rate may take longer';
+
+	# at 1,000 bytes a second it has saved a minute
+	my $fast = say_to(connect_to($gateway), head($gateway, 'POST', $push, 'u1',
+		'Content-Type: application/json', 'Content-Length: 100000') . ' ' x 60_000);
+	$start = Time::HiRes::time();
+	like rest_of($fast), qr/^HTTP\/1\.1 408 .*"code":"too_slow"/s, 'one that was fast and stands still is cut';
+	cmp_ok Time::HiRes::time() - $start, '<', 5, 'in time, too';
+};
+
+# The end of the socket arrives together with the last bytes, as it does when a
+# program dies that was sending.
+subtest 'clients that go while they send' => sub {
+	my $gateway = gateway('metrics-listen' => '127.0.0.1:0', 'body-timeout' => 3600,
+		'header-timeout' => 3600, 'max-user-requests' => 20);
+	my $head = head($gateway, 'POST', $push, 'u1', 'Content-Type: application/json',
+		'Content-Length: 100000');
+	for my $part ((map { $head . ' ' x 60_000 } 1 .. 20), (substr $head, 0, 200) x 20)
+	{
+		my $socket = say_to(connect_to($gateway), $part);
+		close $socket;
+	}
+	wait_for('they count no more', 10, sub {
+		return $gateway->metric('requests') == 0 && $gateway->metric('connections') <= 1; });
+	is $gateway->push_changes($gateway->token('u1'), { x => 1 })->{status}, 200,
+	  'and keep no place of their user';
 };
 
 subtest 'time to read a reply' => sub {

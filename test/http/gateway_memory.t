@@ -79,6 +79,37 @@ subtest 'bodies without a token' => sub {
 	close $_ for @sockets;
 };
 
+subtest 'lists' => sub {
+	my $gateway = gateway('metrics-listen' => '127.0.0.1:0');
+	my $token = $gateway->token('u1');
+	my $ask = sub {
+		my ($since, $n) = @_;
+		return '{"since":"' . $since . '","entityTypes":[' . join(',', (1) x $n) . ']}';
+	};
+	my $reply = $gateway->post($pull, token => $token, content => $ask->('x', 10_000));
+	is scalar @{ $reply->{json}{echo}{entityTypes} // [] }, 10_000, 'ten thousand items';
+	$reply = $gateway->post($pull, token => $token, content => $ask->('x', 10_001));
+	is "$reply->{status} $reply->{json}{error}{code}", '400 malformed_request', 'one more is refused';
+	# a megabyte each, which was twenty while it waited
+	my $body = $ask->('sleep:5', 520_000);
+	my @sockets = map
+	{
+		my $socket = IO::Socket::INET->new(PeerHost => '127.0.0.1', PeerPort => $gateway->{port}) or die $!;
+		print {$socket} "POST $pull HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer $token\r\n"
+		  . 'Content-Length: ' . length($body) . "\r\n\r\n$body";
+		$socket->flush;
+		$socket;
+	} 1 .. 40;
+	wait_for('all are answered, or wait', 30, sub {
+		my $answered = () = IO::Select->new(@sockets)->can_read(0);
+		# three run
+		return $answered + $gateway->metric('queued_requests') >= 37;
+	});
+	is $gateway->pull($gateway->token('u2'), since => 'x')->{status}, 200, 'others are served';
+	cmp_ok resident($gateway), '<', 200_000, 'those that wait hold little';
+	close $_ for @sockets;
+};
+
 subtest 'replies that nobody reads' => sub {
 	my $gateway = gateway('max-user-bytes' => 20_000_000, 'max-bytes' => 40_000_000,
 		'reply-timeout' => 60);

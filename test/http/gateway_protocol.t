@@ -503,6 +503,12 @@ subtest 'bodies as gzip' => sub {
 	cmp_ok length $bomb, '<', 100_000, 'a small body';
 	$reply = $send->($bomb);
 	is "$reply->{status} $reply->{json}{error}{code}", '413 too_large', 'that would be too large';
+
+	# blocks of nothing, and then {}
+	my @pieces = ("\x1f\x8b\x08\0\0\0\0\0\0\xff", ("\0\0\0\xff\xff" x 13_000) x 300,
+		"\x01\x02\0\xfd\xff{}" . pack 'VV', Compress::Raw::Zlib::crc32('{}'), 2);
+	$reply = $send->(sub { return shift @pieces; });
+	is "$reply->{status} $reply->{json}{error}{code}", '413 too_large', 'a large body of nearly nothing';
 	is $gateway->push_changes($token, {})->{status}, 200, 'the next is served';
 	is $gateway->post('/api/v1/sync/push', token => $token, content => '{}',
 		headers => { 'Content-Encoding' => 'br' })->{status}, 415, 'other encodings are refused';

@@ -90,6 +90,9 @@ subtest 'refused' => sub {
 			qr/trusted-proxies: "\Q$_\E" is neither an address nor a network/ ] }
 		  'proxy', '10.0.0.0/33', '10.0.0', '::1/129', '10.0.0.0/x', '/8'),
 		[ 'bad address', {}, [ @secret, '--listen', '8080' ], qr/listen must be host:port/ ],
+		# it would be port 80; with this database it ends in any case
+		[ 'no such port', {}, [ @secret, '--listen', '127.0.0.1:65616', '--database-url', 'hush hush' ],
+			qr/listen must be host:port, with a port up to 65535/ ],
 		[ 'bad address of metrics', {}, [ @secret, '--listen', '127.0.0.1:0',
 				'--metrics-listen', 'x' ], qr/metrics-listen must be host:port/ ],
 		[ 'bad database', {}, [ @secret, '--listen', '127.0.0.1:0',

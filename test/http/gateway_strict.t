@@ -263,6 +263,20 @@ subtest 'request ids' => sub {
 	wait_for('the log has the ids', 10, sub { return $gateway->log =~ /event=request id=0123-abc_DEF.7 method=GET/; });
 };
 
+subtest 'one line of the log for each' => sub {
+	my $from = length $gateway->log;
+	is +(replies("GET /a\xc2\x85b\xff HTTP/1.1\r\nHost: x\r\n\r\n"))[0][0], 400, 'a target that is no text';
+	my $user = $gateway->token("Zo\xc3\xab");
+	is +(replies(head("GET $pull HTTP/1.1", 'Host: x', "Authorization: Bearer $user", 'Connection: close')))[0][0], 200;
+	$user = $gateway->token("a\xe2\x80\xa8event=b");
+	is +(replies(head("GET $pull HTTP/1.1", 'Host: x', "Authorization: Bearer $user", 'Connection: close')))[0][0], 200;
+	wait_for('the log has them', 10, sub { return 3 <= (() = substr($gateway->log, $from) =~ /event=request/g); });
+	my $log = substr $gateway->log, $from;
+	like $log, qr/ path="\/a\\xc2\\x85b\\xff"/, 'with what it is escaped';
+	like $log, qr/ user=Zo\xc3\xab /, 'a name is left as it is';
+	like $log, qr/ user="a\\xe2\\x80\\xa8event=b" /, 'unless it would end the line';
+};
+
 unlike $gateway->log, qr/id=smuggled (?!method=GET path=\/health status=200)/, 'no second request was taken for more';
 is $gateway->stop, 0, 'stops with status 0';
 done_testing;

@@ -6,7 +6,8 @@
  * Seen to fail with: two pushes of one user in a group; a push of a user begun
  * while one of the user's runs in a group; members counted as runs of the lane;
  * without the check of bytes, of time left, or of what is remembered; types of
- * strings that are no names.
+ * strings that are no names; has_place() without either of its two bounds for
+ * logins.
  *
  * Prints TAP.
  *
@@ -113,6 +114,30 @@ fill(Job *jobs, int count)
 		jobs[i] = push_of(names[i], 100);
 		queue_put(queue, &jobs[i], 1000, false);
 	}
+}
+
+/* what needs no token has places of its own, of which one address has half */
+static void
+test_places(void)
+{
+	Job			jobs[20] = {0};
+	Job			push = push_of("u1", 100);
+	int			count[3] = {0, 0, 0};
+	Job		   *taken;
+	int			i;
+
+	for (i = 0; i < 15; i++)
+	{
+		jobs[i] = push_of(names[i / 5], 0);
+		jobs[i].kind = JOB_AUTH;
+		count[i / 5] += queue_put(queue, &jobs[i], 6, false);
+	}
+	ok(count[0] == 3 && count[1] == 3 && count[2] == 0, "logins have six places, one address three of them");
+	ok(queue_put(queue, &push, 1, false), "and leave those of others");
+	while ((taken = queue_take(queue, 0)) != NULL)
+		queue_done(taken);
+	ok(queue_put(queue, &jobs[14], 1, false), "one place is for whoever comes");
+	queue_done(queue_take(queue, 0));
 }
 
 static void
@@ -222,6 +247,7 @@ test_queue(void)
 	for (i = 0; i < 2; i++)
 		queue_done(taken[i]);
 	ok(queue_count() == 0, "nothing is left");
+	test_places();
 	queue_stop();
 	queue_free();
 }

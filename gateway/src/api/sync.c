@@ -25,6 +25,8 @@
 								 * lines */
 #define LONGEST_WAIT		60	/* seconds */
 #define MOST_ACKS			32
+#define MOST_ITEMS			10000	/* of other lists; it is what pg_tide takes
+									 * of entity types */
 #define DATE_LENGTH			10	/* the length of a date as 2026-01-31 */
 #define LARGEST_EXACT		9007199254740992.0	/* 2^53 */
 
@@ -338,6 +340,15 @@ copy_list(char **target, const StringList *source)
 	return *target != NULL;
 }
 
+static bool
+has_long_list(const SyncFields *fields)
+{
+	return fields->entity_types.count > MOST_ITEMS ||
+		fields->refresh.count > MOST_ITEMS ||
+		fields->buckets.count > MOST_ITEMS ||
+		fields->scopes.count > MOST_ITEMS;
+}
+
 /*
  * The arguments of a job from the fields of its request.  False: "failure"
  * says what is wrong with them.  sync_free_job frees what was filled.
@@ -370,6 +381,9 @@ sync_fill_job(Job *job, const SyncFields *fields, const Settings *settings,
 		return malformed(failure, "there are more than 32 acks",
 						 "Send those of the pushes since the last pull that came "
 						 "to its end; leaving some out only repeats rows.");
+	if (has_long_list(fields))
+		return malformed(failure, "a list has more than 10000 items",
+						 "Leave scopes or entity types out to ask for all of them.");
 	if (fields->failed ||
 		!copy_list(&job->acks, &fields->acks) ||
 		!copy_list(&job->buckets, &fields->buckets) ||

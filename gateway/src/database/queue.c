@@ -51,7 +51,7 @@ struct Queue
 	int			held_count;
 	int			ready_count;	/* queued; those below and maintenance are not
 								 * counted */
-	int			login_count;
+	int			login_count;	/* whatever is below /auth */
 	int			woken_count;
 	Queue	   *next;			/* of all */
 };
@@ -135,7 +135,7 @@ count_place(const Job *job, int change)
 
 	if (job->place == PLACE_HELD)
 		queue->held_count += change;
-	else if (job->is_login)
+	else if (job->kind == JOB_AUTH)
 		queue->login_count += change;
 	else if (job->is_woken)
 		queue->woken_count += change;
@@ -194,6 +194,20 @@ put(Queue *queue, Job *job)
 }
 
 /*
+ * Is there a place for a job that has come anew?  What anybody may ask for
+ * without a token has places of its own, so that it takes none of those who have
+ * one, and one address has half of these at most.
+ */
+static bool
+has_place(Queue *queue, Job *job, int length)
+{
+	if (job->kind != JOB_AUTH)
+		return queue->ready_count < length;
+	return queue->login_count < length &&
+		turns_count(&queue->turns, job->user) < (length + 1) / 2;
+}
+
+/*
  * Queue a job; "is_woken": a pull that has waited, for which there is room.
  * False: "length" jobs wait already, the gateway is stopping, or there is no
  * memory.
@@ -205,7 +219,7 @@ queue_put(Queue *queue, Job *job, int length, bool is_woken)
 
 	pthread_mutex_lock(&lock);
 	job->is_woken = is_woken;
-	accepted = !stopping && (is_woken || queue->ready_count < length) &&
+	accepted = !stopping && (is_woken || has_place(queue, job, length)) &&
 		put(queue, job);
 	pthread_mutex_unlock(&lock);
 	return accepted;
@@ -222,7 +236,7 @@ queue_put_login(Queue *queue, Job *job, int length, int at_a_time)
 
 	pthread_mutex_lock(&lock);
 	queue->turns.most[LANE_LOGINS] = at_a_time;
-	accepted = !stopping && queue->login_count < length && put(queue, job);
+	accepted = !stopping && has_place(queue, job, length) && put(queue, job);
 	pthread_mutex_unlock(&lock);
 	return accepted;
 }

@@ -102,6 +102,24 @@ after_error(Connection *connection, const Step *step, const PGresult *result)
 	return failure_is_retryable_conflict(sqlstate) ? RUN_CONFLICT : RUN_DONE;
 }
 
+/*
+ * May the log have the server's message?  Those of the server itself about how
+ * the database is set up name objects and roles, and no values.  What a function
+ * raises with such a SQLSTATE may say anything: which password is wrong, whose
+ * row may not be seen.
+ */
+static bool
+may_be_logged(const PGresult *result)
+{
+	const char *source = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
+	bool		is_raised = source != NULL &&
+		(strcmp(source, "exec_stmt_raise") == 0 ||	/* PL/pgSQL */
+		 strcmp(source, "PLy_output") == 0);	/* PL/Python */
+
+	return failure_is_setup(PQresultErrorField(result, PG_DIAG_SQLSTATE)) &&
+		!is_raised;
+}
+
 /* Set the job's failure from an error result, and decide what happens next. */
 static RunResult
 take_error(Connection *connection, Job *job, const Step *step,
@@ -123,7 +141,7 @@ take_error(Connection *connection, Job *job, const Step *step,
 		log_event(connection->of_replica ? LOG_DEBUG : LOG_WARNING,
 				  "database-error", "sqlstate", sqlstate,
 				  "statement", call_statement_name(step->statement),
-				  "message", failure_is_setup(sqlstate) ? message : NULL, NULL);
+				  "message", may_be_logged(result) ? message : NULL, NULL);
 
 	return after_error(connection, step, result);
 }

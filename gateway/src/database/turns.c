@@ -101,6 +101,16 @@ find_turn(Turns *turns, const char *user)
 	return made;
 }
 
+/* How many jobs has this user here? */
+int
+turns_count(const Turns *turns, const char *user)
+{
+	const Turn	wanted = {.user = (char *) (user == NULL ? "" : user)};
+	Turn	  **found = tfind(&wanted, &turns->users, compare_turns);
+
+	return found == NULL ? 0 : (*found)->count;
+}
+
 /* The job is one of its user's from now on; false: no memory. */
 bool
 turns_join(Turns *turns, Job *job)

@@ -61,6 +61,7 @@ typedef enum TurnsBounds
 extern void turns_init(Turns *turns, bool only_reads);
 extern void turns_set_connections(Turns *turns, int count);
 extern Lane turns_lane(const Job *job);
+extern int	turns_count(const Turns *turns, const char *user);
 extern bool turns_join(Turns *turns, Job *job);
 extern void turns_keep(Turn *turn);
 extern void turns_let_go(Turns *turns, Turn *turn);

@@ -56,8 +56,10 @@ struct Client
 	Phase		phase;
 	int64_t		deadline;		/* of the phase; NEVER: it has none */
 	int			min_rate;		/* of a body, in bytes a second */
+	int64_t		longest_pause;	/* in a body */
 	bool		cut;			/* the socket is shut down */
 	bool		gone;			/* the other side has closed it */
+	bool		ended;			/* likewise as it seems, since the last look */
 	bool		counted;		/* it counts in "connections" */
 	Tally	   *address;		/* NULL: a trusted proxy, whose connections
 								 * are not counted */
@@ -248,6 +250,34 @@ has_gone(const Client *client)
 		(socket.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
+/*
+ * Can no more come of a request that is not whole?  libmicrohttpd does not
+ * notice an end that arrives together with the last bytes before it, because
+ * epoll tells of both at once; then a client that died while it sent would count
+ * until its deadline.  What has come but is not looked at yet may be the whole,
+ * so this must be so at two looks, without a byte or a phase between them.
+ */
+static bool
+has_ended(Client *client)
+{
+	char		next;
+	bool		seen = client->ended;
+
+	client->ended = (client->phase == PHASE_HEADERS ||
+					 client->phase == PHASE_BODY) &&
+		recv(client->socket, &next, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+	return seen && client->ended;
+}
+
+/* Have libmicrohttpd notice that the client has gone. */
+static void
+end(Client *client)
+{
+	client->gone = true;
+	client->deadline = NEVER;
+	shutdown(client->socket, SHUT_RDWR);
+}
+
 static void *
 watch(void *unused)
 {
@@ -270,6 +300,8 @@ watch(void *unused)
 				client->pending = NULL;
 				client->gone = true;
 			}
+			else if (!client->gone && has_ended(client))
+				end(client);
 		}
 		moment = clock_timespec(now + WATCH_INTERVAL);
 		pthread_cond_timedwait(&stop_requested, &lock, &moment);
@@ -444,6 +476,7 @@ enter(Client *client, Phase phase, int64_t deadline)
 	{
 		client->phase = phase;
 		client->deadline = deadline;
+		client->ended = false;
 	}
 	pthread_mutex_unlock(&lock);
 	return good;
@@ -460,6 +493,7 @@ client_begin_body(Client *client, const Settings *settings, const char *origin)
 	{
 		pthread_mutex_lock(&lock);
 		client->min_rate = settings->min_rate;
+		client->longest_pause = settings->body_timeout * CLOCK_SECOND;
 		old = client->origin;
 		client->origin = copy;
 		pthread_mutex_unlock(&lock);
@@ -470,18 +504,28 @@ client_begin_body(Client *client, const Settings *settings, const char *origin)
 				 clock_now() + settings->body_timeout * CLOCK_SECOND);
 }
 
-/* This much of the body has come, which extends the time for the rest. */
+/*
+ * This much of the body has come, which extends the time for the rest, but a
+ * client that was fast must not stand still for the hours it has saved.
+ */
 bool
 client_add_body(Client *client, size_t length)
 {
+	int64_t		latest;
 	bool		good;
 
 	if (client == NULL)
 		return true;
 	pthread_mutex_lock(&lock);
-	good = !client->cut;
+	good = !client->cut && !client->gone;
+	client->ended = false;
 	if (good && client->phase == PHASE_BODY)
+	{
+		latest = clock_now() + client->longest_pause;
 		client->deadline += (int64_t) length * CLOCK_SECOND / client->min_rate;
+		if (client->deadline > latest)
+			client->deadline = latest;
+	}
 	pthread_mutex_unlock(&lock);
 	return good;
 }

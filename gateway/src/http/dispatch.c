@@ -42,7 +42,7 @@ check_body(Request *request)
 
 /* Turn parameters and body into the job's arguments. */
 static bool
-prepare_job(Request *request)
+fill_job(Request *request)
 {
 	Job		   *job = &request->job;
 
@@ -60,6 +60,19 @@ prepare_job(Request *request)
 	job->body_length = request->body.length;
 	return sync_fill_job(job, &request->fields, request->settings,
 						 &request->failure);
+}
+
+/*
+ * Likewise, and keep nothing else: a list takes twenty times what its text does,
+ * and nobody counts it.
+ */
+static bool
+prepare_job(Request *request)
+{
+	bool		good = fill_job(request);
+
+	sync_free_fields(&request->fields);
+	return good;
 }
 
 /* A request that asks for a job of this kind. */
@@ -315,14 +328,6 @@ begin_piece(Request *request)
 {
 	Stream	   *stream = request->stream;
 
-	client_give_bytes(request->client, request->held);
-	request->held = stream->piece.length;
-	if (!client_take_bytes(request->client, request->held, request->settings,
-						   &request->failure))
-	{
-		request->held = 0;
-		stream_add_failure(stream, &request->failure);
-	}
 	stream->is_new = false;
 	return !stream->piece.failed &&
 		client_begin_reply(request->client, request->settings,

@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include "http/listener.h"
 
 #define BACKLOG		512
+#define MOST_PORT	65535		/* getaddrinfo() takes more, less 65536 */
 
 /*
  * Split "host:port", "[v6]:port" or ":port".  False: it has none of these forms.
@@ -28,7 +30,8 @@ split_address(const char *text, char *host, size_t host_size,
 	size_t		length;
 
 	if (colon == NULL || colon[1] == '\0' ||
-		strspn(colon + 1, "0123456789") != strlen(colon + 1))
+		strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
+		strlen(colon + 1) > 5 || atoi(colon + 1) > MOST_PORT)
 		return false;
 	length = (size_t) (colon - text);
 	if (length >= 2 && text[0] == '[' && text[length - 1] == ']')
@@ -104,7 +107,8 @@ listener_open(const char *name, const char *listen_setting, char *address, size_
 					   service, sizeof(service)))
 	{
 		snprintf(problem, problem_size,
-				 "%s must be host:port, not \"%s\"", name, listen_setting);
+				 "%s must be host:port, with a port up to 65535, not \"%s\"",
+				 name, listen_setting);
 		return -1;
 	}
 

@@ -53,6 +53,46 @@ pack_reply(Request *request)
 		database_free(job);
 }
 
+/* So many bytes are counted for the current piece of a stream, none before. */
+static bool
+hold(Request *request, size_t length)
+{
+	client_give_bytes(request->client, request->held);
+	request->held = 0;
+	if (!client_take_bytes(request->client, length, request->settings,
+						   &request->failure))
+		return false;
+	request->held = length;
+	return true;
+}
+
+/*
+ * Make the next piece of a stream from a page.  The page is counted before it is
+ * packed, and what it shrinks by is given back: a page that has gone through the
+ * packer must be sent, or what follows it cannot be unpacked.
+ */
+static void
+add_page(Request *request)
+{
+	Job		   *job = &request->job;
+	Stream	   *stream = request->stream;
+
+	if (hold(request, job->reply_length))
+	{
+		request->rows += job->rows;
+		stream_add_page(stream, job);
+		if (stream->piece.length < request->held)
+		{
+			client_give_bytes(request->client,
+							  request->held - stream->piece.length);
+			request->held = stream->piece.length;
+		}
+	}
+	else
+		stream_add_failure(stream, &request->failure);
+	database_free(job);
+}
+
 /*
  * Likewise the next piece of a stream.  A stream that has no piece yet fails
  * as other replies do.
@@ -63,11 +103,7 @@ add_piece(Request *request)
 	Job		   *job = &request->job;
 
 	if (job->failure.status == 0)
-	{
-		request->rows += job->rows;
-		stream_add_page(request->stream, job);
-		database_free(job);
-	}
+		add_page(request);
 	else if (request->stream->has_begun)
 	{
 		request->failure = job->failure;

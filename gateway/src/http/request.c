@@ -267,6 +267,9 @@ append_body(Request *request, const char *data, size_t length)
 			return check_refuse_length(request->max_body, &request->failure);
 		buffer_append(body, data, length);
 	}
+	/* what unpacks to nothing could come for ever */
+	else if (request->received > request->max_body)
+		return check_refuse_length(request->max_body, &request->failure);
 	else
 	{
 		switch (gzip_unpack(request->unpacker, data, length, request->max_body,

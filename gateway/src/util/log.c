@@ -24,6 +24,7 @@
 #include "util/buffer.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "util/text.h"
 
 const char *const log_level_names[] = {
 	"debug", "info", "warning", "error", NULL
@@ -75,18 +76,47 @@ append_time(Buffer *line)
 }
 
 /*
- * Append a value, in quotes if it is not a plain word.  Control characters are
- * escaped: a user name with a newline must not forge a line.
+ * Can what is not ASCII in a value stand as it is?  U+0080 to U+009F, U+2028 and
+ * U+2029 move or end the line for some readers, and journald shows nothing of a
+ * line that is not UTF-8.
  */
+static bool
+is_readable(const char *value)
+{
+	const unsigned char *c;
+
+	if (!text_is_utf8(value, strlen(value)))
+		return false;
+	for (c = (const unsigned char *) value; *c != '\0'; c++)
+	{
+		if ((c[0] == 0xC2 && c[1] < 0xA0) ||
+			(c[0] == 0xE2 && c[1] == 0x80 && (c[2] == 0xA8 || c[2] == 0xA9)))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Control characters are escaped, too: a user name with a newline must not forge
+ * a line.
+ */
+static bool
+must_escape(unsigned char c, bool readable)
+{
+	return c < 0x20 || c == 0x7F || (c >= 0x80 && !readable);
+}
+
+/* Append a value, in quotes if it is not a plain word. */
 static void
 append_value(Buffer *line, const char *value)
 {
+	bool		readable = is_readable(value);
 	const unsigned char *c;
 	char		escape[8];
 
 	if (*value != '\0' && strpbrk(value, " \"\\=\t\r\n") == NULL)
 	{
-		for (c = (const unsigned char *) value; *c > 0x20 && *c != 0x7F; c++)
+		for (c = (const unsigned char *) value; *c != '\0' && !must_escape(*c, readable); c++)
 			;
 		if (*c == '\0')
 		{
@@ -103,7 +133,7 @@ append_value(Buffer *line, const char *value)
 			buffer_append_char(line, '\\');
 			buffer_append_char(line, (char) *c);
 		}
-		else if (*c < 0x20 || *c == 0x7F)
+		else if (must_escape(*c, readable))
 		{
 			snprintf(escape, sizeof(escape), "\\x%02x", *c);
 			buffer_append_text(line, escape);

@@ -160,7 +160,7 @@ static const Setting table[] = {
 	{"header-timeout", SETTING_INTEGER, FIELD(header_timeout), "15",
 	1, 3600, true, "seconds for the first headers of a new connection; then 408"},
 	{"body-timeout", SETTING_INTEGER, FIELD(body_timeout), "30",
-	1, 3600, true, "seconds for a body, beside its time at min-rate; then 408"},
+	1, 3600, true, "seconds for a body, beside its time at min-rate, and for a pause in it; then 408"},
 	{"reply-timeout", SETTING_INTEGER, FIELD(reply_timeout), "30",
 		1, 3600, true,
 	"seconds for a client to read a reply, beside its time at min-rate"},
