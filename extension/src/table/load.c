@@ -24,6 +24,7 @@
 #include "access/tupdesc_details.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "utils/array.h"
@@ -387,6 +388,7 @@ fit_keys(TrackedTable *t)
 	ListCell   *lc;
 	int			i;
 
+
 	foreach(lc, t->settings.keys)
 	{
 		AttrNumber	attnum = named_column(t, "key", lfirst(lc));
@@ -536,6 +538,24 @@ has_side_effects(Form_pg_class class, List *triggers)
 	return false;
 }
 
+/* has the user a row trigger that runs before an UPDATE, and so before ours? */
+static bool
+may_leave_out(List *triggers)
+{
+	ListCell   *lc;
+
+	foreach(lc, triggers)
+	{
+		TriggerFacts *trigger = lfirst(lc);
+
+		if (!trigger->internal && TRIGGER_FOR_ROW(trigger->type) &&
+			TRIGGER_FOR_BEFORE(trigger->type) && TRIGGER_FOR_UPDATE(trigger->type) &&
+			strncmp(trigger->name, TRIGGER_PREFIX, strlen(TRIGGER_PREFIX)) != 0)
+			return true;
+	}
+	return false;
+}
+
 static void
 load_fit(TrackedTable *t, Form_pg_class class, List *triggers)
 {
@@ -563,6 +583,7 @@ load_fit(TrackedTable *t, Form_pg_class class, List *triggers)
 	 * by one
 	 */
 	t->has_side_effects = t->partitioned || has_side_effects(class, triggers);
+	t->may_leave_out = may_leave_out(triggers);
 	t->plain_key = !t->scope ||
 		is_plain_type(tracked_column(t, t->scope)->type);
 	for (i = 0; i < t->nkeys; i++)

@@ -104,6 +104,8 @@ typedef struct TrackedTable
 	bool		has_synced_generated;
 	bool		has_side_effects;	/* a write may change rows that it does
 									 * not name: triggers, cascades, rules */
+	bool		may_leave_out;	/* a trigger of the user's before UPDATE may
+								 * leave out a row in which nothing changes */
 	bool		foreign_known;	/* the two below, see foreign_code.c */
 	const char *foreign_by_upsert;	/* NULL: nothing */
 	const char *foreign_by_delete;	/* likewise */

@@ -309,38 +309,6 @@ scope_track_create(TrackOptions *o, const char *table)
 
 /* ---------- rows that are there ---------- */
 
-/* the scope of row c, as an expression */
-static char *
-scope_expression(ScopePath *path)
-{
-	StringInfoData sql;
-	PathStep   *last = &path->steps[path->nsteps - 1];
-	int			i,
-				k;
-
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "(SELECT p%d.%s FROM ", path->nsteps, last->read_names[0]);
-	for (i = 0; i < path->nsteps; i++)
-		appendStringInfo(&sql, "%sONLY %s p%d", i ? ", " : "", path->steps[i].sql_name, i + 1);
-	appendStringInfoString(&sql, " WHERE ");
-	for (i = 0; i < path->nsteps; i++)
-	{
-		PathStep   *step = &path->steps[i];
-
-		for (k = 0; k < step->ncolumns; k++)
-		{
-			appendStringInfo(&sql, "%sp%d.%s %s ", i + k ? " AND " : "", i + 1,
-							 step->to_names[k], step->equal[k]);
-			if (i == 0)
-				appendStringInfo(&sql, "c.%s", step->from_names[k]);
-			else
-				appendStringInfo(&sql, "p%d.%s", i, step->from_names[k]);
-		}
-	}
-	appendStringInfoString(&sql, ")");
-	return sql.data;
-}
-
 /* the user's triggers that an UPDATE would fire: their names, to be quoted */
 static List *
 update_triggers(Oid relid, bool always)
@@ -378,7 +346,7 @@ static uint64
 backfill(TrackOptions *o, const char *table)
 {
 	const char *scope = quote_identifier(o->s.scope);
-	char	   *value = scope_expression(o->path);
+	char	   *value = scope_path_expression(o->path);
 	List	   *triggers = update_triggers(o->relid, false);
 	List	   *always = update_triggers(o->relid, true);
 	SavedUser	saved;
