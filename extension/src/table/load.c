@@ -381,6 +381,49 @@ check_form(TrackedTable *t, AttrNumber attnum, int n)
 		set_broken(t, psprintf("values of its column \"%s\" have another text form than when it was tracked", c->name));
 }
 
+static void
+swap_keys(TrackedTable *t, int i, int k)
+{
+	AttrNumber	attnum = t->keys[i];
+	char	  **operators[] = {t->key_equal, t->key_less, t->key_greater};
+	int			o;
+
+	t->keys[i] = t->keys[k];
+	t->keys[k] = attnum;
+	for (o = 0; o < lengthof(operators); o++)
+	{
+		char	   *name = operators[o][i];
+
+		operators[o][i] = operators[o][k];
+		operators[o][k] = name;
+	}
+}
+
+/*
+ * Put the key's columns into the order in which they were tracked, whatever
+ * that of the index is by now.  Keys in the log, tombstones and cursors are in
+ * that order.
+ */
+static void
+order_keys(TrackedTable *t)
+{
+	ListCell   *lc;
+	int			i = 0;
+
+	foreach(lc, t->settings.keys)
+	{
+		int			k;
+
+		for (k = i; k < t->nkeys; k++)
+		{
+			if (strcmp(lfirst(lc), tracked_column(t, t->keys[k])->name) != 0)
+				continue;
+			swap_keys(t, i++, k);
+			break;
+		}
+	}
+}
+
 /* the key is the one that was tracked */
 static void
 fit_keys(TrackedTable *t)
@@ -388,7 +431,7 @@ fit_keys(TrackedTable *t)
 	ListCell   *lc;
 	int			i;
 
-
+	order_keys(t);
 	foreach(lc, t->settings.keys)
 	{
 		AttrNumber	attnum = named_column(t, "key", lfirst(lc));

@@ -112,7 +112,7 @@ typedef struct TrackedTable
 	int			ncolumns;		/* == natts of the relation */
 	TrackedColumn *columns;		/* by attnum - 1 */
 	int			nkeys;
-	AttrNumber *keys;			/* in index order */
+	AttrNumber *keys;			/* in the order in which they were tracked */
 	char	  **key_equal;		/* "OPERATOR(schema.=)" of each key column */
 	char	  **key_less;		/* likewise, "<" */
 	char	  **key_greater;	/* likewise, ">" */
