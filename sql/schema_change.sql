@@ -111,6 +111,18 @@ UNION ALL SELECT 't', false WHERE NOT :'attached';
 ROLLBACK;
 SELECT problem, writes FROM health();
 
+-- values of the scope or key that are equal in several spellings: refused later, too
+DO $$ BEGIN
+	CREATE COLLATION any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+EXCEPTION WHEN feature_not_supported THEN
+	CREATE COLLATION any_case FROM "C"; -- built without ICU
+END $$;
+SELECT NOT collisdeterministic AS has_icu FROM pg_collation WHERE collname = 'any_case' \gset
+BEGIN;
+ALTER TABLE t ALTER user_id TYPE text COLLATE any_case;
+SELECT problem OR NOT :'has_icu' AS problem, writes <> 'ok' OR NOT :'has_icu' AS refused FROM health();
+ROLLBACK;
+
 -- a key whose index is made anew with the columns in another order: what the log and tombstones say stays true.  Seen to
 -- fail with the order of the index.
 CREATE TABLE pair (a int, b int, user_id text, s text, PRIMARY KEY (a, b));

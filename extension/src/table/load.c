@@ -370,12 +370,19 @@ load_clocks(TrackedTable *t)
 		set_broken(t, pstrdup("its column \"" CLOCKS_COLUMN "\", which merging needs, is gone"));
 }
 
-/* a key column's or the scope's values look as they did when it was tracked */
+/*
+ * A key column's or the scope's values look as they did when it was tracked, and
+ * equal ones look the same: the log and cursors compare texts, the table
+ * compares values.
+ */
 static void
 check_form(TrackedTable *t, AttrNumber attnum, int n)
 {
 	TrackedColumn *c = tracked_column(t, attnum);
 
+	if (!t->broken && SearchSysCacheExists1(COLLOID, ObjectIdGetDatum(c->collation)) &&
+		!get_collation_isdeterministic(c->collation))
+		set_broken(t, psprintf("equal values of its column \"%s\" can be written in several ways now", c->name));
 	if (!t->broken && n < list_length(t->settings.forms) &&
 		!type_form_fits(list_nth(t->settings.forms, n), c->type, c->typmod))
 		set_broken(t, psprintf("values of its column \"%s\" have another text form than when it was tracked", c->name));
