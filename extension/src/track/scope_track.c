@@ -297,12 +297,16 @@ scope_track_create(TrackOptions *o, const char *table)
 		return;
 	run_ddl(psprintf("CREATE TRIGGER " SCOPE_TRIGGER " BEFORE INSERT OR UPDATE ON %s"
 					 " FOR EACH ROW EXECUTE FUNCTION tide.scope()", table));
+
+	/*
+	 * A condition on the user's column would keep it from being altered or
+	 * dropped.
+	 */
 	run_ddl(psprintf("CREATE CONSTRAINT TRIGGER " SCOPE_LATE_TRIGGER
 					 " AFTER INSERT OR UPDATE ON %s DEFERRABLE INITIALLY DEFERRED"
-					 " FOR EACH ROW WHEN (NEW.%s IS NULL AND NEW.%s IS NOT NULL)"
+					 " FOR EACH ROW WHEN (NEW.%s IS NULL)"
 					 " EXECUTE FUNCTION tide.scope_late()",
-					 table, quote_identifier(o->s.scope),
-					 quote_identifier(get_attname(o->relid, o->path->first, false))));
+					 table, quote_identifier(o->s.scope)));
 	for (i = 0; i < o->path->nsteps; i++)
 		follow_step_triggers(&o->path->steps[i]);
 }
