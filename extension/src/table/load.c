@@ -536,7 +536,9 @@ load_path(TrackedTable *t)
 	path = scope_path_resolve(t->relid, t->scope_path, &why);
 	if (path == NULL)
 		set_broken(t, psprintf("its scope \"%s\" leads nowhere: %s", t->scope_path, why));
-	else if (path->type != tracked_column(t, t->scope)->type)
+	else if (path->type != tracked_column(t, t->scope)->type ||
+			 !type_form_fits(type_form(path->type, path->typmod), path->type,
+							 tracked_column(t, t->scope)->typmod))
 		set_broken(t, psprintf("its scope \"%s\" is of another type than \"%s\"",
 							   t->scope_path, tracked_column(t, t->scope)->name));
 	else
