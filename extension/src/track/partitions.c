@@ -41,6 +41,7 @@
 #include "capture/capture.h"
 #include "table/registry.h"
 #include "track/partitions.h"
+#include "track/path_change.h"
 #include "track/trackable.h"
 #include "util/compat.h"
 #include "util/owner.h"
@@ -466,6 +467,7 @@ before_command(Node *parsetree)
 		before_drop_owned((DropOwnedStmt *) parsetree);
 		watch_partitions();
 	}
+	path_change_before(parsetree);
 }
 
 static void
@@ -479,6 +481,7 @@ after_command(Node *parsetree)
 	else if (IsA(parsetree, CreateSchemaStmt) &&
 			 ((CreateSchemaStmt *) parsetree)->schemaElts != NIL)
 		settle_all_new();
+	path_change_after(parsetree);
 }
 
 Datum
