@@ -551,10 +551,28 @@ load_path(TrackedTable *t)
 								   path->steps[i].sql_name));
 }
 
+/*
+ * A column that has got the name of one that was renamed is not the one that a
+ * setting means: an excluded one would be sent under its new name.
+ */
+static void
+check_moved(TrackedTable *t)
+{
+	ListCell   *lc;
+
+	foreach(lc, settings_moved(&t->settings))
+	{
+		if (tracked_column_by_name(t, lfirst(lc)))
+			set_broken(t, psprintf("its column \"%s\" is not the one that was tracked",
+								   (char *) lfirst(lc)));
+	}
+}
+
 /* does the table fit its settings? Partitions are not checked. */
 static void
 check_fit(TrackedTable *t, Form_pg_class class)
 {
+	check_moved(t);
 	if (catalog_is_inherited(class) || class->relpersistence != RELPERSISTENCE_PERMANENT)
 		set_broken(t, pstrdup("it has become a partition, part of an inheritance tree, or unlogged"));
 	if (!t->broken && (!t->modified_at || !t->client_id ||

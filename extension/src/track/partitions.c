@@ -42,6 +42,7 @@
 #include "table/registry.h"
 #include "track/partitions.h"
 #include "track/path_change.h"
+#include "track/renamed.h"
 #include "track/trackable.h"
 #include "util/compat.h"
 #include "util/owner.h"
@@ -481,6 +482,7 @@ after_command(Node *parsetree)
 	else if (IsA(parsetree, CreateSchemaStmt) &&
 			 ((CreateSchemaStmt *) parsetree)->schemaElts != NIL)
 		settle_all_new();
+	renamed_after(parsetree);
 	path_change_after(parsetree);
 }
 
