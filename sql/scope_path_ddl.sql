@@ -93,6 +93,23 @@ GRANT EXECUTE ON FUNCTION tide.trusted() TO regress_tide_pd;
 ALTER TABLE ex OWNER TO regress_tide_pd;
 ALTER TABLE plan OWNER TO regress_tide_pd;
 ALTER TABLE ex DROP CONSTRAINT ex_plan_id_fkey, ADD FOREIGN KEY (plan_id) REFERENCES plan NOT VALID;
+-- triggers of an owner who is less than who runs the command leave nothing behind for his rights
+GRANT USAGE, CREATE ON SCHEMA pd TO regress_tide_pd;
+SET ROLE regress_tide_pd;
+CREATE FUNCTION pd.spy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING '% by %', TG_NAME, current_user; PERFORM set_config('search_path', 'nowhere', false); RETURN NEW; END $$;
+CREATE TRIGGER at_once BEFORE UPDATE ON ex FOR EACH ROW WHEN (NEW.id = 1) EXECUTE FUNCTION pd.spy();
+RESET ROLE;
+ALTER TABLE plan ALTER athlete TYPE text USING 'guy';
+SHOW search_path;
+SET ROLE regress_tide_pd;
+CREATE CONSTRAINT TRIGGER late AFTER UPDATE ON ex DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.id = 1) EXECUTE FUNCTION pd.spy();
+RESET ROLE;
+ALTER TABLE plan ALTER athlete TYPE text USING 'hal';
+SET ROLE regress_tide_pd;
+ALTER TABLE plan ALTER athlete TYPE text USING 'hal';
+RESET ROLE;
+SET search_path = pd;
+SELECT string_agg(concat(id, tide_scope), ' ' ORDER BY id) AS scopes FROM ex;
 -- all this is an event trigger's work
 ALTER EVENT TRIGGER tide_after_partition_change DISABLE;
 SELECT object, problem FROM tide.check() WHERE problem ~ 'event trigger';

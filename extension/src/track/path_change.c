@@ -19,8 +19,11 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_constraint.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "nodes/bitmapset.h"
 #include "nodes/parsenodes.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -204,6 +207,28 @@ can_be_followed(TrackedTable *t)
 	return true;
 }
 
+/*
+ * The rows are written as the table's owner, and so are its triggers run.  Those
+ * of an owner who has not the rights of who runs the command must leave nothing
+ * behind that would run with these: no setting, and no deferred trigger, which is
+ * an error.
+ */
+static void
+follow(TrackedTable *t)
+{
+	SavedUser	saved;
+	int			level = NewGUCNestLevel();
+	bool		trusts = has_privs_of_role(owner_of_table(t->relid), GetUserId());
+
+	path_changes++;
+	SPI_connect();
+	user_become(GetUserId(), trusts ? 0 : SECURITY_RESTRICTED_OPERATION, &saved);
+	scope_refresh_wrong(t);
+	user_restore(&saved);
+	SPI_finish();
+	AtEOXact_GUC(false, level);
+}
+
 void
 path_change_after(Node *parsetree)
 {
@@ -220,9 +245,6 @@ path_change_after(Node *parsetree)
 		if (t->broken || t->path == NULL || !leads_by(t, relid, &changed) ||
 			!can_be_followed(t))
 			continue;
-		path_changes++;
-		SPI_connect();
-		scope_refresh_wrong(t);
-		SPI_finish();
+		follow(t);
 	}
 }
