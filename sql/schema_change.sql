@@ -95,6 +95,15 @@ BEGIN;
 ALTER TABLE t DROP id, ADD id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY;
 SELECT problem FROM health();
 ROLLBACK;
+-- a column that is another one's name in JSON
+BEGIN;
+SELECT tide.track('t', scope => 'user_id', exclude => '{secret}', version => 'v', naming => 'camel');
+ALTER TABLE t ADD "userId" text;
+SELECT problem, leaks FROM health();
+SELECT problem FROM tide.tracked WHERE relation = 'change.t'::regclass;
+SELECT tide.track('t', scope => 'user_id', exclude => '{secret,userId}', version => 'v', naming => 'camel');
+SELECT * FROM health();
+ROLLBACK;
 -- a column that has got the name of one that tide.track added is not dropped
 BEGIN;
 ALTER TABLE t RENAME "lastModifiedAt" TO mine;

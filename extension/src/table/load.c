@@ -568,11 +568,31 @@ check_moved(TrackedTable *t)
 	}
 }
 
+/* A column that came later may have the name of another one in JSON. */
+static void
+check_wire_names(TrackedTable *t)
+{
+	int			i,
+				k;
+
+	for (i = 0; t->camel && i < t->ncolumns; i++)
+	{
+		for (k = 0; k < i && column_is_synced(&t->columns[i]); k++)
+		{
+			if (column_is_synced(&t->columns[k]) &&
+				strcmp(t->columns[k].wire, t->columns[i].wire) == 0)
+				set_broken(t, psprintf("its columns \"%s\" and \"%s\" have the same name \"%s\" in JSON",
+									   t->columns[k].name, t->columns[i].name, t->columns[i].wire));
+		}
+	}
+}
+
 /* does the table fit its settings? Partitions are not checked. */
 static void
 check_fit(TrackedTable *t, Form_pg_class class)
 {
 	check_moved(t);
+	check_wire_names(t);
 	if (catalog_is_inherited(class) || class->relpersistence != RELPERSISTENCE_PERMANENT)
 		set_broken(t, pstrdup("it has become a partition, part of an inheritance tree, or unlogged"));
 	if (!t->broken && (!t->modified_at || !t->client_id ||
