@@ -67,6 +67,8 @@ ALTER TABLE ex DROP plan_id;
 ALTER TABLE ex ADD plan_id int REFERENCES plan;
 SELECT * FROM told(:'c');
 SELECT tide.cursor() AS c \gset
+-- the trigger whose condition names the column went before, and came back
+SELECT tgname, pg_get_triggerdef(oid) ~ 'plan_id IS NOT NULL' AS plan FROM pg_trigger WHERE tgrelid = 'ex'::regclass AND tgname ~ 'late';
 -- a parent that comes after its children, once they are looked at
 ALTER TABLE ex DROP CONSTRAINT ex_plan_id_fkey;
 BEGIN;

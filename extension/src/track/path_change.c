@@ -11,17 +11,27 @@
  * mend a path or lead it elsewhere, rows whose scope is not where the path leads
  * find it anew.  Other commands cost nothing.
  *
+ * The trigger of late scopes has a condition on the column that the path begins
+ * with.  PostgreSQL does not alter or drop a column that a trigger names, so this
+ * trigger is taken away before, and made anew.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
+#include "catalog/objectaddress.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/bitmapset.h"
 #include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -31,6 +41,7 @@
 #include "table/registry.h"
 #include "table/scope_path.h"
 #include "track/path_change.h"
+#include "track/scope_track.h"
 #include "util/compat.h"
 #include "util/owner.h"
 
@@ -59,7 +70,37 @@ is_foreign_key(Oid relid, const char *name)
 	return result;
 }
 
-/* afterwards nothing tells what kind of constraint it was */
+/* is it one of the two columns that the condition of the trigger of late scopes names? */
+static bool
+is_in_condition(const TrackedTable *t, const char *column)
+{
+	const char *path = t->settings.scope_path;
+	size_t		length = path ? strcspn(path, ".") : 0;
+
+	return path && t->settings.scope &&
+		(strcmp(t->settings.scope, column) == 0 ||
+		 (strlen(column) == length && strncmp(path, column, length) == 0));
+}
+
+/* if the caller may not, the command itself will raise the error */
+static void
+drop_late_trigger(Oid relid, const char *column)
+{
+	TrackedTable *t;
+	ObjectAddress trigger;
+
+	if (!tide_owns_table(relid) || (t = registry_lookup(relid)) == NULL || !t->tracked ||
+		!is_in_condition(t, column))
+		return;
+	LockRelationOid(relid, AccessExclusiveLock);	/* as the command will */
+	ObjectAddressSet(trigger, TriggerRelationId,
+					 get_trigger_oid(relid, SCOPE_LATE_TRIGGER, true));
+	if (!OidIsValid(trigger.objectId))
+		return;
+	performDeletion(&trigger, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
+	CommandCounterIncrement();
+}
+
 void
 path_change_before(Node *parsetree)
 {
@@ -74,10 +115,17 @@ path_change_before(Node *parsetree)
 		AlterTableCmd *cmd = lfirst(lc);
 		Oid			relid;
 
-		if (cmd->subtype != AT_DropConstraint || drops_foreign_key)
+		if (cmd->subtype != AT_DropConstraint && cmd->subtype != AT_AlterColumnType &&
+			cmd->subtype != AT_DropColumn)
 			continue;
 		relid = RangeVarGetRelid(stmt->relation, NoLock, true);
-		drops_foreign_key = OidIsValid(relid) && is_foreign_key(relid, cmd->name);
+		if (!OidIsValid(relid))
+			return;
+		/* afterwards nothing tells what kind of constraint it was */
+		if (cmd->subtype == AT_DropConstraint)
+			drops_foreign_key |= is_foreign_key(relid, cmd->name);
+		else
+			drop_late_trigger(relid, cmd->name);
 	}
 }
 
@@ -229,6 +277,21 @@ follow(TrackedTable *t)
 	AtEOXact_GUC(false, level);
 }
 
+/* if it was taken away, and its columns are there */
+static void
+create_late_trigger(Oid relid)
+{
+	TrackedTable *t = registry_lookup(relid);
+
+	if (t == NULL || !t->tracked || t->path == NULL ||
+		OidIsValid(get_trigger_oid(relid, SCOPE_LATE_TRIGGER, true)))
+		return;
+	SPI_connect();
+	scope_track_create_late(t->sql_name, tracked_column(t, t->scope)->name,
+							tracked_column(t, t->path->first)->name);
+	SPI_finish();
+}
+
 void
 path_change_after(Node *parsetree)
 {
@@ -238,6 +301,7 @@ path_change_after(Node *parsetree)
 
 	if (!OidIsValid(relid))
 		return;
+	create_late_trigger(relid);
 	foreach(lc, registry_below(relid))
 	{
 		TrackedTable *t = lfirst(lc);

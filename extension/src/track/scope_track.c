@@ -287,6 +287,17 @@ follow_step_triggers(PathStep *step)
 						 " FOR EACH STATEMENT EXECUTE FUNCTION tide.path()", step->sql_name));
 }
 
+/* for rows that come before what they are found through; needs an SPI connection */
+void
+scope_track_create_late(const char *table, const char *scope, const char *first)
+{
+	run_ddl(psprintf("CREATE CONSTRAINT TRIGGER " SCOPE_LATE_TRIGGER
+					 " AFTER INSERT OR UPDATE ON %s DEFERRABLE INITIALLY DEFERRED"
+					 " FOR EACH ROW WHEN (NEW.%s IS NULL AND NEW.%s IS NOT NULL)"
+					 " EXECUTE FUNCTION tide.scope_late()",
+					 table, quote_identifier(scope), quote_identifier(first)));
+}
+
 /* the triggers of the table itself, and of the tables of its path */
 void
 scope_track_create(TrackOptions *o, const char *table)
@@ -297,16 +308,7 @@ scope_track_create(TrackOptions *o, const char *table)
 		return;
 	run_ddl(psprintf("CREATE TRIGGER " SCOPE_TRIGGER " BEFORE INSERT OR UPDATE ON %s"
 					 " FOR EACH ROW EXECUTE FUNCTION tide.scope()", table));
-
-	/*
-	 * A condition on the user's column would keep it from being altered or
-	 * dropped.
-	 */
-	run_ddl(psprintf("CREATE CONSTRAINT TRIGGER " SCOPE_LATE_TRIGGER
-					 " AFTER INSERT OR UPDATE ON %s DEFERRABLE INITIALLY DEFERRED"
-					 " FOR EACH ROW WHEN (NEW.%s IS NULL)"
-					 " EXECUTE FUNCTION tide.scope_late()",
-					 table, quote_identifier(o->s.scope)));
+	scope_track_create_late(table, o->s.scope, get_attname(o->relid, o->path->first, false));
 	for (i = 0; i < o->path->nsteps; i++)
 		follow_step_triggers(&o->path->steps[i]);
 }
