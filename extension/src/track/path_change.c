@@ -161,7 +161,7 @@ add_command(Changed *changed, Oid relid, AlterTableCmd *cmd)
 			add_constraint(changed, relid, (Constraint *) cmd->def);
 			break;
 		case AT_ValidateConstraint:
-			changed->any = true;
+			changed->any |= is_foreign_key(relid, cmd->name);
 			break;
 		case AT_DropConstraint:
 			changed->any |= drops_foreign_key;
