@@ -7,7 +7,7 @@
  * them; but another column may get the name.  Then the table would fit again, and
  * an excluded column would be sent, or rows be in scopes that nobody was told of.
  * So the settings take down which of their columns have been renamed, or, of the
- * key and the scope, dropped.  That is part of them until the table is tracked
+ * key and the scope, dropped or given other values.  That is part of them until the table is tracked
  * again, or the column has its name back.
  *
  *-------------------------------------------------------------------------
@@ -98,9 +98,53 @@ store_settings(Oid relid, const TableSettings *settings)
 	}
 }
 
-/* take down that columns have another name by now, or none; false: nothing to take down */
+/*
+ * Is the expression the column itself, but for a type without a length and a
+ * collation? A cast to a length cuts values off, and one by way of another type
+ * can change them.
+ */
 static bool
-drop_columns(TableSettings *settings, const AlterTableStmt *stmt)
+is_same_value(Node *expression, const char *column)
+{
+	List	   *fields;
+
+	if (IsA(expression, CollateClause))
+		expression = ((CollateClause *) expression)->arg;
+	if (IsA(expression, TypeCast) && ((TypeCast *) expression)->typeName->typmods == NIL)
+		expression = ((TypeCast *) expression)->arg;
+	if (!IsA(expression, ColumnRef))
+		return false;
+	fields = ((ColumnRef *) expression)->fields;
+	return IsA(llast(fields), String) && strcmp(strVal(llast(fields)), column) == 0;
+}
+
+/* are the values of the column others now, or is it gone? */
+static bool
+gives_other_values(const AlterTableCmd *cmd)
+{
+	Node	   *expression;
+
+	switch (cmd->subtype)
+	{
+		case AT_DropColumn:
+#if PG_VERSION_NUM >= 170000
+		case AT_SetExpression:
+#endif
+			return true;
+		case AT_AlterColumnType:
+			expression = ((ColumnDef *) cmd->def)->raw_default;
+			return expression && !is_same_value(expression, cmd->name);
+		default:
+			return false;
+	}
+}
+
+/*
+ * take down which columns of the key and the scope are others now; false: none.
+ * A scope that follows foreign keys is ours, and is looked at by itself.
+ */
+static bool
+alter_columns(TableSettings *settings, const AlterTableStmt *stmt)
 {
 	bool		changed = false;
 	ListCell   *lc;
@@ -109,7 +153,7 @@ drop_columns(TableSettings *settings, const AlterTableStmt *stmt)
 	{
 		AlterTableCmd *cmd = lfirst(lc);
 
-		if (cmd->subtype == AT_DropColumn &&
+		if (gives_other_values(cmd) &&
 			(name_in_list(settings->keys, cmd->name) ||
 			 (settings->scope && strcmp(settings->scope, cmd->name) == 0)))
 			changed |= settings_rename(settings, cmd->name, "");
@@ -123,11 +167,11 @@ take_down(TableSettings *settings, Node *parsetree)
 	RenameStmt *stmt = (RenameStmt *) parsetree;
 
 	if (IsA(parsetree, AlterTableStmt))
-		return drop_columns(settings, (AlterTableStmt *) parsetree);
+		return alter_columns(settings, (AlterTableStmt *) parsetree);
 	return settings_rename(settings, stmt->subname, stmt->newname);
 }
 
-/* the table whose columns it may rename or drop; NULL: none */
+/* the table whose columns it may make others; NULL: none */
 static RangeVar *
 table_of_command(Node *parsetree)
 {
