@@ -151,4 +151,29 @@ SELECT tide.push('{"changes": [{"entityType": "plan", "entityId": 100, "data": {
 SELECT short(tide.pull(scopes => '{many1000}'));
 RESET request.jwt.claims;
 RESET pg_tide.scopes_function;
+-- a table that cannot be served for a while takes no scope away from who spells it otherwise: it keeps its place.  Seen to
+-- fail with only the tables looked at that can be served.
+RESET pg_tide.scopes_function;
+CREATE TABLE alone (id int PRIMARY KEY, owner uuid, n int);
+CREATE INDEX ON alone (owner, id);
+SELECT tide.track('alone', scope => 'owner');
+INSERT INTO alone VALUES (1, 'aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee'), (2, 'aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee');
+SET request.jwt.claims = '{"sub": "AAAAAAAA-BBBB-4CCC-8DDD-EEEEEEEEEEEE"}';
+SELECT tide.pull()->>'cursor' AS c \gset
+ALTER TABLE alone RENAME owner TO holder;
+SELECT p->>'revokedScopes' AS revoked, p->>'unavailableTypes' AS unavailable, p->>'cursor' AS c FROM tide.pull(:'c') p \gset
+SELECT :'revoked' AS revoked, :'unavailable' AS unavailable;
+ALTER TABLE alone RENAME holder TO owner;
+CREATE ROLE regress_tide_rev;
+ALTER TABLE alone OWNER TO regress_tide_rev;
+DELETE FROM alone WHERE id = 1;
+SELECT p->>'revokedScopes' AS revoked, p->>'unavailableTypes' AS unavailable, p->>'cursor' AS c FROM tide.pull(:'c') p \gset
+SELECT :'revoked' AS revoked, :'unavailable' AS unavailable;
+ALTER TABLE alone OWNER TO CURRENT_USER;
+DROP ROLE regress_tide_rev;
+SELECT p->>'revokedScopes' AS revoked, p->'changesByType' AS changes, p->'deletedByType'->'alone'->0->>'id' AS deleted FROM tide.pull(:'c') p;
+-- another user's is taken away all the same
+ALTER TABLE alone RENAME owner TO holder;
+SET request.jwt.claims = '{"sub": "BBBBBBBB-BBBB-4CCC-8DDD-EEEEEEEEEEEE"}';
+SELECT p->>'revokedScopes' AS revoked FROM tide.pull(:'c') p;
 DROP SCHEMA rev CASCADE;

@@ -61,6 +61,70 @@ BEGIN;
 ALTER TABLE t DROP secret, ADD secret2 text;
 SELECT leaks IS NOT TRUE AS "no leak" FROM health();
 ROLLBACK;
+-- nor is it sent when another column gets its name.  Seen to fail with renames not taken down.
+BEGIN;
+ALTER TABLE t RENAME secret TO formerly;
+ALTER TABLE t ADD secret text;
+SELECT problem, leaks FROM health();
+SELECT problem FROM tide.tracked WHERE relation = 'change.t'::regclass;
+ALTER TABLE t RENAME formerly TO long_ago;
+SELECT problem, leaks FROM health();
+SAVEPOINT s;
+SELECT tide.track('t', scope => 'user_id', exclude => '{secret,long_ago}', version => 'v');
+SELECT * FROM health();
+ROLLBACK TO s;
+-- the column itself may come back
+ALTER TABLE t DROP secret;
+ALTER TABLE t RENAME long_ago TO secret;
+SELECT * FROM health();
+SELECT pg_get_triggerdef(oid) ~ 'moved' AS "taken down" FROM pg_trigger WHERE tgrelid = 't'::regclass AND tgname = 'zz_tide_stamp';
+ROLLBACK;
+-- scopes and keys that are others by now: nobody was told
+BEGIN;
+ALTER TABLE t ADD other text DEFAULT 'bob';
+ALTER TABLE t RENAME user_id TO "a:b";
+ALTER TABLE t RENAME other TO user_id;
+SELECT problem, leaks FROM health();
+ALTER TABLE t RENAME user_id TO "7:other";
+ALTER TABLE t RENAME "a:b" TO user_id;
+SELECT * FROM health();
+ALTER TABLE t DROP user_id, ADD user_id text DEFAULT 'bob';
+SELECT problem, leaks FROM health();
+ROLLBACK;
+BEGIN;
+ALTER TABLE t ALTER user_id TYPE varchar(40) USING user_id::varchar COLLATE "C", ALTER id TYPE bigint USING change.t.id;
+SELECT problem, leaks FROM health();
+SAVEPOINT s;
+ALTER TABLE t ALTER user_id TYPE text USING upper(user_id);
+SELECT problem, leaks FROM health();
+ROLLBACK TO s;
+ALTER TABLE t ALTER user_id TYPE varchar(2) USING user_id::varchar(2);
+SELECT problem, leaks FROM health();
+ROLLBACK TO s;
+ALTER TABLE t ALTER id TYPE bigint USING -id;
+SELECT problem, leaks FROM health();
+ROLLBACK;
+BEGIN;
+ALTER TABLE t DROP id, ADD id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY;
+SELECT problem FROM health();
+ROLLBACK;
+-- a column that is another one's name in JSON
+BEGIN;
+SELECT tide.track('t', scope => 'user_id', exclude => '{secret}', version => 'v', naming => 'camel');
+ALTER TABLE t ADD "userId" text;
+SELECT problem, leaks FROM health();
+SELECT problem FROM tide.tracked WHERE relation = 'change.t'::regclass;
+SELECT tide.track('t', scope => 'user_id', exclude => '{secret,userId}', version => 'v', naming => 'camel');
+SELECT * FROM health();
+ROLLBACK;
+-- a column that has got the name of one that tide.track added is not dropped
+BEGIN;
+ALTER TABLE t RENAME "lastModifiedAt" TO mine;
+ALTER TABLE t ADD "lastModifiedAt" timestamptz;
+SELECT problem, leaks FROM health();
+SELECT tide.untrack('t', drop_columns => true);
+SELECT string_agg(attname, ' ' ORDER BY attnum) AS columns FROM pg_attribute WHERE attrelid = 't'::regclass AND attnum > 0 AND NOT attisdropped;
+ROLLBACK;
 -- for the others: either all is well, or there is a problem and an error, never half
 CREATE FUNCTION half(ddl text) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE h record;
@@ -110,6 +174,33 @@ SELECT problem, writes = 'ok' AS writes FROM health() WHERE :'attached'
 UNION ALL SELECT 't', false WHERE NOT :'attached';
 ROLLBACK;
 SELECT problem, writes FROM health();
+
+-- values of the scope or key that are equal in several spellings: refused later, too
+DO $$ BEGIN
+	CREATE COLLATION any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+EXCEPTION WHEN feature_not_supported THEN
+	CREATE COLLATION any_case FROM "C"; -- built without ICU
+END $$;
+SELECT NOT collisdeterministic AS has_icu FROM pg_collation WHERE collname = 'any_case' \gset
+BEGIN;
+ALTER TABLE t ALTER user_id TYPE text COLLATE any_case;
+SELECT problem OR NOT :'has_icu' AS problem, writes <> 'ok' OR NOT :'has_icu' AS refused FROM health();
+ROLLBACK;
+
+-- a key whose index is made anew with the columns in another order: what the log and tombstones say stays true.  Seen to
+-- fail with the order of the index.
+CREATE TABLE pair (a int, b int, user_id text, s text, PRIMARY KEY (a, b));
+CREATE INDEX ON pair (user_id);
+SELECT tide.track('pair', scope => 'user_id');
+INSERT INTO pair VALUES (1, 2, 'ann', 'x'), (2, 1, 'ann', 'y'), (3, 4, 'ann', 'z');
+SELECT tide.pull(entity_types => '{pair}', max_rows => 2)->>'cursor' AS mid, tide.cursor() AS c \gset
+DELETE FROM pair WHERE a = 1;
+ALTER TABLE pair DROP CONSTRAINT pair_pkey, ADD PRIMARY KEY (b, a);
+SELECT operation, key FROM tide.changes(:'c', entity_types => '{pair}');
+SELECT operation, key FROM tide.changes(:'mid', entity_types => '{pair}') ORDER BY key::text;
+SELECT status FROM tide.upsert('pair', '{"a": 1, "b": 2, "s": "late"}', modified_at => '2001-01-01');
+SELECT status, data->>'s' AS s FROM tide.upsert('pair', '{"a": 2, "b": 1, "s": "edited"}');
+DROP TABLE pair;
 
 -- moved to another schema, given to another owner
 CREATE SCHEMA change2;

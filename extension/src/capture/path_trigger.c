@@ -74,22 +74,36 @@ key_arguments(PathStep *step, KeySet *keys, Oid *types, Datum *values)
 	}
 }
 
-/* "FROM the keys WHERE they equal the from columns of c" */
-static void
-append_refers_to_keys(StringInfo sql, PathStep *step, const char *from)
+/* the keys as a relation k */
+static char *
+keys_relation(PathStep *step)
 {
+	StringInfoData sql;
 	int			i;
 
-	appendStringInfo(sql, " %s ROWS FROM (", from);
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "ROWS FROM (");
 	for (i = 0; i < step->ncolumns; i++)
-		appendStringInfo(sql, "%spg_catalog.unnest($%d)", i ? ", " : "", i + 1);
-	appendStringInfoString(sql, ") k(");
+		appendStringInfo(&sql, "%spg_catalog.unnest($%d)", i ? ", " : "", i + 1);
+	appendStringInfoString(&sql, ") k(");
 	for (i = 0; i < step->ncolumns; i++)
-		appendStringInfo(sql, "%sk%d", i ? ", " : "", i);
-	appendStringInfoString(sql, ") WHERE ");
+		appendStringInfo(&sql, "%sk%d", i ? ", " : "", i);
+	appendStringInfoChar(&sql, ')');
+	return sql.data;
+}
+
+/* the condition that the from columns of c equal them */
+static char *
+refers_to_keys(PathStep *step)
+{
+	StringInfoData sql;
+	int			i;
+
+	initStringInfo(&sql);
 	for (i = 0; i < step->ncolumns; i++)
-		appendStringInfo(sql, "%sk.k%d %s c.%s", i ? " AND " : "", i, step->equal[i],
+		appendStringInfo(&sql, "%sk.k%d %s c.%s", i ? " AND " : "", i, step->equal[i],
 						 step->from_names[i]);
+	return sql.data;
 }
 
 /*
@@ -112,8 +126,8 @@ climb_down(TrackedTable *t, int n, KeySet *keys)
 	appendStringInfoString(&sql, "SELECT ");
 	for (k = 0; k < below->ncolumns; k++)
 		appendStringInfo(&sql, "%sc.%s", k ? ", " : "", below->to_names[k]);
-	appendStringInfo(&sql, " FROM ONLY %s c", below->sql_name);
-	append_refers_to_keys(&sql, step, "CROSS JOIN");
+	appendStringInfo(&sql, " FROM ONLY %s c CROSS JOIN %s WHERE %s", below->sql_name,
+					 keys_relation(step), refers_to_keys(step));
 	key_arguments(step, keys, types, values);
 	snprintf(name, sizeof(name), "scope down %d", n);
 	scope_run(below->relid, t, name, sql.data, step->ncolumns, types, values, true);
@@ -146,17 +160,17 @@ refresh_below(TrackedTable *t, int n, KeySet *keys)
 	PathStep   *first = &t->path->steps[0];
 	Oid			types[INDEX_MAX_KEYS];
 	Datum		values[INDEX_MAX_KEYS];
-	StringInfoData sql;
+	ScopeRows	rows = {"below", NULL, NULL, 0, types, values};
 
 	for (; n > 0 && keys->n > 0; n--)
 		climb_down(t, n, keys);
 	if (keys->n == 0)
 		return;
-	initStringInfo(&sql);
-	scope_append_refresh(&sql, t);
-	append_refers_to_keys(&sql, first, "FROM");
+	rows.source = keys_relation(first);
+	rows.where = refers_to_keys(first);
+	rows.nargs = first->ncolumns;
 	key_arguments(first, keys, types, values);
-	scope_refresh(t, "scope refresh", sql.data, first->ncolumns, types, values);
+	scope_refresh(t, &rows);
 }
 
 /* ---------- the statement triggers of ancestors ---------- */

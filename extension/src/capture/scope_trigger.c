@@ -43,9 +43,6 @@
 PG_FUNCTION_INFO_V1(tide_scope);
 PG_FUNCTION_INFO_V1(tide_scope_late);
 
-/* the table whose rows must find their scope anew right now */
-static Oid	refreshing = InvalidOid;
-
 uint64		path_changes = 0;
 
 /* ---------- whose rights ---------- */
@@ -218,7 +215,7 @@ scope_stands(TrackedTable *t, TupleDesc desc, HeapTuple old, HeapTuple new)
 	PathStep   *first = &t->path->steps[0];
 	int			i;
 
-	if (refreshing == t->relid || !same_column(desc, t->scope, old, new))
+	if (scope_refreshing == t->relid || !same_column(desc, t->scope, old, new))
 		return false;
 	for (i = 0; i < first->ncolumns; i++)
 	{
@@ -235,7 +232,7 @@ memo_fits(Memo *memo, TrackedTable *t, TupleDesc desc, const Datum *values)
 	int			i;
 
 	if (!memo->valid || memo->changes != path_changes ||
-		memo->subid != GetCurrentSubTransactionId() || refreshing == t->relid)
+		memo->subid != GetCurrentSubTransactionId() || scope_refreshing == t->relid)
 		return false;
 	for (i = 0; i < first->ncolumns; i++)
 	{
@@ -344,32 +341,6 @@ tide_scope(PG_FUNCTION_ARGS)
 
 /* ---------- a parent that comes late ---------- */
 
-void
-scope_append_refresh(StringInfo sql, TrackedTable *t)
-{
-	const char *scope = quote_identifier(tracked_column(t, t->scope)->name);
-
-	appendStringInfo(sql, "UPDATE ONLY %s c SET %s = c.%s", t->sql_name, scope, scope);
-}
-
-void
-scope_refresh(TrackedTable *t, const char *name, const char *sql, int nargs, Oid *types,
-			  Datum *values)
-{
-	Oid			outer = refreshing;
-
-	PG_TRY();
-	{
-		refreshing = t->relid;
-		scope_run(t->relid, t, name, sql, nargs, types, values, true);
-	}
-	PG_FINALLY();
-	{
-		refreshing = outer;
-	}
-	PG_END_TRY();
-}
-
 /*
  * For a row whose path led nowhere, deferred to the end of the
  * transaction.  By now the foreign keys are satisfied, so the missing parent
@@ -382,9 +353,10 @@ tide_scope_late(PG_FUNCTION_ARGS)
 	TupleDesc	desc;
 	HeapTuple	row;
 	TrackedTable *t;
-	StringInfoData sql;
+	StringInfoData where;
 	Oid			types[INDEX_MAX_KEYS];
 	Datum		key[INDEX_MAX_KEYS];
+	ScopeRows	rows = {"late", NULL, NULL, 0, types, key};
 	Datum		scope;
 	int			k;
 
@@ -399,9 +371,8 @@ tide_scope_late(PG_FUNCTION_ARGS)
 	if (t == NULL || !find_scope(t, row, desc, &scope))
 		PG_RETURN_POINTER(NULL);
 
-	initStringInfo(&sql);
-	scope_append_refresh(&sql, t);
-	appendStringInfo(&sql, " WHERE c.%s IS NULL",
+	initStringInfo(&where);
+	appendStringInfo(&where, "c.%s IS NULL",
 					 quote_identifier(tracked_column(t, t->scope)->name));
 	for (k = 0; k < t->nkeys; k++)
 	{
@@ -410,11 +381,13 @@ tide_scope_late(PG_FUNCTION_ARGS)
 
 		types[k] = c->base_type;
 		key[k] = heap_getattr(row, c->attnum, desc, &isnull);
-		appendStringInfo(&sql, " AND c.%s %s $%d", quote_identifier(c->name),
+		appendStringInfo(&where, " AND c.%s %s $%d", quote_identifier(c->name),
 						 t->key_equal[k], k + 1);
 	}
+	rows.where = where.data;
+	rows.nargs = t->nkeys;
 	SPI_connect();
-	scope_refresh(t, "scope late", sql.data, t->nkeys, types, key);
+	scope_refresh(t, &rows);
 	SPI_finish();
 	PG_RETURN_POINTER(NULL);
 }

@@ -8,7 +8,6 @@
 #ifndef TIDE_SCOPE_TRIGGER_H
 #define TIDE_SCOPE_TRIGGER_H
 
-#include "lib/stringinfo.h"
 #include "table/tracked.h"
 
 /*
@@ -26,9 +25,24 @@ extern uint64 path_changes;
 extern void scope_run(Oid relid, TrackedTable *t, const char *name, const char *sql,
 					  int nargs, Oid *types, Datum *values, bool latest);
 
-/* "UPDATE ... c SET ...": has rows of t find their scope anew; to be run by the other */
-extern void scope_append_refresh(StringInfo sql, TrackedTable *t);
-extern void scope_refresh(TrackedTable *t, const char *name, const char *sql, int nargs,
-						  Oid *types, Datum *values);
+/* some rows of a tracked table, as c */
+typedef struct ScopeRows
+{
+	const char *name;			/* of the plans */
+	const char *source;			/* joined with c; NULL: nothing */
+	const char *where;
+	int			nargs;
+	Oid		   *types;
+	Datum	   *values;
+} ScopeRows;
+
+/* Have these rows find their scope anew.  Needs an SPI connection. */
+extern void scope_refresh(TrackedTable *t, const ScopeRows *rows);
+
+/* likewise all rows of the table whose scope is not what their path leads to */
+extern void scope_refresh_wrong(TrackedTable *t);
+
+/* the table whose rows must find their scope anew right now */
+extern Oid	scope_refreshing;
 
 #endif							/* TIDE_SCOPE_TRIGGER_H */

@@ -610,22 +610,55 @@ horizon_set(const Horizon *horizon)
 				  3, types, values, NULL);
 }
 
+/* the most rows that a statement deletes */
+#define MOST_ROWS 1000000
+
+/*
+ * Delete from one of the tables by up to so many statements (0: as many as it
+ * takes).  Each passes by the rows that those before it have deleted, so where
+ * there may be many of them, each takes more than the last.
+ */
+static int64
+forget_from(SPIPlanPtr *plan, const char *sql, uint64 horizon, int max_rows, int max_statements)
+{
+	static Oid	types[2] = {XID8OID, INT4OID};
+	Datum		values[2];
+	int64		removed = 0;
+	int			i;
+
+	values[0] = FullTransactionIdGetDatum(FullTransactionIdFromU64(horizon));
+	for (i = 0; max_statements == 0 || i < max_statements; i++)
+	{
+		int64		n;
+
+		values[1] = Int32GetDatum(max_rows);
+		n = owner_execute(plan, sql, 2, types, values, NULL);
+		CHECK_FOR_INTERRUPTS();
+		removed += n;
+		if (n == 0)
+			break;
+		if (max_statements == 0)
+			max_rows = Min(max_rows * 2, MOST_ROWS);
+	}
+	return removed;
+}
+
 /*
  * The oldest entries go first, so that pages of the indexes become empty and
- * can be used again: new entries have higher transaction ids.  Entries are
- * never updated, so deleting them waits for nobody, and nobody waits for it.
+ * can be used again: new entries have higher transaction ids.  All but
+ * tombstones are never updated, so deleting them waits for nobody, and nobody
+ * waits for it.  A row that is deleted again updates its tombstone; one that an
+ * open transaction has updated so far is new, and is passed by.  Who deletes a
+ * row whose old tombstone is being forgotten does wait, so tombstones go last.
  */
 int64
-changelog_forget(uint64 horizon, int max_rows)
+changelog_forget(uint64 horizon, int max_rows, int max_statements)
 {
 	static SPIPlanPtr plans[7] = {NULL, NULL, NULL, NULL, NULL, NULL, NULL};
 	static const char *const sql[7] = {
 		"DELETE FROM tide.log WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 		" SELECT l.ctid FROM tide.log l WHERE l.reg OPERATOR(pg_catalog.>) 0"
 		" AND l.xid OPERATOR(pg_catalog.<) $1 ORDER BY l.xid, l.seq LIMIT $2))",
-		"DELETE FROM tide.tombstone WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
-		" SELECT o.ctid FROM tide.tombstone o WHERE o.xid OPERATOR(pg_catalog.<) $1"
-		" ORDER BY o.xid LIMIT $2))",
 		"DELETE FROM tide.tombstone_pack WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 		" SELECT p.ctid FROM tide.tombstone_pack p WHERE p.xid OPERATOR(pg_catalog.<) $1"
 		" ORDER BY p.xid LIMIT $2))",
@@ -641,16 +674,15 @@ changelog_forget(uint64 horizon, int max_rows)
 		"DELETE FROM tide.sample WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 		" SELECT s.ctid FROM tide.sample s"
 		" WHERE pg_catalog.pg_snapshot_xmin(s.snapshot) OPERATOR(pg_catalog.<) $1"
-		" LIMIT $2))"
+		" LIMIT $2))",
+		"DELETE FROM tide.tombstone WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+		" SELECT o.ctid FROM tide.tombstone o WHERE o.xid OPERATOR(pg_catalog.<) $1"
+		" ORDER BY o.xid LIMIT $2 FOR UPDATE SKIP LOCKED))"
 	};
-	static Oid	types[2] = {XID8OID, INT4OID};
-	Datum		values[2];
 	int64		removed = 0;
 	int			i;
 
-	values[0] = FullTransactionIdGetDatum(FullTransactionIdFromU64(horizon));
-	values[1] = Int32GetDatum(max_rows);
 	for (i = 0; i < lengthof(plans); i++)
-		removed += owner_execute(&plans[i], sql[i], 2, types, values, NULL);
+		removed += forget_from(&plans[i], sql[i], horizon, max_rows, max_statements);
 	return removed;
 }

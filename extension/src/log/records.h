@@ -158,7 +158,10 @@ typedef struct Horizon
 extern bool horizon_read(Snapshot snapshot, Horizon *horizon);
 extern void horizon_set(const Horizon *horizon);
 
-/* forget up to max_rows of what the horizon allows; returns how many went */
-extern int64 changelog_forget(uint64 horizon, int max_rows);
+/*
+ * Forget what the horizon allows, by up to max_statements (0: any number) for
+ * each table, the first of which deletes up to max_rows.  Returns how many went.
+ */
+extern int64 changelog_forget(uint64 horizon, int max_rows, int max_statements);
 
 #endif							/* TIDE_RECORDS_H */

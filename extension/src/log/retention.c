@@ -30,7 +30,7 @@ PG_FUNCTION_INFO_V1(tide_maintain);
 
 #define ROWS_PER_STATEMENT 10000
 
-/* so many in a call of tide.maintain; its next call does the rest */
+/* so many a table in a call of tide.maintain; its next call does the rest */
 #define STATEMENTS_PER_CALL 10
 
 /* an advisory lock class of our own, beside that of keys (apply.c) */
@@ -76,8 +76,6 @@ prune(const char *function, TimestampTz time, TimestampTz now, int max_statement
 {
 	Horizon		horizon;
 	Horizon		before;
-	int64		removed = 0;
-	int			i;
 
 	standby_refuse(function);
 	if (!lock_pruning())
@@ -96,16 +94,8 @@ prune(const char *function, TimestampTz time, TimestampTz now, int max_statement
 		horizon.at = before.at;
 	}
 	horizon_set(&horizon);
-	for (i = 0; max_statements == 0 || i < max_statements; i++)
-	{
-		int64		n = changelog_forget(horizon.xid, ROWS_PER_STATEMENT);
-
-		CHECK_FOR_INTERRUPTS();
-		removed += n;
-		if (n == 0)
-			break;
-	}
-	return removed + generation_forget(horizon.xid);
+	return changelog_forget(horizon.xid, ROWS_PER_STATEMENT, max_statements) +
+		generation_forget(horizon.xid);
 }
 
 Datum

@@ -19,6 +19,7 @@
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "pull/page.h"
 #include "table/registry.h"
@@ -40,8 +41,42 @@ scopes_of_cursor(const Cursor *cursor)
 }
 
 /*
+ * The table, to write scopes as its column does or did.  A table that cannot be
+ * served for now may have lost that column, or have one of another type: then
+ * what was noted of its form has to do.  NULL: nothing is known, or the texts
+ * stay what they are.
+ */
+static TrackedTable *
+for_spelling(TrackedTable *t)
+{
+	List	   *forms = t->settings.forms;
+	int			n = list_length(t->settings.keys);
+	const char *form = n < list_length(forms) ? list_nth(forms, n) : "";
+	Oid			type = strcmp(form, "uuid") == 0 ? UUIDOID :
+		strcmp(form, "integer") == 0 ? INT8OID : InvalidOid;
+	TrackedColumn *c;
+	Oid			function;
+	bool		varlena;
+
+	if (!OidIsValid(type))
+		return AttributeNumberIsValid(t->scope) ? t : NULL;
+	t = palloc0(sizeof(TrackedTable));
+	t->columns = c = palloc0(sizeof(TrackedColumn));
+	t->ncolumns = t->scope = c->attnum = 1;
+	t->plain_key = true;
+	c->type = c->base_type = type;
+	c->typmod = -1;
+	getTypeOutputInfo(type, &function, &varlena);
+	fmgr_info(function, &c->output);
+	getTypeInputInfo(type, &function, &c->ioparam);
+	fmgr_info(function, &c->input);
+	return t;
+}
+
+/*
  * The allowed scopes as the columns of tracked tables write them: a uuid in
- * upper case is the same scope as in lower case.
+ * upper case is the same scope as in lower case.  Tables that cannot be served
+ * for now count, too, for a client keeps their rows.
  */
 static ScopeSet
 spell_allowed(Pull *pull)
@@ -59,7 +94,7 @@ spell_allowed(Pull *pull)
 		TableScopes scopes;
 		int			i;
 
-		if (t->shared || registry_problem(t))
+		if (t->shared || (registry_problem(t) && (t = for_spelling(t)) == NULL))
 			continue;
 		access_table_scopes(&allowed, t, &scopes);
 		for (i = 0; i < scopes.n; i++)

@@ -24,6 +24,7 @@
 #include "access/tupdesc_details.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "utils/array.h"
@@ -369,15 +370,65 @@ load_clocks(TrackedTable *t)
 		set_broken(t, pstrdup("its column \"" CLOCKS_COLUMN "\", which merging needs, is gone"));
 }
 
-/* a key column's or the scope's values look as they did when it was tracked */
+/*
+ * A key column's or the scope's values look as they did when it was tracked, and
+ * equal ones look the same: the log and cursors compare texts, the table
+ * compares values.
+ */
 static void
 check_form(TrackedTable *t, AttrNumber attnum, int n)
 {
 	TrackedColumn *c = tracked_column(t, attnum);
 
+	if (!t->broken && SearchSysCacheExists1(COLLOID, ObjectIdGetDatum(c->collation)) &&
+		!get_collation_isdeterministic(c->collation))
+		set_broken(t, psprintf("equal values of its column \"%s\" can be written in several ways now", c->name));
 	if (!t->broken && n < list_length(t->settings.forms) &&
 		!type_form_fits(list_nth(t->settings.forms, n), c->type, c->typmod))
 		set_broken(t, psprintf("values of its column \"%s\" have another text form than when it was tracked", c->name));
+}
+
+static void
+swap_keys(TrackedTable *t, int i, int k)
+{
+	AttrNumber	attnum = t->keys[i];
+	char	  **operators[] = {t->key_equal, t->key_less, t->key_greater};
+	int			o;
+
+	t->keys[i] = t->keys[k];
+	t->keys[k] = attnum;
+	for (o = 0; o < lengthof(operators); o++)
+	{
+		char	   *name = operators[o][i];
+
+		operators[o][i] = operators[o][k];
+		operators[o][k] = name;
+	}
+}
+
+/*
+ * Put the key's columns into the order in which they were tracked, whatever
+ * that of the index is by now.  Keys in the log, tombstones and cursors are in
+ * that order.
+ */
+static void
+order_keys(TrackedTable *t)
+{
+	ListCell   *lc;
+	int			i = 0;
+
+	foreach(lc, t->settings.keys)
+	{
+		int			k;
+
+		for (k = i; k < t->nkeys; k++)
+		{
+			if (strcmp(lfirst(lc), tracked_column(t, t->keys[k])->name) != 0)
+				continue;
+			swap_keys(t, i++, k);
+			break;
+		}
+	}
 }
 
 /* the key is the one that was tracked */
@@ -387,6 +438,7 @@ fit_keys(TrackedTable *t)
 	ListCell   *lc;
 	int			i;
 
+	order_keys(t);
 	foreach(lc, t->settings.keys)
 	{
 		AttrNumber	attnum = named_column(t, "key", lfirst(lc));
@@ -484,7 +536,9 @@ load_path(TrackedTable *t)
 	path = scope_path_resolve(t->relid, t->scope_path, &why);
 	if (path == NULL)
 		set_broken(t, psprintf("its scope \"%s\" leads nowhere: %s", t->scope_path, why));
-	else if (path->type != tracked_column(t, t->scope)->type)
+	else if (path->type != tracked_column(t, t->scope)->type ||
+			 !type_form_fits(type_form(path->type, path->typmod), path->type,
+							 tracked_column(t, t->scope)->typmod))
 		set_broken(t, psprintf("its scope \"%s\" is of another type than \"%s\"",
 							   t->scope_path, tracked_column(t, t->scope)->name));
 	else
@@ -497,10 +551,48 @@ load_path(TrackedTable *t)
 								   path->steps[i].sql_name));
 }
 
+/*
+ * A column that has got the name of one that was renamed is not the one that a
+ * setting means: an excluded one would be sent under its new name.
+ */
+static void
+check_moved(TrackedTable *t)
+{
+	ListCell   *lc;
+
+	foreach(lc, settings_moved(&t->settings))
+	{
+		if (tracked_column_by_name(t, lfirst(lc)))
+			set_broken(t, psprintf("its column \"%s\" is not the one that was tracked",
+								   (char *) lfirst(lc)));
+	}
+}
+
+/* A column that came later may have the name of another one in JSON. */
+static void
+check_wire_names(TrackedTable *t)
+{
+	int			i,
+				k;
+
+	for (i = 0; t->camel && i < t->ncolumns; i++)
+	{
+		for (k = 0; k < i && column_is_synced(&t->columns[i]); k++)
+		{
+			if (column_is_synced(&t->columns[k]) &&
+				strcmp(t->columns[k].wire, t->columns[i].wire) == 0)
+				set_broken(t, psprintf("its columns \"%s\" and \"%s\" have the same name \"%s\" in JSON",
+									   t->columns[k].name, t->columns[i].name, t->columns[i].wire));
+		}
+	}
+}
+
 /* does the table fit its settings? Partitions are not checked. */
 static void
 check_fit(TrackedTable *t, Form_pg_class class)
 {
+	check_moved(t);
+	check_wire_names(t);
 	if (catalog_is_inherited(class) || class->relpersistence != RELPERSISTENCE_PERMANENT)
 		set_broken(t, pstrdup("it has become a partition, part of an inheritance tree, or unlogged"));
 	if (!t->broken && (!t->modified_at || !t->client_id ||
@@ -536,6 +628,24 @@ has_side_effects(Form_pg_class class, List *triggers)
 	return false;
 }
 
+/* has the user a row trigger that runs before an UPDATE, and so before ours? */
+static bool
+may_leave_out(List *triggers)
+{
+	ListCell   *lc;
+
+	foreach(lc, triggers)
+	{
+		TriggerFacts *trigger = lfirst(lc);
+
+		if (!trigger->internal && TRIGGER_FOR_ROW(trigger->type) &&
+			TRIGGER_FOR_BEFORE(trigger->type) && TRIGGER_FOR_UPDATE(trigger->type) &&
+			strncmp(trigger->name, TRIGGER_PREFIX, strlen(TRIGGER_PREFIX)) != 0)
+			return true;
+	}
+	return false;
+}
+
 static void
 load_fit(TrackedTable *t, Form_pg_class class, List *triggers)
 {
@@ -563,6 +673,7 @@ load_fit(TrackedTable *t, Form_pg_class class, List *triggers)
 	 * by one
 	 */
 	t->has_side_effects = t->partitioned || has_side_effects(class, triggers);
+	t->may_leave_out = may_leave_out(triggers);
 	t->plain_key = !t->scope ||
 		is_plain_type(tracked_column(t, t->scope)->type);
 	for (i = 0; i < t->nkeys; i++)

@@ -17,6 +17,7 @@
 #include "access/table.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
+#include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -263,4 +264,35 @@ scope_path_is_guarded(Relation rel, AttrNumber column)
 	Bitmapset  *keys = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_KEY);
 
 	return bms_is_member(column - FirstLowInvalidHeapAttributeNumber, keys);
+}
+
+char *
+scope_path_expression(const ScopePath *path)
+{
+	StringInfoData sql;
+	const PathStep *last = &path->steps[path->nsteps - 1];
+	int			i,
+				k;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "(SELECT p%d.%s FROM ", path->nsteps, last->read_names[0]);
+	for (i = 0; i < path->nsteps; i++)
+		appendStringInfo(&sql, "%sONLY %s p%d", i ? ", " : "", path->steps[i].sql_name, i + 1);
+	appendStringInfoString(&sql, " WHERE ");
+	for (i = 0; i < path->nsteps; i++)
+	{
+		const PathStep *step = &path->steps[i];
+
+		for (k = 0; k < step->ncolumns; k++)
+		{
+			appendStringInfo(&sql, "%sp%d.%s %s ", i + k ? " AND " : "", i + 1,
+							 step->to_names[k], step->equal[k]);
+			if (i == 0)
+				appendStringInfo(&sql, "c.%s", step->from_names[k]);
+			else
+				appendStringInfo(&sql, "p%d.%s", i, step->from_names[k]);
+		}
+	}
+	appendStringInfoString(&sql, ")");
+	return sql.data;
 }

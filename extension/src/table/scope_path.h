@@ -62,6 +62,9 @@ extern bool scope_path_visits(const ScopePath *path, Oid relid);
  */
 extern bool scope_path_is_guarded(Relation rel, AttrNumber column);
 
+/* the scope of row c of the table, as an expression; palloc'd */
+extern char *scope_path_expression(const ScopePath *path);
+
 #define SCOPE_TRIGGER "zz_tide_scope"
 #define SCOPE_LATE_TRIGGER "zz_tide_scope_late"
 #define PATH_TRIGGER_PREFIX "zz_tide_path_"

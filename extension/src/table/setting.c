@@ -57,6 +57,7 @@ static const Setting settings[] = {
 	{"replicated", SETTING_FLAG, FIELD(replicated), "true", true, "replicated"},
 	{"exclude", SETTING_LIST, FIELD(exclude), .option = "exclude"},
 	{"added", SETTING_LIST, FIELD(added)},
+	{"moved", SETTING_LIST, FIELD(moved)},
 };
 
 static const char *const policy_names[] = {
@@ -112,21 +113,19 @@ settings_read(TableSettings *s, int nargs, char **args)
 	}
 }
 
-static void
-append_argument(StringInfo buf, const Setting *setting, const char *value)
+static List *
+add_argument(List *list, const Setting *setting, const char *value)
 {
-	appendStringInfo(buf, "%s%s", buf->len ? ", " : "",
-					 quote_literal_cstr(psprintf("%s=%s", setting->name, value)));
+	return lappend(list, psprintf("%s=%s", setting->name, value));
 }
 
-char *
-settings_arguments(const TableSettings *s)
+List *
+settings_list(const TableSettings *s)
 {
-	StringInfoData buf;
+	List	   *list = NIL;
 	ListCell   *lc;
 	int			k;
 
-	initStringInfo(&buf);
 	for (k = 0; k < lengthof(settings); k++)
 	{
 		const Setting *setting = &settings[k];
@@ -134,24 +133,128 @@ settings_arguments(const TableSettings *s)
 		switch (setting->kind)
 		{
 			case SETTING_NUMBER:
-				append_argument(&buf, setting, psprintf("%d", field_of(s, setting, const int)));
+				list = add_argument(list, setting, psprintf("%d", field_of(s, setting, const int)));
 				break;
 			case SETTING_TEXT:
 				if (field_of(s, setting, char *const))
-					append_argument(&buf, setting, field_of(s, setting, char *const));
+					list = add_argument(list, setting, field_of(s, setting, char *const));
 				break;
 			case SETTING_LIST:
 				foreach(lc, field_of(s, setting, List *const))
-					append_argument(&buf, setting, lfirst(lc));
+					list = add_argument(list, setting, lfirst(lc));
 				break;
 			case SETTING_FLAG:
 				if (field_of(s, setting, const bool) == setting->word_means)
-					append_argument(&buf, setting, setting->word);
+					list = add_argument(list, setting, setting->word);
 				break;
 		}
 	}
+	return list;
+}
+
+char *
+settings_arguments(const TableSettings *s)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, settings_list(s))
+		appendStringInfo(&buf, "%s%s", buf.len ? ", " : "", quote_literal_cstr(lfirst(lc)));
 	return buf.data;
 }
+
+/* ---------- columns that have another name by now ---------- */
+
+/* of a column, the name that the settings have and its name now: "5:ownerholder" */
+static char *
+moved_entry(const char *name, const char *now)
+{
+	return psprintf("%d:%s%s", (int) strlen(name), name, now);
+}
+
+static bool
+read_moved(const char *entry, char **name, char **now)
+{
+	char	   *end;
+	long		length = strtol(entry, &end, 10);
+
+	if (*end++ != ':' || length < 0 || length > strlen(end))
+		return false;
+	*name = pnstrdup(end, length);
+	*now = pstrdup(end + length);
+	return true;
+}
+
+/* is it the name of a column that some setting means? */
+static bool
+is_meant(const TableSettings *s, const char *name)
+{
+	const char *const roles[] = {s->scope, s->modified_at, s->client_id, s->version,
+	s->deleted_at};
+	int			i;
+
+	for (i = 0; i < lengthof(roles); i++)
+	{
+		if (roles[i] && strcmp(roles[i], name) == 0)
+			return true;
+	}
+	return name_in_list(s->keys, name) || name_in_list(s->exclude, name);
+}
+
+bool
+settings_rename(TableSettings *s, const char *old, const char *now)
+{
+	List	   *result = NIL;
+	bool		changed = false;
+	bool		known = false;
+	ListCell   *lc;
+
+	foreach(lc, s->moved)
+	{
+		char	   *name;
+		char	   *was;
+
+		if (!read_moved(lfirst(lc), &name, &was))
+			continue;
+		known |= strcmp(name, old) == 0;
+		if (strcmp(was, old) != 0)
+			result = lappend(result, lfirst(lc));
+		else
+		{
+			changed = true;
+			/* it may have its old name again */
+			if (strcmp(name, now) != 0)
+				result = lappend(result, moved_entry(name, now));
+		}
+	}
+	if (!known && is_meant(s, old))
+	{
+		result = lappend(result, moved_entry(old, now));
+		changed = true;
+	}
+	s->moved = result;
+	return changed;
+}
+
+List *
+settings_moved(const TableSettings *s)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, s->moved)
+	{
+		char	   *name;
+		char	   *now;
+
+		if (read_moved(lfirst(lc), &name, &now))
+			result = lappend(result, name);
+	}
+	return result;
+}
+
+/* ---------- tide.track ---------- */
 
 /* names as the value of a name[] argument */
 static char *

@@ -17,7 +17,7 @@ typedef struct TableSettings
 {
 	int			reg;			/* 0: none, so the table is not tracked */
 	char	   *entity_type;
-	List	   *keys;			/* in index order */
+	List	   *keys;			/* in the order of the index then */
 	List	   *forms;			/* of the keys and the scope: type_form() */
 	char	   *scope;			/* NULL if shared */
 	char	   *scope_path;		/* the foreign keys that the scope follows;
@@ -33,16 +33,31 @@ typedef struct TableSettings
 	bool		replicated;
 	List	   *exclude;
 	List	   *added;			/* columns that tide.track added */
+	List	   *moved;			/* columns above that have another name by
+								 * now, or are gone: see settings_rename() */
 } TableSettings;
 
 /* from the arguments of a stamp trigger; palloc'd */
 extern void settings_read(TableSettings *s, int nargs, char **args);
+
+/* the arguments: char * */
+extern List *settings_list(const TableSettings *s);
 
 /* the same as SQL, for CREATE TRIGGER */
 extern char *settings_arguments(const TableSettings *s);
 
 /* the call of tide.track that makes the settings again */
 extern char *settings_call(const TableSettings *s, const char *table);
+
+/*
+ * A column of the table has got another name, or is gone (now: "").  If a setting
+ * names it, another column that gets the old name is not the one that is meant.
+ * True if the settings say anything else now.
+ */
+extern bool settings_rename(TableSettings *s, const char *old, const char *now);
+
+/* the names of columns that are not the ones that are meant, where they are there */
+extern List *settings_moved(const TableSettings *s);
 
 /* the policy of that name; a resolver's name has a dot.  false: none */
 extern bool policy_by_name(const char *name, ConflictPolicy *policy);

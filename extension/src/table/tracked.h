@@ -104,13 +104,15 @@ typedef struct TrackedTable
 	bool		has_synced_generated;
 	bool		has_side_effects;	/* a write may change rows that it does
 									 * not name: triggers, cascades, rules */
+	bool		may_leave_out;	/* a trigger of the user's before UPDATE may
+								 * leave out a row in which nothing changes */
 	bool		foreign_known;	/* the two below, see foreign_code.c */
 	const char *foreign_by_upsert;	/* NULL: nothing */
 	const char *foreign_by_delete;	/* likewise */
 	int			ncolumns;		/* == natts of the relation */
 	TrackedColumn *columns;		/* by attnum - 1 */
 	int			nkeys;
-	AttrNumber *keys;			/* in index order */
+	AttrNumber *keys;			/* in the order in which they were tracked */
 	char	  **key_equal;		/* "OPERATOR(schema.=)" of each key column */
 	char	  **key_less;		/* likewise, "<" */
 	char	  **key_greater;	/* likewise, ">" */

@@ -215,6 +215,25 @@ check_scope_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel, const 
 						settings_call(&t->settings, t->sql_name)));
 }
 
+/* the event triggers notice partitions that come and go, and paths that are altered */
+static void
+check_event_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, const char *name, const char *what)
+{
+	HeapTuple	tuple = SearchSysCache1(EVENTTRIGGERNAME, CStringGetDatum(name));
+	char		enabled = TRIGGER_DISABLED;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		enabled = ((Form_pg_event_trigger) GETSTRUCT(tuple))->evtenabled;
+		ReleaseSysCache(tuple);
+	}
+	if (enabled == TRIGGER_DISABLED || enabled == TRIGGER_FIRES_ON_REPLICA)
+		report(rsinfo, "error", t->sql_name,
+			   psprintf("event trigger %s is disabled: changes of %s go unnoticed", name, what),
+			   psprintf("ALTER EVENT TRIGGER %s ENABLE; %s", name,
+						settings_call(&t->settings, t->sql_name)));
+}
+
 /* one table of the scope's path, and the table before it */
 static void
 check_step(ReturnSetInfo *rsinfo, TrackedTable *t, Relation before, PathStep *step)
@@ -254,6 +273,8 @@ check_path(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 		return;
 	check_scope_trigger(rsinfo, t, rel, SCOPE_TRIGGER);
 	check_scope_trigger(rsinfo, t, rel, SCOPE_LATE_TRIGGER);
+	check_event_trigger(rsinfo, t, "tide_before_partition_change", "its path by ALTER TABLE");
+	check_event_trigger(rsinfo, t, "tide_after_partition_change", "its path by ALTER TABLE");
 	for (i = 0; i < t->path->nsteps; i++)
 	{
 		Relation	table = try_relation_open(before, AccessShareLock);
@@ -295,25 +316,6 @@ check_partition(ReturnSetInfo *rsinfo, TrackedTable *root, Oid relid)
 	relation_close(rel, AccessShareLock);
 }
 
-/* the event triggers notice partitions that come and go */
-static void
-check_event_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, const char *name)
-{
-	HeapTuple	tuple = SearchSysCache1(EVENTTRIGGERNAME, CStringGetDatum(name));
-	char		enabled = TRIGGER_DISABLED;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		enabled = ((Form_pg_event_trigger) GETSTRUCT(tuple))->evtenabled;
-		ReleaseSysCache(tuple);
-	}
-	if (enabled == TRIGGER_DISABLED || enabled == TRIGGER_FIRES_ON_REPLICA)
-		report(rsinfo, "error", t->sql_name,
-			   psprintf("event trigger %s is disabled: changes of partitions go unnoticed", name),
-			   psprintf("ALTER EVENT TRIGGER %s ENABLE; %s", name,
-						settings_call(&t->settings, t->sql_name)));
-}
-
 /* DETACH ... CONCURRENTLY that was interrupted: the table no longer shows the rows */
 static void
 check_detaching(ReturnSetInfo *rsinfo, TrackedTable *t, Oid parent)
@@ -336,8 +338,8 @@ check_partitions(ReturnSetInfo *rsinfo, TrackedTable *t)
 {
 	ListCell   *lc;
 
-	check_event_trigger(rsinfo, t, "tide_before_partition_change");
-	check_event_trigger(rsinfo, t, "tide_after_partition_change");
+	check_event_trigger(rsinfo, t, "tide_before_partition_change", "partitions");
+	check_event_trigger(rsinfo, t, "tide_after_partition_change", "partitions");
 	foreach(lc, find_all_inheritors(t->relid, NoLock, NULL))
 	{
 		if (lfirst_oid(lc) != t->relid)

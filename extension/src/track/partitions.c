@@ -42,6 +42,8 @@
 #include "capture/capture.h"
 #include "table/registry.h"
 #include "track/partitions.h"
+#include "track/path_change.h"
+#include "track/renamed.h"
 #include "track/trackable.h"
 #include "util/compat.h"
 #include "util/owner.h"
@@ -467,6 +469,7 @@ before_command(Node *parsetree)
 		before_drop_owned((DropOwnedStmt *) parsetree);
 		watch_partitions();
 	}
+	path_change_before(parsetree);
 }
 
 static void
@@ -480,6 +483,8 @@ after_command(Node *parsetree)
 	else if (IsA(parsetree, CreateSchemaStmt) &&
 			 ((CreateSchemaStmt *) parsetree)->schemaElts != NIL)
 		settle_all_new();
+	renamed_after(parsetree);
+	path_change_after(parsetree);
 }
 
 Datum

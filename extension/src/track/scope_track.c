@@ -287,6 +287,17 @@ follow_step_triggers(PathStep *step)
 						 " FOR EACH STATEMENT EXECUTE FUNCTION tide.path()", step->sql_name));
 }
 
+/* for rows that come before what they are found through; needs an SPI connection */
+void
+scope_track_create_late(const char *table, const char *scope, const char *first)
+{
+	run_ddl(psprintf("CREATE CONSTRAINT TRIGGER " SCOPE_LATE_TRIGGER
+					 " AFTER INSERT OR UPDATE ON %s DEFERRABLE INITIALLY DEFERRED"
+					 " FOR EACH ROW WHEN (NEW.%s IS NULL AND NEW.%s IS NOT NULL)"
+					 " EXECUTE FUNCTION tide.scope_late()",
+					 table, quote_identifier(scope), quote_identifier(first)));
+}
+
 /* the triggers of the table itself, and of the tables of its path */
 void
 scope_track_create(TrackOptions *o, const char *table)
@@ -297,49 +308,12 @@ scope_track_create(TrackOptions *o, const char *table)
 		return;
 	run_ddl(psprintf("CREATE TRIGGER " SCOPE_TRIGGER " BEFORE INSERT OR UPDATE ON %s"
 					 " FOR EACH ROW EXECUTE FUNCTION tide.scope()", table));
-	run_ddl(psprintf("CREATE CONSTRAINT TRIGGER " SCOPE_LATE_TRIGGER
-					 " AFTER INSERT OR UPDATE ON %s DEFERRABLE INITIALLY DEFERRED"
-					 " FOR EACH ROW WHEN (NEW.%s IS NULL AND NEW.%s IS NOT NULL)"
-					 " EXECUTE FUNCTION tide.scope_late()",
-					 table, quote_identifier(o->s.scope),
-					 quote_identifier(get_attname(o->relid, o->path->first, false))));
+	scope_track_create_late(table, o->s.scope, get_attname(o->relid, o->path->first, false));
 	for (i = 0; i < o->path->nsteps; i++)
 		follow_step_triggers(&o->path->steps[i]);
 }
 
 /* ---------- rows that are there ---------- */
-
-/* the scope of row c, as an expression */
-static char *
-scope_expression(ScopePath *path)
-{
-	StringInfoData sql;
-	PathStep   *last = &path->steps[path->nsteps - 1];
-	int			i,
-				k;
-
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "(SELECT p%d.%s FROM ", path->nsteps, last->read_names[0]);
-	for (i = 0; i < path->nsteps; i++)
-		appendStringInfo(&sql, "%sONLY %s p%d", i ? ", " : "", path->steps[i].sql_name, i + 1);
-	appendStringInfoString(&sql, " WHERE ");
-	for (i = 0; i < path->nsteps; i++)
-	{
-		PathStep   *step = &path->steps[i];
-
-		for (k = 0; k < step->ncolumns; k++)
-		{
-			appendStringInfo(&sql, "%sp%d.%s %s ", i + k ? " AND " : "", i + 1,
-							 step->to_names[k], step->equal[k]);
-			if (i == 0)
-				appendStringInfo(&sql, "c.%s", step->from_names[k]);
-			else
-				appendStringInfo(&sql, "p%d.%s", i, step->from_names[k]);
-		}
-	}
-	appendStringInfoString(&sql, ")");
-	return sql.data;
-}
 
 /* the user's triggers that an UPDATE would fire: their names, to be quoted */
 static List *
@@ -378,7 +352,7 @@ static uint64
 backfill(TrackOptions *o, const char *table)
 {
 	const char *scope = quote_identifier(o->s.scope);
-	char	   *value = scope_expression(o->path);
+	char	   *value = scope_path_expression(o->path);
 	List	   *triggers = update_triggers(o->relid, false);
 	List	   *always = update_triggers(o->relid, true);
 	SavedUser	saved;

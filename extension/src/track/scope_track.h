@@ -19,6 +19,8 @@ extern void scope_track_notice_indexes(TrackOptions *o);
 extern bool scope_track_prepare(TrackOptions *o, const char *table);
 extern void scope_track_create(TrackOptions *o, const char *table);
 
+extern void scope_track_create_late(const char *table, const char *scope, const char *first);
+
 extern List *scope_track_tables(const ScopePath *path);
 extern void scope_track_leave(List *tables);
 

@@ -507,6 +507,7 @@ columns_to_drop(TrackedTable *t)
 {
 	const AttrNumber known[] = {t->modified_at, t->client_id, t->version, t->deleted_at,
 	t->clocks, t->scope};
+	List	   *moved = settings_moved(&t->settings);
 	List	   *result = NIL;
 	ListCell   *lc;
 	int			i;
@@ -518,7 +519,7 @@ columns_to_drop(TrackedTable *t)
 
 		for (i = 0; c && i < lengthof(known); i++)
 			fits |= (known[i] == c->attnum);
-		if (c && fits)
+		if (c && fits && !name_in_list(moved, c->name))
 			result = lappend(result, c->name);
 	}
 	return result;
