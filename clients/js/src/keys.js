@@ -16,6 +16,14 @@ export function keyText(columns, row) {
 	return JSON.stringify(columns.map((column) => partText(row[column])));
 }
 
+/* The columns that a key's text stands for: as text, which the server reads as their type. */
+export function keyColumns(columns, text) {
+	if (columns.length === 1)
+		return { [columns[0]]: text };
+	const parts = JSON.parse(text);
+	return Object.fromEntries(columns.map((column, i) => [column, parts[i]]));
+}
+
 /* What the wire calls entityId: the value, or an object for several columns. */
 export function wireKey(columns, row) {
 	if (columns.length === 1)

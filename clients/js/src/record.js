@@ -1,3 +1,4 @@
+import { keyColumns } from './keys.js';
 import { nextStamp } from './stamps.js';
 
 /*
@@ -15,6 +16,7 @@ import { nextStamp } from './stamps.js';
  *   theirs      a newer server's row, null for a deletion; absent: none came
  *   edit        counts its edits
  *   changed     {column: edit} of the columns that were edited
+ *   id          the key's columns of a deleted row, of which nothing else may be left
  *   stamp       when it was last edited
  *   tries, nextTryAt, parked, errors   after it was refused
  *   revoked     its scope is not the user's any more
@@ -40,10 +42,13 @@ export function editRecord(record, { type, key, columns, description, clientId, 
 		next.theirs = record.theirs;
 	if (record?.seen !== undefined)
 		next.seen = record.seen;
-	if (columns === null)
-		return { ...next, action: 'delete', row: softDeleted(record?.row ?? base, description, stamp) };
+	if (columns === null) {
+		const id = keyOf(record, description, key);
+		return { ...next, id, action: 'delete', row: softDeleted(record?.row ?? base, description, stamp) };
+	}
 
-	const before = record?.row ?? {};
+	// by a key alone: the row may have been deleted on the server a moment ago
+	const before = record?.row ?? keyOf(record, description, key);
 	for (const name of Object.keys(columns)) {
 		if (!same(before[name], columns[name]))
 			next.changed[name] = edit;
@@ -57,6 +62,12 @@ export function editRecord(record, { type, key, columns, description, clientId, 
 	if (description.deletedAt && columns[description.deletedAt] === undefined && before[description.deletedAt])
 		next.row[description.deletedAt] = null;
 	return { ...next, action: 'upsert' };
+}
+
+/* The key's columns as they are on the wire, wherever a row of the record is left. */
+function keyOf({ row, base, theirs, id } = {}, description, key) {
+	const known = row ?? base ?? theirs ?? id ?? keyColumns(description.key, key);
+	return Object.fromEntries(description.key.map((name) => [name, known[name]]));
 }
 
 /* A soft delete leaves the row with its mark; any other leaves nothing. */
@@ -87,7 +98,7 @@ export function pulled(record, { type, key, row, sweep }) {
 export function changeOf(record, description, patches) {
 	const { modifiedAt, clientId, version, columns } = description;
 	const change = { type: record.type, stamp: record.stamp, action: record.action };
-	const keyAnd = record.row ?? record.base;
+	const keyAnd = record.row ?? record.base ?? keyOf(record, description, record.key);
 	if (record.base !== null && modifiedAt)
 		change.base = record.base[modifiedAt] ?? null;
 	const writable = new Set(columns.filter((column) => column.writable).map(({ name }) => name));

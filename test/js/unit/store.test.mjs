@@ -135,6 +135,27 @@ for (const [kind, storage] of Object.entries(STORAGES)) {
 		assert.deepEqual(pushes().at(-1).changes.map(({ action }) => action), ['delete']);
 	});
 
+	it('a row that was created, sent and deleted again, of which nothing is left, is deleted by its key', async () => {
+		const { store, server, pushes } = await ready();
+		server.answers['/sync/push'] = () => undefined; // the reply is lost
+		await store.put('project', { id: 'P', name: 'x' });
+		await store.sync();
+		await store.delete('project', 'P');
+		server.answers['/sync/push'] = ({ body }) => ({ failed: [], succeeded: body.changes.map(({ id, entityId }) => ({
+			changeId: id, status: 'applied', entity: { id: entityId, deletedAt: '2026-01-01T00:00:00Z' } })) });
+		assert.equal((await store.sync()).state, 'synced');
+		const [{ action, entityId }] = pushes().at(-1).changes;
+		assert.deepEqual([action, entityId], ['delete', 'P']);
+	});
+
+	it('an edit by the key of a row that was just deleted has its key', async () => {
+		const { store, pushes } = await ready();
+		await store.putAll([{ type: 'task', key: 'a', columns: { title: 'late' } }]);
+		assert.deepEqual((await store.all('task')).map(({ id }) => id), ['a']);
+		await store.sync();
+		assert.equal(pushes()[0].changes[0].entityId, 'a');
+	});
+
 	it('a refused edit is tried again by its schedule, then waits for its user', async () => {
 		const { store, server, pushes } = await ready([row('a')], { options: { retry: { rowBase: 1 } } });
 		server.answers['/sync/push'] = (call) => refused(call, '23514', row('a'));
