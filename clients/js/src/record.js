@@ -14,7 +14,7 @@ import { nextStamp } from './stamps.js';
  *   action      upsert or delete
  *   base        the server's row that the edit was made upon; null: there is none
  *   theirs      a newer server's row, null for a deletion; absent: none came
- *   edit        counts its edits
+ *   edit        number of its last edit, which no other edit of the store ever has
  *   changed     {column: edit} of the columns that were edited
  *   id          the key's columns of a deleted row, of which nothing else may be left
  *   stamp       when it was last edited
@@ -27,12 +27,11 @@ export function isDirty(record) {
 }
 
 /* An edit by the user: `columns` over the row, or a delete where it is null. */
-export function editRecord(record, { type, key, columns, description, clientId, now }) {
+export function editRecord(record, { type, key, columns, description, clientId, now, edit }) {
 	const { modifiedAt, clientId: clientColumn } = description;
 	const dirty = isDirty(record);
 	const base = dirty ? record.base : record?.row ?? null;
 	const stamp = nextStamp([base?.[modifiedAt], record?.stamp, record?.row?.[modifiedAt]], now);
-	const edit = (record?.edit ?? 0) + 1;
 	const next = {
 		type, key, dirty: 1, base, stamp, edit,
 		changed: { ...(dirty ? record.changed : {}) },

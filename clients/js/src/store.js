@@ -195,6 +195,16 @@ export class TideStore {
 
 	/* ---- edits ---- */
 
+	/*
+	 * A number that no edit had before. Counted by the row, an edit after a discard
+	 * would have the number of one that is on its way, and be taken for it.
+	 */
+	async #nextEdit(tx) {
+		const edit = (await tx.getMeta('edits') ?? Date.now()) + 1;
+		tx.setMeta('edits', edit);
+		return edit;
+	}
+
 	async #edit(tx, { type, columns, key, delete: isDelete }) {
 		const description = this.#description(type);
 		const given = isDelete || key !== undefined ? columns : withKey(description, columns);
@@ -203,7 +213,8 @@ export class TideStore {
 		if (isDelete && !isVisible(record))
 			return record ?? { type, key: text, row: null };
 		const next = editRecord(record, {
-			type, key: text, columns: isDelete ? null : given, description, clientId: this.client.clientId });
+			type, key: text, columns: isDelete ? null : given, description, clientId: this.client.clientId,
+			edit: await this.#nextEdit(tx) });
 		if (record?.sentEdit)
 			next.sentEdit = record.sentEdit;
 		if (isMoot(next))
@@ -417,11 +428,14 @@ export class TideStore {
 
 	async #applyVerdicts(due, results, acks) {
 		const changes = [], lost = [];
+		let shown = true;
 		await this.#write(async (tx) => {
 			for (const [i, sent] of due.entries()) {
 				const record = await tx.get(sent.type, sent.key);
-				if (!isDirty(record) || !results[i])
-					continue; // discarded meanwhile
+				if (!isDirty(record) || !results[i]) {
+					shown = false; // discarded meanwhile
+					continue;
+				}
 				const answer = answered(record, {
 					sent: sent.edit, result: results[i],
 					gone: results[i].status !== 'failed' && isGone(this.#schema, sent.type, results[i].entity),
@@ -439,7 +453,9 @@ export class TideStore {
 			}
 			if (lost.length > 0)
 				tx.setMeta('lost', [...lost.reverse(), ...await tx.getMeta('lost') ?? []].slice(0, MOST_LOST));
-			tx.setMeta('acks', [...await tx.getMeta('acks') ?? [], ...acks].slice(-MOST_ACKS));
+			// an ack says that the rows are here as the replies show them
+			if (shown)
+				tx.setMeta('acks', [...await tx.getMeta('acks') ?? [], ...acks].slice(-MOST_ACKS));
 		});
 		this.#tell(changes);
 	}

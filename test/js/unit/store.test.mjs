@@ -120,6 +120,35 @@ for (const [kind, storage] of Object.entries(STORAGES)) {
 		assert.deepEqual(await store.pending(), []);
 	});
 
+	it('an edit made after a discard is not taken for the one that is on its way', async () => {
+		const { store, server, pushes } = await ready([row('a')]);
+		await store.put('task', { id: 'a', title: 'first' });
+		let during = true;
+		server.answers['/sync/push'] = async (call) => {
+			if (during) {
+				during = false;
+				await store.discard('task', 'a');
+				await store.put('task', { id: 'a', title: 'second' });
+			}
+			return applied(call);
+		};
+		await store.sync();
+		assert.deepEqual(pushes().map(({ changes: [{ data }] }) => data.title), ['first', 'second']);
+		assert.deepEqual([await titles(store), await store.pending()], [['second'], []]);
+	});
+
+	it('what was discarded on its way is pulled: no ack says that it is here', async () => {
+		const { store, server } = await ready([row('a')]);
+		await store.put('task', { id: 'a', title: 'first' });
+		server.answers['/sync/push'] = async (call) => {
+			await store.discard('task', 'a');
+			return applied(call);
+		};
+		await store.sync();
+		assert.equal(server.calls('/sync/push').length, 1);
+		assert.deepEqual(server.calls('/sync/pull').filter(({ query }) => query.ack), []);
+	});
+
 	it('created and deleted before it was sent: nothing is sent; after: a delete', async () => {
 		const { store, server, pushes } = await ready();
 		const { id } = await store.put('task', { title: 'x' });
