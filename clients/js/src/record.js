@@ -18,6 +18,8 @@ import { nextStamp } from './stamps.js';
  *   changed     {column: edit} of the columns that were edited
  *   id          the key's columns of a deleted row, of which nothing else may be left
  *   stamp       when it was last edited
+ *   sentEdit    number of the last edit that was sent
+ *   sent        the change that was sent as that, until it is answered
  *   tries, nextTryAt, parked, errors   after it was refused
  *   revoked     its scope is not the user's any more
  */
@@ -116,7 +118,7 @@ export function changeOf(record, description, patches) {
  * The server's verdict on what was sent as edit number `sent`. Returns
  * {record: what to store or null, lost: the version that lost or undefined}.
  */
-export function answered(record, { sent, result, gone, description, delay, park }) {
+export function answered({ sent: _, ...record }, { sent, result, gone, description, delay, park }) {
 	const entity = gone ? null : result.entity;
 	const editedSince = record.edit !== sent;
 	if (result.status === 'failed')

@@ -215,8 +215,10 @@ export class TideStore {
 		const next = editRecord(record, {
 			type, key: text, columns: isDelete ? null : given, description, clientId: this.client.clientId,
 			edit: await this.#nextEdit(tx) });
-		if (record?.sentEdit)
-			next.sentEdit = record.sentEdit;
+		for (const name of ['sentEdit', 'sent']) {
+			if (record?.[name])
+				next[name] = record[name];
+		}
 		if (isMoot(next))
 			tx.delete(type, text);
 		else
@@ -377,7 +379,7 @@ export class TideStore {
 			if (!scope || !row || !scopes.includes(String(row[scope])))
 				continue;
 			if (isDirty(record))
-				tx.put({ ...record, parked: true, revoked: true, base: null, theirs: undefined,
+				tx.put({ ...record, parked: true, revoked: true, base: null, theirs: undefined, sent: undefined,
 					errors: [{ code: 'scope_not_allowed', message: 'the row is no longer yours to edit' }] });
 			else
 				tx.delete(record.type, record.key);
@@ -389,16 +391,17 @@ export class TideStore {
 		const { due, cursor, later } = await this.#freeze(startedAt);
 		if (due.length === 0)
 			return { sent: 0, later };
-		const changes = due.map((record) => changeOf(record,
-			this.#schema.entityTypes[record.type], this.#sendsPatches(record.type)));
+		const changes = due.map(({ sent }) => sent);
 		const { results, acks } = await pushChanges(this.client, this.#schema, changes, { cursor, signal });
 		await this.#applyVerdicts(due, results, acks);
 		return { sent: due.length, later };
 	}
 
 	/*
-	 * The edits that are due, what was refused at most once a sync. That they are
-	 * sent is noted before they are.
+	 * The edits that are due, what was refused at most once a sync. What is sent is
+	 * noted before it is. A change that was not answered is sent again as it was,
+	 * and a later edit of its row after that, upon what the server made of it: the
+	 * server may have it, and would take the later edit for somebody else's.
 	 */
 	async #freeze(now) {
 		return this.#write(async (tx) => {
@@ -411,8 +414,12 @@ export class TideStore {
 					later = Math.min(later ?? Infinity, record.nextTryAt);
 					continue;
 				}
-				record.sentEdit = record.edit;
-				tx.put(record);
+				if (!record.sent || record.sentEdit === record.edit) {
+					record.sentEdit = record.edit;
+					record.sent = changeOf(record, this.#schema.entityTypes[record.type],
+						this.#sendsPatches(record.type));
+					tx.put(record);
+				}
 				due.push(record);
 			}
 			return { due, later, cursor: await tx.getMeta('cursor') };
@@ -437,7 +444,7 @@ export class TideStore {
 					continue;
 				}
 				const answer = answered(record, {
-					sent: sent.edit, result: results[i],
+					sent: sent.sentEdit, result: results[i],
 					gone: results[i].status !== 'failed' && isGone(this.#schema, sent.type, results[i].entity),
 					description: this.#schema.entityTypes[sent.type],
 					delay: (tries) => rowDelay(tries, { base: this.#retry.rowBase }),
@@ -530,7 +537,7 @@ function isVisible(record) {
 }
 
 /* The row that an edit was made upon is gone, and nobody remembers why. */
-function vanished(record) {
+function vanished({ sent, ...record }) {
 	if (record.action === 'delete')
 		return { ...record, theirs: null };
 	return { ...record, theirs: null, parked: true,
