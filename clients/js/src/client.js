@@ -30,9 +30,9 @@ export class TideClient {
 	}
 
 	/* A JSON call; resolves with the decoded reply, rejects with a TideError. */
-	async call(method, path, { query, body, signal, timeout, headers } = {}) {
+	async call(method, path, { query, body, signal, timeout, headers, owner } = {}) {
 		const response = await this.request(method, path,
-			{ query, body, signal, timeout, headers });
+			{ query, body, signal, timeout, headers, owner });
 		return response.json;
 	}
 
@@ -51,8 +51,8 @@ export class TideClient {
 	 * A stream of text, as an async iterable of its pieces. `status` 404 and
 	 * the like reject as in call().
 	 */
-	async open(path, { query, signal, accept }) {
-		const options = { query, signal, stream: true, headers: { Accept: accept } };
+	async open(path, { query, signal, accept, owner }) {
+		const options = { query, signal, owner, stream: true, headers: { Accept: accept } };
 		return (await this.request('GET', path, options)).body;
 	}
 
@@ -74,7 +74,8 @@ export class TideClient {
 		});
 	}
 
-	async #once(method, path, token, { query, body, signal, timeout, headers, stream }) {
+	async #once(method, path, token, { query, body, signal, timeout, headers, stream, owner }) {
+		await owner?.admit(token);
 		const late = new AbortController();
 		const timer = setTimeout(() => late.abort(), timeout ?? this.timeout);
 		const abort = () => late.abort();
@@ -136,6 +137,76 @@ export class TideClient {
 			message ?? 'the server refused the call',
 			{ hint, status: response.status, retryAfter: seconds > 0 ? seconds * 1000 : undefined });
 	}
+}
+
+/*
+ * A TideClient for the data of one user. Nothing is asked with the token of
+ * another one, who may have logged in meanwhile, in another tab perhaps: edits
+ * would be pushed as hers, and her rows would come among the first one's.
+ *
+ *   ownerOf   async (user) => whose the data is, which is this user where it was nobody's
+ */
+export class OwnersClient {
+	#client;
+	#ownerOf;
+
+	constructor(client, ownerOf) {
+		this.#client = client;
+		this.#ownerOf = ownerOf;
+	}
+
+	get clientId() {
+		return this.#client.clientId;
+	}
+
+	call(method, path, options) {
+		return this.#client.call(method, path, { ...options, owner: this });
+	}
+
+	open(path, options) {
+		return this.#client.open(path, { ...options, owner: this });
+	}
+
+	schema(options) {
+		return this.call('GET', '/sync/schema', options);
+	}
+
+	async admit(token) {
+		const user = tokenUser(token);
+		const owner = user === null ? null : await this.#ownerOf(user);
+		if (owner !== user)
+			throw new TideError('signed_out', 'other_user',
+				`the data here is of user "${owner}", the token is of "${user}"`);
+	}
+}
+
+/* The sub of a JWT, null of anything else. It is not verified: that is the server's to do. */
+function tokenUser(token) {
+	const [, claims] = String(token ?? '').split('.');
+	try {
+		const { sub } = JSON.parse(decodeURIComponent(bytesOf(claims)
+			.map((byte) => '%' + byte.toString(16).padStart(2, '0')).join('')));
+		return sub === undefined || sub === null ? null : String(sub);
+	} catch {
+		return null;
+	}
+}
+
+const DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+
+/* base64url; React Native has no atob */
+function bytesOf(text) {
+	const bytes = [];
+	let bits = 0, count = 0;
+	for (const digit of text.replace(/=+$/, '')) {
+		bits = (bits << 6 | DIGITS.indexOf(digit)) & 0xffff;
+		count += 6;
+		if (count >= 8) {
+			count -= 8;
+			bytes.push(bits >> count & 0xff);
+		}
+	}
+	return bytes;
 }
 
 async function* pieces(response, signal, abort) {

@@ -1,6 +1,7 @@
 import { replicateRxCollection } from 'rxdb/plugins/replication';
 import { Subject } from 'rxjs';
 
+import { OwnersClient } from './client.js';
 import { keyText, randomId } from './keys.js';
 import { Listeners } from './listeners.js';
 import { SyncLoop } from './loop.js';
@@ -42,6 +43,7 @@ export class TideReplication {
 	/* edits that the server refused: {type, key, edit, errors, at} */
 	refused$ = new Subject();
 	#schema = null;
+	#owners;		// the client, for this database's user alone
 	#types;			// Map(entityType => Replicated)
 	#meta = null;
 	#waiting = [];	// pushes of single collections that have not been sent
@@ -56,8 +58,9 @@ export class TideReplication {
 		this.database = database;
 		this.collections = collections;
 		this.#types = new Map();
+		this.#owners = new OwnersClient(client, (user) => this.#ownerOf(user));
 		this.loop = new SyncLoop({
-			client, live, retry, pollSeconds,
+			client: this.#owners, live, retry, pollSeconds,
 			name: `rxdb ${name ?? database.name}`,
 			entityTypes: Object.keys(collections),
 			sync: (signal) => this.#syncOnce(signal),
@@ -142,7 +145,7 @@ export class TideReplication {
 	/* ---- the sync of the loop ---- */
 
 	async #syncOnce(signal) {
-		this.#schema = await this.client.schema({ signal });
+		this.#schema = await this.#owners.schema({ signal });
 		await this.#setMeta('schema', this.#schema);
 		await this.#pull(signal);
 		while (this.#waiting.length > 0)
@@ -154,7 +157,7 @@ export class TideReplication {
 
 	async #pull(signal) {
 		if (this.#collector?.schema !== this.#schema)
-			this.#collector = new PullCollector(this.client, this.#schema);
+			this.#collector = new PullCollector(this.#owners, this.#schema);
 		const acks = [...this.#acks];
 		const set = await this.#collector.collect({
 			since: this.#cursor, acks, signal, entityTypes: [...this.#types.keys()] });
@@ -188,7 +191,7 @@ export class TideReplication {
 		const sent = rows.map((row, i) => ({ i, change: this.#types.get(row.type).change(row) }))
 			.filter(({ i, change }) => change || !(results[i] = { status: 'unchanged', entity: null }));
 		const send = async (which, cursor) => {
-			const reply = await pushChanges(this.client, this.#schema,
+			const reply = await pushChanges(this.#owners, this.#schema,
 				which.map(({ change }) => change), { signal, cursor });
 			this.#acks = [...this.#acks, ...reply.acks].slice(-MOST_ACKS);
 			which.forEach(({ i }, n) => { results[i] = reply.results[n]; });
@@ -281,6 +284,14 @@ export class TideReplication {
 			failed: refused.length,
 			lastSyncAt: await this.#getMeta('lastSyncAt') ?? null,
 		};
+	}
+
+	/* Whoever syncs first. */
+	async #ownerOf(user) {
+		const owner = await this.#getMeta('user');
+		if (owner === undefined)
+			await this.#setMeta('user', user);
+		return owner ?? user;
 	}
 
 	async #makeClientId() {

@@ -1,4 +1,5 @@
 import { needsUser, rowDelay } from './backoff.js';
+import { OwnersClient } from './client.js';
 import { TideError } from './errors.js';
 import { keyText, randomId } from './keys.js';
 import { Listeners } from './listeners.js';
@@ -22,6 +23,8 @@ export class TideStore {
 	#listeners = new Listeners();
 	#storage;
 	#schema = null;
+	#owners;			// the client, for this store's user alone
+	#user = null;		// whose rows these are, once that was looked up
 	#retry;
 
 	/*
@@ -38,8 +41,9 @@ export class TideStore {
 		this.conflict = conflict;
 		this.#retry = retry;
 		this.#storage = storage ?? new IndexedDbStorage(name);
+		this.#owners = new OwnersClient(client, (user) => this.#ownerOf(user));
 		this.loop = new SyncLoop({
-			client, name, entityTypes, live, retry, pollSeconds,
+			client: this.#owners, name, entityTypes, live, retry, pollSeconds,
 			sync: (signal) => this.#syncOnce(signal),
 			cursor: () => this.#getMeta('cursor'),
 			counts: () => this.#counts(),
@@ -181,7 +185,7 @@ export class TideStore {
 	async wipe() {
 		await this.loop.stop();
 		await this.#write((tx) => tx.clear());
-		this.#schema = null;
+		this.#schema = this.#user = null;
 		this.#tell(null);
 	}
 
@@ -261,7 +265,7 @@ export class TideStore {
 	/* ---- sync ---- */
 
 	async #syncOnce(signal) {
-		this.#schema = await this.client.schema({ signal });
+		this.#schema = await this.#owners.schema({ signal });
 		await this.#write((tx) => tx.setMeta('schema', this.#schema));
 		await this.#pull(signal);
 		let nextTryAt = null;
@@ -283,7 +287,7 @@ export class TideStore {
 		if (since === null)
 			await this.#beginSweep(null);
 		const options = { since, acks, entityTypes: this.entityTypes, signal };
-		for await (const page of pullPages(this.client, options))
+		for await (const page of pullPages(this.#owners, options))
 			await this.#applyPage(page, acks);
 	}
 
@@ -392,7 +396,7 @@ export class TideStore {
 		if (due.length === 0)
 			return { sent: 0, later };
 		const changes = due.map(({ sent }) => sent);
-		const { results, acks } = await pushChanges(this.client, this.#schema, changes, { cursor, signal });
+		const { results, acks } = await pushChanges(this.#owners, this.#schema, changes, { cursor, signal });
 		await this.#applyVerdicts(due, results, acks);
 		return { sent: due.length, later };
 	}
@@ -469,6 +473,19 @@ export class TideStore {
 
 	/* ---- the rest ---- */
 
+	/* What holds nothing yet is whoever's syncs first. */
+	async #ownerOf(user) {
+		if (this.#user === user)
+			return user;
+		return this.#user = await this.#write(async (tx) => {
+			const owner = await tx.getMeta('user');
+			if (owner !== undefined && (await tx.getMeta('cursor') !== undefined || !await tx.isEmpty()))
+				return owner;
+			tx.setMeta('user', user);
+			return user;
+		});
+	}
+
 	async #counts() {
 		return this.#read(async (tx) => {
 			const dirty = await tx.dirty();
@@ -506,6 +523,8 @@ export class TideStore {
 
 	/* Another tab changed rows; it may have been the first to know the schema. */
 	async #heard(changes) {
+		if (changes === null)
+			this.#user = null; // it was wiped
 		this.#schema ??= await this.#getMeta('schema') ?? null;
 		this.#tell(changes, true);
 	}

@@ -1,4 +1,5 @@
 import { needsUser, rowDelay } from './backoff.js';
+import { OwnersClient } from './client.js';
 import { randomId } from './keys.js';
 import { SyncLoop } from './loop.js';
 import { isEverythingOf, MOST_ACKS, PullCollector } from './pull.js';
@@ -18,6 +19,7 @@ import { nextStamp, stampTime } from './stamps.js';
  */
 export class TideWatermelon {
 	#schema = null;
+	#owners;			// the client, for this database's user alone
 	#collector = null;
 	#acks = [];
 	#deletedAt = {};	// table/id => {stamp, base}: WatermelonDB keeps the id alone
@@ -31,8 +33,9 @@ export class TideWatermelon {
 		this.#retry = retry;
 		this.#types = new Map(Array.isArray(tables) ? tables.map((table) => [table, table])
 			: Object.entries(tables));
+		this.#owners = new OwnersClient(client, (user) => this.#ownerOf(user));
 		this.loop = new SyncLoop({
-			client, live, retry, pollSeconds,
+			client: this.#owners, live, retry, pollSeconds,
 			name: `watermelon ${name ?? client.url}`,
 			entityTypes: [...this.#types.values()],
 			sync: (signal) => this.#syncOnce(signal),
@@ -105,7 +108,7 @@ export class TideWatermelon {
 
 	async #syncOnce(signal) {
 		this.client.clientId ??= await this.#get('clientId') ?? await this.#makeClientId();
-		this.#schema = await this.client.schema({ signal });
+		this.#schema = await this.#owners.schema({ signal });
 		let nextTryAt = null;
 		// what a push caused, or what stands instead of it, comes with another pull
 		for (let round = 0, pushed = 1; pushed > 0 && round < 5; round++) {
@@ -138,7 +141,7 @@ export class TideWatermelon {
 	async #pull(lastPulledAt, signal) {
 		const { cursor } = await this.#place(lastPulledAt);
 		if (this.#collector?.schema !== this.#schema)
-			this.#collector = new PullCollector(this.client, this.#schema);
+			this.#collector = new PullCollector(this.#owners, this.#schema);
 		const acks = this.#acks;
 		const set = await this.#collector.collect({
 			since: cursor, acks, signal, entityTypes: [...this.#types.values()] });
@@ -227,7 +230,7 @@ export class TideWatermelon {
 	async #sendEdits(due, signal) {
 		const { cursor } = await this.#place();
 		const send = (edits, more) => edits.length === 0 ? { results: [], acks: [] }
-			: pushChanges(this.client, this.#schema, edits.map(({ change }) => change), { signal, ...more });
+			: pushChanges(this.#owners, this.#schema, edits.map(({ change }) => change), { signal, ...more });
 		const { results, acks } = await send(due);
 		const late = due.map((edit, i) => [edit, i]).filter(([edit, i]) =>
 			results[i].code === 'resync_required' && edit.isNew);
@@ -458,6 +461,14 @@ export class TideWatermelon {
 		this.#deletedAt[`${record.table}/${record.id}`] = {
 			stamp: nextStamp([base]), ...(base === undefined ? {} : { base }) };
 		this.#set('deletedAt', this.#deletedAt);
+	}
+
+	/* Whoever syncs first. */
+	async #ownerOf(user) {
+		const owner = await this.#get('user');
+		if (owner === undefined || owner === null)
+			await this.#set('user', user);
+		return owner ?? user;
 	}
 
 	async #makeClientId() {

@@ -403,6 +403,37 @@ test('a tab that was open before the first sync knows the entity types after it'
 	await other.close();
 });
 
+const tokenOf = (user) => `e30.${Buffer.from(JSON.stringify({ sub: user })).toString('base64url')}.x`;
+
+test('with another user\'s token nothing is sent, and nothing comes', async () => {
+	let user = 'ana Müller';
+	const server = new FakeServer({ '/sync/pull': ({ query }) => page({ cursor: query.since ?? 'c' }), '/sync/push': applied });
+	const store = await openStore({ client: server.client({ token: () => tokenOf(user) }), storage: new MemoryStorage(), name: 'two users' });
+	await store.sync();
+	await store.put('task', { id: 'a', title: 'ana\'s' });
+	user = 'ben';
+	server.asked.length = 0;
+	const { state, error } = await store.sync();
+	assert.deepEqual([state, error.code, server.asked], ['signed_out', 'other_user', []]);
+	assert.match(error.message, /"ana Müller".*"ben"/);
+
+	// ben logs in while ana's token is refused
+	user = 'ana Müller';
+	server.answers['/sync/push'] = () => {
+		user = 'ben';
+		return json(401, { error: { code: 'unauthorized', message: 'expired' } });
+	};
+	assert.equal((await store.sync()).error.code, 'other_user');
+	assert.equal(server.calls('/sync/push').length, 1);
+	assert.equal((await store.pending()).length, 1);
+
+	await store.wipe();
+	server.answers['/sync/push'] = applied;
+	assert.equal((await store.sync()).state, 'synced', 'an empty store is anybody\'s');
+	user = 'ana Müller';
+	assert.equal((await store.sync()).error.code, 'other_user');
+});
+
 test('a 410: everything is pulled first, then the edits go', async () => {
 	let expired = true;
 	const server = new FakeServer({
