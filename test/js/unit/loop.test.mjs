@@ -131,3 +131,17 @@ test('refused edits are an error that says how many', async () => {
 	await made.loop.refresh();
 	assert.equal(made.loop.status.value.state, 'synced');
 });
+
+test('a third one does not lead because a second one gave up waiting', async () => {
+	const name = 'three tabs';
+	const [first, second, third] = [1, 2, 3].map(() => loop({ name }));
+	first.loop.start();
+	await waitFor('the first one leads', () => first.syncs > 0);
+	second.loop.start();
+	await second.loop.stop();
+	third.loop.start();
+	assert.equal((await third.loop.sync()).state, 'synced');
+	assert.deepEqual([first.syncs, third.syncs], [2, 0]);
+	await first.loop.stop();
+	await third.loop.stop();
+});
