@@ -37,11 +37,11 @@ export class TideClient {
 	}
 
 	async request(method, path, options) {
-		const token = await this.getToken();
+		const token = await this.#inTime(options, () => this.getToken());
 		const response = await this.#once(method, path, token, options);
 		if (response.status !== 401)
 			return this.#checked(response);
-		const fresh = await this.#freshToken(token);
+		const fresh = await this.#inTime(options, (signal) => this.#freshToken(token, signal));
 		if (!fresh)
 			return this.#checked(response);
 		return this.#checked(await this.#once(method, path, fresh, options));
@@ -62,7 +62,7 @@ export class TideClient {
 	}
 
 	/* The token after one that was refused: somebody else's refresh, or ours. */
-	async #freshToken(refused) {
+	async #freshToken(refused, signal) {
 		return withLock(`tide-refresh ${this.url}`, async () => {
 			const now = await this.getToken();
 			if (now && now !== refused)
@@ -71,6 +71,32 @@ export class TideClient {
 			if (fresh && this.ownToken !== null)
 				this.ownToken = fresh;
 			return fresh;
+		}, signal);
+	}
+
+	/*
+	 * What the app's own functions give: no sync hangs on one that never does, and
+	 * none is kept from ending. A refresh that runs keeps its lock, for the tokens
+	 * that it brings are the only ones that are good.
+	 */
+	#inTime({ signal, timeout }, action) {
+		return new Promise((resolve, reject) => {
+			const late = new AbortController();
+			const done = () => {
+				clearTimeout(timer);
+				signal?.removeEventListener('abort', stop);
+			};
+			const end = (kind, message) => {
+				done();
+				late.abort();
+				reject(new TideError(kind, kind, message));
+			};
+			const stop = () => end('aborted', 'the call was ended');
+			const timer = setTimeout(() => end('offline', 'the token did not come in time'), timeout ?? this.timeout);
+			signal?.addEventListener('abort', stop);
+			if (signal?.aborted)
+				return stop();
+			new Promise((begin) => begin(action(late.signal))).then(resolve, reject).finally(done);
 		});
 	}
 

@@ -90,7 +90,7 @@ export interface Tokens {
 
 /** Tokens of a gateway that checks passwords itself (--login-function). */
 export class TideSession {
-  constructor(options: { url: string; storage?: Items; name?: string; fetch?: typeof fetch });
+  constructor(options: { url: string; storage?: Items; name?: string; fetch?: typeof fetch; timeout?: number });
   readonly current: Tokens | null;
   login(username: string, password: string): Promise<Tokens>;
   token(): string | null;
