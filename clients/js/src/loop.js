@@ -26,6 +26,7 @@ export class SyncLoop {
 	status = new SyncStatus();
 	#options;
 	#running = null;	// the sync that runs
+	#ended = null;		// AbortController of that
 	#again = false;		// another one is due after it
 	#waiters = [];
 	#timer = null;
@@ -60,11 +61,10 @@ export class SyncLoop {
 
 	/* Ends what runs; resolves when it has ended. Edits stay. */
 	async stop() {
-		const { signal } = this.#stopped ?? {};
-		if (!signal)
-			return;
-		this.#stopped.abort();
+		this.#stopped?.abort();
 		this.#stopped = null;
+		this.#again = false;
+		this.#ended?.abort();
 		clearTimeout(this.#timer);
 		this.#channel?.close();
 		this.#channel = null;
@@ -175,6 +175,9 @@ export class SyncLoop {
 
 	#later(milliseconds) {
 		clearTimeout(this.#timer);
+		// what ran while it was stopped ends without another one
+		if (!this.#stopped)
+			return;
 		const wait = milliseconds ?? networkDelay(this.#failures, this.#options.retry);
 		this.#timer = setTimeout(() => this.#run(), wait);
 	}
@@ -186,9 +189,10 @@ export class SyncLoop {
 			return this.#running;
 		}
 		clearTimeout(this.#timer);
-		return this.#running = this.#once().finally(() => {
+		const ended = this.#ended = new AbortController();
+		return this.#running = this.#once(ended.signal).finally(() => {
 			this.#running = null;
-			if (this.#again) {
+			if (this.#again && !ended.signal.aborted) {
 				this.#again = false;
 				this.#run();
 				return;
@@ -197,12 +201,12 @@ export class SyncLoop {
 		});
 	}
 
-	async #once() {
+	async #once(signal) {
 		// a try while offline is no news
 		if (this.#failures === 0)
 			this.status.set({ state: 'syncing' });
 		try {
-			const { nextTryAt } = await this.#options.sync(this.#stopped?.signal);
+			const { nextTryAt } = await this.#options.sync(signal);
 			this.#failures = 0;
 			const counts = await this.#options.counts();
 			this.status.set({ ...counts, ...restingState(counts) });

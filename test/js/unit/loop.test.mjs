@@ -145,3 +145,31 @@ test('a third one does not lead because a second one gave up waiting', async () 
 	await first.loop.stop();
 	await third.loop.stop();
 });
+
+test('stopped is stopped: no other sync comes after the one that ran, nor in time', async () => {
+	let release;
+	const made = loop({ live: false, during: () => new Promise((resolve) => { release = resolve; }) });
+	made.loop.start();
+	await waitFor('the first sync runs', () => made.syncs === 1);
+	made.loop.wake();
+	const stopped = made.loop.stop();
+	release();
+	await stopped;
+	await new Promise((resolve) => setTimeout(resolve, 30));
+	assert.equal(made.syncs, 1);
+});
+
+test('a sync by hand is ended, too', async () => {
+	const signals = [];
+	const made = new SyncLoop({ client: new FakeServer().client(), name: 'by hand',
+		sync: (signal) => new Promise((_, reject) => {
+			signals.push(signal);
+			signal.addEventListener('abort', () => reject(new TideError('aborted', 'aborted', 'ended')));
+		}),
+		cursor: async () => 'c', counts: async () => ({ pending: 0, failed: 0, lastSyncAt: 1 }) });
+	const done = made.sync();
+	await waitFor('it runs', () => signals.length === 1);
+	await made.stop();
+	assert.ok(signals[0].aborted);
+	await done;
+});

@@ -434,6 +434,22 @@ test('with another user\'s token nothing is sent, and nothing comes', async () =
 	assert.equal((await store.sync()).error.code, 'other_user');
 });
 
+test('what is wiped during a sync is not there again after it, nor is its place', async () => {
+	let release;
+	const server = new FakeServer({ '/sync/pull': async () => {
+		await new Promise((resolve) => { release = resolve; });
+		return page({ cursor: 'c' });
+	} });
+	const storage = new MemoryStorage();
+	const store = await openStore({ client: server.client(), storage });
+	const synced = store.sync();
+	await waitFor('the pull runs', () => release);
+	const wiped = store.wipe();
+	setTimeout(() => release(), 20);
+	await Promise.all([synced, wiped]);
+	await storage.transaction('readonly', async (tx) => assert.deepEqual([await tx.all(), await tx.getMeta('cursor')], [[], undefined]));
+});
+
 test('a 410: everything is pulled first, then the edits go', async () => {
 	let expired = true;
 	const server = new FakeServer({
