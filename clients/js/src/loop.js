@@ -94,9 +94,11 @@ export class SyncLoop {
 			this.#later(this.#failures ? undefined : GATHER);
 	}
 
-	/* Count again what waits. */
+	/* Count again what waits. Never rejects: who edits does not wait for it. */
 	async refresh() {
-		const counts = await this.#options.counts();
+		const counts = await this.#counted();
+		if (!counts)
+			return;
 		const { state, error } = this.status.value;
 		const settled = state === 'synced' || state === 'pending' || error?.code === REFUSED;
 		this.status.set({ ...counts, ...(settled ? restingState(counts) : {}) });
@@ -120,6 +122,15 @@ export class SyncLoop {
 		return this.sync();
 	}
 
+	/* null where the storage fails, of which the sync tells */
+	async #counted() {
+		try {
+			return await this.#options.counts();
+		} catch {
+			return null;
+		}
+	}
+
 	async #lead() {
 		const { signal } = this.#stopped ?? {};
 		if (!signal || signal.aborted)
@@ -139,7 +150,7 @@ export class SyncLoop {
 	async #watch(signal) {
 		let failures = 0;
 		while (!signal.aborted) {
-			const since = this.#options.live === false ? null : await this.#options.cursor();
+			const since = this.#options.live === false ? null : await this.#cursor();
 			if (!since || this.#failures > 0 || this.status.value.state === 'signed_out') {
 				await this.#nextRun(signal);
 				continue;
@@ -160,6 +171,15 @@ export class SyncLoop {
 				await pause(error.retryAfter ?? networkDelay(failures, this.#options.retry), signal);
 			}
 			await calm(startedAt, signal);
+		}
+	}
+
+	/* null where the storage fails, for now: the next sync may find it mended */
+	async #cursor() {
+		try {
+			return await this.#options.cursor();
+		} catch {
+			return null;
 		}
 	}
 
@@ -222,7 +242,7 @@ export class SyncLoop {
 			await this.refresh();
 			return;
 		}
-		this.#show(error, await this.#options.counts());
+		this.#show(error, await this.#counted());
 		if (error.kind === 'signed_out' || !this.#leading)
 			return;
 		this.#failures++;

@@ -173,3 +173,36 @@ test('a sync by hand is ended, too', async () => {
 	assert.ok(signals[0].aborted);
 	await done;
 });
+
+/* The storage fails so often, at what the loop asks it for. */
+function failing(times, name) {
+	const made = loop({ live: true, name: `failing ${name}` });
+	const options = { client: made.server.client(), name: `failing ${name}`, retry: { base: 4 },
+		sync: async () => { made.syncs++; return {}; }, cursor: async () => 'c',
+		counts: async () => ({ pending: 0, failed: 0, lastSyncAt: 1 }) };
+	const sound = options[name];
+	options[name] = async () => {
+		if (times-- > 0)
+			throw new DOMException('the connection was lost', 'InvalidStateError');
+		return sound();
+	};
+	made.loop = new SyncLoop(options);
+	return made;
+}
+
+test('a storage that fails for a while ends nothing: it is tried again', async () => {
+	const cursor = failing(1, 'cursor');
+	cursor.loop.start();
+	await waitFor('it is synced', () => cursor.loop.status.value.state === 'synced');
+	await waitFor('it syncs', async () => (await cursor.loop.sync()).state === 'synced', 5);
+	await cursor.loop.stop();
+
+	// and an edit is not the one to hear of it: a rejection would be nobody's
+	const counts = failing(4, 'counts');
+	counts.loop.start();
+	counts.loop.kick();
+	await waitFor('it is synced', () => counts.loop.status.value.state === 'error');
+	counts.loop.kick();
+	assert.equal((await counts.loop.sync()).state, 'synced');
+	await counts.loop.stop();
+});
