@@ -471,3 +471,54 @@ test('a 410: everything is pulled first, then the edits go', async () => {
 	assert.deepEqual(paths.slice(paths.indexOf('/sync/push')), ['/sync/push', '/sync/pull', '/sync/push', '/sync/pull']);
 	await store.close();
 });
+
+test('IndexedDB: a connection that the browser took away is made again', async () => {
+	const indexedDB = new IDBFactory(), opened = [];
+	const open = indexedDB.open.bind(indexedDB);
+	indexedDB.open = (...given) => {
+		const request = open(...given);
+		opened.push(request);
+		return request;
+	};
+	const storage = new IndexedDbStorage('t', { indexedDB, IDBKeyRange });
+	const write = (key) => storage.transaction('readwrite', (tx) => tx.put({ type: 'a', key }));
+	await Promise.all([write('1'), write('2')]);
+	assert.equal(opened.length, 1, 'one connection');
+	opened[0].result.close(); // without a word
+	await write('3');
+	opened[1].result.onclose();
+	await write('4');
+	assert.equal(opened.length, 3);
+	await storage.transaction('readonly', async (tx) => assert.equal((await tx.all()).length, 4));
+
+	await storage.close();
+	await assert.rejects(write('5'), /closed/);
+	const request = indexedDB.deleteDatabase('t');
+	await new Promise((resolve, reject) => {
+		request.onsuccess = resolve;
+		request.onblocked = () => reject(new Error('a connection is open still'));
+	});
+});
+
+test('IndexedDB: why a transaction was undone is said', async () => {
+	const indexedDB = new IDBFactory();
+	const storage = new IndexedDbStorage('t', { indexedDB, IDBKeyRange });
+	let begun;
+	const { open } = indexedDB;
+	indexedDB.open = (...given) => {
+		const request = open.apply(indexedDB, given);
+		request.addEventListener('success', () => {
+			const { transaction } = request.result;
+			request.result.transaction = (...more) => (begun = transaction.apply(request.result, more));
+		});
+		return request;
+	};
+	for (const reads of [false, true]) {
+		await assert.rejects(storage.transaction('readwrite', async (tx) => {
+			await tx.get('a', '1');
+			begun._abort('QuotaExceededError'); // as the browser does when the disk is full
+			if (reads)
+				await tx.get('a', '1');
+		}), { name: 'QuotaExceededError' });
+	}
+});
