@@ -1,4 +1,4 @@
-import { networkDelay, pause } from './backoff.js';
+import { LONGEST, networkDelay, pause } from './backoff.js';
 import { calm, LiveChanges } from './live.js';
 import { withLock } from './locks.js';
 import { SyncStatus } from './status.js';
@@ -199,7 +199,7 @@ export class SyncLoop {
 		if (!this.#stopped)
 			return;
 		const wait = milliseconds ?? networkDelay(this.#failures, this.#options.retry);
-		this.#timer = setTimeout(() => this.#run(), wait);
+		this.#timer = setTimeout(() => this.#run(), Math.min(wait, LONGEST));
 	}
 
 	/* One sync; one that is asked for while it runs comes after it. */

@@ -1,4 +1,4 @@
-import { needsUser, rowDelay } from './backoff.js';
+import { needsUser, rowDelay, stillWaits } from './backoff.js';
 import { OwnersClient } from './client.js';
 import { TideError } from './errors.js';
 import { keyText, randomId } from './keys.js';
@@ -414,7 +414,7 @@ export class TideStore {
 			for (const record of await tx.dirty()) {
 				if (record.parked || !this.#schema.entityTypes[record.type])
 					continue;
-				if (record.nextTryAt > now) {
+				if (stillWaits(record.nextTryAt, now, { base: this.#retry.rowBase })) {
 					later = Math.min(later ?? Infinity, record.nextTryAt);
 					continue;
 				}

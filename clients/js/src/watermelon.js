@@ -1,4 +1,4 @@
-import { needsUser, rowDelay } from './backoff.js';
+import { needsUser, rowDelay, stillWaits } from './backoff.js';
 import { OwnersClient } from './client.js';
 import { randomId } from './keys.js';
 import { SyncLoop } from './loop.js';
@@ -201,7 +201,8 @@ export class TideWatermelon {
 		const edits = [...this.#edits(changes)];
 		const now = Date.now();
 		const waits = ({ name, change }) => refused[name]?.stamp === change.stamp
-			&& (refused[name].parked || refused[name].nextTryAt > now);
+			&& (refused[name].parked
+				|| stillWaits(refused[name].nextTryAt, now, { base: this.#retry.rowBase }));
 		const due = edits.filter((edit) => !waits(edit));
 		const results = await this.#sendEdits(due, signal);
 

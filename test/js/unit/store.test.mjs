@@ -244,6 +244,26 @@ for (const [kind, storage] of Object.entries(STORAGES)) {
 		assert.equal((await store.sync()).state, 'synced');
 	});
 
+	it('a clock that is set back neither keeps a refused edit nor makes a loop', async () => {
+		const { store, server, pushes } = await ready([row('a')], { options: { live: false } });
+		server.answers['/sync/push'] = (call) => refused(call, '23514', row('a'));
+		await store.put('task', { id: 'a', title: 'bad' });
+		await store.sync();
+		const { now } = Date;
+		Date.now = () => now() - 365 * 86400000;
+		try {
+			store.start();
+			await waitFor('it is sent again', () => pushes().length === 2);
+			await store.sync();
+			await new Promise((resolve) => setTimeout(resolve, 50));
+			assert.ok(server.calls('/sync/schema').length < 8, 'no loop without a pause');
+			assert.equal(pushes().length, 2);
+		} finally {
+			Date.now = now;
+			await store.close();
+		}
+	});
+
 	it('a row that the server does not have, refused and discarded, is gone', async () => {
 		const { store, server } = await ready();
 		server.answers['/sync/push'] = (call) => refused(call, '23503');
