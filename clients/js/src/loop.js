@@ -5,6 +5,8 @@ import { SyncStatus } from './status.js';
 
 /* the status's error while there are edits that the server refused */
 const REFUSED = 'edits_refused';
+/* A wait for the server's changes that ends sooner was none. */
+const BRIEF = 1000;
 /* Edits that come in quick succession are sent together. */
 const GATHER = 50;
 
@@ -31,6 +33,7 @@ export class SyncLoop {
 	#waiters = [];
 	#timer = null;
 	#failures = 0;
+	#asked = false;		// the server said how long to wait, and that is not over
 	#stopped = null;	// AbortController while started
 	#leading = false;
 	#channel = null;
@@ -90,8 +93,7 @@ export class SyncLoop {
 	kick() {
 		this.refresh();
 		this.#channel?.postMessage({ tide: 'edited' });
-		if (this.#leading && this.status.value.state !== 'signed_out')
-			this.#later(this.#failures ? undefined : GATHER);
+		this.#edited();
 	}
 
 	/* Count again what waits. Never rejects: who edits does not wait for it. */
@@ -111,6 +113,8 @@ export class SyncLoop {
 
 	/* The network may be there again, or the app is looked at: sync now. */
 	wake() {
+		if (this.#asked)
+			return;
 		this.#failures = 0;
 		if (this.#leading && this.status.value.state !== 'signed_out')
 			this.#run();
@@ -120,6 +124,12 @@ export class SyncLoop {
 	signedIn() {
 		this.status.set({ state: 'pending', error: null });
 		return this.sync();
+	}
+
+	/* What waits already, because the server asked for it, takes the edit along. */
+	#edited() {
+		if (this.#leading && !this.#asked && this.status.value.state !== 'signed_out')
+			this.#later(this.#failures ? undefined : GATHER);
 	}
 
 	/* null where the storage fails, of which the sync tells */
@@ -158,15 +168,20 @@ export class SyncLoop {
 			const startedAt = Date.now();
 			try {
 				this.status.set({ live: true });
-				if (await this.#live.wait({ since, entityTypes: this.#options.entityTypes, signal }))
+				const isNew = await this.#live.wait({ since, entityTypes: this.#options.entityTypes, signal });
+				if (isNew)
 					await this.#run();
-				failures = 0;
+				// an answer at once that brings nothing, from a proxy that takes no streams, say
+				const isIdle = isNew ? since === await this.#cursor() : Date.now() - startedAt < BRIEF;
+				failures = isIdle ? failures + 1 : 0;
+				if (isIdle)
+					await pause(networkDelay(failures, this.#options.retry), signal);
 			} catch (error) {
 				this.status.set({ live: false });
 				if (signal.aborted)
 					return;
 				failures++;
-				if (error.kind === 'offline')
+				if (error.kind === 'offline' || error.kind === 'signed_out')
 					this.#later(0); // which says so, and backs off
 				await pause(error.retryAfter ?? networkDelay(failures, this.#options.retry), signal);
 			}
@@ -209,6 +224,7 @@ export class SyncLoop {
 			return this.#running;
 		}
 		clearTimeout(this.#timer);
+		this.#asked = false;
 		const ended = this.#ended = new AbortController();
 		return this.#running = this.#once(ended.signal).finally(() => {
 			this.#running = null;
@@ -248,6 +264,7 @@ export class SyncLoop {
 		this.#failures++;
 		// what a person has to mend is looked at again, but seldom
 		const wait = error.transient || error.kind === 'resync' ? undefined : 60000;
+		this.#asked = error.retryAfter !== undefined;
 		this.#later(error.retryAfter ?? wait);
 	}
 
@@ -281,7 +298,7 @@ export class SyncLoop {
 		if (tide === 'message')
 			this.#options.heard?.(message);
 		else if (tide === 'edited')
-			this.#leading ? this.#later(GATHER) : this.refresh();
+			this.refresh().then(() => this.#edited());
 		else if (tide === 'sync' && this.#leading)
 			this.#run();
 		else if (tide === 'status' && !this.#leading) {

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 
 import { SyncLoop, TideError } from 'pg-tide';
 
-import { FakeServer, page } from '../lib/fake.mjs';
+import { FakeServer, json, page } from '../lib/fake.mjs';
 import { waitFor } from '../lib/wait.mjs';
 
 function loop(more = {}) {
@@ -205,4 +205,38 @@ test('a storage that fails for a while ends nothing: it is tried again', async (
 	counts.loop.kick();
 	assert.equal((await counts.loop.sync()).state, 'synced');
 	await counts.loop.stop();
+});
+
+test('an edit, or a look at the page, does not end the wait that the server asked for', async () => {
+	const made = loop({ live: false });
+	made.fails = new TideError('busy', 'try_again', 'later', { retryAfter: 60000 });
+	made.loop.start();
+	await waitFor('it failed', () => made.loop.status.value.state === 'offline');
+	made.loop.kick();
+	made.loop.wake();
+	await new Promise((resolve) => setTimeout(resolve, 100));
+	assert.equal(made.syncs, 1);
+	await made.loop.stop();
+});
+
+test('a wait that ends at once, whatever it says, is begun later and later', async () => {
+	for (const hasMore of [false, true]) {
+		let delays = 0;
+		const made = loop({ pull: () => page({ hasMore }), retry: { base: 60000, random: () => (delays++, 1) } });
+		made.loop.start();
+		await waitFor('it waits longer', () => delays === 1);
+		assert.ok(made.server.calls('/sync/pull').length <= 2, String(hasMore));
+		await made.loop.stop();
+	}
+});
+
+test('a stream that is refused for want of a login says so', async () => {
+	const made = loop({ pull: () => json(401, { error: { code: 'unauthorized', message: 'expired' } }) });
+	made.loop.status.subscribe(({ live }) => {
+		if (live)
+			made.fails = new TideError('signed_out', 'unauthorized', 'expired');
+	});
+	made.loop.start();
+	await waitFor('it is told', () => made.loop.status.value.state === 'signed_out');
+	await made.loop.stop();
 });
