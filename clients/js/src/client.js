@@ -1,4 +1,4 @@
-import { TideError, kindOfStatus } from './errors.js';
+import { TideError, expected, isObject, kindOfStatus } from './errors.js';
 import { parseJson } from './json.js';
 import { withLock } from './locks.js';
 import { trimmed } from './session.js';
@@ -57,8 +57,8 @@ export class TideClient {
 	}
 
 	/* What the caller may sync: {protocol, entityTypes: {TrainingPlan: {…}}}. */
-	schema({ signal } = {}) {
-		return this.call('GET', '/sync/schema', { signal });
+	async schema({ signal, owner } = {}) {
+		return expected(await this.call('GET', '/sync/schema', { signal, owner }), { entityTypes: isObject });
 	}
 
 	/* The token after one that was refused: somebody else's refresh, or ours. */
@@ -194,7 +194,7 @@ export class OwnersClient {
 	}
 
 	schema(options) {
-		return this.call('GET', '/sync/schema', options);
+		return this.#client.schema({ ...options, owner: this });
 	}
 
 	async admit(token) {

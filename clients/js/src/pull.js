@@ -1,8 +1,12 @@
+import { expected, isList, isObject } from './errors.js';
 import { keyText } from './keys.js';
 
 export const PAGE_ROWS = 500;
 /* Acks that a client keeps and sends with a pull, which goes in a URL. */
 export const MOST_ACKS = 32;
+
+const PAGE = { changesByType: isObject, deletedByType: isObject, revokedScopes: isList,
+	cursor: (cursor) => typeof cursor === 'string' };
 
 /*
  * The pages of one pull, from a cursor (or from nothing) to the end.
@@ -24,7 +28,7 @@ export async function* pullPages(client, options = {}) {
 				ack: acks.slice(-MOST_ACKS),
 			},
 		});
-		yield page;
+		yield expected(page, PAGE);
 		since = page.cursor;
 		if (!page.hasMore)
 			return;

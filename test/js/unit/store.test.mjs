@@ -470,6 +470,26 @@ test('what is wiped during a sync is not there again after it, nor is its place'
 	await storage.transaction('readonly', async (tx) => assert.deepEqual([await tx.all(), await tx.getMeta('cursor')], [[], undefined]));
 });
 
+test('JSON of somebody else\'s is no answer, and takes nothing away', async () => {
+	const server = new FakeServer({ '/sync/pull': ({ query }) => page({ cursor: query.since ?? 'c', changesByType: query.since ? {} : { task: [row('a')] } }), '/sync/push': applied });
+	const storage = new MemoryStorage();
+	const store = await openStore({ client: server.client(), storage });
+	await store.sync();
+	await store.put('task', { id: 'a', title: 'mine' });
+	for (const path of ['/sync/schema', '/sync/pull', '/sync/push']) {
+		const sound = server.answers[path];
+		for (const reply of [{}, [], 'ok', { entityTypes: [], changesByType: {}, succeeded: {} }]) {
+			server.answers[path] = () => json(200, reply);
+			assert.equal((await store.sync()).state, 'offline', path);
+			const again = await openStore({ client: server.client(), storage });
+			assert.equal((await again.get('task', 'a')).title, 'mine');
+			assert.equal((await again.pending()).length, 1);
+		}
+		server.answers[path] = sound;
+	}
+	assert.equal((await store.sync()).state, 'synced');
+});
+
 test('a 410: everything is pulled first, then the edits go', async () => {
 	let expired = true;
 	const server = new FakeServer({
