@@ -265,8 +265,7 @@ export class TideStore {
 	/* ---- sync ---- */
 
 	async #syncOnce(signal) {
-		this.#schema = await this.#owners.schema({ signal });
-		await this.#write((tx) => tx.setMeta('schema', this.#schema));
+		await this.#readSchema(signal);
 		await this.#pull(signal);
 		let nextTryAt = null;
 		const startedAt = Date.now();
@@ -281,24 +280,45 @@ export class TideStore {
 		return { nextTryAt };
 	}
 
+	async #readSchema(signal) {
+		const schema = await this.#owners.schema({ signal });
+		await this.#write((tx) => tx.setMeta('schema', schema));
+		this.#schema = schema;
+	}
+
 	async #pull(signal) {
 		const { since, acks } = await this.#read(async (tx) => ({
 			since: await tx.getMeta('cursor') ?? null, acks: await tx.getMeta('acks') ?? [] }));
-		if (since === null)
-			await this.#beginSweep(null);
 		const options = { since, acks, entityTypes: this.entityTypes, signal };
-		for await (const page of pullPages(this.#owners, options))
-			await this.#applyPage(page, acks);
+		let from = since;
+		for await (const page of pullPages(this.#owners, options)) {
+			await this.#knowTypes(page, signal);
+			await this.#applyPage(page, { from, acks });
+			from = page.cursor;
+		}
 	}
 
-	/* A page and its cursor, in one transaction. */
-	async #applyPage(page, acks) {
-		if (page.reset)
-			await this.#beginSweep(null);
-		else if (page.resetTypes?.length > 0)
-			await this.#beginSweep(page.resetTypes);
+	/*
+	 * A type that was tracked or granted since the schema was read: its rows come
+	 * with this page and not again.
+	 */
+	async #knowTypes(page, signal) {
+		const types = [...Object.keys(page.changesByType), ...Object.keys(page.deletedByType)];
+		if (types.some((type) => !this.#schema.entityTypes[type]))
+			await this.#readSchema(signal);
+	}
+
+	/* A page and its cursor, in one transaction. from: the cursor it goes on from. */
+	async #applyPage(page, { from, acks }) {
 		const changes = [];
 		await this.#write(async (tx) => {
+			// another tab was faster, where there are no Web Locks, or has wiped the rows
+			if ((await tx.getMeta('cursor') ?? null) !== from)
+				throw new TideError('busy', 'try_again', 'another tab syncs, too');
+			if (page.reset || from === null)
+				await this.#beginSweep(tx, null);
+			else if (page.resetTypes?.length > 0)
+				await this.#beginSweep(tx, page.resetTypes);
 			const sweep = await tx.getMeta('sweep') ?? NO_SWEEP;
 			if (page.revokedScopes.length > 0)
 				await this.#revoke(tx, page.revokedScopes, changes);
@@ -341,28 +361,30 @@ export class TideStore {
 	 * come since are gone when it is complete. Kept, so that it survives a
 	 * closed page. A row notes in which sweep it came last.
 	 */
-	async #beginSweep(types) {
-		await this.#write(async (tx) => {
-			const sweep = await tx.getMeta('sweep') ?? NO_SWEEP;
-			const id = sweep.id + 1;
-			// a first sync has nothing to sweep
-			if (await tx.isEmpty())
-				return;
-			if (types === null)
-				tx.setMeta('sweep', { id, all: id, types: {} });
-			else if (types.some((type) => !(type in sweep.types)))
-				tx.setMeta('sweep', { ...sweep, id,
-					types: { ...Object.fromEntries(types.map((type) => [type, id])), ...sweep.types } });
-		});
+	async #beginSweep(tx, types) {
+		const sweep = await tx.getMeta('sweep') ?? NO_SWEEP;
+		const id = sweep.id + 1;
+		// a first sync has nothing to sweep
+		if (await tx.isEmpty())
+			return;
+		if (types === null)
+			tx.setMeta('sweep', { id, all: id, types: {} });
+		else if (types.some((type) => !(type in sweep.types)))
+			tx.setMeta('sweep', { ...sweep, id,
+				types: { ...Object.fromEntries(types.map((type) => [type, id])), ...sweep.types } });
 	}
 
 	async #endSweep(tx, sweep, page, changes) {
 		if (page.hasMore || (!sweep.all && Object.keys(sweep.types).length === 0))
 			return;
+		// what is not there now is swept when it has come
+		const waiting = {};
 		const away = page.unavailableTypes ?? [];
 		for (const record of await tx.all()) {
 			const { type, key } = record;
 			const since = sweep.types[type] ?? sweep.all;
+			if (since && away.includes(type))
+				waiting[type] = since;
 			if (!since || record.seen >= since || away.includes(type))
 				continue;
 			if (!isDirty(record)) {
@@ -372,7 +394,7 @@ export class TideStore {
 				tx.put(vanished(record));
 			}
 		}
-		tx.setMeta('sweep', { ...NO_SWEEP, id: sweep.id });
+		tx.setMeta('sweep', { ...NO_SWEEP, id: sweep.id, types: waiting });
 	}
 
 	/* Rows of scopes that the user may not sync any more. Edits of them wait. */

@@ -317,6 +317,71 @@ for (const [kind, storage] of Object.entries(STORAGES)) {
 		assert.deepEqual(await titles(store), ['title a']);
 	});
 
+	it('a type that was not there in a reset is swept when it has come', async () => {
+		const { store, server } = await ready([row('a'), row('b')]);
+		server.answers['/sync/pull'] = ({ query }) => ({
+			c1: page({ cursor: 'r', reset: true, unavailableTypes: ['task'] }),
+			r: page({ cursor: 's', hasMore: true, changesByType: { task: [row('b')] } }),
+		}[query.since] ?? page({ cursor: query.since }));
+		await store.sync();
+		assert.deepEqual(await titles(store), ['title a', 'title b']);
+		await store.sync();
+		assert.deepEqual(await titles(store), ['title b']);
+	});
+
+	it('a reset whose page could not be stored takes nothing away', async () => {
+		const kept = storage();
+		const { store, server } = await ready([row('a'), row('b')], { options: { storage: kept } });
+		const transaction = kept.transaction.bind(kept);
+		kept.transaction = (mode, action) => transaction(mode, (tx) => {
+			const setMeta = tx.setMeta.bind(tx);
+			tx.setMeta = (name, value) => {
+				if (name === 'cursor')
+					throw new DOMException('the disk is full', 'QuotaExceededError');
+				return setMeta(name, value);
+			};
+			return action(tx);
+		});
+		server.answers['/sync/pull'] = () => page({ cursor: 'r', reset: true, hasMore: true, changesByType: { task: [row('a')] } });
+		assert.equal((await store.sync()).state, 'error');
+		kept.transaction = transaction;
+		// the server is again the one that the cursor is of
+		server.answers['/sync/pull'] = ({ query }) => page({ cursor: query.since });
+		await store.sync();
+		assert.deepEqual(await titles(store), ['title a', 'title b']);
+	});
+
+	it('a type that is tracked during a sync: its rows are not passed by', async () => {
+		const { store, server } = await ready([row('a')]);
+		server.answers['/sync/pull'] = ({ query }) => {
+			// between the schema and the page
+			server.answers['/sync/schema'] = () => ({ ...SCHEMA, entityTypes: { ...SCHEMA.entityTypes, extra: SCHEMA.entityTypes.project } });
+			return query.since === 'c1' ? page({ cursor: 'c2', changesByType: { extra: [{ id: 'e', team: 'red', name: 'e' }] } })
+				: page({ cursor: query.since });
+		};
+		await store.sync();
+		assert.deepEqual((await store.all('extra')).map(({ id }) => id), ['e']);
+	});
+
+	it('a page goes on from the cursor that is stored, or is not taken', async () => {
+		const kept = storage(), name = Math.random().toString();
+		const { store, server } = await ready([row('a')], { options: { storage: kept, name } });
+		const other = await openStore({ client: server.client(), storage: kept, name: `${name} without Web Locks` });
+		let late = true;
+		server.answers['/sync/pull'] = async ({ query }) => {
+			if (late) {
+				late = false;
+				await other.sync(); // which is faster, and sees more
+				return page({ cursor: 'c2', changesByType: { task: [row('a', { title: 'older' })] } });
+			}
+			return query.since === 'c1' ? page({ cursor: 'c3', changesByType: { task: [row('a', { title: 'newer' })] } }) : page({ cursor: query.since });
+		};
+		await store.sync();
+		assert.deepEqual(await titles(store), ['newer']);
+		await store.sync();
+		assert.equal(server.calls('/sync/pull').at(-1).query.since, 'c3');
+	});
+
 	it('rows of a revoked scope go; an edit of one waits for its user', async () => {
 		const { store, server } = await ready([row('a', { team: 'red' }), row('b', { team: 'blue' }), row('c', { team: 'blue' })]);
 		await store.put('task', { id: 'c', title: 'edited' });
