@@ -65,8 +65,13 @@ export class PullCollector {
 		const resumed = set.cursor !== (options.since ?? null);
 		const pages = pullPages(this.client, { ...options, since: set.cursor,
 			acks: resumed ? [] : options.acks });
-		for await (const page of pages)
+		for await (const page of pages) {
+			const types = [...Object.keys(page.changesByType), ...Object.keys(page.deletedByType)];
+			// tracked or granted since the schema was read; its rows do not come again
+			if (options.readSchema && types.some((type) => !(type in this.schema.entityTypes)))
+				this.schema = await options.readSchema();
 			this.#add(set, page);
+		}
 		this.#set = this.#options = null;
 		return set;
 	}

@@ -1,5 +1,5 @@
 import { replicateRxCollection } from 'rxdb/plugins/replication';
-import { Subject } from 'rxjs';
+import { filter, firstValueFrom, merge, Subject } from 'rxjs';
 
 import { OwnersClient } from './client.js';
 import { keyText, randomId } from './keys.js';
@@ -145,7 +145,7 @@ export class TideReplication {
 	/* ---- the sync of the loop ---- */
 
 	async #syncOnce(signal) {
-		this.#schema = await this.#owners.schema({ signal });
+		await this.#readSchema(signal);
 		await this.#setMeta('schema', this.#schema);
 		await this.#pull(signal);
 		while (this.#waiting.length > 0)
@@ -155,12 +155,21 @@ export class TideReplication {
 		return {};
 	}
 
+	/* Another object where the types are others: what was collected goes on otherwise. */
+	async #readSchema(signal) {
+		const schema = await this.#owners.schema({ signal });
+		if (JSON.stringify(schema) !== JSON.stringify(this.#schema))
+			this.#schema = schema;
+		return this.#schema;
+	}
+
 	async #pull(signal) {
 		if (this.#collector?.schema !== this.#schema)
 			this.#collector = new PullCollector(this.#owners, this.#schema);
 		const acks = [...this.#acks];
 		const set = await this.#collector.collect({
-			since: this.#cursor, acks, signal, entityTypes: [...this.#types.keys()] });
+			since: this.#cursor, acks, signal, entityTypes: [...this.#types.keys()],
+			readSchema: () => this.#readSchema(signal) });
 		this.#acks = this.#acks.filter((ack) => !acks.includes(ack));
 		for (const one of this.#types.values())
 			await one.receive(set);
@@ -346,8 +355,19 @@ class Replicated {
 	}
 
 	start() {
-		this.#started ??= this.#state.start();
+		this.#started ??= this.#begin();
 		return this.#started;
+	}
+
+	/*
+	 * RxDB drops what the stream brings before its own first look at the server has
+	 * ended, since it thinks that it saw it there.
+	 */
+	async #begin() {
+		await this.#state.start();
+		const { firstSyncDone, events } = this.#state.internalReplicationState;
+		await firstValueFrom(merge(firstSyncDone.down, events.canceled).pipe(filter(Boolean)),
+			{ defaultValue: true });
 	}
 
 	cancel() {

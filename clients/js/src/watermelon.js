@@ -108,7 +108,7 @@ export class TideWatermelon {
 
 	async #syncOnce(signal) {
 		this.client.clientId ??= await this.#get('clientId') ?? await this.#makeClientId();
-		this.#schema = await this.#owners.schema({ signal });
+		await this.#readSchema(signal);
 		let nextTryAt = null;
 		// what a push caused, or what stands instead of it, comes with another pull
 		for (let round = 0, pushed = 1; pushed > 0 && round < 5; round++) {
@@ -138,13 +138,22 @@ export class TideWatermelon {
 		return resolved;
 	}
 
+	/* Another object where the types are others: what was collected goes on otherwise. */
+	async #readSchema(signal) {
+		const schema = await this.#owners.schema({ signal });
+		if (JSON.stringify(schema) !== JSON.stringify(this.#schema))
+			this.#schema = schema;
+		return this.#schema;
+	}
+
 	async #pull(lastPulledAt, signal) {
 		const { cursor } = await this.#place(lastPulledAt);
 		if (this.#collector?.schema !== this.#schema)
 			this.#collector = new PullCollector(this.#owners, this.#schema);
 		const acks = this.#acks;
 		const set = await this.#collector.collect({
-			since: cursor, acks, signal, entityTypes: [...this.#types.values()] });
+			since: cursor, acks, signal, entityTypes: [...this.#types.values()],
+			readSchema: () => this.#readSchema(signal) });
 		this.#acks = this.#acks.filter((ack) => !acks.includes(ack));
 
 		const changes = {}, override = {}, toReplace = {};

@@ -272,6 +272,8 @@ export interface PullOptions {
   times?: 'ms';
   limit?: number;
   signal?: AbortSignal;
+  /** PullCollector: the schema anew, for a type that was tracked since it was read. */
+  readSchema?: () => Promise<Schema>;
 }
 
 export interface Page {

@@ -1,0 +1,78 @@
+/* What the adapters ask of a server, against a fake one. */
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { test } from 'node:test';
+
+import { replicateTide } from 'pg-tide/rxdb';
+import { TideWatermelon } from 'pg-tide/watermelon';
+import { createRxDatabase } from 'rxdb';
+import { getRxStorageMemory } from 'rxdb/plugins/storage-memory';
+
+import { applied, FakeServer, page, SCHEMA } from '../lib/fake.mjs';
+
+const require = createRequire(import.meta.url);
+const { appSchema, Database, Model, Q, tableSchema } = require('@nozbe/watermelondb');
+const { default: LokiJSAdapter } = require('@nozbe/watermelondb/adapters/lokijs');
+const { LokiMemoryAdapter } = require('lokijs');
+const { synchronize } = require('@nozbe/watermelondb/sync');
+
+const row = (id) => ({ id, team: 'red', name: `name ${id}`, at: '2026-01-01T00:00:00.000001Z', by: null });
+const text = { type: ['string', 'null'] };
+
+async function rxdb(server) {
+	const database = await createRxDatabase({ name: `r${Math.random()}`.replace('.', ''), storage: getRxStorageMemory() });
+	const { project } = await database.addCollections({ project: { schema: {
+		version: 0, primaryKey: 'id', type: 'object', required: ['id'],
+		properties: { id: { type: 'string', maxLength: 36 }, team: text, name: text, at: text, by: text } } } });
+	const sync = await replicateTide({ client: server.client(), database, collections: { project }, live: false });
+	return { sync, close: () => database.close(),
+		names: async () => (await project.find().exec()).map(({ name }) => name).sort() };
+}
+
+async function watermelon(server) {
+	const optional = { isOptional: true };
+	const schema = appSchema({ version: 1, tables: [tableSchema({ name: 'project', columns: [
+		{ name: 'team', type: 'string', ...optional }, { name: 'name', type: 'string', ...optional },
+		{ name: 'updated_at', type: 'number' }, { name: 'tide_base', type: 'string', ...optional }] })] });
+	class Project extends Model {
+		static table = 'project';
+	}
+	const adapter = new LokiJSAdapter({ schema, dbName: `w${Math.random()}`, useWebWorker: false,
+		useIncrementalIndexedDB: false, _testLokiAdapter: new LokiMemoryAdapter() });
+	const database = new Database({ adapter, modelClasses: [Project] });
+	const sync = new TideWatermelon({ client: server.client(), database, synchronize, Q, tables: ['project'], name: `w${Math.random()}` });
+	const close = async () => {
+		await sync.stop();
+		adapter._driver.loki.close();
+	};
+	return { sync, database, close,
+		names: async () => (await database.get('project').query().fetch()).map(({ _raw }) => _raw.name).sort() };
+}
+
+for (const [library, open] of Object.entries({ rxdb, watermelon })) {
+	test(`${library}: a first pull that broke off goes on where it was`, async () => {
+		let cut = true;
+		const server = new FakeServer({ '/sync/push': applied, '/sync/pull': ({ query }) => query.since === undefined
+			? page({ cursor: 'p1', hasMore: true, changesByType: { project: [row('a')] } })
+			: cut ? undefined : page({ cursor: 'p2', changesByType: query.since === 'p1' ? { project: [row('b')] } : {} }) });
+		const one = await open(server);
+		assert.equal((await one.sync.sync()).state, 'offline');
+		cut = false;
+		assert.equal((await one.sync.sync()).state, 'synced');
+		assert.deepEqual(await one.names(), ['name a', 'name b']);
+		assert.equal(server.calls('/sync/pull').filter(({ query }) => query.since === undefined).length, 1);
+		await one.close();
+	});
+
+	test(`${library}: a type that is tracked during a sync: its rows are not passed by`, async () => {
+		const server = new FakeServer({ '/sync/push': applied, '/sync/schema': () => ({ protocol: 1, entityTypes: {} }),
+			'/sync/pull': ({ query }) => {
+				server.answers['/sync/schema'] = () => SCHEMA;
+				return page({ cursor: 'p1', changesByType: query.since ? {} : { project: [row('a')] } });
+			} });
+		const one = await open(server);
+		assert.equal((await one.sync.sync()).state, 'synced');
+		assert.deepEqual(await one.names(), ['name a']);
+		await one.close();
+	});
+}
