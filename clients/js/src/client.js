@@ -6,6 +6,9 @@ import { trimmed } from './session.js';
 /* what React Native's fetch cannot do; as if the server could not */
 const NO_STREAMS = JSON.stringify({ error: { code: 'not_supported', message: 'this fetch has no streams' } });
 
+/* Bytes a millisecond of the slowest link that a long push is waited for. */
+const SLOWEST = 8;
+
 /*
  * Calls to a gateway: the token, one refresh at a time, errors told apart.
  * It keeps no rows and no cursor.
@@ -103,9 +106,15 @@ export class TideClient {
 	async #once(method, path, token, { query, body, signal, timeout, headers, stream, owner }) {
 		await owner?.admit(token);
 		const late = new AbortController();
-		const timer = setTimeout(() => late.abort(), timeout ?? this.timeout);
 		const abort = () => late.abort();
-		let streaming = false;
+		const sent = body === undefined ? undefined : JSON.stringify(body);
+		let timer, streaming = false;
+		/* the time is that of silence: a slow link that goes on is none that is dead */
+		const wait = (bytes) => {
+			clearTimeout(timer);
+			timer = setTimeout(abort, (timeout ?? this.timeout) + bytes / SLOWEST);
+		};
+		wait(sent?.length ?? 0);
 		signal?.addEventListener('abort', abort);
 		try {
 			if (signal?.aborted)
@@ -120,7 +129,7 @@ export class TideClient {
 					...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
 					...headers,
 				},
-				body: body === undefined ? undefined : JSON.stringify(body),
+				body: sent,
 			});
 			if (stream && response.ok && !response.body)
 				return { status: 406, headers: response.headers, text: NO_STREAMS };
@@ -131,7 +140,7 @@ export class TideClient {
 			return {
 				status: response.status,
 				headers: response.headers,
-				text: await response.text(),
+				text: await textOf(response, late.signal, () => wait(0)),
 			};
 		} catch (cause) {
 			if (signal?.aborted)
@@ -233,6 +242,25 @@ function bytesOf(text) {
 		}
 	}
 	return bytes;
+}
+
+/* The text of a reply, which says of each piece that it came. */
+async function textOf(response, signal, came) {
+	if (!response.body?.getReader)
+		return response.text();
+	const decoder = new TextDecoder();
+	const reader = response.body.getReader();
+	signal.addEventListener('abort', () => reader.cancel().catch(() => {}), { once: true });
+	let text = '';
+	while (true) {
+		const { done, value } = await reader.read();
+		if (signal.aborted)
+			throw new Error('no more came in time');
+		if (done)
+			return text + decoder.decode();
+		came();
+		text += decoder.decode(value, { stream: true });
+	}
 }
 
 async function* pieces(response, signal, abort) {

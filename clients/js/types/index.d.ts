@@ -27,7 +27,7 @@ export interface ClientOptions {
   /** This device; made and kept by a store, a replication where it is not given. */
   clientId?: string;
   fetch?: typeof fetch;
-  /** Milliseconds that a call may take. */
+  /** Milliseconds in which nothing comes, after which a call is given up; a long push has more. */
   timeout?: number;
 }
 

@@ -187,3 +187,34 @@ test('a refresh that never ends keeps no call, nor the end of one', async () => 
 	await assert.rejects(call, { kind: 'aborted' });
 	assert.equal(refreshes, 1, 'still one at a time');
 });
+
+/* A reply that comes piece by piece, and an end of it that never comes. */
+function slowly(pieces, milliseconds, ends = true) {
+	const encoder = new TextEncoder();
+	return new Response(new ReadableStream({ async start(controller) {
+		for (const piece of pieces) {
+			await new Promise((resolve) => setTimeout(resolve, milliseconds));
+			controller.enqueue(encoder.encode(piece));
+		}
+		if (ends)
+			controller.close();
+	} }));
+}
+
+test('a slow link is none that is dead: the time is that of silence', async () => {
+	const text = JSON.stringify({ scopes: ['ä'.repeat(5), 'b'] });
+	const server = new FakeServer({ '/sync/scopes': () => slowly(text.split(''), 10) });
+	assert.deepEqual(await server.client({ timeout: 150 }).call('GET', '/sync/scopes'), JSON.parse(text));
+	server.answers['/sync/scopes'] = () => slowly(['{"scopes"'], 1, false);
+	await assert.rejects(server.client({ timeout: 50 }).call('GET', '/sync/scopes'), { kind: 'offline' });
+});
+
+test('a long push has the time that a slow link takes for it', async () => {
+	const server = new FakeServer({ '/sync/push': ({ signal }) => new Promise((resolve, reject) => {
+		signal.addEventListener('abort', () => reject(signal.reason));
+		setTimeout(() => resolve({ succeeded: [] }), 60);
+	}) });
+	const client = server.client({ timeout: 10 });
+	await client.call('POST', '/sync/push', { body: { changes: 'x'.repeat(4000) } });
+	await assert.rejects(client.call('POST', '/sync/push', { body: { changes: 'x' } }), { kind: 'offline' });
+});
