@@ -4,6 +4,11 @@
  */
 const UUID = /^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$/;
 
+/* A property of its own: tables and columns may be called constructor. */
+export function own(object, name) {
+	return Object.prototype.hasOwnProperty.call(object, name) ? object[name] : undefined;
+}
+
 function partText(value) {
 	const text = String(value);
 	return UUID.test(text) ? text.toLowerCase() : text;

@@ -1,5 +1,5 @@
 import { expected, isList, isObject } from './errors.js';
-import { keyText } from './keys.js';
+import { keyText, own } from './keys.js';
 
 export const PAGE_ROWS = 500;
 /* Acks that a client keeps and sends with a pull, which goes in a URL. */
@@ -68,7 +68,7 @@ export class PullCollector {
 		for await (const page of pages) {
 			const types = [...Object.keys(page.changesByType), ...Object.keys(page.deletedByType)];
 			// tracked or granted since the schema was read; its rows do not come again
-			if (options.readSchema && types.some((type) => !(type in this.schema.entityTypes)))
+			if (options.readSchema && types.some((type) => !own(this.schema.entityTypes, type)))
 				this.schema = await options.readSchema();
 			this.#add(set, page);
 		}
@@ -104,7 +104,7 @@ export class PullCollector {
 
 	/* what comes later about a row replaces what came earlier */
 	#put(set, into, outOf, type, columns) {
-		const description = this.schema.entityTypes[type];
+		const description = own(this.schema.entityTypes, type);
 		if (!description)
 			return;
 		const key = keyText(description.key, columns);

@@ -1,4 +1,4 @@
-import { keyColumns } from './keys.js';
+import { keyColumns, own } from './keys.js';
 import { nextStamp } from './stamps.js';
 
 /*
@@ -50,10 +50,8 @@ export function editRecord(record, { type, key, columns, description, clientId, 
 
 	// by a key alone: the row may have been deleted on the server a moment ago
 	const before = record?.row ?? keyOf(record, description, key);
-	for (const name of Object.keys(columns)) {
-		if (!same(before[name], columns[name]))
-			next.changed[name] = edit;
-	}
+	const edited = Object.keys(columns).filter((name) => !same(own(before, name), columns[name]));
+	next.changed = { ...next.changed, ...Object.fromEntries(edited.map((name) => [name, edit])) };
 	next.row = { ...before, ...columns };
 	if (modifiedAt)
 		next.row[modifiedAt] = stamp;
@@ -103,14 +101,10 @@ export function changeOf(record, description, patches) {
 	if (record.base !== null && modifiedAt)
 		change.base = record.base[modifiedAt] ?? null;
 	const writable = new Set(columns.filter((column) => column.writable).map(({ name }) => name));
-	change.row = {};
-	for (const [name, value] of Object.entries(keyAnd)) {
-		if (description.key.includes(name)
-			|| (writable.has(name) && ![modifiedAt, clientId, version].includes(name)))
-			change.row[name] = value;
-	}
+	change.row = Object.fromEntries(Object.entries(keyAnd).filter(([name]) => description.key.includes(name)
+		|| (writable.has(name) && ![modifiedAt, clientId, version].includes(name))));
 	if (patches && record.base !== null && record.action === 'upsert')
-		change.changed = Object.keys(record.changed).filter((name) => name in change.row);
+		change.changed = Object.keys(record.changed).filter((name) => own(change.row, name) !== undefined);
 	return change;
 }
 
@@ -143,7 +137,7 @@ function rebased(record, sent, entity, description) {
 		const kept = [...Object.keys(changed), description.modifiedAt, description.clientId];
 		next.row = { ...(entity ?? record.row) };
 		for (const name of kept) {
-			if (name && name in record.row)
+			if (name && own(record.row, name) !== undefined)
 				next.row[name] = record.row[name];
 		}
 	}

@@ -1,7 +1,7 @@
 import { needsUser, rowDelay, stillWaits } from './backoff.js';
 import { OwnersClient } from './client.js';
 import { TideError } from './errors.js';
-import { keyText, randomId } from './keys.js';
+import { keyText, own, randomId } from './keys.js';
 import { Listeners } from './listeners.js';
 import { SyncLoop } from './loop.js';
 import { MOST_ACKS, pullPages } from './pull.js';
@@ -88,7 +88,7 @@ export class TideStore {
 	/* All rows of a type that are there, or the soft-deleted ones, too. */
 	async all(type, { deleted = false } = {}) {
 		const records = await this.#read((tx) => tx.all(type));
-		const mark = this.#schema?.entityTypes[type]?.deletedAt;
+		const mark = this.#typeOf(type)?.deletedAt;
 		return records.filter((record) => isVisible(record) && (deleted || !mark || !record.row[mark]))
 			.map((record) => record.row);
 	}
@@ -102,7 +102,7 @@ export class TideStore {
 	/* One row, unless it is soft-deleted. */
 	async visible(type, key) {
 		const row = await this.get(type, key);
-		const mark = this.#schema?.entityTypes[type]?.deletedAt;
+		const mark = this.#typeOf(type)?.deletedAt;
 		return row && mark && row[mark] ? undefined : row;
 	}
 
@@ -231,12 +231,17 @@ export class TideStore {
 	}
 
 	#description(type) {
-		const description = this.#schema?.entityTypes[type];
+		const description = this.#typeOf(type);
 		if (!description)
 			throw new TideError('refused', 'unknown_entity_type', this.#schema
 				? `the server has no entity type "${type}" for this user`
 				: 'the first sync has not been yet, so the entity types are not known');
 		return description;
+	}
+
+	/* Its description, or undefined. */
+	#typeOf(type) {
+		return this.#schema ? own(this.#schema.entityTypes, type) : undefined;
 	}
 
 	#keyText(type, key) {
@@ -304,7 +309,7 @@ export class TideStore {
 	 */
 	async #knowTypes(page, signal) {
 		const types = [...Object.keys(page.changesByType), ...Object.keys(page.deletedByType)];
-		if (types.some((type) => !this.#schema.entityTypes[type]))
+		if (types.some((type) => !this.#typeOf(type)))
 			await this.#readSchema(signal);
 	}
 
@@ -342,7 +347,7 @@ export class TideStore {
 	}
 
 	#applyRow(tx, dirty, { type, columns, row, sweep }, changes) {
-		const description = this.#schema.entityTypes[type];
+		const description = this.#typeOf(type);
 		if (!description)
 			return;
 		const key = keyText(description.key, columns);
@@ -369,7 +374,7 @@ export class TideStore {
 			return;
 		if (types === null)
 			tx.setMeta('sweep', { id, all: id, types: {} });
-		else if (types.some((type) => !(type in sweep.types)))
+		else if (types.some((type) => !own(sweep.types, type)))
 			tx.setMeta('sweep', { ...sweep, id,
 				types: { ...Object.fromEntries(types.map((type) => [type, id])), ...sweep.types } });
 	}
@@ -382,7 +387,7 @@ export class TideStore {
 		const away = page.unavailableTypes ?? [];
 		for (const record of await tx.all()) {
 			const { type, key } = record;
-			const since = sweep.types[type] ?? sweep.all;
+			const since = own(sweep.types, type) ?? sweep.all;
 			if (since && away.includes(type))
 				waiting[type] = since;
 			if (!since || record.seen >= since || away.includes(type))
@@ -400,7 +405,7 @@ export class TideStore {
 	/* Rows of scopes that the user may not sync any more. Edits of them wait. */
 	async #revoke(tx, scopes, changes) {
 		for (const record of await tx.all()) {
-			const scope = this.#schema.entityTypes[record.type]?.scope;
+			const scope = this.#typeOf(record.type)?.scope;
 			const row = record.row ?? record.base;
 			if (!scope || !row || !scopes.includes(String(row[scope])))
 				continue;
@@ -434,7 +439,7 @@ export class TideStore {
 			const due = [];
 			let later = null;
 			for (const record of await tx.dirty()) {
-				if (record.parked || !this.#schema.entityTypes[record.type])
+				if (record.parked || !this.#typeOf(record.type))
 					continue;
 				if (stillWaits(record.nextTryAt, now, { base: this.#retry.rowBase })) {
 					later = Math.min(later ?? Infinity, record.nextTryAt);
@@ -442,7 +447,7 @@ export class TideStore {
 				}
 				if (!record.sent || record.sentEdit === record.edit) {
 					record.sentEdit = record.edit;
-					record.sent = changeOf(record, this.#schema.entityTypes[record.type],
+					record.sent = changeOf(record, this.#typeOf(record.type),
 						this.#sendsPatches(record.type));
 					tx.put(record);
 				}
@@ -454,7 +459,7 @@ export class TideStore {
 
 	/* Whole rows converge under last-write-wins, patches where columns merge. */
 	#sendsPatches(type) {
-		const policy = this.conflict[type] ?? this.#schema.entityTypes[type].conflict;
+		const policy = own(this.conflict, type) ?? this.#typeOf(type).conflict;
 		return policy !== undefined
 			&& !['last_write_wins', 'client_wins', 'server_wins'].includes(policy);
 	}
@@ -472,7 +477,7 @@ export class TideStore {
 				const answer = answered(record, {
 					sent: sent.sentEdit, result: results[i],
 					gone: results[i].status !== 'failed' && isGone(this.#schema, sent.type, results[i].entity),
-					description: this.#schema.entityTypes[sent.type],
+					description: this.#typeOf(sent.type),
 					delay: (tries) => rowDelay(tries, { base: this.#retry.rowBase }),
 					park: needsUser,
 				});

@@ -555,6 +555,27 @@ test('JSON of somebody else\'s is no answer, and takes nothing away', async () =
 	assert.equal((await store.sync()).state, 'synced');
 });
 
+test('a type, a column and keys with names of JavaScript\'s own', async () => {
+	const named = { ...SCHEMA.entityTypes.project, columns: ['id', 'team', 'constructor', '__proto__', 'at', 'by']
+		.map((name) => ({ name, type: 'text', nullable: true, writable: true })) };
+	const first = JSON.parse('{"id": "__proto__", "team": "red", "constructor": "Lotus", "__proto__": "p", "at": null, "by": null}');
+	const server = new FakeServer({ '/sync/schema': () => ({ protocol: 1, entityTypes: { task: SCHEMA.entityTypes.task, constructor: named } }),
+		'/sync/pull': () => json(200, page({ cursor: 'c1', changesByType: { task: [row('a')], constructor: [first] } })), '/sync/push': applied });
+	const store = await openStore({ client: server.client(), storage: new MemoryStorage(), conflict: { task: 'merge' } });
+	await assert.rejects(store.put('constructor', {}), /first sync has not been yet/);
+	await store.sync();
+	await store.put('constructor', JSON.parse('{"id": "__proto__", "__proto__": "q"}'));
+	await store.put('constructor', { id: 'toString', constructor: 'Ferrari' });
+	server.answers['/sync/pull'] = ({ query }) => query.since === 'c1' ? page({ cursor: 'c2', resetTypes: ['task'] }) : page({ cursor: query.since });
+	await store.sync();
+	assert.deepEqual((await store.all('constructor')).map(({ id }) => id).sort(), ['__proto__', 'toString'], 'not swept');
+	assert.deepEqual(await store.all('task'), []);
+	const [one, two] = server.calls('/sync/push')[0].body.changes;
+	assert.equal(JSON.stringify(one.data), '{"id":"__proto__","team":"red","constructor":"Lotus","__proto__":"q"}', 'a whole row');
+	assert.deepEqual([two.data.constructor, 'changedFields' in one], ['Ferrari', false]);
+	await assert.rejects(store.put('toString', {}), /no entity type/);
+});
+
 test('a 410: everything is pulled first, then the edits go', async () => {
 	let expired = true;
 	const server = new FakeServer({
