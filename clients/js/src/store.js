@@ -108,7 +108,7 @@ export class TideStore {
 
 	/*
 	 * Edits a row, or creates it; columns that are not given stay as they are.
-	 * Returns the row. A missing key of one uuid column is made.
+	 * Returns the row. A missing key of one uuid or text column is made.
 	 */
 	async put(type, columns) {
 		const [row] = await this.putAll([{ type, columns }]);
@@ -211,7 +211,7 @@ export class TideStore {
 
 	async #edit(tx, { type, columns, key, delete: isDelete }) {
 		const description = this.#description(type);
-		const given = isDelete || key !== undefined ? columns : withKey(description, columns);
+		const given = isDelete || key !== undefined ? columns : withKey(type, description, columns);
 		const text = key !== undefined ? this.#keyText(type, key) : keyText(description.key, given);
 		const record = await tx.get(type, text);
 		if (isDelete && !isVisible(record))
@@ -590,11 +590,16 @@ function vanished({ sent, ...record }) {
 		errors: [{ code: 'resync_required', message: 'the row is gone from the server' }] };
 }
 
-function withKey(description, columns) {
-	const [column] = description.key;
-	if (description.key.length > 1 || columns[column] !== undefined)
+/* Rows of two tries to insert one without a key are not one row, and a number is the server's to give. */
+function withKey(type, description, columns) {
+	const missing = description.key.filter((name) => (own(columns, name) ?? null) === null);
+	if (missing.length === 0)
 		return columns;
-	return { ...columns, [column]: randomId() };
+	const [name] = missing;
+	const column = description.columns.find((one) => one.name === name);
+	if (description.key.length > 1 || !/^(uuid|text|character|citext)/.test(column?.type ?? 'uuid'))
+		throw new TideError('refused', 'key_missing', `column "${name}" of the key of "${type}" is missing`);
+	return { ...columns, [name]: randomId() };
 }
 
 export async function openStore(options) {

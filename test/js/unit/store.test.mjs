@@ -576,6 +576,21 @@ test('a type, a column and keys with names of JavaScript\'s own', async () => {
 	await assert.rejects(store.put('toString', {}), /no entity type/);
 });
 
+test('rows without a key are not one row: a key is made, or asked for', async () => {
+	const typed = (type, key) => ({ ...SCHEMA.entityTypes.project, key, columns: SCHEMA.entityTypes.project.columns.map((column) => ({ ...column, type })) });
+	const server = new FakeServer({ '/sync/schema': () => ({ protocol: 1, entityTypes: { text: typed('text', ['id']),
+		number: typed('bigint', ['id']), pair: typed('uuid', ['team', 'id']) } }), '/sync/pull': () => page({ cursor: 'c' }) });
+	const store = await openStore({ client: server.client(), storage: new MemoryStorage() });
+	await store.sync();
+	await store.put('text', { id: null, name: 'a' });
+	await store.put('text', { id: null, name: 'b' });
+	assert.deepEqual((await store.all('text')).map(({ name }) => name).sort(), ['a', 'b']);
+	await assert.rejects(store.put('number', { name: 'a' }), { code: 'key_missing', message: /"id".*"number"/ });
+	await assert.rejects(store.put('pair', { id: 'x' }), { code: 'key_missing', message: /"team"/ });
+	await store.put('number', { id: 0, name: 'zero' });
+	assert.equal((await store.get('number', 0)).name, 'zero');
+});
+
 test('a 410: everything is pulled first, then the edits go', async () => {
 	let expired = true;
 	const server = new FakeServer({
