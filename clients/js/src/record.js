@@ -1,3 +1,4 @@
+import { isAltered } from './json.js';
 import { keyColumns, own } from './keys.js';
 import { nextStamp } from './stamps.js';
 
@@ -93,6 +94,11 @@ export function pulled(record, { type, key, row, sweep }) {
 	return { ...record, theirs: row, seen: sweep };
 }
 
+/* What JSON has no number for; it would be null. */
+function wireValue(value) {
+	return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
+}
+
 /* The change to push. */
 export function changeOf(record, description, patches) {
 	const { modifiedAt, clientId, version, columns } = description;
@@ -100,9 +106,12 @@ export function changeOf(record, description, patches) {
 	const keyAnd = record.row ?? record.base ?? keyOf(record, description, record.key);
 	if (record.base !== null && modifiedAt)
 		change.base = record.base[modifiedAt] ?? null;
-	const writable = new Set(columns.filter((column) => column.writable).map(({ name }) => name));
-	change.row = Object.fromEntries(Object.entries(keyAnd).filter(([name]) => description.key.includes(name)
-		|| (writable.has(name) && ![modifiedAt, clientId, version].includes(name))));
+	const types = new Map(columns.filter((column) => column.writable).map(({ name, type }) => [name, type]));
+	const isSent = ([name, value]) => description.key.includes(name)
+		|| (types.has(name) && ![modifiedAt, clientId, version].includes(name)
+			&& !(record.base !== null && !own(record.changed, name) && isAltered(types.get(name), value)));
+	change.row = Object.fromEntries(Object.entries(keyAnd).filter(isSent)
+		.map(([name, value]) => [name, wireValue(value)]));
 	if (patches && record.base !== null && record.action === 'upsert')
 		change.changed = Object.keys(record.changed).filter((name) => own(change.row, name) !== undefined);
 	return change;
@@ -163,5 +172,5 @@ export function discarded(record) {
 }
 
 function same(a, b) {
-	return a === b || JSON.stringify(a) === JSON.stringify(b);
+	return a === b || JSON.stringify(wireValue(a)) === JSON.stringify(wireValue(b));
 }

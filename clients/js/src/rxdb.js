@@ -2,6 +2,7 @@ import { replicateRxCollection } from 'rxdb/plugins/replication';
 import { filter, firstValueFrom, merge, Subject } from 'rxjs';
 
 import { OwnersClient } from './client.js';
+import { isAltered } from './json.js';
 import { keyText, randomId } from './keys.js';
 import { Listeners } from './listeners.js';
 import { SyncLoop } from './loop.js';
@@ -464,8 +465,10 @@ class Replicated {
 		if (known && !known._deleted)
 			change.base = known[modifiedAt] ?? null;
 		const { properties } = this.#collection.schema.jsonSchema;
-		for (const { name, writable } of columns) {
+		for (const { name, type, writable } of columns) {
 			if (!writable || !(name in properties) || [modifiedAt, version, clientId].includes(name))
+				continue;
+			if (isAltered(type, edit[name]) && JSON.stringify(edit[name]) === JSON.stringify(known?.[name]))
 				continue;
 			if (edit[name] !== undefined)
 				change.row[name] = edit[name];

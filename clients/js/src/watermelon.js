@@ -1,5 +1,6 @@
 import { needsUser, rowDelay, stillWaits } from './backoff.js';
 import { OwnersClient } from './client.js';
+import { isAltered } from './json.js';
 import { randomId } from './keys.js';
 import { SyncLoop } from './loop.js';
 import { isEverythingOf, MOST_ACKS, PullCollector } from './pull.js';
@@ -295,7 +296,10 @@ export class TideWatermelon {
 			// an empty optional column of a new row gets the server's default
 			if (isNew && raw[column] === null)
 				continue;
-			row[name] = toWire(columnType, raw[column]);
+			const value = toWire(columnType, raw[column]);
+			if (!isNew && !edited.has(column) && isAltered(columnType, value))
+				continue;
+			row[name] = value;
 			if (edited.has(column))
 				changed.push(name);
 		}

@@ -23,9 +23,10 @@ async function rxdb(server) {
 	const database = await createRxDatabase({ name: `r${Math.random()}`.replace('.', ''), storage: getRxStorageMemory() });
 	const { project } = await database.addCollections({ project: { schema: {
 		version: 0, primaryKey: 'id', type: 'object', required: ['id'],
-		properties: { id: { type: 'string', maxLength: 36 }, team: text, name: text, at: text, by: text } } } });
+		properties: { id: { type: 'string', maxLength: 36 }, team: { type: ['string', 'null', 'object'] }, name: text, at: text, by: text } } } });
 	const sync = await replicateTide({ client: server.client(), database, collections: { project }, live: false });
 	return { sync, close: () => database.close(),
+		rename: async (id, name) => (await project.findOne(id).exec()).incrementalPatch({ name }),
 		names: async () => (await project.find().exec()).map(({ name }) => name).sort() };
 }
 
@@ -45,7 +46,9 @@ async function watermelon(server) {
 		await sync.stop();
 		adapter._driver.loki.close();
 	};
-	return { sync, database, close,
+	const rename = (id, name) => database.write(async () =>
+		(await database.get('project').find(id)).update((record) => record._setRaw('name', name)));
+	return { sync, close, rename,
 		names: async () => (await database.get('project').query().fetch()).map(({ _raw }) => _raw.name).sort() };
 }
 
@@ -76,3 +79,20 @@ for (const [library, open] of Object.entries({ rxdb, watermelon })) {
 		await one.close();
 	});
 }
+
+test('rxdb, watermelon: long numbers inside json are not altered by an edit of another column', async () => {
+	for (const open of [rxdb, watermelon]) {
+		const columns = SCHEMA.entityTypes.project.columns.map((column) => ({ ...column, type: column.name === 'team' ? 'jsonb' : 'text' }));
+		const server = new FakeServer({ '/sync/push': applied,
+			'/sync/schema': () => ({ protocol: 1, entityTypes: { project: { ...SCHEMA.entityTypes.project, columns } } }),
+			'/sync/pull': ({ query }) => query.since ? page({ cursor: 'p' }) : new Response(`{"changesByType":{"project":[
+				{"id":"a","team":{"n":12345678901234567890},"name":"a","at":"2026-01-01T00:00:00Z"}]},"deletedByType":{},"cursor":"p","revokedScopes":[]}`) });
+		const one = await open(server);
+		await one.sync.sync();
+		await one.rename('a', 'b');
+		await one.sync.sync();
+		const [{ data }] = server.calls('/sync/push')[0].body.changes;
+		assert.deepEqual([data.name, 'team' in data], ['b', false], open.name);
+		await one.close();
+	}
+});

@@ -591,6 +591,25 @@ test('rows without a key are not one row: a key is made, or asked for', async ()
 	assert.equal((await store.get('number', 0)).name, 'zero');
 });
 
+test('numbers that JSON has not, and long ones inside json, are not altered on their way back', async () => {
+	const columns = SCHEMA.entityTypes.task.columns.map((column) => ({ ...column, type: { note: 'jsonb', title: 'double precision' }[column.name] ?? column.type }));
+	const server = new FakeServer({ '/sync/schema': () => ({ protocol: 1, entityTypes: { task: { ...SCHEMA.entityTypes.task, columns } } }), '/sync/push': applied,
+		'/sync/pull': ({ query }) => query.since ? page({ cursor: 'c' }) : new Response(`{"changesByType":{"task":[
+			{"id":"a","team":"red","title":1,"note":{"list":[{"n":12345678901234567890}]},"at":null},
+			{"id":"b","team":"red","title":null,"note":{"n":"1234"},"at":null}]},"deletedByType":{},"cursor":"c","revokedScopes":[]}`) });
+	const store = await openStore({ client: server.client(), storage: new MemoryStorage(), conflict: { task: 'merge' } });
+	await store.sync();
+	await store.put('task', { id: 'a', title: -Infinity });
+	await store.put('task', { id: 'b', title: NaN });
+	await store.sync();
+	const [a, b] = server.calls('/sync/push')[0].body.changes;
+	assert.deepEqual([a.data, a.changedFields], [{ id: 'a', team: 'red', title: '-Infinity' }, ['title']], 'json that was not edited stays there');
+	assert.deepEqual([b.data.title, b.data.note, b.changedFields], ['NaN', { n: '1234' }, ['title']]);
+	await store.put('task', { id: 'a', note: { list: [] } });
+	await store.sync();
+	assert.deepEqual(server.calls('/sync/push')[1].body.changes[0].data.note, { list: [] });
+});
+
 test('a 410: everything is pulled first, then the edits go', async () => {
 	let expired = true;
 	const server = new FakeServer({
