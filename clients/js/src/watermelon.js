@@ -525,8 +525,13 @@ function fromWire(column, type, value) {
 	return value;
 }
 
+/* What is no JSON is the server's to judge, and keeps nothing else from being sent. */
 function toWire(type, value) {
-	if (value !== null && isJson(type) && typeof value === 'string')
-		return JSON.parse(value);
-	return value;
+	if (!isJson(type) || typeof value !== 'string')
+		return value;
+	try {
+		return value === EMPTY.string ? null : JSON.parse(value);
+	} catch {
+		return value;
+	}
 }

@@ -33,7 +33,7 @@ async function rxdb(server) {
 async function watermelon(server) {
 	const optional = { isOptional: true };
 	const schema = appSchema({ version: 1, tables: [tableSchema({ name: 'project', columns: [
-		{ name: 'team', type: 'string', ...optional }, { name: 'name', type: 'string', ...optional },
+		{ name: 'team', type: 'string' }, { name: 'name', type: 'string', ...optional },
 		{ name: 'updated_at', type: 'number' }, { name: 'tide_base', type: 'string', ...optional }] })] });
 	class Project extends Model {
 		static table = 'project';
@@ -95,4 +95,19 @@ test('rxdb, watermelon: long numbers inside json are not altered by an edit of a
 		assert.deepEqual([data.name, 'team' in data], ['b', false], open.name);
 		await one.close();
 	}
+});
+
+test('watermelon: text that is no JSON, in a column of json, blocks nothing', async () => {
+	const columns = SCHEMA.entityTypes.project.columns.map((column) => ({ ...column, type: ['team', 'name'].includes(column.name) ? 'jsonb' : 'text' }));
+	const server = new FakeServer({ '/sync/push': applied,
+		'/sync/schema': () => ({ protocol: 1, entityTypes: { project: { ...SCHEMA.entityTypes.project, columns } } }),
+		// null is the empty text where the column is not optional
+		'/sync/pull': ({ query }) => page({ cursor: 'p', changesByType: query.since ? {} : { project: [{ ...row('a'), team: null }] } }) });
+	const one = await watermelon(server);
+	await one.sync.sync();
+	await one.rename('a', 'no {json');
+	assert.equal((await one.sync.sync()).error, null);
+	const [{ data }] = server.calls('/sync/push')[0].body.changes;
+	assert.deepEqual([data.team, data.name], [null, 'no {json']);
+	await one.close();
 });
