@@ -128,6 +128,7 @@ export class TideWatermelon {
 			});
 			this.#acks = this.#acks.slice(-MOST_ACKS);
 		}
+		await this.#forgetDeletions();
 		await this.#set('lastSyncAt', Date.now());
 		return { nextTryAt };
 	}
@@ -483,6 +484,24 @@ export class TideWatermelon {
 		if (owner === undefined || owner === null)
 			await this.#set('user', user);
 		return owner ?? user;
+	}
+
+	/*
+	 * WatermelonDB tells of what a pull took away as if it was deleted here. Only
+	 * what waits to be sent is noted further.
+	 */
+	async #forgetDeletions() {
+		const noted = Object.keys(this.#deletedAt);
+		const waiting = new Set();
+		for (const table of this.#types.keys()) {
+			for (const id of await this.#deletedIds(table))
+				waiting.add(`${table}/${id}`);
+		}
+		const gone = noted.filter((name) => !waiting.has(name));
+		for (const name of gone)
+			delete this.#deletedAt[name];
+		if (gone.length > 0)
+			await this.#set('deletedAt', this.#deletedAt);
 	}
 
 	async #makeClientId() {

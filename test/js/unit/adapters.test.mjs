@@ -48,7 +48,7 @@ async function watermelon(server) {
 	};
 	const rename = (id, name) => database.write(async () =>
 		(await database.get('project').find(id)).update((record) => record._setRaw('name', name)));
-	return { sync, close, rename,
+	return { sync, database, close, rename,
 		names: async () => (await database.get('project').query().fetch()).map(({ _raw }) => _raw.name).sort() };
 }
 
@@ -109,5 +109,25 @@ test('watermelon: text that is no JSON, in a column of json, blocks nothing', as
 	assert.equal((await one.sync.sync()).error, null);
 	const [{ data }] = server.calls('/sync/push')[0].body.changes;
 	assert.deepEqual([data.team, data.name], [null, 'no {json']);
+	await one.close();
+});
+
+test('watermelon: the time of a delete is noted until it is sent, and of no other', async () => {
+	const server = new FakeServer({ '/sync/push': ({ body }) => ({ failed: [], ack: 'k', succeeded: body.changes.map(({ id, entityId }) => ({
+		changeId: id, status: 'applied', entity: { id: entityId, deletedAt: '2026-02-01T00:00:00Z' } })) }),
+	'/sync/pull': ({ query }) => ({
+		p1: page({ cursor: 'p2', deletedByType: { project: [{ id: 'a' }] } }),
+	}[query.since] ?? page({ cursor: query.since ?? 'p1', changesByType: query.since ? {} : { project: [row('a'), row('b')] } })) });
+	const one = await watermelon(server);
+	await one.sync.sync();
+	const record = await one.database.get('project').find('b');
+	const before = Date.now();
+	await one.database.write(() => record.markAsDeleted());
+	await one.sync.sync();
+	const [{ action, entityId, lastModifiedAt, base }] = server.calls('/sync/push')[0].body.changes;
+	assert.deepEqual([action, entityId, base], ['delete', 'b', '2026-01-01T00:00:00.000001Z']);
+	assert.ok(Date.parse(lastModifiedAt) >= before);
+	assert.deepEqual(await one.names(), []);
+	assert.deepEqual(await one.database.localStorage.get('tide_deletedAt'), {});
 	await one.close();
 });
