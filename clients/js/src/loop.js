@@ -66,7 +66,6 @@ export class SyncLoop {
 	async stop() {
 		this.#stopped?.abort();
 		this.#stopped = null;
-		this.#again = false;
 		this.#ended?.abort();
 		clearTimeout(this.#timer);
 		this.#channel?.close();
@@ -228,8 +227,9 @@ export class SyncLoop {
 		const ended = this.#ended = new AbortController();
 		return this.#running = this.#once(ended.signal).finally(() => {
 			this.#running = null;
-			if (this.#again && !ended.signal.aborted) {
-				this.#again = false;
+			const again = this.#again && !ended.signal.aborted;
+			this.#again = false;
+			if (again) {
 				this.#run();
 				return;
 			}
