@@ -34,7 +34,8 @@ function signIn(config, session) {
 /* The user's own database, which is there at once, with or without a network. */
 async function open(config, session) {
 	const client = new TideClient({ url: config.gateway, session });
-	const store = await openStore({ client, name: `liftlogger ${session.current.userId}` });
+	const { userId } = session.current;
+	const store = await openStore({ client, name: `liftlogger ${userId}` });
 	const app = {
 		store, session,
 		signOut: async () => {
@@ -47,20 +48,26 @@ async function open(config, session) {
 	indicator.source = store;
 	indicator.hidden = tabs.hidden = false;
 	store.start();
-	askForLogin(config, session, store);
+	askForLogin(config, session, store, userId);
 	addEventListener('hashchange', () => show(app));
 	show(app);
 	globalThis.liftlogger = app; // for the console
 }
 
-function askForLogin(config, session, store) {
+function askForLogin(config, session, store, userId) {
 	let asked = false;
+	// somebody else, here or in another tab: her own database is opened
+	const isOther = () => session.current && session.current.userId !== userId;
 	store.status.subscribe(({ state }) => {
 		if (state !== 'signed_out' || asked)
 			return;
 		asked = true;
+		if (isOther())
+			return location.reload();
 		toast('Please sign in again. Your changes are kept.');
 		const dialog = h('dialog', { 'aria-label': 'Sign in' }, loginView({ config, session, done: () => {
+			if (isOther())
+				return location.reload();
 			dialog.remove();
 			asked = false;
 			store.loop.signedIn();

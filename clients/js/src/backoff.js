@@ -25,6 +25,17 @@ export function rowDelay(tries, { base = 30000 } = {}) {
 	return base * 2 ** Math.min(Math.max(tries - 1, 0), ROW_TRIES - 1);
 }
 
+/*
+ * Does a refused change still wait for its next try? Not where that is further
+ * away than any delay: the clock was set back meanwhile.
+ */
+export function stillWaits(nextTryAt, now, options) {
+	return nextTryAt > now && nextTryAt - Date.now() <= rowDelay(ROW_TRIES, options);
+}
+
+/* What a timer takes at most; it takes a longer time for none at all. */
+export const LONGEST = 2 ** 31 - 1;
+
 /* Resolves after so many milliseconds, or at once when the signal says so. */
 export function pause(milliseconds, signal) {
 	return new Promise((resolve) => {
@@ -35,7 +46,7 @@ export function pause(milliseconds, signal) {
 			signal?.removeEventListener('abort', done);
 			resolve();
 		};
-		const timer = setTimeout(done, milliseconds);
+		const timer = setTimeout(done, Math.min(milliseconds, LONGEST));
 		signal?.addEventListener('abort', done);
 	});
 }

@@ -1,10 +1,13 @@
-import { TideError, kindOfStatus } from './errors.js';
+import { TideError, expected, isObject, kindOfStatus } from './errors.js';
 import { parseJson } from './json.js';
 import { withLock } from './locks.js';
 import { trimmed } from './session.js';
 
 /* what React Native's fetch cannot do; as if the server could not */
 const NO_STREAMS = JSON.stringify({ error: { code: 'not_supported', message: 'this fetch has no streams' } });
+
+/* Bytes a millisecond of the slowest link that a long push is waited for. */
+const SLOWEST = 8;
 
 /*
  * Calls to a gateway: the token, one refresh at a time, errors told apart.
@@ -30,18 +33,18 @@ export class TideClient {
 	}
 
 	/* A JSON call; resolves with the decoded reply, rejects with a TideError. */
-	async call(method, path, { query, body, signal, timeout, headers } = {}) {
+	async call(method, path, { query, body, signal, timeout, headers, owner } = {}) {
 		const response = await this.request(method, path,
-			{ query, body, signal, timeout, headers });
+			{ query, body, signal, timeout, headers, owner });
 		return response.json;
 	}
 
 	async request(method, path, options) {
-		const token = await this.getToken();
+		const token = await this.#inTime(options, () => this.getToken());
 		const response = await this.#once(method, path, token, options);
 		if (response.status !== 401)
 			return this.#checked(response);
-		const fresh = await this.#freshToken(token);
+		const fresh = await this.#inTime(options, (signal) => this.#freshToken(token, signal));
 		if (!fresh)
 			return this.#checked(response);
 		return this.#checked(await this.#once(method, path, fresh, options));
@@ -51,18 +54,18 @@ export class TideClient {
 	 * A stream of text, as an async iterable of its pieces. `status` 404 and
 	 * the like reject as in call().
 	 */
-	async open(path, { query, signal, accept }) {
-		const options = { query, signal, stream: true, headers: { Accept: accept } };
+	async open(path, { query, signal, accept, owner }) {
+		const options = { query, signal, owner, stream: true, headers: { Accept: accept } };
 		return (await this.request('GET', path, options)).body;
 	}
 
 	/* What the caller may sync: {protocol, entityTypes: {TrainingPlan: {…}}}. */
-	schema({ signal } = {}) {
-		return this.call('GET', '/sync/schema', { signal });
+	async schema({ signal, owner } = {}) {
+		return expected(await this.call('GET', '/sync/schema', { signal, owner }), { entityTypes: isObject });
 	}
 
 	/* The token after one that was refused: somebody else's refresh, or ours. */
-	async #freshToken(refused) {
+	async #freshToken(refused, signal) {
 		return withLock(`tide-refresh ${this.url}`, async () => {
 			const now = await this.getToken();
 			if (now && now !== refused)
@@ -71,14 +74,47 @@ export class TideClient {
 			if (fresh && this.ownToken !== null)
 				this.ownToken = fresh;
 			return fresh;
+		}, signal);
+	}
+
+	/*
+	 * What the app's own functions give: no sync hangs on one that never does, and
+	 * none is kept from ending. A refresh that runs keeps its lock, for the tokens
+	 * that it brings are the only ones that are good.
+	 */
+	#inTime({ signal, timeout }, action) {
+		return new Promise((resolve, reject) => {
+			const late = new AbortController();
+			const done = () => {
+				clearTimeout(timer);
+				signal?.removeEventListener('abort', stop);
+			};
+			const end = (kind, message) => {
+				done();
+				late.abort();
+				reject(new TideError(kind, kind, message));
+			};
+			const stop = () => end('aborted', 'the call was ended');
+			const timer = setTimeout(() => end('offline', 'the token did not come in time'), timeout ?? this.timeout);
+			signal?.addEventListener('abort', stop);
+			if (signal?.aborted)
+				return stop();
+			new Promise((begin) => begin(action(late.signal))).then(resolve, reject).finally(done);
 		});
 	}
 
-	async #once(method, path, token, { query, body, signal, timeout, headers, stream }) {
+	async #once(method, path, token, { query, body, signal, timeout, headers, stream, owner }) {
+		await owner?.admit(token);
 		const late = new AbortController();
-		const timer = setTimeout(() => late.abort(), timeout ?? this.timeout);
 		const abort = () => late.abort();
-		let streaming = false;
+		const sent = body === undefined ? undefined : JSON.stringify(body);
+		let timer, streaming = false;
+		/* the time is that of silence: a slow link that goes on is none that is dead */
+		const wait = (bytes) => {
+			clearTimeout(timer);
+			timer = setTimeout(abort, (timeout ?? this.timeout) + bytes / SLOWEST);
+		};
+		wait(sent?.length ?? 0);
 		signal?.addEventListener('abort', abort);
 		try {
 			if (signal?.aborted)
@@ -93,7 +129,7 @@ export class TideClient {
 					...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
 					...headers,
 				},
-				body: body === undefined ? undefined : JSON.stringify(body),
+				body: sent,
 			});
 			if (stream && response.ok && !response.body)
 				return { status: 406, headers: response.headers, text: NO_STREAMS };
@@ -104,7 +140,7 @@ export class TideClient {
 			return {
 				status: response.status,
 				headers: response.headers,
-				text: await response.text(),
+				text: await textOf(response, late.signal, () => wait(0)),
 			};
 		} catch (cause) {
 			if (signal?.aborted)
@@ -135,6 +171,95 @@ export class TideClient {
 		throw new TideError(kindOfStatus(response.status), code,
 			message ?? 'the server refused the call',
 			{ hint, status: response.status, retryAfter: seconds > 0 ? seconds * 1000 : undefined });
+	}
+}
+
+/*
+ * A TideClient for the data of one user. Nothing is asked with the token of
+ * another one, who may have logged in meanwhile, in another tab perhaps: edits
+ * would be pushed as hers, and her rows would come among the first one's.
+ *
+ *   ownerOf   async (user) => whose the data is, which is this user where it was nobody's
+ */
+export class OwnersClient {
+	#client;
+	#ownerOf;
+
+	constructor(client, ownerOf) {
+		this.#client = client;
+		this.#ownerOf = ownerOf;
+	}
+
+	get clientId() {
+		return this.#client.clientId;
+	}
+
+	call(method, path, options) {
+		return this.#client.call(method, path, { ...options, owner: this });
+	}
+
+	open(path, options) {
+		return this.#client.open(path, { ...options, owner: this });
+	}
+
+	schema(options) {
+		return this.#client.schema({ ...options, owner: this });
+	}
+
+	async admit(token) {
+		const user = tokenUser(token);
+		const owner = user === null ? null : await this.#ownerOf(user);
+		if (owner !== user)
+			throw new TideError('signed_out', 'other_user',
+				`the data here is of user "${owner}", the token is of "${user}"`);
+	}
+}
+
+/* The sub of a JWT, null of anything else. It is not verified: that is the server's to do. */
+function tokenUser(token) {
+	const [, claims] = String(token ?? '').split('.');
+	try {
+		const { sub } = JSON.parse(decodeURIComponent(bytesOf(claims)
+			.map((byte) => '%' + byte.toString(16).padStart(2, '0')).join('')));
+		return sub === undefined || sub === null ? null : String(sub);
+	} catch {
+		return null;
+	}
+}
+
+const DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+
+/* base64url; React Native has no atob */
+function bytesOf(text) {
+	const bytes = [];
+	let bits = 0, count = 0;
+	for (const digit of text.replace(/=+$/, '')) {
+		bits = (bits << 6 | DIGITS.indexOf(digit)) & 0xffff;
+		count += 6;
+		if (count >= 8) {
+			count -= 8;
+			bytes.push(bits >> count & 0xff);
+		}
+	}
+	return bytes;
+}
+
+/* The text of a reply, which says of each piece that it came. */
+async function textOf(response, signal, came) {
+	if (!response.body?.getReader)
+		return response.text();
+	const decoder = new TextDecoder();
+	const reader = response.body.getReader();
+	signal.addEventListener('abort', () => reader.cancel().catch(() => {}), { once: true });
+	let text = '';
+	while (true) {
+		const { done, value } = await reader.read();
+		if (signal.aborted)
+			throw new Error('no more came in time');
+		if (done)
+			return text + decoder.decode();
+		came();
+		text += decoder.decode(value, { stream: true });
 	}
 }
 

@@ -26,6 +26,24 @@ export class TideError extends Error {
 	}
 }
 
+/*
+ * A reply with what replies of its kind have. JSON of somebody else's, such as a
+ * hotel's portal, is as good as no answer.
+ */
+export function expected(reply, shape) {
+	for (const [name, is] of Object.entries(shape)) {
+		if (!is(reply?.[name]))
+			throw new TideError('offline', 'offline', 'the answer is not the server\'s');
+	}
+	return reply;
+}
+
+export const isList = Array.isArray;
+
+export function isObject(value) {
+	return value !== null && typeof value === 'object' && !Array.isArray(value);
+}
+
 export function kindOfStatus(status) {
 	if (status === 401)
 		return 'signed_out';

@@ -4,6 +4,11 @@
  */
 const UUID = /^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$/;
 
+/* A property of its own: tables and columns may be called constructor. */
+export function own(object, name) {
+	return Object.prototype.hasOwnProperty.call(object, name) ? object[name] : undefined;
+}
+
 function partText(value) {
 	const text = String(value);
 	return UUID.test(text) ? text.toLowerCase() : text;
@@ -14,6 +19,14 @@ export function keyText(columns, row) {
 	if (columns.length === 1)
 		return partText(row[columns[0]]);
 	return JSON.stringify(columns.map((column) => partText(row[column])));
+}
+
+/* The columns that a key's text stands for: as text, which the server reads as their type. */
+export function keyColumns(columns, text) {
+	if (columns.length === 1)
+		return { [columns[0]]: text };
+	const parts = JSON.parse(text);
+	return Object.fromEntries(columns.map((column, i) => [column, parts[i]]));
 }
 
 /* What the wire calls entityId: the value, or an object for several columns. */

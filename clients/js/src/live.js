@@ -1,3 +1,4 @@
+import { expected, isList, isObject } from './errors.js';
 import { pause } from './backoff.js';
 
 /* How long one long poll is held, in seconds. */
@@ -77,6 +78,7 @@ export class LiveChanges {
 			timeout: (this.#pollSeconds + 15) * 1000,
 			query: { since, entityTypes, limit: 1, wait: this.#pollSeconds },
 		});
+		expected(page, { changesByType: isObject, deletedByType: isObject, revokedScopes: isList });
 		return page.hasMore || page.reset || page.revokedScopes.length > 0
 			|| (page.resetTypes ?? []).length > 0
 			|| Object.keys(page.changesByType).length > 0

@@ -20,13 +20,13 @@ export async function withLock(name, action, signal) {
 	const held = new Promise((resolve) => { release = resolve; });
 	const tail = before.then(() => held);
 	queues.set(name, tail);
+	// not when a wait is ended: who came before may hold the lock still
+	tail.then(() => queues.get(name) === tail && queues.delete(name));
 	try {
 		await abortable(before, signal);
 		return await action();
 	} finally {
 		release();
-		if (queues.get(name) === tail)
-			queues.delete(name);
 	}
 }
 

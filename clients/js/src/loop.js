@@ -1,10 +1,12 @@
-import { networkDelay, pause } from './backoff.js';
+import { LONGEST, networkDelay, pause } from './backoff.js';
 import { calm, LiveChanges } from './live.js';
 import { withLock } from './locks.js';
 import { SyncStatus } from './status.js';
 
 /* the status's error while there are edits that the server refused */
 const REFUSED = 'edits_refused';
+/* A wait for the server's changes that ends sooner was none. */
+const BRIEF = 1000;
 /* Edits that come in quick succession are sent together. */
 const GATHER = 50;
 
@@ -26,10 +28,12 @@ export class SyncLoop {
 	status = new SyncStatus();
 	#options;
 	#running = null;	// the sync that runs
+	#ended = null;		// AbortController of that
 	#again = false;		// another one is due after it
 	#waiters = [];
 	#timer = null;
 	#failures = 0;
+	#asked = false;		// the server said how long to wait, and that is not over
 	#stopped = null;	// AbortController while started
 	#leading = false;
 	#channel = null;
@@ -60,11 +64,9 @@ export class SyncLoop {
 
 	/* Ends what runs; resolves when it has ended. Edits stay. */
 	async stop() {
-		const { signal } = this.#stopped ?? {};
-		if (!signal)
-			return;
-		this.#stopped.abort();
+		this.#stopped?.abort();
 		this.#stopped = null;
+		this.#ended?.abort();
 		clearTimeout(this.#timer);
 		this.#channel?.close();
 		this.#channel = null;
@@ -90,13 +92,14 @@ export class SyncLoop {
 	kick() {
 		this.refresh();
 		this.#channel?.postMessage({ tide: 'edited' });
-		if (this.#leading && this.status.value.state !== 'signed_out')
-			this.#later(this.#failures ? undefined : GATHER);
+		this.#edited();
 	}
 
-	/* Count again what waits. */
+	/* Count again what waits. Never rejects: who edits does not wait for it. */
 	async refresh() {
-		const counts = await this.#options.counts();
+		const counts = await this.#counted();
+		if (!counts)
+			return;
 		const { state, error } = this.status.value;
 		const settled = state === 'synced' || state === 'pending' || error?.code === REFUSED;
 		this.status.set({ ...counts, ...(settled ? restingState(counts) : {}) });
@@ -109,6 +112,8 @@ export class SyncLoop {
 
 	/* The network may be there again, or the app is looked at: sync now. */
 	wake() {
+		if (this.#asked)
+			return;
 		this.#failures = 0;
 		if (this.#leading && this.status.value.state !== 'signed_out')
 			this.#run();
@@ -118,6 +123,21 @@ export class SyncLoop {
 	signedIn() {
 		this.status.set({ state: 'pending', error: null });
 		return this.sync();
+	}
+
+	/* What waits already, because the server asked for it, takes the edit along. */
+	#edited() {
+		if (this.#leading && !this.#asked && this.status.value.state !== 'signed_out')
+			this.#later(this.#failures ? undefined : GATHER);
+	}
+
+	/* null where the storage fails, of which the sync tells */
+	async #counted() {
+		try {
+			return await this.#options.counts();
+		} catch {
+			return null;
+		}
 	}
 
 	async #lead() {
@@ -139,7 +159,7 @@ export class SyncLoop {
 	async #watch(signal) {
 		let failures = 0;
 		while (!signal.aborted) {
-			const since = this.#options.live === false ? null : await this.#options.cursor();
+			const since = this.#options.live === false ? null : await this.#cursor();
 			if (!since || this.#failures > 0 || this.status.value.state === 'signed_out') {
 				await this.#nextRun(signal);
 				continue;
@@ -147,19 +167,33 @@ export class SyncLoop {
 			const startedAt = Date.now();
 			try {
 				this.status.set({ live: true });
-				if (await this.#live.wait({ since, entityTypes: this.#options.entityTypes, signal }))
+				const isNew = await this.#live.wait({ since, entityTypes: this.#options.entityTypes, signal });
+				if (isNew)
 					await this.#run();
-				failures = 0;
+				// an answer at once that brings nothing, from a proxy that takes no streams, say
+				const isIdle = isNew ? since === await this.#cursor() : Date.now() - startedAt < BRIEF;
+				failures = isIdle ? failures + 1 : 0;
+				if (isIdle)
+					await pause(networkDelay(failures, this.#options.retry), signal);
 			} catch (error) {
 				this.status.set({ live: false });
 				if (signal.aborted)
 					return;
 				failures++;
-				if (error.kind === 'offline')
+				if (error.kind === 'offline' || error.kind === 'signed_out')
 					this.#later(0); // which says so, and backs off
 				await pause(error.retryAfter ?? networkDelay(failures, this.#options.retry), signal);
 			}
 			await calm(startedAt, signal);
+		}
+	}
+
+	/* null where the storage fails, for now: the next sync may find it mended */
+	async #cursor() {
+		try {
+			return await this.#options.cursor();
+		} catch {
+			return null;
 		}
 	}
 
@@ -175,8 +209,11 @@ export class SyncLoop {
 
 	#later(milliseconds) {
 		clearTimeout(this.#timer);
+		// what ran while it was stopped ends without another one
+		if (!this.#stopped)
+			return;
 		const wait = milliseconds ?? networkDelay(this.#failures, this.#options.retry);
-		this.#timer = setTimeout(() => this.#run(), wait);
+		this.#timer = setTimeout(() => this.#run(), Math.min(wait, LONGEST));
 	}
 
 	/* One sync; one that is asked for while it runs comes after it. */
@@ -186,10 +223,13 @@ export class SyncLoop {
 			return this.#running;
 		}
 		clearTimeout(this.#timer);
-		return this.#running = this.#once().finally(() => {
+		this.#asked = false;
+		const ended = this.#ended = new AbortController();
+		return this.#running = this.#once(ended.signal).finally(() => {
 			this.#running = null;
-			if (this.#again) {
-				this.#again = false;
+			const again = this.#again && !ended.signal.aborted;
+			this.#again = false;
+			if (again) {
 				this.#run();
 				return;
 			}
@@ -197,12 +237,12 @@ export class SyncLoop {
 		});
 	}
 
-	async #once() {
+	async #once(signal) {
 		// a try while offline is no news
 		if (this.#failures === 0)
 			this.status.set({ state: 'syncing' });
 		try {
-			const { nextTryAt } = await this.#options.sync(this.#stopped?.signal);
+			const { nextTryAt } = await this.#options.sync(signal);
 			this.#failures = 0;
 			const counts = await this.#options.counts();
 			this.status.set({ ...counts, ...restingState(counts) });
@@ -218,12 +258,13 @@ export class SyncLoop {
 			await this.refresh();
 			return;
 		}
-		this.#show(error, await this.#options.counts());
+		this.#show(error, await this.#counted());
 		if (error.kind === 'signed_out' || !this.#leading)
 			return;
 		this.#failures++;
 		// what a person has to mend is looked at again, but seldom
 		const wait = error.transient || error.kind === 'resync' ? undefined : 60000;
+		this.#asked = error.retryAfter !== undefined;
 		this.#later(error.retryAfter ?? wait);
 	}
 
@@ -257,7 +298,7 @@ export class SyncLoop {
 		if (tide === 'message')
 			this.#options.heard?.(message);
 		else if (tide === 'edited')
-			this.#leading ? this.#later(GATHER) : this.refresh();
+			this.refresh().then(() => this.#edited());
 		else if (tide === 'sync' && this.#leading)
 			this.#run();
 		else if (tide === 'status' && !this.#leading) {

@@ -1,8 +1,12 @@
-import { keyText } from './keys.js';
+import { expected, isList, isObject } from './errors.js';
+import { keyText, own } from './keys.js';
 
 export const PAGE_ROWS = 500;
 /* Acks that a client keeps and sends with a pull, which goes in a URL. */
 export const MOST_ACKS = 32;
+
+const PAGE = { changesByType: isObject, deletedByType: isObject, revokedScopes: isList,
+	cursor: (cursor) => typeof cursor === 'string' };
 
 /*
  * The pages of one pull, from a cursor (or from nothing) to the end.
@@ -24,7 +28,7 @@ export async function* pullPages(client, options = {}) {
 				ack: acks.slice(-MOST_ACKS),
 			},
 		});
-		yield page;
+		yield expected(page, PAGE);
 		since = page.cursor;
 		if (!page.hasMore)
 			return;
@@ -61,8 +65,13 @@ export class PullCollector {
 		const resumed = set.cursor !== (options.since ?? null);
 		const pages = pullPages(this.client, { ...options, since: set.cursor,
 			acks: resumed ? [] : options.acks });
-		for await (const page of pages)
+		for await (const page of pages) {
+			const types = [...Object.keys(page.changesByType), ...Object.keys(page.deletedByType)];
+			// tracked or granted since the schema was read; its rows do not come again
+			if (options.readSchema && types.some((type) => !own(this.schema.entityTypes, type)))
+				this.schema = await options.readSchema();
 			this.#add(set, page);
+		}
 		this.#set = this.#options = null;
 		return set;
 	}
@@ -95,7 +104,7 @@ export class PullCollector {
 
 	/* what comes later about a row replaces what came earlier */
 	#put(set, into, outOf, type, columns) {
-		const description = this.schema.entityTypes[type];
+		const description = own(this.schema.entityTypes, type);
 		if (!description)
 			return;
 		const key = keyText(description.key, columns);

@@ -1,3 +1,4 @@
+import { expected, isList } from './errors.js';
 import { wireKey } from './keys.js';
 import { isAfter } from './stamps.js';
 
@@ -91,6 +92,7 @@ async function pushPart(state, part) {
 			throw error;
 		return halve(state, part, error);
 	}
+	expected(reply, { succeeded: isList, failed: isList });
 	if (reply.ack)
 		state.acks.push(reply.ack);
 	for (const done of reply.succeeded)

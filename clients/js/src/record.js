@@ -1,3 +1,5 @@
+import { isAltered } from './json.js';
+import { keyColumns, own } from './keys.js';
 import { nextStamp } from './stamps.js';
 
 /*
@@ -13,9 +15,12 @@ import { nextStamp } from './stamps.js';
  *   action      upsert or delete
  *   base        the server's row that the edit was made upon; null: there is none
  *   theirs      a newer server's row, null for a deletion; absent: none came
- *   edit        counts its edits
+ *   edit        number of its last edit, which no other edit of the store ever has
  *   changed     {column: edit} of the columns that were edited
+ *   id          the key's columns of a deleted row, of which nothing else may be left
  *   stamp       when it was last edited
+ *   sentEdit    number of the last edit that was sent
+ *   sent        the change that was sent as that, until it is answered
  *   tries, nextTryAt, parked, errors   after it was refused
  *   revoked     its scope is not the user's any more
  */
@@ -25,12 +30,11 @@ export function isDirty(record) {
 }
 
 /* An edit by the user: `columns` over the row, or a delete where it is null. */
-export function editRecord(record, { type, key, columns, description, clientId, now }) {
+export function editRecord(record, { type, key, columns, description, clientId, now, edit }) {
 	const { modifiedAt, clientId: clientColumn } = description;
 	const dirty = isDirty(record);
 	const base = dirty ? record.base : record?.row ?? null;
 	const stamp = nextStamp([base?.[modifiedAt], record?.stamp, record?.row?.[modifiedAt]], now);
-	const edit = (record?.edit ?? 0) + 1;
 	const next = {
 		type, key, dirty: 1, base, stamp, edit,
 		changed: { ...(dirty ? record.changed : {}) },
@@ -40,14 +44,15 @@ export function editRecord(record, { type, key, columns, description, clientId, 
 		next.theirs = record.theirs;
 	if (record?.seen !== undefined)
 		next.seen = record.seen;
-	if (columns === null)
-		return { ...next, action: 'delete', row: softDeleted(record?.row ?? base, description, stamp) };
-
-	const before = record?.row ?? {};
-	for (const name of Object.keys(columns)) {
-		if (!same(before[name], columns[name]))
-			next.changed[name] = edit;
+	if (columns === null) {
+		const id = keyOf(record, description, key);
+		return { ...next, id, action: 'delete', row: softDeleted(record?.row ?? base, description, stamp) };
 	}
+
+	// by a key alone: the row may have been deleted on the server a moment ago
+	const before = record?.row ?? keyOf(record, description, key);
+	const edited = Object.keys(columns).filter((name) => !same(own(before, name), columns[name]));
+	next.changed = { ...next.changed, ...Object.fromEntries(edited.map((name) => [name, edit])) };
 	next.row = { ...before, ...columns };
 	if (modifiedAt)
 		next.row[modifiedAt] = stamp;
@@ -57,6 +62,12 @@ export function editRecord(record, { type, key, columns, description, clientId, 
 	if (description.deletedAt && columns[description.deletedAt] === undefined && before[description.deletedAt])
 		next.row[description.deletedAt] = null;
 	return { ...next, action: 'upsert' };
+}
+
+/* The key's columns as they are on the wire, wherever a row of the record is left. */
+function keyOf({ row, base, theirs, id } = {}, description, key) {
+	const known = row ?? base ?? theirs ?? id ?? keyColumns(description.key, key);
+	return Object.fromEntries(description.key.map((name) => [name, known[name]]));
 }
 
 /* A soft delete leaves the row with its mark; any other leaves nothing. */
@@ -83,22 +94,26 @@ export function pulled(record, { type, key, row, sweep }) {
 	return { ...record, theirs: row, seen: sweep };
 }
 
+/* What JSON has no number for; it would be null. */
+function wireValue(value) {
+	return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
+}
+
 /* The change to push. */
 export function changeOf(record, description, patches) {
 	const { modifiedAt, clientId, version, columns } = description;
 	const change = { type: record.type, stamp: record.stamp, action: record.action };
-	const keyAnd = record.row ?? record.base;
+	const keyAnd = record.row ?? record.base ?? keyOf(record, description, record.key);
 	if (record.base !== null && modifiedAt)
 		change.base = record.base[modifiedAt] ?? null;
-	const writable = new Set(columns.filter((column) => column.writable).map(({ name }) => name));
-	change.row = {};
-	for (const [name, value] of Object.entries(keyAnd)) {
-		if (description.key.includes(name)
-			|| (writable.has(name) && ![modifiedAt, clientId, version].includes(name)))
-			change.row[name] = value;
-	}
+	const types = new Map(columns.filter((column) => column.writable).map(({ name, type }) => [name, type]));
+	const isSent = ([name, value]) => description.key.includes(name)
+		|| (types.has(name) && ![modifiedAt, clientId, version].includes(name)
+			&& !(record.base !== null && !own(record.changed, name) && isAltered(types.get(name), value)));
+	change.row = Object.fromEntries(Object.entries(keyAnd).filter(isSent)
+		.map(([name, value]) => [name, wireValue(value)]));
 	if (patches && record.base !== null && record.action === 'upsert')
-		change.changed = Object.keys(record.changed).filter((name) => name in change.row);
+		change.changed = Object.keys(record.changed).filter((name) => own(change.row, name) !== undefined);
 	return change;
 }
 
@@ -106,7 +121,7 @@ export function changeOf(record, description, patches) {
  * The server's verdict on what was sent as edit number `sent`. Returns
  * {record: what to store or null, lost: the version that lost or undefined}.
  */
-export function answered(record, { sent, result, gone, description, delay, park }) {
+export function answered({ sent: _, ...record }, { sent, result, gone, description, delay, park }) {
 	const entity = gone ? null : result.entity;
 	const editedSince = record.edit !== sent;
 	if (result.status === 'failed')
@@ -131,7 +146,7 @@ function rebased(record, sent, entity, description) {
 		const kept = [...Object.keys(changed), description.modifiedAt, description.clientId];
 		next.row = { ...(entity ?? record.row) };
 		for (const name of kept) {
-			if (name && name in record.row)
+			if (name && own(record.row, name) !== undefined)
 				next.row[name] = record.row[name];
 		}
 	}
@@ -157,5 +172,5 @@ export function discarded(record) {
 }
 
 function same(a, b) {
-	return a === b || JSON.stringify(a) === JSON.stringify(b);
+	return a === b || JSON.stringify(wireValue(a)) === JSON.stringify(wireValue(b));
 }

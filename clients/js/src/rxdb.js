@@ -1,6 +1,8 @@
 import { replicateRxCollection } from 'rxdb/plugins/replication';
-import { Subject } from 'rxjs';
+import { filter, firstValueFrom, merge, Subject } from 'rxjs';
 
+import { OwnersClient } from './client.js';
+import { isAltered } from './json.js';
 import { keyText, randomId } from './keys.js';
 import { Listeners } from './listeners.js';
 import { SyncLoop } from './loop.js';
@@ -42,6 +44,7 @@ export class TideReplication {
 	/* edits that the server refused: {type, key, edit, errors, at} */
 	refused$ = new Subject();
 	#schema = null;
+	#owners;		// the client, for this database's user alone
 	#types;			// Map(entityType => Replicated)
 	#meta = null;
 	#waiting = [];	// pushes of single collections that have not been sent
@@ -56,8 +59,9 @@ export class TideReplication {
 		this.database = database;
 		this.collections = collections;
 		this.#types = new Map();
+		this.#owners = new OwnersClient(client, (user) => this.#ownerOf(user));
 		this.loop = new SyncLoop({
-			client, live, retry, pollSeconds,
+			client: this.#owners, live, retry, pollSeconds,
 			name: `rxdb ${name ?? database.name}`,
 			entityTypes: Object.keys(collections),
 			sync: (signal) => this.#syncOnce(signal),
@@ -142,7 +146,7 @@ export class TideReplication {
 	/* ---- the sync of the loop ---- */
 
 	async #syncOnce(signal) {
-		this.#schema = await this.client.schema({ signal });
+		await this.#readSchema(signal);
 		await this.#setMeta('schema', this.#schema);
 		await this.#pull(signal);
 		while (this.#waiting.length > 0)
@@ -152,12 +156,21 @@ export class TideReplication {
 		return {};
 	}
 
+	/* Another object where the types are others: what was collected goes on otherwise. */
+	async #readSchema(signal) {
+		const schema = await this.#owners.schema({ signal });
+		if (JSON.stringify(schema) !== JSON.stringify(this.#schema))
+			this.#schema = schema;
+		return this.#schema;
+	}
+
 	async #pull(signal) {
 		if (this.#collector?.schema !== this.#schema)
-			this.#collector = new PullCollector(this.client, this.#schema);
+			this.#collector = new PullCollector(this.#owners, this.#schema);
 		const acks = [...this.#acks];
 		const set = await this.#collector.collect({
-			since: this.#cursor, acks, signal, entityTypes: [...this.#types.keys()] });
+			since: this.#cursor, acks, signal, entityTypes: [...this.#types.keys()],
+			readSchema: () => this.#readSchema(signal) });
 		this.#acks = this.#acks.filter((ack) => !acks.includes(ack));
 		for (const one of this.#types.values())
 			await one.receive(set);
@@ -188,7 +201,7 @@ export class TideReplication {
 		const sent = rows.map((row, i) => ({ i, change: this.#types.get(row.type).change(row) }))
 			.filter(({ i, change }) => change || !(results[i] = { status: 'unchanged', entity: null }));
 		const send = async (which, cursor) => {
-			const reply = await pushChanges(this.client, this.#schema,
+			const reply = await pushChanges(this.#owners, this.#schema,
 				which.map(({ change }) => change), { signal, cursor });
 			this.#acks = [...this.#acks, ...reply.acks].slice(-MOST_ACKS);
 			which.forEach(({ i }, n) => { results[i] = reply.results[n]; });
@@ -283,6 +296,14 @@ export class TideReplication {
 		};
 	}
 
+	/* Whoever syncs first. */
+	async #ownerOf(user) {
+		const owner = await this.#getMeta('user');
+		if (owner === undefined)
+			await this.#setMeta('user', user);
+		return owner ?? user;
+	}
+
 	async #makeClientId() {
 		const clientId = randomId();
 		await this.#setMeta('clientId', clientId);
@@ -335,8 +356,19 @@ class Replicated {
 	}
 
 	start() {
-		this.#started ??= this.#state.start();
+		this.#started ??= this.#begin();
 		return this.#started;
+	}
+
+	/*
+	 * RxDB drops what the stream brings before its own first look at the server has
+	 * ended, since it thinks that it saw it there.
+	 */
+	async #begin() {
+		await this.#state.start();
+		const { firstSyncDone, events } = this.#state.internalReplicationState;
+		await firstValueFrom(merge(firstSyncDone.down, events.canceled).pipe(filter(Boolean)),
+			{ defaultValue: true });
 	}
 
 	cancel() {
@@ -433,8 +465,10 @@ class Replicated {
 		if (known && !known._deleted)
 			change.base = known[modifiedAt] ?? null;
 		const { properties } = this.#collection.schema.jsonSchema;
-		for (const { name, writable } of columns) {
+		for (const { name, type, writable } of columns) {
 			if (!writable || !(name in properties) || [modifiedAt, version, clientId].includes(name))
+				continue;
+			if (isAltered(type, edit[name]) && JSON.stringify(edit[name]) === JSON.stringify(known?.[name]))
 				continue;
 			if (edit[name] !== undefined)
 				change.row[name] = edit[name];

@@ -6,10 +6,11 @@ import { TideError } from './errors.js';
  * TideClient takes one as its `session`.
  */
 export class TideSession {
-	constructor({ url, storage, name = 'tide-session', fetch } = {}) {
+	constructor({ url, storage, name = 'tide-session', fetch, timeout = 30000 } = {}) {
 		this.url = trimmed(url);
 		this.storage = storage ?? globalThis.localStorage ?? new MemoryItems();
 		this.name = name;
+		this.timeout = timeout;
 		this.fetch = fetch ?? ((...given) => globalThis.fetch(...given));
 	}
 
@@ -32,13 +33,16 @@ export class TideSession {
 		const refreshToken = this.current?.refreshToken;
 		if (!refreshToken)
 			return null;
-		try {
-			return this.#keep(await this.#call('refresh', { refreshToken })).token;
-		} catch (error) {
+		const fresh = await this.#call('refresh', { refreshToken }).catch((error) => {
 			if (error.code !== 'invalid_grant')
 				throw error;
 			return null;
-		}
+		});
+		// a logout or another login meanwhile stands, and so does another tab's refresh
+		const { current } = this;
+		if (current?.refreshToken !== refreshToken)
+			return current?.token ?? null;
+		return fresh && this.#keep(fresh).token;
 	}
 
 	/* Forgets the tokens, also where the server cannot be told. */
@@ -55,23 +59,41 @@ export class TideSession {
 	}
 
 	async #call(what, body) {
-		let response, text;
+		const { response, text } = await this.#answer(what, body);
+		let reply = null;
 		try {
-			response = await this.fetch(`${this.url}/api/v1/auth/${what}`, {
+			reply = text ? JSON.parse(text) : {};
+		} catch {
+			// a page of a proxy's
+		}
+		if (!response.ok) {
+			const { code = 'unknown', message = 'the login was refused', hint } = reply?.error ?? {};
+			throw new TideError(response.status >= 500 || response.status === 429 ? 'busy' : 'refused',
+				code, message, { hint, status: response.status });
+		}
+		// a portal of a hotel that answers for the server would replace the tokens
+		if (what !== 'logout' && typeof reply?.token !== 'string')
+			throw new TideError('offline', 'offline', 'the answer is not the server\'s');
+		return reply;
+	}
+
+	/* All calls of all tabs wait for a refresh, so that it takes no longer than its time. */
+	async #answer(what, body) {
+		const late = new AbortController();
+		const timer = setTimeout(() => late.abort(), this.timeout);
+		try {
+			const response = await this.fetch(`${this.url}/api/v1/auth/${what}`, {
 				method: 'POST',
 				headers: { 'Content-Type': 'application/json' },
+				signal: late.signal,
 				body: JSON.stringify(body),
 			});
-			text = await response.text();
+			return { response, text: await response.text() };
 		} catch (cause) {
 			throw new TideError('offline', 'offline', 'the server did not answer', { cause });
+		} finally {
+			clearTimeout(timer);
 		}
-		const reply = text ? JSON.parse(text) : {};
-		if (response.ok)
-			return reply;
-		const { code = 'unknown', message = 'the login was refused', hint } = reply.error ?? {};
-		throw new TideError(response.status >= 500 || response.status === 429 ? 'busy' : 'refused',
-			code, message, { hint, status: response.status });
 	}
 }
 

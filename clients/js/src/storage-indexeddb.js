@@ -8,7 +8,8 @@ export class IndexedDbStorage {
 	#name;
 	#factory;
 	#ranges;
-	#database = null;
+	#database = null;	// a promise of the connection, once it is wanted
+	#closed = false;
 
 	constructor(name, { indexedDB = globalThis.indexedDB, IDBKeyRange = globalThis.IDBKeyRange } = {}) {
 		this.#name = name;
@@ -17,8 +18,22 @@ export class IndexedDbStorage {
 	}
 
 	async open() {
-		if (this.#database)
-			return;
+		this.#closed = false;
+		await this.#connected();
+	}
+
+	/* One connection, whoever asks first; a new one where the browser took it away. */
+	#connected() {
+		if (this.#closed)
+			return Promise.reject(new DOMException('the storage was closed', 'InvalidStateError'));
+		this.#database ??= this.#connect().catch((error) => {
+			this.#database = null;
+			throw error;
+		});
+		return this.#database;
+	}
+
+	async #connect() {
 		const request = this.#factory.open(this.#name, VERSION);
 		request.onupgradeneeded = () => {
 			const rows = request.result.createObjectStore('rows', { keyPath: ['type', 'key'] });
@@ -26,14 +41,39 @@ export class IndexedDbStorage {
 			rows.createIndex('dirty', 'dirty');
 			request.result.createObjectStore('meta');
 		};
-		this.#database = await settled(request);
+		const database = await settled(request);
+		const lost = () => {
+			database.close();
+			this.#database = null;
+		};
 		// another version of the page wants to upgrade, or to delete
-		this.#database.onversionchange = () => this.close();
+		database.onversionchange = lost;
+		// a phone that slept, a user who emptied the site's data
+		database.onclose = lost;
+		return database;
 	}
 
 	async close() {
-		this.#database?.close();
+		this.#closed = true;
+		const database = this.#database;
 		this.#database = null;
+		(await database?.catch(() => null))?.close();
+	}
+
+	/* Safari does not always say that a connection was lost. */
+	async #begin(mode) {
+		const options = mode === 'readwrite' ? { durability: 'strict' } : undefined;
+		const begin = (database) => database.transaction(['rows', 'meta'], mode, options);
+		const database = await this.#connected();
+		try {
+			return begin(database);
+		} catch (error) {
+			if (error.name !== 'InvalidStateError')
+				throw error;
+			database.close();
+			this.#database = null;
+			return begin(await this.#connected());
+		}
 	}
 
 	/*
@@ -41,12 +81,11 @@ export class IndexedDbStorage {
 	 * IndexedDB commits when there is nothing left to do.
 	 */
 	async transaction(mode, action) {
-		await this.open();
-		const transaction = this.#database.transaction(['rows', 'meta'], mode,
-			mode === 'readwrite' ? { durability: 'strict' } : undefined);
+		const transaction = await this.#begin(mode);
 		const ended = new Promise((resolve, reject) => {
 			transaction.oncomplete = resolve;
-			transaction.onabort = transaction.onerror = () => reject(transaction.error
+			// not at an error, when the transaction does not know its own yet: QuotaExceededError
+			transaction.onabort = () => reject(transaction.error
 				?? new DOMException('the transaction was undone', 'AbortError'));
 		});
 		ended.catch(() => {}); // also where the action fails first
@@ -57,7 +96,8 @@ export class IndexedDbStorage {
 			try {
 				transaction.abort();
 			} catch {
-				// it has ended by itself
+				// it has ended by itself, which is why the action failed
+				await ended;
 			}
 			throw error;
 		}

@@ -1,6 +1,7 @@
-import { needsUser, rowDelay } from './backoff.js';
+import { needsUser, rowDelay, stillWaits } from './backoff.js';
+import { OwnersClient } from './client.js';
 import { TideError } from './errors.js';
-import { keyText, randomId } from './keys.js';
+import { keyText, own, randomId } from './keys.js';
 import { Listeners } from './listeners.js';
 import { SyncLoop } from './loop.js';
 import { MOST_ACKS, pullPages } from './pull.js';
@@ -22,6 +23,8 @@ export class TideStore {
 	#listeners = new Listeners();
 	#storage;
 	#schema = null;
+	#owners;			// the client, for this store's user alone
+	#user = null;		// whose rows these are, once that was looked up
 	#retry;
 
 	/*
@@ -38,8 +41,9 @@ export class TideStore {
 		this.conflict = conflict;
 		this.#retry = retry;
 		this.#storage = storage ?? new IndexedDbStorage(name);
+		this.#owners = new OwnersClient(client, (user) => this.#ownerOf(user));
 		this.loop = new SyncLoop({
-			client, name, entityTypes, live, retry, pollSeconds,
+			client: this.#owners, name, entityTypes, live, retry, pollSeconds,
 			sync: (signal) => this.#syncOnce(signal),
 			cursor: () => this.#getMeta('cursor'),
 			counts: () => this.#counts(),
@@ -84,7 +88,7 @@ export class TideStore {
 	/* All rows of a type that are there, or the soft-deleted ones, too. */
 	async all(type, { deleted = false } = {}) {
 		const records = await this.#read((tx) => tx.all(type));
-		const mark = this.#schema?.entityTypes[type]?.deletedAt;
+		const mark = this.#typeOf(type)?.deletedAt;
 		return records.filter((record) => isVisible(record) && (deleted || !mark || !record.row[mark]))
 			.map((record) => record.row);
 	}
@@ -98,13 +102,13 @@ export class TideStore {
 	/* One row, unless it is soft-deleted. */
 	async visible(type, key) {
 		const row = await this.get(type, key);
-		const mark = this.#schema?.entityTypes[type]?.deletedAt;
+		const mark = this.#typeOf(type)?.deletedAt;
 		return row && mark && row[mark] ? undefined : row;
 	}
 
 	/*
 	 * Edits a row, or creates it; columns that are not given stay as they are.
-	 * Returns the row. A missing key of one uuid column is made.
+	 * Returns the row. A missing key of one uuid or text column is made.
 	 */
 	async put(type, columns) {
 		const [row] = await this.putAll([{ type, columns }]);
@@ -181,7 +185,7 @@ export class TideStore {
 	async wipe() {
 		await this.loop.stop();
 		await this.#write((tx) => tx.clear());
-		this.#schema = null;
+		this.#schema = this.#user = null;
 		this.#tell(null);
 	}
 
@@ -195,17 +199,30 @@ export class TideStore {
 
 	/* ---- edits ---- */
 
+	/*
+	 * A number that no edit had before. Counted by the row, an edit after a discard
+	 * would have the number of one that is on its way, and be taken for it.
+	 */
+	async #nextEdit(tx) {
+		const edit = (await tx.getMeta('edits') ?? Date.now()) + 1;
+		tx.setMeta('edits', edit);
+		return edit;
+	}
+
 	async #edit(tx, { type, columns, key, delete: isDelete }) {
 		const description = this.#description(type);
-		const given = isDelete || key !== undefined ? columns : withKey(description, columns);
+		const given = isDelete || key !== undefined ? columns : withKey(type, description, columns);
 		const text = key !== undefined ? this.#keyText(type, key) : keyText(description.key, given);
 		const record = await tx.get(type, text);
 		if (isDelete && !isVisible(record))
 			return record ?? { type, key: text, row: null };
 		const next = editRecord(record, {
-			type, key: text, columns: isDelete ? null : given, description, clientId: this.client.clientId });
-		if (record?.sentEdit)
-			next.sentEdit = record.sentEdit;
+			type, key: text, columns: isDelete ? null : given, description, clientId: this.client.clientId,
+			edit: await this.#nextEdit(tx) });
+		for (const name of ['sentEdit', 'sent']) {
+			if (record?.[name])
+				next[name] = record[name];
+		}
 		if (isMoot(next))
 			tx.delete(type, text);
 		else
@@ -214,12 +231,17 @@ export class TideStore {
 	}
 
 	#description(type) {
-		const description = this.#schema?.entityTypes[type];
+		const description = this.#typeOf(type);
 		if (!description)
 			throw new TideError('refused', 'unknown_entity_type', this.#schema
 				? `the server has no entity type "${type}" for this user`
 				: 'the first sync has not been yet, so the entity types are not known');
 		return description;
+	}
+
+	/* Its description, or undefined. */
+	#typeOf(type) {
+		return this.#schema ? own(this.#schema.entityTypes, type) : undefined;
 	}
 
 	#keyText(type, key) {
@@ -248,8 +270,7 @@ export class TideStore {
 	/* ---- sync ---- */
 
 	async #syncOnce(signal) {
-		this.#schema = await this.client.schema({ signal });
-		await this.#write((tx) => tx.setMeta('schema', this.#schema));
+		await this.#readSchema(signal);
 		await this.#pull(signal);
 		let nextTryAt = null;
 		const startedAt = Date.now();
@@ -264,24 +285,45 @@ export class TideStore {
 		return { nextTryAt };
 	}
 
+	async #readSchema(signal) {
+		const schema = await this.#owners.schema({ signal });
+		await this.#write((tx) => tx.setMeta('schema', schema));
+		this.#schema = schema;
+	}
+
 	async #pull(signal) {
 		const { since, acks } = await this.#read(async (tx) => ({
 			since: await tx.getMeta('cursor') ?? null, acks: await tx.getMeta('acks') ?? [] }));
-		if (since === null)
-			await this.#beginSweep(null);
 		const options = { since, acks, entityTypes: this.entityTypes, signal };
-		for await (const page of pullPages(this.client, options))
-			await this.#applyPage(page, acks);
+		let from = since;
+		for await (const page of pullPages(this.#owners, options)) {
+			await this.#knowTypes(page, signal);
+			await this.#applyPage(page, { from, acks });
+			from = page.cursor;
+		}
 	}
 
-	/* A page and its cursor, in one transaction. */
-	async #applyPage(page, acks) {
-		if (page.reset)
-			await this.#beginSweep(null);
-		else if (page.resetTypes?.length > 0)
-			await this.#beginSweep(page.resetTypes);
+	/*
+	 * A type that was tracked or granted since the schema was read: its rows come
+	 * with this page and not again.
+	 */
+	async #knowTypes(page, signal) {
+		const types = [...Object.keys(page.changesByType), ...Object.keys(page.deletedByType)];
+		if (types.some((type) => !this.#typeOf(type)))
+			await this.#readSchema(signal);
+	}
+
+	/* A page and its cursor, in one transaction. from: the cursor it goes on from. */
+	async #applyPage(page, { from, acks }) {
 		const changes = [];
 		await this.#write(async (tx) => {
+			// another tab was faster, where there are no Web Locks, or has wiped the rows
+			if ((await tx.getMeta('cursor') ?? null) !== from)
+				throw new TideError('busy', 'try_again', 'another tab syncs, too');
+			if (page.reset || from === null)
+				await this.#beginSweep(tx, null);
+			else if (page.resetTypes?.length > 0)
+				await this.#beginSweep(tx, page.resetTypes);
 			const sweep = await tx.getMeta('sweep') ?? NO_SWEEP;
 			if (page.revokedScopes.length > 0)
 				await this.#revoke(tx, page.revokedScopes, changes);
@@ -305,7 +347,7 @@ export class TideStore {
 	}
 
 	#applyRow(tx, dirty, { type, columns, row, sweep }, changes) {
-		const description = this.#schema.entityTypes[type];
+		const description = this.#typeOf(type);
 		if (!description)
 			return;
 		const key = keyText(description.key, columns);
@@ -324,28 +366,30 @@ export class TideStore {
 	 * come since are gone when it is complete. Kept, so that it survives a
 	 * closed page. A row notes in which sweep it came last.
 	 */
-	async #beginSweep(types) {
-		await this.#write(async (tx) => {
-			const sweep = await tx.getMeta('sweep') ?? NO_SWEEP;
-			const id = sweep.id + 1;
-			// a first sync has nothing to sweep
-			if (await tx.isEmpty())
-				return;
-			if (types === null)
-				tx.setMeta('sweep', { id, all: id, types: {} });
-			else if (types.some((type) => !(type in sweep.types)))
-				tx.setMeta('sweep', { ...sweep, id,
-					types: { ...Object.fromEntries(types.map((type) => [type, id])), ...sweep.types } });
-		});
+	async #beginSweep(tx, types) {
+		const sweep = await tx.getMeta('sweep') ?? NO_SWEEP;
+		const id = sweep.id + 1;
+		// a first sync has nothing to sweep
+		if (await tx.isEmpty())
+			return;
+		if (types === null)
+			tx.setMeta('sweep', { id, all: id, types: {} });
+		else if (types.some((type) => !own(sweep.types, type)))
+			tx.setMeta('sweep', { ...sweep, id,
+				types: { ...Object.fromEntries(types.map((type) => [type, id])), ...sweep.types } });
 	}
 
 	async #endSweep(tx, sweep, page, changes) {
 		if (page.hasMore || (!sweep.all && Object.keys(sweep.types).length === 0))
 			return;
+		// what is not there now is swept when it has come
+		const waiting = {};
 		const away = page.unavailableTypes ?? [];
 		for (const record of await tx.all()) {
 			const { type, key } = record;
-			const since = sweep.types[type] ?? sweep.all;
+			const since = own(sweep.types, type) ?? sweep.all;
+			if (since && away.includes(type))
+				waiting[type] = since;
 			if (!since || record.seen >= since || away.includes(type))
 				continue;
 			if (!isDirty(record)) {
@@ -355,18 +399,18 @@ export class TideStore {
 				tx.put(vanished(record));
 			}
 		}
-		tx.setMeta('sweep', { ...NO_SWEEP, id: sweep.id });
+		tx.setMeta('sweep', { ...NO_SWEEP, id: sweep.id, types: waiting });
 	}
 
 	/* Rows of scopes that the user may not sync any more. Edits of them wait. */
 	async #revoke(tx, scopes, changes) {
 		for (const record of await tx.all()) {
-			const scope = this.#schema.entityTypes[record.type]?.scope;
+			const scope = this.#typeOf(record.type)?.scope;
 			const row = record.row ?? record.base;
 			if (!scope || !row || !scopes.includes(String(row[scope])))
 				continue;
 			if (isDirty(record))
-				tx.put({ ...record, parked: true, revoked: true, base: null, theirs: undefined,
+				tx.put({ ...record, parked: true, revoked: true, base: null, theirs: undefined, sent: undefined,
 					errors: [{ code: 'scope_not_allowed', message: 'the row is no longer yours to edit' }] });
 			else
 				tx.delete(record.type, record.key);
@@ -378,30 +422,35 @@ export class TideStore {
 		const { due, cursor, later } = await this.#freeze(startedAt);
 		if (due.length === 0)
 			return { sent: 0, later };
-		const changes = due.map((record) => changeOf(record,
-			this.#schema.entityTypes[record.type], this.#sendsPatches(record.type)));
-		const { results, acks } = await pushChanges(this.client, this.#schema, changes, { cursor, signal });
+		const changes = due.map(({ sent }) => sent);
+		const { results, acks } = await pushChanges(this.#owners, this.#schema, changes, { cursor, signal });
 		await this.#applyVerdicts(due, results, acks);
 		return { sent: due.length, later };
 	}
 
 	/*
-	 * The edits that are due, what was refused at most once a sync. That they are
-	 * sent is noted before they are.
+	 * The edits that are due, what was refused at most once a sync. What is sent is
+	 * noted before it is. A change that was not answered is sent again as it was,
+	 * and a later edit of its row after that, upon what the server made of it: the
+	 * server may have it, and would take the later edit for somebody else's.
 	 */
 	async #freeze(now) {
 		return this.#write(async (tx) => {
 			const due = [];
 			let later = null;
 			for (const record of await tx.dirty()) {
-				if (record.parked || !this.#schema.entityTypes[record.type])
+				if (record.parked || !this.#typeOf(record.type))
 					continue;
-				if (record.nextTryAt > now) {
+				if (stillWaits(record.nextTryAt, now, { base: this.#retry.rowBase })) {
 					later = Math.min(later ?? Infinity, record.nextTryAt);
 					continue;
 				}
-				record.sentEdit = record.edit;
-				tx.put(record);
+				if (!record.sent || record.sentEdit === record.edit) {
+					record.sentEdit = record.edit;
+					record.sent = changeOf(record, this.#typeOf(record.type),
+						this.#sendsPatches(record.type));
+					tx.put(record);
+				}
 				due.push(record);
 			}
 			return { due, later, cursor: await tx.getMeta('cursor') };
@@ -410,22 +459,25 @@ export class TideStore {
 
 	/* Whole rows converge under last-write-wins, patches where columns merge. */
 	#sendsPatches(type) {
-		const policy = this.conflict[type] ?? this.#schema.entityTypes[type].conflict;
+		const policy = own(this.conflict, type) ?? this.#typeOf(type).conflict;
 		return policy !== undefined
 			&& !['last_write_wins', 'client_wins', 'server_wins'].includes(policy);
 	}
 
 	async #applyVerdicts(due, results, acks) {
 		const changes = [], lost = [];
+		let shown = true;
 		await this.#write(async (tx) => {
 			for (const [i, sent] of due.entries()) {
 				const record = await tx.get(sent.type, sent.key);
-				if (!isDirty(record) || !results[i])
-					continue; // discarded meanwhile
+				if (!isDirty(record) || !results[i]) {
+					shown = false; // discarded meanwhile
+					continue;
+				}
 				const answer = answered(record, {
-					sent: sent.edit, result: results[i],
+					sent: sent.sentEdit, result: results[i],
 					gone: results[i].status !== 'failed' && isGone(this.#schema, sent.type, results[i].entity),
-					description: this.#schema.entityTypes[sent.type],
+					description: this.#typeOf(sent.type),
 					delay: (tries) => rowDelay(tries, { base: this.#retry.rowBase }),
 					park: needsUser,
 				});
@@ -439,12 +491,27 @@ export class TideStore {
 			}
 			if (lost.length > 0)
 				tx.setMeta('lost', [...lost.reverse(), ...await tx.getMeta('lost') ?? []].slice(0, MOST_LOST));
-			tx.setMeta('acks', [...await tx.getMeta('acks') ?? [], ...acks].slice(-MOST_ACKS));
+			// an ack says that the rows are here as the replies show them
+			if (shown)
+				tx.setMeta('acks', [...await tx.getMeta('acks') ?? [], ...acks].slice(-MOST_ACKS));
 		});
 		this.#tell(changes);
 	}
 
 	/* ---- the rest ---- */
+
+	/* What holds nothing yet is whoever's syncs first. */
+	async #ownerOf(user) {
+		if (this.#user === user)
+			return user;
+		return this.#user = await this.#write(async (tx) => {
+			const owner = await tx.getMeta('user');
+			if (owner !== undefined && (await tx.getMeta('cursor') !== undefined || !await tx.isEmpty()))
+				return owner;
+			tx.setMeta('user', user);
+			return user;
+		});
+	}
 
 	async #counts() {
 		return this.#read(async (tx) => {
@@ -483,6 +550,8 @@ export class TideStore {
 
 	/* Another tab changed rows; it may have been the first to know the schema. */
 	async #heard(changes) {
+		if (changes === null)
+			this.#user = null; // it was wiped
 		this.#schema ??= await this.#getMeta('schema') ?? null;
 		this.#tell(changes, true);
 	}
@@ -514,18 +583,23 @@ function isVisible(record) {
 }
 
 /* The row that an edit was made upon is gone, and nobody remembers why. */
-function vanished(record) {
+function vanished({ sent, ...record }) {
 	if (record.action === 'delete')
 		return { ...record, theirs: null };
 	return { ...record, theirs: null, parked: true,
 		errors: [{ code: 'resync_required', message: 'the row is gone from the server' }] };
 }
 
-function withKey(description, columns) {
-	const [column] = description.key;
-	if (description.key.length > 1 || columns[column] !== undefined)
+/* Rows of two tries to insert one without a key are not one row, and a number is the server's to give. */
+function withKey(type, description, columns) {
+	const missing = description.key.filter((name) => (own(columns, name) ?? null) === null);
+	if (missing.length === 0)
 		return columns;
-	return { ...columns, [column]: randomId() };
+	const [name] = missing;
+	const column = description.columns.find((one) => one.name === name);
+	if (description.key.length > 1 || !/^(uuid|text|character|citext)/.test(column?.type ?? 'uuid'))
+		throw new TideError('refused', 'key_missing', `column "${name}" of the key of "${type}" is missing`);
+	return { ...columns, [name]: randomId() };
 }
 
 export async function openStore(options) {

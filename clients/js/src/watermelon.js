@@ -1,4 +1,6 @@
-import { needsUser, rowDelay } from './backoff.js';
+import { needsUser, rowDelay, stillWaits } from './backoff.js';
+import { OwnersClient } from './client.js';
+import { isAltered } from './json.js';
 import { randomId } from './keys.js';
 import { SyncLoop } from './loop.js';
 import { isEverythingOf, MOST_ACKS, PullCollector } from './pull.js';
@@ -18,6 +20,7 @@ import { nextStamp, stampTime } from './stamps.js';
  */
 export class TideWatermelon {
 	#schema = null;
+	#owners;			// the client, for this database's user alone
 	#collector = null;
 	#acks = [];
 	#deletedAt = {};	// table/id => {stamp, base}: WatermelonDB keeps the id alone
@@ -31,8 +34,9 @@ export class TideWatermelon {
 		this.#retry = retry;
 		this.#types = new Map(Array.isArray(tables) ? tables.map((table) => [table, table])
 			: Object.entries(tables));
+		this.#owners = new OwnersClient(client, (user) => this.#ownerOf(user));
 		this.loop = new SyncLoop({
-			client, live, retry, pollSeconds,
+			client: this.#owners, live, retry, pollSeconds,
 			name: `watermelon ${name ?? client.url}`,
 			entityTypes: [...this.#types.values()],
 			sync: (signal) => this.#syncOnce(signal),
@@ -105,7 +109,7 @@ export class TideWatermelon {
 
 	async #syncOnce(signal) {
 		this.client.clientId ??= await this.#get('clientId') ?? await this.#makeClientId();
-		this.#schema = await this.client.schema({ signal });
+		await this.#readSchema(signal);
 		let nextTryAt = null;
 		// what a push caused, or what stands instead of it, comes with another pull
 		for (let round = 0, pushed = 1; pushed > 0 && round < 5; round++) {
@@ -124,6 +128,7 @@ export class TideWatermelon {
 			});
 			this.#acks = this.#acks.slice(-MOST_ACKS);
 		}
+		await this.#forgetDeletions();
 		await this.#set('lastSyncAt', Date.now());
 		return { nextTryAt };
 	}
@@ -135,13 +140,22 @@ export class TideWatermelon {
 		return resolved;
 	}
 
+	/* Another object where the types are others: what was collected goes on otherwise. */
+	async #readSchema(signal) {
+		const schema = await this.#owners.schema({ signal });
+		if (JSON.stringify(schema) !== JSON.stringify(this.#schema))
+			this.#schema = schema;
+		return this.#schema;
+	}
+
 	async #pull(lastPulledAt, signal) {
 		const { cursor } = await this.#place(lastPulledAt);
 		if (this.#collector?.schema !== this.#schema)
-			this.#collector = new PullCollector(this.client, this.#schema);
+			this.#collector = new PullCollector(this.#owners, this.#schema);
 		const acks = this.#acks;
 		const set = await this.#collector.collect({
-			since: cursor, acks, signal, entityTypes: [...this.#types.values()] });
+			since: cursor, acks, signal, entityTypes: [...this.#types.values()],
+			readSchema: () => this.#readSchema(signal) });
 		this.#acks = this.#acks.filter((ack) => !acks.includes(ack));
 
 		const changes = {}, override = {}, toReplace = {};
@@ -198,7 +212,8 @@ export class TideWatermelon {
 		const edits = [...this.#edits(changes)];
 		const now = Date.now();
 		const waits = ({ name, change }) => refused[name]?.stamp === change.stamp
-			&& (refused[name].parked || refused[name].nextTryAt > now);
+			&& (refused[name].parked
+				|| stillWaits(refused[name].nextTryAt, now, { base: this.#retry.rowBase }));
 		const due = edits.filter((edit) => !waits(edit));
 		const results = await this.#sendEdits(due, signal);
 
@@ -227,7 +242,7 @@ export class TideWatermelon {
 	async #sendEdits(due, signal) {
 		const { cursor } = await this.#place();
 		const send = (edits, more) => edits.length === 0 ? { results: [], acks: [] }
-			: pushChanges(this.client, this.#schema, edits.map(({ change }) => change), { signal, ...more });
+			: pushChanges(this.#owners, this.#schema, edits.map(({ change }) => change), { signal, ...more });
 		const { results, acks } = await send(due);
 		const late = due.map((edit, i) => [edit, i]).filter(([edit, i]) =>
 			results[i].code === 'resync_required' && edit.isNew);
@@ -282,7 +297,10 @@ export class TideWatermelon {
 			// an empty optional column of a new row gets the server's default
 			if (isNew && raw[column] === null)
 				continue;
-			row[name] = toWire(columnType, raw[column]);
+			const value = toWire(columnType, raw[column]);
+			if (!isNew && !edited.has(column) && isAltered(columnType, value))
+				continue;
+			row[name] = value;
 			if (edited.has(column))
 				changed.push(name);
 		}
@@ -460,6 +478,32 @@ export class TideWatermelon {
 		this.#set('deletedAt', this.#deletedAt);
 	}
 
+	/* Whoever syncs first. */
+	async #ownerOf(user) {
+		const owner = await this.#get('user');
+		if (owner === undefined || owner === null)
+			await this.#set('user', user);
+		return owner ?? user;
+	}
+
+	/*
+	 * WatermelonDB tells of what a pull took away as if it was deleted here. Only
+	 * what waits to be sent is noted further.
+	 */
+	async #forgetDeletions() {
+		const noted = Object.keys(this.#deletedAt);
+		const waiting = new Set();
+		for (const table of this.#types.keys()) {
+			for (const id of await this.#deletedIds(table))
+				waiting.add(`${table}/${id}`);
+		}
+		const gone = noted.filter((name) => !waiting.has(name));
+		for (const name of gone)
+			delete this.#deletedAt[name];
+		if (gone.length > 0)
+			await this.#set('deletedAt', this.#deletedAt);
+	}
+
 	async #makeClientId() {
 		const clientId = randomId();
 		await this.#set('clientId', clientId);
@@ -500,8 +544,13 @@ function fromWire(column, type, value) {
 	return value;
 }
 
+/* What is no JSON is the server's to judge, and keeps nothing else from being sent. */
 function toWire(type, value) {
-	if (value !== null && isJson(type) && typeof value === 'string')
-		return JSON.parse(value);
-	return value;
+	if (!isJson(type) || typeof value !== 'string')
+		return value;
+	try {
+		return value === EMPTY.string ? null : JSON.parse(value);
+	} catch {
+		return value;
+	}
 }

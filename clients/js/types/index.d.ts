@@ -27,7 +27,7 @@ export interface ClientOptions {
   /** This device; made and kept by a store, a replication where it is not given. */
   clientId?: string;
   fetch?: typeof fetch;
-  /** Milliseconds that a call may take. */
+  /** Milliseconds in which nothing comes, after which a call is given up; a long push has more. */
   timeout?: number;
 }
 
@@ -90,7 +90,7 @@ export interface Tokens {
 
 /** Tokens of a gateway that checks passwords itself (--login-function). */
 export class TideSession {
-  constructor(options: { url: string; storage?: Items; name?: string; fetch?: typeof fetch });
+  constructor(options: { url: string; storage?: Items; name?: string; fetch?: typeof fetch; timeout?: number });
   readonly current: Tokens | null;
   login(username: string, password: string): Promise<Tokens>;
   token(): string | null;
@@ -272,6 +272,8 @@ export interface PullOptions {
   times?: 'ms';
   limit?: number;
   signal?: AbortSignal;
+  /** PullCollector: the schema anew, for a type that was tracked since it was read. */
+  readSchema?: () => Promise<Schema>;
 }
 
 export interface Page {

@@ -254,6 +254,20 @@ export async function scenario(library, { policy, milliseconds = false, open, re
 				assert.equal(await stored('tasks', task(30)), 'with a fresh token');
 			});
 
+			await step('another user logs in on the device: nothing is sent as hers', async () => {
+				a.network.offline = true;
+				await a.update('tasks', task(34), { title: 'of the first user' });
+				a.network.offline = false;
+				const before = a.network.requests.length;
+				session.token = token('ben');
+				const { state, error } = await a.sync();
+				assert.deepEqual([state, error.code], ['signed_out', 'other_user']);
+				assert.equal(a.network.requests.length, before);
+				session.token = token('ana');
+				await a.sync();
+				assert.equal(await stored('tasks', task(34)), 'of the first user');
+			});
+
 			await step('the gateway is killed in a push', async () => {
 				const lock = await holding(`SELECT FROM tasks WHERE id = '${task(31)}' FOR UPDATE`);
 				await a.update('tasks', task(31), { title: 'in the killed push' });

@@ -116,3 +116,105 @@ test('a session logs in, refreshes, and logs out', async () => {
 	assert.ok(new MemoryStorage());
 	assert.ok(new TideClient({ url: 'http://server.test', session }));
 });
+
+/* A session that is logged in, and what answers its refresh. */
+async function loggedIn(refresh, more = {}) {
+	const server = new FakeServer({
+		'/auth/login': ({ body }) => ({ token: `t ${body.username}`, refreshToken: `r ${body.username}`, userId: body.username }),
+		'/auth/refresh': refresh, '/auth/logout': () => ({}) });
+	const kept = new Map();
+	const storage = { getItem: (name) => kept.get(name) ?? null, setItem: (name, value) => kept.set(name, value),
+		removeItem: (name) => kept.delete(name) };
+	const session = new TideSession({ url: 'http://server.test', storage, fetch: server.fetch, ...more });
+	await session.login('ana', 'x');
+	return { session, server };
+}
+
+test('a logout, or another login, stands against a refresh that was on its way', async () => {
+	let answer;
+	const refresh = () => new Promise((resolve) => {
+		answer = () => resolve({ token: 'fresh', refreshToken: 'r2', userId: 'ana' });
+	});
+	const { session } = await loggedIn(refresh);
+	let fresh = session.refresh();
+	await session.logout();
+	answer();
+	assert.deepEqual([await fresh, session.current], [null, null]);
+
+	await session.login('ana', 'x');
+	fresh = session.refresh();
+	await session.login('ben', 'x');
+	answer();
+	assert.deepEqual([await fresh, session.current.userId], ['t ben', 'ben']);
+});
+
+test('a refresh whose token another tab has just used: its tokens are taken', async () => {
+	const { session } = await loggedIn(async () => {
+		await session.login('ana2', 'x');
+		return json(400, { error: { code: 'invalid_grant', message: 'used' } });
+	});
+	assert.equal(await session.refresh(), 't ana2');
+});
+
+test('a refresh that is answered by somebody else keeps the tokens, and is no logout', async () => {
+	for (const [answer, kind] of [[new Response('<html>Welcome'), 'offline'], [json(200, {}), 'offline'],
+		[json(200, null), 'offline'], [new Response('<html>Bad gateway', { status: 502 }), 'busy']]) {
+		const { session } = await loggedIn(() => answer);
+		await assert.rejects(session.refresh(), { kind });
+		assert.equal(session.current.refreshToken, 'r ana');
+	}
+});
+
+test('a refresh takes no longer than its time', async () => {
+	const { session } = await loggedIn(({ signal }) => new Promise((_, reject) =>
+		signal.addEventListener('abort', () => reject(signal.reason))), { timeout: 20 });
+	await assert.rejects(session.refresh(), { kind: 'offline' });
+});
+
+test('a refresh that never ends keeps no call, nor the end of one', async () => {
+	const server = new FakeServer({ '/sync/pull': unauthorized });
+	let refreshes = 0;
+	const refresh = () => {
+		refreshes++;
+		return new Promise(() => {});
+	};
+	const client = server.client({ timeout: 20, refresh });
+	for (let n = 0; n < 2; n++)
+		await assert.rejects(client.call('GET', '/sync/pull'), { kind: 'offline' });
+	const stop = new AbortController();
+	const call = client.call('GET', '/sync/pull', { signal: stop.signal, timeout: 30000 });
+	setTimeout(() => stop.abort(), 5);
+	await assert.rejects(call, { kind: 'aborted' });
+	assert.equal(refreshes, 1, 'still one at a time');
+});
+
+/* A reply that comes piece by piece, and an end of it that never comes. */
+function slowly(pieces, milliseconds, ends = true) {
+	const encoder = new TextEncoder();
+	return new Response(new ReadableStream({ async start(controller) {
+		for (const piece of pieces) {
+			await new Promise((resolve) => setTimeout(resolve, milliseconds));
+			controller.enqueue(encoder.encode(piece));
+		}
+		if (ends)
+			controller.close();
+	} }));
+}
+
+test('a slow link is none that is dead: the time is that of silence', async () => {
+	const text = JSON.stringify({ scopes: ['ä'.repeat(5), 'b'] });
+	const server = new FakeServer({ '/sync/scopes': () => slowly(text.split(''), 10) });
+	assert.deepEqual(await server.client({ timeout: 150 }).call('GET', '/sync/scopes'), JSON.parse(text));
+	server.answers['/sync/scopes'] = () => slowly(['{"scopes"'], 1, false);
+	await assert.rejects(server.client({ timeout: 50 }).call('GET', '/sync/scopes'), { kind: 'offline' });
+});
+
+test('a long push has the time that a slow link takes for it', async () => {
+	const server = new FakeServer({ '/sync/push': ({ signal }) => new Promise((resolve, reject) => {
+		signal.addEventListener('abort', () => reject(signal.reason));
+		setTimeout(() => resolve({ succeeded: [] }), 60);
+	}) });
+	const client = server.client({ timeout: 10 });
+	await client.call('POST', '/sync/push', { body: { changes: 'x'.repeat(4000) } });
+	await assert.rejects(client.call('POST', '/sync/push', { body: { changes: 'x' } }), { kind: 'offline' });
+});

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 
 import { SyncLoop, TideError } from 'pg-tide';
 
-import { FakeServer, page } from '../lib/fake.mjs';
+import { FakeServer, json, page } from '../lib/fake.mjs';
 import { waitFor } from '../lib/wait.mjs';
 
 function loop(more = {}) {
@@ -130,4 +130,113 @@ test('refused edits are an error that says how many', async () => {
 	made.failed = 0;
 	await made.loop.refresh();
 	assert.equal(made.loop.status.value.state, 'synced');
+});
+
+test('a third one does not lead because a second one gave up waiting', async () => {
+	const name = 'three tabs';
+	const [first, second, third] = [1, 2, 3].map(() => loop({ name }));
+	first.loop.start();
+	await waitFor('the first one leads', () => first.syncs > 0);
+	second.loop.start();
+	await second.loop.stop();
+	third.loop.start();
+	assert.equal((await third.loop.sync()).state, 'synced');
+	assert.deepEqual([first.syncs, third.syncs], [2, 0]);
+	await first.loop.stop();
+	await third.loop.stop();
+});
+
+test('stopped is stopped: no other sync comes after the one that ran, nor in time', async () => {
+	let release;
+	const made = loop({ live: false, during: () => new Promise((resolve) => { release = resolve; }) });
+	made.loop.start();
+	await waitFor('the first sync runs', () => made.syncs === 1);
+	made.loop.wake();
+	const stopped = made.loop.stop();
+	release();
+	await stopped;
+	await new Promise((resolve) => setTimeout(resolve, 30));
+	assert.equal(made.syncs, 1);
+});
+
+test('a sync by hand is ended, too', async () => {
+	const signals = [];
+	const made = new SyncLoop({ client: new FakeServer().client(), name: 'by hand',
+		sync: (signal) => new Promise((_, reject) => {
+			signals.push(signal);
+			signal.addEventListener('abort', () => reject(new TideError('aborted', 'aborted', 'ended')));
+		}),
+		cursor: async () => 'c', counts: async () => ({ pending: 0, failed: 0, lastSyncAt: 1 }) });
+	const done = made.sync();
+	await waitFor('it runs', () => signals.length === 1);
+	await made.stop();
+	assert.ok(signals[0].aborted);
+	await done;
+});
+
+/* The storage fails so often, at what the loop asks it for. */
+function failing(times, name) {
+	const made = loop({ live: true, name: `failing ${name}` });
+	const options = { client: made.server.client(), name: `failing ${name}`, retry: { base: 4 },
+		sync: async () => { made.syncs++; return {}; }, cursor: async () => 'c',
+		counts: async () => ({ pending: 0, failed: 0, lastSyncAt: 1 }) };
+	const sound = options[name];
+	options[name] = async () => {
+		if (times-- > 0)
+			throw new DOMException('the connection was lost', 'InvalidStateError');
+		return sound();
+	};
+	made.loop = new SyncLoop(options);
+	return made;
+}
+
+test('a storage that fails for a while ends nothing: it is tried again', async () => {
+	const cursor = failing(1, 'cursor');
+	cursor.loop.start();
+	await waitFor('it is synced', () => cursor.loop.status.value.state === 'synced');
+	await waitFor('it syncs', async () => (await cursor.loop.sync()).state === 'synced', 5);
+	await cursor.loop.stop();
+
+	// and an edit is not the one to hear of it: a rejection would be nobody's
+	const counts = failing(4, 'counts');
+	counts.loop.start();
+	counts.loop.kick();
+	await waitFor('it is synced', () => counts.loop.status.value.state === 'error');
+	counts.loop.kick();
+	assert.equal((await counts.loop.sync()).state, 'synced');
+	await counts.loop.stop();
+});
+
+test('an edit, or a look at the page, does not end the wait that the server asked for', async () => {
+	const made = loop({ live: false });
+	made.fails = new TideError('busy', 'try_again', 'later', { retryAfter: 60000 });
+	made.loop.start();
+	await waitFor('it failed', () => made.loop.status.value.state === 'offline');
+	made.loop.kick();
+	made.loop.wake();
+	await new Promise((resolve) => setTimeout(resolve, 100));
+	assert.equal(made.syncs, 1);
+	await made.loop.stop();
+});
+
+test('a wait that ends at once, whatever it says, is begun later and later', async () => {
+	for (const hasMore of [false, true]) {
+		let delays = 0;
+		const made = loop({ pull: () => page({ hasMore }), retry: { base: 60000, random: () => (delays++, 1) } });
+		made.loop.start();
+		await waitFor('it waits longer', () => delays === 1);
+		assert.ok(made.server.calls('/sync/pull').length <= 2, String(hasMore));
+		await made.loop.stop();
+	}
+});
+
+test('a stream that is refused for want of a login says so', async () => {
+	const made = loop({ pull: () => json(401, { error: { code: 'unauthorized', message: 'expired' } }) });
+	made.loop.status.subscribe(({ live }) => {
+		if (live && made.syncs > 0)
+			made.fails = new TideError('signed_out', 'unauthorized', 'expired');
+	});
+	made.loop.start();
+	await waitFor('it is told', () => made.loop.status.value.state === 'signed_out');
+	await made.loop.stop();
 });

@@ -120,6 +120,55 @@ for (const [kind, storage] of Object.entries(STORAGES)) {
 		assert.deepEqual(await store.pending(), []);
 	});
 
+	it('a change without an answer goes again as it was, and what was edited since upon that', async () => {
+		const { store, server, pushes } = await ready();
+		let stored = null;
+		// under server_wins, what is not made upon the row that stands is too late
+		server.answers['/sync/push'] = ({ body: { changes: [change] } }) => {
+			const verdict = !stored || change.base === stored.at ? 'applied' : change.lastModifiedAt === stored.at ? 'unchanged' : 'superseded';
+			const isFirst = !stored;
+			if (verdict === 'applied')
+				stored = row('a', { ...change.data, at: change.lastModifiedAt, by: 'me' });
+			return isFirst ? undefined : { failed: [], succeeded: [{ changeId: change.id, status: verdict, entity: stored }] };
+		};
+		await store.put('task', { id: 'a', title: 'one' });
+		await store.sync();
+		await store.put('task', { id: 'a', title: 'two' });
+		await store.sync();
+		assert.deepEqual(pushes().map(({ changes: [{ data }] }) => data.title), ['one', 'one', 'two']);
+		assert.deepEqual(pushes()[1], pushes()[0], 'byte for byte');
+		assert.deepEqual([stored.title, await store.lost(), await store.pending()], ['two', [], []]);
+	});
+
+	it('an edit made after a discard is not taken for the one that is on its way', async () => {
+		const { store, server, pushes } = await ready([row('a')]);
+		await store.put('task', { id: 'a', title: 'first' });
+		let during = true;
+		server.answers['/sync/push'] = async (call) => {
+			if (during) {
+				during = false;
+				await store.discard('task', 'a');
+				await store.put('task', { id: 'a', title: 'second' });
+			}
+			return applied(call);
+		};
+		await store.sync();
+		assert.deepEqual(pushes().map(({ changes: [{ data }] }) => data.title), ['first', 'second']);
+		assert.deepEqual([await titles(store), await store.pending()], [['second'], []]);
+	});
+
+	it('what was discarded on its way is pulled: no ack says that it is here', async () => {
+		const { store, server } = await ready([row('a')]);
+		await store.put('task', { id: 'a', title: 'first' });
+		server.answers['/sync/push'] = async (call) => {
+			await store.discard('task', 'a');
+			return applied(call);
+		};
+		await store.sync();
+		assert.equal(server.calls('/sync/push').length, 1);
+		assert.deepEqual(server.calls('/sync/pull').filter(({ query }) => query.ack), []);
+	});
+
 	it('created and deleted before it was sent: nothing is sent; after: a delete', async () => {
 		const { store, server, pushes } = await ready();
 		const { id } = await store.put('task', { title: 'x' });
@@ -133,6 +182,27 @@ for (const [kind, storage] of Object.entries(STORAGES)) {
 		server.answers['/sync/push'] = applied;
 		await store.sync();
 		assert.deepEqual(pushes().at(-1).changes.map(({ action }) => action), ['delete']);
+	});
+
+	it('a row that was created, sent and deleted again, of which nothing is left, is deleted by its key', async () => {
+		const { store, server, pushes } = await ready();
+		server.answers['/sync/push'] = () => undefined; // the reply is lost
+		await store.put('project', { id: 'P', name: 'x' });
+		await store.sync();
+		await store.delete('project', 'P');
+		server.answers['/sync/push'] = ({ body }) => ({ failed: [], succeeded: body.changes.map(({ id, entityId }) => ({
+			changeId: id, status: 'applied', entity: { id: entityId, deletedAt: '2026-01-01T00:00:00Z' } })) });
+		assert.equal((await store.sync()).state, 'synced');
+		const [{ action, entityId }] = pushes().at(-1).changes;
+		assert.deepEqual([action, entityId], ['delete', 'P']);
+	});
+
+	it('an edit by the key of a row that was just deleted has its key', async () => {
+		const { store, pushes } = await ready();
+		await store.putAll([{ type: 'task', key: 'a', columns: { title: 'late' } }]);
+		assert.deepEqual((await store.all('task')).map(({ id }) => id), ['a']);
+		await store.sync();
+		assert.equal(pushes()[0].changes[0].entityId, 'a');
 	});
 
 	it('a refused edit is tried again by its schedule, then waits for its user', async () => {
@@ -172,6 +242,26 @@ for (const [kind, storage] of Object.entries(STORAGES)) {
 		await store.discard('task', 'a');
 		assert.deepEqual(await titles(store), ['as it stands']);
 		assert.equal((await store.sync()).state, 'synced');
+	});
+
+	it('a clock that is set back neither keeps a refused edit nor makes a loop', async () => {
+		const { store, server, pushes } = await ready([row('a')], { options: { live: false } });
+		server.answers['/sync/push'] = (call) => refused(call, '23514', row('a'));
+		await store.put('task', { id: 'a', title: 'bad' });
+		await store.sync();
+		const { now } = Date;
+		Date.now = () => now() - 365 * 86400000;
+		try {
+			store.start();
+			await waitFor('it is sent again', () => pushes().length === 2);
+			await store.sync();
+			await new Promise((resolve) => setTimeout(resolve, 50));
+			assert.ok(server.calls('/sync/schema').length < 8, 'no loop without a pause');
+			assert.equal(pushes().length, 2);
+		} finally {
+			Date.now = now;
+			await store.close();
+		}
 	});
 
 	it('a row that the server does not have, refused and discarded, is gone', async () => {
@@ -225,6 +315,71 @@ for (const [kind, storage] of Object.entries(STORAGES)) {
 			? page({ cursor: 'r', reset: true, unavailableTypes: ['task'] }) : page({ cursor: query.since });
 		await store.sync();
 		assert.deepEqual(await titles(store), ['title a']);
+	});
+
+	it('a type that was not there in a reset is swept when it has come', async () => {
+		const { store, server } = await ready([row('a'), row('b')]);
+		server.answers['/sync/pull'] = ({ query }) => ({
+			c1: page({ cursor: 'r', reset: true, unavailableTypes: ['task'] }),
+			r: page({ cursor: 's', hasMore: true, changesByType: { task: [row('b')] } }),
+		}[query.since] ?? page({ cursor: query.since }));
+		await store.sync();
+		assert.deepEqual(await titles(store), ['title a', 'title b']);
+		await store.sync();
+		assert.deepEqual(await titles(store), ['title b']);
+	});
+
+	it('a reset whose page could not be stored takes nothing away', async () => {
+		const kept = storage();
+		const { store, server } = await ready([row('a'), row('b')], { options: { storage: kept } });
+		const transaction = kept.transaction.bind(kept);
+		kept.transaction = (mode, action) => transaction(mode, (tx) => {
+			const setMeta = tx.setMeta.bind(tx);
+			tx.setMeta = (name, value) => {
+				if (name === 'cursor')
+					throw new DOMException('the disk is full', 'QuotaExceededError');
+				return setMeta(name, value);
+			};
+			return action(tx);
+		});
+		server.answers['/sync/pull'] = () => page({ cursor: 'r', reset: true, hasMore: true, changesByType: { task: [row('a')] } });
+		assert.equal((await store.sync()).state, 'error');
+		kept.transaction = transaction;
+		// the server is again the one that the cursor is of
+		server.answers['/sync/pull'] = ({ query }) => page({ cursor: query.since });
+		await store.sync();
+		assert.deepEqual(await titles(store), ['title a', 'title b']);
+	});
+
+	it('a type that is tracked during a sync: its rows are not passed by', async () => {
+		const { store, server } = await ready([row('a')]);
+		server.answers['/sync/pull'] = ({ query }) => {
+			// between the schema and the page
+			server.answers['/sync/schema'] = () => ({ ...SCHEMA, entityTypes: { ...SCHEMA.entityTypes, extra: SCHEMA.entityTypes.project } });
+			return query.since === 'c1' ? page({ cursor: 'c2', changesByType: { extra: [{ id: 'e', team: 'red', name: 'e' }] } })
+				: page({ cursor: query.since });
+		};
+		await store.sync();
+		assert.deepEqual((await store.all('extra')).map(({ id }) => id), ['e']);
+	});
+
+	it('a page goes on from the cursor that is stored, or is not taken', async () => {
+		const kept = storage(), name = Math.random().toString();
+		const { store, server } = await ready([row('a')], { options: { storage: kept, name } });
+		const other = await openStore({ client: server.client(), storage: kept, name: `${name} without Web Locks` });
+		let late = true;
+		server.answers['/sync/pull'] = async ({ query }) => {
+			if (late) {
+				late = false;
+				await other.sync(); // which is faster, and sees more
+				return page({ cursor: 'c2', changesByType: { task: [row('a', { title: 'older' })] } });
+			}
+			return query.since === 'c1' ? page({ cursor: 'c3', changesByType: { task: [row('a', { title: 'newer' })] } }) : page({ cursor: query.since });
+		};
+		await store.sync();
+		assert.deepEqual(await titles(store), ['newer']);
+		await store.sync();
+		assert.equal(server.calls('/sync/pull').at(-1).query.since, 'c3');
 	});
 
 	it('rows of a revoked scope go; an edit of one waits for its user', async () => {
@@ -333,6 +488,128 @@ test('a tab that was open before the first sync knows the entity types after it'
 	await other.close();
 });
 
+const tokenOf = (user) => `e30.${Buffer.from(JSON.stringify({ sub: user })).toString('base64url')}.x`;
+
+test('with another user\'s token nothing is sent, and nothing comes', async () => {
+	let user = 'ana Müller';
+	const server = new FakeServer({ '/sync/pull': ({ query }) => page({ cursor: query.since ?? 'c' }), '/sync/push': applied });
+	const store = await openStore({ client: server.client({ token: () => tokenOf(user) }), storage: new MemoryStorage(), name: 'two users' });
+	await store.sync();
+	await store.put('task', { id: 'a', title: 'ana\'s' });
+	user = 'ben';
+	server.asked.length = 0;
+	const { state, error } = await store.sync();
+	assert.deepEqual([state, error.code, server.asked], ['signed_out', 'other_user', []]);
+	assert.match(error.message, /"ana Müller".*"ben"/);
+
+	// ben logs in while ana's token is refused
+	user = 'ana Müller';
+	server.answers['/sync/push'] = () => {
+		user = 'ben';
+		return json(401, { error: { code: 'unauthorized', message: 'expired' } });
+	};
+	assert.equal((await store.sync()).error.code, 'other_user');
+	assert.equal(server.calls('/sync/push').length, 1);
+	assert.equal((await store.pending()).length, 1);
+
+	await store.wipe();
+	server.answers['/sync/push'] = applied;
+	assert.equal((await store.sync()).state, 'synced', 'an empty store is anybody\'s');
+	user = 'ana Müller';
+	assert.equal((await store.sync()).error.code, 'other_user');
+});
+
+test('what is wiped during a sync is not there again after it, nor is its place', async () => {
+	let release;
+	const server = new FakeServer({ '/sync/pull': async () => {
+		await new Promise((resolve) => { release = resolve; });
+		return page({ cursor: 'c' });
+	} });
+	const storage = new MemoryStorage();
+	const store = await openStore({ client: server.client(), storage });
+	const synced = store.sync();
+	await waitFor('the pull runs', () => release);
+	const wiped = store.wipe();
+	setTimeout(() => release(), 20);
+	await Promise.all([synced, wiped]);
+	await storage.transaction('readonly', async (tx) => assert.deepEqual([await tx.all(), await tx.getMeta('cursor')], [[], undefined]));
+});
+
+test('JSON of somebody else\'s is no answer, and takes nothing away', async () => {
+	const server = new FakeServer({ '/sync/pull': ({ query }) => page({ cursor: query.since ?? 'c', changesByType: query.since ? {} : { task: [row('a')] } }), '/sync/push': applied });
+	const storage = new MemoryStorage();
+	const store = await openStore({ client: server.client(), storage });
+	await store.sync();
+	await store.put('task', { id: 'a', title: 'mine' });
+	for (const path of ['/sync/schema', '/sync/pull', '/sync/push']) {
+		const sound = server.answers[path];
+		for (const reply of [{}, [], 'ok', { entityTypes: [], changesByType: {}, succeeded: {} }]) {
+			server.answers[path] = () => json(200, reply);
+			assert.equal((await store.sync()).state, 'offline', path);
+			const again = await openStore({ client: server.client(), storage });
+			assert.equal((await again.get('task', 'a')).title, 'mine');
+			assert.equal((await again.pending()).length, 1);
+		}
+		server.answers[path] = sound;
+	}
+	assert.equal((await store.sync()).state, 'synced');
+});
+
+test('a type, a column and keys with names of JavaScript\'s own', async () => {
+	const named = { ...SCHEMA.entityTypes.project, columns: ['id', 'team', 'constructor', '__proto__', 'at', 'by']
+		.map((name) => ({ name, type: 'text', nullable: true, writable: true })) };
+	const first = JSON.parse('{"id": "__proto__", "team": "red", "constructor": "Lotus", "__proto__": "p", "at": null, "by": null}');
+	const server = new FakeServer({ '/sync/schema': () => ({ protocol: 1, entityTypes: { task: SCHEMA.entityTypes.task, constructor: named } }),
+		'/sync/pull': () => json(200, page({ cursor: 'c1', changesByType: { task: [row('a')], constructor: [first] } })), '/sync/push': applied });
+	const store = await openStore({ client: server.client(), storage: new MemoryStorage(), conflict: { task: 'merge' } });
+	await assert.rejects(store.put('constructor', {}), /first sync has not been yet/);
+	await store.sync();
+	await store.put('constructor', JSON.parse('{"id": "__proto__", "__proto__": "q"}'));
+	await store.put('constructor', { id: 'toString', constructor: 'Ferrari' });
+	server.answers['/sync/pull'] = ({ query }) => query.since === 'c1' ? page({ cursor: 'c2', resetTypes: ['task'] }) : page({ cursor: query.since });
+	await store.sync();
+	assert.deepEqual((await store.all('constructor')).map(({ id }) => id).sort(), ['__proto__', 'toString'], 'not swept');
+	assert.deepEqual(await store.all('task'), []);
+	const [one, two] = server.calls('/sync/push')[0].body.changes;
+	assert.equal(JSON.stringify(one.data), '{"id":"__proto__","team":"red","constructor":"Lotus","__proto__":"q"}', 'a whole row');
+	assert.deepEqual([two.data.constructor, 'changedFields' in one], ['Ferrari', false]);
+	await assert.rejects(store.put('toString', {}), /no entity type/);
+});
+
+test('rows without a key are not one row: a key is made, or asked for', async () => {
+	const typed = (type, key) => ({ ...SCHEMA.entityTypes.project, key, columns: SCHEMA.entityTypes.project.columns.map((column) => ({ ...column, type })) });
+	const server = new FakeServer({ '/sync/schema': () => ({ protocol: 1, entityTypes: { text: typed('text', ['id']),
+		number: typed('bigint', ['id']), pair: typed('uuid', ['team', 'id']) } }), '/sync/pull': () => page({ cursor: 'c' }) });
+	const store = await openStore({ client: server.client(), storage: new MemoryStorage() });
+	await store.sync();
+	await store.put('text', { id: null, name: 'a' });
+	await store.put('text', { id: null, name: 'b' });
+	assert.deepEqual((await store.all('text')).map(({ name }) => name).sort(), ['a', 'b']);
+	await assert.rejects(store.put('number', { name: 'a' }), { code: 'key_missing', message: /"id".*"number"/ });
+	await assert.rejects(store.put('pair', { id: 'x' }), { code: 'key_missing', message: /"team"/ });
+	await store.put('number', { id: 0, name: 'zero' });
+	assert.equal((await store.get('number', 0)).name, 'zero');
+});
+
+test('numbers that JSON has not, and long ones inside json, are not altered on their way back', async () => {
+	const columns = SCHEMA.entityTypes.task.columns.map((column) => ({ ...column, type: { note: 'jsonb', title: 'double precision' }[column.name] ?? column.type }));
+	const server = new FakeServer({ '/sync/schema': () => ({ protocol: 1, entityTypes: { task: { ...SCHEMA.entityTypes.task, columns } } }), '/sync/push': applied,
+		'/sync/pull': ({ query }) => query.since ? page({ cursor: 'c' }) : new Response(`{"changesByType":{"task":[
+			{"id":"a","team":"red","title":1,"note":{"list":[{"n":12345678901234567890}]},"at":null},
+			{"id":"b","team":"red","title":null,"note":{"n":"1234"},"at":null}]},"deletedByType":{},"cursor":"c","revokedScopes":[]}`) });
+	const store = await openStore({ client: server.client(), storage: new MemoryStorage(), conflict: { task: 'merge' } });
+	await store.sync();
+	await store.put('task', { id: 'a', title: -Infinity });
+	await store.put('task', { id: 'b', title: NaN });
+	await store.sync();
+	const [a, b] = server.calls('/sync/push')[0].body.changes;
+	assert.deepEqual([a.data, a.changedFields], [{ id: 'a', team: 'red', title: '-Infinity' }, ['title']], 'json that was not edited stays there');
+	assert.deepEqual([b.data.title, b.data.note, b.changedFields], ['NaN', { n: '1234' }, ['title']]);
+	await store.put('task', { id: 'a', note: { list: [] } });
+	await store.sync();
+	assert.deepEqual(server.calls('/sync/push')[1].body.changes[0].data.note, { list: [] });
+});
+
 test('a 410: everything is pulled first, then the edits go', async () => {
 	let expired = true;
 	const server = new FakeServer({
@@ -353,4 +630,55 @@ test('a 410: everything is pulled first, then the edits go', async () => {
 	const paths = server.asked.map(({ path }) => path).filter((path) => path !== '/sync/schema');
 	assert.deepEqual(paths.slice(paths.indexOf('/sync/push')), ['/sync/push', '/sync/pull', '/sync/push', '/sync/pull']);
 	await store.close();
+});
+
+test('IndexedDB: a connection that the browser took away is made again', async () => {
+	const indexedDB = new IDBFactory(), opened = [];
+	const open = indexedDB.open.bind(indexedDB);
+	indexedDB.open = (...given) => {
+		const request = open(...given);
+		opened.push(request);
+		return request;
+	};
+	const storage = new IndexedDbStorage('t', { indexedDB, IDBKeyRange });
+	const write = (key) => storage.transaction('readwrite', (tx) => tx.put({ type: 'a', key }));
+	await Promise.all([write('1'), write('2')]);
+	assert.equal(opened.length, 1, 'one connection');
+	opened[0].result.close(); // without a word
+	await write('3');
+	opened[1].result.onclose();
+	await write('4');
+	assert.equal(opened.length, 3);
+	await storage.transaction('readonly', async (tx) => assert.equal((await tx.all()).length, 4));
+
+	await storage.close();
+	await assert.rejects(write('5'), /closed/);
+	const request = indexedDB.deleteDatabase('t');
+	await new Promise((resolve, reject) => {
+		request.onsuccess = resolve;
+		request.onblocked = () => reject(new Error('a connection is open still'));
+	});
+});
+
+test('IndexedDB: why a transaction was undone is said', async () => {
+	const indexedDB = new IDBFactory();
+	const storage = new IndexedDbStorage('t', { indexedDB, IDBKeyRange });
+	let begun;
+	const { open } = indexedDB;
+	indexedDB.open = (...given) => {
+		const request = open.apply(indexedDB, given);
+		request.addEventListener('success', () => {
+			const { transaction } = request.result;
+			request.result.transaction = (...more) => (begun = transaction.apply(request.result, more));
+		});
+		return request;
+	};
+	for (const reads of [false, true]) {
+		await assert.rejects(storage.transaction('readwrite', async (tx) => {
+			await tx.get('a', '1');
+			begun._abort('QuotaExceededError'); // as the browser does when the disk is full
+			if (reads)
+				await tx.get('a', '1');
+		}), { name: 'QuotaExceededError' });
+	}
 });

@@ -1,0 +1,133 @@
+/* What the adapters ask of a server, against a fake one. */
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { test } from 'node:test';
+
+import { replicateTide } from 'pg-tide/rxdb';
+import { TideWatermelon } from 'pg-tide/watermelon';
+import { createRxDatabase } from 'rxdb';
+import { getRxStorageMemory } from 'rxdb/plugins/storage-memory';
+
+import { applied, FakeServer, page, SCHEMA } from '../lib/fake.mjs';
+
+const require = createRequire(import.meta.url);
+const { appSchema, Database, Model, Q, tableSchema } = require('@nozbe/watermelondb');
+const { default: LokiJSAdapter } = require('@nozbe/watermelondb/adapters/lokijs');
+const { LokiMemoryAdapter } = require('lokijs');
+const { synchronize } = require('@nozbe/watermelondb/sync');
+
+const row = (id) => ({ id, team: 'red', name: `name ${id}`, at: '2026-01-01T00:00:00.000001Z', by: null });
+const text = { type: ['string', 'null'] };
+
+async function rxdb(server) {
+	const database = await createRxDatabase({ name: `r${Math.random()}`.replace('.', ''), storage: getRxStorageMemory() });
+	const { project } = await database.addCollections({ project: { schema: {
+		version: 0, primaryKey: 'id', type: 'object', required: ['id'],
+		properties: { id: { type: 'string', maxLength: 36 }, team: { type: ['string', 'null', 'object'] }, name: text, at: text, by: text } } } });
+	const sync = await replicateTide({ client: server.client(), database, collections: { project }, live: false });
+	return { sync, close: () => database.close(),
+		rename: async (id, name) => (await project.findOne(id).exec()).incrementalPatch({ name }),
+		names: async () => (await project.find().exec()).map(({ name }) => name).sort() };
+}
+
+async function watermelon(server) {
+	const optional = { isOptional: true };
+	const schema = appSchema({ version: 1, tables: [tableSchema({ name: 'project', columns: [
+		{ name: 'team', type: 'string' }, { name: 'name', type: 'string', ...optional },
+		{ name: 'updated_at', type: 'number' }, { name: 'tide_base', type: 'string', ...optional }] })] });
+	class Project extends Model {
+		static table = 'project';
+	}
+	const adapter = new LokiJSAdapter({ schema, dbName: `w${Math.random()}`, useWebWorker: false,
+		useIncrementalIndexedDB: false, _testLokiAdapter: new LokiMemoryAdapter() });
+	const database = new Database({ adapter, modelClasses: [Project] });
+	const sync = new TideWatermelon({ client: server.client(), database, synchronize, Q, tables: ['project'], name: `w${Math.random()}` });
+	const close = async () => {
+		await sync.stop();
+		adapter._driver.loki.close();
+	};
+	const rename = (id, name) => database.write(async () =>
+		(await database.get('project').find(id)).update((record) => record._setRaw('name', name)));
+	return { sync, database, close, rename,
+		names: async () => (await database.get('project').query().fetch()).map(({ _raw }) => _raw.name).sort() };
+}
+
+for (const [library, open] of Object.entries({ rxdb, watermelon })) {
+	test(`${library}: a first pull that broke off goes on where it was`, async () => {
+		let cut = true;
+		const server = new FakeServer({ '/sync/push': applied, '/sync/pull': ({ query }) => query.since === undefined
+			? page({ cursor: 'p1', hasMore: true, changesByType: { project: [row('a')] } })
+			: cut ? undefined : page({ cursor: 'p2', changesByType: query.since === 'p1' ? { project: [row('b')] } : {} }) });
+		const one = await open(server);
+		assert.equal((await one.sync.sync()).state, 'offline');
+		cut = false;
+		assert.equal((await one.sync.sync()).state, 'synced');
+		assert.deepEqual(await one.names(), ['name a', 'name b']);
+		assert.equal(server.calls('/sync/pull').filter(({ query }) => query.since === undefined).length, 1);
+		await one.close();
+	});
+
+	test(`${library}: a type that is tracked during a sync: its rows are not passed by`, async () => {
+		const server = new FakeServer({ '/sync/push': applied, '/sync/schema': () => ({ protocol: 1, entityTypes: {} }),
+			'/sync/pull': ({ query }) => {
+				server.answers['/sync/schema'] = () => SCHEMA;
+				return page({ cursor: 'p1', changesByType: query.since ? {} : { project: [row('a')] } });
+			} });
+		const one = await open(server);
+		assert.equal((await one.sync.sync()).state, 'synced');
+		assert.deepEqual(await one.names(), ['name a']);
+		await one.close();
+	});
+}
+
+test('rxdb, watermelon: long numbers inside json are not altered by an edit of another column', async () => {
+	for (const open of [rxdb, watermelon]) {
+		const columns = SCHEMA.entityTypes.project.columns.map((column) => ({ ...column, type: column.name === 'team' ? 'jsonb' : 'text' }));
+		const server = new FakeServer({ '/sync/push': applied,
+			'/sync/schema': () => ({ protocol: 1, entityTypes: { project: { ...SCHEMA.entityTypes.project, columns } } }),
+			'/sync/pull': ({ query }) => query.since ? page({ cursor: 'p' }) : new Response(`{"changesByType":{"project":[
+				{"id":"a","team":{"n":12345678901234567890},"name":"a","at":"2026-01-01T00:00:00Z"}]},"deletedByType":{},"cursor":"p","revokedScopes":[]}`) });
+		const one = await open(server);
+		await one.sync.sync();
+		await one.rename('a', 'b');
+		await one.sync.sync();
+		const [{ data }] = server.calls('/sync/push')[0].body.changes;
+		assert.deepEqual([data.name, 'team' in data], ['b', false], open.name);
+		await one.close();
+	}
+});
+
+test('watermelon: text that is no JSON, in a column of json, blocks nothing', async () => {
+	const columns = SCHEMA.entityTypes.project.columns.map((column) => ({ ...column, type: ['team', 'name'].includes(column.name) ? 'jsonb' : 'text' }));
+	const server = new FakeServer({ '/sync/push': applied,
+		'/sync/schema': () => ({ protocol: 1, entityTypes: { project: { ...SCHEMA.entityTypes.project, columns } } }),
+		// null is the empty text where the column is not optional
+		'/sync/pull': ({ query }) => page({ cursor: 'p', changesByType: query.since ? {} : { project: [{ ...row('a'), team: null }] } }) });
+	const one = await watermelon(server);
+	await one.sync.sync();
+	await one.rename('a', 'no {json');
+	assert.equal((await one.sync.sync()).error, null);
+	const [{ data }] = server.calls('/sync/push')[0].body.changes;
+	assert.deepEqual([data.team, data.name], [null, 'no {json']);
+	await one.close();
+});
+
+test('watermelon: the time of a delete is noted until it is sent, and of no other', async () => {
+	const server = new FakeServer({ '/sync/push': ({ body }) => ({ failed: [], ack: 'k', succeeded: body.changes.map(({ id, entityId }) => ({
+		changeId: id, status: 'applied', entity: { id: entityId, deletedAt: '2026-02-01T00:00:00Z' } })) }),
+	'/sync/pull': ({ query }) => ({
+		p1: page({ cursor: 'p2', deletedByType: { project: [{ id: 'a' }] } }),
+	}[query.since] ?? page({ cursor: query.since ?? 'p1', changesByType: query.since ? {} : { project: [row('a'), row('b')] } })) });
+	const one = await watermelon(server);
+	await one.sync.sync();
+	const record = await one.database.get('project').find('b');
+	const before = Date.now();
+	await one.database.write(() => record.markAsDeleted());
+	await one.sync.sync();
+	const [{ action, entityId, lastModifiedAt, base }] = server.calls('/sync/push')[0].body.changes;
+	assert.deepEqual([action, entityId, base], ['delete', 'b', '2026-01-01T00:00:00.000001Z']);
+	assert.ok(Date.parse(lastModifiedAt) >= before);
+	assert.deepEqual(await one.names(), []);
+	assert.deepEqual(await one.database.localStorage.get('tide_deletedAt'), {});
+	await one.close();
+});
