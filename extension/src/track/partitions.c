@@ -497,7 +497,11 @@ tide_partition_change(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("tide.partition_change() is only for the event triggers of pg_tide")));
-	/* a command that is several transactions, like DETACH CONCURRENTLY, ends with none */
+
+	/*
+	 * a command that is several transactions, like DETACH CONCURRENTLY, ends
+	 * with none
+	 */
 	if (outside)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	if (strcmp(trigdata->event, "ddl_command_start") == 0)

@@ -25,8 +25,8 @@
 								 * lines */
 #define LONGEST_WAIT		60	/* seconds */
 #define MOST_ACKS			32
-#define MOST_ITEMS			10000	/* of other lists; it is what pg_tide takes
-									 * of entity types */
+#define MOST_ITEMS			10000	/* of other lists; it is what pg_tide
+									 * takes of entity types */
 #define DATE_LENGTH			10	/* the length of a date as 2026-01-31 */
 #define LARGEST_EXACT		9007199254740992.0	/* 2^53 */
 
