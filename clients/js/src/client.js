@@ -6,6 +6,8 @@ import { trimmed } from './session.js';
 /* what React Native's fetch cannot do; as if the server could not */
 const NO_STREAMS = JSON.stringify({ error: { code: 'not_supported', message: 'this fetch has no streams' } });
 
+/* Proxies take requests of 4 to 8 kB, the token among them. */
+const LONGEST_QUERY = 2000;
 /* Bytes a millisecond of the slowest link that a long push is waited for. */
 const SLOWEST = 8;
 
@@ -283,11 +285,26 @@ async function* pieces(response, signal, abort) {
 	}
 }
 
-function queryString(query) {
-	const given = Object.entries(query ?? {})
+function given(query) {
+	return Object.entries(query ?? {})
 		.filter(([, value]) => value !== undefined && value !== null && value !== '' && value.length !== 0);
-	if (given.length === 0)
+}
+
+/*
+ * What to ask as a GET, or as a POST where proxies may refuse the address: the
+ * cursor of many scopes is long, and so are the names of many types.
+ */
+export function asked(query) {
+	return queryString(query).length <= LONGEST_QUERY ? ['GET', { query }]
+		: ['POST', { body: Object.fromEntries(given(query)) }];
+}
+
+function queryString(query) {
+	// a scope may hold commas
+	const all = given(query).flatMap(([name, value]) => name === 'scope'
+		? [value].flat().map((one) => [name, one]) : [[name, value]]);
+	if (all.length === 0)
 		return '';
-	return '?' + given.map(([name, value]) =>
+	return '?' + all.map(([name, value]) =>
 		`${name}=${encodeURIComponent(Array.isArray(value) ? value.join(',') : value)}`).join('&');
 }

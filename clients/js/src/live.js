@@ -1,3 +1,4 @@
+import { asked } from './client.js';
 import { expected, isList, isObject } from './errors.js';
 import { pause } from './backoff.js';
 
@@ -29,8 +30,8 @@ export class LiveChanges {
 			try {
 				return await this.#event({ since, entityTypes, signal });
 			} catch (error) {
-				// an older gateway, or a proxy that does not let streams through
-				if (![404, 405, 406].includes(error.status))
+				// an older gateway, or a proxy that does not let streams or long addresses through
+				if (![404, 405, 406, 414, 431].includes(error.status))
 					throw error;
 				this.#hasEvents = false;
 			}
@@ -73,11 +74,9 @@ export class LiveChanges {
 	}
 
 	async #poll({ since, entityTypes, signal }) {
-		const page = await this.#client.call('GET', '/sync/pull', {
-			signal,
-			timeout: (this.#pollSeconds + 15) * 1000,
-			query: { since, entityTypes, limit: 1, wait: this.#pollSeconds },
-		});
+		const [method, what] = asked({ since, entityTypes, limit: 1, wait: this.#pollSeconds });
+		const page = await this.#client.call(method, '/sync/pull', {
+			signal, timeout: (this.#pollSeconds + 15) * 1000, ...what });
 		expected(page, { changesByType: isObject, deletedByType: isObject, revokedScopes: isList });
 		return page.hasMore || page.reset || page.revokedScopes.length > 0
 			|| (page.resetTypes ?? []).length > 0

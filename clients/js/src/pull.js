@@ -1,3 +1,4 @@
+import { asked } from './client.js';
 import { expected, isList, isObject } from './errors.js';
 import { keyText, own } from './keys.js';
 
@@ -19,15 +20,13 @@ export async function* pullPages(client, options = {}) {
 	const { acks = [], entityTypes, scope, refresh, times, limit = PAGE_ROWS, signal } = options;
 	let since = options.since ?? null;
 	while (true) {
-		const page = await client.call('GET', '/sync/pull', {
-			signal,
-			query: {
-				since, limit, entityTypes, scope, refresh, times,
-				clientId: client.clientId,
-				// one left out only repeats its rows
-				ack: acks.slice(-MOST_ACKS),
-			},
+		const [method, what] = asked({
+			since, limit, entityTypes, scope, refresh, times,
+			clientId: client.clientId,
+			// one left out only repeats its rows
+			ack: acks.slice(-MOST_ACKS),
 		});
+		const page = await client.call(method, '/sync/pull', { signal, ...what });
 		yield expected(page, PAGE);
 		since = page.cursor;
 		if (!page.hasMore)

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { PullCollector } from 'pg-tide';
+import { LiveChanges, PullCollector } from 'pg-tide';
 
-import { FakeServer, page, SCHEMA } from '../lib/fake.mjs';
+import { FakeServer, json, page, SCHEMA } from '../lib/fake.mjs';
 
 function make(pages) {
 	const server = new FakeServer({ '/sync/pull': ({ query }) => {
@@ -73,4 +73,26 @@ test('at most 32 acks are named', async () => {
 	const { pull, server } = make({ c: { cursor: 'd' } });
 	await pull('c', { acks: Array.from({ length: 40 }, (_, i) => `a${i}`) });
 	assert.equal(server.calls('/sync/pull')[0].query.ack.split(',').length, 32);
+});
+
+test('what is too long for an address is asked by POST', async () => {
+	const since = 'c'.repeat(3000), entityTypes = ['a', 'b'];
+	const server = new FakeServer({ '/sync/pull': () => page({ cursor: 'd' }),
+		'/sync/events': () => json(414, { error: { code: 'uri_too_long', message: 'too long' } }) });
+	await new PullCollector(server.client(), SCHEMA).collect({ since, entityTypes, acks: ['k'] });
+	await new LiveChanges(server.client()).wait({ since, entityTypes });
+	assert.deepEqual(server.calls('/sync/pull').map(({ query, body }) => [query, body]), [
+		[{}, { since, limit: 500, entityTypes, clientId: 'me', ack: ['k'] }],
+		[{}, { since, entityTypes, limit: 1, wait: 25 }]]);
+});
+
+test('each scope is a parameter of its own: it may hold commas', async () => {
+	const asked = [];
+	const server = new FakeServer({ '/sync/pull': () => page({ cursor: 'd' }) });
+	const client = server.client({ fetch: (url, options) => {
+		asked.push(new URL(url).searchParams.getAll('scope'));
+		return server.fetch(url, options);
+	} });
+	await new PullCollector(client, SCHEMA).collect({ since: 'c', scope: ['a,b', 'c'] });
+	assert.deepEqual(asked, [['a,b', 'c']]);
 });
