@@ -41,6 +41,7 @@
 #include "table/registry.h"
 #include "table/scope_path.h"
 #include "track/path_change.h"
+#include "track/renamed.h"
 #include "track/scope_track.h"
 #include "util/compat.h"
 #include "util/owner.h"
@@ -192,9 +193,7 @@ table_changed(Node *parsetree, Changed *changed)
 		foreach(lc, OidIsValid(relid) ? stmt->cmds : NIL)
 			add_command(changed, relid, lfirst(lc));
 	}
-	else if (IsA(parsetree, RenameStmt) &&
-			 ((RenameStmt *) parsetree)->renameType == OBJECT_COLUMN &&
-			 ((RenameStmt *) parsetree)->relationType == OBJECT_TABLE)
+	else if (renames_column(parsetree))
 	{
 		relid = RangeVarGetRelid(((RenameStmt *) parsetree)->relation, NoLock, true);
 		if (OidIsValid(relid))

@@ -7,8 +7,8 @@
  * them; but another column may get the name.  Then the table would fit again, and
  * an excluded column would be sent, or rows be in scopes that nobody was told of.
  * So the settings take down which of their columns have been renamed, or, of the
- * key and the scope, dropped or given other values.  That is part of them until the table is tracked
- * again, or the column has its name back.
+ * key and the scope, dropped or given other values.  That is part of them until
+ * the table is tracked again, or the column has its name back.
  *
  *-------------------------------------------------------------------------
  */
@@ -171,13 +171,20 @@ take_down(TableSettings *settings, Node *parsetree)
 	return settings_rename(settings, stmt->subname, stmt->newname);
 }
 
+bool
+renames_column(Node *parsetree)
+{
+	RenameStmt *stmt = (RenameStmt *) parsetree;
+
+	return IsA(parsetree, RenameStmt) && stmt->renameType == OBJECT_COLUMN &&
+		stmt->relationType == OBJECT_TABLE;
+}
+
 /* the table whose columns it may make others; NULL: none */
 static RangeVar *
 table_of_command(Node *parsetree)
 {
-	if (IsA(parsetree, RenameStmt) &&
-		((RenameStmt *) parsetree)->renameType == OBJECT_COLUMN &&
-		((RenameStmt *) parsetree)->relationType == OBJECT_TABLE)
+	if (renames_column(parsetree))
 		return ((RenameStmt *) parsetree)->relation;
 	return IsA(parsetree, AlterTableStmt) ? ((AlterTableStmt *) parsetree)->relation : NULL;
 }

@@ -10,6 +10,9 @@
 
 #include "nodes/nodes.h"
 
+/* is it the command that renames a column of a table? */
+extern bool renames_column(Node *parsetree);
+
 /* what an event trigger calls after a command */
 extern void renamed_after(Node *parsetree);
 
