@@ -9,6 +9,17 @@
 
 #include "table/tracked.h"
 
+/*
+ * The settings of a table do not fit it any more, or its catalogs do not fit
+ * together: it cannot be served.  "why" must live as long as the table's entry.
+ */
+void
+tracked_set_broken(TrackedTable *t, char *why)
+{
+	t->broken = true;
+	t->broken_why = why;
+}
+
 TrackedColumn *
 tracked_column_by_name(TrackedTable *t, const char *name)
 {

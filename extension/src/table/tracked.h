@@ -145,6 +145,7 @@ typedef struct TrackedTable
 	((t)->scope_path != NULL && (c)->attnum == (t)->scope)
 
 /* NULL if there is none; by wire: of the synced ones */
+extern void tracked_set_broken(TrackedTable *t, char *why);
 extern TrackedColumn *tracked_column_by_name(TrackedTable *t, const char *name);
 extern TrackedColumn *tracked_column_by_wire(TrackedTable *t, const char *name);
 
