@@ -106,7 +106,11 @@ subtest 'refused' => sub {
 				write_file('unknown', "# comment\n\nlisen = x\n") ],
 			qr/line 3: unknown setting "lisen"/ ],
 		[ 'no value in the file', {}, [ @secret, '--config',
-				write_file('novalue', "listen\n") ], qr/line 1: .*name = value/ ]);
+				write_file('novalue', "listen\n") ], qr/line 1: .*name = value/ ],
+		# where a comment behind a value begins
+		(map { [ "comment $_->[0]", {}, [ @secret, '--config', write_file('comment' . length $_->[0], "login-function = $_->[0]\n") ],
+			qr/login-function must be schema\.function, .* not "\Q$_->[1]\E"/ ] }
+		  [ 'a#b # c # d', 'a#b' ], [ q{a' # b'}, q{a' # b'} ], [ q{'a\\' # b' # c}, q{'a\\' # b'} ]));
 
 	for my $row (@table)
 	{
@@ -193,8 +197,8 @@ subtest 'precedence' => sub {
 max-pull-rows = 111
 max-time-rows=222
 
-  default-role  =  tide_user
-max-push-changes = 333
+  default-role  =  tide_user	# not part of it
+max-push-changes = 333 # nor this: it's none
 CONF
 	my $gateway = TideTest::Gateway->start(
 		cluster => $cluster,
@@ -206,7 +210,7 @@ CONF
 	  ->{json}{echo};
 	is $echo->{maxRows}, 444, 'the command line first';
 	is $echo->{maxTimeRows}, 666, 'then the environment';
-	is $echo->{maxPushChanges}, 333, 'then the file';
+	is $echo->{maxPushChanges}, 333, 'then the file, without its comments';
 	like $gateway->log, qr/unknown-variable name=TIDE_SOMETHING/,
 	  'a variable that is no setting is worth a warning';
 	is $gateway->stop, 0;
