@@ -27,6 +27,51 @@ for (const [kind, storage] of Object.entries(STORAGES)) {
 	};
 	const titles = async (store) => (await store.all('task')).map(({ title }) => title).sort();
 
+	it('which records have an edit is known at once, and undone if a transaction fails', async () => {
+		const one = storage();
+		const dirty = () => one.transaction('readonly', async (tx) => (await tx.dirty()).map(({ key, row }) => `${key} ${row}`));
+		const edit = (key, n) => ({ type: 'a', key, row: n, dirty: 1 });
+		await one.open();
+		await one.transaction('readwrite', (tx) => ['1', '2', '3'].forEach((key) => tx.put(edit(key, 1))));
+		await assert.rejects(one.transaction('readwrite', async (tx) => {
+			tx.put(edit('1', 2));
+			tx.put({ type: 'a', key: '2', row: 2 });
+			tx.delete('a', '3');
+			tx.put(edit('4', 2));
+			await tx.get('a', '1');
+			throw new Error('no');
+		}));
+		assert.deepEqual((await dirty()).sort(), ['1 1', '2 1', '3 1']);
+		await one.transaction('readwrite', (tx) => {
+			tx.put(edit('1', 2));
+			tx.put(edit('1', 3));
+			tx.put({ type: 'a', key: '2', row: 2 });
+			tx.delete('a', '3');
+		});
+		assert.deepEqual(await dirty(), ['1 3']);
+		await one.transaction('readwrite', (tx) => tx.clear());
+		assert.deepEqual(await dirty(), []);
+		await one.close();
+	});
+
+	it('what is stored is nobody else\'s, and of every kind', async () => {
+		const one = storage();
+		await one.open();
+		const value = () => JSON.parse('{"list": [1, {"a": [2]}], "__proto__": {"n": 1}, "no": null}');
+		const record = { type: 'a', key: '1', row: { ...value(), at: new Date(5), bytes: new Uint8Array([7]), big: 9n } };
+		Object.defineProperty(record.row, '__proto__', { value: { n: 1 }, enumerable: true });
+		await one.transaction('readwrite', (tx) => tx.put(record));
+		record.row.list[1].a[0] = 3;
+		const read = () => one.transaction('readonly', (tx) => tx.get('a', '1'));
+		const first = await read();
+		assert.deepEqual(first.row.list, [1, { a: [2] }]);
+		assert.deepEqual([first.row.at.getTime(), [...first.row.bytes], first.row.big, first.row.no], [5, [7], 9n, null]);
+		assert.deepEqual(Object.getOwnPropertyDescriptor(first.row, '__proto__')?.value, { n: 1 });
+		first.row.list.push(4);
+		assert.deepEqual((await read()).row.list, [1, { a: [2] }]);
+		await one.close();
+	});
+
 	it('what a transaction wrote is undone if it fails', async () => {
 		const one = storage();
 		await one.open();
