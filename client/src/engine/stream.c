@@ -38,7 +38,7 @@ static void
 scan(Engine *e)
 {
 	const char *text = e->answer.data;
-	char	   *newline;
+	const char *newline;
 
 	while (e->lines_read < e->answer.length &&
 		   (newline = memchr(text + e->lines_read, '\n', e->answer.length - e->lines_read)))
