@@ -98,6 +98,9 @@ subtest 'headers' => sub {
 	$reply = $gateway->get('/health?' . 'x' x 2000);
 	is $reply->{status}, 414, 'a long request line';
 	is $reply->{json}{error}{code}, 'uri_too_long';
+	$reply = $gateway->get('/health?' . join '&', ('a') x 900);
+	is "$reply->{status} $reply->{json}{error}{code}", '414 uri_too_long', 'more parameters than fit into its memory';
+	is $gateway->get('/health?' . join '&', ('a') x 150)->{status}, 200, 'many that fit';
 	is status_of(TideTest::raw_http($gateway->{port}, "GET /health HTTP/1.1\r\nX: "
 		  . 'x' x 100_000, quiet => 2)) =~ /^4\d\d$/, 1, 'one that does not even fit';
 	is $get->(1500)->{status}, 200, 'the next is served';

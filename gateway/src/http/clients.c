@@ -29,6 +29,7 @@
 #include "util/metrics.h"
 
 #define WATCH_INTERVAL	(CLOCK_SECOND / 4)
+#define CROWD_TIME		(2 * CLOCK_SECOND)	/* for the rest of a long head */
 #define NEVER			INT64_MAX
 
 /* What a user, or an address, has open.  Freed when nothing is open. */
@@ -72,6 +73,7 @@ struct Client
 								 * or NULL */
 	bool		refused;		/* there is no room for this connection */
 	Failure		refusal;		/* with refused: why */
+	bool		crowded;		/* its parameters may be too many */
 	void	   *pending;		/* what its request waits for, or NULL */
 	bool		(*abandon) (void *pending); /* called when nobody waits any
 											 * more */
@@ -179,6 +181,7 @@ send_failure(const Client *client, const Failure *failure)
 			 "Cache-Control: no-store\r\nConnection: close\r\n"
 			 "Content-Length: %zu\r\n", failure->status,
 			 failure->status == 408 ? "Request Timeout" :
+			 failure->status == 414 ? "URI Too Long" :
 			 failure->status == 429 ? "Too Many Requests" : "Service Unavailable",
 			 body.length);
 	buffer_append_text(&reply, head);
@@ -206,6 +209,21 @@ send_failure(const Client *client, const Failure *failure)
 	buffer_free(&reply);
 }
 
+/* Why a request that is not whole will not be answered. */
+static void
+set_failure_of_rest(const Client *client, Failure *failure)
+{
+	if (client->refused)
+		*failure = client->refusal;
+	else if (client->phase == PHASE_BODY)
+		failure_set(failure, 408, "too_slow", "the body did not come in time", NULL);
+	else if (client->crowded)
+		failure_set(failure, 414, "uri_too_long", "the parameters are too many",
+					"A pull can also be sent by POST.");
+	else
+		failure_set(failure, 408, "too_slow", "the request did not come in time", NULL);
+}
+
 /*
  * End a connection.  Under the lock, so that nobody can begin a reply on it.
  * libmicrohttpd sees the end of the socket and closes it.
@@ -222,11 +240,8 @@ cut(Client *client)
 	client->deadline = NEVER;
 	if (client->phase == PHASE_HEADERS || client->phase == PHASE_BODY)
 	{
-		failure_set(&failure, 408, "too_slow",
-					client->phase == PHASE_BODY ?
-					"the body did not come in time" :
-					"the request did not come in time", NULL);
-		send_failure(client, client->refused ? &client->refusal : &failure);
+		set_failure_of_rest(client, &failure);
+		send_failure(client, &failure);
 	}
 	else if (client->phase == PHASE_REPLY)
 	{
@@ -482,6 +497,26 @@ enter(Client *client, Phase phase, int64_t deadline)
 	return good;
 }
 
+/*
+ * A request line with very many parameters is there.  libmicrohttpd may not have the
+ * memory to take them apart, and then tells nobody: the head never ends.
+ */
+void
+client_note_crowd(Client *client)
+{
+	int64_t		soon = clock_now() + CROWD_TIME;
+
+	if (client == NULL)
+		return;
+	pthread_mutex_lock(&lock);
+	if (client->phase == PHASE_IDLE)
+		client->phase = PHASE_HEADERS;
+	client->crowded = true;
+	if (client->deadline > soon && !client->cut)
+		client->deadline = soon;
+	pthread_mutex_unlock(&lock);
+}
+
 /* The head of a request is there; pages of "origin" may read its reply. */
 bool
 client_begin_body(Client *client, const Settings *settings, const char *origin)
@@ -492,6 +527,7 @@ client_begin_body(Client *client, const Settings *settings, const char *origin)
 	if (client != NULL)
 	{
 		pthread_mutex_lock(&lock);
+		client->crowded = false;
 		client->min_rate = settings->min_rate;
 		client->longest_pause = settings->body_timeout * CLOCK_SECOND;
 		old = client->origin;

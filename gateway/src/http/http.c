@@ -15,6 +15,7 @@
 #include "database/database.h"
 #include "database/queue.h"
 #include "http/clients.h"
+#include "http/exchange.h"
 #include "http/head.h"
 #include "http/http.h"
 #include "http/linger.h"
@@ -27,6 +28,7 @@
 #include "util/version.h"
 
 #define HEADER_STRUCTS			16384	/* bytes for the library's structs */
+#define MANY_PARAMETERS			100		/* there is room for so many in any case */
 #define REFUSED_CONNECTIONS		100 /* that are accepted to get their 503 */
 #define SPARE_DESCRIPTORS		64
 #define METRICS_CONNECTIONS		32U
@@ -148,8 +150,14 @@ static void *
 target_arrived(void *unused, const char *target,
 			   struct MHD_Connection *connection)
 {
+	int			parameters = 0;
+	const char *c;
+
 	(void) unused;
-	(void) connection;
+	for (c = target; c != NULL && (c = strchr(c, '&')) != NULL; c++)
+		parameters++;
+	if (parameters > MANY_PARAMETERS)
+		client_note_crowd(exchange_client(connection));
 	return target != NULL && head_target_is_plain(target) ? NULL : &refused_target;
 }
 
