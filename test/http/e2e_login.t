@@ -154,8 +154,8 @@ subtest 'a reused token ends its family' => sub {
 	ok $third, 'and goes on';
 	is code(refresh($gateway, $second)), 'invalid_grant', 'the lost one is old now';
 	is code(refresh($gateway, $third)), 'invalid_grant', 'that was the end of all';
-	like $gateway->log, qr/event=refresh-token-reused user=u1 address=127\.0\.0\.1/,
-	  'which the log tells';
+	$gateway->log_says(qr/event=refresh-token-reused user=u1 address=127\.0\.0\.1/,
+	  'which the log tells');
 	is refresh($gateway, $other)->{status}, 200, 'other devices are not touched';
 
 	my $strict = gateway('refresh-grace' => 0);
@@ -252,7 +252,7 @@ subtest 'a login function of one\'s own' => sub {
 	is $raised->{status}, 500, 'one that raises';
 	unlike $raised->{content}, qr/hush/, 'says nothing';
 	is login($own, 'refuse', 'hush hush')->{status}, 500, 'with the code of a wrong password, too';
-	like $own->log, qr/event=database-error sqlstate=28P01 statement=tide_auth$/m, 'the log has the code alone';
+	$own->log_says(qr/event=database-error sqlstate=28P01 statement=tide_auth$/m, 'the log has the code alone');
 	is login($own, 'odd', $_)->{status}, 500, "claims $_"
 	  for '{}', '[]', '{"sub": ""}', '{"sub": "x", "role": 7}', '"x"';
 	for my $function ('app.forbidden', 'app.nope', 'nope.login', 'app."; SELECT 1; --')
@@ -357,8 +357,8 @@ subtest 'a session that would log passwords' => sub {
 		return $try->{status} == 503 && $try;
 	});
 	is $reply->{json}{error}{code}, 'not_ready', 'and says no more';
-	like $gateway->log, qr/event=login-refused .*by="log_statement, log_min_duration_statement"/,
-	  'the log names what must be set';
+	$gateway->log_says(qr/event=login-refused .*by="log_statement, log_min_duration_statement"/,
+	  'the log names what must be set');
 	$cluster->sql($database, 'ALTER ROLE tide_gateway SET log_parameter_max_length = 0');
 	$gateway->signal('HUP');
 	wait_for('and back', 10, sub { return $login->()->{status} == 200; });

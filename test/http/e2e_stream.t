@@ -416,7 +416,7 @@ subtest 'what keeps it from going on' => sub {
 	like $lines[-1]{error}{message}, qr/"id":2031/, 'is named';
 	is scalar(grep { $_->{row} } @lines), 30, 'behind all the others';
 	ok $lines[-2]{cursor}, 'and a cursor';
-	like $gateway->log, qr/status=200 \S+ user=big rows=30 code=row_too_large/, 'and in the log';
+	$gateway->log_says(qr/status=200 \S+ user=big rows=30 code=row_too_large/, 'and in the log');
 	sql(q{DELETE FROM photo WHERE user_id = 'big'});
 	check_form('from there on', stream($gateway, $gateway->token('big'), since => $lines[-2]{cursor}));
 };

@@ -64,7 +64,7 @@ if ($oldest ne '0.1.0')
 
 $gateway->wait_until_ready;
 works('objects of 0.1.0');
-like $gateway->log, qr/event=connected versions=".*pg_tide 0\.1\.0, protocol 1"/, 'the log has the version';
+$gateway->log_says(qr/event=connected versions=".*pg_tide 0\.1\.0, protocol 1"/, 'the log has the version');
 my $waiting = TideTest::in_background($gateway, sub { $gateway->pull($token, since => $cursor, wait => 30) });
 $cluster->sql($database, 'ALTER EXTENSION pg_tide UPDATE');
 works('updated');

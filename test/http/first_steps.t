@@ -62,8 +62,8 @@ subtest 'no extension' => sub {
 	my $gateway = gateway();
 	my $error = error_of(ready($gateway, qr/no pg_tide/));
 	like $error->{hint}, qr/^CREATE EXTENSION pg_tide in the database of database-url/, 'the reply says what to do';
-	like $gateway->log, qr/reason=database-unfit message=.*schema.*does not exist.* hint="CREATE EXTENSION/,
-	  'and so does the log';
+	$gateway->log_says(qr/reason=database-unfit message=.*schema.*does not exist.* hint="CREATE EXTENSION/,
+	  'and so does the log');
 	my $clone = clone(TideClient->new($gateway, 'u1'));
 	is $clone->{status}, 3, 'tide clone fails';
 	sql('CREATE EXTENSION pg_tide');
@@ -110,7 +110,7 @@ subtest 'no USAGE of the schema' => sub {
 	my $reply = $gateway->push_changes($token, { changes => { workouts => [$row] } });
 	is $reply->{status}, 403, 'a push is refused' or diag $reply->{content};
 	like error_of($reply)->{hint}, qr/log names the object; tide\.check\(\) says/, 'the reply says who knows more';
-	like $gateway->log, qr/permission denied for schema shop/, 'the log names the object';
+	$gateway->log_says(qr/permission denied for schema shop/, 'the log names the object');
 	my $grant = wait_for('the log says what is missing', 10, sub {
 		return $gateway->log =~ /event=role-lacks role=tide_user message=.*(GRANT USAGE ON SCHEMA shop TO tide_user)/ && $1; });
 	like clone(TideClient->new($gateway, 'u1'))->{err}, qr/no tables for this user\nhint: .*tide\.check\('tide_user'\)/,
@@ -178,7 +178,7 @@ subtest 'another secret' => sub {
 subtest 'another database' => sub {
 	my $gateway = gateway(database_url => $cluster->conninfo('nowhere', 'tide_gateway'));
 	like error_of(ready($gateway, qr/refuses/))->{hint}, qr/^Do role and database of database-url exist/, 'said';
-	like $gateway->log, qr/database \\?"nowhere\\?" does not exist/, 'the log has the name';
+	$gateway->log_says(qr/database \\?"nowhere\\?" does not exist/, 'the log has the name');
 	$gateway->stop;
 };
 
@@ -207,7 +207,7 @@ subtest 'another password' => sub {
 		$gateway = $start->('wrong');
 		return ready($gateway, qr/refuses|"ready"/)->{content} =~ /refuses/; });
 	like error_of($gateway->get('/ready'))->{hint}, qr/password in the gateway's passfile/, 'said';
-	like $gateway->log, qr/password authentication failed for user/, 'the log has PostgreSQL\'s words';
+	$gateway->log_says(qr/password authentication failed for user/, 'the log has PostgreSQL\'s words');
 	$gateway->stop;
 	$start->('right')->wait_until_ready->stop;
 	pass 'with the right one it is ready';

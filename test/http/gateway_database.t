@@ -225,7 +225,7 @@ subtest 'another protocol, a version that is too old, or half a pg_tide' => sub 
 		is_error($fresh->push_changes($token, {}), 503, 'not_ready', "$break: no push");
 		is_error($fresh->pull($token), 503, 'not_ready', "$break: no pull");
 		is count_pushed('true'), $before, 'nothing is written';
-		like $fresh->log, $says, 'the log says why';
+		$fresh->log_says($says, 'the log says why');
 		my @said = $fresh->log =~ /event=connect-failed/g;
 		is scalar(@said), 1, 'once';
 		wait_for("$break: the one that was connected sees it", 10, sub {
@@ -234,7 +234,7 @@ subtest 'another protocol, a version that is too old, or half a pg_tide' => sub 
 		$cluster->sql($database, $undo);
 		wait_for('a pull is served', 10, sub { return $_->pull($token)->{status} == 200; })
 		  for $fresh, $gateway;
-		like $fresh->log, qr/event=connected versions="PostgreSQL \d.*protocol 1"/, 'the log has versions';
+		$fresh->log_says(qr/event=connected versions="PostgreSQL \d.*protocol 1"/, 'the log has versions');
 		is $fresh->stop, 0;
 	}
 };
@@ -282,7 +282,7 @@ subtest 'behind a pooler' => sub {
 	is $fresh->push_changes($token, { n => 'later' })->{status}, 200, 'nor do they later';
 	is count_pushed("body->>'n' = 'later'"), 1, 'and that one is stored once';
 	is $fresh->pull($token)->{status}, 200, 'nor to a pull';
-	like $fresh->log, qr/event=prepared-statements-off/, 'they are used no more';
+	$fresh->log_says(qr/event=prepared-statements-off/, 'they are used no more');
 	is $fresh->stop, 0;
 };
 
@@ -328,7 +328,7 @@ subtest 'the database is away' => sub {
 		is $try->get('/health')->{status}, 200, 'alive';
 		is $try->get('/api/v1/sync/pull')->{status}, 401, 'tokens are checked';
 	}
-	like $fresh->log, qr/event=connect-failed/, 'the log says why';
+	$fresh->log_says(qr/event=connect-failed/, 'the log says why');
 	$cluster->up or die $@;
 	$_->wait_until_ready for $gateway, $fresh;
 	is $_->pull($token)->{status}, 200, 'back without a restart'
@@ -349,8 +349,8 @@ subtest 'refused, or away' => sub {
 	is_error($reply, 503, 'not_ready', 'a server that refuses');
 	is_error($refused->pull($token), 503, 'not_ready', 'pulls are told as well');
 	unlike $reply->{content}, qr/there_is_no/, 'without details';
-	like $refused->log, qr/event=connect-failed reason=database-refuses message=.*there_is_no_such_database/,
-	  'the log has the reason of the server';
+	$refused->log_says(qr/event=connect-failed reason=database-refuses message=.*there_is_no_such_database/,
+	  'the log has the reason of the server');
 	is_error($refused->pull($token), 503, 'not_ready', 'again') for 1 .. 20;
 	my $attempts = sub {
 		open my $log, '<', "$cluster->{directory}/log" or die $!;

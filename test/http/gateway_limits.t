@@ -99,7 +99,9 @@ subtest 'headers' => sub {
 	is $reply->{status}, 414, 'a long request line';
 	is $reply->{json}{error}{code}, 'uri_too_long';
 	$reply = $gateway->get('/health?' . join '&', ('a') x 900);
-	is "$reply->{status} $reply->{json}{error}{code}", '414 uri_too_long', 'more parameters than fit into its memory';
+	# libmicrohttpd 1.0 says it in words of its own
+	like $reply->{status} . ' ' . ($reply->{json}{error}{code} // ''), qr/^(?:414 uri_too_long|431 )$/,
+	  'more parameters than fit into its memory';
 	is $gateway->get('/health?' . join '&', ('a') x 150)->{status}, 200, 'many that fit';
 	is status_of(TideTest::raw_http($gateway->{port}, "GET /health HTTP/1.1\r\nX: "
 		  . 'x' x 100_000, quiet => 2)) =~ /^4\d\d$/, 1, 'one that does not even fit';

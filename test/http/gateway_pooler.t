@@ -138,8 +138,8 @@ sub behind_pooler
 	}
 	else
 	{
-		like $gateway->log, qr/event=prepared-statements-off/,
-		  'the gateway has noticed that sessions change under it';
+		$gateway->log_says(qr/event=prepared-statements-off/,
+		  'the gateway has noticed that sessions change under it');
 	}
 
 	# The pooler's sessions are as they were: whoever comes next finds nothing.

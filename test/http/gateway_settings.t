@@ -211,8 +211,8 @@ CONF
 	is $echo->{maxRows}, 444, 'the command line first';
 	is $echo->{maxTimeRows}, 666, 'then the environment';
 	is $echo->{maxPushChanges}, 333, 'then the file, without its comments';
-	like $gateway->log, qr/unknown-variable name=TIDE_SOMETHING/,
-	  'a variable that is no setting is worth a warning';
+	$gateway->log_says(qr/unknown-variable name=TIDE_SOMETHING/,
+	  'a variable that is no setting is worth a warning');
 	is $gateway->stop, 0;
 };
 
@@ -268,8 +268,8 @@ subtest 'reload' => sub {
 	is $reply->{json}{echo}{maxRows}, 20, 'a limit';
 	is $reply->{headers}{'access-control-allow-origin'}, '*', 'origins';
 	ok !exists $reply->{headers}{vary}, 'any origin needs no Vary';
-	like $gateway->log, qr/needs-restart setting=db-connections/,
-	  'what it cannot change is said';
+	$gateway->log_says(qr/needs-restart setting=db-connections/,
+	  'what it cannot change is said');
 
 	write_file('reload', "max-pull-rows = nonsense\n");
 	$reload->('reload-failed');
@@ -287,7 +287,7 @@ subtest 'IPv6 and names' => sub {
 	my $gateway = TideTest::Gateway->start(cluster => $cluster,
 		database => $database,
 		settings => { 'listen' => 'localhost:0', 'log-level' => 'error' });
-	like $gateway->log, qr/listening address=(127\.0\.0\.1|::1) port=\d+/;
+	$gateway->log_says(qr/listening address=(127\.0\.0\.1|::1) port=\d+/);
 	is $gateway->stop, 0;
 
 	$gateway = TideTest::Gateway->start(cluster => $cluster,

@@ -577,6 +577,16 @@ sub log
 	return scalar(<$file>) // '';
 }
 
+# A test of its own: the log has what matches.  The gateway writes it from a thread
+# of its own, so a reply may be here before the line that tells of it.
+sub log_says
+{
+	my ($self, $pattern, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	eval { TideTest::wait_for('the log says it', 10, sub { return $self->log =~ $pattern }) };
+	return Test::More::like($self->log, $pattern, $name);
+}
+
 # A request; the reply is HTTP::Tiny's, with the decoded body as {json}.
 # Options: token, headers, content (bytes) or json (a structure).
 sub request
