@@ -97,8 +97,8 @@ is_good('JSON by itself that is good', "'''json\n{\"a\": \"…\"}\n'''");
 
 # --- configuration ---
 is_good('settings', "'''ini\n# /etc/tide-gateway.conf\n# a comment\nlisten = 127.0.0.1:8080\n'''");
-is_broken('a comment behind a setting',
-	"'''ini\n# /etc/tide-gateway.conf\ntrusted-proxies = 127.0.0.1, ::1       # the proxy\n'''", qr/is refused by tide-gateway/);
+is_good('a comment behind a setting', "'''ini\n# /etc/tide-gateway.conf\ntrusted-proxies = 127.0.0.1, ::1       # the proxy\n'''");
+is_broken('a value that is none', "'''ini\n# /etc/tide-gateway.conf\ntrusted-proxies = 127.0.0.1, proxy\n'''", qr/is refused by tide-gateway/);
 is_broken('a setting that is not there', "'''ini\n# /etc/tide-gateway.conf\nlistne = 127.0.0.1:8080\n'''", qr/is refused/);
 is_good('Caddy', "'''\n# /etc/caddy/Caddyfile\na.example {\n    reverse_proxy /api/* 127.0.0.1:8080\n}\n'''");
 is_broken('Caddy on one line',
