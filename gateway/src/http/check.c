@@ -102,6 +102,14 @@ check_body_limit(const Route *route, const Settings *settings)
 	return limit < most ? limit : most;
 }
 
+/* "message": what of the target is too much. */
+bool
+check_refuse_target(const char *message, Failure *failure)
+{
+	return failure_set(failure, 414, "uri_too_long", message,
+					   "A pull can also be sent by POST.");
+}
+
 bool
 check_refuse_length(size_t limit, Failure *failure)
 {

@@ -41,6 +41,7 @@ extern bool check_is_packed(const RequestHead *head, const Route *route);
 extern bool check_content(const RequestHead *head, const Route *route,
 						  int method, const Settings *settings,
 						  Failure *failure);
+extern bool check_refuse_target(const char *message, Failure *failure);
 extern bool check_refuse_length(size_t limit, Failure *failure);
 
 #endif							/* CHECK_H */

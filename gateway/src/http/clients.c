@@ -22,6 +22,7 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
+#include "http/check.h"
 #include "http/clients.h"
 #include "http/cors.h"
 #include "util/clock.h"
@@ -43,7 +44,7 @@ typedef struct Tally
 
 typedef enum Phase
 {
-	PHASE_HEADERS,				/* of its first request */
+	PHASE_HEADERS,				/* of its first request, or of a crowded one */
 	PHASE_IDLE,					/* between requests, during headers of a later
 								 * one, or once it is refused */
 	PHASE_BODY,
@@ -218,8 +219,7 @@ set_failure_of_rest(const Client *client, Failure *failure)
 	else if (client->phase == PHASE_BODY)
 		failure_set(failure, 408, "too_slow", "the body did not come in time", NULL);
 	else if (client->crowded)
-		failure_set(failure, 414, "uri_too_long", "the parameters are too many",
-					"A pull can also be sent by POST.");
+		check_refuse_target("the parameters are too many", failure);
 	else
 		failure_set(failure, 408, "too_slow", "the request did not come in time", NULL);
 }
@@ -509,11 +509,13 @@ client_note_crowd(Client *client)
 	if (client == NULL)
 		return;
 	pthread_mutex_lock(&lock);
-	if (client->phase == PHASE_IDLE)
+	if (!client->refused && !client->cut)
+	{
 		client->phase = PHASE_HEADERS;
-	client->crowded = true;
-	if (client->deadline > soon && !client->cut)
-		client->deadline = soon;
+		client->crowded = true;
+		if (client->deadline > soon)
+			client->deadline = soon;
+	}
 	pthread_mutex_unlock(&lock);
 }
 

@@ -24,12 +24,12 @@ extern int	clients_count(void);
 
 extern Client *client_open(int socket, const Address *peer);
 extern void client_close(Client *client);
+extern void client_note_crowd(Client *client);
 
 /*
  * The phases of a connection.  False: it has been cut, and nothing may be sent
  * on it any more.
  */
-extern void client_note_crowd(Client *client);
 extern bool client_begin_body(Client *client, const Settings *settings,
 							  const char *origin);
 extern bool client_is_refused(Client *client, Failure *failure);

@@ -152,9 +152,7 @@ check_length(Request *request)
 		return true;
 	request->must_close = true;
 	if (exchange_fields_size(request->connection) < most / 2)
-		return failure_set(&request->failure, 414, "uri_too_long",
-						   "path and parameters are too long",
-						   "A pull can also be sent by POST.");
+		return check_refuse_target("path and parameters are too long", &request->failure);
 	return failure_set(&request->failure, 431, "headers_too_large",
 					   "the headers are too long", NULL);
 }
