@@ -363,32 +363,6 @@ read_environment(Values *values)
 		keep_first(&values->config, value);
 }
 
-/*
- * Cut off a comment behind a value.  It begins with a # at the start of a word,
- * because passwords and the fragments of URLs have one in words; and not within the
- * single quotes of a conninfo string.
- */
-static void
-end_at_comment(char *value)
-{
-	bool		is_quoted = false;
-	char	   *c;
-
-	for (c = value; *c != '\0'; c++)
-	{
-		if (is_quoted && *c == '\\' && c[1] != '\0')
-			c++;
-		else if (*c == '\'')
-			is_quoted = !is_quoted;
-		else if (*c == '#' && !is_quoted &&
-				 (c == value || c[-1] == ' ' || c[-1] == '\t'))
-		{
-			*c = '\0';
-			return;
-		}
-	}
-}
-
 /* One "name = value" of the file; false: "problem" says what is wrong. */
 static bool
 read_line(char *line, Values *file_values, char *problem, size_t problem_size)
@@ -406,7 +380,7 @@ read_line(char *line, Values *file_values, char *problem, size_t problem_size)
 		return false;
 	}
 	*value++ = '\0';
-	end_at_comment(value);
+	text_end_at_comment(value);
 	name = text_trim(name);
 	value = text_trim(value);
 

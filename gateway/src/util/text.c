@@ -105,6 +105,32 @@ text_trim(char *text)
 }
 
 /*
+ * Cut off a comment behind a value.  It begins with a # at the start of a word,
+ * because passwords and the fragments of URLs have one in words; and not within the
+ * single quotes of a conninfo string.
+ */
+void
+text_end_at_comment(char *value)
+{
+	bool		is_quoted = false;
+	char	   *c;
+
+	for (c = value; *c != '\0'; c++)
+	{
+		if (is_quoted && *c == '\\' && c[1] != '\0')
+			c++;
+		else if (*c == '\'')
+			is_quoted = !is_quoted;
+		else if (*c == '#' && !is_quoted &&
+				 (c == value || c[-1] == ' ' || c[-1] == '\t'))
+		{
+			*c = '\0';
+			return;
+		}
+	}
+}
+
+/*
  * Append "schema.function", whose names are as in the catalogs, in the form in
  * which a statement can name it.  False: "name" is not of this form.
  */

@@ -24,6 +24,7 @@ extern size_t text_utf8_length(const char *data, size_t length);
 extern bool text_is_utf8(const char *data, size_t length);
 extern bool text_parse_integer(const char *text, int64_t *value);
 extern char *text_trim(char *text);
+extern void text_end_at_comment(char *value);
 extern bool text_quote_function(const char *name, Buffer *quoted);
 
 extern char *base64url_encode(const unsigned char *data, size_t length);
