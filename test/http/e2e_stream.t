@@ -214,6 +214,7 @@ subtest 'how it is asked for' => sub {
 	is_deeply apply_lines({}, lines($text)), by_pages($token), 'and is the same';
 	for my $case ([ "$NDJSON, application/json;q=0.5", $NDJSON ], [ "$NDJSON;q=0.5, application/json", 'application/json' ],
 		[ "application/json, $NDJSON", 'application/json' ], [ "$NDJSON;q=0", 'application/json' ], [ "$NDJSON, */*", $NDJSON ],
+		[ "$NDJSON;q=1e300, application/json;q=0.5", $NDJSON ], [ "$NDJSON;q=0.5, application/json;q=nan", $NDJSON ],
 		[ '*/*', 'application/json' ])
 	{
 		is $gateway->get("$pull?since=now", token => $token, headers => { Accept => $case->[0] })->{headers}{'content-type'},

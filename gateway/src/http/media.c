@@ -66,6 +66,7 @@ weight_of(const char *accept, const char *type)
 		size_t		length = strcspn(accept, ",");
 		const char *start = accept + strspn(accept, " \t");
 		const char *q;
+		double		weight;
 
 		accept += length + (accept[length] == ',');
 		if (!begins_with(start, type, ",; \t"))
@@ -73,7 +74,9 @@ weight_of(const char *accept, const char *type)
 		q = strcasestr(start, "q=");
 		if (q == NULL || q >= accept)
 			return 1000;
-		return (int) (strtod(q + 2, NULL) * 1000);
+		weight = strtod(q + 2, NULL);
+		/* no weight is above 1, but text may name any number, or none (nan) */
+		return weight >= 1 ? 1000 : weight > 0 ? (int) (weight * 1000) : 0;
 	}
 	return -1;
 }
