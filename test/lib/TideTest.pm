@@ -686,7 +686,10 @@ sub wait_until_stopped
 	local $?;
 	TideTest::wait_for('the gateway ends', 30,
 		sub { return waitpid($self->{pid}, POSIX::WNOHANG()) != 0; });
-	return $self->{exit_status} = $?;
+	$self->{exit_status} = $?;
+	# one that a signal has ended says why in its log alone
+	Test::More::diag(substr $self->log, -4000) if ($? & 127) != 0 && ($? & 127) != POSIX::SIGKILL();
+	return $self->{exit_status};
 }
 
 # Whatever happens, leave no process behind; a signal must get to END, too.

@@ -5,9 +5,11 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <microhttpd.h>
@@ -19,9 +21,11 @@
 #include "http/head.h"
 #include "http/http.h"
 #include "http/linger.h"
+#include "http/listener.h"
 #include "http/pending.h"
 #include "http/request.h"
 #include "http/underway.h"
+#include "util/clock.h"
 #include "util/log.h"
 #include "util/metrics.h"
 #include "util/settings.h"
@@ -31,10 +35,15 @@
 #define MANY_PARAMETERS			100		/* there is room for so many in any case */
 #define REFUSED_CONNECTIONS		100 /* that are accepted to get their 503 */
 #define SPARE_DESCRIPTORS		64
+#define QUIESCE_TIME			CLOCK_SECOND	/* for the knock to be heard */
 #define METRICS_CONNECTIONS		32U
 #define METRICS_TIMEOUT			10U /* seconds */
 
 static struct MHD_Daemon *server;
+static int	server_socket;		/* that it listens on */
+static pthread_mutex_t quiesce_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t quiesced;
+static bool quiesce_wanted = false;
 static struct MHD_Daemon *metrics_server = NULL;
 
 /* ---------- metrics ---------- */
@@ -246,6 +255,22 @@ connection_limit(const Settings *settings)
 	return (int) wanted;
 }
 
+/*
+ * Have libmicrohttpd accept no more; under the lock.  Called by another thread than
+ * its own, MHD_quiesce_daemon() may take the listening socket out of the set of
+ * epoll while that thread does the same, and the program is aborted.  So that thread
+ * calls it, when the next connection comes.
+ */
+static void
+quiesce_if_wanted(void)
+{
+	if (!quiesce_wanted)
+		return;
+	MHD_quiesce_daemon(server);
+	quiesce_wanted = false;
+	pthread_cond_signal(&quiesced);
+}
+
 /* A connection was opened, or is about to be closed. */
 static void
 connection_changed(void *unused, struct MHD_Connection *connection,
@@ -269,6 +294,10 @@ connection_changed(void *unused, struct MHD_Connection *connection,
 								   MHD_CONNECTION_INFO_CLIENT_ADDRESS);
 	address = address_of_socket(info->client_addr);
 	*context = client_open(fd, &address);
+
+	pthread_mutex_lock(&quiesce_lock);
+	quiesce_if_wanted();
+	pthread_mutex_unlock(&quiesce_lock);
 }
 
 /*
@@ -288,6 +317,8 @@ http_start(int listen_socket, int metrics_socket)
 	memory = 2 * (size_t) settings->max_header_bytes + HEADER_STRUCTS;
 	settings_release(settings);
 
+	server_socket = listen_socket;
+	clock_init_condition(&quiesced);
 	underway_start();
 	if (!linger_start() || !clients_start(limit))
 		return false;
@@ -323,12 +354,23 @@ http_announce_stop(void)
 void
 http_refuse_new(void)
 {
-	MHD_socket	listen_socket;
+	int64_t		until = clock_now() + QUIESCE_TIME;
+	struct timespec moment = clock_timespec(until);
+	int			knock;
 
 	underway_refuse_new();
-	listen_socket = MHD_quiesce_daemon(server);
-	if (listen_socket != MHD_INVALID_SOCKET)
-		close(listen_socket);
+	pthread_mutex_lock(&quiesce_lock);
+	quiesce_wanted = true;
+	knock = listener_knock(server_socket);
+	while (quiesce_wanted && clock_now() < until)
+		pthread_cond_timedwait(&quiesced, &quiesce_lock, &moment);
+	/* nobody was let in: there are too many connections */
+	quiesce_if_wanted();
+	pthread_mutex_unlock(&quiesce_lock);
+	if (knock >= 0)
+		close(knock);
+	/* it stays open, since libmicrohttpd may still have it in its set */
+	shutdown(server_socket, SHUT_RDWR);
 }
 
 /* Wait until no request is under way; false: it took too long. */
@@ -351,6 +393,7 @@ http_stop(void)
 	if (metrics_server != NULL)
 		MHD_stop_daemon(metrics_server);
 	MHD_stop_daemon(server);
+	close(server_socket);
 	clients_stop();
 	linger_stop();
 	underway_stop();

@@ -132,3 +132,26 @@ listener_open(const char *name, const char *listen_setting, char *address, size_
 	freeaddrinfo(list);
 	return fd;
 }
+
+/*
+ * A connection to the listening socket itself, so that whoever accepts is woken;
+ * the caller closes it.  -1: there is none to be had.
+ */
+int
+listener_knock(int listen_socket)
+{
+	struct sockaddr_storage name;
+	socklen_t	length = sizeof(name);
+	int			fd;
+
+	if (getsockname(listen_socket, (struct sockaddr *) &name, &length) != 0)
+		return -1;
+	fd = socket(name.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd >= 0 && connect(fd, (struct sockaddr *) &name, length) != 0 &&
+		errno != EINPROGRESS)
+	{
+		close(fd);
+		return -1;
+	}
+	return fd;
+}

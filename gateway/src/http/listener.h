@@ -14,4 +14,6 @@ extern int	listener_open(const char *name, const char *listen_setting, char *add
 						  size_t address_size, char *port, size_t port_size,
 						  char *problem, size_t problem_size);
 
+extern int	listener_knock(int listen_socket);
+
 #endif							/* LISTENER_H */
