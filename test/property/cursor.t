@@ -650,8 +650,10 @@ sub one_run
 	my $reason = $@;
 	if (!$good)
 	{
-		diag("SEED=$seed, $run->{mode}: $reason");
+		# the reason last: of a long output, the end is what is kept
+		diag("SEED=$seed, $run->{mode}:");
 		diag(join "\n", map { "  $_" } @{ $run->{trace} });
+		diag("SEED=$seed, $run->{mode}: $reason");
 		return 0;
 	}
 	note(join "\n", @{ $run->{trace} }) if $ENV{SEED};
