@@ -89,6 +89,28 @@ SELECT tide.track('part', scope => 'plan_id.whose');
 ALTER TABLE plan ALTER whose TYPE numeric(8, 4);
 SELECT problem FROM tide.tracked WHERE relation = 'part'::regclass;
 ROLLBACK;
+-- one that got wider may hold what fits; a copy by dump could not be restored otherwise
+\set SHOW_CONTEXT errors
+ALTER TABLE plan ADD code varchar(5), ADD price numeric(4, 2);
+UPDATE plan SET code = 'short';
+CREATE TABLE part (id int PRIMARY KEY, plan_id int REFERENCES plan);
+SELECT tide.track('part', scope => 'plan_id.code');
+CREATE TABLE cost (id int PRIMARY KEY, plan_id int REFERENCES plan);
+SELECT tide.track('cost', scope => 'plan_id.price');
+ALTER TABLE plan ALTER code TYPE varchar(10), ALTER price TYPE numeric(8, 2);
+INSERT INTO part VALUES (1, 7);
+INSERT INTO cost VALUES (1, 7);
+UPDATE plan SET code = 'long code' WHERE id = 7;
+UPDATE plan SET price = 123456.78 WHERE id = 7;
+UPDATE plan SET code = 'fits ', price = 12.34 WHERE id = 7;
+DELETE FROM part;
+UPDATE plan SET code = 'long code' WHERE id = 7;
+INSERT INTO part VALUES (1, 7);
+ALTER TABLE part ALTER tide_scope TYPE varchar(10);
+INSERT INTO part VALUES (1, 7);
+SELECT part.tide_scope, cost.tide_scope FROM part, cost;
+DROP TABLE part, cost;
+\set SHOW_CONTEXT never
 -- while a dump is restored, the owner may not use the schemas yet
 CREATE ROLE regress_tide_pd;
 GRANT EXECUTE ON FUNCTION tide.trusted() TO regress_tide_pd;

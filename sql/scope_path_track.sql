@@ -139,7 +139,13 @@ SELECT tgrelid::regclass, tgname FROM pg_trigger WHERE tgname ~ 'zz_tide_path' O
 SELECT tide.untrack('badge', true);
 UPDATE team SET org_id = 1 WHERE id = 10;
 SELECT whose(), (SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'badge'::regclass AND attnum > 0 AND NOT attisdropped) AS columns;
--- another path: what the old one needed goes
+-- another path: what the old one needed goes, and nothing that has only its name
+CREATE INDEX org_code_tide_path9 ON org (code);
+CREATE UNIQUE INDEX org_some_tide_path ON org (id) WHERE code = '';
+CREATE UNIQUE INDEX org_lower_tide_path ON org (id, lower(code));
+CREATE UNIQUE INDEX org_more_tide_path ON org (id) INCLUDE (code);
+CREATE UNIQUE INDEX org_tide_path_idx ON org (id, code);
+ALTER TABLE org ADD CONSTRAINT org_id_tide_path UNIQUE (id);
 SELECT tide.track('member', scope => 'team_id.org_id', scope_column => 'plain');
 SELECT tgrelid::regclass, tgname FROM pg_trigger WHERE tgname ~ 'zz_tide_path' ORDER BY 1, 2;
 SELECT indexrelid::regclass FROM pg_index WHERE indexrelid::regclass::text ~ 'tide_path' ORDER BY 1;

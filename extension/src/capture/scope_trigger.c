@@ -25,6 +25,7 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
@@ -145,6 +146,35 @@ first_values(TrackedTable *t, HeapTuple row, TupleDesc desc, Datum *values)
 	return true;
 }
 
+static void
+name_scope(void *arg)
+{
+	TrackedTable *t = arg;
+
+	errcontext("scope \"%s\" of table \"%s\", for its column \"%s\"", t->scope_path,
+			   get_rel_name(t->relid), tracked_column(t, t->scope)->name);
+}
+
+/*
+ * The column at the end of the path may have become wider than the one that
+ * holds the scope.  What does not fit that is an error, as in an assignment.
+ */
+static Datum
+fit_to_column(TrackedTable *t, Datum scope)
+{
+	TrackedColumn *c = tracked_column(t, t->scope);
+	ErrorContextCallback callback = {error_context_stack, name_scope, t};
+	Oid			function;
+
+	if (c->typmod < 0 || c->typmod == t->path->typmod ||
+		find_typmod_coercion_function(c->type, &function) != COERCION_PATH_FUNC)
+		return scope;
+	error_context_stack = &callback;
+	scope = OidFunctionCall3(function, scope, Int32GetDatum(c->typmod), BoolGetDatum(false));
+	error_context_stack = callback.previous;
+	return scope;
+}
+
 /*
  * The scope of a row, palloc'd.  False if it has none, because it refers to
  * nothing, or to a row that is not there yet.
@@ -170,7 +200,7 @@ find_scope(TrackedTable *t, HeapTuple row, TupleDesc desc, Datum *scope)
 		bool		byval;
 
 		get_typlenbyval(c->type, &length, &byval);
-		*scope = datumCopy(values[0], byval, length);
+		*scope = datumCopy(fit_to_column(t, values[0]), byval, length);
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();

@@ -11,10 +11,13 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "catalog/dependency.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_depend.h"
@@ -445,6 +448,38 @@ is_referred_to(Oid index)
 	return result;
 }
 
+/* does a name end as ChooseRelationName() lets those of our indexes end? */
+static bool
+is_our_name(const char *name)
+{
+	size_t		digits = strlen(name);
+	size_t		label = strlen("_" INDEX_LABEL);
+
+	while (digits > 0 && isdigit((unsigned char) name[digits - 1]))
+		digits--;
+	return digits > label && strncmp(name + digits - label, "_" INDEX_LABEL, label) == 0;
+}
+
+/*
+ * Have we made the index?  Of the user's own, one can have such a name by
+ * chance, because a column has it; it is not unique, or a constraint's, or
+ * something else that guard_sql() does not write.
+ */
+static bool
+is_our_index(Oid indexid)
+{
+	Relation	index = index_open(indexid, AccessShareLock);
+	bool		result = is_our_name(RelationGetRelationName(index)) &&
+		index->rd_index->indisunique && !index->rd_index->indisprimary &&
+		index->rd_index->indnatts == index->rd_index->indnkeyatts &&
+		RelationGetIndexExpressions(index) == NIL &&
+		RelationGetIndexPredicate(index) == NIL &&
+		!OidIsValid(get_index_constraint(indexid));
+
+	index_close(index, NoLock);
+	return result;
+}
+
 /* the unique indexes that we made, qualified and quoted */
 static List *
 our_indexes(Oid relid)
@@ -457,7 +492,7 @@ our_indexes(Oid relid)
 	{
 		Oid			index = lfirst_oid(lc);
 
-		if (strstr(get_rel_name(index), "_" INDEX_LABEL) != NULL && !is_referred_to(index))
+		if (is_our_index(index) && !is_referred_to(index))
 			names = lappend(names,
 							quote_qualified_identifier(get_namespace_name(get_rel_namespace(index)),
 													   get_rel_name(index)));
