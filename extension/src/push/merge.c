@@ -20,6 +20,7 @@
 #include "push/merge.h"
 #include "util/json_scan.h"
 #include "version/image.h"
+#include "wire/text.h"
 #include "wire/wire.h"
 
 static Merge *
@@ -96,31 +97,43 @@ merge_read_nothing(Push *push, Change *c)
 /* ---------- images ---------- */
 
 /*
- * Read the columns of an image, with the caller's rights; values and nulls are
- * by attnum - 1.  Columns that the table no longer has are left out.
+ * A value of an image.  The column's type may take other values by now than
+ * when the row was deleted, or what the value names may be gone.  That fails the
+ * change that would revive the row, and not the push of all others: an error
+ * of class 42 becomes one that a change can be to blame for.
  */
-static Bitmapset *
-read_image(TrackedTable *t, const char *image, Datum *values, bool *nulls)
+static Datum
+kept_value(TrackedColumn *c, char *text)
 {
-	Bitmapset  *columns = NULL;
-	int			level = wire_begin_kept();
-	int			i;
+	MemoryContext caller = CurrentMemoryContext;
+	Datum		value;
 
-	for (i = 0; i < t->ncolumns; i++)
+	PG_TRY();
 	{
-		TrackedColumn *c = &t->columns[i];
-		JsonSpan	value;
-
-		if (!clocks_cover(t, c) || !image_find(image, c, &value))
-			continue;
-		nulls[i] = (*value.at == 'n');
-		values[i] = InputFunctionCall(&c->input,
-									  nulls[i] ? NULL : json_unescape(value),
-									  c->ioparam, c->typmod);
-		columns = bms_add_member(columns, c->attnum);
+		value = text_input(c, text);
 	}
-	wire_end(level);
-	return columns;
+	PG_CATCH();
+	{
+		ErrorData  *error;
+		int			category = ERRCODE_TO_CATEGORY(geterrcode());
+
+		if (category != ERRCODE_DATA_EXCEPTION &&
+			category != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION &&
+			category != ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		if (category == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
+			error->sqlerrcode = ERRCODE_INVALID_TEXT_REPRESENTATION;
+		error->message = psprintf("the deleted row has a \"%s\" that its column does not take any more: %s",
+								  c->wire, error->message);
+		if (error->column_name == NULL)
+			error->column_name = c->name;
+		FlushErrorState();
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+	return value;
 }
 
 /* an image in which these columns replace those of the other image */
@@ -196,26 +209,33 @@ keep_lost_columns(Change *c, Merge *m)
 	}
 }
 
-/* a row that was deleted comes back with all that it had */
+/*
+ * A row that was deleted comes back with all that it had, but for what the
+ * change sends.  The image is read with the caller's rights; what it has of
+ * columns that are gone is left out.
+ */
 static void
 revive(Change *c, Merge *m)
 {
 	TrackedTable *t = c->table->t;
-	Datum	   *values = palloc0(sizeof(Datum) * t->ncolumns);
-	bool	   *nulls = palloc0(sizeof(bool) * t->ncolumns);
-	Bitmapset  *columns = read_image(t, m->image, values, nulls);
-	int			att = -1;
+	int			level = wire_begin_kept();
+	int			i;
 
 	copy_values(c);
 	c->outcome.columns = bms_copy(c->typed.columns);
-	while ((att = bms_next_member(columns, att)) >= 0)
+	for (i = 0; i < t->ncolumns; i++)
 	{
-		if (bms_is_member(att, c->typed.columns))
+		TrackedColumn *column = &t->columns[i];
+		JsonSpan	value;
+
+		if (!clocks_cover(t, column) || bms_is_member(column->attnum, c->typed.columns) ||
+			!image_find(m->image, column, &value))
 			continue;
-		c->outcome.values[att - 1] = values[att - 1];
-		c->outcome.nulls[att - 1] = nulls[att - 1];
-		c->outcome.columns = bms_add_member(c->outcome.columns, att);
+		c->outcome.nulls[i] = (*value.at == 'n');
+		c->outcome.values[i] = kept_value(column, c->outcome.nulls[i] ? NULL : json_unescape(value));
+		c->outcome.columns = bms_add_member(c->outcome.columns, column->attnum);
 	}
+	wire_end(level);
 }
 
 void

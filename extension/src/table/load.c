@@ -173,6 +173,8 @@ load_columns(TrackedTable *t)
 		c->not_null = att->attnotnull;
 		c->has_default = att->atthasdef;
 		c->kind = wire_kind(att->atttypid);
+		c->text_varies = type_has_part(att->atttypid, type_text_varies);
+		c->has_fields = type_has_part(att->atttypid, type_is_rowtype);
 		getTypeOutputInfo(att->atttypid, &function, &varlena);
 		fmgr_info_cxt(function, &c->output, t->context);
 		getTypeInputInfo(att->atttypid, &function, &c->ioparam);

@@ -61,6 +61,9 @@ typedef struct TrackedColumn
 	bool		has_default;
 	WireKind	kind;
 	Oid			base_type;		/* domains looked through */
+	bool		text_varies;	/* with settings: see type_text_varies() */
+	bool		has_fields;		/* it is, or has, a composite type, whose
+								 * fields can change while the table stands */
 	FmgrInfo	output;
 	FmgrInfo	input;
 	Oid			ioparam;

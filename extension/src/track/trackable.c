@@ -36,6 +36,7 @@
 #include "utils/typcache.h"
 
 #include "table/catalog.h"
+#include "table/kind.h"
 #include "table/names.h"
 #include "table/scope_path.h"
 #include "track/trackable.h"
@@ -174,30 +175,6 @@ trackable_check_relation(Relation rel)
 	check_trigger_order(rel);
 }
 
-/* the text of these types depends on search_path, lc_monetary, or on a name */
-static bool
-looks_as_it_is_set(Oid type)
-{
-	switch (getBaseType(type))
-	{
-		case MONEYOID:
-		case REGCLASSOID:
-		case REGCOLLATIONOID:
-		case REGCONFIGOID:
-		case REGDICTIONARYOID:
-		case REGNAMESPACEOID:
-		case REGOPEROID:
-		case REGOPERATOROID:
-		case REGPROCOID:
-		case REGPROCEDUREOID:
-		case REGROLEOID:
-		case REGTYPEOID:
-			return true;
-		default:
-			return false;
-	}
-}
-
 /*
  * The log, tombstones and cursors compare the texts of keys and scopes, the
  * tables compare values.  So equal values must have equal texts.  B-tree
@@ -209,7 +186,7 @@ looks_as_it_compares(Oid opfamily, Oid opcintype, Oid collation, Form_pg_attribu
 {
 	Oid			proc = get_opfamily_proc(opfamily, opcintype, opcintype, BTEQUALIMAGE_PROC);
 
-	if (looks_as_it_is_set(att->atttypid))
+	if (type_has_part(att->atttypid, type_text_varies))
 		return false;
 	if (att->atttypid == NUMERICOID)
 		return att->atttypmod >= 0;

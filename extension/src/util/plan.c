@@ -26,6 +26,7 @@
 #include "utils/selfuncs.h"
 
 #include "util/plan.h"
+#include "util/settings.h"
 
 /* the rows that a table has at least when our statements are planned */
 #define LARGE_PAGES 10000
@@ -202,8 +203,7 @@ plan_settled(Query *parse, const char *query_string, int options, ParamListInfo 
 			plan_any(parse, query_string, options, params);
 	level = NewGUCNestLevel();
 	for (i = 0; i < lengthof(off); i++)
-		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
+		setting_for_now(off[i], "off");
 	result = plan_as(true, parse, query_string, options, params);
 	AtEOXact_GUC(true, level);
 	return result;

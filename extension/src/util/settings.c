@@ -45,6 +45,13 @@ assign_times(int newval, void *extra)
 	tide_times_in_ms = (newval == TIMES_MS);
 }
 
+void
+setting_for_now(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
 bool
 settings_split_names(char *text, List **names)
 {

@@ -52,6 +52,12 @@ extern int	tide_retention;
 /* "pg_tide.times": are times sent as Unix milliseconds? */
 extern bool tide_times_in_ms;
 
+/*
+ * Set a setting that everybody may set, until AtEOXact_GUC() of the level that
+ * NewGUCNestLevel() has begun.
+ */
+extern void setting_for_now(const char *name, const char *value);
+
 /* a list of identifiers, taken apart in place; false: it is none */
 extern bool settings_split_names(char *text, List **names);
 

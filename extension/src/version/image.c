@@ -14,6 +14,7 @@
 #include "util/json_scan.h"
 #include "version/clocks.h"
 #include "version/image.h"
+#include "wire/text.h"
 #include "wire/wire.h"
 
 /*
@@ -69,7 +70,7 @@ image_append_column(StringInfo buf, TrackedTable *t, TrackedColumn *c, Datum val
 	if (TupleDescAttr(t->tupdesc, c->attnum - 1)->attlen == -1 &&
 		!is_long_string(c) && toast_raw_datum_size(value) > IMAGE_VALUE_MAX)
 		return false;
-	text = OutputFunctionCall(&c->output, value);
+	text = text_output(c, value);
 	fits = buf->len + escaped_length(text) < IMAGE_MAX;
 	if (fits)
 		escape_json(buf, text);

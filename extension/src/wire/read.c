@@ -37,6 +37,7 @@
 #include "util/compat.h"
 #include "util/json.h"
 #include "util/json_scan.h"
+#include "wire/text.h"
 #include "wire/time.h"
 #include "wire/wire.h"
 
@@ -203,63 +204,12 @@ refuse_clock(const char *text, Oid type)
 				 errhint("Send the time itself.")));
 }
 
-static bool type_knows_clock(Oid base);
-
-static bool
-fields_know_clock(Oid type)
-{
-	TupleDesc	desc = lookup_rowtype_tupdesc(type, -1);
-	bool		result = false;
-	int			i;
-
-	for (i = 0; i < desc->natts && !result; i++)
-	{
-		Form_pg_attribute attribute = TupleDescAttr(desc, i);
-
-		if (!attribute->attisdropped)
-			result = type_knows_clock(getBaseType(attribute->atttypid));
-	}
-	ReleaseTupleDesc(desc);
-	return result;
-}
-
 /* Would the type's input function take "now" for the server's time? */
 static bool
-type_knows_clock(Oid base)
+knows_clock(Oid base)
 {
-	Oid			part;
-
-	switch (base)
-	{
-		case TIMESTAMPTZOID:
-		case TIMESTAMPOID:
-		case DATEOID:
-		case TIMEOID:
-		case TIMETZOID:
-			return true;
-		case TEXTOID:
-		case VARCHAROID:
-		case BPCHAROID:
-		case UUIDOID:
-		case BOOLOID:
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-		case NUMERICOID:
-		case FLOAT4OID:
-		case FLOAT8OID:
-			return false;
-		default:
-			break;
-	}
-	if (type_is_rowtype(base))
-		return fields_know_clock(base);
-	part = wire_element_type(base);
-	if (!OidIsValid(part))
-		part = get_multirange_range(base);
-	if (!OidIsValid(part))
-		part = get_range_subtype(base);
-	return OidIsValid(part) && type_knows_clock(getBaseType(part));
+	return base == TIMESTAMPTZOID || base == TIMESTAMPOID || base == DATEOID ||
+		base == TIMEOID || base == TIMETZOID;
 }
 
 static void
@@ -605,7 +555,7 @@ value_text(JsonbValue *v, Oid type, bool utc, bool inside)
 	{
 		case jbvString:
 			text = pnstrdup(v->val.string.val, v->val.string.len);
-			if (type_knows_clock(base))
+			if (type_has_part(base, knows_clock))
 				refuse_clock(text, base);
 			return text;
 		case jbvNumeric:
@@ -677,12 +627,8 @@ read_directly(TrackedTable *t, TrackedColumn *c, JsonbValue *v, Datum *result)
 	}
 }
 
-/*
- * Raises the errors of the type's input function.  Call this between
- * wire_begin() and wire_end(), so that a text without a zone is UTC.
- */
-Datum
-wire_read_value(TrackedTable *t, TrackedColumn *c, JsonbValue *v, bool *isnull)
+static Datum
+read_column(TrackedTable *t, TrackedColumn *c, JsonbValue *v, bool *isnull)
 {
 	JsonbValue	container;
 	Datum		result;
@@ -717,4 +663,18 @@ wire_read_value(TrackedTable *t, TrackedColumn *c, JsonbValue *v, bool *isnull)
 		return result;
 	text = value_text(v, c->type, t->utc, false);
 	return InputFunctionCall(&c->input, text, c->ioparam, c->typmod);
+}
+
+/*
+ * Raises the errors of the type's input function.  Call this between
+ * wire_begin() and wire_end(), so that a text without a zone is UTC.
+ */
+Datum
+wire_read_value(TrackedTable *t, TrackedColumn *c, JsonbValue *v, bool *isnull)
+{
+	int			level = text_begin_input(c);
+	Datum		result = read_column(t, c, v, isnull);
+
+	text_end(level);
+	return result;
 }

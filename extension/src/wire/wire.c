@@ -51,10 +51,12 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 #include "utils/uuid.h"
+#include "utils/xml.h"
 
 #include "table/kind.h"
 #include "util/json_scan.h"
 #include "util/settings.h"
+#include "wire/text.h"
 #include "wire/time.h"
 #include "wire/wire.h"
 
@@ -73,13 +75,6 @@ static void append_value(StringInfo buf, const Form *form, Datum value);
  * Settings
  */
 
-static void
-set_for_now(const char *name, const char *value)
-{
-	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-}
-
 /*
  * Most sessions have most of these values already, and to set one costs more
  * than to write a row.
@@ -91,18 +86,21 @@ wire_begin(void)
 	const char *zone = pg_get_timezone_name(session_timezone);
 
 	if (DateStyle != USE_ISO_DATES || DateOrder != DATEORDER_YMD)
-		set_for_now("DateStyle", "ISO, YMD");
+		setting_for_now("DateStyle", "ISO, YMD");
 	if (IntervalStyle != INTSTYLE_POSTGRES)
-		set_for_now("IntervalStyle", "postgres");
+		setting_for_now("IntervalStyle", "postgres");
 	if (zone == NULL || strcmp(zone, "UTC") != 0)
-		set_for_now("TimeZone", "UTC");
+		setting_for_now("TimeZone", "UTC");
 	/* every value above zero means the shortest exact text */
 	if (extra_float_digits < 1)
-		set_for_now("extra_float_digits", "1");
+		setting_for_now("extra_float_digits", "1");
 	if (bytea_output != BYTEA_OUTPUT_HEX)
-		set_for_now("bytea_output", "hex");
+		setting_for_now("bytea_output", "hex");
 	if (!Array_nulls)
-		set_for_now("array_nulls", "on");
+		setting_for_now("array_nulls", "on");
+	/* a value that was stored as a fragment must be read as one */
+	if (xmloption != XMLOPTION_CONTENT)
+		setting_for_now("xmloption", "content");
 	return level;
 }
 
@@ -112,7 +110,7 @@ wire_begin_kept(void)
 	int			level = wire_begin();
 
 	if (tide_times_in_ms)
-		set_for_now("pg_tide.times", "iso");
+		setting_for_now("pg_tide.times", "iso");
 	return level;
 }
 
@@ -598,17 +596,20 @@ wire_append_value(StringInfo buf, TrackedTable *t, TrackedColumn *c,
 				  Datum value)
 {
 	Form		form;
+	int			level;
 
 	if (c->kind == WIRE_JSON)
 	{
 		append_json(buf, c, value);
 		return;
 	}
+	level = text_begin_output(c);
 	form.type = c->base_type;
 	form.kind = c->kind;
 	form.utc = t->utc;
 	form.output = &c->output;
 	append_value(buf, &form, value);
+	text_end(level);
 }
 
 static void
