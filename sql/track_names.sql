@@ -17,6 +17,23 @@ SELECT relation, entity_type FROM tide.tracked ORDER BY entity_type COLLATE "C";
 SELECT tide.track('workout', 'workout', shared => true);
 SELECT tide.track('workout', 'Workout', shared => true);
 
+-- a table that is replaced by another of its name: nothing of the new one would reach clients
+BEGIN;
+ALTER TABLE workout RENAME TO workout_old;
+SELECT object, problem FROM tide.check() WHERE problem ~ 'clients know';
+CREATE VIEW workout AS SELECT * FROM workout_old;
+SELECT object, problem FROM tide.check() WHERE problem ~ 'clients know';
+DROP VIEW workout;
+CREATE TABLE workout (LIKE workout_old INCLUDING ALL);
+SELECT severity, object, problem, hint FROM tide.check() WHERE problem ~ 'clients know';
+SAVEPOINT before;
+SELECT tide.track('workout', shared => true);
+ROLLBACK TO before;
+SELECT unnest(string_to_array(hint, '; ')) FROM tide.check() WHERE problem ~ 'clients know' \gexec
+SELECT relation, entity_type FROM tide.tracked ORDER BY entity_type COLLATE "C";
+SELECT count(*) FROM tide.check() WHERE problem ~ 'clients know';
+ROLLBACK;
+
 -- naming => 'camel'
 CREATE TABLE camels (id int PRIMARY KEY, athlete_id int, "alreadyCamel" int, _lead int,
 	trail_ int, two__under int, v2_x int, x_2 int, "Upper_case" int, url_ int);

@@ -430,6 +430,31 @@ check_claim(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 						quote_identifier(get_rule_name(rel->rd_rules->rules[0]->ruleId)), t->sql_name));
 }
 
+/*
+ * Has another table got the name that this one's entity type is?  Tables are
+ * swapped by RENAME; the old one then goes on as what clients sync, and nothing
+ * of the new one reaches them.
+ */
+static void
+check_namesake(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
+{
+	Oid			other = get_relname_relid(t->entity_type, t->namespace);
+	char		kind = OidIsValid(other) ? get_rel_relkind(other) : '\0';
+	TrackedTable *namesake;
+
+	if (strcmp(t->entity_type, RelationGetRelationName(rel)) == 0 ||
+		(kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE))
+		return;
+	namesake = registry_lookup(other);
+	if (namesake && namesake->tracked)
+		return;
+	report(rsinfo, "warning", t->sql_name,
+		   psprintf("clients know it as \"%s\", which is the name of another table that is not tracked: it may have taken this one's place",
+					t->entity_type),
+		   psprintf("SELECT tide.untrack(%s); %s", quote_literal_cstr(t->sql_name),
+					settings_call(&t->settings, catalog_sql_name(other))));
+}
+
 /* ---------- a schema per tenant ---------- */
 
 /* the schemas that pg_tide.shared_schemas names */
@@ -659,6 +684,7 @@ tide_check(PG_FUNCTION_ARGS)
 				   psprintf("the settings do not fit the table: %s", t->broken_why),
 				   settings_call(&t->settings, t->sql_name));
 		check_claim(rsinfo, t, rel);
+		check_namesake(rsinfo, t, rel);
 		check_triggers(rsinfo, t, rel);
 		if (!t->broken)
 		{

@@ -624,7 +624,8 @@ check_entity_type(Oid schema, TrackOptions *o)
 					(errcode(ERRCODE_DUPLICATE_OBJECT),
 					 errmsg("entity type \"%s\" already belongs to table %s",
 							o->s.entity_type, catalog_sql_name(name->relid)),
-					 errhint("Give this table another one with entity_type => '...'.")));
+					 errhint("Give this table another one with entity_type => '...'. If it takes the place of that one, run SELECT tide.untrack(%s); first.",
+							 quote_literal_cstr(catalog_sql_name(name->relid)))));
 	}
 }
 
