@@ -455,7 +455,10 @@ sub pull_done
 
 	if ($error)
 	{
-		die $replica->{session}->output unless $error eq '40001';
+		# A pull holds locks of tables while it waits for another one's, as any
+		# reader does: with who truncates or attaches several, that can be a
+		# deadlock, and the server chooses whom it ends.
+		die $replica->{session}->output unless $error =~ /^(?:40001|40P01)$/;
 		$run->{retried}++;
 		$replica->{session}->query('ROLLBACK');
 		return;
