@@ -15,6 +15,8 @@
 #
 #   plain    nothing: no reset may be seen
 #   schema   columns come, go and are renamed: still no reset
+#   ddl      tables are truncated, rewritten, attached and detached often, and
+#            most of it is rolled back: still no reset
 #   retrack  a table is untracked and tracked again, in one transaction
 #   prune    everything that is finished is forgotten, again and again
 #
@@ -43,7 +45,7 @@ use Time::HiRes ();
 my $STEPS = $ENV{STEPS} // 250;
 my $WRITERS = 4;
 my $PLENTY = 8_000_000;			# bytes that no page has
-my %MODES = (plain => 4, schema => 2, retrack => 1, prune => 2);
+my %MODES = (plain => 4, schema => 2, ddl => 2, retrack => 1, prune => 2);
 my @OWNERS = ('a', 'b', 'c');
 my @TYPES = ('common', 'doc', 'item', 'part');
 
@@ -105,6 +107,13 @@ sub state_sql
 	  . ') s(key, row) ORDER BY key COLLATE "C"';
 }
 
+# Whether a statement sees a partition is no matter of its snapshot: one that is
+# attached while the transaction waits is seen from then on.  So this is asked
+# last: are the partitions those of the snapshot?
+my $SAME_PARTITIONS = "SELECT CASE WHEN (SELECT array_agg(inhrelid ORDER BY inhrelid) FROM pg_inherits "
+  . "WHERE inhparent = 'part'::regclass) = (SELECT array_agg(relid::oid ORDER BY relid::oid) "
+  . "FROM pg_partition_tree('part') WHERE level = 1) THEN 'same' ELSE 'other' END";
+
 sub key_of
 {
 	my ($type, $row) = @_;
@@ -151,8 +160,19 @@ sub partition_write
 			: "UPDATE part SET v = $v WHERE id = $id"));
 }
 
+# what takes a whole table, so that pulls wait for it, too
+sub ddl
+{
+	my $table = pick('item', 'doc');
+
+	return pick('TRUNCATE item', 'TRUNCATE doc, common', 'TRUNCATE part',
+		"ALTER TABLE $table ALTER v TYPE " . pick('bigint', 'int'),
+		'ALTER TABLE part DETACH PARTITION part_3', 'ALTER TABLE part ATTACH PARTITION part_3 FOR VALUES IN (3)');
+}
+
 sub random_write
 {
+	return ddl() if $run->{mode} eq 'ddl' && rand() < 0.15;
 	return partition_write() if rand() < 0.3;
 	my $v = ++$value;
 	my $id = 1 + int rand 9;
@@ -194,7 +214,7 @@ sub random_write
 			  'ALTER TABLE item ALTER v TYPE ' . pick('bigint', 'int'),
 			  'ALTER TABLE doc ALTER v TYPE ' . pick('bigint', 'int'))
 			: "UPDATE item SET v = $v WHERE id = $id"),
-		($run->{mode} ne 'plain' && rand() < 0.5 ? of_the_mode($v) : "UPDATE doc SET v = $v WHERE a = $id"));
+		($run->{mode} !~ /^(?:plain|ddl)$/ && rand() < 0.5 ? of_the_mode($v) : "UPDATE doc SET v = $v WHERE a = $id"));
 }
 
 # what is done in runs of some modes only
@@ -257,7 +277,7 @@ sub writer_step
 	if ($dice < 0.14)
 	{
 		@$w{qw(open savepoints)} = (0, 0);
-		return rand() < 0.75 ? 'COMMIT' : 'ROLLBACK';
+		return rand() < ($run->{mode} eq 'ddl' ? 0.4 : 0.75) ? 'COMMIT' : 'ROLLBACK';
 	}
 	if ($dice < 0.18)
 	{
@@ -390,12 +410,12 @@ sub asked_for
 
 sub compare
 {
-	my ($replica, $what, @lines) = @_;
+	my ($replica, $what, $partitions, @lines) = @_;
 	my %state = map { utf8::decode($_); my (undef, $key, $row) = split /\|/; ($key => $row) } @lines;
 	my $rows = asked_for($replica, $replica->{rows});
 	%state = %{ asked_for($replica, \%state) };
 	my @wrong = map {
-		($rows->{$_} // 'nothing') eq ($state{$_} // 'nothing') ? ()
+		/^part / && $partitions eq 'other' || ($rows->{$_} // 'nothing') eq ($state{$_} // 'nothing') ? ()
 		  : "$_ is " . ($rows->{$_} // 'nothing') . ", should be " . ($state{$_} // 'nothing')
 	} sort keys %{ { %$rows, %state } };
 	die "replica $replica->{name}, $what:\n  " . join("\n  ", @wrong) . "\n" if @wrong;
@@ -415,7 +435,7 @@ sub pull_sql
 	my $types = 'ARRAY[' . join(', ', map { "'$_'" } @{ $replica->{asked_types} }) . ']';
 	return 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; '
 	  . "SELECT tide.pull($since, $scopes, $types, $limit, max_bytes => $replica->{bytes}); "
-	  . state_sql($replica) . '; COMMIT';
+	  . state_sql($replica) . "; $SAME_PARTITIONS; COMMIT";
 }
 
 # some of these, at least one
@@ -464,6 +484,7 @@ sub pull_done
 		return;
 	}
 	my $reply = decode_json(shift @lines);
+	my $partitions = pop @lines;
 	my $items = apply_page($replica, $reply);
 	$run->{pages}++;
 	$replica->{since} = $reply->{cursor};
@@ -483,7 +504,8 @@ sub pull_done
 	if (!$reply->{hasMore})
 	{
 		$run->{complete}++;
-		compare($replica, 'at the snapshot of its last page', @lines);
+		$run->{other}++ if $partitions eq 'other';
+		compare($replica, 'at the snapshot of its last page', $partitions, @lines);
 	}
 	return;
 }
@@ -620,7 +642,7 @@ sub quiesce
 			die "replica $replica->{name} does not come to an end\n" if $pages > 1000;
 			pull($replica, pick(1, 2, 7, 100), 1);
 		}
-		compare($replica, 'once all is quiet', split /\n/, $control->query(state_sql($replica)));
+		compare($replica, 'once all is quiet', 'same', split /\n/, $control->query(state_sql($replica)));
 	}
 	return;
 }
@@ -630,7 +652,7 @@ sub one_run
 	my ($seed) = @_;
 	srand($seed);
 	my $mode = pick(map { ($_) x $MODES{$_} } sort keys %MODES);
-	$run = { trace => [], pages => 0, complete => 0, retried => 0, prunes => 0,
+	$run = { trace => [], pages => 0, complete => 0, retried => 0, prunes => 0, other => 0,
 		mode => $ENV{MODE} // $mode };
 	$value = 0;
 	%prepared = ();
@@ -697,10 +719,10 @@ while (1)
 	$runs++;
 	last unless one_run($first_seed + $runs - 1);
 	$good++;
-	$total{$_} += $run->{$_} for qw(pages complete retried);
+	$total{$_} += $run->{$_} for qw(pages complete retried other);
 	last if $ENV{SEED} || ($ENV{RUNS} ? $runs >= $ENV{RUNS} : Time::HiRes::time() > $end);
 }
 is($good, $runs, "$runs runs: each replica is what its snapshot shows, "
 	  . ($total{complete} // 0) . ' times, in ' . ($total{pages} // 0) . ' pages, '
-	  . ($total{retried} // 0) . ' tried again');
+	  . ($total{retried} // 0) . ' tried again, ' . ($total{other} // 0) . ' beside a change of partitions');
 done_testing();
