@@ -23,7 +23,6 @@
 #include "catalog/namespace.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/pg_locale.h"
 #include "utils/typcache.h"
 
 #include "table/kind.h"
@@ -41,7 +40,8 @@ set_money(void)
 {
 	const char *initial = GetConfigOptionResetString("lc_monetary");
 
-	if (strcmp(locale_monetary, initial) != 0)
+	/* not by the variable: its header asks for ICU's from PostgreSQL 16 on */
+	if (strcmp(GetConfigOption("lc_monetary", false, false), initial) != 0)
 		setting_for_now("lc_monetary", initial);
 }
 
