@@ -18,6 +18,7 @@ TABLE t;
 
 -- tracked again: settings are replaced, registration and so cursors stay
 CREATE INDEX ON t (user_id);
+SELECT tide.track('t', 'Thing', scope => 'user_id');
 SELECT registration AS reg FROM tide.tracked WHERE relation = 't'::regclass \gset
 SELECT tide.track('t', 'Thing', scope => 'user_id', version => 'version',
 	deleted_at => 'deleted_at', naming => 'camel', utc => false, exclude => '{body}');

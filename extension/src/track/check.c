@@ -39,6 +39,7 @@
 #include "table/trust.h"
 #include "track/advice.h"
 #include "track/trackable.h"
+#include "track/triggers.h"
 #include "util/compat.h"
 #include "util/settings.h"
 
@@ -107,44 +108,22 @@ get_rule_name(Oid rule)
 	return name ? name : "...";
 }
 
-static Trigger *
-find_trigger(Relation rel, const char *name)
-{
-	int			i;
-
-	for (i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
-	{
-		if (strcmp(rel->trigdesc->triggers[i].tgname, name) == 0)
-			return &rel->trigdesc->triggers[i];
-	}
-	return NULL;
-}
-
-static bool
-is_off(Trigger *trigger)
-{
-	return trigger->tgenabled == TRIGGER_DISABLED ||
-		trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA;
-}
-
 /* does it fire for what is to be captured? */
 static void
 check_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel, const char *name)
 {
-	Trigger    *trigger = find_trigger(rel, name);
+	Trigger    *trigger = trigger_find(rel, name);
 
 	if (trigger == NULL)
 		report(rsinfo, "error", t->sql_name,
 			   psprintf("trigger %s is missing: changes are lost", name),
 			   settings_call(&t->settings, root_sql_name(t)));
-	else if (trigger->tgenabled == TRIGGER_DISABLED ||
-			 trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA)
+	else if (trigger_is_off(trigger))
 		report(rsinfo, "error", t->sql_name,
 			   psprintf("trigger %s is disabled: changes are lost", name),
 			   psprintf("ALTER TABLE %s ENABLE TRIGGER %s; -- and send the rows that changed meanwhile with tide.touch",
 						t->sql_name, name));
-	else if (t->replicated && trigger->tgenabled != TRIGGER_FIRES_ALWAYS &&
-			 strcmp(name, FLUSH_TRIGGER) != 0)
+	else if (trigger_misses_replication(t, trigger))
 		report(rsinfo, "error", t->sql_name,
 			   psprintf("trigger %s does not fire for logical replication: changes are lost", name),
 			   psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s; -- and send the rows that changed meanwhile with tide.touch",
@@ -205,9 +184,9 @@ check_trigger_order(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 static void
 check_scope_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel, const char *name)
 {
-	Trigger    *trigger = find_trigger(rel, name);
+	Trigger    *trigger = trigger_find(rel, name);
 
-	if (trigger == NULL || is_off(trigger))
+	if (trigger == NULL || trigger_is_off(trigger))
 		report(rsinfo, "error", t->sql_name,
 			   psprintf("trigger %s of table \"%s\" is %s: rows stay in scopes that they have left",
 						name, RelationGetRelationName(rel), trigger ? "disabled" : "missing"),
@@ -291,16 +270,18 @@ static void
 check_partition(ReturnSetInfo *rsinfo, TrackedTable *root, Oid relid)
 {
 	Relation	rel = try_relation_open(relid, AccessShareLock);
+	const char *names[CAPTURE_TRIGGERS_MAX];
+	int			n = capture_triggers_of_partition(names);
 	TrackedTable *t;
+	int			i;
 
 	if (rel == NULL)
 		return;
 	t = registry_lookup(relid);
 	if (rel->rd_rel->relkind == RELKIND_RELATION && t->root == root->relid)
 	{
-		check_trigger(rsinfo, t, rel, STAMP_TRIGGER);
-		check_trigger(rsinfo, t, rel, ROW_TRIGGER);
-		check_trigger(rsinfo, t, rel, TRUNCATE_TRIGGER);
+		for (i = 0; i < n; i++)
+			check_trigger(rsinfo, t, rel, names[i]);
 		check_trigger_order(rsinfo, t, rel);
 		if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
 			report(rsinfo, "error", t->sql_name,
@@ -352,17 +333,12 @@ check_partitions(ReturnSetInfo *rsinfo, TrackedTable *t)
 static void
 check_triggers(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 {
-	static const char *const by_statement[] = {STAMP_TRIGGER, INSERT_TRIGGER,
-	UPDATE_TRIGGER, DELETE_TRIGGER, TRUNCATE_TRIGGER};
-	static const char *const by_row[] = {STAMP_TRIGGER, ROW_TRIGGER, FLUSH_TRIGGER,
-	TRUNCATE_TRIGGER};
-	int			n = !table_is_by_row(t) ? lengthof(by_statement) :
-		t->partitioned ? lengthof(by_row) - 1 : lengthof(by_row);
+	const char *names[CAPTURE_TRIGGERS_MAX];
+	int			n = capture_triggers(t, names);
 	int			i;
 
 	for (i = 0; i < n; i++)
-		check_trigger(rsinfo, t, rel,
-					  table_is_by_row(t) ? by_row[i] : by_statement[i]);
+		check_trigger(rsinfo, t, rel, names[i]);
 	check_trigger_order(rsinfo, t, rel);
 	check_subscription(rsinfo, t, rel);
 	if (t->partitioned)

@@ -37,6 +37,7 @@
 #include "track/partitions.h"
 #include "track/scope_track.h"
 #include "track/trackable.h"
+#include "track/triggers.h"
 #include "util/compat.h"
 #include "util/settings.h"
 
@@ -298,13 +299,17 @@ same_name(const char *a, const char *b)
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-/* are all settings the same that decide what a client's cursor covers? */
+/*
+ * Are all settings the same that decide what a client's cursor covers?  Under
+ * another name, rows that a client has are none of that type.
+ */
 static bool
 same_coverage(TrackedTable *t, TrackOptions *o)
 {
 	int			i;
 
-	if (t->broken || t->shared != o->s.shared || t->nkeys != list_length(o->s.keys) ||
+	if (t->broken || strcmp(t->entity_type, o->s.entity_type) != 0 ||
+		t->shared != o->s.shared || t->nkeys != list_length(o->s.keys) ||
 		!same_name(t->settings.scope, o->s.scope) ||
 		!same_name(t->scope_path, o->s.scope_path))
 		return false;
@@ -473,8 +478,9 @@ tide_track(PG_FUNCTION_ARGS)
 	scope_track_notice_indexes(&o);
 
 	old_reg = before->tracked ? before->reg : 0;
+	/* what was not captured would not be sent by any cursor of this registration */
 	fresh = !before->tracked || !same_coverage(before, &o) ||
-		is_shared_registration(o.relid, old_reg);
+		is_shared_registration(o.relid, old_reg) || !triggers_capture_all(before);
 	left = scope_track_tables(before->path);
 
 	SPI_connect();
