@@ -91,6 +91,34 @@ RESET ROLE;
 DROP FUNCTION greatest_hits;
 SELECT * FROM up(4, '{"name": "z"}', 70, 'q');
 SELECT status FROM up(44, '{"name": "z"}', 70, 'q');
+SELECT severity, problem, hint FROM tide.check() WHERE problem ~ 'resolver';
+-- nor is one called that somebody else has put in its place
+CREATE ROLE regress_resolver_other;
+GRANT USAGE, CREATE ON SCHEMA resolver TO regress_resolver_other;
+SET ROLE regress_resolver_other;
+CREATE FUNCTION greatest_hits(text, jsonb, jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RAISE 'called as %', current_user; END $$;
+RESET ROLE;
+SELECT * FROM up(4, '{"name": "z"}', 70, 'q');
+SELECT severity, problem, hint FROM tide.check() WHERE problem ~ 'resolver';
+SELECT tide.track('counter', shared => true, modified_at => 'at', client_id => 'by', conflict => 'resolver.greatest_hits');
+-- but the table's owner's own is, and a trusted one's
+GRANT EXECUTE ON FUNCTION tide.trusted() TO regress_resolver_other;
+SELECT code, message FROM up(4, '{"name": "z"}', 70, 'q');
+REVOKE EXECUTE ON FUNCTION tide.trusted() FROM regress_resolver_other;
+-- the same of pg_tide.scopes_function
+SET ROLE regress_resolver_other;
+CREATE FUNCTION scopes(jsonb) RETURNS text[] LANGUAGE sql AS $$ SELECT '{all}'::text[] $$;
+RESET ROLE;
+SET pg_tide.scopes_function = 'resolver.scopes';
+SET request.jwt.claims = '{"sub": "u"}';
+SELECT tide.pull();
+SELECT severity, problem, hint FROM tide.check('regress_resolver_user') WHERE object ~ 'scopes';
+GRANT EXECUTE ON FUNCTION tide.trusted() TO regress_resolver_other;
+SELECT tide.pull()->'hasMore';
+REVOKE EXECUTE ON FUNCTION tide.trusted() FROM regress_resolver_other;
+RESET pg_tide.scopes_function;
+RESET request.jwt.claims;
 DROP SCHEMA resolver CASCADE;
+DROP ROLE regress_resolver_other;
 REVOKE EXECUTE ON FUNCTION tide.unrestricted() FROM regress_resolver_user;
 DROP ROLE regress_resolver_user;

@@ -19,24 +19,44 @@
 
 #include "push/change.h"
 #include "table/plans.h"
+#include "table/resolver.h"
 #include "util/errors.h"
 #include "util/json.h"
 #include "wire/wire.h"
+
+/*
+ * Is the function that is there by now one that may be called?  No change is to
+ * blame if it is not.
+ */
+static void
+check_resolver(TrackedTable *t)
+{
+	Oid			function;
+	const char *hint;
+	const char *problem = resolver_problem(t->resolver, t->owner, &hint, &function);
+
+	if (problem)
+		ereport(ERROR,
+				(errcode(OidIsValid(function) ? ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE :
+						 ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("%s", problem), errhint("%s", hint)));
+}
 
 /* NULL: keep the current row */
 static Jsonb *
 call_resolver(Push *push, TrackedTable *t, Jsonb *current, Jsonb *incoming)
 {
 	static Oid	types[3] = {TEXTOID, JSONBOID, JSONBOID};
-	SPIPlanPtr	plan = plans_of_table(t, "resolver",
-									  psprintf("SELECT %s($1, $2, $3)", t->resolver),
-									  3, types);
+	SPIPlanPtr	plan;
 	Jsonb	   *result = NULL;
 	Datum		values[3];
 	Datum		value;
 	bool		isnull;
 	int			code;
 
+	check_resolver(t);
+	plan = plans_of_table(t, "resolver", psprintf("SELECT %s($1, $2, $3)", t->resolver),
+						  3, types);
 	values[0] = CStringGetTextDatum(t->entity_type);
 	values[1] = JsonbPGetDatum(current);
 	values[2] = JsonbPGetDatum(incoming);

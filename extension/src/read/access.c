@@ -22,6 +22,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "nodes/value.h"
 #include "parser/parse_func.h"
 #include "utils/builtins.h"
@@ -34,6 +35,7 @@
 
 #include "read/access.h"
 #include "table/names.h"
+#include "table/trust.h"
 #include "util/compat.h"
 #include "util/errors.h"
 #include "util/settings.h"
@@ -93,6 +95,14 @@ scopes_function(void)
 				 errmsg("pg_tide.scopes_function names no function \"%s\" that makes text[] of jsonb",
 						tide_scopes_function),
 				 errhint("Name it with its schema: CREATE FUNCTION my_schema.my_scopes(claims jsonb) RETURNS text[] ..., SET pg_tide.scopes_function = 'my_schema.my_scopes'.")));
+	/* it says who may see what, so nobody else may have put it there */
+	if (!trust_function(function, InvalidOid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("pg_tide.scopes_function \"%s\" is not of an owner who may execute tide.trusted()",
+						tide_scopes_function),
+				 errhint("GRANT EXECUTE ON FUNCTION tide.trusted() TO %s;",
+						 quote_identifier(GetUserNameFromId(function_owner(function), false)))));
 	if (!tide_may_execute(function))
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, tide_scopes_function);
 	return function;

@@ -10,6 +10,8 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_proc.h"
 #include "nodes/value.h"
 #include "parser/parse_func.h"
 #include "utils/inval.h"
@@ -114,4 +116,25 @@ trust_owner(Oid owner)
 	trusts[ntrusts].trusted = trusted;
 	ntrusts++;
 	return trusted;
+}
+
+Oid
+function_owner(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+bool
+trust_function(Oid function, Oid table_owner)
+{
+	Oid			owner = function_owner(function);
+
+	return OidIsValid(owner) && (owner == table_owner || trust_owner(owner));
 }

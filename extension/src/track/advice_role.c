@@ -25,6 +25,7 @@
 
 #include "table/names.h"
 #include "table/registry.h"
+#include "table/trust.h"
 #include "track/advice.h"
 #include "util/compat.h"
 #include "util/settings.h"
@@ -198,6 +199,21 @@ query_text(const char *sql)
 	return result;
 }
 
+/* the function that says what is whose must be of somebody who is trusted */
+static void
+check_scopes_owner(RoleCheck *check)
+{
+	Oid			function = atooid(query_text(psprintf("SELECT CAST(CAST(pg_catalog.to_regprocedure(%s)"
+													  " AS pg_catalog.oid) AS pg_catalog.text)",
+													  quote_literal_cstr(psprintf("%s(jsonb)", tide_scopes_function)))));
+	const char *owner = quote_identifier(GetUserNameFromId(function_owner(function), false));
+
+	if (!trust_function(function, InvalidOid))
+		complain(check, "error", tide_scopes_function,
+				 psprintf("its owner %s may not execute tide.trusted(): every request fails", owner),
+				 psprintf("GRANT EXECUTE ON FUNCTION tide.trusted() TO %s;", owner));
+}
+
 /* false: there is none to ask for scopes */
 static bool
 check_scopes_function(RoleCheck *check)
@@ -219,6 +235,8 @@ check_scopes_function(RoleCheck *check)
 				 psprintf("role %s may not call pg_tide.scopes_function", check->name),
 				 psprintf("GRANT EXECUTE ON FUNCTION %s(jsonb) TO %s;", tide_scopes_function,
 						  check->name));
+	if (allowed != NULL)
+		check_scopes_owner(check);
 	return allowed != NULL;
 }
 

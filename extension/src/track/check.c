@@ -34,6 +34,7 @@
 #include "log/records.h"
 #include "table/catalog.h"
 #include "table/registry.h"
+#include "table/resolver.h"
 #include "table/scope_path.h"
 #include "table/names.h"
 #include "table/trust.h"
@@ -406,6 +407,19 @@ check_claim(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 						quote_identifier(get_rule_name(rel->rd_rules->rules[0]->ruleId)), t->sql_name));
 }
 
+/* pushed changes of rows that are there fail then */
+static void
+check_resolver(ReturnSetInfo *rsinfo, TrackedTable *t)
+{
+	Oid			function;
+	const char *hint;
+	const char *problem = t->resolver ? resolver_problem(t->resolver, t->owner, &hint, &function) : NULL;
+
+	if (problem)
+		report(rsinfo, "error", t->sql_name,
+			   psprintf("%s: changes of rows that exist fail", problem), hint);
+}
+
 /*
  * Has another table got the name that this one's entity type is?  Tables are
  * swapped by RENAME; the old one then goes on as what clients sync, and nothing
@@ -661,6 +675,7 @@ tide_check(PG_FUNCTION_ARGS)
 				   settings_call(&t->settings, t->sql_name));
 		check_claim(rsinfo, t, rel);
 		check_namesake(rsinfo, t, rel);
+		check_resolver(rsinfo, t);
 		check_triggers(rsinfo, t, rel);
 		if (!t->broken)
 		{

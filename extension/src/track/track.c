@@ -18,13 +18,11 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "parser/parse_func.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
-#include "utils/varlena.h"
 
 #include "cursor/standby.h"
 #include "log/changelog.h"
@@ -32,6 +30,7 @@
 #include "table/form.h"
 #include "table/names.h"
 #include "table/registry.h"
+#include "table/resolver.h"
 #include "table/trust.h"
 #include "track/advice.h"
 #include "track/partitions.h"
@@ -99,32 +98,24 @@ name_option(FunctionCallInfo fcinfo, int n)
  * be one
  */
 static char *
-check_resolver(const char *name)
+check_resolver(const char *name, Oid table_owner)
 {
-	static const Oid types[3] = {TEXTOID, JSONBOID, JSONBOID};
-	List	   *names = textToQualifiedNameList(cstring_to_text(name));
-	Oid			function = LookupFuncName(names, 3, types, true);
+	Oid			function;
+	const char *hint;
+	const char *problem = resolver_problem(name, table_owner, &hint, &function);
 
-	if (!OidIsValid(function))
+	if (problem)
 		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("conflict resolver %s(text, jsonb, jsonb) does not exist",
-						NameListToQuotedString(names)),
-				 errhint("CREATE FUNCTION %s(entity_type text, current jsonb, incoming jsonb) RETURNS jsonb ...",
-						 NameListToQuotedString(names))));
-	if (get_func_rettype(function) != JSONBOID || get_func_retset(function) ||
-		get_func_prokind(function) != PROKIND_FUNCTION)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("conflict resolver %s(text, jsonb, jsonb) does not return jsonb",
-						NameListToQuotedString(names)),
-				 errhint("It returns the row to store, or NULL to keep the current one.")));
+				(errcode(!OidIsValid(function) ? ERRCODE_UNDEFINED_FUNCTION :
+						 get_func_rettype(function) == JSONBOID && !get_func_retset(function) ?
+						 ERRCODE_INSUFFICIENT_PRIVILEGE : ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("%s", problem), errhint("%s", hint)));
 	return quote_qualified_identifier(get_namespace_name(get_func_namespace(function)),
 									  get_func_name(function));
 }
 
 static char *
-check_conflict_option(char *conflict)
+check_conflict_option(char *conflict, Oid table_owner)
 {
 	ConflictPolicy policy;
 
@@ -137,7 +128,7 @@ check_conflict_option(char *conflict)
 				 errhint("Use 'last_write_wins', 'client_wins', 'server_wins', 'merge', or the name of a function with its schema.")));
 	if (policy == POLICY_LAST_WRITE_WINS)
 		return NULL;
-	return policy == POLICY_RESOLVER ? check_resolver(conflict) : conflict;
+	return policy == POLICY_RESOLVER ? check_resolver(conflict, table_owner) : conflict;
 }
 
 static void
@@ -155,7 +146,7 @@ read_options(FunctionCallInfo fcinfo, TrackOptions *o)
 	o->s.entity_type = tide_text_argument(fcinfo, 1);
 	o->s.scope = tide_text_argument(fcinfo, 2);
 	o->s.shared = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
-	o->s.conflict = check_conflict_option(tide_text_argument(fcinfo, 4));
+	o->s.conflict = tide_text_argument(fcinfo, 4);	/* checked with the table */
 	o->s.modified_at = name_option(fcinfo, 5);
 	o->s.client_id = name_option(fcinfo, 6);
 	o->s.version = name_option(fcinfo, 7);
@@ -457,6 +448,7 @@ tide_track(PG_FUNCTION_ARGS)
 	rel = relation_open(o.relid, ShareRowExclusiveLock);
 	check_owner(rel);
 	check_trusted(rel);
+	o.s.conflict = check_conflict_option(o.s.conflict, rel->rd_rel->relowner);
 	before = o.before = registry_lookup(o.relid);
 	o.s.added = columns_added_before(rel, before);
 	trackable_check_relation(rel);
