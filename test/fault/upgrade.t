@@ -53,7 +53,8 @@ my %before = map { $_ => $cluster->sql($database, $_) } $TRACKED, $REMEMBERED;
 $cluster->down;
 my $old = "$cluster->{directory}/old";
 TideReplica::run('mv', $cluster->{data}, $old);
-TideReplica::run("$cluster->{bin}/pg_checksums", '--enable', '--no-sync', '-D', $old);
+TideReplica::run('sh', '-c', '"$1/pg_controldata" "$2" | grep -q "checksum version: *[1-9]" ||
+	"$1/pg_checksums" --enable --no-sync -D "$2"', 'sh', $cluster->{bin}, $old);
 TideReplica::run("$new_bin/initdb", '-D', $cluster->{data}, '-U', 'postgres', '-A', 'trust', '-N',
 	'-E', 'UTF8', '--locale=C', '--data-checksums');
 TideReplica::run('sh', '-c', 'cd "$1" && exec "$2" -b "$3" -B "$4" -d "$5" -D "$6" -p "$7" -P "$7" '

