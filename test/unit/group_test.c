@@ -7,7 +7,7 @@
  * while one of the user's runs in a group; members counted as runs of the lane;
  * without the check of bytes, of time left, or of what is remembered; types of
  * strings that are no names; has_place() without either of its two bounds for
- * logins.
+ * logins; first steps of logins in the lane of writes, or with logins unbounded.
  *
  * Prints TAP.
  *
@@ -140,6 +140,52 @@ test_places(void)
 	queue_done(queue_take(queue, 0));
 }
 
+/* ... and connections, of which it leaves one to others, and half of them to logins */
+static void
+test_connections(void)
+{
+	Job			jobs[8] = {0};
+	Job			push = push_of("u8", 100);
+	int			logins = 0;
+	int			sessions = 0;
+	Job		   *taken;
+	int			i;
+
+	queue_add_connections(queue, 4);	/* five */
+	for (i = 0; i < 8; i++)
+	{
+		jobs[i] = push_of(names[i], 0);
+		jobs[i].kind = JOB_AUTH;
+		jobs[i].is_login = i % 2 == 0;
+		if (jobs[i].is_login)
+			queue_put_login(queue, &jobs[i], 100, 3);
+		else
+			queue_put(queue, &jobs[i], 100, false);
+	}
+	while ((taken = queue_take(queue, 0)) != NULL)
+		*(taken->is_login ? &logins : &sessions) += 1;
+	ok(logins == 2 && sessions == 2, "what needs no token leaves a connection");
+	queue_put(queue, &push, 100, false);
+	ok(queue_take(queue, 0) == &push, "which is there for a push");
+	queue_done(&push);
+	for (i = 0; i < 8; i++)
+	{
+		if (jobs[i].place == PLACE_RUNNING && jobs[i].is_login)
+			queue_done(&jobs[i]);
+	}
+	while ((taken = queue_take(queue, 0)) != NULL && taken->is_login)
+		queue_done(taken);
+	ok(taken == NULL && queue_count() == 2, "first steps leave half of them, also where no password is checked");
+	for (i = 0; i < 8; i++)
+	{
+		if (jobs[i].place == PLACE_RUNNING)
+			queue_done(&jobs[i]);
+	}
+	while ((taken = queue_take(queue, 0)) != NULL)
+		queue_done(taken);
+	queue_add_connections(queue, -4);	/* one */
+}
+
 static void
 test_queue(void)
 {
@@ -248,6 +294,7 @@ test_queue(void)
 		queue_done(taken[i]);
 	ok(queue_count() == 0, "nothing is left");
 	test_places();
+	test_connections();
 	queue_stop();
 	queue_free();
 }

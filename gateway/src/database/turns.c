@@ -3,13 +3,17 @@
  * turns.c
  *	  Whose turn it is: jobs that are queued, by lane and user.
  *
- * There are five lanes: writes, reads, checks, which read all rows of a user,
- * logins, which check a password, and pulls that have waited for something to
+ * There are six lanes: writes, reads, checks, which read all rows of a user,
+ * logins, which check a password, sessions, which is what else needs no token,
+ * the first steps of logins among it, and pulls that have waited for something to
  * come and are woken.  They take turns, and within a lane users take turns,
  * whatever number of jobs each of them has queued.  Reads, checks and those that
  * are woken never hold all connections, so that a push is taken while reads wait
  * for a lock or run long; nor does one user.  Of one user one check runs at a
  * time.
+ *
+ * Logins and sessions never hold all connections, either: a user is an address
+ * there, and anybody may have as many addresses as he likes.
  *
  * Those that are woken hold half of the reads' connections at most: one change
  * of a shared table wakes everybody, and nobody else must be kept waiting for
@@ -40,7 +44,7 @@ turns_init(Turns *turns, bool only_reads)
 
 /*
  * So many connections are up; reads and checks together leave one of them to
- * writes, and checks leave half of them to reads.
+ * writes, checks leave half of them to reads, and sessions to all others.
  */
 void
 turns_set_connections(Turns *turns, int count)
@@ -54,6 +58,7 @@ turns_set_connections(Turns *turns, int count)
 	if (turns->only_reads)
 		most[LANE_READS] = connections;
 	most[LANE_CHECKS] = connections > 3 ? connections / 2 : 1;
+	most[LANE_SESSIONS] = connections > 3 ? connections / 2 : 1;
 	most[LANE_WOKEN] = most[LANE_READS] > 1 ? most[LANE_READS] / 2 : 1;
 }
 
@@ -66,8 +71,9 @@ turns_lane(const Job *job)
 		return LANE_CHECKS;
 	if (job->is_woken)
 		return LANE_WOKEN;
-	return job->kind == JOB_PUSH || job->kind == JOB_AUTH ||
-		job->kind == JOB_MAINTAIN ? LANE_WRITES : LANE_READS;
+	if (job->kind == JOB_AUTH)
+		return LANE_SESSIONS;
+	return job->kind == JOB_PUSH || job->kind == JOB_MAINTAIN ? LANE_WRITES : LANE_READS;
 }
 
 /* ---------- users ---------- */
@@ -192,6 +198,9 @@ lane_is_full(const Turns *turns, Lane lane)
 
 	if (running[lane] >= turns->most[lane])
 		return true;
+	if (lane == LANE_LOGINS || lane == LANE_SESSIONS)
+		return turns->connections > 1 &&
+			running[LANE_LOGINS] + running[LANE_SESSIONS] >= turns->connections - 1;
 	return (lane == LANE_READS || lane == LANE_CHECKS || lane == LANE_WOKEN) &&
 		running[LANE_READS] + running[LANE_CHECKS] + running[LANE_WOKEN] >=
 		turns->most[LANE_READS];

@@ -20,6 +20,7 @@ typedef enum Lane
 	LANE_READS,
 	LANE_CHECKS,
 	LANE_LOGINS,
+	LANE_SESSIONS,
 	LANE_WOKEN,
 	LANES
 } Lane;
