@@ -37,11 +37,12 @@ sub gateway
 # A request on a connection of its own, without waiting for the reply.
 sub ask
 {
-	my ($gateway, $user, $target) = @_;
+	my ($gateway, $user, $target, $body) = @_;
 	my $socket = IO::Socket::INET->new(PeerHost => '127.0.0.1',
 		PeerPort => $gateway->{port}) or die "could not connect: $!";
-	print {$socket} "GET $target HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
-	  . $gateway->token($user) . "\r\n\r\n";
+	my $head = defined $body ? "Content-Type: application/json\r\nContent-Length: " . length($body) . "\r\n" : '';
+	print {$socket} defined $body ? 'POST' : 'GET', " $target HTTP/1.1\r\nHost: x\r\n${head}Authorization: Bearer ",
+	  $gateway->token($user), "\r\n\r\n", $body // '';
 	$socket->flush;
 	return $socket;
 }
@@ -198,6 +199,36 @@ SQL
 	});
 	is $gateway->metric('queued_requests'), 0, 'nothing is queued';
 	is $gateway->metric('waiting_pulls'), 0, 'nothing waits';
+};
+
+# A client goes while its request has a connection, but has not been sent on it yet:
+# there is nothing that could be cancelled.  Seen failing without the look at that
+# moment: the request was run to its end.
+subtest 'gone before it is sent' => sub {
+	my $gateway = gateway('db-connections' => 1, 'metrics-listen' => '127.0.0.1:0', 'log-level' => 'debug');
+	my ($holder, $slow);
+	wait_for('a request has a connection that is being opened', 60, sub {
+		open $holder, '|-', 'psql', '-X', '-q', '-d', $cluster->conninfo($database) or die $!;
+		$holder->autoflush(1);
+		# its thread waits for the next one, and opens no connection before
+		$gateway->pull($gateway->token('gone'));
+		print {$holder} "BEGIN; LOCK TABLE tide.registered;\n";
+		wait_for('connections cannot be opened', 10, sub { return $cluster->sql($database,
+			q{SELECT count(*) FROM pg_locks WHERE relation = 'tide.registered'::regclass AND mode = 'AccessExclusiveLock' AND granted}) });
+		$gateway->signal('HUP');
+		wait_for('they are to be', 10, sub { return $gateway->log =~ /event=reloaded/ });
+		$slow = ask($gateway, 'gone', $push, '{"n":"gone"}');
+		wait_for('one is', 10, sub { return $cluster->sql($database, q{SELECT count(*) FROM pg_stat_activity
+			WHERE application_name = 'tide-gateway' AND wait_event_type = 'Lock' AND query LIKE '%register%'}) });
+		return 1 if $gateway->metric('queued_requests') == 0 && $gateway->metric('requests') == 1;
+		close $_ for $slow, $holder;
+		return 0;
+	});
+	close $slow;
+	wait_for('the client is gone', 10, sub { return $gateway->log =~ /event=client-gone/ });
+	close $holder;
+	is $gateway->pull($gateway->token('u1'))->{status}, 200, 'the connection is there for another';
+	is $cluster->sql($database, q{SELECT count(*) FROM tide.pushed WHERE body->>'n' = 'gone'}), 0, 'and nothing was sent on it';
 };
 
 # Seen to fail with a watcher that goes to rest after it has told who had left: of

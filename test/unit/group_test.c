@@ -7,13 +7,15 @@
  * while one of the user's runs in a group; members counted as runs of the lane;
  * without the check of bytes, of time left, or of what is remembered; types of
  * strings that are no names; has_place() without either of its two bounds for
- * logins; first steps of logins in the lane of writes, or with logins unbounded.
+ * logins; first steps of logins in the lane of writes, or with logins unbounded;
+ * a run that is cancelled once; one that was abandoned and is put back.
  *
  * Prints TAP.
  *
  *-------------------------------------------------------------------------
  */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "database/group.h"
 #include "database/queue.h"
@@ -138,6 +140,38 @@ test_places(void)
 		queue_done(taken);
 	ok(queue_put(queue, &jobs[14], 1, false), "one place is for whoever comes");
 	queue_done(queue_take(queue, 0));
+}
+
+static Job *volatile last_finished = NULL;
+
+static void
+note_finished(Job *job)
+{
+	last_finished = job;
+}
+
+/* the client of what runs goes */
+static void
+test_abandoned(void)
+{
+	Job			job = push_of("u1", 100);
+	uint64_t	number;
+	int			i;
+
+	job.finished = note_finished;
+	queue_put(queue, &job, 1000, false);
+	queue_take(queue, 0);
+	queue_abandon(&job);
+	alarm(20);
+	number = queue_take_abandoned(queue);
+	ok(number == job.number, "a run whose client has gone is cancelled");
+	ok(queue_take_abandoned(queue) == number, "again and again: it may not have begun");
+	alarm(0);
+	queue_put_back(&job);
+	ok(queue_take(queue, 0) == NULL, "and has no other turn");
+	for (i = 0; i < 1000 && last_finished == NULL; i++)
+		queue_pause(clock_now() + 10 * CLOCK_MILLISECOND);
+	ok(last_finished == &job, "but an outcome");
 }
 
 /* ... and connections, of which it leaves one to others, and half of them to logins */
@@ -295,6 +329,7 @@ test_queue(void)
 	ok(queue_count() == 0, "nothing is left");
 	test_places();
 	test_connections();
+	test_abandoned();
 	queue_stop();
 	queue_free();
 }

@@ -125,7 +125,8 @@ typedef struct Job
 	JobPlace	place;
 	struct Queue *queue;
 	bool		abandoned;		/* nobody waits for the outcome */
-	bool		cancel_sent;
+	int64_t		cancel_at;		/* when its run is to be cancelled, if it was
+								 * abandoned */
 	bool		is_woken;		/* a pull that has waited, and runs again */
 	bool		is_alone;		/* a push that is not to be in a group again */
 	bool		is_grouped;		/* it runs in one */

@@ -188,6 +188,20 @@ leave_to_others(Worker *worker, Job *job)
 	return true;
 }
 
+/*
+ * Is there nobody any more who waits for this job?  Then it has its failure.
+ * Opening a connection may have taken longer than the job has time.
+ */
+static bool
+is_too_late(Job *job)
+{
+	if (queue_is_abandoned(job))
+		failure_try_again(&job->failure, "the client has gone");
+	else if (clock_now() >= job->deadline)
+		failure_try_again(&job->failure, "the server is too busy");
+	return job->failure.status != 0;
+}
+
 /* The failure of a job for which there is no connection. */
 static void
 set_unavailable(Worker *worker, Job *job)
@@ -216,6 +230,8 @@ run(Worker *worker, Job *job)
 			set_unavailable(worker, job);
 			return true;
 		}
+		if (is_too_late(job))
+			return true;
 
 		switch (connection_run(worker->connection, job))
 		{
@@ -291,6 +307,8 @@ run_at_replica(Worker *worker, Job *job)
 			queue_leave(job, FALLBACK_LOST);
 			return false;
 		}
+		if (is_too_late(job))
+			return true;
 		result = connection_run(worker->connection, job);
 		if (is_settled(worker, job))
 			return true;
@@ -371,11 +389,9 @@ handle(Worker *worker, Job *job)
 	}
 	connection_free_result(job);
 	job->failure.status = 0;
-	if (clock_now() >= job->deadline)
-		failure_try_again(&job->failure, "the server is too busy");
-	else if (!(worker->pool->number == 0 ? run : run_at_replica) (worker, job))
-		return;
-	finish(worker, job);
+	if (is_too_late(job) ||
+		(worker->pool->number == 0 ? run : run_at_replica) (worker, job))
+		finish(worker, job);
 }
 
 /*

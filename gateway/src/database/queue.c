@@ -36,6 +36,12 @@
 
 #define KEEPER_INTERVAL	(CLOCK_SECOND / 20)
 
+/*
+ * A run is asked to end again and again: a cancel that comes before its statement,
+ * because the connection is being opened or the body still sent, is lost.
+ */
+#define CANCEL_INTERVAL	CLOCK_SECOND
+
 /* so many users are looked at for a group, so that a long queue costs no more */
 #define MOST_LOOKED_AT	64
 
@@ -177,7 +183,7 @@ join(Queue *queue, Job *job)
 	if (!turns_join(&queue->turns, job))
 		return false;
 	job->queue = queue;
-	job->abandoned = job->cancel_sent = job->is_alone = false;
+	job->abandoned = job->is_alone = false;
 	job->is_grouped = job->is_member = false;
 	job->leave_at = 0;
 	pthread_cond_signal(&keeper_wanted);
@@ -251,6 +257,31 @@ end_run(Job *job)
 	pthread_cond_signal(&job->queue->jobs_changed);
 }
 
+/* A job that is in no list will not be run any more; the keeper finishes it. */
+static void
+end_unlisted(Job *job)
+{
+	turns_leave(&job->queue->turns, job);
+	job->place = PLACE_ENDED;
+	TAILQ_INSERT_TAIL(&ended, job, link);
+	pthread_cond_signal(&keeper_wanted);
+}
+
+/*
+ * A job that was taken is to have another turn.  False: its client went while it
+ * ran, so it has ended instead.
+ */
+static bool
+may_run_again(Job *job)
+{
+	end_run(job);
+	if (!job->abandoned)
+		return true;
+	failure_try_again(&job->failure, "the client has gone");
+	end_unlisted(job);
+	return false;
+}
+
 /* A job that was taken has been run. */
 void
 queue_done(Job *job)
@@ -267,8 +298,8 @@ void
 queue_put_back(Job *job)
 {
 	pthread_mutex_lock(&lock);
-	end_run(job);
-	add(job, true);
+	if (may_run_again(job))
+		add(job, true);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -305,9 +336,9 @@ void
 queue_hold_again(Job *job, int64_t until)
 {
 	pthread_mutex_lock(&lock);
-	end_run(job);
 	job->due = until;
-	add_held(job);
+	if (may_run_again(job))
+		add_held(job);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -338,8 +369,8 @@ void
 queue_leave(Job *job, Fallback why)
 {
 	pthread_mutex_lock(&lock);
-	end_run(job);
-	move_on(job, why);
+	if (may_run_again(job))
+		move_on(job, why);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -456,7 +487,7 @@ begin_run(Job *job)
 	count_place(job, -1);
 	job->place = PLACE_RUNNING;
 	job->number = ++last_number;
-	job->cancel_sent = false;
+	job->cancel_at = 0;
 	TAILQ_INSERT_TAIL(&under_way, job, link);
 }
 
@@ -545,14 +576,12 @@ queue_take_more(Job *first, Job **jobs, int64_t now)
 
 /* ---------- ending jobs that are not run ---------- */
 
-/* A job that is held or queued will not be run any more; the keeper finishes it. */
+/* Likewise, one that is held or queued. */
 static void
 end_job(Job *job)
 {
 	remove_job(job);
-	turns_leave(&job->queue->turns, job);
-	job->place = PLACE_ENDED;
-	TAILQ_INSERT_TAIL(&ended, job, link);
+	end_unlisted(job);
 }
 
 /*
@@ -571,7 +600,6 @@ queue_abandon(Job *job)
 	{
 		end_job(job);
 		failure_try_again(&job->failure, "the client has gone");
-		pthread_cond_signal(&keeper_wanted);
 	}
 	else if (job->place == PLACE_RUNNING)
 	{
@@ -602,22 +630,36 @@ uint64_t
 queue_take_abandoned(Queue *queue)
 {
 	uint64_t	number = 0;
+	int64_t		now;
+	int64_t		next;
 	Job		   *job;
 
 	pthread_mutex_lock(&lock);
 	while (number == 0 && !stopping)
 	{
+		now = clock_now();
+		next = INT64_MAX;
 		TAILQ_FOREACH(job, &under_way, link)
 		{
-			if (job->queue == queue && job->abandoned && !job->cancel_sent)
+			if (job->queue != queue || !job->abandoned)
+				continue;
+			if (job->cancel_at <= now)
 			{
-				job->cancel_sent = true;
+				job->cancel_at = now + CANCEL_INTERVAL;
 				number = job->number;
 				break;
 			}
+			if (job->cancel_at < next)
+				next = job->cancel_at;
 		}
-		if (number == 0)
+		if (number == 0 && next == INT64_MAX)
 			pthread_cond_wait(&queue->cancel_wanted, &lock);
+		else if (number == 0)
+		{
+			struct timespec moment = clock_timespec(next);
+
+			pthread_cond_timedwait(&queue->cancel_wanted, &lock, &moment);
+		}
 	}
 	pthread_mutex_unlock(&lock);
 	return number;
