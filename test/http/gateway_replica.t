@@ -17,7 +17,8 @@ use TideReplica ();
 use TideSession ();
 use TideTest qw(wait_for decode_json in_background finished);
 
-my $cluster = TideTest::Cluster->start;
+# a standby that has lost its connection comes back after seconds, and needs what was written meanwhile
+my $cluster = TideTest::Cluster->start(settings => { wal_keep_size => '256MB' });
 my $database = $cluster->create_synced(<<'SQL');
 CREATE TABLE note (id text PRIMARY KEY, user_id text NOT NULL, body text);
 CREATE INDEX ON note (user_id, id);
@@ -393,8 +394,68 @@ subtest 'what may be stale is not remembered' => sub {
 	is ids($gateway->pull($token, since => $stale->{json}{cursor})), 'hidden', 'the next pull brings what it lacked';
 };
 
+# A server that crashed replays again from its last checkpoint on.  Here it does not
+# go on, so that a pull there would lack what was replayed before; the gateway stands
+# still meanwhile, so that it finds out as the pulls come.  Taken out: the session in
+# connection_has_replayed.
+subtest 'a replica that crashes, and is back at once' => sub {
+	my %crash = (
+		'a restart' => sub {
+			my ($other) = @_;
+			TideReplica::kill_server($other);
+			$other->up or die $@;
+		},
+		# the server's start remains the same
+		'one of its processes' => sub {
+			my ($other) = @_;
+			my $recovery = sub { return eval { $other->sql('postgres',
+				q{SELECT backend_start FROM pg_stat_activity WHERE backend_type = 'startup'}) } // '' };
+			my $before = $recovery->();
+			$other->sql('postgres', 'SELECT pg_reload_conf()');
+			kill KILL => $other->sql('postgres', q{SELECT min(pid) FROM pg_stat_activity WHERE usename = 'tide_gateway'});
+			wait_for('it recovers', 30, sub { my $now = $recovery->(); return $now && $now ne $before });
+		});
+	for my $what (sort keys %crash)
+	{
+		my $other = TideReplica::standby($cluster, "bgwriter_lru_maxpages = 0\nrestart_after_crash = on\n");
+		my $which = start_gateway('replica-url' => $other->conninfo($database, 'tide_gateway'), 'replica-wait' => 1);
+		wait_for_state('200 serving', $which);
+		sql('CHECKPOINT');
+		TideReplica::wait_for_standby($cluster, $other);
+		$other->sql('postgres', 'CHECKPOINT');
+		my @users = map { "$what $_" } 1 .. 5;
+		sql("INSERT INTO note SELECT 'of ' || u, u FROM unnest('{" . join(',', @users) . "}'::text[]) u");
+		TideReplica::wait_for_standby($cluster, $other);
+		my $count = sub { return $_[0]->sql($database, "SELECT count(*) FROM note WHERE user_id LIKE '$what%'") };
+		is $count->($other), 5, "$what: what is replayed";
+		my @tokens = map { $which->token($_) } @users;
+		is $which->pull($tokens[0])->{status}, 200;
+		my $before = reads('replica-1', $which);
+		kill STOP => $which->{pid};
+		open my $configuration, '>>', "$other->{data}/postgresql.conf" or die $!;
+		print {$configuration} "recovery_min_apply_delay = '1h'\n";
+		close $configuration;
+		$crash{$what}->($other);
+		is $count->($other), 0, 'is not any more';
+		my @sockets = map {
+			my $socket = IO::Socket::INET->new(PeerHost => '127.0.0.1', PeerPort => $which->{port}) or die $!;
+			print {$socket} "GET /api/v1/sync/pull HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer $_\r\n\r\n";
+			$socket->flush;
+			$socket } @tokens;
+		kill CONT => $which->{pid};
+		for my $user (@users)
+		{
+			my $reply = do { local $/; readline shift @sockets };
+			like $reply, qr/"of $user"/, 'a pull sees it';
+		}
+		is reads('replica-1', $which), $before, 'for it is not the replica\'s';
+		is $which->stop, 0;
+		$other->finish;
+	}
+};
+
 # Connections go to one of two servers by turns: a proxy that nobody should put
-# there.  Taken out: health_is_server.
+# there.  Taken out: the comparison of servers in connection_has_replayed.
 subtest 'two standbys behind one address' => sub {
 	my $other = TideReplica::standby($cluster);
 	my $pause = TideSession->new($other->conninfo($database));

@@ -442,6 +442,21 @@ connection_server(const Connection *connection)
 	return connection->server;
 }
 
+/*
+ * A look at a replica has seen that it had replayed so far: has the server that
+ * answers here?  One that is back after a crash has not, for it replays again from
+ * its last checkpoint on, and its start is the same if one of its processes was all
+ * that crashed.  But no session outlives a crash.  So a session from before the
+ * look is with what was looked at, and one from after it has seen by itself.
+ */
+bool
+connection_has_replayed(const Connection *connection, const Replay *replay,
+						uint64_t target)
+{
+	return strcmp(connection->server, replay->server) == 0 &&
+		(connection->opened_at <= replay->since || connection->position >= target);
+}
+
 /* Which database it is: the same text on a primary and its replicas. */
 const char *
 connection_identity(const Connection *connection)

@@ -53,6 +53,8 @@ extern OpenResult connection_look(Connection *connection, int64_t timeout,
 extern uint64_t connection_position(const Connection *connection);
 extern uint32_t connection_timeline(const Connection *connection);
 extern const char *connection_server(const Connection *connection);
+extern bool connection_has_replayed(const Connection *connection,
+									const Replay *replay, uint64_t target);
 extern const char *connection_identity(const Connection *connection);
 extern OpenResult connection_ask(Connection *connection, const char *sql,
 								 const char *parameter, int64_t limit,

@@ -33,7 +33,7 @@ typedef struct Replica
 	Pool	   *pool;
 	int			number;			/* counted from 1 */
 	/* under the lock */
-	uint64_t	replayed;		/* so far it has come; 0: not known */
+	Replay		replay;			/* how far it has come */
 	uint32_t	timeline;		/* which that is on */
 	bool		is_behind;		/* it gets no requests until it has caught up */
 } Replica;
@@ -58,7 +58,7 @@ static uint64_t
 replayed_of(const Replica *replica)
 {
 	return primary_timeline == 0 || replica->timeline == primary_timeline ?
-		replica->replayed : 0;
+		replica->replay.position : 0;
 }
 
 /*
@@ -90,12 +90,13 @@ judge_lag(Replica *replica)
 static bool
 release(Replica *replica)
 {
-	uint64_t	replayed;
+	Replay		replay;
 
 	pthread_mutex_lock(&lock);
-	replayed = replayed_of(replica);
+	replay = replica->replay;
+	replay.position = replayed_of(replica);
 	pthread_mutex_unlock(&lock);
-	return queue_note_replayed(pool_queue(replica->pool), replayed);
+	return queue_note_replayed(pool_queue(replica->pool), &replay);
 }
 
 /*
@@ -145,8 +146,7 @@ let_replicas_serve(void)
 
 /* The primary was looked at. */
 static bool
-primary_looked(void *unused, int64_t begun, OpenResult result, uint64_t position,
-			   uint32_t timeline)
+primary_looked(void *unused, OpenResult result, const Replay *seen, uint32_t timeline)
 {
 	int			i;
 
@@ -154,10 +154,10 @@ primary_looked(void *unused, int64_t begun, OpenResult result, uint64_t position
 	if (result == OPEN_DONE)
 	{
 		pthread_mutex_lock(&lock);
-		lag_note(&lag_book, begun, position);
+		lag_note(&lag_book, seen->since, seen->position);
 		primary_timeline = timeline;
 		pthread_mutex_unlock(&lock);
-		return tell_replicas(begun, position);
+		return tell_replicas(seen->since, seen->position);
 	}
 	if (primary_is_gone())
 		return let_replicas_serve();
@@ -169,14 +169,12 @@ primary_looked(void *unused, int64_t begun, OpenResult result, uint64_t position
 
 /* A replica was looked at. */
 static bool
-replica_looked(void *owner, int64_t begun, OpenResult result, uint64_t position,
-			   uint32_t timeline)
+replica_looked(void *owner, OpenResult result, const Replay *seen, uint32_t timeline)
 {
 	Replica    *replica = owner;
 
-	(void) begun;
 	pthread_mutex_lock(&lock);
-	replica->replayed = position;
+	replica->replay = *seen;
 	replica->timeline = timeline;
 	if (result == OPEN_DONE)
 		judge_lag(replica);

@@ -70,7 +70,6 @@ struct Health
 	int64_t		lost_at;		/* since when it has not served; 0: it does */
 	bool		role_asked;		/* what it lacks, since the server was last
 								 * out of reach */
-	char		server[32];		/* the start that was looked at */
 };
 
 /* of the primary's database, once it is known; replicas must be of the same */
@@ -373,7 +372,7 @@ check(Health *health, bool in_full)
 static bool
 look_once(Health *health, bool in_full)
 {
-	int64_t		begun = clock_now();
+	Replay		seen = {.since = clock_now()};
 	OpenResult	result = check(health, in_full);
 	bool		good = result == OPEN_DONE;
 
@@ -383,12 +382,15 @@ look_once(Health *health, bool in_full)
 	if (good)
 		health->lost_at = 0;
 	else if (health->lost_at == 0)
-		health->lost_at = begun;
-	snprintf(health->server, sizeof(health->server), "%s",
-			 good ? connection_server(health->connection) : "");
+		health->lost_at = seen.since;
 	pthread_mutex_unlock(&health->lock);
-	return health->looked(health->owner, begun, result,
-						  good ? connection_position(health->connection) : 0,
+	if (good)
+	{
+		seen.position = connection_position(health->connection);
+		snprintf(seen.server, sizeof(seen.server), "%s",
+				 connection_server(health->connection));
+	}
+	return health->looked(health->owner, result, &seen,
 						  connection_timeline(health->connection));
 }
 
@@ -531,18 +533,6 @@ health_hangs(Health *health)
 	result = health->lost_at != 0 && clock_now() >= health->lost_at + HEALTH_STALE;
 	pthread_mutex_unlock(&health->lock);
 	return result;
-}
-
-/* Is this the start of the server that was looked at last? */
-bool
-health_is_server(Health *health, const char *server)
-{
-	bool		same;
-
-	pthread_mutex_lock(&health->lock);
-	same = strcmp(health->server, server) == 0;
-	pthread_mutex_unlock(&health->lock);
-	return same;
 }
 
 /* A connection was lost: what was found out may no longer be true. */

@@ -21,12 +21,12 @@
 typedef struct Health Health;
 
 /*
- * What the checking thread calls after each look: "position" is where the server
- * was at some moment after "begun", or 0 if it did not say, and "timeline" which
- * one that is on.  True: somebody waits for the next look.
+ * What the checking thread calls after each look: "seen" is where the server was
+ * at some moment after the look began, position 0 if it did not say, and
+ * "timeline" which one that is on.  True: somebody waits for the next look.
  */
-typedef bool (*HealthLooked) (void *owner, int64_t begun, OpenResult result,
-							  uint64_t position, uint32_t timeline);
+typedef bool (*HealthLooked) (void *owner, OpenResult result, const Replay *seen,
+							  uint32_t timeline);
 
 /* "number": of a replica, counted from 1; 0: the primary */
 extern Health *health_create(const char *conninfo, int number,
@@ -49,7 +49,6 @@ extern bool health_check(Health *health, Failure *failure);
 extern bool health_serves(Health *health);
 extern OpenResult health_state(Health *health);
 extern bool health_hangs(Health *health);
-extern bool health_is_server(Health *health, const char *server);
 extern void health_doubt(Health *health);
 extern void health_want_look(Health *health);
 

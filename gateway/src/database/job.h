@@ -44,6 +44,14 @@ typedef enum JobPlace
 	PLACE_ENDED					/* without being run; finished() is to come */
 } JobPlace;
 
+/* How far a replica had come, as of a look at it. */
+typedef struct Replay
+{
+	uint64_t	position;		/* 0: not known */
+	int64_t		since;			/* when the look began */
+	char		server[32];		/* which start of which server it was at */
+} Replay;
+
 typedef struct Job
 {
 	JobKind		kind;
@@ -119,6 +127,7 @@ typedef struct Job
 	int64_t		leave_at;		/* when it goes on to the primary if it has
 								 * not been taken; 0: it is there */
 	uint64_t	target;			/* what the replica must have replayed */
+	Replay		replay;			/* by which it has; server is empty before */
 	int64_t		due;			/* not before this moment */
 
 	/* queue.c's own */

@@ -289,8 +289,8 @@ is_settled(Worker *worker, Job *job)
 
 /*
  * Run a job at a replica.  False: it has gone on to the primary, or waits.  The
- * connection must be to the start of the server whose position was looked at:
- * another may have replayed less.
+ * connection must be to the server whose position was looked at, which must not
+ * have crashed since: another may have replayed less.
  */
 static bool
 run_at_replica(Worker *worker, Job *job)
@@ -301,8 +301,7 @@ run_at_replica(Worker *worker, Job *job)
 	for (;;)
 	{
 		if (!has_connection(worker) ||
-			!health_is_server(worker->pool->health,
-							  connection_server(worker->connection)))
+			!connection_has_replayed(worker->connection, &job->replay, job->target))
 		{
 			queue_leave(job, FALLBACK_LOST);
 			return false;

@@ -431,7 +431,7 @@ queue_note_position(Queue *queue, int64_t asked_at, uint64_t position)
  * wait for more.
  */
 bool
-queue_note_replayed(Queue *queue, uint64_t replayed)
+queue_note_replayed(Queue *queue, const Replay *replay)
 {
 	int64_t		now = clock_now();
 	bool		more = false;
@@ -444,12 +444,13 @@ queue_note_replayed(Queue *queue, uint64_t replayed)
 		next = TAILQ_NEXT(job, link);
 		if (job->target == TARGET_UNKNOWN)
 			continue;
-		if (job->target > replayed || job->due > now)
+		if (job->target > replay->position || job->due > now)
 		{
 			more = true;
 			continue;
 		}
 		remove_job(job);
+		job->replay = *replay;
 		job->may_be_stale = job->target == TARGET_ANY;
 		add(job, false);
 	}

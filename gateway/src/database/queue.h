@@ -63,7 +63,7 @@ extern void queue_leave(Job *job, Fallback why);
 extern void queue_leave_all(Queue *queue, Fallback why);
 extern bool queue_note_position(Queue *queue, int64_t asked_at,
 								uint64_t position);
-extern bool queue_note_replayed(Queue *queue, uint64_t replayed);
+extern bool queue_note_replayed(Queue *queue, const Replay *replay);
 extern void queue_count_fallback(Fallback why);
 extern void queue_count_fallbacks(uint64_t *counts);
 
