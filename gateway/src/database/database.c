@@ -180,7 +180,12 @@ replica_looked(void *owner, OpenResult result, const Replay *seen, uint32_t time
 		judge_lag(replica);
 	pthread_mutex_unlock(&lock);
 	if (result == OPEN_DONE)
+	{
+		/* a look at a primary that hangs may end long after that is known */
+		if (primary_is_gone())
+			let_replicas_serve();
 		return release(replica);
+	}
 	queue_leave_all(pool_queue(replica->pool), FALLBACK_LOST);
 	if (result == OPEN_AWAY)
 		pool_cut(replica->pool);

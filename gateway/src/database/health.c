@@ -67,7 +67,8 @@ struct Health
 	Connection *connection;
 	int64_t		checked_at;		/* 0: never */
 	OpenResult	checked;
-	int64_t		lost_at;		/* since when it has not served; 0: it does */
+	int64_t		silent_since;	/* since when it has been asked without an
+								 * answer; 0: it has answered */
 	bool		role_asked;		/* what it lacks, since the server was last
 								 * out of reach */
 };
@@ -373,16 +374,21 @@ static bool
 look_once(Health *health, bool in_full)
 {
 	Replay		seen = {.since = clock_now()};
-	OpenResult	result = check(health, in_full);
-	bool		good = result == OPEN_DONE;
+	OpenResult	result;
+	bool		good;
+
+	pthread_mutex_lock(&health->lock);
+	if (health->silent_since == 0)
+		health->silent_since = seen.since;
+	pthread_mutex_unlock(&health->lock);
+	result = check(health, in_full);
+	good = result == OPEN_DONE;
 
 	pthread_mutex_lock(&health->lock);
 	health->checked = result;
 	health->checked_at = clock_now();
 	if (good)
-		health->lost_at = 0;
-	else if (health->lost_at == 0)
-		health->lost_at = seen.since;
+		health->silent_since = 0;
 	pthread_mutex_unlock(&health->lock);
 	if (good)
 	{
@@ -530,7 +536,8 @@ health_hangs(Health *health)
 	bool		result;
 
 	pthread_mutex_lock(&health->lock);
-	result = health->lost_at != 0 && clock_now() >= health->lost_at + HEALTH_STALE;
+	result = health->silent_since != 0 &&
+		clock_now() >= health->silent_since + HEALTH_STALE;
 	pthread_mutex_unlock(&health->lock);
 	return result;
 }

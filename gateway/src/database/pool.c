@@ -71,7 +71,6 @@ struct Pool
 	bool		canceller_runs;
 	atomic_int	connected;
 	atomic_ullong reads;		/* that were served, of those replicas serve */
-	atomic_llong answered_at;	/* when the server last answered a job */
 };
 
 static void
@@ -158,8 +157,6 @@ pool_is_read(const Job *job)
 static void
 finish(Worker *worker, Job *job)
 {
-	if (job->failure.status == 0)
-		worker->pool->answered_at = clock_now();
 	if (job->failure.status == 0 && pool_is_read(job))
 		worker->pool->reads++;
 	queue_done(job);
@@ -567,7 +564,8 @@ pool_connected(const Pool *pool)
 bool
 pool_answers(Pool *pool)
 {
-	return pool->connected > 0 && clock_now() < pool->answered_at + HEALTH_STALE;
+	return pool->connected > 0 &&
+		clock_now() < queue_answered_at(pool->queue) + HEALTH_STALE;
 }
 
 /* How many of the reads that a replica may serve have been served here? */

@@ -37,6 +37,12 @@
 #define KEEPER_INTERVAL	(CLOCK_SECOND / 20)
 
 /*
+ * For so long a read waits for a word of a primary that answers nobody; by then it
+ * is known to hang, and replicas serve without it.
+ */
+#define SILENCE			(8 * CLOCK_SECOND)
+
+/*
  * A run is asked to end again and again: a cancel that comes before its statement,
  * because the connection is being opened or the body still sent, is lost.
  */
@@ -59,6 +65,7 @@ struct Queue
 								 * counted */
 	int			login_count;	/* whatever is below /auth */
 	int			woken_count;
+	int64_t		answered_at;	/* when the server last answered a job */
 	Queue	   *next;			/* of all */
 };
 
@@ -287,10 +294,24 @@ void
 queue_done(Job *job)
 {
 	pthread_mutex_lock(&lock);
+	if (job->failure.status == 0)
+		job->queue->answered_at = clock_now();
 	end_run(job);
 	turns_leave(&job->queue->turns, job);
 	job->place = PLACE_NOWHERE;
 	pthread_mutex_unlock(&lock);
+}
+
+/* When did the server last answer a job? */
+int64_t
+queue_answered_at(Queue *queue)
+{
+	int64_t		result;
+
+	pthread_mutex_lock(&lock);
+	result = queue->answered_at;
+	pthread_mutex_unlock(&lock);
+	return result;
 }
 
 /* Put a job back that was taken, to the front and even if there is no room. */
@@ -667,6 +688,18 @@ queue_take_abandoned(Queue *queue)
 }
 
 /*
+ * Does a job wait at a replica for a primary that has answered nobody since the
+ * job came?  There it would hang, too, until its deadline.
+ */
+static bool
+waits_for_silence(const Job *job, int64_t now)
+{
+	return job->place == PLACE_HELD && job->target == TARGET_UNKNOWN &&
+		job->queue->primary->answered_at < job->held_at &&
+		now < job->held_at + SILENCE;
+}
+
+/*
  * What its deadline, the end of the gateway, or its time at a replica says.  A
  * stop does not wait for replicas: it may have less time.
  */
@@ -685,7 +718,8 @@ end_if_late(Job *job, int64_t now)
 		failure_try_again(&job->failure, "the gateway is stopping");
 	}
 	else if (job->leave_at != 0 &&
-			 (job->leave_at <= now || (maintenance_ended && job->place == PLACE_HELD)))
+			 ((job->leave_at <= now && !waits_for_silence(job, now)) ||
+			  (maintenance_ended && job->place == PLACE_HELD)))
 	{
 		Fallback	why = job->place == PLACE_HELD ? FALLBACK_BEHIND : FALLBACK_BUSY;
 

@@ -44,6 +44,7 @@ extern bool queue_put_login(Queue *queue, Job *job, int length, int at_a_time);
 extern Job *queue_take(Queue *queue, int64_t until);
 extern int	queue_take_more(Job *first, Job **jobs, int64_t now);
 extern void queue_done(Job *job);
+extern int64_t queue_answered_at(Queue *queue);
 extern void queue_put_back(Job *job);
 extern bool queue_abandon(Job *job);
 extern bool queue_is_abandoned(Job *job);
