@@ -50,44 +50,58 @@ sub ask
 sub status_on
 {
 	my ($socket) = @_;
-	IO::Select->new($socket)->can_read(30) or return '';
+	IO::Select->new($socket)->can_read(60) or return '';
 	sysread $socket, my $text, 65536 or return '';
 	return $text =~ m{^HTTP/1\.1 (\d+)} ? $1 : '';
+}
+
+# how many statements sleep now
+sub asleep { return scalar(() = sleepers()); }
+
+# the processes of those
+sub sleepers
+{
+	return split /\s+/, $cluster->sql($database, <<'SQL');
+SELECT pid FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'tide-gateway'
+	AND state = 'active' AND wait_event = 'PgSleep'
+SQL
 }
 
 sub sleeping
 {
 	my ($count) = @_;
-	return wait_for("$count sleep in the database", 10, sub {
-		return $count == $cluster->sql($database, <<'SQL');
-SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND application_name = 'tide-gateway'
-	AND state = 'active' AND wait_event = 'PgSleep'
-SQL
-	});
+	return wait_for("$count sleep in the database", 30, sub { return $count == asleep(); });
 }
 
-# how many sleep now, once what was asked for before has had its turn
-sub asleep
+# One of those, held until it is sent CONT, however long the test takes.
+sub hold_sleeper
 {
-	return $cluster->sql($database, <<'SQL');
-SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND application_name = 'tide-gateway'
-	AND state = 'active' AND wait_event = 'PgSleep'
-SQL
+	return wait_for('one sleeps, and is held', 30, sub {
+		my ($process) = sleepers() or return 0;
+		kill STOP => $process or die $!;
+		return $process if grep { $_ == $process } sleepers();
+		# it had just ended
+		kill CONT => $process;
+		return 0;
+	});
 }
 
 subtest 'turns' => sub {
 	my $gateway = gateway('db-connections' => 1, 'metrics-listen' => '127.0.0.1:0');
-	my @flood = map { ask($gateway, 'flood', "$pull?since=sleep:0.2") } 1 .. 30;
-	wait_for('the flood is queued', 10,
-		sub { return $gateway->metric('queued_requests') >= 28; });
+	my @flood = ask($gateway, 'flood', "$pull?since=sleep:2");
+	# all are queued before the first is done
+	my $backend = hold_sleeper();
+	push @flood, map { ask($gateway, 'flood', "$pull?since=sleep:0.1") } 1 .. 29;
 	my @others = map { ask($gateway, "u$_", $pull) } 1 .. 5;
+	wait_for('all others are queued', 20, sub { return $gateway->metric('queued_requests') == 34; });
+	kill CONT => $backend;
 	is status_on($_), 200, 'another user is served' for @others;
-	# counted, not timed: what of the flood has been answered by now
-	my $served = grep { IO::Select->new($_)->can_read(0) } @flood;
-	cmp_ok $served, '<=', 12, "among the first, not behind all of one user's ($served)";
 	is status_on($_), 200 for @flood;
+	# counted, not timed: whose requests were answered one after the other
+	my @served = $gateway->log =~ /path=\S+pull status=200 \S+ user=(\w+)/g;
+	my @before = grep { $served[$_] ne 'flood' } 0 .. $#served;
+	cmp_ok $before[-1], '<=', 12, "among the first, not behind all of one user's (@served)";
 };
 
 # Each page of a stream is a turn of its own.
@@ -156,23 +170,27 @@ subtest 'waiting pulls' => sub {
 
 subtest 'woken pulls' => sub {
 	$cluster->sql($database, 'TRUNCATE tide.pushed');
-	my $gateway = gateway('db-connections' => 4, 'metrics-listen' => '127.0.0.1:0');
+	my $gateway = gateway('db-connections' => 4, 'request-timeout' => 120, 'metrics-listen' => '127.0.0.1:0');
+	$gateway->token($_) for map { ("w$_", "u$_", "s$_") } 1 .. 6;
+	wait_for('all connections are up', 30, sub { return $gateway->metric('database_connections') == 4; });
 	my @waiting = map { ask($gateway, "w$_", "$pull?since=wait:1&wait=60") } 1 .. 6;
-	wait_for('all of them wait', 20, sub { return $gateway->metric('waiting_pulls') == 6; });
+	# each asks again after ten seconds
+	wait_for('all of them wait', 60, sub { return $gateway->metric('waiting_pulls') == 6; });
 	$cluster->sql($database, 'INSERT INTO tide.pushed DEFAULT VALUES');
-	wait_for('they are woken', 10, sub { return $gateway->metric('waiting_pulls') == 0; });
-	sleeping(1);
+	wait_for('they are woken', 30, sub { return $gateway->metric('waiting_pulls') == 0; });
+	my $backend = hold_sleeper();
 	is $gateway->pull($gateway->token("u$_"))->{status}, 200, 'requests are served beside them' for 1 .. 3;
 	is asleep(), 1, 'for they have half of the connections of reads';
+	kill CONT => $backend;
 	is status_on($_), 200, 'and come to their ends' for @waiting;
 
 	$cluster->sql($database, 'TRUNCATE tide.pushed');
 	@waiting = map { ask($gateway, "w$_", "$pull?since=wait:1&wait=60") } 1 .. 2;
-	wait_for('two wait', 20, sub { return $gateway->metric('waiting_pulls') == 2; });
-	my @slow = map { ask($gateway, "s$_", "$pull?since=sleep:25") } 1 .. 3;
+	wait_for('two wait', 30, sub { return $gateway->metric('waiting_pulls') == 2; });
+	my @slow = map { ask($gateway, "s$_", "$pull?since=sleep:100") } 1 .. 3;
 	sleeping(3);
 	$cluster->sql($database, 'INSERT INTO tide.pushed DEFAULT VALUES');
-	wait_for('they are woken', 10, sub { return $gateway->metric('queued_requests') == 2; });
+	wait_for('they are woken', 30, sub { return $gateway->metric('queued_requests') == 2; });
 	is $gateway->push_changes($gateway->token('pusher'), { n => 1 })->{status}, 200, 'one connection is left to pushes';
 	is asleep(), 3, 'by reads and woken pulls together';
 	close $_ for @slow;
