@@ -260,9 +260,11 @@ stop(void)
 	if (!http_wait_idle(deadline - CLOCK_SECOND))
 	{
 		log_event(LOG_WARNING, "cancelling", NULL);
-		database_cancel();
+		queue_abandon_all();
 		http_wait_idle(deadline);
 	}
+	/* if no request is left, only maintenance may still run */
+	queue_abandon_all();
 	queue_stop();
 	if (http_waiting_for_database() > 0 || !http_wait_idle(clock_now()))
 	{
@@ -271,8 +273,6 @@ stop(void)
 		log_stop(clock_now() + LOG_TIME);
 		_exit(0);
 	}
-	/* no request is left; only maintenance may still run */
-	database_cancel();
 	database_stop();
 	live_stop();
 	queue_free();

@@ -155,6 +155,27 @@ subtest 'a stop while a replica is waited for' => sub {
 	$pause->finish;
 };
 
+# Missing: a thread for each server that cancels what runs at the end. The one that stops
+# the gateway hung with the primary, and was ended by its alarm; what ran at the replica
+# was cancelled by nobody.
+subtest 'a stop while the primary hangs' => sub {
+	my $gateway = wait_for_state(gateway($fake, 'shutdown-timeout' => 3), '200 serving');
+	$gateway->token('ann');
+	my $pull = send_request($gateway, GET => '/api/v1/sync/pull?since=sleep:25');
+	wait_for('it runs at the replica', 10, sub { return sleeping($standby) == 1 });
+	my $push = send_request($gateway, POST => '/api/v1/sync/push', { do => 'sleep:25' });
+	wait_for('a push runs at the primary', 10, sub { return sleeping($cluster) == 1 });
+	my @pids = TideReplica::processes($cluster);
+	kill STOP => @pids;
+	$gateway->signal('TERM');
+	my $status = $gateway->wait_until_stopped;
+	kill CONT => @pids;
+	is $status, 0, 'ends';
+	like scalar(<$pull>), qr{^HTTP/1\.1 503 }, 'what runs at the replica is cancelled, and answered';
+	is scalar(<$push>), undef, 'what hangs with the primary is not';
+	$gateway->log_says(qr/event=stopped unfinished=yes/, 'which the log tells');
+};
+
 # Missing: an end of the wait for the primary's position while an attempt to connect
 # hangs; a thread of its own for the ends of waits; a read that comes before it is known
 # that the primary hangs, which went there after its time at the replica, and was 503

@@ -243,7 +243,7 @@ subtest 'gone before it is sent' => sub {
 		return 0;
 	});
 	close $slow;
-	wait_for('the client is gone', 10, sub { return $gateway->log =~ /event=client-gone/ });
+	wait_for('the client is gone', 10, sub { return $gateway->log =~ /event=cancelled/ });
 	close $holder;
 	is $gateway->pull($gateway->token('u1'))->{status}, 200, 'the connection is there for another';
 	is $cluster->sql($database, q{SELECT count(*) FROM tide.pushed WHERE body->>'n' = 'gone'}), 0, 'and nothing was sent on it';

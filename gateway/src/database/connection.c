@@ -161,19 +161,7 @@ connection_is_alive(Connection *connection)
 	return false;
 }
 
-/* Ask the server to cancel the running job, if there is one. */
-void
-connection_cancel(Connection *connection)
-{
-	char		problem[256];
-
-	pthread_mutex_lock(&connection->cancel_lock);
-	if (connection->running && connection->cancel != NULL)
-		PQcancel(connection->cancel, problem, sizeof(problem));
-	pthread_mutex_unlock(&connection->cancel_lock);
-}
-
-/* Likewise, but only if it still runs this job. */
+/* Ask the server to cancel this job, if it still runs. */
 void
 connection_cancel_run(Connection *connection, uint64_t number)
 {

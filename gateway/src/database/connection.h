@@ -66,7 +66,6 @@ extern bool connection_may_group(const Connection *connection);
 extern RunResult connection_run_group(Connection *connection, Job **jobs,
 									  int count, int *blamed);
 extern RunResult connection_run(Connection *connection, Job *job);
-extern void connection_cancel(Connection *connection);
 extern void connection_cut(Connection *connection);
 extern void connection_cancel_run(Connection *connection, uint64_t number);
 extern void connection_close(Connection *connection);

@@ -370,17 +370,6 @@ database_reconnect(void)
 		health_reconnect(pool_health(replicas[i].pool));
 }
 
-/* Ask the servers to cancel all running jobs; from any thread. */
-void
-database_cancel(void)
-{
-	int			i;
-
-	pool_cancel(primary);
-	for (i = 0; i < replica_count; i++)
-		pool_cancel(replicas[i].pool);
-}
-
 /*
  * Wait for the threads to end; after queue_stop.  Looks at the primary release
  * jobs of replicas, and replicas leave theirs to it.

@@ -20,7 +20,6 @@ extern bool database_start(const Settings *settings, char *problem,
 extern bool database_put(Job *job, const Settings *settings, bool is_woken);
 extern bool database_put_login(Job *job, const Settings *settings);
 extern bool database_put_maintenance(Job *job);
-extern void database_cancel(void);
 extern void database_reconnect(void);
 extern void database_stop(void);
 extern int	database_connected(void);

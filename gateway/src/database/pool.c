@@ -460,8 +460,9 @@ worker_main(void *argument)
 }
 
 /*
- * Cancel runs of jobs whose clients have gone.  That can take for ever, if the
- * server takes no connections, so it is no other server's thread.
+ * Cancel runs of jobs whose clients have gone, or of all when the gateway stops.
+ * That can take for ever, if the server takes no connections, so it is no other
+ * server's thread.
  */
 static void *
 cancel_main(void *argument)
@@ -472,7 +473,7 @@ cancel_main(void *argument)
 
 	while ((number = queue_take_abandoned(pool->queue)) != 0)
 	{
-		log_event(LOG_DEBUG, "client-gone", NULL);
+		log_event(LOG_DEBUG, "cancelled", NULL);
 		for (i = 0; i < pool->worker_count; i++)
 			connection_cancel_run(pool->workers[i].connection, number);
 	}
@@ -573,16 +574,6 @@ uint64_t
 pool_reads(Pool *pool)
 {
 	return pool->reads;
-}
-
-/* Ask the server to cancel all running jobs; from any thread. */
-void
-pool_cancel(Pool *pool)
-{
-	int			i;
-
-	for (i = 0; i < pool->worker_count; i++)
-		connection_cancel(pool->workers[i].connection);
 }
 
 /*

@@ -29,7 +29,6 @@ extern Health *pool_health(Pool *pool);
 extern int	pool_connected(const Pool *pool);
 extern bool pool_answers(Pool *pool);
 extern uint64_t pool_reads(Pool *pool);
-extern void pool_cancel(Pool *pool);
 extern void pool_cut(Pool *pool);
 extern void pool_end(Pool *pool);
 extern void pool_free(Pool *pool);

@@ -85,6 +85,7 @@ static struct JobList ended = TAILQ_HEAD_INITIALIZER(ended);
 static uint64_t last_number = 0;
 static uint64_t fallbacks[FALLBACKS];
 static bool maintenance_ended = false;
+static bool all_abandoned = false;
 static bool stopping = false;
 static bool keeper_ends = false;
 
@@ -260,6 +261,8 @@ end_run(Job *job)
 {
 	TAILQ_REMOVE(&under_way, job, link);
 	turns_end_run(&job->queue->turns, job);
+	if (stopping)
+		pthread_cond_signal(&job->queue->cancel_wanted);
 	/* a thread may have found that all it could take were at their bounds */
 	pthread_cond_signal(&job->queue->jobs_changed);
 }
@@ -274,6 +277,12 @@ end_unlisted(Job *job)
 	pthread_cond_signal(&keeper_wanted);
 }
 
+static bool
+is_abandoned(const Job *job)
+{
+	return job->abandoned || all_abandoned;
+}
+
 /*
  * A job that was taken is to have another turn.  False: its client went while it
  * ran, so it has ended instead.
@@ -282,7 +291,7 @@ static bool
 may_run_again(Job *job)
 {
 	end_run(job);
-	if (!job->abandoned)
+	if (!is_abandoned(job))
 		return true;
 	failure_try_again(&job->failure, "the client has gone");
 	end_unlisted(job);
@@ -632,21 +641,37 @@ queue_abandon(Job *job)
 	return here;
 }
 
-/* Has the client of a running job gone? */
+/*
+ * The gateway stops, and has no more time: whatever runs is cancelled, and nothing
+ * more is run.
+ */
+void
+queue_abandon_all(void)
+{
+	Queue	   *queue;
+
+	pthread_mutex_lock(&lock);
+	all_abandoned = true;
+	for (queue = queues; queue != NULL; queue = queue->next)
+		pthread_cond_signal(&queue->cancel_wanted);
+	pthread_mutex_unlock(&lock);
+}
+
+/* Has the client of a running job gone, or is there no more time? */
 bool
 queue_is_abandoned(Job *job)
 {
 	bool		result;
 
 	pthread_mutex_lock(&lock);
-	result = job->abandoned;
+	result = is_abandoned(job);
 	pthread_mutex_unlock(&lock);
 	return result;
 }
 
 /*
  * Wait for a run here that must be cancelled because its job was abandoned, and
- * return its number; 0: the gateway stops.
+ * return its number; 0: the gateway stops, and none is left.
  */
 uint64_t
 queue_take_abandoned(Queue *queue)
@@ -657,13 +682,13 @@ queue_take_abandoned(Queue *queue)
 	Job		   *job;
 
 	pthread_mutex_lock(&lock);
-	while (number == 0 && !stopping)
+	while (number == 0)
 	{
 		now = clock_now();
 		next = INT64_MAX;
 		TAILQ_FOREACH(job, &under_way, link)
 		{
-			if (job->queue != queue || !job->abandoned)
+			if (job->queue != queue || !is_abandoned(job))
 				continue;
 			if (job->cancel_at <= now)
 			{
@@ -674,6 +699,8 @@ queue_take_abandoned(Queue *queue)
 			if (job->cancel_at < next)
 				next = job->cancel_at;
 		}
+		if (number == 0 && next == INT64_MAX && stopping)
+			break;
 		if (number == 0 && next == INT64_MAX)
 			pthread_cond_wait(&queue->cancel_wanted, &lock);
 		else if (number == 0)

@@ -47,6 +47,7 @@ extern void queue_done(Job *job);
 extern int64_t queue_answered_at(Queue *queue);
 extern void queue_put_back(Job *job);
 extern bool queue_abandon(Job *job);
+extern void queue_abandon_all(void);
 extern bool queue_is_abandoned(Job *job);
 extern uint64_t queue_take_abandoned(Queue *queue);
 extern int	queue_count(void);
