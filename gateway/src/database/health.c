@@ -542,6 +542,18 @@ health_hangs(Health *health)
 	return result;
 }
 
+/* Had the thread that looks a session of its own, when it looked last? */
+bool
+health_has_session(Health *health)
+{
+	bool		result;
+
+	pthread_mutex_lock(&health->lock);
+	result = health->checked == OPEN_DONE;
+	pthread_mutex_unlock(&health->lock);
+	return result;
+}
+
 /* A connection was lost: what was found out may no longer be true. */
 void
 health_doubt(Health *health)

@@ -49,6 +49,7 @@ extern bool health_check(Health *health, Failure *failure);
 extern bool health_serves(Health *health);
 extern OpenResult health_state(Health *health);
 extern bool health_hangs(Health *health);
+extern bool health_has_session(Health *health);
 extern void health_doubt(Health *health);
 extern void health_want_look(Health *health);
 

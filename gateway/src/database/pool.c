@@ -52,6 +52,8 @@ typedef struct Worker
 	Connection *connection;		/* it may not be open */
 	bool		connected;		/* counted in the pool */
 	int64_t		next_attempt;	/* to connect; 0: at once */
+	int64_t		left_at;		/* since when it leaves sessions to the thread
+								 * that looks; 0: it does not */
 	int64_t		max_age;		/* of the connection */
 	int			generation;		/* of the pool's health, as the connection was
 								 * opened */
@@ -104,26 +106,48 @@ open_worker(Worker *worker, bool asked)
 
 	worker->generation = health_generation(worker->pool->health);
 	result = connection_open(worker->connection, detail, sizeof(detail));
+	worker->max_age = jitter(worker, MAX_AGE / 2) + MAX_AGE / 2;
+	/* counted before another may try, see leaves_session */
+	set_connected(worker, result == OPEN_DONE);
 	if (asked)
 		health_end_attempt(worker->pool->health, result, detail);
 	else
 		health_opened(worker->pool->health, result, detail);
-	worker->max_age = jitter(worker, MAX_AGE / 2) + MAX_AGE / 2;
-	set_connected(worker, result == OPEN_DONE);
 	return result == OPEN_DONE;
+}
+
+/*
+ * If few sessions are allowed, the first is for requests, and the second for the
+ * thread that looks at the server, or the gateway would serve and never be ready.
+ * For a while: if that thread cannot connect, others may be able to.
+ */
+static bool
+leaves_session(Worker *worker)
+{
+	Pool	   *pool = worker->pool;
+	int64_t		now = clock_now();
+
+	if (pool->connected == 0 || health_has_session(pool->health))
+		worker->left_at = 0;
+	else if (worker->left_at == 0)
+		worker->left_at = now;
+	return worker->left_at != 0 && now < worker->left_at + HEALTH_STALE;
 }
 
 /* Try to connect; false: next_attempt says when to try again. */
 static bool
 connect_worker(Worker *worker)
 {
+	Pool	   *pool = worker->pool;
+
 	set_connected(worker, false);
-	if (worker->pool->number == 0)
-		return health_begin_attempt(worker->pool->health, &worker->next_attempt) &&
-			open_worker(worker, true);
-	/* a replica is tried by the thread that looks at it */
 	worker->next_attempt = clock_now() + LEFT_OUT_INTERVAL;
-	return health_serves(worker->pool->health) && open_worker(worker, false);
+	/* a replica is tried by the thread that looks at it */
+	if (pool->number != 0)
+		return health_serves(pool->health) && open_worker(worker, false);
+	return !leaves_session(worker) &&
+		health_begin_attempt(pool->health, &worker->next_attempt) &&
+		open_worker(worker, true);
 }
 
 /* Is the connection there, and to be used on? */
