@@ -118,6 +118,14 @@ is_deeply($digest->{digestByType},
 	decode_json($cluster->sql($database, "SELECT tide.digest('$digest->{cursor}')"))->{digestByType},
 	'a digest is the same on both');
 
+# Before the snapshot, and after the position of the new cursor.  Seen failing with it
+# asked again for the old cursor, and for what the gateway remembers.
+my $count = "SELECT pg_stat_force_next_flush() \\g /dev/null\n"
+  . "SELECT seq_scan + coalesce(idx_scan, 0) FROM pg_stat_user_tables WHERE relid = 'tide.generation'::regclass;\n";
+my ($before, $after) = split /\n/, $standby->sql($database, "$count BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n"
+	. "SELECT * FROM tide.pull_page('$replica->{since}') \\g /dev/null\nCOMMIT;\n$count");
+is($after - $before, 2, 'a pull asks twice for the generation that is replayed');
+
 is(replayed($cluster, ''), 'true', 'a primary is always ready');
 is($cluster->sql($database, 'SELECT in_recovery, lag_bytes, lag_seconds FROM tide.replayed()'), 'f||', 'and has no lag');
 is($standby->sql($database, 'SELECT in_recovery, lag_bytes, lag_seconds FROM tide.replayed()'), 't|0|0',

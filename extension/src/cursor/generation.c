@@ -329,12 +329,12 @@ take_start(HeapTuple tuple, TupleDesc desc, void *arg)
  * where one was prepared and committed later.
  */
 GenerationReach
-generation_reach(uint64 generation, XLogRecPtr position, uint64 xmax)
+generation_reach(uint64 generation, uint64 current, XLogRecPtr position, uint64 xmax)
 {
 	static SPIPlanPtr plan = NULL;
 	StartOfNext next;
 
-	if (generation == generation_current())
+	if (generation == current)
 		return GENERATION_REACHED;
 	if (select_generations(&plan,
 						   "SELECT n.position, n.first_xid FROM tide.generation n"

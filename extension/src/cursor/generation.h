@@ -38,11 +38,11 @@ typedef enum GenerationReach
 
 /*
  * Did that generation get as far as this position, and to this transaction id,
- * in the history that this database has?  On a primary after
- * generation_register.
+ * in the history that this database has?  "current" is the current one.  On a
+ * primary after generation_register.
  */
-extern GenerationReach generation_reach(uint64 generation, XLogRecPtr position,
-										uint64 xmax);
+extern GenerationReach generation_reach(uint64 generation, uint64 current,
+										XLogRecPtr position, uint64 xmax);
 
 /* forget generations whose cursors have all expired; returns how many */
 extern int64 generation_forget(uint64 horizon);

@@ -187,12 +187,13 @@ xmax_of_cursor(const Cursor *cursor)
  * for lost: nothing is still to come there.  A cursor with generation 0 was
  * made by no server.
  */
-HistoryFit
-history_fit(const Cursor *cursor)
+static HistoryFit
+fit_of(const Cursor *cursor, uint64 current)
 {
 	uint64		xmax = xmax_of_cursor(cursor);
 	HistoryFit	fit = fit_of_position(cursor->timeline, cursor->position);
-	GenerationReach reach = generation_reach(cursor->generation, cursor->position, xmax);
+	GenerationReach reach = generation_reach(cursor->generation, current,
+											 cursor->position, xmax);
 
 	if (fit == HISTORY_LOST || reach == GENERATION_PASSED)
 		return HISTORY_LOST;
@@ -203,10 +204,21 @@ history_fit(const Cursor *cursor)
 	return fit;
 }
 
-bool
-history_is_lost(const Cursor *cursor)
+HistoryFit
+history_fit(const Cursor *cursor)
 {
-	HistoryFit	fit = history_fit(cursor);
+	return fit_of(cursor, generation_current());
+}
+
+/*
+ * A snapshot that shows what a start of the server has written shows the start, too.
+ * So the generation must be of a moment after the caller's snapshot, and need not be
+ * asked for again: on a standby that costs a query, and looks into files.
+ */
+bool
+history_is_lost(const Cursor *cursor, const Cursor *head)
+{
+	HistoryFit	fit = fit_of(cursor, head ? head->generation : generation_current());
 
 	return fit == HISTORY_LOST || (fit == HISTORY_AHEAD && !RecoveryInProgress());
 }

@@ -43,8 +43,11 @@ typedef enum HistoryFit
 
 extern HistoryFit history_fit(const Cursor *cursor);
 
-/* has it seen something that this history of the database does not have? */
-extern bool history_is_lost(const Cursor *cursor);
+/*
+ * Has it seen something that this history of the database does not have?  "head",
+ * if there is one: a cursor that was stamped after the caller's snapshot was taken.
+ */
+extern bool history_is_lost(const Cursor *cursor, const Cursor *head);
 
 /*
  * On a standby, raise TD017: for a reason; unless all that the cursor has seen

@@ -145,16 +145,32 @@ settings_mark(void)
 	return psprintf("-%08x", hash_bytes((unsigned char *) settings, strlen(settings)));
 }
 
+static char *
+server_text(const Cursor *history)
+{
+	return psprintf("%016llx-%x-%016llx-%u%s",
+					(unsigned long long) history->history, history->timeline,
+					(unsigned long long) history->generation,
+					owner_relation("log"), settings_mark());
+}
+
 char *
 watch_server(void)
 {
 	Cursor		history = {0};
 
 	history_stamp_cursor(&history, RecoveryInProgress());
-	return psprintf("%016llx-%x-%016llx-%u%s",
-					(unsigned long long) history.history, history.timeline,
-					(unsigned long long) history.generation,
-					owner_relation("log"), settings_mark());
+	return server_text(&history);
+}
+
+char *
+watch_server_of(const Cursor *head, Oid schema)
+{
+	Cursor		history = *head;
+
+	/* set twice, it is that of no particular one */
+	history_set_schema(&history, schema);
+	return server_text(&history);
 }
 
 /* ---------- what changed ---------- */

@@ -104,7 +104,7 @@ pull_interest(Pull *pull)
 	if (is_complete(pull))
 	{
 		appendStringInfo(&buf, ",\"server\":\"%s\",\"remember\":%d,\"byFunction\":%s",
-						 watch_server(), seconds_to_remember(),
+						 watch_server_of(&pull->head, pull->access.schema), seconds_to_remember(),
 						 pull->access.by_function ? "true" : "false");
 		append_scopes(&buf, pull);
 		appendStringInfoString(&buf, ",\"types\":[");

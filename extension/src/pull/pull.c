@@ -94,7 +94,7 @@ reason_to_start_over(Pull *pull, const Cursor *cursor)
 	/* before the history: generations, too, are forgotten */
 	if (places_are_expired(cursor, pull->asked.horizon))
 		return "expired";
-	if (history_is_lost(cursor))
+	if (history_is_lost(cursor, &pull->head))
 		return "history_lost";
 	return NULL;
 }

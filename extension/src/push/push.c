@@ -346,7 +346,7 @@ check_horizon(Push *push)
 		history_check_cursor(cursor);
 		if (history_is_other(cursor) ||
 			!history_is_of_schema(cursor, push->access.schema) ||
-			history_is_lost(cursor) ||
+			history_is_lost(cursor, NULL) ||
 			(pruned && is_expired_for(push, cursor, horizon.xid)))
 			ereport(ERROR,
 					(errcode(ERRCODE_TIDE_RESYNC_REQUIRED),
