@@ -6,6 +6,9 @@ export const PAGE_ROWS = 500;
 /* Acks that a client keeps and sends with a pull, which goes in a URL. */
 export const MOST_ACKS = 32;
 
+/* Where a database is that has pulled nothing: what collect() is given and gives. */
+export const NO_PLACE = Object.freeze({ cursor: null, awaited: [] });
+
 const PAGE = { changesByType: isObject, deletedByType: isObject, revokedScopes: isList,
 	cursor: (cursor) => typeof cursor === 'string' };
 
@@ -48,21 +51,28 @@ export class PullCollector {
 	}
 
 	/*
+	 * awaited   types that a reset left behind, since they were not there
+	 * and the rest as pullPages() has it.
+	 *
 	 * Resolves with {
 	 *   rows: Map(type => Map(key text => row)), deleted: Map(type => Map(key text => key columns)),
 	 *   everything: these are all the rows there are (a first pull, or a reset),
 	 *   everythingOf: Set(types) of which they are,
-	 *   revokedScopes, unavailableTypes, cursor, serverTime, resetReason }
+	 *   revokedScopes, unavailableTypes, cursor, serverTime, resetReason,
+	 *   awaited: to be given with the cursor the next time }
 	 */
-	async collect(options) {
-		const asked = JSON.stringify([options.since ?? null, options.entityTypes ?? null]);
+	async collect({ awaited = [], ...options }) {
+		const since = options.since ?? null;
+		const due = since === null ? [] : awaited.filter((type) => own(this.schema.entityTypes, type));
+		const refresh = [...new Set([...options.refresh ?? [], ...due])];
+		const asked = JSON.stringify([since, options.entityTypes ?? null, refresh]);
 		if (this.#options !== asked)
 			this.#set = null;
 		this.#options = asked;
-		const set = this.#set ??= emptySet(options.since ?? null);
+		const set = this.#set ??= emptySet(since);
 		// acks belong to the cursor that was given; later pages do not need them
-		const resumed = set.cursor !== (options.since ?? null);
-		const pages = pullPages(this.client, { ...options, since: set.cursor,
+		const resumed = set.cursor !== since;
+		const pages = pullPages(this.client, { ...options, since: set.cursor, refresh,
 			acks: resumed ? [] : options.acks });
 		for await (const page of pages) {
 			const types = [...Object.keys(page.changesByType), ...Object.keys(page.deletedByType)];
@@ -72,6 +82,7 @@ export class PullCollector {
 			this.#add(set, page);
 		}
 		this.#set = this.#options = null;
+		settle(set, { awaited, due });
 		return set;
 	}
 
@@ -96,7 +107,8 @@ export class PullCollector {
 			for (const key of keys)
 				this.#put(set, 'deleted', 'rows', type, key);
 		}
-		set.unavailableTypes = page.unavailableTypes ?? [];
+		// also what was not there for a while has not come whole
+		set.unavailableTypes = [...new Set([...set.unavailableTypes, ...page.unavailableTypes ?? []])];
 		set.cursor = page.cursor;
 		set.serverTime = page.serverTime;
 	}
@@ -112,6 +124,17 @@ export class PullCollector {
 			set[into].set(type, new Map());
 		set[into].get(type).set(key, columns);
 	}
+}
+
+/* Types that came as they were asked for, in full, are swept; others are awaited on. */
+function settle(set, { awaited, due }) {
+	const away = set.unavailableTypes;
+	for (const type of due.filter((type) => !away.includes(type)))
+		set.everythingOf.add(type);
+	// rows of a scope that was taken meanwhile can be told by nothing but a sweep
+	const isBehind = set.everything || set.revokedScopes.size > 0;
+	const left = new Set([...awaited, ...set.everythingOf, ...isBehind ? away : []]);
+	set.awaited = [...left].filter((type) => !isEverythingOf(set, type));
 }
 
 function emptySet(since) {
@@ -135,6 +158,6 @@ export function isEverythingOf(set, type) {
 
 /* Does this row belong to a scope that the caller may not sync any longer? */
 export function isRevoked(set, description, row) {
-	return set.revokedScopes.size > 0 && description.scope !== null && description.scope !== undefined
-		&& set.revokedScopes.has(String(row[description.scope]));
+	const scope = description?.scope ?? null;
+	return scope !== null && set.revokedScopes.has(String(row[scope]));
 }

@@ -6,7 +6,7 @@ import { isAltered } from './json.js';
 import { keyText, randomId } from './keys.js';
 import { Listeners } from './listeners.js';
 import { SyncLoop } from './loop.js';
-import { isEverythingOf, isRevoked, MOST_ACKS, PullCollector } from './pull.js';
+import { isEverythingOf, isRevoked, MOST_ACKS, NO_PLACE, PullCollector } from './pull.js';
 import { isGone, pushChanges } from './push.js';
 import { nextStamp } from './stamps.js';
 
@@ -50,7 +50,7 @@ export class TideReplication {
 	#waiting = [];	// pushes of single collections that have not been sent
 	#enqueued = new Listeners();
 	#acks = [];
-	#cursor = null;
+	#place = NO_PLACE;
 	#collector = null;
 	#stopped = false;
 
@@ -65,7 +65,7 @@ export class TideReplication {
 			name: `rxdb ${name ?? database.name}`,
 			entityTypes: Object.keys(collections),
 			sync: (signal) => this.#syncOnce(signal),
-			cursor: async () => this.#cursor,
+			cursor: async () => this.#place.cursor,
 			counts: () => this.#counts(),
 			lead: () => this.#startAll(),
 		});
@@ -79,7 +79,7 @@ export class TideReplication {
 		this.#meta = this.database.collections[META]
 			?? (await this.database.addCollections({ [META]: { schema: META_SCHEMA } }))[META];
 		this.database.onClose.push(() => this.stop());
-		this.#cursor = await this.#getMeta('cursor') ?? null;
+		this.#place = await this.#getMeta('place') ?? NO_PLACE;
 		this.#schema = await this.#getMeta('schema') ?? null;
 		this.client.clientId ??= await this.#getMeta('clientId') ?? await this.#makeClientId();
 		for (const [type, collection] of Object.entries(this.collections)) {
@@ -168,13 +168,14 @@ export class TideReplication {
 		if (this.#collector?.schema !== this.#schema)
 			this.#collector = new PullCollector(this.#owners, this.#schema);
 		const acks = [...this.#acks];
+		const { cursor, awaited } = this.#place;
 		const set = await this.#collector.collect({
-			since: this.#cursor, acks, signal, entityTypes: [...this.#types.keys()],
+			since: cursor, awaited, acks, signal, entityTypes: [...this.#types.keys()],
 			readSchema: () => this.#readSchema(signal) });
 		this.#acks = this.#acks.filter((ack) => !acks.includes(ack));
 		for (const one of this.#types.values())
 			await one.receive(set);
-		this.#cursor = set.cursor;
+		this.#place = { cursor: set.cursor, awaited: set.awaited };
 	}
 
 	/* Everything that collections want to push, as one push. */
@@ -212,7 +213,7 @@ export class TideReplication {
 		const late = sent.filter(({ i }) => results[i].code === 'resync_required'
 			&& !rows[i].assumedMasterState);
 		if (late.length > 0)
-			await send(late, this.#cursor);
+			await send(late, this.#place.cursor);
 		return results;
 	}
 
@@ -281,10 +282,10 @@ export class TideReplication {
 	 * between pulls them again.
 	 */
 	async #keepCursor() {
-		const cursor = this.#cursor;
+		const place = this.#place;
 		await this.#settled();
-		if (cursor === this.#cursor && !this.#stopped)
-			await this.#setMeta('cursor', cursor);
+		if (place === this.#place && !this.#stopped)
+			await this.#setMeta('place', place);
 	}
 
 	async #counts() {

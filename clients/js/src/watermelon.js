@@ -3,7 +3,7 @@ import { OwnersClient } from './client.js';
 import { isAltered } from './json.js';
 import { randomId } from './keys.js';
 import { SyncLoop } from './loop.js';
-import { isEverythingOf, MOST_ACKS, PullCollector } from './pull.js';
+import { isEverythingOf, MOST_ACKS, NO_PLACE, PullCollector } from './pull.js';
 import { isGone, pushChanges } from './push.js';
 import { nextStamp, stampTime } from './stamps.js';
 
@@ -149,12 +149,13 @@ export class TideWatermelon {
 	}
 
 	async #pull(lastPulledAt, signal) {
-		const { cursor } = await this.#place(lastPulledAt);
+		const before = await this.#place(lastPulledAt);
+		const { cursor, awaited } = before;
 		if (this.#collector?.schema !== this.#schema)
 			this.#collector = new PullCollector(this.#owners, this.#schema);
 		const acks = this.#acks;
 		const set = await this.#collector.collect({
-			since: cursor, acks, signal, entityTypes: [...this.#types.values()],
+			since: cursor, awaited, acks, signal, entityTypes: [...this.#types.values()],
 			readSchema: () => this.#readSchema(signal) });
 		this.#acks = this.#acks.filter((ack) => !acks.includes(ack));
 
@@ -169,7 +170,7 @@ export class TideWatermelon {
 			}
 		}
 		const timestamp = Math.max(Date.now(), (lastPulledAt ?? 0) + 1);
-		await this.#keepPlace(timestamp, set.cursor, lastPulledAt, cursor);
+		await this.#keepPlace({ timestamp, cursor: set.cursor, awaited: set.awaited }, lastPulledAt, before);
 		return {
 			changes, timestamp,
 			experimentalStrategy: { default: 'incremental', override,
@@ -432,13 +433,11 @@ export class TideWatermelon {
 		const places = await this.#get('places') ?? [];
 		const place = lastPulledAt === undefined ? places[0]
 			: places.find(({ timestamp }) => timestamp === lastPulledAt);
-		return { cursor: place?.cursor ?? null };
+		return { ...NO_PLACE, ...place };
 	}
 
-	#keepPlace(timestamp, cursor, lastPulledAt, before) {
-		const places = [{ timestamp, cursor }];
-		if (lastPulledAt)
-			places.push({ timestamp: lastPulledAt, cursor: before });
+	#keepPlace(place, lastPulledAt, before) {
+		const places = lastPulledAt ? [place, { ...before, timestamp: lastPulledAt }] : [place];
 		return this.#set('places', places);
 	}
 

@@ -274,6 +274,8 @@ export interface PullOptions {
   signal?: AbortSignal;
   /** PullCollector: the schema anew, for a type that was tracked since it was read. */
   readSchema?: () => Promise<Schema>;
+  /** PullCollector: what the last set gave with its cursor. */
+  awaited?: string[];
 }
 
 export interface Page {
@@ -302,6 +304,8 @@ export interface ChangeSet {
   cursor: string;
   serverTime: string;
   resetReason: string | null;
+  /** Types that a reset left behind, since they were not there; they are read and swept when they are. */
+  awaited: string[];
 }
 
 /** All pages as one set; one that broke off goes on where it was. */

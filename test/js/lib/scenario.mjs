@@ -210,6 +210,20 @@ export async function scenario(library, { policy, milliseconds = false, open, re
 				assert.deepEqual(await b.refused(), []);
 			});
 
+			await step('a reset while one table cannot be served: what is gone meanwhile goes when it can', async () => {
+				const gone = await sql("SELECT md5('project18')::uuid");
+				a.network.offline = true;
+				await sql(`DELETE FROM projects WHERE id = '${gone}'`);
+				await b.sync();
+				await sql("SELECT tide.prune('0 s'); ALTER TABLE projects RENAME COLUMN team TO crew");
+				a.network.offline = false;
+				sound(await a.sync());
+				assert.ok(await find(a, 'projects', gone));
+				await sql('ALTER TABLE projects RENAME COLUMN crew TO team');
+				await a.sync();
+				assert.equal(await find(a, 'projects', gone), undefined);
+			});
+
 			await step('a reset after a prune, with unsent edits', async () => {
 				a.network.offline = true;
 				const made = newTask(project, { title: 'made before the prune' });

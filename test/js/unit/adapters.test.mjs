@@ -1,14 +1,15 @@
 /* What the adapters ask of a server, against a fake one. */
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 
 import { replicateTide } from 'pg-tide/rxdb';
 import { TideWatermelon } from 'pg-tide/watermelon';
 import { createRxDatabase } from 'rxdb';
 import { getRxStorageMemory } from 'rxdb/plugins/storage-memory';
 
-import { applied, FakeServer, page, SCHEMA } from '../lib/fake.mjs';
+import { waitFor } from '../lib/wait.mjs';
+import { applied, FakeServer, json, page, refused, SCHEMA } from '../lib/fake.mjs';
 
 const require = createRequire(import.meta.url);
 const { appSchema, Database, Model, Q, tableSchema } = require('@nozbe/watermelondb');
@@ -19,18 +20,30 @@ const { synchronize } = require('@nozbe/watermelondb/sync');
 const row = (id) => ({ id, team: 'red', name: `name ${id}`, at: '2026-01-01T00:00:00.000001Z', by: null });
 const text = { type: ['string', 'null'] };
 
+/* a test that fails leaves its database open, which keeps the program going */
+const opened = new Set();
+after(() => Promise.allSettled([...opened].map((close) => close())));
+function closing(action) {
+	const close = async () => {
+		opened.delete(close);
+		await action();
+	};
+	opened.add(close);
+	return close;
+}
+
 async function rxdb(server) {
 	const database = await createRxDatabase({ name: `r${Math.random()}`.replace('.', ''), storage: getRxStorageMemory() });
 	const { project } = await database.addCollections({ project: { schema: {
 		version: 0, primaryKey: 'id', type: 'object', required: ['id'],
 		properties: { id: { type: 'string', maxLength: 36 }, team: { type: ['string', 'null', 'object'] }, name: text, at: text, by: text } } } });
 	const sync = await replicateTide({ client: server.client(), database, collections: { project }, live: false });
-	return { sync, close: () => database.close(),
+	return { sync, database, schema: project.schema.jsonSchema, close: closing(() => database.close()),
 		rename: async (id, name) => (await project.findOne(id).exec()).incrementalPatch({ name }),
 		names: async () => (await project.find().exec()).map(({ name }) => name).sort() };
 }
 
-async function watermelon(server) {
+async function watermelon(server, options) {
 	const optional = { isOptional: true };
 	const schema = appSchema({ version: 1, tables: [tableSchema({ name: 'project', columns: [
 		{ name: 'team', type: 'string' }, { name: 'name', type: 'string', ...optional },
@@ -41,11 +54,11 @@ async function watermelon(server) {
 	const adapter = new LokiJSAdapter({ schema, dbName: `w${Math.random()}`, useWebWorker: false,
 		useIncrementalIndexedDB: false, _testLokiAdapter: new LokiMemoryAdapter() });
 	const database = new Database({ adapter, modelClasses: [Project] });
-	const sync = new TideWatermelon({ client: server.client(), database, synchronize, Q, tables: ['project'], name: `w${Math.random()}` });
-	const close = async () => {
+	const sync = new TideWatermelon({ client: server.client(), database, synchronize, Q, tables: ['project'], name: `w${Math.random()}`, live: false, ...options });
+	const close = closing(async () => {
 		await sync.stop();
 		adapter._driver.loki.close();
-	};
+	});
 	const rename = (id, name) => database.write(async () =>
 		(await database.get('project').find(id)).update((record) => record._setRaw('name', name)));
 	return { sync, database, close, rename,
@@ -78,6 +91,49 @@ for (const [library, open] of Object.entries({ rxdb, watermelon })) {
 		assert.deepEqual(await one.names(), ['name a']);
 		await one.close();
 	});
+
+	test(`${library}: a type that was not there in a reset is swept when it has come, and not before`, { timeout: 20000 }, async () => {
+		let answer = () => page({ cursor: 'c1', changesByType: { project: [row('a'), row('dead'), row('mine')] } });
+		const server = new FakeServer({ '/sync/push': applied, '/sync/pull': (call) => answer(call) });
+		const one = await open(server);
+		await one.sync.sync();
+		// gone for the whole reset, then for a part of a pull, in which half of it comes
+		answer = ({ query }) => page({ cursor: 'c2', reset: query.since === 'c1', unavailableTypes: ['project'] });
+		await one.sync.sync();
+		for (const away of ['c2', 'c3']) {
+			answer = ({ query }) => page({ cursor: query.since === 'c2' ? 'c3' : 'c2', hasMore: query.since === 'c2',
+				...query.since === away ? { unavailableTypes: ['project'] } : { changesByType: { project: [row('a')] } } });
+			await one.sync.sync();
+			assert.deepEqual(await one.names(), ['name a', 'name dead', 'name mine']);
+		}
+		// what is asked for in full comes in full
+		answer = ({ query }) => page({ cursor: 'c5', changesByType: query.refresh === 'project'
+			? { project: [row('a'), row('new')] } : {} });
+		// an edit stays, whatever its row was
+		await one.rename('mine', 'my edit');
+		await one.sync.sync();
+		assert.deepEqual(await one.names(), ['my edit', 'name a', 'name new']);
+		const asked = server.calls('/sync/pull').length;
+		await one.sync.sync();
+		assert.deepEqual(server.calls('/sync/pull').slice(asked).map(({ query }) => query.refresh), [undefined]);
+		await one.close();
+	});
+
+	test(`${library}: a scope is taken while a type is away: its rows go when that is back`, { timeout: 20000 }, async () => {
+		const server = new FakeServer({ '/sync/push': applied, '/sync/pull': ({ query }) => page({ cursor: 'c',
+			changesByType: query.since ? {} : { project: [row('a'), { ...row('b'), team: 'blue' }] } }) });
+		const one = await open(server);
+		await one.sync.sync();
+		server.answers['/sync/schema'] = () => ({ ...SCHEMA, entityTypes: { task: SCHEMA.entityTypes.task } });
+		server.answers['/sync/pull'] = () => page({ cursor: 'c', unavailableTypes: ['project'], revokedScopes: ['blue'] });
+		await one.sync.sync();
+		server.answers['/sync/schema'] = () => SCHEMA;
+		server.answers['/sync/pull'] = ({ query }) => page({ cursor: 'c', changesByType: query.refresh ? { project: [row('a')] } : {} });
+		await one.sync.sync();
+		assert.deepEqual(await one.names(), ['name a']);
+		await one.close();
+	});
+
 }
 
 test('rxdb, watermelon: long numbers inside json are not altered by an edit of another column', async () => {
