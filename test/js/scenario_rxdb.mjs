@@ -24,7 +24,7 @@ const SCHEMAS = {
 			id: { type: 'string', maxLength: 36 }, team: { type: 'string' },
 			project_id: { type: 'string' }, title: { type: 'string' },
 			priority: { type: 'integer' }, hours: { type: ['number', 'null'] },
-			due: text, done: { type: 'boolean' }, note: text,
+			due: text, done: { type: 'boolean' }, note: text, colour: text,
 			version: { type: 'integer' }, updated_at: text, client_id: text,
 		},
 		required: ['id', 'team', 'project_id', 'title'],

@@ -27,6 +27,7 @@ const schema = appSchema({
 			{ name: 'title', type: 'string' }, { name: 'priority', type: 'number' },
 			{ name: 'hours', type: 'number', ...optional }, { name: 'due', type: 'number', ...optional },
 			{ name: 'done', type: 'boolean' }, { name: 'note', type: 'string', ...optional },
+			{ name: 'colour', type: 'string', ...optional },
 			{ name: 'version', type: 'number', ...optional },
 			{ name: 'updated_at', type: 'number' },
 			{ name: 'client_id', type: 'string', ...optional },

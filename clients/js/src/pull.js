@@ -7,7 +7,7 @@ export const PAGE_ROWS = 500;
 export const MOST_ACKS = 32;
 
 /* Where a database is that has pulled nothing: what collect() is given and gives. */
-export const NO_PLACE = Object.freeze({ cursor: null, awaited: [] });
+export const NO_PLACE = Object.freeze({ cursor: null, awaited: [], known: {} });
 
 const PAGE = { changesByType: isObject, deletedByType: isObject, revokedScopes: isList,
 	cursor: (cursor) => typeof cursor === 'string' };
@@ -52,6 +52,8 @@ export class PullCollector {
 
 	/*
 	 * awaited   types that a reset left behind, since they were not there
+	 * known     {type: [columns]} that the rows up to `since` have; {} at first
+	 * columns   {type: [columns]} that rows have from now on
 	 * and the rest as pullPages() has it.
 	 *
 	 * Resolves with {
@@ -59,12 +61,13 @@ export class PullCollector {
 	 *   everything: these are all the rows there are (a first pull, or a reset),
 	 *   everythingOf: Set(types) of which they are,
 	 *   revokedScopes, unavailableTypes, cursor, serverTime, resetReason,
-	 *   awaited: to be given with the cursor the next time }
+	 *   awaited, known: to be given with the cursor the next time }
 	 */
-	async collect({ awaited = [], ...options }) {
+	async collect({ awaited = [], known = {}, columns = {}, ...options }) {
 		const since = options.since ?? null;
 		const due = since === null ? [] : awaited.filter((type) => own(this.schema.entityTypes, type));
-		const refresh = [...new Set([...options.refresh ?? [], ...due])];
+		const lacking = since === null ? [] : grownTypes(known, columns);
+		const refresh = [...new Set([...options.refresh ?? [], ...due, ...lacking])];
 		const asked = JSON.stringify([since, options.entityTypes ?? null, refresh]);
 		if (this.#options !== asked)
 			this.#set = null;
@@ -83,6 +86,7 @@ export class PullCollector {
 		}
 		this.#set = this.#options = null;
 		settle(set, { awaited, due });
+		set.known = { ...known, ...without(columns, set.unavailableTypes) };
 		return set;
 	}
 
@@ -135,6 +139,26 @@ function settle(set, { awaited, due }) {
 	const isBehind = set.everything || set.revokedScopes.size > 0;
 	const left = new Set([...awaited, ...set.everythingOf, ...isBehind ? away : []]);
 	set.awaited = [...left].filter((type) => !isEverythingOf(set, type));
+}
+
+/* {type: columns} of the types that have come */
+export function without(columns, types) {
+	return Object.fromEntries(Object.entries(columns).filter(([type]) => !types.includes(type)));
+}
+
+/*
+ * Types with a column that was not known of them: the rows here lack it, since it
+ * came with a default, or with a new version of the app.
+ */
+export function grownTypes(known, columns) {
+	return Object.keys(columns).filter((type) => own(known, type)
+		&& columns[type].some((name) => !known[type].includes(name)));
+}
+
+/* {type: [columns]} of a schema; of these types, if they are named. */
+export function columnsOf(schema, types = Object.keys(schema.entityTypes)) {
+	return Object.fromEntries(types.filter((type) => own(schema.entityTypes, type))
+		.map((type) => [type, schema.entityTypes[type].columns.map(({ name }) => name)]));
 }
 
 function emptySet(since) {

@@ -6,7 +6,7 @@ import { isAltered } from './json.js';
 import { keyText, randomId } from './keys.js';
 import { Listeners } from './listeners.js';
 import { SyncLoop } from './loop.js';
-import { isEverythingOf, isRevoked, MOST_ACKS, NO_PLACE, PullCollector } from './pull.js';
+import { columnsOf, isEverythingOf, isRevoked, MOST_ACKS, NO_PLACE, PullCollector } from './pull.js';
 import { isGone, pushChanges } from './push.js';
 import { nextStamp } from './stamps.js';
 
@@ -168,14 +168,21 @@ export class TideReplication {
 		if (this.#collector?.schema !== this.#schema)
 			this.#collector = new PullCollector(this.#owners, this.#schema);
 		const acks = [...this.#acks];
-		const { cursor, awaited } = this.#place;
+		const { cursor, awaited, known } = this.#place;
 		const set = await this.#collector.collect({
-			since: cursor, awaited, acks, signal, entityTypes: [...this.#types.keys()],
+			since: cursor, awaited, known, columns: this.#columns(), acks, signal, entityTypes: [...this.#types.keys()],
 			readSchema: () => this.#readSchema(signal) });
 		this.#acks = this.#acks.filter((ack) => !acks.includes(ack));
 		for (const one of this.#types.values())
 			await one.receive(set);
-		this.#place = { cursor: set.cursor, awaited: set.awaited };
+		this.#place = { cursor: set.cursor, awaited: set.awaited, known: set.known };
+	}
+
+	/* {type: those columns of the server's that the collection has, too} */
+	#columns() {
+		const known = columnsOf(this.#schema, [...this.#types.keys()]);
+		return Object.fromEntries(Object.entries(known).map(([type, names]) => [type,
+			names.filter((name) => name in this.collections[type].schema.jsonSchema.properties)]));
 	}
 
 	/* Everything that collections want to push, as one push. */

@@ -4,7 +4,7 @@ import { TideError } from './errors.js';
 import { keyText, own, randomId } from './keys.js';
 import { Listeners } from './listeners.js';
 import { SyncLoop } from './loop.js';
-import { MOST_ACKS, pullPages } from './pull.js';
+import { columnsOf, grownTypes, MOST_ACKS, pullPages, without } from './pull.js';
 import { isGone, pushChanges } from './push.js';
 import {
 	answered, changeOf, discarded, editRecord, isDirty, isMoot, pulled,
@@ -292,13 +292,19 @@ export class TideStore {
 	}
 
 	async #pull(signal) {
-		const { since, acks } = await this.#read(async (tx) => ({
-			since: await tx.getMeta('cursor') ?? null, acks: await tx.getMeta('acks') ?? [] }));
-		const options = { since, acks, entityTypes: this.entityTypes, signal };
+		const { since, acks, known } = await this.#read(async (tx) => ({
+			since: await tx.getMeta('cursor') ?? null, acks: await tx.getMeta('acks') ?? [],
+			known: await tx.getMeta('columns') ?? {} }));
+		const columns = columnsOf(this.#schema, this.entityTypes);
+		// the rows here lack these columns, since they came with a default
+		const refresh = since === null ? [] : grownTypes(known, columns);
+		const options = { since, acks, refresh, entityTypes: this.entityTypes, signal };
+		const away = [];
 		let from = since;
 		for await (const page of pullPages(this.#owners, options)) {
 			await this.#knowTypes(page, signal);
-			await this.#applyPage(page, { from, acks });
+			away.push(...page.unavailableTypes ?? []);
+			await this.#applyPage(page, { from, acks, columns: without(columns, away) });
 			from = page.cursor;
 		}
 	}
@@ -313,8 +319,12 @@ export class TideStore {
 			await this.#readSchema(signal);
 	}
 
-	/* A page and its cursor, in one transaction. from: the cursor it goes on from. */
-	async #applyPage(page, { from, acks }) {
+	/*
+	 * A page and its cursor, in one transaction. from: the cursor it goes on from;
+	 * columns: {type: [columns]} that all rows have when the pull is complete, and
+	 * those of a first one from its beginning.
+	 */
+	async #applyPage(page, { from, acks, columns }) {
 		const changes = [];
 		await this.#write(async (tx) => {
 			// another tab was faster, where there are no Web Locks, or has wiped the rows
@@ -339,6 +349,8 @@ export class TideStore {
 			}
 			await this.#endSweep(tx, sweep, page, changes);
 			tx.setMeta('cursor', page.cursor);
+			if (from === null || !page.hasMore)
+				tx.setMeta('columns', { ...await tx.getMeta('columns'), ...columns });
 			const left = (await tx.getMeta('acks') ?? []).filter((ack) => !acks.includes(ack));
 			if (!page.hasMore)
 				tx.setMeta('acks', left);

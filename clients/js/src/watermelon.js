@@ -3,7 +3,7 @@ import { OwnersClient } from './client.js';
 import { isAltered } from './json.js';
 import { randomId } from './keys.js';
 import { SyncLoop } from './loop.js';
-import { isEverythingOf, MOST_ACKS, NO_PLACE, PullCollector } from './pull.js';
+import { columnsOf, isEverythingOf, MOST_ACKS, NO_PLACE, PullCollector } from './pull.js';
 import { isGone, pushChanges } from './push.js';
 import { nextStamp, stampTime } from './stamps.js';
 
@@ -150,12 +150,13 @@ export class TideWatermelon {
 
 	async #pull(lastPulledAt, signal) {
 		const before = await this.#place(lastPulledAt);
-		const { cursor, awaited } = before;
+		const { cursor, awaited, known } = before;
 		if (this.#collector?.schema !== this.#schema)
 			this.#collector = new PullCollector(this.#owners, this.#schema);
 		const acks = this.#acks;
 		const set = await this.#collector.collect({
-			since: cursor, awaited, acks, signal, entityTypes: [...this.#types.values()],
+			since: cursor, awaited, known, columns: this.#columnsHere(), acks, signal,
+			entityTypes: [...this.#types.values()],
 			readSchema: () => this.#readSchema(signal) });
 		this.#acks = this.#acks.filter((ack) => !acks.includes(ack));
 
@@ -170,7 +171,8 @@ export class TideWatermelon {
 			}
 		}
 		const timestamp = Math.max(Date.now(), (lastPulledAt ?? 0) + 1);
-		await this.#keepPlace({ timestamp, cursor: set.cursor, awaited: set.awaited }, lastPulledAt, before);
+		await this.#keepPlace({ timestamp, cursor: set.cursor, awaited: set.awaited, known: set.known },
+			lastPulledAt, before);
 		return {
 			changes, timestamp,
 			experimentalStrategy: { default: 'incremental', override,
@@ -380,6 +382,13 @@ export class TideWatermelon {
 		if (!known.has(place))
 			known.set(place, this.#findColumn(table, name));
 		return known.get(place);
+	}
+
+	/* {type: those columns of the server's that the table has, too} */
+	#columnsHere() {
+		const known = columnsOf(this.#schema, [...this.#types.values()]);
+		return Object.fromEntries([...this.#types].filter(([, type]) => type in known).map(([table, type]) =>
+			[type, known[type].filter((name) => this.#columnOf(table, name) !== null)]));
 	}
 
 	#findColumn(table, name) {

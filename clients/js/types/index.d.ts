@@ -276,6 +276,9 @@ export interface PullOptions {
   readSchema?: () => Promise<Schema>;
   /** PullCollector: what the last set gave with its cursor. */
   awaited?: string[];
+  known?: Record<string, string[]>;
+  /** PullCollector: the columns that are kept of each type. */
+  columns?: Record<string, string[]>;
 }
 
 export interface Page {
@@ -306,6 +309,8 @@ export interface ChangeSet {
   resetReason: string | null;
   /** Types that a reset left behind, since they were not there; they are read and swept when they are. */
   awaited: string[];
+  /** The columns that rows have. */
+  known: Record<string, string[]>;
 }
 
 /** All pages as one set; one that broke off goes on where it was. */

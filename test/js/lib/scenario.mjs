@@ -210,6 +210,15 @@ export async function scenario(library, { policy, milliseconds = false, open, re
 				assert.deepEqual(await b.refused(), []);
 			});
 
+			await step('a column that comes with a default: rows that are here have it, too', async () => {
+				await sql("ALTER TABLE tasks ADD COLUMN colour text DEFAULT 'grey'");
+				await a.update('tasks', task(18), { title: 'while the column came' });
+				await a.sync();
+				await b.sync();
+				for (const one of [a, b])
+					assert.deepEqual([...new Set((await one.rows('tasks')).map(({ colour }) => colour))], ['grey']);
+			});
+
 			await step('a reset while one table cannot be served: what is gone meanwhile goes when it can', async () => {
 				const gone = await sql("SELECT md5('project18')::uuid");
 				a.network.offline = true;

@@ -119,6 +119,38 @@ for (const [library, open] of Object.entries({ rxdb, watermelon })) {
 		await one.close();
 	});
 
+	test(`${library}: a column that came with a default is read once, of the rows that are here`, { timeout: 20000 }, async () => {
+		const columns = SCHEMA.entityTypes.project.columns;
+		const server = new FakeServer({ '/sync/push': applied,
+			'/sync/schema': () => ({ ...SCHEMA, entityTypes: { project: { ...SCHEMA.entityTypes.project, columns: columns.filter(({ name }) => name !== 'name') } } }),
+			'/sync/pull': ({ query }) => page({ cursor: query.since ?? 'c', changesByType: query.since ? {} : { project: [{ ...row('a'), name: undefined }] } }) });
+		const one = await open(server);
+		await one.sync.sync();
+		server.answers['/sync/schema'] = () => SCHEMA;
+		server.answers['/sync/pull'] = ({ query }) => page({ cursor: 'd', changesByType: query.refresh ? { project: [row('a')] } : {} });
+		await one.sync.sync();
+		assert.deepEqual(await one.names(), ['name a']);
+		await one.sync.sync();
+		assert.deepEqual(server.calls('/sync/pull').map(({ query }) => query.refresh), [undefined, 'project', undefined]);
+		await one.close();
+	});
+
+	test(`${library}: a column that comes while its type is away is read when that is back`, { timeout: 20000 }, async () => {
+		const columns = SCHEMA.entityTypes.project.columns;
+		const server = new FakeServer({ '/sync/push': applied,
+			'/sync/schema': () => ({ ...SCHEMA, entityTypes: { project: { ...SCHEMA.entityTypes.project, columns: columns.filter(({ name }) => name !== 'name') } } }),
+			'/sync/pull': ({ query }) => page({ cursor: 'c', changesByType: query.since ? {} : { project: [{ ...row('a'), name: undefined }] } }) });
+		const one = await open(server);
+		await one.sync.sync();
+		server.answers['/sync/schema'] = () => SCHEMA;
+		server.answers['/sync/pull'] = () => page({ cursor: 'c', unavailableTypes: ['project'] });
+		await one.sync.sync();
+		server.answers['/sync/pull'] = ({ query }) => page({ cursor: 'c', changesByType: query.refresh ? { project: [row('a')] } : {} });
+		await one.sync.sync();
+		assert.deepEqual(await one.names(), ['name a']);
+		await one.close();
+	});
+
 	test(`${library}: a scope is taken while a type is away: its rows go when that is back`, { timeout: 20000 }, async () => {
 		const server = new FakeServer({ '/sync/push': applied, '/sync/pull': ({ query }) => page({ cursor: 'c',
 			changesByType: query.since ? {} : { project: [row('a'), { ...row('b'), team: 'blue' }] } }) });

@@ -374,6 +374,41 @@ for (const [kind, storage] of Object.entries(STORAGES)) {
 		assert.deepEqual(await titles(store), ['title b']);
 	});
 
+	const lacking = (name) => ({ ...SCHEMA, entityTypes: { task: { ...SCHEMA.entityTypes.task,
+		columns: SCHEMA.entityTypes.task.columns.filter((column) => column.name !== name) } } });
+
+	it('a column that comes while its type is away is read when that is back', async () => {
+		const { server, store } = await ready([{ ...row('a'), note: undefined }], { answers: { '/sync/schema': () => lacking('note') } });
+		server.answers['/sync/schema'] = () => SCHEMA;
+		// away for a part of the pull
+		server.answers['/sync/pull'] = ({ query }) => page(query.since === 'c1'
+			? { cursor: 'p', hasMore: true, unavailableTypes: ['task'] } : { cursor: 'c2' });
+		await store.sync();
+		server.answers['/sync/pull'] = ({ query }) => page({ cursor: 'c3', changesByType: query.refresh === 'task'
+			? { task: [{ ...row('a'), note: 'by default' }] } : {} });
+		await store.sync();
+		assert.equal((await store.get('task', 'a')).note, 'by default');
+		await store.close();
+	});
+
+	it('a column that came with a default is read once, of the rows that are here', async () => {
+		// it comes between two pages of the first pull
+		const { server, store } = await ready([], { answers: { '/sync/schema': () => lacking('note'),
+			'/sync/pull': ({ query }) => query.since === undefined
+				? page({ cursor: 'p1', hasMore: true, changesByType: { task: [{ ...row('a'), note: undefined }] } }) : undefined } });
+		server.answers['/sync/schema'] = () => SCHEMA;
+		server.answers['/sync/pull'] = ({ query }) => page({ cursor: 'p3', changesByType: query.refresh
+			? { task: [{ ...row('a'), note: 'by default' }] } : {} });
+		await store.put('task', { id: 'b', title: 'mine' });
+		await store.sync();
+		assert.equal((await store.get('task', 'a')).note, 'by default');
+		await store.sync();
+		const asked = server.calls('/sync/pull').map(({ query }) => query.refresh);
+		assert.equal(asked.filter((refresh) => refresh === 'task').length, 1);
+		assert.equal(asked.at(-1), undefined);
+		await store.close();
+	});
+
 	it('a reset whose page could not be stored takes nothing away', async () => {
 		const kept = storage();
 		const { store, server } = await ready([row('a'), row('b')], { options: { storage: kept } });
