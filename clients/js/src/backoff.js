@@ -13,7 +13,7 @@ export function networkDelay(failures, { base = 1000, random = Math.random } = {
 const ROW_TRIES = 5;
 
 /* What stays refused however often it is sent. */
-const FOR_GOOD = new Set(['scope_not_allowed', 'resync_required', 'unknown_entity_type', '42501']);
+const FOR_GOOD = new Set(['scope_not_allowed', 'resync_required', 'unknown_entity_type', 'too_large', '42501']);
 
 /* Is a change that was refused with this code, after so many tries, for its user to decide? */
 export function needsUser(tries, code) {

@@ -16,7 +16,7 @@ export const PUSH_BYTES = 4 * 1024 * 1024;
  *
  * Resolves with {results, acks}: a result for each change, in their order:
  *   {status, entity, note}       applied, unchanged, merged, superseded
- *   {status: 'failed', errors, code, entity}
+ *   {status: 'failed', errors, code, entity}   entity undefined: nobody said what stands
  */
 export async function pushChanges(client, schema, changes, options = {}) {
 	const state = { client, options, results: new Array(changes.length), acks: [] };
@@ -98,13 +98,14 @@ async function pushPart(state, part) {
 	for (const done of reply.succeeded)
 		state.results[Number(done.changeId)] = done;
 	for (const bad of reply.failed)
-		state.results[Number(bad.changeId)] = failure(bad.errors, bad.entity);
+		state.results[Number(bad.changeId)] = failure(bad.errors, bad.entity ?? null);
 	options.onPart?.(part.length);
 }
 
 async function halve(state, part, error) {
 	if (part.length === 1) {
-		state.results[part[0].index] = failure([{ code: error.code, message: error.message }]);
+		// a proxy's refusal has no code, and none of them says what the server has
+		state.results[part[0].index] = failure([{ code: 'too_large', message: error.message }]);
 		return;
 	}
 	const middle = part.length >> 1;
@@ -113,7 +114,7 @@ async function halve(state, part, error) {
 }
 
 function failure(errors, entity) {
-	return { status: 'failed', errors, code: errors[0]?.code ?? 'unknown', entity: entity ?? null };
+	return { status: 'failed', errors, code: errors[0]?.code ?? 'unknown', entity };
 }
 
 /*

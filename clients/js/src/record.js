@@ -156,7 +156,7 @@ function rebased(record, sent, entity, description) {
 function refused(record, { result, entity, delay, park }) {
 	const tries = (record.tries ?? 0) + 1;
 	const next = { ...record, tries, errors: result.errors };
-	if (entity !== null || record.base !== null)
+	if (entity !== undefined && (entity !== null || record.base !== null))
 		next.theirs = entity;
 	if (park(tries, result.code))
 		return { ...next, parked: true, nextTryAt: undefined };

@@ -228,11 +228,14 @@ export class TideReplication {
 	async #verdicts(type, rows, results) {
 		const one = this.#types.get(type);
 		const conflicts = [], stored = [];
-		for (const [i, { newDocumentState: edit }] of rows.entries()) {
-			const { status, entity, errors } = results[i];
+		for (const [i, { newDocumentState: edit, assumedMasterState: known }] of rows.entries()) {
+			const { status, errors } = results[i];
 			const key = edit[one.primary];
+			// where nobody said what stands, it is what came last
+			const isUnsaid = status === 'failed' && results[i].entity === undefined && known;
+			const entity = results[i].entity ?? null;
 			const gone = status === 'failed' ? !entity : isGone(this.#schema, type, entity);
-			const stands = gone ? { ...edit, _deleted: true } : one.toDocument(entity);
+			const stands = isUnsaid ? known : gone ? { ...edit, _deleted: true } : one.toDocument(entity);
 			if (status === 'failed') {
 				one.takeBack(key);
 				conflicts.push(stands);

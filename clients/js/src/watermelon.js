@@ -98,8 +98,12 @@ export class TideWatermelon {
 				await this.database.adapter.destroyDeletedRecords(table, [id]);
 			const record = deleted ? null : await collection.find(id).catch(() => null);
 			const row = entity && !this.#isDeleted(table, entity) ? this.#toRaw(table, entity) : null;
-			await this.database.batch(...this.#replacing(collection, record, row));
+			const isUnsaid = entity === undefined && record && record._raw._status !== 'created';
+			await this.database.batch(...this.#replacing(collection, record, isUnsaid ? {} : row));
 		});
+		// nobody said what the server has, and nothing here keeps what was before an edit
+		if (entity === undefined)
+			await this.#pullAgain(this.#types.get(table));
 		delete refused[name];
 		await this.#set('refused', refused);
 		await this.loop.refresh();
@@ -445,9 +449,20 @@ export class TideWatermelon {
 		return { ...NO_PLACE, ...place };
 	}
 
-	#keepPlace(place, lastPulledAt, before) {
+	async #keepPlace(place, lastPulledAt, before) {
+		// what was discarded meanwhile
+		const { awaited } = await this.#place();
+		const added = awaited.filter((type) => !before.awaited.includes(type));
 		const places = lastPulledAt ? [place, { ...before, timestamp: lastPulledAt }] : [place];
-		return this.#set('places', places);
+		return this.#set('places', places.map((one) =>
+			({ ...one, awaited: [...new Set([...one.awaited, ...added])] })));
+	}
+
+	/* All rows of the type come with the next pull, whichever it goes on from. */
+	async #pullAgain(type) {
+		const places = await this.#get('places') ?? [];
+		await this.#set('places', places.map((place) =>
+			({ ...place, awaited: [...new Set([...place.awaited ?? [], type])] })));
 	}
 
 	async #counts() {

@@ -330,7 +330,7 @@ export interface Change {
 
 export type Verdict =
   | { status: 'applied' | 'merged' | 'unchanged' | 'superseded'; entity: Row; note?: string }
-  | { status: 'failed'; errors: RowError[]; code: string; entity: Row | null };
+  | { status: 'failed'; errors: RowError[]; code: string; entity: Row | null | undefined };
 
 export interface PushOptions {
   cursor?: string | null;

@@ -18,6 +18,9 @@ import { test } from 'node:test';
 
 import { Gateway, Network, holding, normalized, selected, setup, sql, token, TYPES, waitFor } from './world.mjs';
 
+/* what the gateway takes at most in one request */
+const BODIES = ['--max-body-bytes', '1000000'];
+
 export async function scenario(library, { policy, milliseconds = false, open, revives = false }) {
 	const gateway = new Gateway();
 	const session = { token: token('ana'), refreshes: 0 };
@@ -78,7 +81,7 @@ export async function scenario(library, { policy, milliseconds = false, open, re
 		});
 
 		await sql(setup(policy));
-		await gateway.start();
+		await gateway.start(...BODIES);
 		for (const line of (await sql('SELECT n, md5(\'task\' || n)::uuid FROM generate_series(1, 100) AS n')).split('\n')) {
 			const [n, id] = line.split('|');
 			md5s.set(Number(n), id);
@@ -210,6 +213,21 @@ export async function scenario(library, { policy, milliseconds = false, open, re
 				assert.deepEqual(await b.refused(), []);
 			});
 
+			await step('an edit that is too long for the server, beside a good one', async () => {
+				a.network.offline = true;
+				await a.update('tasks', task(16), { note: 'x'.repeat(1500000) });
+				await a.update('tasks', task(17), { note: 'short enough' });
+				a.network.offline = false;
+				await a.sync();
+				assert.equal(await stored('tasks', task(17), 'note'), 'short enough');
+				assert.deepEqual((await a.refused()).map(({ key, code }) => [key, code]), [[task(16), 'too_large']]);
+				const pushes = () => a.network.requests.filter(({ path }) => path.endsWith('/sync/push')).length;
+				const before = pushes();
+				await a.sync();
+				assert.equal(pushes(), before);
+				await a.giveUp();
+			});
+
 			await step('a column that comes with a default: rows that are here have it, too', async () => {
 				await sql("ALTER TABLE tasks ADD COLUMN colour text DEFAULT 'grey'");
 				await a.update('tasks', task(18), { title: 'while the column came' });
@@ -300,7 +318,7 @@ export async function scenario(library, { policy, milliseconds = false, open, re
 					"SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()") > 0);
 				await gateway.kill();
 				await lock.end();
-				await gateway.start();
+				await gateway.start(...BODIES);
 				await synced;
 				await a.sync();
 				assert.equal(await stored('tasks', task(31)), 'in the killed push');

@@ -166,6 +166,32 @@ for (const [library, open] of Object.entries({ rxdb, watermelon })) {
 		await one.close();
 	});
 
+	test(`${library}: a change that is too long for the server is refused, once, and alone`, { timeout: 20000 }, async () => {
+		const tooLong = (call) => call.body.changes.some(({ data }) => data?.name?.length > 10)
+			? json(413, '<html>') : applied(call, { team: 'red' });
+		const server = new FakeServer({ '/sync/push': tooLong,
+			'/sync/pull': ({ query }) => page({ cursor: 'c', changesByType: query.since ? {} : { project: [row('a'), row('b')] } }) });
+		const one = await open(server);
+		await one.sync.sync();
+		await one.rename('a', 'x'.repeat(11));
+		await one.rename('b', 'short');
+		assert.equal((await one.sync.sync()).failed, 1);
+		const [bad] = await one.sync.refused();
+		assert.equal(bad.errors[0].code, 'too_large');
+		assert.ok((await one.names()).includes('short'));
+		const pushes = server.calls('/sync/push').length;
+		await one.sync.sync();
+		assert.equal(server.calls('/sync/push').length, pushes);
+		// nobody said that the row is gone
+		server.answers['/sync/pull'] = ({ query }) => page({ cursor: 'c', changesByType: query.refresh ? { project: [row('a'), { ...row('b'), name: 'short' }] } : {} });
+		await one.sync.discard(bad.table ?? bad.type, bad.id ?? bad.key);
+		assert.equal((await one.names()).length, 2);
+		await one.sync.sync();
+		assert.deepEqual(await one.names(), ['name a', 'short']);
+		assert.deepEqual(await one.sync.refused(), []);
+		await one.close();
+	});
+
 }
 
 test('rxdb, watermelon: long numbers inside json are not altered by an edit of another column', async () => {

@@ -409,6 +409,29 @@ for (const [kind, storage] of Object.entries(STORAGES)) {
 		await store.close();
 	});
 
+	it('a change that is too long for the server waits for its user, and the row is still there', async () => {
+		const { server, store } = await ready([row('a'), row('b')], { answers: {
+			'/sync/push': (call) => call.body.changes.some(({ data }) => data.title.length > 20) ? json(413, '<html>') : applied(call) } });
+		await store.put('task', { id: 'a', title: 'x'.repeat(21) });
+		await store.put('task', { id: 'b', title: 'short' });
+		await store.sync();
+		const [edit, ...others] = await store.pending();
+		assert.deepEqual([edit.key, edit.state, edit.errors[0].code, others.length], ['a', 'parked', 'too_large', 0]);
+		assert.equal(edit.theirs.title, 'title a');
+		const pushes = server.calls('/sync/push').length;
+		await store.sync();
+		assert.equal(server.calls('/sync/push').length, pushes);
+		// made shorter, it goes
+		await store.put('task', { id: 'a', title: 'shorter' });
+		await store.sync();
+		assert.deepEqual(await store.pending(), []);
+		await store.put('task', { id: 'b', title: 'x'.repeat(21) });
+		await store.sync();
+		await store.discard('task', 'b');
+		assert.deepEqual(await titles(store), ['short', 'shorter']);
+		await store.close();
+	});
+
 	it('a reset whose page could not be stored takes nothing away', async () => {
 		const kept = storage();
 		const { store, server } = await ready([row('a'), row('b')], { options: { storage: kept } });
