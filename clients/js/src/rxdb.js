@@ -53,6 +53,7 @@ export class TideReplication {
 	#place = NO_PLACE;
 	#collector = null;
 	#stopped = false;
+	#heard = null;	// of the schema, from other tabs
 
 	constructor({ client, database, collections, name, live, retry, pollSeconds }) {
 		this.client = client;
@@ -82,6 +83,11 @@ export class TideReplication {
 		this.#place = await this.#getMeta('place') ?? NO_PLACE;
 		this.#schema = await this.#getMeta('schema') ?? null;
 		this.client.clientId ??= await this.#getMeta('clientId') ?? await this.#makeClientId();
+		// in a tab that does not sync: edits are stamped by what the one that does has learned
+		this.#heard = this.#meta.findOne('schema').$.subscribe((document) => {
+			if (document && document.value !== JSON.stringify(this.#schema))
+				this.#schema = JSON.parse(document.value);
+		});
 		for (const [type, collection] of Object.entries(this.collections)) {
 			this.#types.set(type, new Replicated(type, collection, {
 				clientId: this.client.clientId,
@@ -112,6 +118,7 @@ export class TideReplication {
 
 	async stop() {
 		this.#stopped = true;
+		this.#heard?.unsubscribe();
 		await this.loop.stop();
 		await Promise.all([...this.#types.values()].map((one) => one.cancel()));
 		for (const { reject } of this.#waiting.splice(0))
@@ -147,7 +154,6 @@ export class TideReplication {
 
 	async #syncOnce(signal) {
 		await this.#readSchema(signal);
-		await this.#setMeta('schema', this.#schema);
 		await this.#pull(signal);
 		while (this.#waiting.length > 0)
 			await this.#push(signal);
@@ -159,8 +165,10 @@ export class TideReplication {
 	/* Another object where the types are others: what was collected goes on otherwise. */
 	async #readSchema(signal) {
 		const schema = await this.#owners.schema({ signal });
-		if (JSON.stringify(schema) !== JSON.stringify(this.#schema))
+		if (JSON.stringify(schema) !== JSON.stringify(this.#schema)) {
+			await this.#setMeta('schema', schema);
 			this.#schema = schema;
+		}
 		return this.#schema;
 	}
 

@@ -54,9 +54,8 @@ export class TideStore {
 	/* The schema as it was last seen, so that the app also starts offline. */
 	async open() {
 		await this.#storage.open();
-		const { schema, clientId } = await this.#read(async (tx) => ({
-			schema: await tx.getMeta('schema'), clientId: await tx.getMeta('clientId') }));
-		this.#schema = schema ?? null;
+		const clientId = await this.#getMeta('clientId');
+		await this.#rereadSchema();
 		if (!this.client.clientId)
 			this.client.clientId = clientId ?? await this.#makeClientId();
 		return this;
@@ -74,6 +73,7 @@ export class TideStore {
 
 	start() {
 		this.loop.start();
+		this.#rereadSchema().catch(() => {}); // of which the sync tells
 	}
 
 	sync() {
@@ -287,8 +287,12 @@ export class TideStore {
 
 	async #readSchema(signal) {
 		const schema = await this.#owners.schema({ signal });
+		const isNew = JSON.stringify(schema) !== JSON.stringify(this.#schema);
 		await this.#write((tx) => tx.setMeta('schema', schema));
 		this.#schema = schema;
+		// also to other tabs: what is shown, and how an edit is sent, may be otherwise now
+		if (isNew)
+			this.#tell(null);
 	}
 
 	async #pull(signal) {
@@ -563,9 +567,18 @@ export class TideStore {
 	/* Another tab changed rows; it may have been the first to know the schema. */
 	async #heard(changes) {
 		if (changes === null)
-			this.#user = null; // it was wiped
-		this.#schema ??= await this.#getMeta('schema') ?? null;
+			this.#user = null; // it was wiped, or the schema is another one
+		if (changes === null || this.#schema === null)
+			await this.#rereadSchema();
 		this.#tell(changes, true);
+	}
+
+	/* As another tab has stored it, which may have synced since this one was opened. */
+	async #rereadSchema() {
+		const before = this.#schema;
+		const schema = await this.#getMeta('schema') ?? null;
+		if (this.#schema === before)
+			this.#schema = schema;
 	}
 
 	#tell(changes, heard = false) {

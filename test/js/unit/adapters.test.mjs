@@ -194,6 +194,17 @@ for (const [library, open] of Object.entries({ rxdb, watermelon })) {
 
 }
 
+test('rxdb: a tab that does not sync stamps by the schema that the one that does has learned', { timeout: 20000 }, async () => {
+	const server = new FakeServer({ '/sync/push': applied, '/sync/pull': ({ query }) => page({ cursor: query.since ?? 'c' }) });
+	const one = await rxdb(server);
+	const { spare } = await one.database.addCollections({ spare: { schema: one.schema } });
+	const idle = await replicateTide({ client: server.client(), database: one.database, collections: { project: spare }, live: false });
+	await one.sync.sync();
+	await waitFor('an edit is stamped', async () => (await spare.insert({ id: `${Math.random()}` })).by === 'me', 5);
+	await idle.stop();
+	await one.close();
+});
+
 test('rxdb, watermelon: long numbers inside json are not altered by an edit of another column', async () => {
 	for (const open of [rxdb, watermelon]) {
 		const columns = SCHEMA.entityTypes.project.columns.map((column) => ({ ...column, type: column.name === 'team' ? 'jsonb' : 'text' }));

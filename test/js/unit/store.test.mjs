@@ -591,6 +591,25 @@ test('a tab that was open before the first sync knows the entity types after it'
 	await other.close();
 });
 
+test('a tab that does not sync hears that the schema is another one', { timeout: 20000 }, async (t) => {
+	const server = new FakeServer({ '/sync/pull': ({ query }) => page({ cursor: query.since ?? 'c', changesByType: query.since ? {} : { task: [row('a')] } }) });
+	const storage = new MemoryStorage(), name = 'schema changed elsewhere';
+	const [one, other] = await Promise.all([1, 2].map(() => openStore({ client: server.client(), storage, name, live: false })));
+	t.after(() => Promise.all([one.close(), other.close()]));
+	one.start();
+	await waitFor('the first tab is synced', () => one.status.value.state === 'synced');
+	other.start();
+	await waitFor('the second tab knows the types', () => other.schema?.task, 5);
+	await other.sync();
+	const heard = [];
+	other.subscribe((changed) => heard.push(changed));
+	const more = [...SCHEMA.entityTypes.task.columns, { name: 'colour', type: 'text', nullable: true, writable: true }];
+	server.answers['/sync/schema'] = () => ({ ...SCHEMA, entityTypes: { task: { ...SCHEMA.entityTypes.task, columns: more } } });
+	await one.sync();
+	await waitFor('the second tab knows the column', () => other.schema?.task.columns.some(({ name: column }) => column === 'colour'), 5);
+	assert.ok(heard.includes(null));
+});
+
 const tokenOf = (user) => `e30.${Buffer.from(JSON.stringify({ sub: user })).toString('base64url')}.x`;
 
 test('with another user\'s token nothing is sent, and nothing comes', async () => {
