@@ -12,6 +12,8 @@ import { nextStamp } from './stamps.js';
 
 const META = 'tidemeta';
 const BATCH = 1000;
+const UNKNOWN_TYPE = { status: 'failed', code: 'unknown_entity_type',
+	errors: [{ code: 'unknown_entity_type', message: 'the server does not have this entity type, or not for this user' }] };
 const META_SCHEMA = {
 	version: 0,
 	primaryKey: 'id',
@@ -214,8 +216,19 @@ export class TideReplication {
 
 	async #pushRows(rows, signal) {
 		const results = new Array(rows.length);
-		const sent = rows.map((row, i) => ({ i, change: this.#types.get(row.type).change(row) }))
-			.filter(({ i, change }) => change || !(results[i] = { status: 'unchanged', entity: null }));
+		const sent = [];
+		for (const [i, row] of rows.entries()) {
+			// RxDB gives the edits of a collection once: one that cannot go now is kept as refused
+			if (!this.#schema.entityTypes[row.type]) {
+				results[i] = UNKNOWN_TYPE;
+				continue;
+			}
+			const change = this.#types.get(row.type).change(row);
+			if (change)
+				sent.push({ i, change });
+			else
+				results[i] = { status: 'unchanged', entity: null };
+		}
 		const send = async (which, cursor) => {
 			const reply = await pushChanges(this.#owners, this.#schema,
 				which.map(({ change }) => change), { signal, cursor });

@@ -23,6 +23,7 @@ export class TideStore {
 	#listeners = new Listeners();
 	#storage;
 	#schema = null;
+	#known = {};		// entity types by name, also those that are not there now: their rows are
 	#owners;			// the client, for this store's user alone
 	#user = null;		// whose rows these are, once that was looked up
 	#retry;
@@ -85,10 +86,15 @@ export class TideStore {
 		return this.#schema?.entityTypes ?? null;
 	}
 
+	/* An entity type as it was last seen, also where it cannot be synced for now; or undefined. */
+	describe(type) {
+		return own(this.#known, type);
+	}
+
 	/* All rows of a type that are there, or the soft-deleted ones, too. */
 	async all(type, { deleted = false } = {}) {
 		const records = await this.#read((tx) => tx.all(type));
-		const mark = this.#typeOf(type)?.deletedAt;
+		const mark = this.describe(type)?.deletedAt;
 		return records.filter((record) => isVisible(record) && (deleted || !mark || !record.row[mark]))
 			.map((record) => record.row);
 	}
@@ -102,7 +108,7 @@ export class TideStore {
 	/* One row, unless it is soft-deleted. */
 	async visible(type, key) {
 		const row = await this.get(type, key);
-		const mark = this.#typeOf(type)?.deletedAt;
+		const mark = this.describe(type)?.deletedAt;
 		return row && mark && row[mark] ? undefined : row;
 	}
 
@@ -186,6 +192,7 @@ export class TideStore {
 		await this.loop.stop();
 		await this.#write((tx) => tx.clear());
 		this.#schema = this.#user = null;
+		this.#known = {};
 		this.#tell(null);
 	}
 
@@ -230,8 +237,9 @@ export class TideStore {
 		return next;
 	}
 
+	/* Also of a type that is not there for now: edits of it wait. */
 	#description(type) {
-		const description = this.#typeOf(type);
+		const description = this.describe(type);
 		if (!description)
 			throw new TideError('refused', 'unknown_entity_type', this.#schema
 				? `the server has no entity type "${type}" for this user`
@@ -288,8 +296,13 @@ export class TideStore {
 	async #readSchema(signal) {
 		const schema = await this.#owners.schema({ signal });
 		const isNew = JSON.stringify(schema) !== JSON.stringify(this.#schema);
-		await this.#write((tx) => tx.setMeta('schema', schema));
+		const known = { ...this.#known, ...schema.entityTypes };
+		await this.#write((tx) => {
+			tx.setMeta('schema', schema);
+			tx.setMeta('types', known);
+		});
 		this.#schema = schema;
+		this.#known = known;
 		// also to other tabs: what is shown, and how an edit is sent, may be otherwise now
 		if (isNew)
 			this.#tell(null);
@@ -421,7 +434,7 @@ export class TideStore {
 	/* Rows of scopes that the user may not sync any more. Edits of them wait. */
 	async #revoke(tx, scopes, changes) {
 		for (const record of await tx.all()) {
-			const scope = this.#typeOf(record.type)?.scope;
+			const scope = this.describe(record.type)?.scope;
 			const row = record.row ?? record.base;
 			if (!scope || !row || !scopes.includes(String(row[scope])))
 				continue;
@@ -576,9 +589,12 @@ export class TideStore {
 	/* As another tab has stored it, which may have synced since this one was opened. */
 	async #rereadSchema() {
 		const before = this.#schema;
-		const schema = await this.#getMeta('schema') ?? null;
-		if (this.#schema === before)
-			this.#schema = schema;
+		const { schema, known } = await this.#read(async (tx) => ({
+			schema: await tx.getMeta('schema') ?? null, known: await tx.getMeta('types') }));
+		if (this.#schema !== before)
+			return;
+		this.#schema = schema;
+		this.#known = known ?? schema?.entityTypes ?? {};
 	}
 
 	#tell(changes, heard = false) {

@@ -24,7 +24,7 @@ export function tideCollectionOptions({ store, type, ...options }) {
 
 	return {
 		id: `tide ${type}`,
-		getKey: (row) => keyText(store.schema?.[type]?.key ?? ['id'], row),
+		getKey: (row) => keyText(store.describe(type)?.key ?? ['id'], row),
 		...options,
 		onInsert: persist,
 		onUpdate: persist,
@@ -91,7 +91,7 @@ async function changedRows(store, type, keys, shown) {
 		const rows = await Promise.all([...keys].map(async (key) => [key, await store.visible(type, key)]));
 		return rows.filter(([key, row]) => row !== undefined || shown.has(key));
 	}
-	const description = store.schema?.[type];
+	const description = store.describe(type);
 	const all = description ? new Map((await store.all(type))
 		.map((row) => [keyText(description.key, row), row])) : new Map();
 	const gone = [...shown.keys()].filter((key) => !all.has(key)).map((key) => [key, undefined]);

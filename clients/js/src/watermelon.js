@@ -90,7 +90,7 @@ export class TideWatermelon {
 		const name = `${table}/${id}`;
 		if (!(name in refused))
 			return;
-		const { entity } = refused[name];
+		const { entity } = this.#isKnown(table) ? refused[name] : {};
 		const collection = this.database.get(table);
 		const deleted = (await this.#deletedIds(table)).includes(id);
 		await this.database.write(async () => {
@@ -232,15 +232,17 @@ export class TideWatermelon {
 		}
 		const known = new Set(edits.map(({ name }) => name));
 		for (const name of Object.keys(refused)) {
-			if (!known.has(name))
+			if (!known.has(name) && this.#isKnown(split(name)[0]))
 				delete refused[name]; // edited back, or gone with its scope
 		}
 		await this.#set('refused', refused);
 		await this.#takeOver(due, results);
-		const next = Object.values(refused).filter(({ parked }) => !parked).map(({ nextTryAt }) => nextTryAt);
+		// what is not there for now is not due, however long ago its time was
+		const next = Object.entries(refused).filter(([name, { parked }]) => !parked && this.#isKnown(split(name)[0]))
+			.map(([, { nextTryAt }]) => nextTryAt);
 		return {
 			sent: due.filter((_, i) => results[i].status !== 'failed').length,
-			rejected: this.#rejected(refused),
+			rejected: this.#rejected(refused, changes),
 			nextTryAt: next.length > 0 ? Math.min(...next) : null,
 		};
 	}
@@ -268,8 +270,13 @@ export class TideWatermelon {
 		};
 	}
 
-	#rejected(refused) {
+	/* What stays unsent here: also edits of what the server does not have, for now. */
+	#rejected(refused, changes) {
 		const rejected = {};
+		for (const [table, { created, updated, deleted }] of Object.entries(changes)) {
+			if (this.#types.has(table) && !this.#isKnown(table))
+				rejected[table] = [...[...created, ...updated].map(({ id }) => id), ...deleted];
+		}
 		for (const name of Object.keys(refused)) {
 			const [table, id] = split(name);
 			(rejected[table] ??= []).push(id);
@@ -279,13 +286,17 @@ export class TideWatermelon {
 
 	* #edits(changes) {
 		for (const [table, { created, updated, deleted }] of Object.entries(changes)) {
-			if (!this.#types.has(table) || !this.#schema.entityTypes[this.#types.get(table)])
+			if (!this.#isKnown(table))
 				continue;
 			for (const raw of [...created, ...updated])
 				yield this.#edit(table, raw);
 			for (const id of deleted)
 				yield this.#deletion(table, id);
 		}
+	}
+
+	#isKnown(table) {
+		return this.#types.has(table) && this.#schema.entityTypes[this.#types.get(table)] !== undefined;
 	}
 
 	#edit(table, raw) {

@@ -245,6 +245,8 @@ export class TideStore {
   close(): Promise<void>;
   start(): void;
   sync(): Promise<StatusValue>;
+  /** An entity type as it was last seen, also where it cannot be synced for now. */
+  describe(type: string): EntityType | undefined;
   all<T extends Row = Row>(type: string, options?: { deleted?: boolean }): Promise<T[]>;
   get<T extends Row = Row>(type: string, key: string | Row): Promise<T | undefined>;
   visible<T extends Row = Row>(type: string, key: string | Row): Promise<T | undefined>;

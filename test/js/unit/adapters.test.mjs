@@ -192,7 +192,44 @@ for (const [library, open] of Object.entries({ rxdb, watermelon })) {
 		await one.close();
 	});
 
+	test(`${library}: an edit of a type that is not there for now is not lost, and blocks nothing`, { timeout: 20000 }, async () => {
+		const server = new FakeServer({ '/sync/push': applied,
+			'/sync/pull': ({ query }) => page({ cursor: 'c', changesByType: query.since ? {} : { project: [row('a')] } }) });
+		const one = await open(server);
+		await one.sync.sync();
+		server.answers['/sync/schema'] = () => ({ ...SCHEMA, entityTypes: { task: SCHEMA.entityTypes.task } });
+		server.answers['/sync/pull'] = () => page({ cursor: 'c', unavailableTypes: ['project'], revokedScopes: ['blue'] });
+		await one.rename('a', 'edited');
+		const { error } = await one.sync.sync();
+		assert.notEqual(error?.code, 'internal', error?.message);
+		server.answers['/sync/schema'] = () => SCHEMA;
+		server.answers['/sync/pull'] = () => page({ cursor: 'c' });
+		for (const { type, key } of await one.sync.refused())
+			await one.sync.retry(type, key);
+		await one.sync.sync();
+		assert.deepEqual(server.calls('/sync/push').map(({ body }) => body.changes[0].data.name), ['edited']);
+		assert.deepEqual(await one.names(), ['edited']);
+		await one.close();
+	});
 }
+
+test('watermelon: a refused edit whose table is away makes no loop when its time has come', { timeout: 20000 }, async () => {
+	const server = new FakeServer({ '/sync/push': (call) => refused(call, '23514', row('a')),
+		'/sync/pull': ({ query }) => page({ cursor: 'c', changesByType: query.since ? {} : { project: [row('a')] } }) });
+	const one = await watermelon(server, { retry: { rowBase: 1 } });
+	await one.sync.sync();
+	await one.rename('a', 'bad');
+	await one.sync.sync();
+	server.answers['/sync/schema'] = () => ({ ...SCHEMA, entityTypes: { task: SCHEMA.entityTypes.task } });
+	server.answers['/sync/pull'] = () => page({ cursor: 'c', unavailableTypes: ['project'] });
+	one.sync.start();
+	await one.sync.sync();
+	const before = server.calls('/sync/schema').length;
+	await new Promise((resolve) => setTimeout(resolve, 100));
+	assert.ok(server.calls('/sync/schema').length < before + 3, 'no loop without a pause');
+	assert.equal((await one.sync.refused()).length, 1);
+	await one.close();
+});
 
 test('rxdb: a tab that does not sync stamps by the schema that the one that does has learned', { timeout: 20000 }, async () => {
 	const server = new FakeServer({ '/sync/push': applied, '/sync/pull': ({ query }) => page({ cursor: query.since ?? 'c' }) });

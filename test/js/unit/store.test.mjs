@@ -391,6 +391,25 @@ for (const [kind, storage] of Object.entries(STORAGES)) {
 		await store.close();
 	});
 
+	it('an edit of a type that is away waits; of what nobody has heard of there is none', async () => {
+		const { server, store, pushes } = await ready([row('a'), row('b', { team: 'blue' }), row('c')]);
+		server.answers['/sync/schema'] = () => ({ ...SCHEMA, entityTypes: { project: SCHEMA.entityTypes.project } });
+		server.answers['/sync/pull'] = ({ query }) => page({ cursor: query.since,
+			unavailableTypes: ['task'], revokedScopes: ['blue'] });
+		await store.sync();
+		assert.deepEqual(await titles(store), ['title a', 'title c']);
+		await store.put('task', { id: 'a', title: 'edited' });
+		await store.delete('task', { id: 'c' });
+		await assert.rejects(store.put('nothing', { id: 'a' }), { code: 'unknown_entity_type' });
+		assert.equal((await store.sync()).pending, 2);
+		assert.equal(pushes().length, 0);
+		server.answers['/sync/schema'] = () => SCHEMA;
+		server.answers['/sync/pull'] = ({ query }) => page({ cursor: query.since });
+		assert.equal((await store.sync()).pending, 0);
+		assert.equal(pushes()[0].changes.length, 2);
+		await store.close();
+	});
+
 	it('a column that came with a default is read once, of the rows that are here', async () => {
 		// it comes between two pages of the first pull
 		const { server, store } = await ready([], { answers: { '/sync/schema': () => lacking('note'),
