@@ -90,6 +90,8 @@ export class TideWatermelon {
 		const name = `${table}/${id}`;
 		if (!(name in refused))
 			return;
+		// the app may have been opened offline
+		this.#schema ??= await this.#get('schema') ?? null;
 		const { entity } = this.#isKnown(table) ? refused[name] : {};
 		const collection = this.database.get(table);
 		const deleted = (await this.#deletedIds(table)).includes(id);
@@ -147,8 +149,10 @@ export class TideWatermelon {
 	/* Another object where the types are others: what was collected goes on otherwise. */
 	async #readSchema(signal) {
 		const schema = await this.#owners.schema({ signal });
-		if (JSON.stringify(schema) !== JSON.stringify(this.#schema))
+		if (JSON.stringify(schema) !== JSON.stringify(this.#schema)) {
 			this.#schema = schema;
+			await this.#set('schema', schema);
+		}
 		return this.#schema;
 	}
 
@@ -296,7 +300,7 @@ export class TideWatermelon {
 	}
 
 	#isKnown(table) {
-		return this.#types.has(table) && this.#schema.entityTypes[this.#types.get(table)] !== undefined;
+		return this.#types.has(table) && this.#schema?.entityTypes[this.#types.get(table)] !== undefined;
 	}
 
 	#edit(table, raw) {

@@ -213,6 +213,42 @@ for (const [library, open] of Object.entries({ rxdb, watermelon })) {
 	});
 }
 
+test('watermelon: a refused edit is discarded before the first sync after the app was opened', { timeout: 20000 }, async () => {
+	const server = new FakeServer({ '/sync/push': (call) => refused(call, '23514', row('a')),
+		'/sync/pull': ({ query }) => page({ cursor: 'c', changesByType: query.since ? {} : { project: [row('a')] } }) });
+	const one = await watermelon(server);
+	await one.sync.sync();
+	await one.rename('a', 'bad');
+	await one.sync.sync();
+	await one.sync.stop();
+	server.offline = true;
+	const again = new TideWatermelon({ client: server.client(), database: one.database, synchronize, Q, tables: ['project'], name: `w${Math.random()}` });
+	await again.discard('project', 'a');
+	assert.deepEqual(await one.names(), ['name a']);
+	await again.stop();
+	await one.close();
+});
+
+test('watermelon: a refused edit is discarded where an earlier version kept no schema', { timeout: 20000 }, async () => {
+	const server = new FakeServer({ '/sync/push': (call) => refused(call, '23514', row('a')),
+		'/sync/pull': ({ query }) => page({ cursor: 'c', changesByType: query.since && !query.refresh ? {} : { project: [row('a')] } }) });
+	const one = await watermelon(server);
+	await one.sync.sync();
+	await one.rename('a', 'bad');
+	await one.sync.sync();
+	await one.sync.stop();
+	const { localStorage } = one.database;
+	await localStorage.remove('tide_schema');
+	await localStorage.set('tide_places', (await localStorage.get('tide_places')).map(({ timestamp, cursor }) => ({ timestamp, cursor })));
+	const again = new TideWatermelon({ client: server.client(), database: one.database, synchronize, Q, tables: ['project'], name: `w${Math.random()}`, live: false });
+	await again.discard('project', 'a');
+	assert.deepEqual(await again.refused(), []);
+	await again.sync();
+	assert.deepEqual(await one.names(), ['name a']);
+	await again.stop();
+	await one.close();
+});
+
 test('watermelon: a refused edit whose table is away makes no loop when its time has come', { timeout: 20000 }, async () => {
 	const server = new FakeServer({ '/sync/push': (call) => refused(call, '23514', row('a')),
 		'/sync/pull': ({ query }) => page({ cursor: 'c', changesByType: query.since ? {} : { project: [row('a')] } }) });
