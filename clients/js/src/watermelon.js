@@ -67,7 +67,7 @@ export class TideWatermelon {
 	/* Edits that the server refused: [{table, id, errors, tries, nextTryAt, parked}] */
 	async refused() {
 		const refused = await this.#get('refused') ?? {};
-		return Object.entries(refused).map(([name, { entity, ...rest }]) => {
+		return Object.entries(refused).map(([name, { entity, mark, ...rest }]) => {
 			const [table, id] = split(name);
 			return { table, id, ...rest };
 		});
@@ -222,15 +222,15 @@ export class TideWatermelon {
 		const refused = await this.#get('refused') ?? {};
 		const edits = [...this.#edits(changes)];
 		const now = Date.now();
-		const waits = ({ name, change }) => refused[name]?.stamp === change.stamp
+		const waits = ({ name, mark }) => refused[name]?.mark === mark
 			&& (refused[name].parked
 				|| stillWaits(refused[name].nextTryAt, now, { base: this.#retry.rowBase }));
 		const due = edits.filter((edit) => !waits(edit));
 		const results = await this.#sendEdits(due, signal);
 
-		for (const [i, { name, change }] of due.entries()) {
+		for (const [i, { name, mark }] of due.entries()) {
 			if (results[i].status === 'failed')
-				refused[name] = this.#refusal(refused[name], change, results[i]);
+				refused[name] = this.#refusal(refused[name], mark, results[i]);
 			else
 				delete refused[name];
 		}
@@ -265,10 +265,10 @@ export class TideWatermelon {
 		return results;
 	}
 
-	#refusal(before, change, { errors, code, entity }) {
-		const tries = (before?.stamp === change.stamp ? before.tries : 0) + 1;
+	#refusal(before, mark, { errors, code, entity }) {
+		const tries = (before?.mark === mark ? before.tries : 0) + 1;
 		return {
-			errors, entity, tries, stamp: change.stamp,
+			errors, entity, tries, mark,
 			parked: needsUser(tries, code),
 			nextTryAt: Date.now() + rowDelay(tries, { base: this.#retry.rowBase }),
 		};
@@ -334,7 +334,9 @@ export class TideWatermelon {
 			base: isNew ? undefined : base };
 		if (!isNew)
 			change.changed = changed;
-		return { name: `${table}/${raw.id}`, table, id: raw.id, raw, change, isNew };
+		// a later edit has another one; a stamp that no column keeps is another one each time
+		const mark = `${raw[stampColumn] ? change.stamp : ''} ${fingerprint(JSON.stringify(row))}`;
+		return { name: `${table}/${raw.id}`, table, id: raw.id, raw, change, mark, isNew };
 	}
 
 	/* null names the version without a stamp, as rows from before tide.track are */
@@ -346,7 +348,7 @@ export class TideWatermelon {
 		const type = this.#types.get(table);
 		const noted = this.#deletedAt[`${table}/${id}`] ??= { stamp: new Date().toISOString() };
 		const [key] = this.#schema.entityTypes[type].key;
-		return { name: `${table}/${id}`, table, id, raw: null, isNew: false,
+		return { name: `${table}/${id}`, table, id, raw: null, isNew: false, mark: noted.stamp,
 			change: { type, action: 'delete', row: { [key]: id }, ...noted } };
 	}
 
@@ -560,6 +562,14 @@ export class TideWatermelon {
 function split(name) {
 	const at = name.indexOf('/');
 	return [name.slice(0, at), name.slice(at + 1)];
+}
+
+/* FNV-1a */
+function fingerprint(text) {
+	let hash = 0x811c9dc5;
+	for (let i = 0; i < text.length; i++)
+		hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+	return hash >>> 0;
 }
 
 function sameRaw(a, b) {
