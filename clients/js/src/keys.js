@@ -2,6 +2,7 @@
  * Keys as text. A key of one column is its value, of several an array in the
  * schema's order. PostgreSQL writes uuids in lower case, so are they here.
  */
+const CAPITALS = /[A-F]/;
 const UUID = /^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$/;
 
 /* A property of its own: tables and columns may be called constructor. */
@@ -9,9 +10,10 @@ export function own(object, name) {
 	return Object.prototype.hasOwnProperty.call(object, name) ? object[name] : undefined;
 }
 
+/* Most are in lower case already, and there are many. */
 function partText(value) {
 	const text = String(value);
-	return UUID.test(text) ? text.toLowerCase() : text;
+	return text.length === 36 && CAPITALS.test(text) && UUID.test(text) ? text.toLowerCase() : text;
 }
 
 /* The text of a row's key. columns: the schema's `key`. */

@@ -124,9 +124,11 @@ export class PullCollector {
 			return;
 		const key = keyText(description.key, columns);
 		set[outOf].get(type)?.delete(key);
-		if (!set[into].has(type))
-			set[into].set(type, new Map());
-		set[into].get(type).set(key, columns);
+		const known = set[into].get(type);
+		if (known)
+			known.set(key, columns);
+		else
+			set[into].set(type, new Map([[key, columns]]));
 	}
 }
 

@@ -27,7 +27,7 @@ export class TideWatermelon {
 	#subscription;
 	#types;
 	#retry;
-	#columns = { schema: null, of: new Map() };
+	#columns = { schema: null, of: new Map(), rows: new Map() };
 
 	constructor({ client, database, synchronize, Q, tables, baseColumn = 'tide_base', retry = {}, live, pollSeconds, name }) {
 		Object.assign(this, { client, database, synchronize, Q, baseColumn });
@@ -396,13 +396,17 @@ export class TideWatermelon {
 	#columnOf(table, name) {
 		if (name === null || name === undefined)
 			return null;
-		// looked up once for each column, not for each row
-		if (this.#columns.schema !== this.#schema)
-			this.#columns = { schema: this.#schema, of: new Map() };
-		const known = this.#columns.of, place = `${table}/${name}`;
+		const known = this.#lookedUp().of, place = `${table}/${name}`;
 		if (!known.has(place))
 			known.set(place, this.#findColumn(table, name));
 		return known.get(place);
+	}
+
+	/* Once for each column, not for each row. */
+	#lookedUp() {
+		if (this.#columns.schema !== this.#schema)
+			this.#columns = { schema: this.#schema, of: new Map(), rows: new Map() };
+		return this.#columns;
 	}
 
 	/* {type: those columns of the server's that the table has, too} */
@@ -424,17 +428,32 @@ export class TideWatermelon {
 	}
 
 	#toRaw(table, row) {
-		const { columns, key, modifiedAt } = this.#schema.entityTypes[this.#types.get(table)];
-		const raw = { id: String(row[key[0]]) };
-		const own = this.database.schema.tables[table].columns;
-		for (const { name, type } of columns) {
-			const column = this.#columnOf(table, name);
-			if (column && column !== 'id' && name in row)
-				raw[column] = fromWire(own[column], type, row[name]);
+		const { rows } = this.#lookedUp();
+		if (!rows.has(table))
+			rows.set(table, this.#rowsOf(table));
+		const { key, base, columns } = rows.get(table);
+		const raw = { id: String(row[key]) };
+		for (const { name, column, value } of columns) {
+			const given = row[name];
+			if (given !== undefined)
+				raw[column] = value(given);
 		}
-		if (this.baseColumn in own)
-			raw[this.baseColumn] = row[modifiedAt] ?? '';
+		if (base !== undefined)
+			raw[this.baseColumn] = row[base] ?? '';
 		return raw;
+	}
+
+	/* How rows of the table are made of the server's. */
+	#rowsOf(table) {
+		const { columns, key, modifiedAt } = this.#schema.entityTypes[this.#types.get(table)];
+		const own = this.database.schema.tables[table].columns;
+		return {
+			key: key[0],
+			base: this.baseColumn in own ? modifiedAt : undefined,
+			columns: columns.map(({ name, type }) => ({ name, type, column: this.#columnOf(table, name) }))
+				.filter(({ column }) => column && column !== 'id')
+				.map(({ name, type, column }) => ({ name, column, value: fromWire(own[column], type) })),
+		};
 	}
 
 	/* Soft-deleted rows are deletions, unless the table shows the mark itself. */
@@ -582,14 +601,13 @@ const isJson = (type) => type === 'json' || type === 'jsonb';
 /* what WatermelonDB has in a column that is not optional, for null */
 const EMPTY = { string: '', number: 0, boolean: false };
 
-function fromWire(column, type, value) {
-	if (value === null || value === undefined)
-		return column.isOptional ? null : EMPTY[column.type];
-	if (column.type === 'number')
-		return isTime(type) ? Date.parse(value) : Number(value);
-	if (column.type === 'string')
-		return isJson(type) || typeof value === 'object' ? JSON.stringify(value) : String(value);
-	return value;
+/* The function that makes a column's value of the server's. */
+function fromWire(column, type) {
+	const empty = column.isOptional ? null : EMPTY[column.type];
+	const text = isJson(type) ? JSON.stringify
+		: (value) => typeof value === 'object' ? JSON.stringify(value) : String(value);
+	const whole = { number: isTime(type) ? Date.parse : Number, string: text }[column.type] ?? ((value) => value);
+	return (value) => value === null ? empty : whole(value);
 }
 
 /* What is no JSON is the server's to judge, and keeps nothing else from being sent. */
