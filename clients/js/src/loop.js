@@ -4,7 +4,7 @@ import { withLock } from './locks.js';
 import { SyncStatus } from './status.js';
 
 /* the status's error while there are edits that the server refused */
-const REFUSED = 'edits_refused';
+export const REFUSED = 'edits_refused';
 /* A wait for the server's changes that ends sooner was none. */
 const BRIEF = 1000;
 /* Edits that come in quick succession are sent together. */

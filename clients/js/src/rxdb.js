@@ -5,7 +5,7 @@ import { OwnersClient } from './client.js';
 import { isAltered } from './json.js';
 import { keyText, randomId } from './keys.js';
 import { Listeners } from './listeners.js';
-import { SyncLoop } from './loop.js';
+import { REFUSED, SyncLoop } from './loop.js';
 import { columnsOf, isEverythingOf, isRevoked, MOST_ACKS, NO_PLACE, PullCollector } from './pull.js';
 import { isGone, pushChanges } from './push.js';
 import { nextStamp } from './stamps.js';
@@ -110,7 +110,8 @@ export class TideReplication {
 		let status;
 		do {
 			status = await this.loop.sync();
-			if (status.state === 'offline' || status.state === 'signed_out')
+			// refused edits are no reason to end; a push that is refused would be sent for ever
+			if (status.error !== null && status.error.code !== REFUSED)
 				return status;
 			await this.#settledOrPushed();
 		} while (this.#waiting.length > 0);

@@ -267,6 +267,26 @@ test('watermelon: a refused edit whose table is away makes no loop when its time
 	await one.close();
 });
 
+test('rxdb: sync() ends where the server refuses a whole push', { timeout: 20000 }, async () => {
+	const server = new FakeServer({
+		// not within the same turn, or nothing else would run
+		'/sync/push': () => new Promise((resolve) => setTimeout(resolve, 1, json(403, { error: { code: '42501', message: 'no' } }))),
+		'/sync/pull': ({ query }) => page({ cursor: 'c', changesByType: query.since ? {} : { project: [row('a')] } }) });
+	const one = await rxdb(server);
+	await one.sync.sync();
+	await one.rename('a', 'edited');
+	const ended = one.sync.sync();
+	const pushes = () => server.calls('/sync/push').length;
+	await waitFor('it ends, or goes on', () => Promise.race([ended, pushes() > 5]));
+	const sent = pushes();
+	server.answers['/sync/push'] = applied;	// with which it ends in any case
+	const { state, error } = await ended;
+	assert.deepEqual([sent <= 5, state, error?.code], [true, 'error', '42501']);
+	assert.equal((await one.sync.sync()).state, 'synced');
+	assert.deepEqual(await one.names(), ['edited']);
+	await one.close();
+});
+
 test('rxdb: a tab that does not sync stamps by the schema that the one that does has learned', { timeout: 20000 }, async () => {
 	const server = new FakeServer({ '/sync/push': applied, '/sync/pull': ({ query }) => page({ cursor: query.since ?? 'c' }) });
 	const one = await rxdb(server);
