@@ -66,6 +66,7 @@ for_spelling(TrackedTable *t)
 	t->plain_key = true;
 	c->type = c->base_type = type;
 	c->typmod = -1;
+	c->base = c;
 	getTypeOutputInfo(type, &function, &varlena);
 	fmgr_info(function, &c->output);
 	getTypeInputInfo(type, &function, &c->ioparam);

@@ -55,7 +55,7 @@ pull_read_key(TrackedTable *t, JsonbValue *v)
 		else if (t->nkeys > 1 || v->type == jbvBinary)
 			bad_keys();
 		if (part)
-			key[k] = wire_read_value(t, c, part, &isnull);
+			key[k] = wire_read_value(t, c->base, part, &isnull);
 		if (isnull)
 			ereport(ERROR,
 					(errcode(ERRCODE_TIDE_MISSING_KEY),

@@ -454,9 +454,9 @@ insert_unseen(Push *push, PushTable *table, List *changes)
 		return changes;
 	if (!may_all_insert(table, changes))
 		return changes;
+	*table->mostly_new = false; /* until it has gone well */
 	foreach(lc, changes)
 		judge_as_new(push, lfirst(lc));
-	*table->mostly_new = false; /* until it has gone well */
 	pending = insert_rows(push, table, changes, false);
 	*table->mostly_new = list_length(pending) * 2 < list_length(changes);
 	return pending;

@@ -268,11 +268,17 @@ is_cut(Push *push, TrackedTable *t, TrackedColumn *column, JsonbValue *v, Datum 
 	return result;
 }
 
-/* one column of the key: from entityId if that has it, else from the data */
+/*
+ * One column of the key: from entityId if that has it, else from the data.  A
+ * row may be older than the constraints of its key's domain, and can be changed
+ * and deleted all the same.  New rows are checked when they are known to be
+ * new, see judge.c.
+ */
 static Datum
-read_key_column(Push *push, Change *c, TrackedColumn *column)
+read_key_column(Push *push, Change *c, TrackedColumn *own)
 {
 	TrackedTable *t = c->table->t;
+	TrackedColumn *column = own->base;
 	JsonbValue *v = NULL;
 	JsonbValue *in_data = NULL;
 	Datum		value;

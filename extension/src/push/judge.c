@@ -492,6 +492,44 @@ judge_any_known(List *changes)
 	return false;
 }
 
+static void
+name_column(void *arg)
+{
+	err_generic_string(PG_DIAG_COLUMN_NAME, ((TrackedColumn *) arg)->name);
+}
+
+/*
+ * A new row is about to be stored, in which key and scope are values of the
+ * columns' base types, see TrackedColumn.base.  Do the columns take them?
+ */
+static void
+check_new_row(Push *push, Change *c)
+{
+	TrackedTable *t = c->table->t;
+	TrackedColumn *column = NULL;
+	ErrorContextCallback callback = {error_context_stack, name_column};
+	int			k;
+
+	push->stopped_at = c;
+	error_context_stack = &callback;
+	for (k = 0; k < t->nkeys; k++)
+	{
+		callback.arg = column = tracked_column(t, t->keys[k]);
+		if (column->base != column)
+			domain_check(c->typed.key[k], false, column->type, NULL, NULL);
+	}
+	if (!t->shared && bms_is_member(t->scope, c->typed.inserted) &&
+		!bms_is_member(t->scope, c->typed.columns))
+	{
+		/* the caller's, which settle_scope() has given it */
+		callback.arg = column = tracked_column(t, t->scope);
+		if (column->base != column || column->typmod >= 0)
+			(void) InputFunctionCall(&column->input, scope_to_be(c), column->ioparam,
+									 column->typmod);
+	}
+	error_context_stack = callback.previous;
+}
+
 void
 judge_as_new(Push *push, Change *c)
 {
@@ -503,6 +541,7 @@ judge_as_new(Push *push, Change *c)
 	{
 		0
 	};
+	check_new_row(push, c);
 	judge_change(push, c, false, false, false);
 }
 
@@ -578,6 +617,8 @@ judge_by_tombstones(Push *push, PushTable *table, List *absent)
 
 		if (c->outcome.verdict != VERDICT_NONE)
 			continue;
+		if (!c->typed.is_delete)
+			check_new_row(push, c);
 		if (c->found.tombstone)
 			judge_change(push, c, true, c->typed.is_delete, false);
 		else if (!c->typed.is_delete && push->has_horizon && c->typed.incoming.has_stamp &&

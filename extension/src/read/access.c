@@ -357,19 +357,25 @@ input_alters(TrackedColumn *c, char *text, Datum value)
 /*
  * Is this text a value of the type?  For the usual types a look is enough; any
  * other is tried, in a subtransaction, because input functions raise errors.
+ *
+ * Neither the constraints of a domain nor the length of a text count: rows and
+ * deletions can be older than these, and whose they are stays the same.  Where
+ * such a scope is to be stored, judge.c asks for them.
  */
 static bool
-try_input(TrackedColumn *c, char *text, Datum *value)
+try_input(TrackedColumn *column, char *text, Datum *value)
 {
+	TrackedColumn *c = column->base;
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	volatile bool good = false;
 
 	if (c->type == INT2OID || c->type == INT4OID || c->type == INT8OID)
 		return read_integer(c->type, text, value);
-	if (c->type == TEXTOID || (c->type == UUIDOID && is_usual_uuid(text)))
+	if (c->type == TEXTOID || c->type == VARCHAROID ||
+		(c->type == UUIDOID && is_usual_uuid(text)))
 	{
-		*value = InputFunctionCall(&c->input, text, c->ioparam, c->typmod);
+		*value = InputFunctionCall(&c->input, text, c->ioparam, -1);
 		return true;
 	}
 	/* other spellings of a uuid have no other characters */

@@ -140,6 +140,23 @@ load_member(TrackedColumn *c)
 	pfree(buf.data);
 }
 
+/* see TrackedColumn.base */
+static void
+load_base(TrackedTable *t, TrackedColumn *c)
+{
+	Oid			function;
+
+	c->base = c;
+	if (c->type == c->base_type)
+		return;
+	c->base = palloc(sizeof(TrackedColumn));
+	*c->base = *c;
+	c->base->base = c->base;
+	c->base->type = getBaseTypeAndTypmod(c->type, &c->base->typmod);
+	getTypeInputInfo(c->base->type, &function, &c->base->ioparam);
+	fmgr_info_cxt(function, &c->base->input, t->context);
+}
+
 /* false if the type of one is gone */
 static bool
 load_columns(TrackedTable *t)
@@ -179,6 +196,7 @@ load_columns(TrackedTable *t)
 		fmgr_info_cxt(function, &c->output, t->context);
 		getTypeInputInfo(att->atttypid, &function, &c->ioparam);
 		fmgr_info_cxt(function, &c->input, t->context);
+		load_base(t, c);
 	}
 	return true;
 }

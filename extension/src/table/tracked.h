@@ -67,6 +67,11 @@ typedef struct TrackedColumn
 	FmgrInfo	output;
 	FmgrInfo	input;
 	Oid			ioparam;
+	struct TrackedColumn *base; /* The same column as one of its base type;
+								 * itself unless its type is a domain.  Keys
+								 * and scopes are read as its values: a
+								 * domain's constraints can be newer than
+								 * they. */
 } TrackedColumn;
 
 typedef struct TrackedTable

@@ -114,11 +114,15 @@ wire_key_text(TrackedTable *t, Datum *values)
 	return text;
 }
 
+/*
+ * The key may be one of a row that is gone, or older than a constraint of its
+ * domain or the length of its column.  Whatever these say now, it is the key
+ * that it was.
+ */
 static Datum
 key_value(TrackedColumn *c, const char *text)
 {
-	return InputFunctionCall(&c->input, unconstify(char *, text), c->ioparam,
-							 c->typmod);
+	return InputFunctionCall(&c->base->input, unconstify(char *, text), c->base->ioparam, -1);
 }
 
 static void
