@@ -358,7 +358,10 @@ columns_here(TrackedTable *t, Bitmapset *columns)
 	return result;
 }
 
-/* the key of a row, as text */
+/*
+ * The key of a row, as text.  NULL: a part of it is generated, and the row is a
+ * new one, in which generated columns are NULL until the triggers have run.
+ */
 static char *
 key_text(TrackedTable *t, TupleDesc desc, const RowVersion *tuple)
 {
@@ -367,7 +370,11 @@ key_text(TrackedTable *t, TupleDesc desc, const RowVersion *tuple)
 	int			i;
 
 	for (i = 0; i < t->nkeys; i++)
+	{
 		values[i] = row_value(tuple, t->keys[i], &isnull);
+		if (isnull)
+			return NULL;
+	}
 	return wire_key_text(t, values);
 }
 
@@ -463,10 +470,12 @@ static const Stamp *
 direct_stamp(TrackedTable *t, TupleDesc desc, const RowVersion *old, const RowVersion *new)
 {
 	PushedRow  *row;
+	char	   *key;
 
 	if (push_write->stored == NULL)
 		return NULL;
-	row = keymap_get(push_write->rows, key_text(t, desc, old ? old : new));
+	key = key_text(t, desc, old ? old : new);
+	row = key ? keymap_get(push_write->rows, key) : NULL;
 	return row ? &row->stamp : NULL;
 }
 

@@ -165,10 +165,30 @@ refuse_touched(Push *push, Change *c)
 				 errmsg("a trigger of the table changed the row in another way")));
 }
 
+/* a column of the key whose value comes from others; NULL if there is none */
+static TrackedColumn *
+generated_key(TrackedTable *t)
+{
+	int			k;
+
+	for (k = 0; k < t->nkeys; k++)
+		if (tracked_column(t, t->keys[k])->generated)
+			return tracked_column(t, t->keys[k]);
+	return NULL;
+}
+
 /* the row that would be stored has another key than the row that was pushed */
 static void
-refuse_other_key(void)
+refuse_other_key(TrackedTable *t)
 {
+	TrackedColumn *generated = generated_key(t);
+
+	if (generated)
+		ereport(ERROR,
+				(errcode(ERRCODE_TIDE_NOT_STORED),
+				 errmsg("the row would have another key: \"%s\" is generated from other columns",
+						generated->wire),
+				 err_generic_string(PG_DIAG_COLUMN_NAME, generated->wire)));
 	ereport(ERROR,
 			(errcode(ERRCODE_TIDE_NOT_STORED),
 			 errmsg("a trigger of the table gave the row another key")));
@@ -209,6 +229,7 @@ static List *
 write_rows(Push *push, PushTable *table, BatchStatement statement, List *changes)
 {
 	List	   *missed = NIL;
+	bool		key_may_change = table->t->has_side_effects || generated_key(table->t) != NULL;
 	ListCell   *lc;
 	uint64		i;
 
@@ -228,9 +249,9 @@ write_rows(Push *push, PushTable *table, BatchStatement statement, List *changes
 		if (statement == BATCH_DELETE)
 			continue;
 		(void) written_scope(c, tuple, desc, 2);
-		if (table->t->has_side_effects &&
+		if (key_may_change &&
 			strcmp(written_key(table->t, tuple, desc, 3), c->typed.key_text) != 0)
-			refuse_other_key();
+			refuse_other_key(table->t);
 		refuse_kept(push, c);
 		keep_row(push, c, tuple, desc, 3 + table->t->nkeys);
 	}
@@ -269,7 +290,7 @@ insert_rows(Push *push, PushTable *table, List *changes, bool strict)
 		Change	   *c = keymap_get(map, written_key(t, tuple, desc, 2));
 
 		if (c == NULL || c->outcome.written)
-			refuse_other_key();
+			refuse_other_key(t);
 		c->outcome.scope = written_scope(c, tuple, desc, 1);
 		c->outcome.written = true;
 		keep_row(push, c, tuple, desc, 2 + t->nkeys);
@@ -297,12 +318,29 @@ write_groups(Push *push, PushTable *table, BatchStatement statement, List *chang
 	return missed;
 }
 
+/*
+ * Rows whose keys are generated could get each other's, and one would be taken
+ * for the other.  So each goes by itself.
+ */
+static List *
+insert_one_by_one(Push *push, PushTable *table, List *changes, bool strict)
+{
+	List	   *missed = NIL;
+	ListCell   *lc;
+
+	foreach(lc, changes)
+		missed = list_concat(missed, insert_rows(push, table, list_make1(lfirst(lc)), strict));
+	return missed;
+}
+
 static List *
 insert_groups(Push *push, PushTable *table, List *changes, bool strict)
 {
 	List	   *missed = NIL;
 	ListCell   *lc;
 
+	if (generated_key(table->t))
+		return insert_one_by_one(push, table, changes, strict);
 	foreach(lc, batch_groups(table, BATCH_INSERT, changes))
 		missed = list_concat(missed, insert_rows(push, table, lfirst(lc), strict));
 	return missed;
@@ -413,8 +451,8 @@ may_insert_first(PushTable *table, List *changes)
 	if (check_enable_rls(t->relid, InvalidOid, true) == RLS_ENABLED)
 		return false;
 	/* a transaction that keeps its snapshot could not try again */
-	if (!*table->mostly_new || t->has_side_effects || t->deferrable_key || IsolationUsesXactSnapshot() ||
-		t->policy != POLICY_LAST_WRITE_WINS)
+	if (!*table->mostly_new || t->has_side_effects || t->deferrable_key || generated_key(t) ||
+		IsolationUsesXactSnapshot() || t->policy != POLICY_LAST_WRITE_WINS)
 		return false;
 	return needs_nothing_else(t, changes);
 }

@@ -171,6 +171,9 @@ append_insert(StringInfo sql, PushTable *table, const BatchShape *shape, bool st
 	}
 	for (k = 0; k < t->nkeys; k++)
 	{
+		/* apply.c looks whether it becomes what was sent */
+		if (tracked_column(t, t->keys[k])->generated)
+			continue;
 		appendStringInfo(sql, ", %s", column(t, t->keys[k]));
 		appendStringInfo(&sources, ", b.k%d", k);
 	}

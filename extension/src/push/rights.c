@@ -59,7 +59,8 @@ has_right_to_columns(TrackedTable *t, Bitmapset *columns, AclMode right,
 	for (i = 0; i < n; i++)
 		columns = bms_add_member(columns, own[i]);
 	for (i = 0; right == ACL_INSERT && i < t->nkeys; i++)
-		columns = bms_add_member(columns, t->keys[i]);
+		if (!tracked_column(t, t->keys[i])->generated)
+			columns = bms_add_member(columns, t->keys[i]);
 
 	/* if the caller has a right to no column, the table is named as missing */
 	if (pg_attribute_aclcheck_all(t->relid, GetUserId(), right, ACLMASK_ANY) != ACLCHECK_OK)
