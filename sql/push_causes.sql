@@ -89,4 +89,22 @@ SELECT id, body FROM done ORDER BY id;
 SELECT * FROM jobs('merge');
 SELECT * FROM jobs('client_wins');
 SELECT id, body FROM job;
+-- a row that is gone when the push ends comes with the time of that, and not
+-- with null or the stamp that it had: a cascade, or a trigger that gives it to
+-- somebody else
+CREATE TABLE node (id int PRIMARY KEY, user_id text, body text, parent int REFERENCES node ON DELETE CASCADE);
+SELECT tide.track('node', scope => 'user_id');
+SELECT tide.push('{"changes": {"node": [{"id": 1, "lastModifiedAt": "2019-01-01T00:00:00Z"}, {"id": 2, "body": "old", "parent": 1, "lastModifiedAt": "2019-01-01T00:00:00Z"}, {"id": 3, "lastModifiedAt": "2019-01-01T00:00:00Z"}]}}')->'summary'->'succeeded' AS stored;
+CREATE FUNCTION give_node() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE node SET user_id = 'bob' WHERE id = NEW.id; RETURN NULL; END $$;
+CREATE TRIGGER give_node AFTER INSERT OR UPDATE OF body ON node FOR EACH ROW WHEN (NEW.body = 'away') EXECUTE FUNCTION give_node();
+SELECT tide.cursor() AS c \gset
+SELECT tide.push('{"changes": [{"entityType": "node", "entityId": 1, "action": "delete"},
+	{"entityType": "node", "entityId": 2, "action": "update", "data": {"body": "new"}, "lastModifiedAt": "2020-01-01T00:00:00Z"},
+	{"entityType": "node", "entityId": 4, "action": "create", "data": {"parent": 1}, "lastModifiedAt": "2020-01-01T00:00:00Z"},
+	{"entityType": "node", "entityId": 3, "action": "update", "data": {"body": "away"}},
+	{"entityType": "node", "entityId": 5, "action": "create", "data": {"body": "away"}, "lastModifiedAt": "2020-01-01T00:00:00Z"}]}')->'succeeded' AS r \gset
+SELECT s->>'entityId' AS id, s->>'status' AS status, s->'entity'->'id' AS key, (s->'entity'->>'deletedAt')::timestamptz > now() - interval '1 day' AS "deletedAt",
+	(s->'entity'->>'deletedAt')::timestamptz = d.modified_at AS "as pulled" FROM json_array_elements(:'r') s
+	LEFT JOIN tide.changes(:'c') d ON d.entity_type = 'node' AND d.key->'id' = (s->'entity'->'id')::jsonb ORDER BY 1;
+SELECT id, user_id FROM node ORDER BY id;
 DROP SCHEMA causes CASCADE;

@@ -14,8 +14,10 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "capture/capture.h"
 #include "cursor/ack.h"
 #include "cursor/generation.h"
+#include "log/records.h"
 #include "push/change.h"
 #include "read/rows.h"
 #include "util/errors.h"
@@ -55,6 +57,52 @@ wants_row(Change *c, PushTable *table, bool may_read)
 	if (c->outcome.verdict == VERDICT_FAILED)
 		return may_read && c->typed.key_text != NULL;
 	return true;
+}
+
+/* its row is gone, and the change does not say since when */
+static bool
+wants_deletion(Change *c, PullTable *read)
+{
+	PullItem   *item = c->outcome.entity;
+
+	return item && item->table == read && !item->have_row &&
+		c->outcome.verdict != VERDICT_FAILED &&
+		!(c->typed.is_delete && c->outcome.verdict == VERDICT_APPLIED);
+}
+
+/*
+ * When absent rows were deleted, as far as the caller may know it: not where a
+ * row has moved out of its scopes.
+ */
+static void
+find_deletions(Push *push, PullTable *table)
+{
+	char	  **keys = palloc(sizeof(char *) * push->nchanges);
+	Snapshot	snapshot;
+	ListCell   *lc;
+	int			n = 0;
+	int			i;
+
+	for (i = 0; i < push->nchanges; i++)
+		if (wants_deletion(&push->changes[i], table))
+			keys[n++] = push->changes[i].typed.key_text;
+	if (n == 0)
+		return;
+	capture_write_rows();
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	foreach(lc, tombstone_read(table->t, keys, n, snapshot))
+	{
+		Tombstone  *tombstone = lfirst(lc);
+		PullItem   *item = keymap_get(table->seen, tombstone->key);
+
+		if (item && access_has_text(&table->scopes, tombstone->scope) &&
+			(!item->have_stamp || stamp_compare(&tombstone->stamp, &item->stamp) > 0))
+		{
+			item->have_stamp = tombstone->stamp.has_time;
+			item->stamp = tombstone->stamp;
+		}
+	}
+	UnregisterSnapshot(snapshot);
 }
 
 /*
@@ -99,24 +147,32 @@ push_read_entities(Push *push)
 		PushActiveSnapshot(GetTransactionSnapshot());
 		rows_fetch(tables, items);
 		PopActiveSnapshot();
+		foreach(lc, tables)
+			find_deletions(push, lfirst(lc));
 	}
 	MemoryContextSwitchTo(old);
 }
 
-/* for an absent row: its key, and when it was deleted */
+/*
+ * For an absent row: its key, and when it was deleted.  A row that is gone
+ * without a tombstone that the caller may see has just left its scopes.
+ */
 static void
 append_absent(StringInfo buf, Change *c)
 {
-	const Stamp *stamp = c->typed.is_delete && c->outcome.verdict == VERDICT_APPLIED ? &c->outcome.stored :
-		&c->found.stamp;
+	const Stamp *stamp = NULL;
+
+	if (c->typed.is_delete && c->outcome.verdict == VERDICT_APPLIED)
+		stamp = &c->outcome.stored;
+	else if (c->outcome.entity && c->outcome.entity->have_stamp)
+		stamp = &c->outcome.entity->stamp;
+	else if (c->found.tombstone)
+		stamp = &c->found.stamp;
 
 	appendStringInfoChar(buf, '{');
 	wire_append_key_members(buf, c->table->t, c->typed.key);
 	appendStringInfoString(buf, ",\"deletedAt\":");
-	if (stamp->has_time)
-		wire_append_time(buf, stamp->time);
-	else
-		appendStringInfoString(buf, "null");
+	wire_append_time(buf, stamp && stamp->has_time ? stamp->time : GetCurrentTimestamp());
 	appendStringInfoChar(buf, '}');
 }
 
