@@ -50,6 +50,18 @@ SELECT * FROM go('{"changes": {"day": [{"id": 1, "nr": 4}, {"id": 4, "nr": 1}]}}
 SELECT id, nr FROM day ORDER BY id;
 SELECT * FROM go('{"changes": {"code": [{"id": 2, "c": "a"}, {"id": 3, "c": "b"}]}}');
 SELECT id, c FROM code ORDER BY id;
+-- a change that is wrong does not take a swap down: a new row with a value that is taken, a second row with a value of
+-- the swap; seen to fail, all of them, without try_swaps()
+CREATE TABLE seat (id int PRIMARY KEY, nr int UNIQUE DEFERRABLE);
+CREATE TABLE turn (id int PRIMARY KEY, nr int UNIQUE DEFERRABLE INITIALLY DEFERRED);
+SELECT tide.track('seat', shared => true), tide.track('turn', shared => true);
+INSERT INTO seat SELECT n, n FROM generate_series(1, 9) n;
+INSERT INTO turn TABLE seat;
+SELECT * FROM go('{"changes": {"seat": [{"id": 1, "nr": 2}, {"id": 2, "nr": 1}, {"id": 20, "nr": 1}, {"id": 21, "nr": 21}]}}');
+SELECT * FROM go('{"changes": {"turn": [{"id": 1, "nr": 2}, {"id": 2, "nr": 1}, {"id": 20, "nr": 1}, {"id": 21, "nr": 21}]}}');
+SELECT * FROM go('{"changes": {"seat": [{"id": 3, "nr": 4}, {"id": 4, "nr": 5}, {"id": 5, "nr": 3}, {"id": 6, "nr": 4}]}}');
+SELECT id, nr FROM seat ORDER BY id;
+SELECT id, nr FROM turn ORDER BY id;
 
 -- deferred constraints are checked before a verdict is given, and their modes restored
 CREATE TABLE late (id int PRIMARY KEY, ref int REFERENCES late DEFERRABLE INITIALLY DEFERRED, u int UNIQUE DEFERRABLE INITIALLY DEFERRED);

@@ -13,20 +13,17 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 #include "utils/resowner.h"
 
 #include "push/blame.h"
 #include "push/deferred.h"
+#include "push/together.h"
 #include "push/units.h"
-#include "table/registry.h"
 #include "util/errors.h"
 #include "util/keymap.h"
-#include "wire/wire.h"
 
 /* ---------- subtransactions ---------- */
 
@@ -272,7 +269,8 @@ compare_by_stamp(const ListCell *a, const ListCell *b)
 	return x->index - y->index;
 }
 
-static char *
+/* of the row of a change, among all tables */
+char *
 row_name(Change *c)
 {
 	return psprintf("%u %s", c->table->t->relid, c->typed.key_text);
@@ -598,149 +596,13 @@ settle_unit(Push *push, Unit *unit, ErrorData *error)
 	}
 }
 
-/* ---------- rows that refer to each other ---------- */
-
-/*
- * Among the changes of the map, the one whose key a foreign key of this
- * change's row refers to; NULL if there is none.
- */
-static Change *
-referred_change(Change *c, ForeignKeyCacheInfo *fk, KeyMap *map)
-{
-	TrackedTable *parent = registry_lookup(fk->confrelid);
-	Datum		key[INDEX_MAX_KEYS];
-	int			i,
-				k;
-
-	if (parent == NULL || !parent->tracked || parent->broken || parent->nkeys != fk->nkeys)
-		return NULL;
-	for (k = 0; k < parent->nkeys; k++)
-	{
-		for (i = 0; i < fk->nkeys && fk->confkey[i] != parent->keys[k]; i++)
-			 /* find the column that refers to it */ ;
-		if (i == fk->nkeys || !bms_is_member(fk->conkey[i], c->typed.columns) ||
-			c->typed.nulls[fk->conkey[i] - 1] ||
-			tracked_column(c->table->t, fk->conkey[i])->type !=
-			tracked_column(parent, parent->keys[k])->type)
-			return NULL;
-		key[k] = c->typed.values[fk->conkey[i] - 1];
-	}
-	return keymap_get(map, psprintf("%u %s", parent->relid, wire_key_text(parent, key)));
-}
-
-static int
-find_group(int *group, int i)
-{
-	while (group[i] != i)
-		i = group[i];
-	return i;
-}
-
-/* Sets of changes that foreign keys tie together, as a list of lists. */
-static List *
-tied_together(List *changes)
-{
-	int			n = list_length(changes);
-	int		   *group = palloc(sizeof(int) * n);
-	List	  **members = palloc0(sizeof(List *) * n);
-	KeyMap	   *map = keymap_new(CurrentMemoryContext, n * 2);
-	List	   *result = NIL;
-	ListCell   *lc;
-	int			i;
-
-	for (i = 0; i < n; i++)
-	{
-		Change	   *c = list_nth(changes, i);
-
-		group[i] = i;
-		c->place = i;
-		keymap_put(map, row_name(c), c);
-	}
-	for (i = 0; i < n; i++)
-	{
-		Change	   *c = list_nth(changes, i);
-		Relation	rel = table_open(c->table->t->relid, NoLock);
-		List	   *keys = copyObject(RelationGetFKeyList(rel));
-
-		table_close(rel, NoLock);
-		foreach(lc, keys)
-		{
-			Change	   *other = referred_change(c, lfirst(lc), map);
-
-			if (other)
-				group[find_group(group, i)] = find_group(group, other->place);
-		}
-	}
-	for (i = 0; i < n; i++)
-	{
-		int			g = find_group(group, i);
-
-		members[g] = lappend(members[g], list_nth(changes, i));
-	}
-	for (i = 0; i < n; i++)
-	{
-		if (list_length(members[i]) > 1)
-			result = lappend(result, members[i]);
-	}
-	return result;
-}
-
-static void
-apply_together(Push *push, void *arg)
-{
-	List	   *changes = arg;
-	ListCell   *lc;
-
-	forget_verdicts(changes);
-	foreach(lc, make_units(changes))
-		apply_unit(push, lfirst(lc));
-	deferred_check(push);
-}
-
-/*
- * try all of these sets at once; if that fails, in quarters down to each set
- */
-static void
-try_sets(Push *push, List *sets)
-{
-	List	   *changes = NIL;
-	Failure    *failures;
-	ListCell   *lc;
-	int			n = list_length(sets);
-	int			i = 0;
-
-	if (sets == NIL)
-		return;
-	foreach(lc, sets)
-		changes = list_concat(changes, lfirst(lc));
-	failures = palloc(sizeof(Failure) * list_length(changes));
-	foreach(lc, changes)
-		failures[i++] = ((Change *) lfirst(lc))->outcome.failure;
-	if (try_work(push, apply_together, changes, true) == NULL)
-		return;
-	i = 0;
-	foreach(lc, changes)
-	{
-		Change	   *c = lfirst(lc);
-
-		c->outcome = (Outcome)
-		{
-			VERDICT_FAILED
-		};
-		c->outcome.failure = failures[i++];
-	}
-	for (i = 0; n > 1 && i < 4; i++)
-		try_sets(push, list_copy_tail(list_truncate(list_copy(sets), n * (i + 1) / 4),
-									  n * i / 4));
-}
-
 /*
  * Carry out unit by unit, after all units at once have failed with this error
  * (NULL: they were not tried).  If there is only one unit, it is known to
  * fail.  What failed is tried again after the rest, as long as that helps any:
  * children may have come before their parents, in whatever depth.  Rows that
- * refer to each other by deferred constraints fail one by one, so at last they
- * are tried as sets.
+ * deferred constraints tie together fail one by one, so at last they are tried
+ * as sets.
  */
 void
 work_in_units(Push *push, List *changes, ErrorData *error)
@@ -763,5 +625,5 @@ work_in_units(Push *push, List *changes, ErrorData *error)
 			settle_unit(push, lfirst(lc), NULL);
 		failed = mendable(failed);
 	} while (failed != NIL && list_length(failed) < before);
-	try_sets(push, tied_together(failed));
+	together_try(push, failed);
 }

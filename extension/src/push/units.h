@@ -28,6 +28,7 @@ typedef void (*Work) (Push *push, void *arg);
 /* In a subtransaction.  NULL, or the error; see units.c. */
 extern ErrorData *try_work(Push *push, Work work, void *arg, bool keep);
 
+extern char *row_name(Change *c);
 extern void assign_rounds(Push *push);
 extern List *make_units(List *changes);
 extern void apply_unit(Push *push, void *unit);
