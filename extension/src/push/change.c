@@ -597,6 +597,24 @@ read_stamp(Push *push, Change *c, RowMarks *marks)
 }
 
 /*
+ * A version that lost is kept under the names that its columns had.  It is put
+ * back without those that are gone, or renamed, or that are no longer synced.
+ */
+static void
+leave_out_gone(Push *push, Member *members, int n)
+{
+	int			i;
+
+	for (i = 0; i < n; i++)
+	{
+		if (members[i].role != ROLE_UNKNOWN)
+			continue;
+		members[i].role = ROLE_NOTHING;
+		push->gone = lappend(push->gone, unconstify(char *, members[i].name));
+	}
+}
+
+/*
  * Convert key, stamp and values, with the caller's rights.
  * Raises an error if something is wrong with the change.  Must run in
  * push->context and between wire_begin() and wire_end().
@@ -616,6 +634,8 @@ change_convert(Push *push, Change *c)
 
 	push->converting = NULL;
 	n = read_members(push, t, c->sent.data, &members);
+	if (push->restoring)
+		leave_out_gone(push, members, n);
 	read_marks(members, n, &marks);
 	read_key(push, c);
 	push->converting = NULL;

@@ -160,6 +160,7 @@ typedef struct Push
 	bool		is_grouped;		/* it shares its transaction, see group.c */
 	LogOrigin	origin;			/* of what it stores; see push_origin() */
 	bool		restoring;		/* tide.restore: stamps in the data are old */
+	List	   *gone;			/* likewise: names of columns that are no more */
 	bool		sql_names;		/* tide.upsert: names of SQL are taken, too */
 	List	   *tables;			/* of PushTable */
 	Change	   *changes;

@@ -689,7 +689,7 @@ one_change(FunctionCallInfo fcinfo, bool is_delete)
 	return result;
 }
 
-/* of a delete that lost, only the key is kept */
+/* {"name":value,...} of a key */
 static char *
 key_json(TrackedTable *t, const char *key)
 {
@@ -718,6 +718,25 @@ tide_delete(PG_FUNCTION_ARGS)
 	return one_change(fcinfo, true);
 }
 
+/* say what of the version that lost could not be put back */
+static void
+note_gone(Push *push, Change *c)
+{
+	StringInfoData note;
+	ListCell   *lc;
+
+	if (push->gone == NIL)
+		return;
+	initStringInfo(&note);
+	if (c->outcome.note)
+		appendStringInfo(&note, "%s; ", c->outcome.note);
+	appendStringInfoString(&note, "not restored, because the entity type has no such column any more: ");
+	foreach(lc, push->gone)
+		appendStringInfo(&note, "%s\"%s\"", foreach_current_index(lc) > 0 ? ", " : "",
+						 (char *) lfirst(lc));
+	c->outcome.note = note.data;
+}
+
 Datum
 tide_restore(PG_FUNCTION_ARGS)
 {
@@ -725,7 +744,9 @@ tide_restore(PG_FUNCTION_ARGS)
 	int64		id = PG_GETARG_INT64(0);
 	Push		push = {0};
 	Conflict   *conflict;
+	Jsonb	   *key;
 	Jsonb	   *lost;
+	JsonbValue	key_value;
 	Change	   *c;
 	Datum		result;
 
@@ -745,11 +766,16 @@ tide_restore(PG_FUNCTION_ARGS)
 	c->table = push_table(&push, conflict->relid);
 	c->sent.entity_type = c->table->t->entity_type;
 	c->sent.delete_action = conflict->lost_is_delete;
-	if (conflict->lost == NULL)
-		conflict->lost = key_json(c->table->t, conflict->key);
-	lost = json_parse(conflict->lost);
+	/* under the names that the key has today */
+	key = json_parse(key_json(c->table->t, conflict->key));
+	c->sent.key = &key_value;
+	key_value.type = jbvBinary;
+	key_value.val.binary.data = &key->root;
+	key_value.val.binary.len = VARSIZE(key) - VARHDRSZ;
+	lost = conflict->lost ? json_parse(conflict->lost) : key;
 	c->sent.data = &lost->root;
 	run_push(&push);
+	note_gone(&push, c);
 	result = verdict_datum(fcinfo, &push, caller);
 	SPI_finish();
 	return result;
