@@ -48,7 +48,7 @@ GRANT regress_tide_group TO regress_tide_mallory;
 SELECT relation, problem FROM tide.tracked ORDER BY relation::text COLLATE "C";
 SELECT p->'changesByType' AS nothing FROM tide.pull() p;
 SELECT tide.pull(entity_types => '{note}')->'unavailableTypes' AS unavailable;
-SELECT p->'failed'->0->'errors'->0->>'code' AS code FROM tide.push('{"changes": {"note": [{"id": 3}]}}') p;
+SELECT p->'failed'->0->'errors'->0->>'code' AS code, p->'failed'->0->'errors'->0->>'message' AS message FROM tide.push('{"changes": {"note": [{"id": 3}]}}') p;
 SET ROLE regress_tide_mallory;
 SELECT tide.track('evil', scope => 'user_id', modified_at => 'at', client_id => 'by');
 RESET ROLE;
@@ -62,7 +62,7 @@ REVOKE regress_tide_group FROM regress_tide_mallory;
 INSERT INTO evil VALUES (5, 'ann', 'meanwhile');
 SELECT problem FROM tide.tracked WHERE relation = 'evil'::regclass;
 SELECT tide.pull(entity_types => '{evil}')->'unavailableTypes' AS unavailable;
-SELECT p->'failed'->0->'errors'->0->>'code' AS code FROM tide.push('{"changes": {"evil": [{"id": 3}]}}') p;
+SELECT p->'failed'->0->'errors'->0->>'code' AS code, p->'failed'->0->'errors'->0->>'message' AS message FROM tide.push('{"changes": {"evil": [{"id": 3}]}}') p;
 GRANT regress_tide_group TO regress_tide_mallory;
 SELECT p->'reset' AS reset, p->'changesByType'->'evil'->0->>'body' AS body FROM tide.pull(:'c') p;
 -- a superuser's table is trusted, also after it changed hands

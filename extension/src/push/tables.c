@@ -16,6 +16,7 @@
 #include "read/rows.h"
 #include "table/registry.h"
 #include "table/scope_path.h"
+#include "table/trust.h"
 #include "util/json.h"
 
 /* leaves room to put other tables between two */
@@ -122,6 +123,20 @@ name_change(Change *c)
 }
 
 /*
+ * The table cannot be served for now.  Clients are told what has to be done about
+ * it, and nothing of who owns it.
+ */
+static void
+fail_unserved(Change *c, TrackedTable *t)
+{
+	const char *until = t->broken || trust_owner(t->owner) ? "its table is tracked again" :
+		"the owner of its table is granted EXECUTE ON FUNCTION tide.trusted()";
+
+	change_fail_as(c, "not_supported",
+				   psprintf("entity type \"%s\" cannot be pushed until %s", t->entity_type, until));
+}
+
+/*
  * Find each change's table and lock it, before any subtransaction that could
  * give the locks back.
  */
@@ -160,9 +175,7 @@ push_find_tables(Push *push)
 			change_fail_as(c, "unknown_entity_type",
 						   psprintf("unknown entity type \"%s\"", c->sent.entity_type));
 		else
-			change_fail_as(c, "not_supported",
-						   psprintf("entity type \"%s\" cannot be pushed until its table is tracked again",
-									t->entity_type));
+			fail_unserved(c, t);
 	}
 }
 
