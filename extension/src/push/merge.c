@@ -142,22 +142,31 @@ image_with(TrackedTable *t, const char *image, Bitmapset *columns,
 		   Datum *values, bool *nulls)
 {
 	StringInfoData buf;
+	Bitmapset  *all = NULL;
 	int			level = wire_begin_kept();
 	bool		fits = true;
 	int			i;
 
-	initStringInfo(&buf);
-	appendStringInfoChar(&buf, '{');
+	for (i = 0; i < t->ncolumns; i++)
+	{
+		TrackedColumn *c = &t->columns[i];
+		JsonSpan	kept;
+
+		if (clocks_cover(t, c) && (bms_is_member(c->attnum, columns) ||
+								   (image && image_find(image, c, &kept))))
+			all = bms_add_member(all, c->attnum);
+	}
+	image_begin(&buf, t, all);
 	for (i = 0; i < t->ncolumns && fits; i++)
 	{
 		TrackedColumn *c = &t->columns[i];
 		JsonSpan	kept;
 
-		if (!clocks_cover(t, c))
+		if (!bms_is_member(c->attnum, all))
 			continue;
 		if (bms_is_member(c->attnum, columns))
 			fits = image_append_column(&buf, t, c, values[i], nulls[i]);
-		else if (image && image_find(image, c, &kept))
+		else if (image_find(image, c, &kept))
 		{
 			image_append_name(&buf, c);
 			fits = buf.len + kept.len < IMAGE_MAX;

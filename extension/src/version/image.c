@@ -11,6 +11,7 @@
 #include "catalog/pg_type.h"
 #include "utils/json.h"
 
+#include "table/registry.h"
 #include "util/json_scan.h"
 #include "version/clocks.h"
 #include "version/image.h"
@@ -22,7 +23,59 @@
  * writes and reads.  No code runs for it but output functions, because a plain
  * DELETE by any user makes it.  It is text and not jsonb, because jsonb has
  * limits that a row need not keep, for example 256 MB for a string.
+ *
+ * Before them it has, under the empty name, which no column can have, the numbers
+ * of these columns.  A column that is renamed keeps its number, and another one
+ * that gets its name has a number of its own.  The numbers are those of the table
+ * that the rows belong to, of which a partition may have its own.  Images from
+ * before 0.2.0 have none; their columns go by name.
  */
+
+/* the number that the root has for a column of one of its partitions; 0: none */
+static AttrNumber
+number_in_root(TrackedTable *root, TrackedColumn *c)
+{
+	TrackedColumn *same = c->attnum <= root->ncolumns ? tracked_column(root, c->attnum) : NULL;
+
+	if (same == NULL || same->dropped || strcmp(same->name, c->name) != 0)
+		same = tracked_column_by_name(root, c->name);
+	return same ? same->attnum : InvalidAttrNumber;
+}
+
+void
+image_begin(StringInfo buf, TrackedTable *t, Bitmapset *columns)
+{
+	TrackedTable *root = OidIsValid(t->root) ? registry_lookup(t->root) : t;
+	int			att = -1;
+
+	initStringInfo(buf);
+	appendStringInfoChar(buf, '{');
+	if (bms_is_empty(columns))
+		return;
+	appendStringInfoString(buf, "\"\":\"");
+	while ((att = bms_next_member(columns, att)) >= 0)
+		appendStringInfo(buf, "%d ", number_in_root(root, tracked_column(t, att)));
+	buf->data[buf->len - 1] = '"';
+}
+
+/* the place of a column among an image's; -1: it has none */
+static int
+place_of(const char *numbers, AttrNumber attnum)
+{
+	int			place = 0;
+
+	for (; *numbers != '\0'; place++)
+	{
+		char	   *end;
+
+		if (strtol(numbers, &end, 10) == attnum)
+			return place;
+		if (end == numbers)
+			break;
+		numbers = end;
+	}
+	return -1;
+}
 
 /* a value that is written in hexadecimal doubles in length */
 #define IMAGE_VALUE_MAX (IMAGE_MAX / 2 - 1024)
@@ -82,17 +135,21 @@ char *
 image_text(TrackedTable *t, Datum *values, bool *nulls)
 {
 	StringInfoData buf;
+	Bitmapset  *columns = NULL;
 	int			level = wire_begin_kept();
 	bool		fits = true;
 	int			i;
 
-	initStringInfo(&buf);
-	appendStringInfoChar(&buf, '{');
+	for (i = 0; i < t->ncolumns; i++)
+		if (clocks_cover(t, &t->columns[i]))
+			columns = bms_add_member(columns, i + 1);
+	image_begin(&buf, t, columns);
 	for (i = 0; i < t->ncolumns && fits; i++)
 	{
 		if (clocks_cover(t, &t->columns[i]))
 			fits = image_append_column(&buf, t, &t->columns[i], values[i], nulls[i]);
 	}
+	bms_free(columns);
 	appendStringInfoChar(&buf, '}');
 	wire_end(level);
 	if (!fits)
@@ -110,13 +167,27 @@ image_find(const char *image, TrackedColumn *c, JsonSpan *value)
 	JsonSpan	whole = {image, strlen(image)};
 	JsonSpan	name;
 	JsonMembers members;
+	bool		numbered = false;
+	int			place = 0;
+	int			n;
 
 	json_members(&members, whole);
-	while (json_next_member(&members, &name, value))
+	for (n = 0; json_next_member(&members, &name, value); n++)
 	{
 		char	   *text = json_unescape(name);
-		bool		found = strcmp(text, c->name) == 0;
+		bool		found = numbered ? n == place : strcmp(text, c->name) == 0;
 
+		if (n == 0 && text[0] == '\0')
+		{
+			char	   *numbers = json_unescape(*value);
+
+			numbered = true;
+			/* the columns come behind the numbers */
+			place = place_of(numbers, c->attnum) + 1;
+			pfree(numbers);
+			if (place == 0)
+				return false;
+		}
 		pfree(text);
 		if (found)
 			return true;

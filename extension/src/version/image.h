@@ -22,6 +22,9 @@
  */
 extern char *image_text(TrackedTable *t, Datum *values, bool *nulls);
 
+/* begin one of these columns, which are to be written in the order of t's */
+extern void image_begin(StringInfo buf, TrackedTable *t, Bitmapset *columns);
+
 /* write "name": and the value of the next member; false: there is no room */
 extern void image_append_name(StringInfo buf, TrackedColumn *c);
 extern bool image_append_column(StringInfo buf, TrackedTable *t, TrackedColumn *c,
