@@ -53,3 +53,14 @@ AS 'MODULE_PATHNAME', 'tide_push_grouped'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tide.push_grouped(bytea, text, text, text, text, int, int, int)
 IS 'tide.push_as in a transaction that other users'' pushes share, for the gateway. An error is one of all of them: TD019 where a push must be alone, because of what its tables may run';
+
+-- ---------------------------------------------------------------------
+-- Columns of tracked tables that become others
+-- ---------------------------------------------------------------------
+
+-- These rename the columns of ordinary tables, too, and ALTER TYPE those of
+-- tables that were made of the type.
+CREATE EVENT TRIGGER tide_after_column_change ON ddl_command_end
+	WHEN TAG IN ('ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER TYPE')
+	EXECUTE FUNCTION tide.partition_change();
+COMMENT ON EVENT TRIGGER tide_after_column_change IS 'pg_tide: columns that get another name by other commands than ALTER TABLE';

@@ -54,6 +54,14 @@ ALTER TABLE plan RENAME athlete TO former;
 ALTER TABLE plan RENAME coach TO athlete;
 SELECT * FROM told(:'c');
 SELECT tide.cursor() AS c \gset
+-- also by commands for other things
+ALTER VIEW plan RENAME athlete TO coach;
+ALTER MATERIALIZED VIEW plan RENAME former TO athlete;
+SELECT * FROM told(:'c');
+ALTER FOREIGN TABLE plan RENAME athlete TO former;
+ALTER VIEW plan RENAME coach TO athlete;
+SELECT * FROM told(:'c');
+SELECT tide.cursor() AS c \gset
 -- other values by a type, and a column that is dropped and made anew
 ALTER TABLE plan ALTER athlete TYPE text USING former;
 SELECT * FROM told(:'c');
@@ -138,6 +146,20 @@ SELECT string_agg(concat(id, tide_scope), ' ' ORDER BY id) AS scopes FROM ex;
 ALTER EVENT TRIGGER tide_after_partition_change DISABLE;
 SELECT object, problem FROM tide.check() WHERE problem ~ 'event trigger';
 ALTER EVENT TRIGGER tide_after_partition_change ENABLE;
+-- a parent whose columns are those of a type
+CREATE TYPE place AS (id int, athlete text, coach text);
+CREATE TABLE typed OF place (PRIMARY KEY (id));
+CREATE TABLE part (id int PRIMARY KEY, typed_id int REFERENCES typed);
+SELECT tide.track('part', scope => 'typed_id.athlete');
+INSERT INTO typed VALUES (1, 'ann', 'bob');
+INSERT INTO part VALUES (1, 1);
+ALTER TYPE place RENAME ATTRIBUTE athlete TO former CASCADE;
+ALTER TYPE place RENAME ATTRIBUTE coach TO athlete CASCADE;
+SELECT tide_scope FROM part;
+ALTER TYPE place DROP ATTRIBUTE athlete CASCADE;
+SELECT problem FROM tide.tracked WHERE relation = 'part'::regclass;
+ALTER TYPE place ADD ATTRIBUTE athlete text CASCADE;
+SELECT tide_scope FROM part;
 DROP SCHEMA pd CASCADE;
 REVOKE EXECUTE ON FUNCTION tide.trusted() FROM regress_tide_pd;
 DROP ROLE regress_tide_pd;

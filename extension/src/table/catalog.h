@@ -44,6 +44,7 @@ extern List *catalog_parents(Oid relid);	/* other tables that foreign keys
 											 * refer to */
 extern List *catalog_children(Oid relid);	/* other tables whose foreign keys
 											 * refer to this one */
+extern List *catalog_of_type(Oid type); /* tables made by CREATE TABLE ... OF */
 extern bool catalog_is_inherited(Form_pg_class form);
 
 /*

@@ -178,28 +178,17 @@ add_command(Changed *changed, Oid relid, AlterTableCmd *cmd)
 	}
 }
 
-/* the table of the command, if it can have led a path elsewhere */
-static Oid
-table_changed(Node *parsetree, Changed *changed)
+/* which columns of the table the command has given another meaning */
+static void
+note_command(Changed *changed, Oid relid, Node *parsetree)
 {
-	Oid			relid = InvalidOid;
 	ListCell   *lc;
 
-	if (IsA(parsetree, AlterTableStmt))
-	{
-		AlterTableStmt *stmt = (AlterTableStmt *) parsetree;
-
-		relid = RangeVarGetRelid(stmt->relation, NoLock, true);
-		foreach(lc, OidIsValid(relid) ? stmt->cmds : NIL)
+	if (renames_column(parsetree))
+		add_column(changed, relid, ((RenameStmt *) parsetree)->newname);
+	else
+		foreach(lc, ((AlterTableStmt *) parsetree)->cmds)
 			add_command(changed, relid, lfirst(lc));
-	}
-	else if (renames_column(parsetree))
-	{
-		relid = RangeVarGetRelid(((RenameStmt *) parsetree)->relation, NoLock, true);
-		if (OidIsValid(relid))
-			add_column(changed, relid, ((RenameStmt *) parsetree)->newname);
-	}
-	return changed->any || changed->columns ? relid : InvalidOid;
 }
 
 static bool
@@ -291,14 +280,14 @@ create_late_trigger(Oid relid)
 	SPI_finish();
 }
 
-void
-path_change_after(Node *parsetree)
+static void
+path_change_in_table(Oid relid, Node *parsetree)
 {
 	Changed		changed = {false, NULL};
-	Oid			relid = table_changed(parsetree, &changed);
 	ListCell   *lc;
 
-	if (!OidIsValid(relid))
+	note_command(&changed, relid, parsetree);
+	if (!changed.any && !changed.columns)
 		return;
 	create_late_trigger(relid);
 	foreach(lc, registry_below(relid))
@@ -310,4 +299,13 @@ path_change_after(Node *parsetree)
 			continue;
 		follow(t);
 	}
+}
+
+void
+path_change_after(Node *parsetree)
+{
+	ListCell   *lc;
+
+	foreach(lc, tables_of_command(parsetree))
+		path_change_in_table(lfirst_oid(lc), parsetree);
 }

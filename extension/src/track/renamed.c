@@ -20,11 +20,13 @@
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_trigger.h"
 #include "lib/stringinfo.h"
 #include "nodes/parsenodes.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "table/catalog.h"
@@ -171,30 +173,44 @@ take_down(TableSettings *settings, Node *parsetree)
 	return settings_rename(settings, stmt->subname, stmt->newname);
 }
 
+/*
+ * ALTER VIEW, ALTER MATERIALIZED VIEW, ALTER FOREIGN TABLE and ALTER TYPE rename
+ * the columns of ordinary tables, too.
+ */
 bool
 renames_column(Node *parsetree)
 {
 	RenameStmt *stmt = (RenameStmt *) parsetree;
 
-	return IsA(parsetree, RenameStmt) && stmt->renameType == OBJECT_COLUMN &&
-		stmt->relationType == OBJECT_TABLE;
+	return IsA(parsetree, RenameStmt) &&
+		(stmt->renameType == OBJECT_COLUMN || stmt->renameType == OBJECT_ATTRIBUTE);
 }
 
-/* the table whose columns it may make others; NULL: none */
-static RangeVar *
-table_of_command(Node *parsetree)
+/*
+ * The tables whose columns it may make others.  Those of a type have its
+ * attributes as columns, and the command names the type alone.
+ */
+List *
+tables_of_command(Node *parsetree)
 {
+	RangeVar   *relation = NULL;
+	Oid			relid;
+
 	if (renames_column(parsetree))
-		return ((RenameStmt *) parsetree)->relation;
-	return IsA(parsetree, AlterTableStmt) ? ((AlterTableStmt *) parsetree)->relation : NULL;
+		relation = ((RenameStmt *) parsetree)->relation;
+	else if (IsA(parsetree, AlterTableStmt))
+		relation = ((AlterTableStmt *) parsetree)->relation;
+	relid = relation ? RangeVarGetRelid(relation, NoLock, true) : InvalidOid;
+	if (!OidIsValid(relid))
+		return NIL;
+	return get_rel_relkind(relid) == RELKIND_COMPOSITE_TYPE ?
+		catalog_of_type(get_rel_type_id(relid)) : list_make1_oid(relid);
 }
 
-void
-renamed_after(Node *parsetree)
+static void
+renamed_in_table(Oid relid, Node *parsetree)
 {
-	RangeVar   *relation = table_of_command(parsetree);
-	Oid			relid = relation ? RangeVarGetRelid(relation, NoLock, true) : InvalidOid;
-	TrackedTable *t = OidIsValid(relid) ? registry_lookup(relid) : NULL;
+	TrackedTable *t = registry_lookup(relid);
 	TableSettings settings;
 
 	if (t == NULL || !t->tracked)
@@ -202,4 +218,13 @@ renamed_after(Node *parsetree)
 	settings = t->settings;
 	if (take_down(&settings, parsetree))
 		store_settings(relid, &settings);
+}
+
+void
+renamed_after(Node *parsetree)
+{
+	ListCell   *lc;
+
+	foreach(lc, tables_of_command(parsetree))
+		renamed_in_table(lfirst_oid(lc), parsetree);
 }

@@ -9,9 +9,13 @@
 #define TIDE_RENAMED_H
 
 #include "nodes/nodes.h"
+#include "nodes/pg_list.h"
 
 /* is it the command that renames a column of a table? */
 extern bool renames_column(Node *parsetree);
+
+/* after it, the tables whose columns it may have made others: OIDs */
+extern List *tables_of_command(Node *parsetree);
 
 /* what an event trigger calls after a command */
 extern void renamed_after(Node *parsetree);
