@@ -64,3 +64,8 @@ CREATE EVENT TRIGGER tide_after_column_change ON ddl_command_end
 	WHEN TAG IN ('ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER TYPE')
 	EXECUTE FUNCTION tide.partition_change();
 COMMENT ON EVENT TRIGGER tide_after_column_change IS 'pg_tide: columns that get another name by other commands than ALTER TABLE';
+
+-- A column goes with its type, with the schema of that, with a function.
+CREATE EVENT TRIGGER tide_after_drop ON sql_drop
+	EXECUTE FUNCTION tide.partition_change();
+COMMENT ON EVENT TRIGGER tide_after_drop IS 'pg_tide: columns that go, with whatever they depend on';

@@ -46,5 +46,54 @@ ALTER TYPE ty RENAME ATTRIBUTE body TO secret CASCADE;
 SELECT * FROM health('typed');
 SELECT tide.track('typed', scope => 'u', exclude => '{x}');
 SELECT * FROM health('typed');
+ALTER TYPE ty DROP ATTRIBUTE u CASCADE;
+SELECT * FROM health('typed');
+ALTER TYPE ty ADD ATTRIBUTE u text CASCADE;
+SELECT * FROM health('typed');
+DROP TABLE typed;
+-- a column goes with what it depends on, and another one gets its name.  Seen to fail without an event trigger on what is dropped.
+CREATE SCHEMA types;
+CREATE DOMAIN types.owner AS text;
+CREATE DOMAIN number AS int;
+CREATE FUNCTION own(d text) RETURNS text IMMUTABLE LANGUAGE sql AS $$ SELECT d $$;
+CREATE OPERATOR <+> (FUNCTION = textcat, LEFTARG = text, RIGHTARG = text);
+SELECT make('dom', '(id int PRIMARY KEY, u types.owner)');
+SELECT make('num', '(id number PRIMARY KEY, u text, n int)');
+SELECT make('gen', '(id int PRIMARY KEY, d text, u text GENERATED ALWAYS AS (renamed.own(d)) STORED)');
+SELECT make('op', $$(id int PRIMARY KEY, d text, u text GENERATED ALWAYS AS (d OPERATOR(renamed.<+>) 'x') STORED)$$);
+DROP SCHEMA types CASCADE;
+DROP DOMAIN number CASCADE;
+DROP FUNCTION own(text) CASCADE;
+DROP OPERATOR <+> (text, text) CASCADE;
+ALTER TABLE dom ADD u text;
+ALTER TABLE num ADD id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY;
+ALTER TABLE gen ADD u text GENERATED ALWAYS AS (d || 'y') STORED;
+ALTER TABLE op ADD u text GENERATED ALWAYS AS (d || 'y') STORED;
+SELECT name, h.* FROM unnest('{dom,num,gen,op}'::text[]) name, health(name) h;
+-- others may go: what is excluded, and columns that nobody names
+SELECT make('dropped');
+ALTER TABLE dropped DROP body, DROP secret;
+ALTER TABLE dropped ADD secret text;
+SELECT * FROM health('dropped');
+-- a column that has another name for a while is still the same: other values, or another column of its name
+SELECT make('t1');
+ALTER TABLE t1 RENAME u TO x;
+ALTER TABLE t1 ALTER x TYPE text USING 'z' || x;
+ALTER TABLE t1 RENAME x TO u;
+SELECT * FROM health('t1');
+SELECT make('t2');
+ALTER TABLE t2 RENAME u TO x;
+ALTER TABLE t2 DROP x;
+ALTER TABLE t2 RENAME body TO x;
+ALTER TABLE t2 RENAME x TO u;
+SELECT * FROM health('t2');
+-- one that has got the name meanwhile is nobody's
+SELECT make('t3');
+ALTER TABLE t3 RENAME u TO x;
+ALTER TABLE t3 ADD u text;
+ALTER TABLE t3 ALTER u TYPE text USING 'z' || u;
+ALTER TABLE t3 DROP u;
+ALTER TABLE t3 RENAME x TO u;
+SELECT * FROM health('t3');
 
 DROP SCHEMA renamed CASCADE;

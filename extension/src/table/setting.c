@@ -202,6 +202,27 @@ is_meant(const TableSettings *s, const char *name)
 	return name_in_list(s->keys, name) || name_in_list(s->exclude, name);
 }
 
+const char *
+settings_name_of(const TableSettings *s, const char *now)
+{
+	const char *result = now;
+	ListCell   *lc;
+
+	foreach(lc, s->moved)
+	{
+		char	   *name;
+		char	   *is;
+
+		if (!read_moved(lfirst(lc), &name, &is))
+			continue;
+		if (strcmp(is, now) == 0)
+			return name;
+		if (strcmp(name, now) == 0)
+			result = NULL;
+	}
+	return result;
+}
+
 bool
 settings_rename(TableSettings *s, const char *old, const char *now)
 {

@@ -56,6 +56,9 @@ extern char *settings_call(const TableSettings *s, const char *table);
  */
 extern bool settings_rename(TableSettings *s, const char *old, const char *now);
 
+/* the name that settings have for the column of this name; NULL: none means it */
+extern const char *settings_name_of(const TableSettings *s, const char *now);
+
 /* the names of columns that are not the ones that are meant, where they are there */
 extern List *settings_moved(const TableSettings *s);
 

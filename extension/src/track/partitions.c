@@ -508,6 +508,8 @@ tide_partition_change(PG_FUNCTION_ARGS)
 		before_command(trigdata->parsetree);
 	else if (strcmp(trigdata->event, "ddl_command_end") == 0)
 		after_command(trigdata->parsetree);
+	else if (strcmp(trigdata->event, "sql_drop") == 0)
+		renamed_dropped();
 	if (outside)
 		PopActiveSnapshot();
 	PG_RETURN_NULL();

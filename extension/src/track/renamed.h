@@ -17,7 +17,8 @@ extern bool renames_column(Node *parsetree);
 /* after it, the tables whose columns it may have made others: OIDs */
 extern List *tables_of_command(Node *parsetree);
 
-/* what an event trigger calls after a command */
+/* what event triggers call after a command, and after one that has dropped something */
 extern void renamed_after(Node *parsetree);
+extern void renamed_dropped(void);
 
 #endif							/* TIDE_RENAMED_H */
