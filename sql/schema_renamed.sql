@@ -95,5 +95,27 @@ ALTER TABLE t3 ALTER u TYPE text USING 'z' || u;
 ALTER TABLE t3 DROP u;
 ALTER TABLE t3 RENAME x TO u;
 SELECT * FROM health('t3');
+-- values that are cast by way of another type are others, though the type is the old one
+SELECT make('c1');
+ALTER TABLE c1 ALTER u TYPE text USING u::uuid;
+SELECT * FROM health('c1');
+SELECT make('c2');
+ALTER TABLE c2 ALTER u TYPE text USING u::"char";
+SELECT * FROM health('c2');
+SELECT make('c3', '(id timestamptz PRIMARY KEY, u text)');
+ALTER TABLE c3 ALTER id TYPE timestamptz USING id::date;
+SELECT * FROM health('c3');
+-- also one after the other
+SELECT make('c4', '(id numeric(8, 4) PRIMARY KEY, u text)');
+ALTER TABLE c4 ALTER id TYPE numeric(8, 2);
+ALTER TABLE c4 ALTER id TYPE numeric(8, 4);
+SELECT * FROM health('c4');
+-- casts that change nothing
+SELECT make('c5', '(id int PRIMARY KEY, u text)');
+ALTER TABLE c5 ALTER u TYPE varchar USING u::varchar COLLATE "C", ALTER id TYPE bigint USING id::bigint;
+ALTER TABLE c5 ALTER u TYPE text USING u::varchar;
+ALTER TABLE c5 ALTER u TYPE varchar(40);
+ALTER TABLE c5 ALTER id TYPE int;
+SELECT * FROM health('c5');
 
 DROP SCHEMA renamed CASCADE;

@@ -296,7 +296,7 @@ check_moved(TrackedTable *t)
 
 	foreach(lc, settings_moved(&t->settings))
 	{
-		if (tracked_column_by_name(t, lfirst(lc)))
+		if (!t->broken && tracked_column_by_name(t, lfirst(lc)))
 			tracked_set_broken(t, psprintf("its column \"%s\" is not the one that was tracked",
 								   (char *) lfirst(lc)));
 	}

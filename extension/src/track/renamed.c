@@ -22,15 +22,19 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "nodes/parsenodes.h"
+#include "parser/parse_type.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "table/catalog.h"
+#include "table/form.h"
 #include "table/registry.h"
 #include "table/setting.h"
 #include "table/trust.h"
@@ -101,19 +105,27 @@ store_settings(Oid relid, const TableSettings *settings)
 	}
 }
 
-/*
- * Is the expression the column itself, but for a type without a length and a
- * collation? A cast to a length cuts values off, and one by way of another type
- * can change them.
- */
+/* may a value that goes by way of a type come out of it as another one? */
 static bool
-is_same_value(Node *expression, const char *column)
+is_by_way_of(const TypeName *way, Oid type)
+{
+	Oid			by = LookupTypeNameOid(NULL, way, true);
+
+	if (way->typmods != NIL)
+		return true;			/* a length cuts values off */
+	return by != type &&
+		!((by == TEXTOID || by == VARCHAROID) && (type == TEXTOID || type == VARCHAROID));
+}
+
+/* is the expression the column itself, but for its type, which is this now, and a collation? */
+static bool
+is_same_value(Node *expression, const char *column, Oid type)
 {
 	List	   *fields;
 
 	if (IsA(expression, CollateClause))
 		expression = ((CollateClause *) expression)->arg;
-	if (IsA(expression, TypeCast) && ((TypeCast *) expression)->typeName->typmods == NIL)
+	if (IsA(expression, TypeCast) && !is_by_way_of(((TypeCast *) expression)->typeName, type))
 		expression = ((TypeCast *) expression)->arg;
 	if (!IsA(expression, ColumnRef))
 		return false;
@@ -121,44 +133,72 @@ is_same_value(Node *expression, const char *column)
 	return IsA(llast(fields), String) && strcmp(strVal(llast(fields)), column) == 0;
 }
 
-/* are the values of the column others now? */
-static bool
-gives_other_values(const AlterTableCmd *cmd)
+/*
+ * Which of the key and the scope is the column, whatever its name is meanwhile?  It
+ * has the place in settings->forms.  -1: none.  A scope that follows foreign keys is
+ * ours, and is looked at by itself.
+ */
+static int
+place_of(const TableSettings *settings, const char *column)
 {
-	Node	   *expression;
+	const char *name = settings_name_of(settings, column);
+	ListCell   *lc;
+
+	foreach(lc, name ? settings->keys : NIL)
+	{
+		if (strcmp(lfirst(lc), name) == 0)
+			return foreach_current_index(lc);
+	}
+	return name && settings->scope && strcmp(settings->scope, name) == 0 ?
+		list_length(settings->keys) : -1;
+}
+
+/*
+ * Are the values of the column of this place others, now that ALTER COLUMN ...  TYPE
+ * has been done?  Those of a type with another text form may have been cut off, and
+ * would not be what they were if the column got its old type back.
+ */
+static bool
+gets_other_values(const TableSettings *settings, int place, Oid relid, const AlterTableCmd *cmd)
+{
+	Node	   *expression = ((ColumnDef *) cmd->def)->raw_default;
+	HeapTuple	tuple = SearchSysCacheAttName(relid, cmd->name);
+	Form_pg_attribute att;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	att = (Form_pg_attribute) GETSTRUCT(tuple);
+	result = (expression && !is_same_value(expression, cmd->name, att->atttypid)) ||
+		(place < list_length(settings->forms) &&
+		 !type_form_fits(list_nth(settings->forms, place), att->atttypid, att->atttypmod));
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/* are the values of a column of the key or the scope others now? */
+static bool
+gives_other_values(const TableSettings *settings, Oid relid, const AlterTableCmd *cmd)
+{
+	int			place;
 
 	switch (cmd->subtype)
 	{
 #if PG_VERSION_NUM >= 170000
 		case AT_SetExpression:
-			return true;
+			return place_of(settings, cmd->name) >= 0;
 #endif
 		case AT_AlterColumnType:
-			expression = ((ColumnDef *) cmd->def)->raw_default;
-			return expression && !is_same_value(expression, cmd->name);
+			place = place_of(settings, cmd->name);
+			return place >= 0 && gets_other_values(settings, place, relid, cmd);
 		default:
 			return false;
 	}
 }
 
-/*
- * Take down that a column is another one now, if it is one of the key or the scope,
- * whatever its name is meanwhile; false: none.  A scope that follows foreign keys is
- * ours, and is looked at by itself.
- */
+/* take down which columns of the key and the scope are others now; false: none */
 static bool
-becomes_other(TableSettings *settings, const char *column)
-{
-	const char *name = settings_name_of(settings, column);
-
-	return name &&
-		(name_in_list(settings->keys, name) ||
-		 (settings->scope && strcmp(settings->scope, name) == 0)) &&
-		settings_rename(settings, column, "");
-}
-
-static bool
-alter_columns(TableSettings *settings, const AlterTableStmt *stmt)
+alter_columns(TableSettings *settings, Oid relid, const AlterTableStmt *stmt)
 {
 	bool		changed = false;
 	ListCell   *lc;
@@ -167,19 +207,19 @@ alter_columns(TableSettings *settings, const AlterTableStmt *stmt)
 	{
 		AlterTableCmd *cmd = lfirst(lc);
 
-		if (gives_other_values(cmd))
-			changed |= becomes_other(settings, cmd->name);
+		if (gives_other_values(settings, relid, cmd))
+			changed |= settings_rename(settings, cmd->name, "");
 	}
 	return changed;
 }
 
 static bool
-take_down(TableSettings *settings, Node *parsetree)
+take_down(TableSettings *settings, Oid relid, Node *parsetree)
 {
 	RenameStmt *stmt = (RenameStmt *) parsetree;
 
 	if (IsA(parsetree, AlterTableStmt))
-		return alter_columns(settings, (AlterTableStmt *) parsetree);
+		return alter_columns(settings, relid, (AlterTableStmt *) parsetree);
 	return settings_rename(settings, stmt->subname, stmt->newname);
 }
 
@@ -226,7 +266,7 @@ renamed_in_table(Oid relid, Node *parsetree)
 	if (t == NULL || !t->tracked)
 		return;
 	settings = t->settings;
-	if (take_down(&settings, parsetree))
+	if (take_down(&settings, relid, parsetree))
 		store_settings(relid, &settings);
 }
 
@@ -248,7 +288,7 @@ dropped_in_table(Oid relid, const char *column)
 	if (t == NULL || !t->tracked)
 		return;
 	settings = t->settings;
-	if (becomes_other(&settings, column))
+	if (place_of(&settings, column) >= 0 && settings_rename(&settings, column, ""))
 		store_settings(relid, &settings);
 }
 
