@@ -69,3 +69,10 @@ COMMENT ON EVENT TRIGGER tide_after_column_change IS 'pg_tide: columns that get 
 CREATE EVENT TRIGGER tide_after_drop ON sql_drop
 	EXECUTE FUNCTION tide.partition_change();
 COMMENT ON EVENT TRIGGER tide_after_drop IS 'pg_tide: columns that go, with whatever they depend on';
+
+-- Commands of a session that applies what others replicate count, too; what
+-- logical replication applies by itself is no command.
+ALTER EVENT TRIGGER tide_before_partition_change ENABLE ALWAYS;
+ALTER EVENT TRIGGER tide_after_partition_change ENABLE ALWAYS;
+ALTER EVENT TRIGGER tide_after_column_change ENABLE ALWAYS;
+ALTER EVENT TRIGGER tide_after_drop ENABLE ALWAYS;

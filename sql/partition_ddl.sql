@@ -124,6 +124,22 @@ SET client_min_messages = warning;
 SELECT hint FROM tide.check() WHERE object = 'ddl.bare';
 DROP TABLE bare;
 
+-- by a session that applies what others replicate.  Seen to fail with event triggers that such sessions do not fire.
+BEGIN;
+SET LOCAL session_replication_role = replica;
+CREATE TABLE t_2060 PARTITION OF t FOR VALUES FROM (2060) TO (2061);
+SELECT triggers('t_2060');
+CREATE TABLE applied (LIKE t);
+INSERT INTO applied VALUES (1, 2061, 'ann', 'applied');
+ALTER TABLE t ATTACH PARTITION applied FOR VALUES FROM (2061) TO (2062);
+COMMIT;
+SELECT news();
+SET session_replication_role = replica;
+ALTER TABLE t DETACH PARTITION applied;
+RESET session_replication_role;
+SELECT news();
+DROP TABLE t_2060, applied;
+
 -- refused
 CREATE UNLOGGED TABLE t_2040 PARTITION OF t FOR VALUES FROM (2040) TO (2041);
 CREATE TABLE single (LIKE t, PRIMARY KEY (year, id));
@@ -167,7 +183,7 @@ DROP TRIGGER zz_tide_truncate ON t_2021;
 ALTER TABLE ddl2.t_2023 SET UNLOGGED;
 ALTER EVENT TRIGGER tide_after_partition_change DISABLE;
 SELECT * FROM tide.check() WHERE object LIKE 'ddl%' ORDER BY 2, 3;
-ALTER EVENT TRIGGER tide_after_partition_change ENABLE;
+ALTER EVENT TRIGGER tide_after_partition_change ENABLE ALWAYS;
 -- tables that have nothing to do with it
 CREATE TABLE other (id int) PARTITION BY LIST (id);
 CREATE TABLE other_1 PARTITION OF other FOR VALUES IN (1);

@@ -117,5 +117,25 @@ ALTER TABLE c5 ALTER u TYPE text USING u::varchar;
 ALTER TABLE c5 ALTER u TYPE varchar(40);
 ALTER TABLE c5 ALTER id TYPE int;
 SELECT * FROM health('c5');
+-- by a session that applies what others replicate
+SELECT make('replica');
+INSERT INTO replica VALUES (1, 'ann', 'hush', 'b');
+SET session_replication_role = replica;
+ALTER VIEW replica RENAME secret TO x;
+ALTER TABLE replica RENAME body TO secret;
+RESET session_replication_role;
+SELECT * FROM health('replica');
+SELECT make('replica2');
+SET session_replication_role = replica;
+ALTER TABLE replica2 DROP u, ADD u text;
+RESET session_replication_role;
+SELECT * FROM health('replica2');
+-- all this is the work of event triggers
+ALTER EVENT TRIGGER tide_after_drop ENABLE;
+ALTER EVENT TRIGGER tide_after_column_change DISABLE;
+SELECT severity, object, problem, hint FROM tide.check() WHERE problem ~ 'event trigger';
+ALTER EVENT TRIGGER tide_after_drop ENABLE ALWAYS;
+ALTER EVENT TRIGGER tide_after_column_change ENABLE ALWAYS;
+SELECT count(*) AS fine FROM tide.check() WHERE problem ~ 'event trigger';
 
 DROP SCHEMA renamed CASCADE;

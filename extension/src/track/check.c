@@ -195,23 +195,69 @@ check_scope_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel, const 
 						settings_call(&t->settings, t->sql_name)));
 }
 
-/* the event triggers notice partitions that come and go, and paths that are altered */
-static void
-check_event_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, const char *name, const char *what)
+/* when does the event trigger fire? '\0': there is none */
+static char
+event_trigger_fires(const char *name)
 {
 	HeapTuple	tuple = SearchSysCache1(EVENTTRIGGERNAME, CStringGetDatum(name));
-	char		enabled = TRIGGER_DISABLED;
+	char		enabled = '\0';
 
 	if (HeapTupleIsValid(tuple))
 	{
 		enabled = ((Form_pg_event_trigger) GETSTRUCT(tuple))->evtenabled;
 		ReleaseSysCache(tuple);
 	}
-	if (enabled == TRIGGER_DISABLED || enabled == TRIGGER_FIRES_ON_REPLICA)
+	return enabled;
+}
+
+static const char *
+why_unnoticed(const char *name)
+{
+	switch (event_trigger_fires(name))
+	{
+		case '\0':
+			return "is missing";
+		case TRIGGER_FIRES_ALWAYS:
+			return NULL;
+		case TRIGGER_FIRES_ON_ORIGIN:
+			return "does not fire under session_replication_role = replica";
+		default:
+			return "is disabled";
+	}
+}
+
+/* the event triggers notice partitions that come and go, and paths that are altered */
+static void
+check_event_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, const char *name, const char *what)
+{
+	const char *why = why_unnoticed(name);
+
+	if (why)
 		report(rsinfo, "error", t->sql_name,
-			   psprintf("event trigger %s is disabled: changes of %s go unnoticed", name, what),
-			   psprintf("ALTER EVENT TRIGGER %s ENABLE; %s", name,
+			   psprintf("event trigger %s %s: changes of %s go unnoticed", name, why, what),
+			   psprintf("ALTER EVENT TRIGGER %s ENABLE ALWAYS; %s", name,
 						settings_call(&t->settings, t->sql_name)));
+}
+
+/* and, for all tables, columns that become others */
+static void
+check_event_triggers(ReturnSetInfo *rsinfo)
+{
+	static const char *const names[] = {"tide_after_partition_change",
+	"tide_after_column_change", "tide_after_drop"};
+	int			i;
+
+	for (i = 0; i < lengthof(names); i++)
+	{
+		const char *why = why_unnoticed(names[i]);
+
+		if (why)
+			report(rsinfo, "error", "pg_tide",
+				   psprintf("event trigger %s %s: a column that another one replaces goes unnoticed",
+							names[i], why),
+				   psprintf("ALTER EVENT TRIGGER %s ENABLE ALWAYS; -- and track tables again whose columns were altered meanwhile",
+							names[i]));
+	}
 }
 
 /* one table of the scope's path, and the table before it */
@@ -635,12 +681,13 @@ check_version(ReturnSetInfo *rsinfo)
 	const char *version = installed_version();
 
 	if (version == NULL || strcmp(version, TIDE_VERSION) == 0)
-		return;
-	report(rsinfo, "warning", "pg_tide",
-		   psprintf("the extension in this database is of version %s, the library that this session has loaded of version %s",
-					version, TIDE_VERSION),
-		   psprintf("ALTER EXTENSION pg_tide UPDATE TO '%s'; -- or, where that is the older one, connect again",
-					TIDE_VERSION));
+		check_event_triggers(rsinfo);
+	else
+		report(rsinfo, "warning", "pg_tide",
+			   psprintf("the extension in this database is of version %s, the library that this session has loaded of version %s",
+						version, TIDE_VERSION),
+			   psprintf("ALTER EXTENSION pg_tide UPDATE TO '%s'; -- or, where that is the older one, connect again",
+						TIDE_VERSION));
 }
 
 /* of the library; what the database has is in pg_extension */

@@ -257,6 +257,10 @@ follow(TrackedTable *t)
 	bool		trusts = has_privs_of_role(owner_of_table(t->relid), GetUserId());
 
 	path_changes++;
+	/* or the row triggers that write what moves to the change log would not fire */
+	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
+		(void) set_config_option("session_replication_role", "origin", PGC_SUSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
 	user_become(GetUserId(), trusts ? 0 : SECURITY_RESTRICTED_OPERATION, &saved);
 	scope_refresh_wrong(t);
