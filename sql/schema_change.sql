@@ -154,6 +154,10 @@ SELECT problem, writes = 'ok' AS writes FROM health();
 DELETE FROM t WHERE id = 1;
 TRUNCATE t;
 ALTER TABLE t SET LOGGED;
+-- a crash would have emptied it, and clients would keep the rows.  Seen to fail with nothing taken down.
+SELECT problem, writes = 'ok' AS writes FROM health();
+SELECT problem FROM tide.tracked WHERE relation = 'change.t'::regclass;
+SELECT tide.track('t', scope => 'user_id', exclude => '{secret}', version => 'v');
 SELECT problem, writes = 'ok' AS writes FROM health();
 CREATE TABLE heir () INHERITS (t);
 SELECT problem FROM health();

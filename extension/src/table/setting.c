@@ -58,6 +58,7 @@ static const Setting settings[] = {
 	{"exclude", SETTING_LIST, FIELD(exclude), .option = "exclude"},
 	{"added", SETTING_LIST, FIELD(added)},
 	{"moved", SETTING_LIST, FIELD(moved)},
+	{"unlogged", SETTING_FLAG, FIELD(unlogged), "true", true},
 };
 
 static const char *const policy_names[] = {
@@ -205,7 +206,6 @@ is_meant(const TableSettings *s, const char *name)
 const char *
 settings_name_of(const TableSettings *s, const char *now)
 {
-	const char *result = now;
 	ListCell   *lc;
 
 	foreach(lc, s->moved)
@@ -213,14 +213,10 @@ settings_name_of(const TableSettings *s, const char *now)
 		char	   *name;
 		char	   *is;
 
-		if (!read_moved(lfirst(lc), &name, &is))
-			continue;
-		if (strcmp(is, now) == 0)
+		if (read_moved(lfirst(lc), &name, &is) && strcmp(is, now) == 0)
 			return name;
-		if (strcmp(name, now) == 0)
-			result = NULL;
 	}
-	return result;
+	return now;
 }
 
 bool

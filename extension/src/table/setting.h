@@ -35,6 +35,7 @@ typedef struct TableSettings
 	List	   *added;			/* columns that tide.track added */
 	List	   *moved;			/* columns above that have another name by
 								 * now, or are gone: see settings_rename() */
+	bool		unlogged;		/* the table was, so a crash may have emptied it */
 } TableSettings;
 
 /* from the arguments of a stamp trigger; palloc'd */
@@ -56,7 +57,10 @@ extern char *settings_call(const TableSettings *s, const char *table);
  */
 extern bool settings_rename(TableSettings *s, const char *old, const char *now);
 
-/* the name that settings have for the column of this name; NULL: none means it */
+/*
+ * The name that settings have for the column that is called so by now, where they
+ * mean it.
+ */
 extern const char *settings_name_of(const TableSettings *s, const char *now);
 
 /* the names of columns that are not the ones that are meant, where they are there */

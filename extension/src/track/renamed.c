@@ -7,8 +7,9 @@
  * them; but another column may get the name.  Then the table would fit again, and
  * an excluded column would be sent, or rows be in scopes that nobody was told of.
  * So the settings take down which of their columns have been renamed, or, of the
- * key and the scope, dropped or given other values.  That is part of them until
- * the table is tracked again, or the column has its name back.
+ * key and the scope, dropped or given other values, and that the table was unlogged.
+ * That is part of them until the table is tracked again, or the column has its name
+ * back.
  *
  *-------------------------------------------------------------------------
  */
@@ -144,12 +145,12 @@ place_of(const TableSettings *settings, const char *column)
 	const char *name = settings_name_of(settings, column);
 	ListCell   *lc;
 
-	foreach(lc, name ? settings->keys : NIL)
+	foreach(lc, settings->keys)
 	{
 		if (strcmp(lfirst(lc), name) == 0)
 			return foreach_current_index(lc);
 	}
-	return name && settings->scope && strcmp(settings->scope, name) == 0 ?
+	return settings->scope && strcmp(settings->scope, name) == 0 ?
 		list_length(settings->keys) : -1;
 }
 
@@ -196,7 +197,20 @@ gives_other_values(const TableSettings *settings, Oid relid, const AlterTableCmd
 	}
 }
 
-/* take down which columns of the key and the scope are others now; false: none */
+/* an unlogged table is empty after a crash, and nobody has deleted a row */
+static bool
+note_unlogged(TableSettings *settings)
+{
+	bool		known = settings->unlogged;
+
+	settings->unlogged = true;
+	return !known;
+}
+
+/*
+ * take down which columns of the key and the scope are others now, and that rows may
+ * be lost; false: nothing
+ */
 static bool
 alter_columns(TableSettings *settings, Oid relid, const AlterTableStmt *stmt)
 {
@@ -207,7 +221,9 @@ alter_columns(TableSettings *settings, Oid relid, const AlterTableStmt *stmt)
 	{
 		AlterTableCmd *cmd = lfirst(lc);
 
-		if (gives_other_values(settings, relid, cmd))
+		if (cmd->subtype == AT_SetUnLogged)
+			changed |= note_unlogged(settings);
+		else if (gives_other_values(settings, relid, cmd))
 			changed |= settings_rename(settings, cmd->name, "");
 	}
 	return changed;
