@@ -8,9 +8,11 @@
 #include "postgres.h"
 
 #include "executor/executor.h"
+#include "utils/rel.h"
 #include "utils/tuplestore.h"
 
 #include "capture/trigger.h"
+#include "table/trust.h"
 
 /* does the statement have the transition tables of its event? */
 static bool
@@ -53,6 +55,14 @@ trigger_check(FunctionCallInfo fcinfo, const char *what, int kinds)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("%s", what),
 				 errhint("tide.track() creates it.")));
+
+	/* no table is known as tracked then, and nothing would be captured */
+	if (!OidIsValid(trust_stamp_function()))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("function tide.stamp() of pg_tide has another name or schema: changes of table \"%s\" would be lost",
+						RelationGetRelationName(((TriggerData *) fcinfo->context)->tg_relation)),
+				 errhint("Give it its name again: ALTER SCHEMA ... RENAME TO tide, or ALTER FUNCTION.")));
 }
 
 /* ---------- transition tables ---------- */

@@ -20,7 +20,8 @@
  * Raises the error "what" unless the function is called as a trigger of the
  * kind that TRIGGER_TYPE_ROW and TRIGGER_TYPE_BEFORE in "kinds" describe, for
  * one of the events in it.  A statement trigger has transition tables for
- * INSERT, UPDATE and DELETE, and runs before TRUNCATE.
+ * INSERT, UPDATE and DELETE, and runs before TRUNCATE.  Likewise an error while
+ * tracked tables cannot be told from others.
  */
 extern void trigger_check(FunctionCallInfo fcinfo, const char *what, int kinds);
 
