@@ -37,6 +37,20 @@ ALTER TYPE v RENAME ATTRIBUTE x TO y;
 ALTER TABLE v RENAME y TO x;
 SELECT * FROM health('v');
 DROP TABLE v;
+-- while another table has the name before the event trigger looks.  Seen to fail with the table found by its name.
+CREATE FUNCTION hide() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+	IF to_regclass('pg_temp.hidden') IS NULL THEN
+		CREATE TEMP TABLE hidden (id int);
+	END IF;
+END $$;
+SELECT make('hidden');
+INSERT INTO hidden VALUES (1, 'ann', 'hush', 'b');
+CREATE EVENT TRIGGER a_hides ON ddl_command_end WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION hide();
+ALTER TABLE hidden RENAME secret TO x;
+DROP EVENT TRIGGER a_hides;
+DROP TABLE pg_temp.hidden;
+ALTER TABLE hidden RENAME body TO secret;
+SELECT * FROM health('hidden');
 -- by the type that the table is made of
 CREATE TYPE ty AS (id int, u text, secret text, body text, "lastModifiedAt" timestamptz, "clientId" text);
 SELECT make('typed', 'OF ty (PRIMARY KEY (id)) /* secret */');

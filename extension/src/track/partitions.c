@@ -473,8 +473,10 @@ before_command(Node *parsetree)
 }
 
 static void
-after_command(Node *parsetree)
+after_command(Node *parsetree, const char *tag)
 {
+	List	   *tables;
+
 	check_watched();
 	if (IsA(parsetree, AlterTableStmt))
 		alter_table((AlterTableStmt *) parsetree, false);
@@ -483,8 +485,9 @@ after_command(Node *parsetree)
 	else if (IsA(parsetree, CreateSchemaStmt) &&
 			 ((CreateSchemaStmt *) parsetree)->schemaElts != NIL)
 		settle_all_new();
-	renamed_after(parsetree);
-	path_change_after(parsetree);
+	tables = tables_of_command(parsetree, tag);
+	renamed_after(parsetree, tables);
+	path_change_after(parsetree, tables);
 }
 
 Datum
@@ -507,7 +510,7 @@ tide_partition_change(PG_FUNCTION_ARGS)
 	if (strcmp(trigdata->event, "ddl_command_start") == 0)
 		before_command(trigdata->parsetree);
 	else if (strcmp(trigdata->event, "ddl_command_end") == 0)
-		after_command(trigdata->parsetree);
+		after_command(trigdata->parsetree, GetCommandTagName(trigdata->tag));
 	else if (strcmp(trigdata->event, "sql_drop") == 0)
 		renamed_dropped();
 	if (outside)

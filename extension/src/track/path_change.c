@@ -306,10 +306,10 @@ path_change_in_table(Oid relid, Node *parsetree)
 }
 
 void
-path_change_after(Node *parsetree)
+path_change_after(Node *parsetree, List *tables)
 {
 	ListCell   *lc;
 
-	foreach(lc, tables_of_command(parsetree))
+	foreach(lc, tables)
 		path_change_in_table(lfirst_oid(lc), parsetree);
 }

@@ -9,9 +9,10 @@
 #define TIDE_PATH_CHANGE_H
 
 #include "nodes/nodes.h"
+#include "nodes/pg_list.h"
 
-/* what an event trigger calls before and after a command */
+/* what an event trigger calls before and after a command on these tables */
 extern void path_change_before(Node *parsetree);
-extern void path_change_after(Node *parsetree);
+extern void path_change_after(Node *parsetree, List *tables);
 
 #endif							/* TIDE_PATH_CHANGE_H */

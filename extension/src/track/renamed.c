@@ -20,7 +20,6 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
@@ -253,24 +252,57 @@ renames_column(Node *parsetree)
 }
 
 /*
- * The tables whose columns it may make others.  Those of a type have its
+ * The relations that the command has altered.  Its parse tree has only a name, which
+ * may be that of another one by now, such as a temporary table of an event trigger.
+ */
+static List *
+relations_of_command(const char *tag)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	List	   *result = NIL;
+	uint64		i;
+
+	SPI_connect();
+	if (SPI_execute(psprintf("SELECT objid FROM pg_catalog.pg_event_trigger_ddl_commands()"
+							 " WHERE classid OPERATOR(pg_catalog.=) '%u'"
+							 " AND command_tag OPERATOR(pg_catalog.=) '%s'",
+							 RelationRelationId, tag), true, 0) < 0)
+		elog(ERROR, "could not read what was altered");
+	for (i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		Datum		relid = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
+		MemoryContext old = MemoryContextSwitchTo(caller);
+
+		result = list_append_unique_oid(result, DatumGetObjectId(relid));
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	return result;
+}
+
+/*
+ * The tables whose columns it may have made others.  Those of a type have its
  * attributes as columns, and the command names the type alone.
  */
 List *
-tables_of_command(Node *parsetree)
+tables_of_command(Node *parsetree, const char *tag)
 {
-	RangeVar   *relation = NULL;
-	Oid			relid;
+	List	   *result = NIL;
+	ListCell   *lc;
 
-	if (renames_column(parsetree))
-		relation = ((RenameStmt *) parsetree)->relation;
-	else if (IsA(parsetree, AlterTableStmt))
-		relation = ((AlterTableStmt *) parsetree)->relation;
-	relid = relation ? RangeVarGetRelid(relation, NoLock, true) : InvalidOid;
-	if (!OidIsValid(relid))
+	if (!renames_column(parsetree) && !IsA(parsetree, AlterTableStmt))
 		return NIL;
-	return get_rel_relkind(relid) == RELKIND_COMPOSITE_TYPE ?
-		catalog_of_type(get_rel_type_id(relid)) : list_make1_oid(relid);
+	foreach(lc, relations_of_command(tag))
+	{
+		Oid			relid = lfirst_oid(lc);
+
+		if (get_rel_relkind(relid) == RELKIND_COMPOSITE_TYPE)
+			result = list_concat_unique_oid(result, catalog_of_type(get_rel_type_id(relid)));
+		else
+			result = list_append_unique_oid(result, relid);
+	}
+	return result;
 }
 
 static void
@@ -287,11 +319,11 @@ renamed_in_table(Oid relid, Node *parsetree)
 }
 
 void
-renamed_after(Node *parsetree)
+renamed_after(Node *parsetree, List *tables)
 {
 	ListCell   *lc;
 
-	foreach(lc, tables_of_command(parsetree))
+	foreach(lc, tables)
 		renamed_in_table(lfirst_oid(lc), parsetree);
 }
 

@@ -14,11 +14,11 @@
 /* is it the command that renames a column of a table? */
 extern bool renames_column(Node *parsetree);
 
-/* after it, the tables whose columns it may have made others: OIDs */
-extern List *tables_of_command(Node *parsetree);
+/* after a command of this tag, the tables whose columns it may have made others: OIDs */
+extern List *tables_of_command(Node *parsetree, const char *tag);
 
 /* what event triggers call after a command, and after one that has dropped something */
-extern void renamed_after(Node *parsetree);
+extern void renamed_after(Node *parsetree, List *tables);
 extern void renamed_dropped(void);
 
 #endif							/* TIDE_RENAMED_H */
