@@ -330,7 +330,7 @@ check_fit(TrackedTable *t, Form_pg_class class)
 	if (catalog_is_inherited(class) || class->relpersistence != RELPERSISTENCE_PERMANENT)
 		tracked_set_broken(t, pstrdup("it has become a partition, part of an inheritance tree, or unlogged"));
 	if (!t->broken && t->settings.unlogged)
-		tracked_set_broken(t, pstrdup("it was unlogged, and a crash would have emptied it unseen"));
+		tracked_set_broken(t, pstrdup("it was unlogged, or a partition of it, and a crash would have emptied it unseen"));
 	if (!t->broken && (!t->modified_at || !t->client_id ||
 					   (!t->scope && !t->shared)))
 		tracked_set_broken(t, pstrdup("its trigger has no complete settings"));

@@ -305,17 +305,21 @@ tables_of_command(Node *parsetree, const char *tag)
 	return result;
 }
 
+/*
+ * A partition has its columns from the tracked table, but may be unlogged by itself.
+ */
 static void
 renamed_in_table(Oid relid, Node *parsetree)
 {
-	TrackedTable *t = registry_lookup(relid);
+	TrackedTable *layout;
+	TrackedTable *t = registry_lookup_rows(relid, &layout);
 	TableSettings settings;
 
-	if (t == NULL || !t->tracked)
+	if (t == NULL)
 		return;
 	settings = t->settings;
 	if (take_down(&settings, relid, parsetree))
-		store_settings(relid, &settings);
+		store_settings(t->relid, &settings);
 }
 
 void
