@@ -27,6 +27,7 @@
 #include "lib/stringinfo.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_type.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -252,22 +253,43 @@ renames_column(Node *parsetree)
 }
 
 /*
+ * What a command has done.  The plan is kept, because many commands are small, and
+ * come one after the other.
+ */
+static void
+ask(SPIPlanPtr *plan, const char *sql, const char *of)
+{
+	Oid			type = TEXTOID;
+	Datum		value = CStringGetTextDatum(of);
+
+	if (*plan == NULL)
+	{
+		SPIPlanPtr	prepared = SPI_prepare(sql, 1, &type);
+
+		if (prepared == NULL || SPI_keepplan(prepared) != 0)
+			elog(ERROR, "could not prepare: %s", sql);
+		*plan = prepared;
+	}
+	if (SPI_execute_plan(*plan, &value, NULL, true, 0) < 0)
+		elog(ERROR, "could not run: %s", sql);
+}
+
+/*
  * The relations that the command has altered.  Its parse tree has only a name, which
  * may be that of another one by now, such as a temporary table of an event trigger.
  */
 static List *
 relations_of_command(const char *tag)
 {
+	static SPIPlanPtr plan = NULL;
 	MemoryContext caller = CurrentMemoryContext;
 	List	   *result = NIL;
 	uint64		i;
 
 	SPI_connect();
-	if (SPI_execute(psprintf("SELECT objid FROM pg_catalog.pg_event_trigger_ddl_commands()"
-							 " WHERE classid OPERATOR(pg_catalog.=) '%u'"
-							 " AND command_tag OPERATOR(pg_catalog.=) '%s'",
-							 RelationRelationId, tag), true, 0) < 0)
-		elog(ERROR, "could not read what was altered");
+	ask(&plan, "SELECT objid FROM pg_catalog.pg_event_trigger_ddl_commands()"
+		" WHERE classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass"
+		" AND command_tag OPERATOR(pg_catalog.=) $1", tag);
 	for (i = 0; i < SPI_processed; i++)
 	{
 		bool		isnull;
@@ -351,12 +373,12 @@ dropped_in_table(Oid relid, const char *column)
 void
 renamed_dropped(void)
 {
+	static SPIPlanPtr plan = NULL;
 	uint64		i;
 
 	SPI_connect();
-	if (SPI_execute("SELECT objid, address_names[3] FROM pg_catalog.pg_event_trigger_dropped_objects()"
-					" WHERE object_type OPERATOR(pg_catalog.=) 'table column'", true, 0) < 0)
-		elog(ERROR, "could not read which columns were dropped");
+	ask(&plan, "SELECT objid, address_names[3] FROM pg_catalog.pg_event_trigger_dropped_objects()"
+		" WHERE object_type OPERATOR(pg_catalog.=) $1", "table column");
 	for (i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
