@@ -52,6 +52,10 @@ SELECT tide.track('post', shared => true, conflict => 'merge');
 -- rules and publications that came later
 CREATE RULE "No more" AS ON DELETE TO post DO ALSO NOTHING;
 :look;
+-- its own changes fail then, others of the push do not
+SELECT x->>'entityType' AS type, x->>'status' AS status, x->'errors'->0 AS error FROM (SELECT tide.push('{"changes": {"post": [{"id": "00000000-0000-0000-0000-00000000000a"},
+	{"id": "00000000-0000-0000-0000-00000000000b"}], "comment": [{"id": "00000000-0000-0000-0000-00000000000c"}]}}')) AS p (p),
+	LATERAL (SELECT json_array_elements(p->'succeeded') UNION ALL SELECT json_array_elements(p->'failed')) AS e (x) ORDER BY 1;
 SELECT hint FROM tide.check() WHERE object = 'advice.post' \gexec
 :look;
 SET client_min_messages = error;

@@ -25,6 +25,7 @@ typedef struct PushTable
 	TrackedTable *t;
 	TableScopes scopes;
 	struct PullTable *rows;		/* of those that its writes return */
+	bool		has_rules;		/* so that nothing can be pushed */
 	int			order;			/* parents before children */
 	int			nchanges;		/* how many changes of the push are to it */
 	bool	   *mostly_new;		/* the rows that this session pushed last were

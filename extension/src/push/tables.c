@@ -8,9 +8,12 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
+#include "rewrite/prs2lock.h"
 #include "storage/lockdefs.h"
 #include "utils/hsearch.h"
 #include "utils/json.h"
+#include "utils/rel.h"
 
 #include "push/change.h"
 #include "read/rows.h"
@@ -51,6 +54,16 @@ mostly_new(Oid relid)
 	return &entry->mostly_new;
 }
 
+static bool
+has_rules(Oid relid)
+{
+	Relation	rel = relation_open(relid, NoLock);
+	bool		result = rel->rd_rules && rel->rd_rules->numLocks > 0;
+
+	relation_close(rel, NoLock);
+	return result;
+}
+
 /*
  * A table of this push.  At its first use it is locked as its writes will lock
  * it.
@@ -75,6 +88,7 @@ push_table(Push *push, Oid relid)
 	table->mostly_new = mostly_new(relid);
 	access_table_scopes(&push->access, t, &table->scopes);
 	table->rows = rows_table(t, &table->scopes);
+	table->has_rules = has_rules(relid);
 	if (push->nchanges > 1)
 		table->order = registry_position(push->access.schema, relid) * ORDER_STEP;
 	push->tables = lappend(push->tables, table);
@@ -137,6 +151,21 @@ fail_unserved(Change *c, TrackedTable *t)
 }
 
 /*
+ * Rules rewrite the statements of a push, and some cannot be rewritten.  They came
+ * after the table was tracked.
+ */
+static void
+take_table(Change *c, PushTable *table)
+{
+	c->table = table;
+	name_change(c);
+	if (table->has_rules && c->outcome.verdict != VERDICT_FAILED)
+		change_fail_as(c, "not_supported",
+					   psprintf("entity type \"%s\" cannot be pushed while its table has rules",
+								table->t->entity_type));
+}
+
+/*
  * Find each change's table and lock it, before any subtransaction that could
  * give the locks back.
  */
@@ -158,16 +187,15 @@ push_find_tables(Push *push)
 			continue;
 		if (last_type && strcmp(c->sent.entity_type, last_type) == 0)
 		{
-			c->table = last;
-			name_change(c);
+			take_table(c, last);
 			continue;
 		}
 		t = registry_find(push->access.schema, c->sent.entity_type, true);
 		if (t != NULL && !registry_problem(t))
 		{
-			c->table = last = push_table(push, t->relid);
+			last = push_table(push, t->relid);
 			last_type = c->sent.entity_type;
-			name_change(c);
+			take_table(c, last);
 		}
 		else if (failed)
 			continue;
