@@ -299,7 +299,8 @@ static const char *
 of_triggers(Relation rel, bool *only_by_delete)
 {
 	Oid			extension = get_extension_oid("pg_tide", false);
-	TriggerDesc *triggers = rel->trigdesc;
+	/* a look at the catalogs can make the relation's own anew */
+	TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
 	const char *result = NULL;
 	int			i;
 
