@@ -137,8 +137,8 @@ name_change(Change *c)
 }
 
 /*
- * The table cannot be served for now.  Clients are told what has to be done about
- * it, and nothing of who owns it.
+ * The table cannot be served for now.  Clients are told what has to be done
+ * about it, and nothing of who owns it.
  */
 static void
 fail_unserved(Change *c, TrackedTable *t)

@@ -4,8 +4,8 @@
  *	  Changes that can only be carried out together.
  *
  * A deferrable constraint is asked when all of a push is done.  So rows may
- * refer to each other, and rows may take each other's unique values.  One by one
- * such changes fail.
+ * refer to each other, and rows may take each other's unique values.  One by
+ * one such changes fail.
  *
  *-------------------------------------------------------------------------
  */

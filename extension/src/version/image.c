@@ -24,14 +24,15 @@
  * DELETE by any user makes it.  It is text and not jsonb, because jsonb has
  * limits that a row need not keep, for example 256 MB for a string.
  *
- * Before them it has, under the empty name, which no column can have, the numbers
- * of these columns.  A column that is renamed keeps its number, and another one
- * that gets its name has a number of its own.  The numbers are those of the table
- * that the rows belong to, of which a partition may have its own.  Images from
- * before 0.2.0 have none; their columns go by name.
+ * Before them it has, under the empty name, which no column can have, the
+ * numbers of these columns.  A column that is renamed keeps its number, and
+ * another one that gets its name has a number of its own.  The numbers are
+ * those of the table that the rows belong to; a partition may number its
+ * columns in another way.  Images from before 0.2.0 have none; their columns go
+ * by name.
  */
 
-/* the number that the root has for a column of one of its partitions; 0: none */
+/* the number that the root has for a column of a partition; 0: none */
 static AttrNumber
 number_in_root(TrackedTable *root, TrackedColumn *c)
 {
