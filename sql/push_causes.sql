@@ -107,4 +107,17 @@ SELECT s->>'entityId' AS id, s->>'status' AS status, s->'entity'->'id' AS key, (
 	(s->'entity'->>'deletedAt')::timestamptz = d.modified_at AS "as pulled" FROM json_array_elements(:'r') s
 	LEFT JOIN tide.changes(:'c') d ON d.entity_type = 'node' AND d.key->'id' = (s->'entity'->'id')::jsonb ORDER BY 1;
 SELECT id, user_id FROM node ORDER BY id;
+-- the time of a deletion in another scope is nobody's business
+CREATE FUNCTION take_node() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	UPDATE node SET user_id = 'bob' WHERE id = NEW.id;
+	PERFORM set_config('request.jwt.claims', '{"sub": "bob"}', true);
+	PERFORM tide.delete('node', to_jsonb(NEW.id), '2021-01-01T00:00:00Z');
+	PERFORM set_config('request.jwt.claims', '{"sub": "ann"}', true);
+	RETURN NULL;
+END $$;
+CREATE TRIGGER take_node AFTER UPDATE OF body ON node FOR EACH ROW WHEN (NEW.body = 'taken') EXECUTE FUNCTION take_node();
+SELECT tide.push('{"changes": {"node": [{"id": 6, "lastModifiedAt": "2019-01-01T00:00:00Z"}]}}')->'summary'->'succeeded' AS stored;
+SELECT s->>'status' AS status, (s->'entity'->>'deletedAt')::timestamptz > now() - interval '1 day' AS "now" FROM json_array_elements(
+	tide.push('{"changes": {"node": [{"id": 6, "body": "taken", "lastModifiedAt": "2020-01-01T00:00:00Z"}]}}')->'succeeded') s;
+SELECT scope, modified_at = '2021-01-01T00:00:00Z' AS then FROM tide.tombstone WHERE relid = 'node'::regclass AND key = '6';
 DROP SCHEMA causes CASCADE;
