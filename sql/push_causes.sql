@@ -120,4 +120,9 @@ SELECT tide.push('{"changes": {"node": [{"id": 6, "lastModifiedAt": "2019-01-01T
 SELECT s->>'status' AS status, (s->'entity'->>'deletedAt')::timestamptz > now() - interval '1 day' AS "now" FROM json_array_elements(
 	tide.push('{"changes": {"node": [{"id": 6, "body": "taken", "lastModifiedAt": "2020-01-01T00:00:00Z"}]}}')->'succeeded') s;
 SELECT scope, modified_at = '2021-01-01T00:00:00Z' AS then FROM tide.tombstone WHERE relid = 'node'::regclass AND key = '6';
+-- nor does it fail all of the push that a trigger deletes a new row there; seen to raise 40001
+CREATE FUNCTION give_and_drop() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE node SET user_id = 'bob' WHERE id = NEW.id; DELETE FROM node WHERE id = NEW.id; RETURN NULL; END $$;
+CREATE TRIGGER give_and_drop AFTER INSERT ON node FOR EACH ROW WHEN (NEW.body = 'drop') EXECUTE FUNCTION give_and_drop();
+SELECT s->>'entityId' AS id, s->>'status' AS status, (s->'entity'->>'deletedAt')::timestamptz > now() - interval '1 day' AS "deletedAt" FROM json_array_elements(
+	tide.push('{"changes": {"node": [{"id": 7, "body": "drop", "lastModifiedAt": "2020-01-01T00:00:00Z"}, {"id": 8, "body": "stays"}]}}')->'succeeded') s;
 DROP SCHEMA causes CASCADE;

@@ -680,7 +680,7 @@ judge_tombstones_again(Push *push, PushTable *table, List *inserted)
 
 		if (tombstone->nbinds == 0)
 		{
-			if ((is_newer && !was_deleted_at_once(tombstone, c)) ||
+			if (is_newer ? !was_deleted_at_once(tombstone, c) :
 				is_forbidden(table, tombstone))
 				deleted_meanwhile(false);
 		}
