@@ -139,17 +139,23 @@ tide_is_set_up(tide *t)
 	return t->set_up;
 }
 
-/* A member that is an array, as the text that it is. */
+/* A member that is an array of names, as the text that it is. */
 static bool
 take_array(const Json *json, const char *name, char **text)
 {
 	const JsonNode *node = json_member(json, json->nodes, name);
+	const JsonNode *at;
 
 	*text = NULL;
 	if (node == NULL || node->kind == JSON_NULL)
 		return true;
 	if (node->kind != JSON_ARRAY)
 		return false;
+	for (at = json_first(json, node); at; at = json_next(json, node, at))
+	{
+		if (at->kind != JSON_STRING)
+			return false;
+	}
 	*text = json_text(json, node);
 	return *text != NULL;
 }

@@ -361,7 +361,7 @@ count_changes(const Json *json)
 	const JsonNode *name;
 	int			n = 0;
 
-	for (name = json_first(json, changes); name; name = json_next_name(json, changes, name))
+	for (name = json_first_name(json, changes); name; name = json_next_name(json, changes, name))
 		n += (int) json_count(json, name + 1);
 	return n;
 }
@@ -392,7 +392,7 @@ answer_push(FakeServer *server, const Json *json, const char *body, FakeAnswer *
 		sql = sqlite3_mprintf("SELECT 1 FROM receipt WHERE batch = %Q", batch);
 		check(number(server, sql) == 0);	/* no id with another body */
 		sqlite3_free(sql);
-		for (name = json_first(json, changes); name; name = json_next_name(json, changes, name))
+		for (name = json_first_name(json, changes); name; name = json_next_name(json, changes, name))
 		{
 			char	   *type = json_text(json, name);
 

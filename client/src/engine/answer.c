@@ -373,12 +373,7 @@ start_over(Engine *e, int64_t now)
 {
 	if (is_in_circles(e))
 		return give_up_refused(e, now);
-	if (!sql_begin(&e->store) ||
-		!sql_end(&e->store, place_check(&e->store) &&
-				 setting_set(&e->store, "cursor", NULL) &&
-				 setting_set(&e->store, "stage_cursor", NULL) &&
-				 setting_set(&e->store, "stage_reset", "1") &&
-				 sql_run(&e->store, "DELETE FROM tide_stage")))
+	if (!apply_from_start(&e->store))
 		return false;
 	answer_taken(e);
 	return true;

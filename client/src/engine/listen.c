@@ -113,7 +113,7 @@ has_rows(const Json *json, const char *member)
 	const JsonNode *types = json_member(json, json->nodes, member);
 	const JsonNode *name;
 
-	for (name = json_first(json, types); name; name = json_next_name(json, types, name))
+	for (name = json_first_name(json, types); name; name = json_next_name(json, types, name))
 	{
 		if (json_count(json, name + 1) > 0)
 			return true;

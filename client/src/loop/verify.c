@@ -242,7 +242,7 @@ each_row(Store *store, const Json *json, const char *member, TakeRow take, void 
 	const JsonNode *name,
 			   *row;
 
-	for (name = json_first(json, types); name; name = json_next_name(json, types, name))
+	for (name = json_first_name(json, types); name; name = json_next_name(json, types, name))
 	{
 		char	   *text = json_text(json, name);
 		EntityType *type = text ? store_type(store, text, strlen(text)) : NULL;

@@ -19,6 +19,7 @@
 #include "store/recheck.h"
 #include "store/rows.h"
 #include "store/settings.h"
+#include "store/shape.h"
 #include "store/sql.h"
 
 /* what the pages of a pull have said so far */
@@ -34,6 +35,7 @@ typedef struct Pull
 								 * time */
 	Names		grown;			/* columns whose values come now */
 	bool		filling;		/* rows go straight into the tables */
+	bool		spoiled;		/* what was staged cannot be read */
 	EntityType *seen;			/* of the line before */
 } Pull;
 
@@ -64,7 +66,7 @@ knows_page(Store *store, const Json *json, bool *known)
 	const JsonNode *name;
 
 	*known = true;
-	for (name = json_first(json, types); name; name = json_next_name(json, types, name))
+	for (name = json_first_name(json, types); name; name = json_next_name(json, types, name))
 	{
 		char	   *text = json_text(json, name);
 		EntityType *type;
@@ -90,7 +92,7 @@ each_row(Pull *pull, const Json *json, const char *member, bool deleted, RowActi
 	const JsonNode *name,
 			   *row;
 
-	for (name = json_first(json, types); name; name = json_next_name(json, types, name))
+	for (name = json_first_name(json, types); name; name = json_next_name(json, types, name))
 	{
 		char	   *text = json_text(json, name);
 		EntityType *type;
@@ -314,6 +316,24 @@ empty_stage(Pull *pull)
 	return good;
 }
 
+/*
+ * A row as it was staged.  An earlier version took what has no key; or the key
+ * has become another one since.
+ */
+static bool
+read_staged(Pull *pull, const EntityType *type, Json *json, sqlite3_stmt * stmt)
+{
+	const char *text = (const char *) sqlite3_column_text(stmt, 2);
+
+	if (text == NULL)
+		return failure_memory(&pull->store->failure);
+	if (json_parse(json, text, (size_t) sqlite3_column_bytes(stmt, 2)) &&
+		shape_is_row(type, json, json->nodes, sqlite3_column_int(stmt, 1) != 0))
+		return true;
+	pull->spoiled = !json->no_memory;
+	return false;
+}
+
 static bool
 apply_stage(Pull *pull)
 {
@@ -325,13 +345,12 @@ apply_stage(Pull *pull)
 	while (good && (rc = sql_step(pull->store, stmt)) == SQLITE_ROW)
 	{
 		const char *name = (const char *) sqlite3_column_text(stmt, 0);
-		const char *text = (const char *) sqlite3_column_text(stmt, 2);
 		EntityType *type = name ? store_type(pull->store, name, strlen(name)) : NULL;
-		Json		json;
+		Json		json = {0};
 
-		if (type == NULL || text == NULL || waits(pull, type))
+		if (type == NULL || waits(pull, type))
 			continue;
-		good = json_parse(&json, text, (size_t) sqlite3_column_bytes(stmt, 2)) &&
+		good = read_staged(pull, type, &json, stmt) &&
 			apply_row(pull, type, &json, json.nodes, sqlite3_column_int(stmt, 1) != 0);
 		if (json.no_memory)
 			failure_memory(&pull->store->failure);
@@ -684,7 +703,7 @@ count_rows(const Json *json, const char *member)
 	const JsonNode *name;
 	int64_t		n = 0;
 
-	for (name = json_first(json, types); name; name = json_next_name(json, types, name))
+	for (name = json_first_name(json, types); name; name = json_next_name(json, types, name))
 		n += (int64_t) json_count(json, name + 1);
 	return n;
 }
@@ -699,7 +718,13 @@ end_pull(Pull *pull, PageResult *result, bool good)
 	names_free(&pull->recheck);
 	names_free(&pull->attaching);
 	names_free(&pull->grown);
-	return applying_end(&pull->applying, good);
+	good = applying_end(&pull->applying, good);
+	if (good || !pull->spoiled || pull->store->failure.result != TIDE_OK)
+		return good;
+	/* all of it is asked for again */
+	memset(result, 0, sizeof(*result));
+	result->has_more = true;
+	return apply_from_start(pull->store);
 }
 
 bool
@@ -711,8 +736,8 @@ apply_page(Store *store, const Json *json, bool from_start, bool take_unknown,
 				good;
 
 	memset(result, 0, sizeof(*result));
-	if (!knows_page(store, json, &known))
-		return false;
+	if (!shape_check_page(store, json) || !knows_page(store, json, &known))
+		return json->no_memory ? failure_memory(&store->failure) : false;
 	if (!known && !take_unknown)
 	{
 		result->unknown = true;
@@ -726,6 +751,17 @@ apply_page(Store *store, const Json *json, bool from_start, bool take_unknown,
 	if (json->no_memory)
 		good = failure_memory(&store->failure);
 	return end_pull(&pull, result, good);
+}
+
+bool
+apply_from_start(Store *store)
+{
+	return sql_begin(store) &&
+		sql_end(store, place_check(store) &&
+				setting_set(store, "cursor", NULL) &&
+				setting_set(store, "stage_cursor", NULL) &&
+				setting_set(store, "stage_reset", "1") &&
+				sql_run(store, "DELETE FROM tide_stage"));
 }
 
 /*
@@ -760,7 +796,9 @@ take_row_line(Pull *pull, const Json *json, const JsonNode *name, bool take_unkn
 	EntityType *type;
 	bool		known = true;
 
-	if (!find_type(pull, json, name + 1, &type))
+	if (!find_type(pull, json, name + 1, &type) ||
+		(type && row && !shape_check_row(pull->store, type, json, row, false)) ||
+		(type && deleted && !shape_check_row(pull->store, type, json, deleted, true)))
 		return false;
 	if (row && type && type != before && !knows_row(type, json, row, &known))
 		return failure_memory(&pull->store->failure);
@@ -777,12 +815,13 @@ take_row_line(Pull *pull, const Json *json, const JsonNode *name, bool take_unkn
 static bool
 take_line(Pull *pull, const Json *json, bool take_unknown, PageResult *result)
 {
-	const JsonNode *name = json->nodes->kind == JSON_OBJECT ? json_first(json, json->nodes) : NULL;
+	const JsonNode *name = json_first_name(json, json->nodes);
 
 	if (json_is(json, name, "type"))
 		return take_row_line(pull, json, name, take_unknown, result);
 	if (json_is(json, name, "begin"))
-		return read_head(pull, json, name + 1, false);
+		return shape_check_head(pull->store, json, name + 1) &&
+			read_head(pull, json, name + 1, false);
 	if (json_is(json, name, "cursor"))
 		return set_place(pull, json);
 	if (json_is(json, name, "end"))
@@ -853,9 +892,11 @@ retry_refused(Pull *pull, sqlite3_stmt * stmt)
 	if (!sql_run(pull->store, "DELETE FROM tide_refused WHERE entity_type = %Q AND key = %Q",
 				 name, key))
 		return false;
-	if (json_parse(&json, text, strlen(text)))
+	/* one that is of an earlier form of the type comes with its next version */
+	if (json_parse(&json, text, strlen(text)) &&
+		shape_is_row(type, &json, json.nodes, sqlite3_column_int(stmt, 2) != 0))
 		good = apply_row(pull, type, &json, json.nodes, sqlite3_column_int(stmt, 2) != 0);
-	else if (json.no_memory)
+	if (json.no_memory)
 		good = failure_memory(&pull->store->failure);
 	json_free(&json);
 	return good;

@@ -33,6 +33,12 @@ bool		apply_page(Store *store, const Json *json, bool from_start,
 bool		apply_lines(Store *store, const char *text, size_t length, bool take_unknown,
 						int64_t now, PageResult *result);
 
+/*
+ * The cursor is of no use, or what was staged is not: the next pull is asked for
+ * everything.
+ */
+bool		apply_from_start(Store *store);
+
 /* Rows that the app's rules refused before: try them again. */
 bool		apply_refused(Store *store, int64_t now);
 

@@ -132,6 +132,16 @@ read_form(Store *store, EntityType *type, const Json *map, const JsonNode *times
 	return true;
 }
 
+/* What the map has to say is in objects. */
+static bool
+check_kind(Store *store, const EntityType *type, const JsonNode *node, const char *what)
+{
+	if (node == NULL || node->kind == JSON_NULL || node->kind == JSON_OBJECT)
+		return true;
+	return failure_set(&store->failure, TIDE_USAGE, "bad_map",
+					   "%s \"%s\" in the map is not an object", what, type->name);
+}
+
 /* A misspelt name in the map must not pass for one that is left out. */
 static bool
 check_mapped_columns(Store *store, const EntityType *type, const Json *map,
@@ -139,7 +149,9 @@ check_mapped_columns(Store *store, const EntityType *type, const Json *map,
 {
 	const JsonNode *name;
 
-	for (name = json_first(map, columns); name; name = json_next_name(map, columns, name))
+	if (!check_kind(store, type, columns, "\"columns\" of"))
+		return false;
+	for (name = json_first_name(map, columns); name; name = json_next_name(map, columns, name))
 	{
 		char	   *text = json_text(map, name);
 		bool		known = text && type_column(type, text, strlen(text)) >= 0;
@@ -304,7 +316,8 @@ attach_find(Store *store, EntityType *type, const Json *map)
 	int			i;
 
 	type->attached = true;
-	if (!read_form(store, type, map, json_member(map, entry, "times")) ||
+	if (!check_kind(store, type, entry, "what is said of") ||
+		!read_form(store, type, map, json_member(map, entry, "times")) ||
 		!check_mapped_columns(store, type, map, columns) ||
 		!find_table(store, type, map, entry))
 		return false;

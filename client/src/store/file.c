@@ -122,12 +122,12 @@ keep_definitions(Store *store, const Json *json)
 	const JsonNode *types = json_member(json, json->nodes, "entityTypes");
 	const JsonNode *name;
 
-	if (types == NULL)
+	if (types == NULL || types->kind != JSON_OBJECT)
 		return failure_set(&store->failure, TIDE_REFUSED, "bad_schema",
 						   "the server's schema has no entity types");
 	if (!sql_run(store, "UPDATE tide_types SET available = 0"))
 		return false;
-	for (name = json_first(json, types); name; name = json_next_name(json, types, name))
+	for (name = json_first_name(json, types); name; name = json_next_name(json, types, name))
 	{
 		char	   *text = json_text(json, name);
 		Buffer		definition = {0};

@@ -39,7 +39,7 @@ row_members(const EntityType *type, const Json *json, const JsonNode *row,
 
 	for (i = 0; i < type->ncolumns; i++)
 		members[i] = NULL;
-	for (name = json_first(json, row); name; name = json_next_name(json, row, name))
+	for (name = json_first_name(json, row); name; name = json_next_name(json, row, name))
 	{
 		/* rows have their columns in the schema's order, nearly always */
 		for (i = 0; i < type->ncolumns; i++)

@@ -552,7 +552,7 @@ read_types(Reading *r)
 	store->types = sqlite3_malloc64(sizeof(EntityType) * (json_count(&r->json, types) + 1));
 	if (store->types == NULL)
 		return failure_memory(&store->failure);
-	for (at = json_first(&r->json, types); at; at = json_next_name(&r->json, types, at))
+	for (at = json_first_name(&r->json, types); at; at = json_next_name(&r->json, types, at))
 	{
 		EntityType *type = &store->types[store->ntypes];
 
@@ -592,8 +592,9 @@ types_read(Store *store, const char *schema, size_t length)
 		if (wanted != NULL && !json_parse(&r.wanted, wanted, strlen(wanted)))
 			failure_set(&store->failure, TIDE_LOCAL, "bad_settings",
 						"the file's list of entity types is not JSON");
-		else if (map != NULL && !json_parse(&r.map, map, strlen(map)))
-			failure_set(&store->failure, TIDE_USAGE, "bad_map", "the map is not JSON");
+		else if (map != NULL && (!json_parse(&r.map, map, strlen(map)) ||
+								 r.map.nodes->kind != JSON_OBJECT))
+			failure_set(&store->failure, TIDE_USAGE, "bad_map", "the map is not a JSON object");
 		else if (!json_parse(&r.json, schema, length))
 			failure_set(&store->failure, TIDE_REFUSED, "bad_schema",
 						"the server's schema is not JSON");

@@ -341,7 +341,7 @@ verify_settle_rest(Store *store, const Json *keys, VerifyFound found, void *arg)
 	const JsonNode *name,
 			   *key;
 
-	for (name = json_first(keys, keys->nodes); name;
+	for (name = json_first_name(keys, keys->nodes); name;
 		 name = json_next_name(keys, keys->nodes, name))
 	{
 		char	   *text = json_text(keys, name);

@@ -376,18 +376,30 @@ index_of(const Json *json, const JsonNode *node)
 	return (size_t) (node - json->nodes);
 }
 
-const JsonNode *
-json_first(const Json *json, const JsonNode *container)
+static const JsonNode *
+first_within(const Json *json, const JsonNode *container, JsonKind kind)
 {
-	if (container == NULL || container->kind < JSON_ARRAY)
+	if (container == NULL || container->kind != kind)
 		return NULL;
 	return node_before(json, index_of(json, container) + 1, container->next);
 }
 
 const JsonNode *
-json_next(const Json *json, const JsonNode *container, const JsonNode *element)
+json_first(const Json *json, const JsonNode *array)
 {
-	return node_before(json, element->next, container->next);
+	return first_within(json, array, JSON_ARRAY);
+}
+
+const JsonNode *
+json_next(const Json *json, const JsonNode *array, const JsonNode *element)
+{
+	return node_before(json, element->next, array->next);
+}
+
+const JsonNode *
+json_first_name(const Json *json, const JsonNode *object)
+{
+	return first_within(json, object, JSON_OBJECT);
 }
 
 const JsonNode *
@@ -438,9 +450,7 @@ json_member(const Json *json, const JsonNode *object, const char *name)
 {
 	const JsonNode *at;
 
-	if (object == NULL || object->kind != JSON_OBJECT)
-		return NULL;
-	for (at = json_first(json, object); at; at = json_next_name(json, object, at))
+	for (at = json_first_name(json, object); at; at = json_next_name(json, object, at))
 	{
 		if (json_is(json, at, name))
 			return at + 1;
@@ -456,7 +466,9 @@ json_count(const Json *json, const JsonNode *container)
 
 	for (at = json_first(json, container); at; at = json_next(json, container, at))
 		n++;
-	return container && container->kind == JSON_OBJECT ? n / 2 : n;
+	for (at = json_first_name(json, container); at; at = json_next_name(json, container, at))
+		n++;
+	return n;
 }
 
 static void

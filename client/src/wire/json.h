@@ -56,20 +56,27 @@ const JsonNode *json_member(const Json *json, const JsonNode *object,
 							const char *name);
 
 /*
- * The first and the next of an array's elements, or of an object's names; a
- * name's value is the node that follows it.  NULL at the end.
+ * The first and the next of an array's elements; NULL at the end, and of what is
+ * no array.
  */
-const JsonNode *json_first(const Json *json, const JsonNode *container);
-const JsonNode *json_next(const Json *json, const JsonNode *container,
+const JsonNode *json_first(const Json *json, const JsonNode *array);
+const JsonNode *json_next(const Json *json, const JsonNode *array,
 						  const JsonNode *element);
 
-/* likewise, from name to name */
+/*
+ * Likewise of an object's names, of which each has its value in the node that
+ * follows it.  They have calls of their own: what steps from name to name leaves
+ * the document where it is handed an array.
+ */
+const JsonNode *json_first_name(const Json *json, const JsonNode *object);
 const JsonNode *json_next_name(const Json *json, const JsonNode *object,
 							   const JsonNode *name);
 
 /* Is a string node this text? */
 bool		json_is(const Json *json, const JsonNode *node, const char *text);
 bool		json_is_true(const JsonNode *node);
+
+/* Elements of an array, members of an object; 0 for anything else. */
 size_t		json_count(const Json *json, const JsonNode *container);
 
 /* Append a string node's text, without escapes. */
