@@ -225,6 +225,49 @@ test_lines(void)
 	fake_ok("nor are lines of another form in a stream");
 }
 
+#define VERDICT(rest) \
+	"{\"succeeded\":[{\"entityType\":\"plan\",\"status\":\"applied\"," rest "}],\"failed\":[],\"ack\":\"a\"}"
+
+/* A verdict that does not say what stands is none: the row stays, and goes again. */
+static void
+test_verdicts(void)
+{
+	static const char *const verdicts[] = {
+		VERDICT("\"entityId\":\"p2\""), VERDICT("\"entityId\":\"p2\",\"entity\":null"),
+		VERDICT("\"entityId\":\"p2\",\"entity\":[]"), VERDICT("\"entityId\":\"p2\",\"entity\":{}"),
+		VERDICT("\"entityId\":\"p2\",\"entity\":{\"owner\":\"ann\",\"a\":\"x\"}"),
+		VERDICT("\"entityId\":\"p2\",\"entity\":{\"id\":null,\"a\":\"x\"}"),
+		VERDICT("\"entityId\":null,\"entity\":" ROW), VERDICT("\"entityId\":[\"p2\"],\"entity\":" ROW),
+		"{\"succeeded\":[5,null,[]],\"failed\":[\"x\",{\"entityType\":\"plan\",\"entityId\":null}]}",
+	};
+	size_t		i;
+
+	for (i = 0; i < sizeof(verdicts) / sizeof(*verdicts); i++)
+	{
+		begin();
+		check(fake_sync(&server, t, now) == TIDE_OK);
+		fake_sql(db, "INSERT INTO plan (id, owner, a) VALUES ('p2', 'ann', 'mine');"
+				 "INSERT INTO tide_refused VALUES ('plan', 'p9', 0, '" ROW "', 'x')");
+		check(sync_with(&(Canned) {"/sync/push", 200, NULL, {verdicts[i]}}) == TIDE_OK);
+		is("SELECT a FROM plan WHERE id = 'p2'", "mine");
+		is("SELECT key || state || code FROM tide_pending", "p2retryno_verdict");
+		is("SELECT count(*) FROM tide_batch", "0");
+		now += 60000;
+		check(fake_sync(&server, t, now) == TIDE_OK);
+		is("SELECT count(*) FROM tide_pending", "0");
+		end();
+	}
+	begin();
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	fake_sql(db, "INSERT INTO plan (id, owner) VALUES ('p2', 'ann')");
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	fake_sql(db, "DELETE FROM plan");
+	check(sync_with(&(Canned) {"/sync/push", 200, NULL, {VERDICT("\"entityId\":\"p2\"")}}) == TIDE_OK);
+	is("SELECT (SELECT count(*) FROM plan) + (SELECT count(*) FROM tide_pending)", "0");
+	end();
+	fake_ok("a verdict without the row that stands removes none, and ends its batch");
+}
+
 #define SCHEMA(rest) "{\"protocol\":1,\"entityTypes\":" rest "}"
 #define COLUMNS "\"columns\":[{\"name\":\"id\",\"type\":\"text\"}]"
 
@@ -290,12 +333,12 @@ int
 main(void)
 {
 	void		(*tests[]) (void) = {test_steps, test_pages, test_staged, test_spoiled, test_lines,
-	test_schemas, test_maps};
+	test_verdicts, test_schemas, test_maps};
 	size_t		i;
 
 	alarm(60);					/* nothing here takes long, unless it hangs */
 	for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		tests[i] ();
-	puts("1..7");
+	puts("1..8");
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include "store/place.h"
 #include "store/rows.h"
 #include "store/settle.h"
+#include "store/shape.h"
 #include "store/sql.h"
 
 typedef struct Settling
@@ -86,6 +87,8 @@ read_verdict(Settling *s, const JsonNode *item, Verdict *v, bool *known)
 	v->type = name ? store_type(s->store, name, strlen(name)) : NULL;
 	sqlite3_free(name);
 	v->key = json_member(json, item, "entityId");
+	if (v->key && v->type && !shape_is_row(v->type, json, v->key, true))
+		v->key = NULL;
 	if (v->type == NULL || v->key == NULL)
 		return true;
 	v->entity = json_member(json, item, "entity");
@@ -379,6 +382,18 @@ settle_forgotten(Settling *s, Verdict *v)
 	return good;
 }
 
+/*
+ * Does a verdict say what stands now?  Without the row it does not say that there
+ * is none, but for an edit that was to delete it.
+ */
+static bool
+says_what_stands(Settling *s, const Verdict *v, bool known)
+{
+	if (v->entity == NULL)
+		return known && v->dirty.is_delete && !v->dirty.edited;
+	return shape_is_row(v->type, s->reply, v->entity, false);
+}
+
 static bool
 settle_item(Settling *s, const JsonNode *item, bool succeeded)
 {
@@ -389,9 +404,12 @@ settle_item(Settling *s, const JsonNode *item, bool succeeded)
 	if (!read_verdict(s, item, &v, &known))
 		return false;
 	if (!known)
-		return v.type == NULL || v.key == NULL || !succeeded || settle_forgotten(s, &v);
+		return v.type == NULL || v.key == NULL || !succeeded ||
+			!says_what_stands(s, &v, false) || settle_forgotten(s, &v);
 	if (!succeeded)
 		good = settle_failed(s, &v, item);
+	else if (!says_what_stands(s, &v, true))
+		good = true;			/* none: settle_rest() has it tried again */
 	else if (json_is(s->reply, json_member(s->reply, item, "status"), "superseded"))
 		good = settle_superseded(s, &v);
 	else
