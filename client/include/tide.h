@@ -195,7 +195,8 @@ extern "C"
 
 /*
  * No answer came, or it was cut off.  The sync is tried again after 1, 2, 4, 8,
- * 16, 16, ... seconds at most, at random; tide_network_is_back() shortens that.
+ * 16, 16, ... seconds at most, at random, or after as long as the server said
+ * (Retry-After, 15 minutes at most); tide_network_is_back() shortens that.
  * Returns TIDE_OFFLINE.
  */
 	TIDE_API int tide_no_answer(tide *t, int64_t now, const char *why);

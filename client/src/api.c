@@ -15,6 +15,8 @@
 #include "loop/handle.h"
 
 #define BUSY_TIMEOUT_MS 5000
+/* the years 1970 to 9999 */
+#define LATEST_MS INT64_C(253402300799999)
 
 /* Begin a call: what the last one said is over. */
 static void
@@ -295,6 +297,18 @@ begin_alone(tide *t)
 	return file_check_identity(store, path);
 }
 
+/*
+ * A clock that is far off: times are added to, and written as text with a year of
+ * four digits; what is due at 0 is due now.
+ */
+static int64_t
+sane_time(int64_t now)
+{
+	if (now > LATEST_MS)
+		return LATEST_MS;
+	return now < 0 ? 0 : now;
+}
+
 int
 tide_listen(tide *t, int on)
 {
@@ -308,7 +322,7 @@ tide_is_due(tide *t, int64_t now)
 	bool		due;
 
 	begin(t);
-	if (need_file(t) != TIDE_OK || !check_place(t) || !engine_is_due(&t->engine, now, &due))
+	if (need_file(t) != TIDE_OK || !check_place(t) || !engine_is_due(&t->engine, sane_time(now), &due))
 		return 1;
 	return due;
 }
@@ -322,6 +336,7 @@ tide_next(tide *t, int64_t now, tide_step *step)
 				good;
 
 	begin(t);
+	now = sane_time(now);
 	memset(step, 0, sizeof(*step));
 	step->kind = TIDE_WAIT;
 	if (need_file(t) != TIDE_OK)
@@ -370,14 +385,14 @@ tide_reply_end(tide *t, int64_t now)
 	begin(t);
 	if (need_file(t) != TIDE_OK)
 		return result(t, false);
-	return result(t, engine_end_answer(&t->engine, now));
+	return result(t, engine_end_answer(&t->engine, sane_time(now)));
 }
 
 int
 tide_no_answer(tide *t, int64_t now, const char *why)
 {
 	begin(t);
-	return result(t, engine_no_answer(&t->engine, now, why));
+	return result(t, engine_no_answer(&t->engine, sane_time(now), why));
 }
 
 int

@@ -89,6 +89,16 @@ test_transport(void)
 	check(fake_sync(&server, t, now) == TIDE_OFFLINE);
 	check(wait_of(&delay) == TIDE_FOR_NETWORK && delay == 90000);
 	fake_ok("Retry-After is kept");
+	for (i = 0; i < 3; i++)
+	{
+		now += delay;
+		server.headers = (const char *[])
+		{"Retry-After: 86400\r\n", "Retry-After: 9223372036854775807\r\n",
+		"Retry-After: 99999999999999999999\r\n"}[i];
+		check(fake_sync(&server, t, now) == TIDE_OFFLINE);
+		check(wait_of(&delay) == TIDE_FOR_NETWORK && delay == 15 * 60 * 1000);
+	}
+	fake_ok("... for a quarter of an hour at most");
 	now += delay;
 	server.status = 0;
 	is("SELECT tries FROM tide_pending", "0");
@@ -98,6 +108,29 @@ test_transport(void)
 	check(wait_of(&delay) == TIDE_FOR_SYNC && delay == -1);
 	fake_ok("no try of a row was counted, and it goes when the server is there");
 	end();
+}
+
+/* A clock that is far off, or broken. */
+static void
+test_clock(void)
+{
+	static const int64_t times[] = {INT64_MAX, INT64_MAX - 1, INT64_MIN, -1, 0};
+	tide_step	step;
+	size_t		i;
+
+	for (i = 0; i < sizeof(times) / sizeof(*times); i++)
+	{
+		begin();
+		check(tide_sync(t) == TIDE_OK);
+		check(tide_is_due(t, times[i]) == 1);
+		check(tide_next(t, times[i], &step) == TIDE_OK && step.kind == TIDE_SEND);
+		check(tide_no_answer(t, times[i], "no network") == TIDE_OFFLINE);
+		check(tide_network_is_back(t) == TIDE_OK);
+		check(fake_sync(&server, t, times[i]) == TIDE_OK);
+		is("SELECT length(last_sync_at) FROM tide_status", "24");
+		end();
+	}
+	fake_ok("a clock that is far off");
 }
 
 static void
@@ -547,6 +580,7 @@ main(void)
 {
 	alarm(120);					/* nothing here takes long, unless it hangs */
 	test_transport();
+	test_clock();
 	test_rows();
 	test_due();
 	test_batches();
@@ -558,6 +592,6 @@ main(void)
 	test_restored();
 	test_paused();
 	test_follow();
-	puts("1..33");
+	puts("1..35");
 	return 0;
 }

@@ -19,6 +19,7 @@
 #include "util/random.h"
 
 #define MOST_RESYNCS 2
+#define MOST_RETRY_AFTER_S (15 * 60)
 
 /* The value of a header, without the space around it. */
 static bool
@@ -52,6 +53,15 @@ header_value(const char *headers, const char *name, char *value, size_t size)
 	return false;
 }
 
+/* What a server says, but not for so long that all else it comes to is missed. */
+static int64_t
+retry_after(const char *value)
+{
+	int64_t		seconds = strtoll(value, NULL, 10);
+
+	return (seconds > MOST_RETRY_AFTER_S ? MOST_RETRY_AFTER_S : seconds) * 1000;
+}
+
 bool
 engine_begin_answer(Engine *e, int status, const char *headers)
 {
@@ -71,7 +81,7 @@ engine_begin_answer(Engine *e, int status, const char *headers)
 		(void) header_value(headers, "ETag", e->etag, sizeof(e->etag));
 		if (header_value(headers, "Retry-After", value, sizeof(value)) &&
 			value[0] >= '0' && value[0] <= '9')
-			e->retry_after = strtoll(value, NULL, 10) * 1000;
+			e->retry_after = retry_after(value);
 	}
 	return true;
 }

@@ -25,6 +25,8 @@
 #define STREAM_BYTES ((size_t) 2 * 1024 * 1024)
 /* also without news: a cursor must not fall behind what the server remembers */
 #define SYNC_EVERY_MS (60 * 60 * 1000)
+/* of both schedules, which multiply it */
+#define MOST_BASE_MS (24 * 60 * 60 * 1000)
 
 void
 engine_init(Engine *e)
@@ -33,7 +35,7 @@ engine_init(Engine *e)
 
 	memset(e, 0, sizeof(*e));
 	e->base = base ? strtoll(base, NULL, 10) : 0;
-	if (e->base <= 0)
+	if (e->base <= 0 || e->base > MOST_BASE_MS)
 		e->base = SCHEDULE_BASE_MS;
 	e->retry_after = -1;
 	e->due_at = INT64_MAX;
