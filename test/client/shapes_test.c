@@ -225,6 +225,23 @@ test_lines(void)
 	fake_ok("nor are lines of another form in a stream");
 }
 
+/* A server that always has more, and never what comes after it. */
+static void
+test_endless(void)
+{
+	begin();
+	check(sync_pull(PAGE("{\"plan\":[" ROW "]}", "{}", "", "c1", "true")) == TIDE_REFUSED);
+	check(strcmp(tide_error_code(t), "bad_reply") == 0);
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	is_refused(sync_pull(PAGE("{}", "{}", "", "c0", "true")));
+	check(sync_pull(PAGE("{}", "{}", "\"reset\":true,", "c1", "true")) == TIDE_REFUSED);
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	/* a reset may go back to where we are */
+	check(sync_pull(PAGE("{}", "{}", "\"reset\":true,", "c0", "true"), PAGE("{}", "{}", "", "c1", "false")) == TIDE_OK);
+	fake_ok("a server that always has more, from the same cursor, is not asked for ever");
+	end();
+}
+
 #define VERDICT(rest) \
 	"{\"succeeded\":[{\"entityType\":\"plan\",\"status\":\"applied\"," rest "}],\"failed\":[],\"ack\":\"a\"}"
 
@@ -333,12 +350,12 @@ int
 main(void)
 {
 	void		(*tests[]) (void) = {test_steps, test_pages, test_staged, test_spoiled, test_lines,
-	test_verdicts, test_schemas, test_maps};
+	test_endless, test_verdicts, test_schemas, test_maps};
 	size_t		i;
 
 	alarm(60);					/* nothing here takes long, unless it hangs */
 	for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		tests[i] ();
-	puts("1..8");
+	puts("1..9");
 	return 0;
 }

@@ -13,6 +13,7 @@
 #include "engine/request.h"
 #include "loop/handle.h"
 #include "store/place.h"
+#include "store/shape.h"
 #include "store/sql.h"
 #include "store/verify.h"
 
@@ -266,6 +267,22 @@ suspect_whole(Store *store, EntityType *type, const Json *json, const JsonNode *
 	return verify_row(store, type, json, row);
 }
 
+/* The cursor of the next page, which must be another one than before. */
+static int
+move_on(Store *store, const Json *json, char **cursor)
+{
+	char	   *next = json_text(json, json_member(json, json->nodes, "cursor"));
+
+	if (next == NULL || (*cursor && strcmp(next, *cursor) == 0))
+		failure_set(&store->failure, TIDE_REFUSED, "bad_reply",
+					"the server has more, but its cursor does not move");
+	if (json->no_memory)
+		failure_memory(&store->failure);
+	sqlite3_free(*cursor);
+	*cursor = next;
+	return store->failure.result;
+}
+
 static int
 suspect_by_rows(tide *t)
 {
@@ -284,13 +301,14 @@ suspect_by_rows(tide *t)
 			code = store->failure.result;
 		else
 			code = ask(t, &answer, &json);
-		sqlite3_free(cursor);
-		cursor = NULL;
+		if (code == TIDE_OK && !shape_check_page(store, &json))
+			code = store->failure.result;
 		if (code == TIDE_OK)
 		{
 			code = each_row(store, &json, "changesByType", suspect_whole, NULL);
 			more = json_is_true(json_member(&json, json.nodes, "hasMore"));
-			cursor = json_text(&json, json_member(&json, json.nodes, "cursor"));
+			if (code == TIDE_OK && more)
+				code = move_on(store, &json, &cursor);
 		}
 		free_answer(&answer, &json);
 	}

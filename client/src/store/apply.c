@@ -679,6 +679,29 @@ apply_all(Pull *pull, const Json *json)
 		end_grown(pull) && end_list(pull, "refresh") && end_list(pull, "recheck") && end_list(pull, "attaching");
 }
 
+/*
+ * More is to come after a page, but from where we have been: the same request again
+ * would be answered alike, for ever.  A reset goes back, but only once.
+ */
+static bool
+moves_on(Pull *pull, const Json *json)
+{
+	char	   *cursor = json_text(json, json_member(json, json->nodes, "cursor"));
+	char	   *before = NULL;
+	bool		good = setting_get(pull->store, "stage_cursor", &before);
+	bool		began = good && before == NULL;
+
+	if (began)
+		good = setting_get(pull->store, "cursor", &before);
+	if (good && cursor && before && strcmp(cursor, before) == 0 &&
+		!(began && json_is_true(json_member(json, json->nodes, "reset"))))
+		good = failure_set(&pull->store->failure, TIDE_REFUSED, "bad_reply",
+						   "the server has more, but its cursor does not move");
+	sqlite3_free(cursor);
+	sqlite3_free(before);
+	return good;
+}
+
 static bool
 take_page(Pull *pull, const Json *json, bool from_start, PageResult *result)
 {
@@ -689,7 +712,7 @@ take_page(Pull *pull, const Json *json, bool from_start, PageResult *result)
 		if (!apply_all(pull, json))
 			return false;
 	}
-	else if (!each_row(pull, json, "deletedByType", true, take_row) ||
+	else if (!moves_on(pull, json) || !each_row(pull, json, "deletedByType", true, take_row) ||
 			 !each_row(pull, json, "changesByType", false, take_row) ||
 			 !set_place(pull, json))
 		return false;
