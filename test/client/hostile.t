@@ -117,4 +117,21 @@ for my $command (['verify', '--full'], ['sync'])
 answer('pull');
 is($device->tide('sync')->{status}, 0, 'then it goes on');
 
+# a network that wants a log-in
+my $watch = $device->watch;
+wait_for('it watches', 20, sub { $watch->said =~ /^watching$/m });
+answer($_, 302, 'Location: http://login.example/', '<html>log in</html>') for 'schema', 'pull', 'push', 'events';
+$device->sql("INSERT INTO plan (id, owner, name) VALUES ('p1', 'ann', 'x')");
+wait_for('it is offline', 20, sub { $device->status->{state} eq 'offline' });
+like($device->status->{last_error}, qr/does the network want a log-in/, 'a page in the server\'s place is a network that is away');
+answer($_, 200, 'Content-Type: text/html', '<html>log in</html>') for 'schema', 'pull', 'push', 'events';
+my $asked = requests();
+wait_for('it has asked again', 20, sub { requests() > $asked });
+ok(!$watch->ended, '... which watch outlives');
+answer($_) for 'schema', 'pull', 'push', 'events';
+wait_for('it is back', 30, sub { $device->status->{state} eq 'idle' });
+pass('... and then it goes on');
+$watch->stop;
+is($watch->status, 0, '... to its end');
+
 done_testing;

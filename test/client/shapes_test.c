@@ -69,7 +69,7 @@ sync_with(const Canned *canned)
 	{
 		check(requests < 30);
 		code = tide_next(t, now, &step);
-		if (code != TIDE_OK || step.kind == TIDE_WAIT)
+		if (code != TIDE_OK || step.kind == TIDE_WAIT || step.listens)
 			break;
 		memset(&answer, 0, sizeof(answer));
 		if (strstr(step.url, canned->path))
@@ -242,6 +242,40 @@ test_endless(void)
 	end();
 }
 
+/* Something else answers in the server's place. */
+static void
+test_elsewhere(void)
+{
+	static const char *const paths[] = {"/sync/schema", "/sync/pull", "/sync/push"};
+	static const int statuses[] = {200, 302, 403, 404};
+	size_t		p,
+				s;
+
+	for (p = 0; p < 3; p++)
+	{
+		for (s = 0; s < 5; s++)
+		{
+			Canned		canned = {paths[p], statuses[s % 4], NULL, {s == 4 ? "" : "<html>log in</html>"}};
+			Canned		denied = {paths[p], 403, NULL, {"{\"error\":{\"code\":\"forbidden\",\"message\":\"no\"}}"}};
+
+			begin();
+			check(fake_sync(&server, t, now) == TIDE_OK);
+			fake_sql(db, "INSERT INTO plan (id, owner) VALUES ('p2', 'ann')");
+			check(sync_with(&canned) == TIDE_REFUSED);
+			check(tide_listen(t, 1) == TIDE_OK);
+			check(sync_with(&canned) == TIDE_OFFLINE);
+			is("SELECT state FROM tide_status", "offline");
+			check(tide_network_is_back(t) == TIDE_OK);
+			check(sync_with(&denied) == TIDE_REFUSED);
+			check(tide_listen(t, 0) == TIDE_OK);
+			check(fake_sync(&server, t, now) == TIDE_OK);
+			is("SELECT count(*) FROM tide_pending", "0");
+			end();
+		}
+	}
+	fake_ok("who listens waits for the server when something else answers");
+}
+
 #define VERDICT(rest) \
 	"{\"succeeded\":[{\"entityType\":\"plan\",\"status\":\"applied\"," rest "}],\"failed\":[],\"ack\":\"a\"}"
 
@@ -350,12 +384,12 @@ int
 main(void)
 {
 	void		(*tests[]) (void) = {test_steps, test_pages, test_staged, test_spoiled, test_lines,
-	test_endless, test_verdicts, test_schemas, test_maps};
+	test_endless, test_elsewhere, test_verdicts, test_schemas, test_maps};
 	size_t		i;
 
 	alarm(60);					/* nothing here takes long, unless it hangs */
 	for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		tests[i] ();
-	puts("1..9");
+	puts("1..10");
 	return 0;
 }

@@ -389,6 +389,40 @@ start_over(Engine *e, int64_t now)
 	return true;
 }
 
+/*
+ * A network that wants a log-in first, or a proxy whose server is away, answers in
+ * the server's place, with a page or a redirection.  Who listens outlives that, like
+ * any network that is away; for a single sync it may as well be a wrong URL.
+ */
+static bool
+is_from_elsewhere(Engine *e)
+{
+	Json		json;
+	bool		ours;
+
+	/* a proxy may be the one that finds a push too large; see split_batch() */
+	if (!e->listening || e->status == 401 || stream_is(e) ||
+		(engine_is_push(e) && (e->status == 413 || e->status == 400)))
+		return false;
+	if (e->answer.data == NULL)
+		return true;
+	ours = json_parse(&json, e->answer.data, e->answer.length) &&
+		json.nodes->kind == JSON_OBJECT &&
+		(e->status == 200 || json_member(&json, json.nodes, "error") != NULL);
+	/* not known */
+	ours = ours || json.no_memory;
+	json_free(&json);
+	return !ours;
+}
+
+static bool
+wait_for_server(Engine *e, int64_t now)
+{
+	failure_clear(&e->store.failure);
+	return engine_come_back_later(e, now, "not_the_server",
+								  "what answered is not the server: does the network want a log-in?");
+}
+
 /* An answer that does what the phase wants. */
 static bool
 take_answer(Engine *e, int64_t now)
@@ -413,9 +447,9 @@ take_answer(Engine *e, int64_t now)
 			good = true;
 			break;
 	}
-	if (!good && e->store.failure.result == TIDE_REFUSED)
-		return engine_give_up(e, now);
-	return good;
+	if (good || e->store.failure.result != TIDE_REFUSED)
+		return good;
+	return is_from_elsewhere(e) ? wait_for_server(e, now) : engine_give_up(e, now);
 }
 
 bool
@@ -443,6 +477,8 @@ take_refusal(Engine *e, int64_t now)
 		(void) read_error(e, TIDE_SIGNED_OUT);
 		return engine_refuse_token(e);
 	}
+	if (is_from_elsewhere(e))
+		return wait_for_server(e, now);
 	if (e->status == 410)
 		return resync(e, now);
 	if (engine_is_push(e) && e->status == 409 && error_is(e, "batch_id_reused"))
