@@ -79,11 +79,11 @@ is($device->python("db.execute('PRAGMA foreign_keys = ON'); db.enable_load_exten
 	  . " db.execute('SELECT note FROM item LIMIT 1').fetchone()[0], db.execute('SELECT typeof(code) FROM plan WHERE id = 9').fetchone()[0])"),
 	'1 5 008 integer', 'with foreign keys enforced, too');
 
-# what cannot be made anew is said so
+# what cannot be made anew is said so, and left out until it can
 $device->sql("ALTER TABLE plan ADD COLUMN twice INTEGER AS (id * 2); UPDATE plan SET name = 'waits' WHERE id = 5");
 server("ALTER TABLE plan ALTER code TYPE text");
 my $run = $device->tide('sync');
-is($run->{status}, 5, 'a generated column of the app\'s is in the way');
+is($run->{status}, 1, 'a generated column of the app\'s is in the way');
 like($run->{err}, qr/generated column "twice"/, '... and named');
 $device->sql("ALTER TABLE plan DROP COLUMN twice");
 $device->sync;
@@ -94,11 +94,12 @@ server("ALTER TABLE item DROP CONSTRAINT item_pkey, ADD PRIMARY KEY (id, user_id
 	  . "SELECT tide.untrack('item'); SELECT tide.track('item', scope => 'user_id')");
 $device->sql("UPDATE item SET note = 'mine' WHERE id = 'i1'; UPDATE plan SET name = 'after' WHERE id = 5");
 $run = $device->tide('sync');
-is($run->{status}, 5, 'another key, with edits that name rows by the old one');
+is($run->{status}, 1, 'another key, with edits that name rows by the old one');
 like($run->{err}, qr/the key of "item" is another one .* 1 edits/, '... is said so');
+is(server("SELECT name FROM plan WHERE id = 5"), 'after', '... and keeps no other type waiting');
 is($device->tide('discard', 'item', 'i1')->{status}, 0, '... and they can be discarded');
 $device->sync;
-is(server("SELECT name FROM plan WHERE id = 5"), 'after', '... then all goes on');
+is($device->status->{warning}, undef, '... then all goes on');
 $device->sql("UPDATE item SET note = 'mine' WHERE id = 'i1'");
 is($device->pending->[0]{key}, '{"id":"i1","user_id":"ann"}', '... with the new key');
 $device->sync;

@@ -64,7 +64,7 @@ request_schema(Engine *e)
 		return false;
 	if (!setting_get(&e->store, "schema_etag", &etag))
 		return false;
-	if (etag && e->store.ntypes > 0 && !e->schema_again)
+	if (etag && e->store.ntypes > 0 && !e->schema_again && !e->store.look_again)
 	{
 		buffer_text(&e->headers, "If-None-Match: ");
 		buffer_text(&e->headers, etag);

@@ -251,6 +251,9 @@ each_row(Store *store, const Json *json, const char *member, TakeRow take, void 
 		if (text == NULL)
 			failure_memory(&store->failure);
 		sqlite3_free(text);
+		/* rows of a type that the file goes without are not compared */
+		if (type && !type->available)
+			type = NULL;
 		for (row = json_first(json, name + 1); row && type; row = json_next(json, name + 1, row))
 		{
 			if (!take(store, type, json, row, arg))

@@ -21,6 +21,7 @@
 #include "store/settings.h"
 #include "store/shape.h"
 #include "store/sql.h"
+#include "store/unfit.h"
 
 /* what the pages of a pull have said so far */
 typedef struct Pull
@@ -68,9 +69,12 @@ knows_page(Store *store, const Json *json, bool *known)
 	*known = true;
 	for (name = json_first_name(json, types); name; name = json_next_name(json, types, name))
 	{
-		char	   *text = json_text(json, name);
+		char	   *text;
 		EntityType *type;
 
+		if (unfit_is_left_out(store, json, name))
+			continue;
+		text = json_text(json, name);
 		if (text == NULL)
 			return failure_memory(&store->failure);
 		type = store_type(store, text, strlen(text));
@@ -94,9 +98,12 @@ each_row(Pull *pull, const Json *json, const char *member, bool deleted, RowActi
 
 	for (name = json_first_name(json, types); name; name = json_next_name(json, types, name))
 	{
-		char	   *text = json_text(json, name);
+		char	   *text;
 		EntityType *type;
 
+		if (unfit_is_left_out(pull->store, json, name))
+			continue;
+		text = json_text(json, name);
 		if (text == NULL)
 			return failure_memory(&pull->store->failure);
 		type = store_type(pull->store, text, strlen(text));
@@ -819,6 +826,8 @@ take_row_line(Pull *pull, const Json *json, const JsonNode *name, bool take_unkn
 	EntityType *type;
 	bool		known = true;
 
+	if (unfit_is_left_out(pull->store, json, name + 1))
+		return true;
 	if (!find_type(pull, json, name + 1, &type) ||
 		(type && row && !shape_check_row(pull->store, type, json, row, false)) ||
 		(type && deleted && !shape_check_row(pull->store, type, json, deleted, true)))

@@ -13,6 +13,7 @@
 #include "store/tables.h"
 #include "store/triggers.h"
 #include "store/types.h"
+#include "store/unfit.h"
 #include "store/views.h"
 #include "util/lock.h"
 #include "util/random.h"
@@ -54,7 +55,7 @@ load_types(Store *store)
 						  " WHERE entity_type = %Q", store->types[i].name);
 		store->types[i].in_schema = store->types[i].available = available != 0;
 	}
-	return good;
+	return good && names_load(store, &store->left_out, "left_out");
 }
 
 static bool
@@ -83,6 +84,7 @@ void
 file_close(Store *store)
 {
 	types_free(store);
+	type_at_fault(store, NULL);
 	names_free(&store->changed);
 	sqlite3_free(store->place);
 	store->place = NULL;
@@ -115,9 +117,9 @@ file_create(Store *store, const FileOptions *options)
 				write_settings(store, options) && views_make(store));
 }
 
-/* Write down what the server says of each type. */
+/* Write down what the server says of each type that the file does not go without. */
 static bool
-keep_definitions(Store *store, const Json *json)
+keep_definitions(Store *store, const Json *json, const Names *left)
 {
 	const JsonNode *types = json_member(json, json->nodes, "entityTypes");
 	const JsonNode *name;
@@ -137,7 +139,8 @@ keep_definitions(Store *store, const Json *json)
 		if (text == NULL || definition.failed)
 			good = failure_memory(&store->failure);
 		else
-			good = sql_run(store, "INSERT INTO tide_types (entity_type, definition, available)"
+			good = names_has(left, text) ||
+				sql_run(store, "INSERT INTO tide_types (entity_type, definition, available)"
 						   " VALUES (%Q, %Q, 1) ON CONFLICT DO UPDATE SET"
 						   " definition = excluded.definition, available = 1",
 						   text, definition.data);
@@ -151,7 +154,7 @@ keep_definitions(Store *store, const Json *json)
 
 /* All types that a file was asked for must be there. */
 static bool
-check_wanted(Store *store)
+check_wanted(Store *store, const Names *left)
 {
 	Names		wanted;
 	bool		good = names_load(store, &wanted, "entity_types");
@@ -159,7 +162,8 @@ check_wanted(Store *store)
 
 	for (i = 0; good && i < wanted.count; i++)
 	{
-		if (store_type(store, wanted.names[i], strlen(wanted.names[i])) == NULL)
+		if (store_type(store, wanted.names[i], strlen(wanted.names[i])) == NULL &&
+			!names_has(left, wanted.names[i]))
 			good = failure_set(&store->failure, TIDE_REFUSED, "unknown_entity_type",
 							   "the server has no entity type \"%s\"", wanted.names[i]);
 	}
@@ -187,9 +191,11 @@ note_attached(Store *store, const EntityType *type)
 static bool
 make_tables(Store *store)
 {
-	Names		refresh;
+	Names		refresh,
+				was_out = {0};
 	bool		grown,
-				good = names_load(store, &refresh, "refresh");
+				good = names_load(store, &refresh, "refresh") &&
+		names_load(store, &was_out, "left_out");
 	int			i;
 
 	if (good && store->attached && store->ntypes == 0)
@@ -199,16 +205,25 @@ make_tables(Store *store)
 	{
 		EntityType *type = &store->types[i];
 
-		good = gone_keep(store, type) && tables_make_type(store, type, &grown) &&
+		type_at_fault(store, type->name);
+		good = unfit_check_columns(store, type) && gone_keep(store, type) &&
+			tables_make_type(store, type, &grown) &&
 			(!type->is_new || note_attached(store, type)) &&
-			(!(grown || type->is_new) || names_add(store, &refresh, type->name));
+			(!(grown || type->is_new || names_has(&was_out, type->name)) ||
+			 names_add(store, &refresh, type->name));
 	}
 	for (i = 0; good && i < store->ntypes; i++)
+	{
+		type_at_fault(store, store->types[i].name);
 		good = triggers_make(store, &store->types[i]) &&
 			sql_run(store, "UPDATE tide_types SET table_name = %Q WHERE entity_type = %Q",
 					store->types[i].table, store->types[i].name);
+	}
+	if (good)
+		type_at_fault(store, NULL);
 	good = good && names_save(store, &refresh, "refresh") && views_make(store);
 	names_free(&refresh);
+	names_free(&was_out);
 	return good;
 }
 
@@ -226,11 +241,40 @@ check_protocol(Store *store, const Json *json)
 	return same;
 }
 
+/* All of a schema, but for some types. */
+static bool
+take_all_but(Store *store, const Json *json, const Names *left, const Buffer *why,
+			 const char *etag)
+{
+	bool		enforced,
+				good;
+
+	type_at_fault(store, NULL);
+	types_forget_statements(store);
+	/* a table that is made anew is dropped first */
+	good = check_protocol(store, json) && sql_begin_unenforced(store, &enforced) &&
+		sql_end_unenforced(store, place_check(store) && keep_definitions(store, json, left) &&
+						   load_types(store) && check_wanted(store, left) && make_tables(store) &&
+						   names_save(store, left, "left_out") &&
+						   setting_set(store, "left_out_why", why->data) &&
+						   setting_set(store, "schema_etag", etag), enforced);
+	if (good)
+	{
+		names_free(&store->left_out);
+		good = names_load(store, &store->left_out, "left_out");
+	}
+	/* what was read within a transaction that failed is not in the file */
+	if (!good)
+		types_free(store);
+	return good;
+}
+
 bool
 file_take_schema(Store *store, const char *schema, size_t length, const char *etag)
 {
 	Json		json;
-	bool		enforced;
+	Names		left = {0};
+	Buffer		why = {0};
 	bool		good;
 
 	if (!json_parse(&json, schema, length))
@@ -241,16 +285,17 @@ file_take_schema(Store *store, const char *schema, size_t length, const char *et
 		json_free(&json);
 		return good;
 	}
-	types_forget_statements(store);
-	/* a table that is made anew is dropped first */
-	good = check_protocol(store, &json) && sql_begin_unenforced(store, &enforced) &&
-		sql_end_unenforced(store, place_check(store) && keep_definitions(store, &json) &&
-						   load_types(store) && check_wanted(store) && make_tables(store) &&
-						   setting_set(store, "schema_etag", etag), enforced);
+	do
+		good = take_all_but(store, &json, &left, &why, etag);
+	while (!good && unfit_leave_out(store, &json, &left, &why));
+	if (json.no_memory)
+		good = failure_memory(&store->failure);
 	json_free(&json);
-	/* what was read within a transaction that failed is not in the file */
-	if (!good)
-		types_free(store);
+	names_free(&left);
+	buffer_free(&why);
+	/* what is in the way may be an edit, which leaves no trace in the schema */
+	if (good)
+		store->look_again = store->left_out.count > 0;
 	return good && schema_version(store, &store->schema_version);
 }
 
@@ -369,6 +414,8 @@ file_check(Store *store)
 	 */
 	if (!load_types(store))
 		return false;
+	/* a table that was in the way may have another name by now */
+	store->look_again = store->left_out.count > 0;
 	if (!all_is_there(store, &there))
 		return false;
 	if (!there && (!sql_begin(store) || !sql_end(store, mend_triggers(store))))

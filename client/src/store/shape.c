@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "store/shape.h"
+#include "store/unfit.h"
 
 static bool
 bad_reply(Store *store, const char *what)
@@ -65,6 +66,8 @@ check_rows(Store *store, const Json *json, const char *member, bool deleted)
 			return failure_memory(&store->failure);
 		if (!is_nothing(name + 1) && name[1].kind != JSON_ARRAY)
 			return bad_reply(store, "the rows of a type are not in an array");
+		if (unfit_is_left_out(store, json, name))
+			continue;
 		for (row = json_first(json, name + 1); row && type; row = json_next(json, name + 1, row))
 		{
 			if (!shape_check_row(store, type, json, row, deleted))

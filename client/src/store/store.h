@@ -127,6 +127,11 @@ typedef struct Store
 	char	   *place;			/* see place.h; of the request that is out */
 	Failure		failure;
 	Names		changed;		/* tables that were, until somebody asks */
+	Names		left_out;		/* types that the file goes without; see
+								 * unfit.h */
+	bool		look_again;		/* ... which may fit now: ask for the schema */
+	char	   *at_fault;		/* the type that was read or made at last, NULL
+								 * once all are */
 } Store;
 
 EntityType *store_type(Store *store, const char *name, size_t length);

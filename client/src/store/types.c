@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "store/attach.h"
+#include "store/names.h"
 #include "store/settings.h"
 #include "store/sql.h"
 #include "store/types.h"
@@ -539,6 +540,14 @@ read_references(Reading *r, const JsonNode *entity_types)
 	return true;
 }
 
+bool
+type_at_fault(Store *store, const char *name)
+{
+	sqlite3_free(store->at_fault);
+	store->at_fault = name ? text_copy(name) : NULL;
+	return false;
+}
+
 static bool
 read_types(Reading *r)
 {
@@ -561,7 +570,7 @@ read_types(Reading *r)
 		memset(type, 0, sizeof(*type));
 		store->ntypes++;
 		if (!read_type(r, type, at, at + 1))
-			return false;
+			return type_at_fault(store, type->name);
 		/* an app without a table for it */
 		if (type->table == NULL)
 		{
@@ -666,6 +675,7 @@ types_free(Store *store)
 	int			i;
 
 	types_forget_statements(store);
+	names_free(&store->left_out);
 	for (i = 0; i < store->ntypes; i++)
 		free_type(&store->types[i]);
 	sqlite3_free(store->types);

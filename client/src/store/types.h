@@ -17,6 +17,9 @@ char	   *snake_name(const char *name);
  */
 bool		types_read(Store *store, const char *schema, size_t length);
 
+/* What goes wrong from here on is of this type; NULL: of none.  Returns false. */
+bool		type_at_fault(Store *store, const char *name);
+
 /* Finalize what is kept; the types remain. */
 void		types_forget_statements(Store *store);
 void		types_free(Store *store);

@@ -164,8 +164,8 @@ append_status(Buffer *sql, Store *store)
 	append_setting(sql, "first_sync", "first_sync");
 	append_setting(sql, "last_command", "last_command");
 	buffer_text(sql, ", (SELECT change_seq FROM tide_state) AS change_seq");
-	buffer_text(sql, ", nullif(coalesce((SELECT value FROM tide_settings WHERE name = 'warning'), '')"
-				" || coalesce((SELECT group_concat('the trigger ' || name || ' on ' || tbl_name ||"
+	buffer_text(sql, ", nullif(coalesce((SELECT group_concat(value, '; ') FROM tide_settings"
+				" WHERE name IN ('warning', 'left_out_why')), '') || coalesce((SELECT group_concat('the trigger ' || name || ' on ' || tbl_name ||"
 				" ' changes rows while they are pulled', '; ') FROM tide_foreign_triggers), '')"
 				" || coalesce((SELECT group_concat(entity_type || ' ' || \"key\" ||"
 				" ' refers to a row of ' || parent || ' that is not there', '; ')"
