@@ -445,6 +445,19 @@ test_events(void)
 	check(tide_no_answer(t, now, "silent") == TIDE_OK);
 	next_listens(&step, "/sync/pull");
 	fake_ok("one that says nothing does not get through: it is a pull then");
+	now += 25000;
+	answer_step(&step);
+	next_listens(&step, "/sync/pull");
+	now += 10 * 60 * 1000;
+	answer_step(&step);
+	next_listens(&step, "/sync/events");
+	fake_ok("... and after ten minutes a stream again");
+	check(tide_reply_begin(t, 429, "Retry-After: 30\r\n") == TIDE_OK);
+	check(tide_reply_end(t, now) == TIDE_OK);
+	check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_WAIT);
+	now = step.until;
+	next_listens(&step, "/sync/events");
+	fake_ok("one for which there were too many is asked for again when it is time");
 	check(tide_reply_begin(t, 401, NULL) == TIDE_OK);
 	check(tide_reply_end(t, now) == TIDE_SIGNED_OUT);
 	check(tide_next(t, now, &step) == TIDE_OK && step.wait == TIDE_FOR_TOKEN);
@@ -592,6 +605,6 @@ main(void)
 	test_restored();
 	test_paused();
 	test_follow();
-	puts("1..35");
+	puts("1..37");
 	return 0;
 }

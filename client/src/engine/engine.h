@@ -87,6 +87,7 @@ typedef struct Engine
 								 * do */
 	bool		no_events;		/* the server has no stream of them that gets
 								 * here */
+	int64_t		events_again;	/* when that is tried again */
 	bool		events_heard;	/* the stream has said something */
 	size_t		events_read;	/* of the answer, up to here */
 	int64_t		quick;			/* answers in a row that came at once, without

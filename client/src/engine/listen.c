@@ -14,6 +14,8 @@
 #include "engine/steps.h"
 #include "util/random.h"
 
+/* the stream of events is tried again after this */
+#define EVENTS_AGAIN_MS (10 * 60 * 1000)
 /* an answer without news is expected later than this */
 #define TOO_SOON_MS 1000
 /* a stream says something more often than that */
@@ -30,6 +32,8 @@ listen_begin(Engine *e, int64_t now, bool *send, int *wait, int64_t *until)
 		*until = e->next_listen < e->due_at ? e->next_listen : e->due_at;
 		return true;
 	}
+	if (e->no_events && now >= e->events_again)
+		e->no_events = false;
 	if (!request_news(e, &ready))
 		return false;
 	if (!ready)
@@ -138,6 +142,14 @@ take_held_pull(Engine *e)
 	json_free(&json);
 }
 
+/* For a while the server is asked for a pull that it holds back. */
+static void
+do_without_events(Engine *e, int64_t now)
+{
+	e->no_events = true;
+	e->events_again = now + EVENTS_AGAIN_MS;
+}
+
 /* Without news in it, an answer is no more than time that has passed. */
 bool
 listen_take_answer(Engine *e, int64_t now)
@@ -149,9 +161,9 @@ listen_take_answer(Engine *e, int64_t now)
 		return listen_again(e, now, false);
 	}
 	/* a server without a stream of events is asked for a pull, at once */
-	if (!e->no_events)
+	if (!e->no_events && e->status != 429)
 	{
-		e->no_events = true;
+		do_without_events(e, now);
 		e->phase = PHASE_IDLE;
 		e->sent = false;
 		e->complete = false;
@@ -174,6 +186,6 @@ bool
 listen_cut_off(Engine *e, int64_t now)
 {
 	if (!e->no_events && !e->events_heard && now - e->listen_began >= SILENCE_MS)
-		e->no_events = true;
+		do_without_events(e, now);
 	return listen_again(e, now, false);
 }
