@@ -19,7 +19,12 @@
  * All calls on one handle must come from one thread at a time.  Each returns
  * TIDE_OK or another code of enum tide_result, and tide_error() has the words.
  * Text is UTF-8.  What a call returns by pointer is the handle's, and valid
- * until the next call on it.
+ * until the next call on it.  What a call needs and does not get, a handle
+ * included, is TIDE_USAGE.
+ *
+ * Functions that a call gets (for tokens, states, differences) may call
+ * tide_stop(), tide_pause(), tide_resume(), tide_network_is_back() and
+ * tide_get_state(), and that for tokens tide_set_token().
  */
 #ifndef TIDE_H
 #define TIDE_H
@@ -65,7 +70,7 @@ extern "C"
 /*
  * Use a connection of the host's.  Nothing else is opened, and the connection
  * stays the host's: tide_close() leaves it open.  Calls refuse to run while it
- * is in a transaction.
+ * is in a transaction, or in a statement that writes.
  */
 	TIDE_API int tide_attach(sqlite3 * db, tide **out);
 
@@ -237,13 +242,18 @@ extern "C"
  */
 	TIDE_API int tide_watch(tide *t);
 
-/* End tide_watch() or tide_run().  Any thread or signal handler may call it. */
+/*
+ * End tide_watch(), tide_run() or tide_verify(): the one that is at work, else
+ * the next one, as soon as it begins.  Those after that go on.  Any thread or
+ * signal handler may call it.
+ */
 	TIDE_API void tide_stop(tide *t);
 
 /*
  * Where tide_run() and tide_watch() get a token from that the server takes,
  * when they have none or it refused theirs.  The function calls
- * tide_set_token(), and returns its code.
+ * tide_set_token(), and returns its code.  tide_watch() asks again after 1, 2, 4,
+ * 8, 16, 16, ... seconds while the server takes none of them.
  */
 	typedef int (*tide_token_source) (void *arg, tide *t);
 

@@ -18,11 +18,13 @@
 /* the years 1970 to 9999 */
 #define LATEST_MS INT64_C(253402300799999)
 
-/* Begin a call: what the last one said is over. */
-static void
+/* Begin a call: what the last one said is over.  False if there is no handle. */
+static bool
 begin(tide *t)
 {
-	failure_clear(&t->engine.store.failure);
+	if (t)
+		failure_clear(&t->engine.store.failure);
+	return t != NULL;
 }
 
 static int
@@ -38,12 +40,14 @@ result(tide *t, bool good)
 static int
 need_file(tide *t)
 {
+	/* also within a statement of the host's that writes, which is one */
 	if (t->engine.store.db == NULL)
 		failure_set(&t->engine.store.failure, TIDE_LOCAL, "no_file", "no file is open");
 	else if (!t->set_up)
 		failure_set(&t->engine.store.failure, TIDE_LOCAL, "not_set_up",
 					"the file is not set up for sync");
-	else if (!sqlite3_get_autocommit(t->engine.store.db))
+	else if (!sqlite3_get_autocommit(t->engine.store.db) ||
+			 sqlite3_txn_state(t->engine.store.db, NULL) == SQLITE_TXN_WRITE)
 		failure_set(&t->engine.store.failure, TIDE_LOCAL, "in_transaction",
 					"the connection is in a transaction");
 	return t->engine.store.failure.result;
@@ -75,8 +79,12 @@ use_connection(tide *t, sqlite3 * db)
 int
 tide_attach(sqlite3 * db, tide **out)
 {
+	if (out == NULL)
+		return TIDE_USAGE;
 	*out = new_handle();
-	return *out ? use_connection(*out, db) : TIDE_LOCAL;
+	if (*out == NULL)
+		return TIDE_LOCAL;
+	return db ? use_connection(*out, db) : loop_misuse(*out, "there is no connection");
 }
 
 int
@@ -84,12 +92,16 @@ tide_open(const char *path, int create, tide **out)
 {
 	int			flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
 		(create ? SQLITE_OPEN_CREATE : 0);
-	tide	   *t = new_handle();
+	tide	   *t = out ? new_handle() : NULL;
 	int			rc;
 
+	if (out == NULL)
+		return TIDE_USAGE;
 	*out = t;
 	if (t == NULL)
 		return TIDE_LOCAL;
+	if (path == NULL)
+		return loop_misuse(t, "there is no name of a file");
 	rc = sqlite3_open_v2(path, &t->own, flags, NULL);
 	if (rc != SQLITE_OK)
 	{
@@ -115,6 +127,8 @@ tide_open(const char *path, int create, tide **out)
 void
 tide_on_token(tide *t, tide_token_source source, void *arg)
 {
+	if (t == NULL)
+		return;
 	t->token_source = source;
 	t->token_arg = arg;
 }
@@ -138,7 +152,7 @@ tide_close(tide *t)
 int
 tide_is_set_up(tide *t)
 {
-	return t->set_up;
+	return t && t->set_up;
 }
 
 /* A member that is an array of names, as the text that it is. */
@@ -208,7 +222,8 @@ tide_setup(tide *t, const char *text)
 	Json		json;
 	bool		good;
 
-	begin(t);
+	if (!begin(t) || text == NULL)
+		return loop_misuse(t, "there are no options");
 	if (t->engine.store.db == NULL)
 		return need_file(t);
 	if (t->set_up)
@@ -235,7 +250,8 @@ tide_setup(tide *t, const char *text)
 int
 tide_set_token(tide *t, const char *token)
 {
-	begin(t);
+	if (!begin(t))
+		return TIDE_USAGE;
 	if (need_file(t) != TIDE_OK)
 		return result(t, false);
 	return result(t, engine_set_token(&t->engine, token));
@@ -244,7 +260,8 @@ tide_set_token(tide *t, const char *token)
 int
 tide_sync(tide *t)
 {
-	begin(t);
+	if (!begin(t))
+		return TIDE_USAGE;
 	if (need_file(t) != TIDE_OK)
 		return result(t, false);
 	t->engine.asked = true;
@@ -312,6 +329,8 @@ sane_time(int64_t now)
 int
 tide_listen(tide *t, int on)
 {
+	if (t == NULL)
+		return TIDE_USAGE;
 	t->engine.listening = on != 0;
 	return TIDE_OK;
 }
@@ -321,7 +340,8 @@ tide_is_due(tide *t, int64_t now)
 {
 	bool		due;
 
-	begin(t);
+	if (!begin(t))
+		return 0;
 	if (need_file(t) != TIDE_OK || !check_place(t) || !engine_is_due(&t->engine, sane_time(now), &due))
 		return 1;
 	return due;
@@ -330,12 +350,14 @@ tide_is_due(tide *t, int64_t now)
 int
 tide_next(tide *t, int64_t now, tide_step *step)
 {
-	Engine	   *e = &t->engine;
+	Engine	   *e;
 	bool		send = false,
 				asked,
 				good;
 
-	begin(t);
+	if (!begin(t) || step == NULL)
+		return loop_misuse(t, "there is no place for the step");
+	e = &t->engine;
 	now = sane_time(now);
 	memset(step, 0, sizeof(*step));
 	step->kind = TIDE_WAIT;
@@ -368,36 +390,59 @@ tide_next(tide *t, int64_t now, tide_step *step)
 int
 tide_reply_begin(tide *t, int status, const char *headers)
 {
-	begin(t);
+	if (!begin(t) || status < 100)
+		return loop_misuse(t, "an answer has a status; for none there is tide_no_answer()");
 	return result(t, engine_begin_answer(&t->engine, status, headers));
+}
+
+/* A request is out, and its answer has not begun. */
+static bool
+has_no_status(const tide *t)
+{
+	return t->engine.sent && !t->engine.complete && t->engine.status == 0;
+}
+
+static int
+say_no_status(tide *t)
+{
+	return loop_misuse(t, "the answer has not begun: tide_reply_begin() comes first");
 }
 
 int
 tide_reply(tide *t, const void *data, size_t length)
 {
-	begin(t);
+	if (!begin(t) || (data == NULL && length > 0))
+		return loop_misuse(t, "there are no data");
+	if (has_no_status(t))
+		return say_no_status(t);
 	return result(t, engine_add_answer(&t->engine, data, length));
 }
 
 int
 tide_reply_end(tide *t, int64_t now)
 {
-	begin(t);
+	if (!begin(t))
+		return TIDE_USAGE;
 	if (need_file(t) != TIDE_OK)
 		return result(t, false);
+	if (has_no_status(t))
+		return say_no_status(t);
 	return result(t, engine_end_answer(&t->engine, sane_time(now)));
 }
 
 int
 tide_no_answer(tide *t, int64_t now, const char *why)
 {
-	begin(t);
-	return result(t, engine_no_answer(&t->engine, sane_time(now), why));
+	if (!begin(t))
+		return TIDE_USAGE;
+	return result(t, engine_no_answer(&t->engine, sane_time(now), why ? why : "no answer"));
 }
 
 int
 tide_network_is_back(tide *t)
 {
+	if (t == NULL)
+		return TIDE_USAGE;
 	atomic_store(&t->network_back, true);
 	return TIDE_OK;
 }
@@ -405,16 +450,18 @@ tide_network_is_back(tide *t)
 int
 tide_summarize(tide *t, tide_summary *summary)
 {
-	Engine	   *e = &t->engine;
+	Engine	   *e;
 	bool		good;
 
-	begin(t);
+	if (!begin(t) || summary == NULL)
+		return loop_misuse(t, "there is no place for the summary");
+	e = &t->engine;
 	memset(summary, 0, sizeof(*summary));
 	if (need_file(t) != TIDE_OK)
 		return result(t, false);
 	good = sql_number(&e->store, &summary->pending, "SELECT pending FROM tide_status") &&
 		sql_number(&e->store, &summary->parked, "SELECT parked FROM tide_status") &&
-		freeze_next_retry(&e->store, &summary->next_retry);
+		freeze_next_retry(&e->store, INT64_MAX, &summary->next_retry);
 	summary->finished = engine_is_idle(e);
 	summary->result = e->result;
 	summary->pulled = e->tally.pulled;
@@ -428,9 +475,12 @@ tide_summarize(tide *t, tide_summary *summary)
 int
 tide_retry(tide *t, const char *entity_type, const char *key)
 {
-	begin(t);
+	if (!begin(t))
+		return TIDE_USAGE;
 	if (need_file(t) != TIDE_OK)
 		return result(t, false);
+	if (entity_type == NULL && key != NULL)
+		return loop_misuse(t, "an entity type is needed with a key");
 	return result(t, file_check(&t->engine.store) &&
 				  command_retry(&t->engine.store, entity_type, key));
 }
@@ -438,9 +488,12 @@ tide_retry(tide *t, const char *entity_type, const char *key)
 int
 tide_discard(tide *t, const char *entity_type, const char *key)
 {
-	begin(t);
+	if (!begin(t))
+		return TIDE_USAGE;
 	if (need_file(t) != TIDE_OK)
 		return result(t, false);
+	if (entity_type == NULL || key == NULL)
+		return loop_misuse(t, "an entity type and a key are needed");
 	return result(t, file_check(&t->engine.store) &&
 				  command_discard(&t->engine.store, entity_type, key, tide_now()));
 }
@@ -448,10 +501,12 @@ tide_discard(tide *t, const char *entity_type, const char *key)
 int
 tide_logout(tide *t, int flags)
 {
-	Store	   *store = &t->engine.store;
+	Store	   *store;
 	int64_t		pending;
 
-	begin(t);
+	if (!begin(t))
+		return TIDE_USAGE;
+	store = &t->engine.store;
 	if (need_file(t) != TIDE_OK)
 		return result(t, false);
 	if (!file_check(store) ||
@@ -475,19 +530,19 @@ tide_logout(tide *t, int flags)
 const char *
 tide_error(tide *t)
 {
-	return t->engine.store.failure.message;
+	return t ? t->engine.store.failure.message : "there is no handle";
 }
 
 const char *
 tide_error_code(tide *t)
 {
-	return t->engine.store.failure.code;
+	return t ? t->engine.store.failure.code : "usage";
 }
 
 const char *
 tide_error_hint(tide *t)
 {
-	return t->engine.store.failure.hint;
+	return t ? t->engine.store.failure.hint : "";
 }
 
 const char *

@@ -82,6 +82,12 @@ sync_function(sqlite3_context * context, int argc, sqlite3_value * *argv)
 		sqlite3_result_error(context, "tide_sync() cannot be called in a transaction", -1);
 		return;
 	}
+	/* it could not commit what it does, before that statement is done */
+	if (sqlite3_txn_state(db, NULL) == SQLITE_TXN_WRITE)
+	{
+		sqlite3_result_error(context, "tide_sync() cannot be called in a statement that writes", -1);
+		return;
+	}
 	code = tide_attach(db, &t);
 	if (t == NULL)
 	{

@@ -588,6 +588,96 @@ test_transaction(void)
 	end();
 }
 
+/* Times that were noted before the clock was set back by a year. */
+static void
+test_clock(void)
+{
+	const int64_t year = INT64_C(365) * 86400000;
+	tide_step	step;
+	int64_t		delay;
+	int64_t		later = now;
+
+	begin();
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	fake_sql(db, "INSERT INTO plan (id, owner, a) VALUES ('p', 'ann', 'bad')");
+	check(tide_sync(t) == TIDE_OK);
+	check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND);
+	check(tide_no_answer(t, now, "no network") == TIDE_OFFLINE);
+	now -= year;
+	check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND);
+	check(tide_no_answer(t, now, "no network") == TIDE_OFFLINE);
+	check(wait_of(&delay) == TIDE_FOR_NETWORK && delay <= 2000);
+	now = later + 16000;
+	fake_ok("a clock that is set back makes no wait for the network longer");
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	is("SELECT state || tries FROM tide_pending", "retry1");
+	now -= year;
+	check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND);
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	is("SELECT state || tries FROM tide_pending", "retry2");
+	check(wait_of(&delay) == TIDE_FOR_RETRY && delay == 60000);
+	fake_ok("... and none for a refused row");
+	fake_sql(db, "DELETE FROM plan");
+	now = later;
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	check(tide_listen(t, 1) == TIDE_OK);
+	server.events = true;
+	now -= year;
+	check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND && step.listens);
+	check(tide_is_due(t, now + 3600000));
+	fake_ok("... nor the hour after which all is looked at again");
+	now = later;
+	end();
+}
+
+/* Misuse is an error. */
+static void
+test_misuse(void)
+{
+	tide	   *other;
+	tide_step	step;
+	tide_summary summary;
+
+	check(tide_attach(NULL, &other) == TIDE_USAGE && *tide_error(other));
+	tide_close(other);
+	check(tide_open(NULL, 0, &other) == TIDE_USAGE && *tide_error(other));
+	tide_close(other);
+	begin();
+	check(tide_attach(db, NULL) == TIDE_USAGE && tide_open("x", 0, NULL) == TIDE_USAGE);
+	check(tide_setup(t, NULL) == TIDE_USAGE && *tide_error(t));
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	check(tide_next(t, now, NULL) == TIDE_USAGE && *tide_error(t));
+	check(tide_summarize(t, NULL) == TIDE_USAGE && tide_get_state(t, NULL) == TIDE_USAGE);
+	check(tide_discard(t, NULL, "k") == TIDE_USAGE && tide_discard(t, "plan", NULL) == TIDE_USAGE);
+	check(tide_retry(t, NULL, "k") == TIDE_USAGE && tide_retry(t, NULL, NULL) == TIDE_OK);
+	check(tide_verify(t, 0, NULL, NULL) == TIDE_USAGE);
+	fake_ok("what a call needs and does not get is an error");
+	check(tide_sync(NULL) == TIDE_USAGE && tide_next(NULL, now, &step) == TIDE_USAGE);
+	check(tide_summarize(NULL, &summary) == TIDE_USAGE && tide_set_token(NULL, "") == TIDE_USAGE);
+	check(tide_reply_begin(NULL, 200, NULL) == TIDE_USAGE && tide_reply(NULL, "", 0) == TIDE_USAGE);
+	check(tide_reply_end(NULL, now) == TIDE_USAGE && tide_no_answer(NULL, now, "") == TIDE_USAGE);
+	check(tide_run(NULL) == TIDE_USAGE && tide_watch(NULL) == TIDE_USAGE);
+	check(tide_pause(NULL, 0) == TIDE_USAGE && tide_resume(NULL) == TIDE_USAGE);
+	check(tide_network_is_back(NULL) == TIDE_USAGE && tide_listen(NULL, 1) == TIDE_USAGE);
+	check(tide_retry(NULL, NULL, NULL) == TIDE_USAGE && tide_discard(NULL, "a", "b") == TIDE_USAGE);
+	check(tide_logout(NULL, 0) == TIDE_USAGE && tide_setup(NULL, "{}") == TIDE_USAGE);
+	check(!tide_is_set_up(NULL) && !tide_is_due(NULL, now) && *tide_error(NULL) && *tide_error_code(NULL));
+	tide_stop(NULL);
+	tide_on_state(NULL, NULL, NULL);
+	tide_on_token(NULL, NULL, NULL);
+	fake_ok("... and so is a call without a handle");
+	check(tide_sync(t) == TIDE_OK);
+	check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND);
+	check(tide_reply_end(t, now) == TIDE_USAGE && tide_reply(t, "x", 1) == TIDE_USAGE);
+	check(tide_reply_begin(t, 0, NULL) == TIDE_USAGE);
+	is("SELECT state FROM tide_status", "syncing");
+	check(tide_no_answer(t, now, NULL) == TIDE_OFFLINE && *tide_error(t));
+	now += 1000;
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	fake_ok("an answer without a beginning ends nothing");
+	end();
+}
+
 int
 main(void)
 {
@@ -600,11 +690,13 @@ main(void)
 	test_for_good();
 	test_reset();
 	test_transaction();
+	test_clock();
+	test_misuse();
 	test_listen();
 	test_events();
 	test_restored();
 	test_paused();
 	test_follow();
-	puts("1..37");
+	puts("1..41");
 	return 0;
 }

@@ -321,6 +321,28 @@ file_version(Engine *e, int64_t *version, int *changes)
 	return true;
 }
 
+/*
+ * A clock that was set back makes a time that was noted before it lie far ahead.
+ * What lies further ahead than any wait is long is over; how long the server
+ * said that a wait for news is to be is not kept, so an hour more is taken.
+ */
+static void
+mend_times(Engine *e, int64_t now)
+{
+	int64_t		longest = schedule_transport_longest(e->base);
+
+	if (e->retry_after > longest)
+		longest = e->retry_after;
+	if (e->next_try > 0 && e->next_try - now > longest)
+		e->next_try = 0;
+	if (e->next_listen > 0 && e->next_listen - now > longest + SYNC_EVERY_MS)
+		e->next_listen = 0;
+	if (e->synced_at > now)
+		e->synced_at = now;
+	e->limits.latest_retry = now > INT64_MAX - schedule_row_longest(e->base) ? INT64_MAX :
+		now + schedule_row_longest(e->base);
+}
+
 bool
 engine_look(Engine *e, int64_t now, bool *asked, int *wait, int64_t *until)
 {
@@ -332,6 +354,7 @@ engine_look(Engine *e, int64_t now, bool *asked, int *wait, int64_t *until)
 	*wait = TIDE_FOR_SYNC;
 	*until = INT64_MAX;
 	*asked = e->asked;
+	mend_times(e, now);
 	if (!engine_is_idle(e) || e->paused)
 		return true;
 	/* before the look itself: what is written meanwhile is seen next time */
@@ -339,7 +362,7 @@ engine_look(Engine *e, int64_t now, bool *asked, int *wait, int64_t *until)
 		!has_commands(e, &commands) ||
 		(commands && !command_run_table(&e->store, now, &sync)) ||
 		!look_for_edits(e, &edited) ||
-		!freeze_next_retry(&e->store, until))
+		!freeze_next_retry(&e->store, e->limits.latest_retry, until))
 		return false;
 	e->seen_version = version;
 	if (e->listening && *until > e->synced_at + SYNC_EVERY_MS)
@@ -390,7 +413,8 @@ engine_abandon(Engine *e)
 	/* what was under way is asked for again */
 	if (!engine_is_idle(e))
 	{
-		if (!engine_set_state(e, "idle"))
+		/* a server that is away has not come back by that */
+		if (e->failures == 0 && !engine_set_state(e, "idle"))
 			return false;
 		e->asked = true;
 	}

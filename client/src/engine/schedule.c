@@ -23,6 +23,12 @@ schedule_transport(int64_t failures, int64_t base, uint32_t chance)
 }
 
 int64_t
+schedule_transport_longest(int64_t base)
+{
+	return base << MOST_DOUBLINGS;
+}
+
+int64_t
 schedule_row(int64_t tries, int64_t base)
 {
 	if (tries > ROW_RETRIES)
@@ -30,4 +36,10 @@ schedule_row(int64_t tries, int64_t base)
 	if (tries < 1)
 		tries = 1;
 	return (ROW_FIRST * base) << (tries - 1);
+}
+
+int64_t
+schedule_row_longest(int64_t base)
+{
+	return schedule_row(ROW_RETRIES, base);
 }

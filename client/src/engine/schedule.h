@@ -13,12 +13,14 @@
  * devices do not come back all at once.
  */
 int64_t		schedule_transport(int64_t failures, int64_t base, uint32_t chance);
+int64_t		schedule_transport_longest(int64_t base);
 
 /*
  * A row that the server refused: after its nth try 30, 60, 120, 240, 480
  * times the base, then -1: it is parked.
  */
 int64_t		schedule_row(int64_t tries, int64_t base);
+int64_t		schedule_row_longest(int64_t base);
 
 #define SCHEDULE_BASE_MS 1000
 

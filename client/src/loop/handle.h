@@ -71,6 +71,15 @@ void		loop_leave(tide *t);
  */
 int			loop_step(tide *t, int *wait, int64_t *until);
 
+/* One sync, as tide_run(); *stopped: by tide_stop(). */
+int			loop_run(tide *t, bool *stopped);
+
+/* Go on, if a resume says so and nobody has yet. */
+int			loop_take_resume(tide *t);
+
+/* A call that makes no sense: TIDE_USAGE, with words where there is a handle. */
+int			loop_misuse(tide *t, const char *what);
+
 /* Leave what is under way, and let others at the file. */
 int			loop_abandon(tide *t);
 

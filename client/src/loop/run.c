@@ -75,21 +75,27 @@ run_rounds(tide *t)
 }
 
 int
-tide_run(tide *t)
+loop_run(tide *t, bool *stopped)
 {
 	tide_summary summary;
 	bool		listening = t->engine.listening;
 	int			code = loop_prepare(t);
 
+	*stopped = false;
 	if (code != TIDE_OK)
 		return code;
 	if (!loop_enter(t))
 		return TIDE_BUSY;
 	(void) tide_network_is_back(t);
 	t->engine.listening = false;
-	code = run_rounds(t);
+	/* one that came while the run before was ending */
+	code = loop_take_resume(t);
+	if (code == TIDE_OK)
+		code = run_rounds(t);
 	t->engine.listening = listening;
 	lock_release(&t->lock);
+	/* a stop ends one run, also when it came before that */
+	*stopped = atomic_exchange(&t->stop, false);
 	loop_leave(t);
 	state_tell(t, true);
 	if (code != TIDE_OK)
@@ -98,4 +104,12 @@ tide_run(tide *t)
 	if (code != TIDE_OK)
 		return code;
 	return summary.failed || summary.lost || summary.pending ? TIDE_SOME_FAILED : TIDE_OK;
+}
+
+int
+tide_run(tide *t)
+{
+	bool		stopped;
+
+	return t ? loop_run(t, &stopped) : TIDE_USAGE;
 }

@@ -41,8 +41,11 @@ share_of(Engine *e)
 int
 tide_get_state(tide *t, tide_state *state)
 {
-	Engine	   *e = &t->engine;
+	Engine	   *e;
 
+	if (t == NULL || state == NULL)
+		return loop_misuse(t, "there is no place for the state");
+	e = &t->engine;
 	memset(state, 0, sizeof(*state));
 	state->name = e->state;
 	state->kind = kind_of(e->state);
@@ -69,6 +72,8 @@ tide_get_state(tide *t, tide_state *state)
 void
 tide_on_state(tide *t, tide_observer observer, void *arg)
 {
+	if (t == NULL)
+		return;
 	t->observer = observer;
 	t->observer_arg = arg;
 	t->told_at = 0;

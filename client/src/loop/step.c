@@ -73,18 +73,18 @@ is_interrupted(tide *t)
 	return atomic_load(&t->pause_asked);
 }
 
-/* Call it again while another program holds the file, for a while. */
+/*
+ * Call it again while another program holds the file, for a while.  SQLite waits,
+ * too, for as long as the connection's busy timeout says, in each call.
+ */
 static int
 patiently(tide *t, int (*call) (tide *t, void *arg), void *arg)
 {
-	int			waited = 0;
+	int64_t		end = tide_steady() + MOST_BUSY_MS;
 	int			code;
 
-	while ((code = call(t, arg)) == TIDE_BUSY && waited < MOST_BUSY_MS && !is_interrupted(t))
-	{
+	while ((code = call(t, arg)) == TIDE_BUSY && tide_steady() < end && !is_interrupted(t))
 		http_wait(t->http, BUSY_WAIT_MS, -1);
-		waited += BUSY_WAIT_MS;
-	}
 	return code;
 }
 
@@ -209,6 +209,17 @@ loop_step(tide *t, int *wait, int64_t *until)
 	*wait = step.wait;
 	*until = step.until;
 	return TIDE_OK;
+}
+
+int
+loop_misuse(tide *t, const char *what)
+{
+	if (t)
+	{
+		failure_clear(&t->engine.store.failure);
+		failure_set(&t->engine.store.failure, TIDE_USAGE, "usage", "%s", what);
+	}
+	return TIDE_USAGE;
 }
 
 int

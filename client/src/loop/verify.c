@@ -332,9 +332,13 @@ static bool
 tell(void *arg, const char *entity_type, const char *key, const char *difference)
 {
 	Verifying  *v = arg;
+	Store	   *store = &v->t->engine.store;
+	const Failure before = store->failure;
 
 	v->found++;
 	v->difference(v->arg, entity_type, key, difference);
+	/* calls that it made are refused within our transaction, and that is theirs */
+	store->failure = before;
 	return true;
 }
 
@@ -389,12 +393,19 @@ settle_some(Verifying *v, bool *left)
 	return code;
 }
 
+/* A sync; one that was stopped is not enough to compare anything. */
 static int
-sync_again(tide *t)
+sync_first(tide *t)
 {
-	int			code = tide_run(t);
+	bool		stopped;
+	int			code = loop_run(t, &stopped);
 
-	return code == TIDE_SOME_FAILED ? TIDE_OK : code;
+	if (code != TIDE_OK && code != TIDE_SOME_FAILED)
+		return code;
+	failure_clear(&t->engine.store.failure);
+	if (stopped)
+		failure_set(&t->engine.store.failure, TIDE_OFFLINE, "no_answer", "stopped");
+	return t->engine.store.failure.result;
 }
 
 static int
@@ -415,13 +426,13 @@ verify(Verifying *v, bool full)
 		return store->failure.result;
 	/* what changed on the server since the first sync is no difference */
 	if (n > 0)
-		code = sync_again(v->t);
+		code = sync_first(v->t);
 	while (code == TIDE_OK && n > 0 && left)
 	{
 		code = settle_some(v, &left);
 		if (code == TIDE_LOCAL && strcmp(store->failure.code, PLACE_REPLACED) == 0 &&
 			again-- > 0)
-			code = sync_again(v->t);
+			code = sync_first(v->t);
 	}
 	if (code == TIDE_OK && v->found > 0)
 		code = TIDE_SOME_FAILED;
@@ -432,10 +443,15 @@ int
 tide_verify(tide *t, int flags, tide_difference difference, void *arg)
 {
 	Verifying	v = {.t = t, .difference = difference, .arg = arg};
-	int			code = tide_run(t);
+	int			code;
 
-	if (code != TIDE_OK && code != TIDE_SOME_FAILED)
-		return code;
-	failure_clear(&t->engine.store.failure);
-	return verify(&v, (flags & TIDE_VERIFY_FULL) != 0);
+	if (t == NULL || difference == NULL)
+		return loop_misuse(t, "a function to tell differences to is needed");
+	code = sync_first(t);
+	if (code == TIDE_OK)
+		code = verify(&v, (flags & TIDE_VERIFY_FULL) != 0);
+	/* a stop is done with, unless it is for another thread, which is at work */
+	if (code != TIDE_BUSY)
+		atomic_store(&t->stop, false);
+	return code;
 }

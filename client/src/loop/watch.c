@@ -17,13 +17,17 @@
 /* another syncer, or a writer, has the file */
 #define BUSY_WAIT_MS 100
 #define TOKEN_WAIT_MS 1000
+/* tokens that are refused one after the other */
+#define MOST_DOUBLINGS 4
 
 static void
 wait_for_reason(tide *t, int64_t until, int link)
 {
-	int64_t		now;
+	int64_t		now = tide_now();
+	/* the clock may be set back meanwhile */
+	int64_t		end = until == INT64_MAX ? until : tide_steady() + (until - now);
 
-	while ((now = tide_now()) < until && !atomic_load(&t->stop) &&
+	while ((now = tide_now()) < until && tide_steady() < end && !atomic_load(&t->stop) &&
 		   !atomic_load(&t->pause_asked) && !atomic_load(&t->network_back) &&
 		   tide_is_due(t, now) == 0)
 	{
@@ -39,6 +43,21 @@ resume(tide *t)
 {
 	failure_clear(&t->engine.store.failure);
 	return engine_resume(&t->engine) ? TIDE_OK : t->engine.store.failure.result;
+}
+
+/*
+ * A thread that resumes while another works leaves it to that one, which may
+ * have been ending.
+ */
+int
+loop_take_resume(tide *t)
+{
+	bool		paused;
+
+	pthread_mutex_lock(&t->mutex);
+	paused = t->paused;
+	pthread_mutex_unlock(&t->mutex);
+	return paused || t->engine.store.db == NULL ? TIDE_OK : resume(t);
 }
 
 /* Until it is resumed, or all is to stop. */
@@ -64,11 +83,35 @@ wait_for_resume(tide *t)
 }
 
 /*
+ * Get a token.  One that the server does not take is no reason to ask for the
+ * next at once: there may be no other.
+ */
+static int
+get_token(tide *t, int *refused)
+{
+	int64_t		end = tide_steady();
+	int64_t		now;
+
+	if (*refused > 0)
+		end += t->engine.base << (*refused <= MOST_DOUBLINGS ? *refused - 1 : MOST_DOUBLINGS);
+	while ((now = tide_steady()) < end && !atomic_load(&t->stop) &&
+		   !atomic_load(&t->pause_asked) && !atomic_load(&t->network_back))
+	{
+		http_wait(t->http, end - now < SLICE_MS ? (int) (end - now) : SLICE_MS, -1);
+		state_tell(t, false);
+	}
+	if (atomic_load(&t->stop) || atomic_load(&t->pause_asked))
+		return TIDE_OK;
+	(*refused)++;
+	return loop_get_token(t);
+}
+
+/*
  * What a code means for a watch: whether it goes on.  A server that is away, or
  * a file that another program holds, is waited for.
  */
 static int
-judge(tide *t, int code)
+judge(tide *t, int code, int *refused)
 {
 	if (code == TIDE_BUSY)
 	{
@@ -77,7 +120,7 @@ judge(tide *t, int code)
 	}
 	if (code == TIDE_SIGNED_OUT)
 	{
-		code = loop_get_token(t);
+		code = get_token(t, refused);
 		if (code != TIDE_OFFLINE)
 			return code;
 		/* the server that has the tokens is the one that is away */
@@ -90,10 +133,14 @@ judge(tide *t, int code)
 static int
 watch(tide *t, int link)
 {
+	Engine	   *e = &t->engine;
 	int64_t		until;
+	int			refused = 0;
 	int			wait,
-				code = tide_sync(t);
+				code = loop_take_resume(t);
 
+	if (code == TIDE_OK)
+		code = tide_sync(t);
 	while (code == TIDE_OK && !atomic_load(&t->stop))
 	{
 		if (atomic_load(&t->pause_asked))
@@ -105,8 +152,13 @@ watch(tide *t, int link)
 		code = loop_step(t, &wait, &until);
 		if (code == TIDE_OK && wait == TIDE_FOR_TOKEN)
 			code = TIDE_SIGNED_OUT;
+		/* a sync was done: the token is good */
+		else if (code == TIDE_OK && engine_is_idle(e) && e->result == TIDE_OK)
+			refused = 0;
 		if (code != TIDE_OK)
-			code = judge(t, code);
+			code = judge(t, code, &refused);
+		else if (wait == TIDE_FOR_RESUME)
+			code = wait_for_resume(t);
 		else if (wait != -1)
 			wait_for_reason(t, until, link);
 	}
@@ -116,7 +168,7 @@ watch(tide *t, int link)
 int
 tide_watch(tide *t)
 {
-	int			code = loop_prepare(t);
+	int			code = t ? loop_prepare(t) : TIDE_USAGE;
 	int			link;
 
 	if (code != TIDE_OK)
@@ -130,6 +182,8 @@ tide_watch(tide *t)
 	if (code == TIDE_OK)
 		code = loop_abandon(t);
 	link_close(link);
+	/* it is done with; the next one goes on until it is stopped, too */
+	atomic_store(&t->stop, false);
 	loop_leave(t);
 	state_tell(t, true);
 	return code;
@@ -207,6 +261,8 @@ tide_pause(tide *t, int64_t milliseconds)
 	int64_t		end = tide_steady() + (milliseconds > 0 ? milliseconds : 0);
 	bool		paused;
 
+	if (t == NULL)
+		return TIDE_USAGE;
 	if (t->engine.store.db == NULL || !t->set_up)
 		return TIDE_LOCAL;
 	/* what remains is for leaving the file in order */
@@ -240,6 +296,8 @@ tide_resume(tide *t)
 {
 	bool		working;
 
+	if (t == NULL)
+		return TIDE_USAGE;
 	pthread_mutex_lock(&t->mutex);
 	t->paused = false;
 	working = t->working;
@@ -253,5 +311,6 @@ tide_resume(tide *t)
 void
 tide_stop(tide *t)
 {
-	atomic_store(&t->stop, true);
+	if (t)
+		atomic_store(&t->stop, true);
 }

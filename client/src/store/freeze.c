@@ -394,8 +394,9 @@ prepare_edits(Freezing *f, EntityType *type, const char *operation)
 	buffer_identifier(&sql, type->dirty_table);
 	buffer_format(&sql, " WHERE batch IS NULL AND operation = '%s'", operation);
 	if (f->retries)
-		buffer_format(&sql, " AND state = 'retry' AND next_try_at <= %lld AND tried_in IS NOT %lld",
-					  (long long) f->now, (long long) f->run);
+		buffer_format(&sql, " AND state = 'retry' AND (next_try_at <= %lld OR next_try_at > %lld)"
+					  " AND tried_in IS NOT %lld", (long long) f->now,
+					  (long long) f->limits->latest_retry, (long long) f->run);
 	else
 		buffer_text(&sql, " AND state = 'queued'");
 	buffer_format(&sql, " ORDER BY seq LIMIT %lld", (long long) (f->limits->rows - f->rows));
@@ -706,7 +707,7 @@ batch_thaw(Store *store)
 }
 
 bool
-freeze_next_retry(Store *store, int64_t *at)
+freeze_next_retry(Store *store, int64_t latest, int64_t *at)
 {
 	int			i;
 
@@ -715,8 +716,9 @@ freeze_next_retry(Store *store, int64_t *at)
 	{
 		int64_t		next;
 
-		if (!sql_number(store, &next, "SELECT coalesce(min(next_try_at), -1) FROM \"%w\""
-						" WHERE state = 'retry'", store->types[i].dirty_table))
+		if (!sql_number(store, &next, "SELECT coalesce(min(iif(next_try_at > %lld, 0, next_try_at)),"
+						" -1) FROM \"%w\" WHERE state = 'retry'", (sqlite3_int64) latest,
+						store->types[i].dirty_table))
 			return false;
 		if (next >= 0 && next < *at)
 			*at = next;

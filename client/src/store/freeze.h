@@ -20,6 +20,8 @@ typedef struct FreezeLimits
 {
 	int64_t		rows;
 	size_t		bytes;
+	int64_t		latest_retry;	/* a time beyond it is of a clock that was set
+								 * back: it has come */
 } FreezeLimits;
 
 /* The batch that is on its way, if there is one. */
@@ -40,7 +42,10 @@ bool		batch_thaw(Store *store);
 /* Are there edits that were never tried? */
 bool		freeze_has_queued(Store *store, bool *queued);
 
-/* When the next of the refused rows is due, INT64_MAX if none is. */
-bool		freeze_next_retry(Store *store, int64_t *at);
+/*
+ * When the next of the refused rows is due, INT64_MAX if none is.  One that is
+ * due after `latest` is due already.
+ */
+bool		freeze_next_retry(Store *store, int64_t latest, int64_t *at);
 
 #endif
