@@ -630,6 +630,38 @@ test_clock(void)
 	end();
 }
 
+/* A table that the app drops, and what it is told. */
+static void
+test_dropped(void)
+{
+	tide	   *other;
+
+	begin();
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	fake_sql(db, "INSERT INTO item (id, owner) VALUES ('i', 'ann')");
+	fake_sql(db, "DROP TABLE plan");
+	check(fake_sync(&server, t, now) == TIDE_LOCAL);
+	check(strcmp(tide_error_code(t), "table_missing") == 0 && strstr(tide_error(t), "\"plan\""));
+	check(strstr(tide_error_hint(t), "make it again"));
+	check(tide_attach(db, &other) == TIDE_OK);
+	is("SELECT key FROM tide_pending", "i");
+	is("SELECT pending FROM tide_status", "1");
+	tide_close(other);
+	fake_ok("of a table that the app dropped a sync tells, and the file can be looked at");
+	fake_sql(db, "CREATE TABLE plan (id TEXT NOT NULL PRIMARY KEY, owner TEXT, a TEXT, stamp TEXT, client TEXT)");
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	is("SELECT pending FROM tide_status", "0");
+	fake_ok("... and when it is there again, syncs go on");
+	fake_sql(db, "ALTER TABLE plan RENAME COLUMN a TO b");
+	check(tide_attach(db, &other) == TIDE_OK);
+	is("SELECT pending FROM tide_status", "0");
+	tide_close(other);
+	check(fake_sync(&server, t, now) == TIDE_LOCAL);
+	check(strcmp(tide_error_code(t), "column_missing") == 0);
+	fake_ok("... and a lost column is no reason not to look, either");
+	end();
+}
+
 /* Misuse is an error. */
 static void
 test_misuse(void)
@@ -692,11 +724,12 @@ main(void)
 	test_transaction();
 	test_clock();
 	test_misuse();
+	test_dropped();
 	test_listen();
 	test_events();
 	test_restored();
 	test_paused();
 	test_follow();
-	puts("1..41");
+	puts("1..42");
 	return 0;
 }

@@ -200,6 +200,18 @@ $killed->sync;
 is(server("SELECT name FROM plan WHERE id = 'p2'"), 'after', '... and edits go');
 is($killed->sql("SELECT extra FROM plan WHERE id = 'p2'"), 'local', '... a column of the app\'s own stays');
 
+# the app drops its table
+my $made = $killed->sql("SELECT sql FROM sqlite_schema WHERE name = 'plan'");
+$killed->sql('DROP TABLE plan');
+$run = $killed->tide('sync');
+is($run->{status}, 5, 'a table that the app dropped: 5');
+like($run->{err}, qr/the table "plan", which is synced, is no longer.*make it again/s, '... and what to do');
+is($killed->tide($_)->{status}, 0, "... and tide $_ goes on") for qw(status pending lost);
+$killed->sql($made);
+$killed->sync;
+is($killed->sql('SELECT count(*) FROM plan'), server('SELECT count(*) FROM plan'), '... made again, it has its rows');
+$killed->sql("UPDATE plan SET extra = 'local' WHERE id = 'p2'");
+
 # the server's table grows
 server("ALTER TABLE plan ADD COLUMN place text DEFAULT 'gym'; CREATE TABLE added (id text PRIMARY KEY, user_id text NOT NULL);"
 	  . "CREATE INDEX ON added (user_id); SELECT tide.track('added', scope => 'user_id');"

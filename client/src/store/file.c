@@ -22,6 +22,10 @@
 #define PROTOCOL "1"
 #define FILE_FORMAT "1"
 
+/* what an app did to its tables, that a sync cannot go on with */
+#define TABLE_MISSING "table_missing"
+#define COLUMN_MISSING "column_missing"
+
 static bool
 schema_version(Store *store, int *version)
 {
@@ -67,6 +71,13 @@ check_format(Store *store)
 					   "the file was made by another version of tide");
 }
 
+static bool
+is_lacking(const Store *store)
+{
+	return strcmp(store->failure.code, TABLE_MISSING) == 0 ||
+		strcmp(store->failure.code, COLUMN_MISSING) == 0;
+}
+
 bool
 file_open(Store *store, sqlite3 * db, bool *ours)
 {
@@ -77,7 +88,17 @@ file_open(Store *store, sqlite3 * db, bool *ours)
 						   sqlite3_libversion());
 	if (!tables_are_there(store, ours))
 		return false;
-	return !*ours || (check_format(store) && file_check(store));
+	if (!*ours)
+		return true;
+	if (!check_format(store))
+		return false;
+	if (file_check(store))
+		return true;
+	/* who looks at the file sees what there is; a sync says what is missing */
+	if (!is_lacking(store))
+		return false;
+	failure_clear(&store->failure);
+	return true;
 }
 
 void
@@ -115,6 +136,25 @@ file_create(Store *store, const FileOptions *options)
 	return sql_begin(store) &&
 		sql_end(store, tables_make_bookkeeping(store) &&
 				write_settings(store, options) && views_make(store));
+}
+
+bool
+file_undo(Store *store, bool *undone)
+{
+	int64_t		begun;
+	bool		good;
+
+	*undone = false;
+	if (!sql_begin(store))
+		return false;
+	good = sql_number(store, &begun, "SELECT EXISTS (SELECT 1 FROM tide_types) OR EXISTS (SELECT 1"
+					  " FROM tide_settings WHERE name = 'first_sync' AND value = 'done')");
+	*undone = good && !begun;
+	if (*undone)
+		good = views_drop(store) && tables_drop_bookkeeping(store);
+	good = sql_end(store, good);
+	*undone = *undone && good;
+	return good;
 }
 
 /* Write down what the server says of each type that the file does not go without. */
@@ -299,6 +339,26 @@ file_take_schema(Store *store, const char *schema, size_t length, const char *et
 	return good && schema_version(store, &store->schema_version);
 }
 
+/* A table that the app dropped or renamed. */
+static bool
+check_tables(Store *store)
+{
+	char	   *name;
+	bool		good = sql_text(store, &name, "SELECT table_name FROM tide_types WHERE table_name IS NOT NULL"
+								" AND NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE type IN ('table', 'view')"
+								" AND name = table_name COLLATE NOCASE) LIMIT 1");
+
+	if (good && name)
+	{
+		good = failure_set(&store->failure, TIDE_LOCAL, TABLE_MISSING,
+						   "the table \"%s\", which is synced, is no longer in the file", name);
+		failure_hint(&store->failure, "Rename it back, or make it again with the same columns:"
+					 " its rows come with the next sync.");
+	}
+	sqlite3_free(name);
+	return good;
+}
+
 /*
  * A column that the app renamed or dropped would be sent as NULL from now on, or
  * fail in our triggers.
@@ -319,7 +379,7 @@ check_columns(Store *store, EntityType *type)
 			return false;
 		if (there)
 			continue;
-		failure_set(&store->failure, TIDE_LOCAL, "column_missing",
+		failure_set(&store->failure, TIDE_LOCAL, COLUMN_MISSING,
 					"the table \"%s\" has lost its column \"%s\", which is synced",
 					type->table, type->columns[i].local);
 		return failure_hint(&store->failure, "Rename it back, or add it again.");
@@ -394,6 +454,23 @@ check_names(Store *store)
 	return good;
 }
 
+/* What was wrong remains to be told; false, for `return`. */
+static bool
+keep_looking(Store *store)
+{
+	Failure		why = store->failure;
+	bool		there;
+
+	if (!is_lacking(store))
+		return false;
+	failure_clear(&store->failure);
+	store->lacking = true;
+	if (views_are_there(store, &there) && !there && sql_begin(store))
+		(void) sql_end(store, views_make(store));
+	store->failure = why;
+	return false;
+}
+
 bool
 file_check(Store *store)
 {
@@ -407,6 +484,9 @@ file_check(Store *store)
 	if (version == store->schema_version || store->ntypes == 0)
 		return true;
 	types_forget_statements(store);
+	store->lacking = false;
+	if (!check_tables(store))
+		return keep_looking(store);
 
 	/*
 	 * which column is whose may have changed, and a file that was restored
@@ -419,7 +499,7 @@ file_check(Store *store)
 	if (!all_is_there(store, &there))
 		return false;
 	if (!there && (!sql_begin(store) || !sql_end(store, mend_triggers(store))))
-		return false;
+		return keep_looking(store);
 	return schema_version(store, &store->schema_version);
 }
 

@@ -33,6 +33,12 @@ typedef struct FileOptions
 /* Make our tables in a database that has none. */
 bool		file_create(Store *store, const FileOptions *options);
 
+/*
+ * Take them out again, if no table of the server's was made yet; *undone says
+ * whether.
+ */
+bool		file_undo(Store *store, bool *undone);
+
 /* Make tables of the server's schema, or let those there are grow. */
 bool		file_take_schema(Store *store, const char *schema, size_t length,
 							 const char *etag);

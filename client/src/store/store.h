@@ -123,6 +123,8 @@ typedef struct Store
 	EntityType *types;			/* parents before children */
 	int			ntypes;
 	bool		attached;		/* tables are the app's; none are made */
+	bool		lacking;		/* the app dropped a table or column: no view
+								 * may need it */
 	int			schema_version; /* SQLite's, when the triggers were seen */
 	char	   *place;			/* see place.h; of the request that is out */
 	Failure		failure;

@@ -78,6 +78,15 @@ tables_make_bookkeeping(Store *store)
 }
 
 bool
+tables_drop_bookkeeping(Store *store)
+{
+	return sql_run(store, "DROP TABLE tide_state; DROP TABLE tide_settings;"
+				   "DROP TABLE tide_types; DROP TABLE tide_stage; DROP TABLE tide_refused;"
+				   "DROP TABLE tide_batch; DROP TABLE tide_acks; DROP TABLE tide_lost_rows;"
+				   "DROP TABLE tide_command");
+}
+
+bool
 tables_are_there(Store *store, bool *there)
 {
 	int64_t		n;

@@ -9,6 +9,7 @@
 
 /* The tables of a new file that are of no entity type. */
 bool		tables_make_bookkeeping(Store *store);
+bool		tables_drop_bookkeeping(Store *store);
 
 bool		tables_have_column(Store *store, const char *table, const char *column,
 							   bool *there);

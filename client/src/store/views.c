@@ -294,7 +294,7 @@ append_orphans(Buffer *sql, const Store *store)
 
 	buffer_text(sql, "CREATE VIEW tide_orphans AS SELECT * FROM (SELECT NULL AS entity_type,"
 				" NULL AS \"key\", NULL AS parent WHERE 0");
-	for (i = 0; i < store->ntypes; i++)
+	for (i = 0; i < store->ntypes && !store->lacking; i++)
 	{
 		const EntityType *child = &store->types[i];
 
@@ -342,17 +342,26 @@ append_views(Buffer *sql, Store *store)
 	buffer_text(sql, " LIMIT -1);");
 }
 
+#define DROP_VIEWS \
+	"DROP VIEW IF EXISTS tide_status;" \
+	"DROP VIEW IF EXISTS tide_pending;" \
+	"DROP VIEW IF EXISTS tide_lost;" \
+	"DROP VIEW IF EXISTS tide_changed;" \
+	"DROP VIEW IF EXISTS tide_foreign_triggers;" \
+	"DROP VIEW IF EXISTS tide_orphans;"
+
+bool
+views_drop(Store *store)
+{
+	return sql_run(store, "%s", DROP_VIEWS);
+}
+
 bool
 views_make(Store *store)
 {
 	Buffer		sql = {0};
 
-	buffer_text(&sql, "DROP VIEW IF EXISTS tide_status;"
-				"DROP VIEW IF EXISTS tide_pending;"
-				"DROP VIEW IF EXISTS tide_lost;"
-				"DROP VIEW IF EXISTS tide_changed;"
-				"DROP VIEW IF EXISTS tide_foreign_triggers;"
-				"DROP VIEW IF EXISTS tide_orphans;");
+	buffer_text(&sql, DROP_VIEWS);
 	append_views(&sql, store);
 	return sql_run_buffer(store, &sql);
 }

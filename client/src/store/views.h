@@ -9,6 +9,7 @@
 
 /* tide_status, tide_pending, tide_lost and the like, over the types there are. */
 bool		views_make(Store *store);
+bool		views_drop(Store *store);
 
 /* Are they there, as this version makes them? */
 bool		views_are_there(Store *store, bool *there);
