@@ -209,6 +209,10 @@ take_options(tide *t, const Json *json, FileOptions *options)
 		(naming && !options->snake && !json_is(json, naming, "as_is")))
 		return failure_set(&t->engine.store.failure, TIDE_USAGE, "bad_options",
 						   "an option of the file is missing or of the wrong kind");
+	if (sqlite3_strnicmp(options->server, "http://", 7) != 0 &&
+		sqlite3_strnicmp(options->server, "https://", 8) != 0)
+		return failure_set(&t->engine.store.failure, TIDE_USAGE, "bad_url",
+						   "\"%s\" is no URL that begins with http:// or https://", options->server);
 	length = strlen(options->server);
 	while (length > 0 && options->server[length - 1] == '/')
 		options->server[--length] = '\0';

@@ -49,6 +49,13 @@ for ([ 'frobnicate' ], [], [ 'sync' ], [ 'sync', 'a', 'b' ], [ 'sync', 'a', '--f
 	is($run->{status}, 2, "tide @$_: 2");
 	like($run->{err}, qr/^tide: .*\nTry "tide --help"\.$/, '... and why');
 }
+for my $url ('ftp://x', '127.0.0.1:8080', 'http')
+{
+	my $run = $tide->run($TideClient::program, 'clone', $url, $tide->{file});
+	is($run->{status}, 2, "tide clone $url: 2");
+	like($run->{err}, qr/^tide: "\Q$url\E" is no URL/, '... and why');
+	ok(!glob("$tide->{file}*"), '... and no file is made');
+}
 for my $command (qw(sync watch status pending retry lost verify logout))
 {
 	my $run = $tide->tide($command);

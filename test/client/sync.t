@@ -8,9 +8,11 @@ use strict;
 use warnings;
 
 use FindBin ();
+use IO::Socket::INET ();
+use POSIX ();
 use lib "$FindBin::Bin/../lib", "$FindBin::Bin/lib";
 use Test::More;
-use TideTest qw(decode_json encode_json iso);
+use TideTest qw(decode_json encode_json iso wait_for);
 use TideClient;
 
 my $cluster = TideTest::Cluster->shared;
@@ -232,6 +234,34 @@ $device->sync;
 is(server(q{SELECT name FROM "TrainingPlan" WHERE id = 'p2'}), 'secret', 'with a new one it goes');
 my $unknown = TideClient->new($gateway, 'ann', clone => ['--entity-types', 'nothing']);
 is($unknown->try_clone->{status}, 6, 'a type that the server does not have: 6');
+ok(!glob("$unknown->{file}*"), '... and no file is left');
+$unknown->{clone} = ['--entity-types', 'note'];
+is($unknown->try_clone('--token-file', '/nowhere')->{status}, 4, 'no token file: 4');
+ok(!glob("$unknown->{file}*"), '... and no file is left');
+$unknown->sql('CREATE TABLE mine (a)');
+is($unknown->try_clone('--entity-types', 'nothing')->{status}, 6, 'into a file of an app: 6');
+is($unknown->sql(q{SELECT group_concat(name) FROM sqlite_schema WHERE name <> 'sqlite_sequence'}), 'mine', '... which is as it was');
+$unknown->clone;
+# one that is killed before the server says anything
+my $silence = IO::Socket::INET->new(LocalHost => '127.0.0.1', Listen => 5) or die $!;
+my $begun = TideClient->new($gateway, 'ann', clone => ['--entity-types', 'note']);
+my $killed = fork // die $!;
+if ($killed == 0)
+{
+	exec $TideClient::program, 'clone', 'http://127.0.0.1:' . $silence->sockport, $begun->{file}, '--token-file', $begun->{token_file},
+	  '--entity-types', 'nothing'
+	  or POSIX::_exit(1);
+}
+wait_for('the clone has begun', 20, sub { $begun->try_sql("SELECT 1 FROM tide_status WHERE state = 'syncing'")->{out} ne '' });
+kill KILL => $killed;
+waitpid $killed, 0;
+$begun->clone;
+is($begun->sql('SELECT count(*) FROM note'), $unknown->sql('SELECT count(*) FROM note'), 'one that was begun with other options begins anew');
+$begun->sql(q{UPDATE tide_settings SET value = 'running' WHERE name = 'first_sync'});
+my $differs = $begun->try_clone('--naming', 'snake');
+is($differs->{status}, 5, 'once there are tables, other options are refused');
+like($differs->{err}, qr/other options\nhint: /, '... and why');
+$begun->clone;
 my $narrow = TideClient->new($gateway, 'ann', clone => ['--entity-types', 'note,merged']);
 $narrow->clone;
 is($narrow->sql(q{SELECT group_concat(name) FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'tide%' AND name NOT LIKE 'sqlite%' ORDER BY 1}),
