@@ -652,6 +652,12 @@ test_dropped(void)
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	is("SELECT pending FROM tide_status", "0");
 	fake_ok("... and when it is there again, syncs go on");
+	fake_sql(db, "CREATE UNIQUE INDEX one ON plan (a)");
+	check(fake_sync(&server, t, now) == TIDE_LOCAL);
+	check(strcmp(tide_error_code(t), "unique_index") == 0 && strstr(tide_error(t), "\"one\""));
+	fake_sql(db, "DROP INDEX one; CREATE INDEX one ON plan (a)");
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	fake_ok("a unique index of the app's own is refused, for a REPLACE would remove rows by it");
 	fake_sql(db, "ALTER TABLE plan RENAME COLUMN a TO b");
 	check(tide_attach(db, &other) == TIDE_OK);
 	is("SELECT pending FROM tide_status", "0");
@@ -659,6 +665,38 @@ test_dropped(void)
 	check(fake_sync(&server, t, now) == TIDE_LOCAL);
 	check(strcmp(tide_error_code(t), "column_missing") == 0);
 	fake_ok("... and a lost column is no reason not to look, either");
+	end();
+}
+
+/* What is wrong, and told by a view. */
+static void
+test_told(void)
+{
+	begin();
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	fake_sql(db, "CREATE TEMP TABLE noted (id TEXT);"
+			 "CREATE TEMP TRIGGER notes AFTER UPDATE ON plan BEGIN INSERT INTO noted VALUES (new.id); END");
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	is("SELECT warning IS NULL FROM tide_status", "1");
+	fake_sql(db, "CREATE TEMP TRIGGER meddles AFTER UPDATE ON plan BEGIN UPDATE item SET a = 'x'; END");
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	is("SELECT warning FROM tide_status", "the trigger meddles on plan changes rows while they are pulled");
+	fake_sql(db, "DROP TRIGGER meddles");
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	is("SELECT warning IS NULL FROM tide_status", "1");
+	fake_ok("a temporary trigger that changes rows is told of, as long as it is there");
+	fake_sql(db, "INSERT INTO plan (id, owner) VALUES ('gone', 'ann'); UPDATE tide_types SET available = 0"
+			 " WHERE entity_type = 'plan'");
+	is("SELECT state || code || message FROM tide_pending",
+	   "queuednot_availablethe server does not have this entity type any more");
+	fake_sql(db, "UPDATE tide_types SET available = 1");
+	is("SELECT state || coalesce(code, '-') FROM tide_pending", "queued-");
+	fake_ok("an edit of a type that the server has no more says so");
+	fake_sql(db, "INSERT INTO tide_command (id, command) VALUES (0, 'sync'), (-1, 'frobnicate')");
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	is("SELECT count(*) FROM tide_command", "0");
+	is("SELECT last_command FROM tide_status", "sync: done");
+	fake_ok("a command may have any number");
 	end();
 }
 
@@ -725,11 +763,12 @@ main(void)
 	test_clock();
 	test_misuse();
 	test_dropped();
+	test_told();
 	test_listen();
 	test_events();
 	test_restored();
 	test_paused();
 	test_follow();
-	puts("1..42");
+	puts("1..46");
 	return 0;
 }

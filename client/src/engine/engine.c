@@ -17,6 +17,7 @@
 #include "store/place.h"
 #include "store/settings.h"
 #include "store/sql.h"
+#include "store/views.h"
 #include "util/random.h"
 #include "wire/time.h"
 
@@ -198,6 +199,7 @@ begin_sync(Engine *e, int64_t now)
 	int64_t		seq;
 
 	if (!file_check(&e->store) || !engine_check_owner(e) ||
+		!views_note_temp_triggers(&e->store) ||
 		!apply_refused(&e->store, now) ||
 		!setting_set_number(&e->store, "run", run) ||
 		!sql_number(&e->store, &seq, "SELECT seq FROM tide_state") ||

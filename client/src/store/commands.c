@@ -286,7 +286,7 @@ typedef struct Command
 } Command;
 
 static bool
-next_command(Store *store, Command *c)
+next_command(Store *store, Command *c, bool *found)
 {
 	sqlite3_stmt *stmt = sql_prepare(store, "SELECT id, command, entity_type, key"
 									 " FROM tide_command ORDER BY id LIMIT 1");
@@ -295,10 +295,12 @@ next_command(Store *store, Command *c)
 				rc;
 
 	memset(c, 0, sizeof(*c));
+	*found = false;
 	if (stmt == NULL)
 		return false;
 	rc = sql_step(store, stmt);
-	if (rc == SQLITE_ROW)
+	*found = rc == SQLITE_ROW;
+	if (*found)
 	{
 		c->id = sqlite3_column_int64(stmt, 0);
 		for (i = 0; i < 3; i++)
@@ -363,19 +365,21 @@ bool
 command_run_table(Store *store, int64_t now, bool *sync)
 {
 	Command		c;
-	bool		good;
+	bool		found,
+				good;
 
 	*sync = false;
 	for (;;)
 	{
-		if (!next_command(store, &c))
+		if (!next_command(store, &c, &found))
 		{
 			free_command(&c);
 			return false;
 		}
-		good = c.id == 0 || take_command(store, &c, now, sync);
+		/* any id will do: 0 is one like others */
+		good = !found || take_command(store, &c, now, sync);
 		free_command(&c);
-		if (!good || c.id == 0)
+		if (!good || !found)
 			return good;
 	}
 }

@@ -25,6 +25,7 @@
 /* what an app did to its tables, that a sync cannot go on with */
 #define TABLE_MISSING "table_missing"
 #define COLUMN_MISSING "column_missing"
+#define UNIQUE_INDEX "unique_index"
 
 static bool
 schema_version(Store *store, int *version)
@@ -75,7 +76,8 @@ static bool
 is_lacking(const Store *store)
 {
 	return strcmp(store->failure.code, TABLE_MISSING) == 0 ||
-		strcmp(store->failure.code, COLUMN_MISSING) == 0;
+		strcmp(store->failure.code, COLUMN_MISSING) == 0 ||
+		strcmp(store->failure.code, UNIQUE_INDEX) == 0;
 }
 
 bool
@@ -360,6 +362,35 @@ check_tables(Store *store)
 }
 
 /*
+ * A REPLACE removes every row that a unique index has in its way, and no trigger
+ * fires for that: nobody would know, and the row would never come again.
+ */
+static bool
+check_indexes(Store *store)
+{
+	int			i;
+
+	for (i = 0; i < store->ntypes; i++)
+	{
+		const char *table = store->types[i].table;
+		char	   *name;
+
+		if (!sql_text(store, &name, "SELECT name FROM pragma_index_list(%Q)"
+					  " WHERE \"unique\" AND origin <> 'pk' LIMIT 1", table))
+			return false;
+		if (name == NULL)
+			continue;
+		failure_set(&store->failure, TIDE_LOCAL, UNIQUE_INDEX,
+					"the table \"%s\", which is synced, has a UNIQUE constraint or index, \"%s\"",
+					table, name);
+		failure_hint(&store->failure, "The server judges what is unique; make it a plain index.");
+		sqlite3_free(name);
+		return false;
+	}
+	return true;
+}
+
+/*
  * A column that the app renamed or dropped would be sent as NULL from now on, or
  * fail in our triggers.
  */
@@ -494,6 +525,8 @@ file_check(Store *store)
 	 */
 	if (!load_types(store))
 		return false;
+	if (!check_indexes(store))
+		return keep_looking(store);
 	/* a table that was in the way may have another name by now */
 	store->look_again = store->left_out.count > 0;
 	if (!all_is_there(store, &there))

@@ -5,9 +5,10 @@
  */
 #include <string.h>
 
+#include "store/keys.h"
+#include "store/settings.h"
 #include "store/sql.h"
 #include "store/views.h"
-#include "store/keys.h"
 
 /*
  * A key's column as its bare text, or as JSON.  Not by json_quote() and its
@@ -91,6 +92,8 @@ append_between(Buffer *sql, int *terms, const char *operator)
 
 #define ISO_TIME "strftime('%%Y-%%m-%%dT%%H:%%M:%%fZ', %s / 1000.0, 'unixepoch')"
 
+#define NOT_SERVED "(SELECT NOT available FROM tide_types AS s WHERE s.entity_type = of_type)"
+
 static void
 append_pending(Buffer *sql, const EntityType *type, int *terms)
 {
@@ -105,10 +108,16 @@ append_pending(Buffer *sql, const EntityType *type, int *terms)
 	buffer_text(sql, " THEN 'update' ELSE 'create' END AS operation, ");
 	buffer_format(sql, ISO_TIME " AS edited_at, state, tries,"
 				  " CASE WHEN state = 'retry' THEN " ISO_TIME
-				  " END AS next_try_at, code, message FROM ",
-				  "edited_at", "next_try_at");
+				  " END AS next_try_at, ", "edited_at", "next_try_at");
+	/* what is not served waits, and was not refused */
+	buffer_text(sql, "coalesce(code, CASE WHEN " NOT_SERVED " THEN 'not_available' END) AS code,"
+				" coalesce(message, CASE WHEN " NOT_SERVED
+				" THEN 'the server does not have this entity type any more' END) AS message"
+				" FROM (SELECT *, ");
+	buffer_literal(sql, type->name);
+	buffer_text(sql, " AS of_type FROM ");
 	buffer_identifier(sql, type->dirty_table);
-	buffer_text(sql, " AS d");
+	buffer_text(sql, ") AS d");
 	append_between(sql, terms, "UNION ALL");
 	buffer_text(sql, "SELECT ");
 	buffer_literal(sql, type->name);
@@ -147,6 +156,9 @@ append_setting(Buffer *sql, const char *setting, const char *name)
 				  setting, name);
 }
 
+#define CHANGES_ROWS "'the trigger ' || name || ' on ' || tbl_name ||" \
+	" ' changes rows while they are pulled'"
+
 static void
 append_status(Buffer *sql, Store *store)
 {
@@ -165,8 +177,9 @@ append_status(Buffer *sql, Store *store)
 	append_setting(sql, "last_command", "last_command");
 	buffer_text(sql, ", (SELECT change_seq FROM tide_state) AS change_seq");
 	buffer_text(sql, ", nullif(coalesce((SELECT group_concat(value, '; ') FROM tide_settings"
-				" WHERE name IN ('warning', 'left_out_why')), '') || coalesce((SELECT group_concat('the trigger ' || name || ' on ' || tbl_name ||"
-				" ' changes rows while they are pulled', '; ') FROM tide_foreign_triggers), '')"
+				" WHERE name IN ('warning', 'left_out_why')), '')"
+				" || coalesce((SELECT group_concat(" CHANGES_ROWS ", '; ') FROM tide_foreign_triggers), '')"
+				" || coalesce((SELECT value FROM tide_settings WHERE name = 'temp_triggers'), '')"
 				" || coalesce((SELECT group_concat(entity_type || ' ' || \"key\" ||"
 				" ' refers to a row of ' || parent || ' that is not there', '; ')"
 				" FROM (SELECT * FROM tide_orphans LIMIT 5)), ''), '') AS warning;");
@@ -181,16 +194,18 @@ append_status(Buffer *sql, Store *store)
 	" OR x.body LIKE '%" what " ' || s.table_name || ' %'" \
 	" OR x.body LIKE '%" what " ' || s.table_name || '(%'" \
 	" OR x.body LIKE '%" what " ' || s.table_name || ';%'"
-#define FOREIGN_TRIGGERS \
-	"CREATE VIEW tide_foreign_triggers AS SELECT x.name, x.tbl_name FROM" \
+#define FOREIGN_IN(schema) \
+	"SELECT x.name, x.tbl_name FROM" \
 	" (SELECT name, tbl_name, replace(replace(replace(replace(replace(replace(" \
 	"substr(sql, instr(upper(sql), 'BEGIN')), '\"', ''), '[', ''), ']', ''), char(10), ' ')," \
-	" char(9), ' '), '  ', ' ') AS body FROM sqlite_schema WHERE type = 'trigger'" \
+	" char(9), ' '), '  ', ' ') AS body FROM " schema " WHERE type = 'trigger'" \
 	" AND substr(name, 1, 5) <> 'tide_'" \
 	" AND tbl_name COLLATE NOCASE IN (SELECT table_name FROM tide_types)) AS x" \
 	" WHERE x.body LIKE '%RAISE%IGNORE%' OR EXISTS (SELECT 1 FROM tide_types AS s" \
 	" WHERE s.table_name IS NOT NULL AND (0" WRITES("UPDATE") WRITES("INTO") \
-	WRITES("DELETE FROM") WRITES("UPDATE OR IGNORE") WRITES("UPDATE OR REPLACE") "));"
+	WRITES("DELETE FROM") WRITES("UPDATE OR IGNORE") WRITES("UPDATE OR REPLACE") "))"
+#define FOREIGN_TRIGGERS \
+	"CREATE VIEW tide_foreign_triggers AS " FOREIGN_IN("sqlite_schema") ";"
 
 /*
  * Rows that refer to a row that is not there: edited here, so that a pull left
@@ -340,6 +355,22 @@ append_views(Buffer *sql, Store *store)
 					" NULL AS edited_at, NULL AS state, NULL AS tries, NULL AS next_try_at,"
 					" NULL AS code, NULL AS message WHERE 0");
 	buffer_text(sql, " LIMIT -1);");
+}
+
+bool
+views_note_temp_triggers(Store *store)
+{
+	char	   *before;
+	char	   *found = NULL;
+	bool		good = setting_get(store, "temp_triggers", &before) &&
+		sql_text(store, &found, "SELECT group_concat(%s, '; ') FROM (%s)",
+				 CHANGES_ROWS, FOREIGN_IN("sqlite_temp_schema"));
+
+	if (good && strcmp(before ? before : "", found ? found : "") != 0)
+		good = setting_set(store, "temp_triggers", found);
+	sqlite3_free(before);
+	sqlite3_free(found);
+	return good;
 }
 
 #define DROP_VIEWS \
