@@ -35,6 +35,10 @@ $device->sync;
 is($device->sql("SELECT count(*) FROM item WHERE id = 'null'"), 1, 'a row with NULL where that is allowed by now');
 server("DELETE FROM item WHERE id = 'null'");
 $device->sync;
+$device->sql("CREATE TABLE folder (id INTEGER PRIMARY KEY); INSERT INTO folder VALUES (1);"
+	  . q{ALTER TABLE plan ADD COLUMN "in ""my"" folder" INTEGER REFERENCES folder (id) ON DELETE SET NULL;}
+	  . "ALTER TABLE plan ADD COLUMN [short, or not] TEXT COLLATE NOCASE DEFAULT 'a, (b' CHECK (length([short, or not]) /* at most 8 (, of them */ < 9);"
+	  . q{UPDATE plan SET "in ""my"" folder" = 1, "short, or not" = 'LONG' WHERE id = 2});
 $device->sql("ALTER TABLE plan ADD COLUMN color TEXT NOT NULL DEFAULT 'red'; UPDATE plan SET color = 'blue' WHERE id = 1;"
 	  . "CREATE INDEX app_index ON plan (color); CREATE TABLE seen (n);"
 	  . "CREATE TRIGGER app_trigger AFTER INSERT ON plan WHEN NEW.color = 'green' BEGIN INSERT INTO seen VALUES (NEW.id); END;"
@@ -52,6 +56,10 @@ is($device->sql("SELECT typeof(name), code, size FROM plan WHERE id = 9"), 'null
 is(server("SELECT name FROM plan WHERE id = 2"), 'mine', 'what was edited arrives');
 is(server("SELECT count(*) FROM item WHERE id = 'i5'"), 0, '... and what was deleted');
 is($device->sql("SELECT group_concat(color) FROM (SELECT color FROM app_view ORDER BY id)"), 'blue,red,red,red,red,red', 'the app\'s own column stays');
+is($device->sql(q{SELECT "in ""my"" folder", "short, or not" FROM plan WHERE "short, or not" = 'long'}), '1|LONG', '... with its collation');
+isnt($device->try_sql(q{UPDATE plan SET "short, or not" = 'much longer'})->{status}, 0, '... its check');
+$device->sql('PRAGMA foreign_keys = ON; DELETE FROM folder');
+is($device->sql(q{SELECT "in ""my"" folder" IS NULL FROM plan WHERE id = 2}), 1, '... and its foreign key');
 is($device->sql('SELECT rowid FROM plan WHERE id IN (3, 4) ORDER BY id'), "77\n$rowid", '... and the rowid');
 is($device->sql("SELECT group_concat(name) FROM (SELECT name FROM sqlite_schema WHERE name LIKE 'app%' ORDER BY name)"),
 	'app_index,app_trigger,app_view', '... and what the app has made upon the table');

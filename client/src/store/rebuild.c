@@ -131,6 +131,134 @@ rowid_of(Store *store, const char *table)
 	return NULL;
 }
 
+/*
+ * Columns as the app has declared them: SQLite's pragmas do not tell their CHECK,
+ * COLLATE and REFERENCES, so that they are read from the table's own text.
+ */
+
+/* Behind the quoted name, text or comment that begins here, or the character. */
+static const char *
+skip(const char *at)
+{
+	char		quote = *at == '[' ? ']' : *at;
+	const char *end;
+	size_t		length = 1;
+
+	if (strncmp(at, "--", 2) == 0)
+		end = strchr(at, '\n');
+	else if (strncmp(at, "/*", 2) == 0)
+	{
+		end = strstr(at + 2, "*/");
+		length = 2;
+	}
+	else if (strchr("'\"`[", *at))
+		end = strchr(at + 1, quote);
+	else
+		return at + 1;
+	return end ? end + length : at + strlen(at);
+}
+
+static const char *
+skip_space(const char *at)
+{
+	while (*at && (strchr(" \t\r\n\f", *at) || strncmp(at, "--", 2) == 0 ||
+				   strncmp(at, "/*", 2) == 0))
+		at = skip(at);
+	return at;
+}
+
+/* Is this the definition of a column of that name? */
+static bool
+is_of(const char *at, const char *name)
+{
+	char		quote = *at == '[' ? ']' : *at;
+	size_t		length = strlen(name);
+
+	if (!strchr("'\"`[", *at))
+		return sqlite3_strnicmp(at, name, (int) length) == 0 &&
+			(at[length] == '\0' || strchr(" \t\r\n\f,)(/-\"'`[", at[length]));
+	for (at++; *name; at++, name++)
+	{
+		if (sqlite3_strnicmp(at, name, 1) != 0)
+			return false;
+		if (*at == quote && *++at != quote)
+			return false;
+	}
+	return at[0] == quote && at[1] != quote;
+}
+
+/* A column's definition in the text of a CREATE TABLE; NULL: it is not found. */
+static char *
+find_definition(const char *sql, const char *name)
+{
+	const char *at = sql;
+	const char *begin = NULL;
+	int			depth = 0;
+
+	for (at = sql; *at; at = skip(at))
+	{
+		if (*at == '(' && depth++ == 0)
+			begin = skip_space(at + 1);
+		else if (depth == 1 && (*at == ',' || *at == ')'))
+		{
+			if (is_of(begin, name))
+				return sqlite3_mprintf("%.*s", (int) (at - begin), begin);
+			begin = skip_space(at + 1);
+		}
+		if (*at == ')' && --depth == 0)
+			break;
+	}
+	return NULL;
+}
+
+/* A comment may end a definition. */
+static bool
+append_own(Rebuild *r, Buffer *sql, const char *table, const char *name, const char *plain)
+{
+	char	   *definition = find_definition(table, name);
+
+	buffer_text(sql, "ALTER TABLE ");
+	buffer_identifier(sql, r->type->table);
+	buffer_text(sql, " ADD COLUMN ");
+	buffer_text(sql, definition ? definition : plain);
+	buffer_text(sql, "\n;");
+	sqlite3_free(definition);
+	return !sql->failed || failure_memory(&r->store->failure);
+}
+
+static bool
+read_columns(Rebuild *r, const char *known)
+{
+	Buffer		sql = {0};
+	char	   *query = sqlite3_mprintf("SELECT name, '\"' || replace(name, '\"', '\"\"') || '\" ' || type ||"
+										" CASE WHEN \"notnull\" THEN ' NOT NULL' ELSE '' END ||"
+										" coalesce(' DEFAULT (' || dflt_value || ')', ''),"
+										" (SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = %Q COLLATE NOCASE)"
+										" FROM pragma_table_info(%Q) WHERE NOT (" IN_THE_WAY ")"
+										" AND name COLLATE NOCASE NOT IN (%s)",
+										r->type->table, r->type->table, known);
+	sqlite3_stmt *stmt = query ? sql_prepare(r->store, query) : NULL;
+	bool		good = stmt || r->store->failure.result != TIDE_OK || failure_memory(&r->store->failure);
+	int			rc = -1;
+
+	sqlite3_free(query);
+	while (good && stmt && (rc = sql_step(r->store, stmt)) == SQLITE_ROW)
+	{
+		const char *name = (const char *) sqlite3_column_text(stmt, 0);
+		const char *plain = (const char *) sqlite3_column_text(stmt, 1);
+		const char *table = (const char *) sqlite3_column_text(stmt, 2);
+
+		good = name && plain && table ? append_own(r, &sql, table, name, plain) :
+			failure_memory(&r->store->failure);
+	}
+	sqlite3_finalize(stmt);
+	good = good && rc != -1;
+	r->own = good && sql.data ? text_copy(sql.data) : NULL;
+	good = good && (sql.data == NULL || r->own || failure_memory(&r->store->failure));
+	buffer_free(&sql);
+	return good;
+}
+
 /* The columns that the app has added, and what it has made upon the table. */
 static bool
 read_own(Rebuild *r)
@@ -150,14 +278,7 @@ read_own(Rebuild *r)
 						   " generated column \"%s\" is in the way", r->type->table, generated);
 		failure_hint(&r->store->failure, "Drop the column, sync, and add it again.");
 	}
-	good = good &&
-		sql_text(r->store, &r->own, "SELECT group_concat('ALTER TABLE \"%w\" ADD COLUMN \"' ||"
-				 " replace(name, '\"', '\"\"') || '\" ' || type ||"
-				 " CASE WHEN \"notnull\" THEN ' NOT NULL' ELSE '' END ||"
-				 " coalesce(' DEFAULT (' || dflt_value || ')', ''), ';')"
-				 " FROM pragma_table_info(%Q) WHERE NOT (" IN_THE_WAY ")"
-				 " AND name COLLATE NOCASE NOT IN (%s)",
-				 r->type->table, r->type->table, known.data) &&
+	good = good && read_columns(r, known.data) &&
 		sql_text(r->store, &r->others, "SELECT json_group_array(sql) FROM sqlite_schema"
 				 " WHERE type IN ('index', 'trigger') AND tbl_name = %Q COLLATE NOCASE"
 				 " AND sql IS NOT NULL AND name NOT LIKE 'tide\\_%%' ESCAPE '\\'", r->type->table);
