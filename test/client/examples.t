@@ -35,6 +35,9 @@ sub shell { return $device->run('sqlite3', '-batch', '-cmd', ".load $client/tide
 $run = shell("UPDATE plan SET name = 'by the shell' WHERE id = 'p2'; SELECT tide_sync()");
 is(decode_json($run->{out})->{pushed}, 1, 'SELECT tide_sync() in the shell') or diag $run->{err};
 like(shell('BEGIN; SELECT tide_sync()')->{err}, qr/cannot be called in a transaction/, '... not in a transaction');
+like(shell($_)->{err}, qr/cannot be called in a statement that writes/, '... nor in a statement that writes')
+  for 'CREATE TABLE said (text); INSERT INTO said SELECT tide_sync()', q{UPDATE said SET text = 'x'; INSERT INTO said VALUES ('y') RETURNING tide_sync()};
+is(shell('DROP TABLE said; SELECT tide_sync()')->{status}, 0, '... after which it goes on');
 like(shell('CREATE VIEW v AS SELECT tide_sync(); SELECT * FROM v')->{err}, qr/unsafe use of tide_sync/, '... nor from a view');
 $run = decode_json(shell(sprintf q{SELECT tide_sync('%s')}, $gateway->token('bob'))->{out});
 is("$run->{result} $run->{error}{code}", 'signed_out other_user', 'another user\'s token');
