@@ -23,8 +23,8 @@
  * included, is TIDE_USAGE.
  *
  * Functions that a call gets (for tokens, states, differences) may call
- * tide_stop(), tide_pause(), tide_resume(), tide_network_is_back() and
- * tide_get_state(), and that for tokens tide_set_token().
+ * tide_stop(), tide_network_is_back() and tide_get_state(), and the one for
+ * tokens tide_set_token().
  */
 #ifndef TIDE_H
 #define TIDE_H

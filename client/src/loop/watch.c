@@ -91,6 +91,7 @@ get_token(tide *t, int *refused)
 {
 	int64_t		end = tide_steady();
 	int64_t		now;
+	int			code;
 
 	if (*refused > 0)
 		end += t->engine.base << (*refused <= MOST_DOUBLINGS ? *refused - 1 : MOST_DOUBLINGS);
@@ -102,8 +103,10 @@ get_token(tide *t, int *refused)
 	}
 	if (atomic_load(&t->stop) || atomic_load(&t->pause_asked))
 		return TIDE_OK;
-	(*refused)++;
-	return loop_get_token(t);
+	code = loop_get_token(t);
+	if (code == TIDE_OK)
+		(*refused)++;
+	return code;
 }
 
 /*
