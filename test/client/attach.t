@@ -172,6 +172,7 @@ for ([ '{', qr/not a JSON object/, 2 ], [ '{"TrainingPlan": {"times": "h"}}', qr
 	$run = attach($app, $map);
 	is($run->{status}, $status, "$map: $status") or diag $run->{err};
 	like($run->{err}, $says, '... and why');
+	is($app->sql("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'tide%'"), 0, '... and the file is as it was') if $status == 5;
 	is(attach($app, '{"TrainingPlan": {}}')->{status}, 0, '... and a better map goes on') if $status == 5;
 }
 is(attach(app(undef, 'none.db'))->{status}, 5, 'no such file: 5');
@@ -198,6 +199,13 @@ like($triggers->tide('sync')->{err}, qr/2 rows of the server are refused/, '... 
 $triggers->sql('DROP TRIGGER skips; DROP TRIGGER stops; DROP TRIGGER touches');
 $triggers->sync;
 is($triggers->sql("SELECT count(*) FROM TrainingPlan WHERE id IN ('both', 'mine')"), 2, '... until the triggers let them in');
+
+# the app drops its table
+$triggers->sql("UPDATE TrainingPlan SET name = 'waits' WHERE id = 'mine'; DROP TABLE Entry");
+$run = $triggers->tide('sync');
+is($run->{status}, 5, 'a table that the app dropped: 5');
+like($run->{err}, qr/the table "Entry", which is synced, is no longer in the file/, '... and which it is');
+is(scalar @{ $triggers->pending }, 1, '... and edits can be looked at');
 is($triggers->status->{warning}, undef, '... and nothing is to be warned of');
 
 done_testing;
