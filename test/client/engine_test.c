@@ -596,6 +596,7 @@ test_clock(void)
 	tide_step	step;
 	int64_t		delay;
 	int64_t		later = now;
+	int			i;
 
 	begin();
 	check(fake_sync(&server, t, now) == TIDE_OK);
@@ -626,6 +627,23 @@ test_clock(void)
 	check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND && step.listens);
 	check(tide_is_due(t, now + 3600000));
 	fake_ok("... nor the hour after which all is looked at again");
+	now = later;
+	for (i = 0; i < 5; i++)
+	{
+		check(tide_next(t, now, &step) == TIDE_OK);
+		if (step.kind == TIDE_WAIT)
+			break;
+		if (!step.listens)
+		{
+			answer_step(&step);
+			continue;
+		}
+		check(tide_reply_begin(t, 200, NULL) == TIDE_OK && tide_reply_end(t, now) == TIDE_OK);
+	}
+	check(step.kind == TIDE_WAIT && step.wait == TIDE_FOR_NEWS);
+	now -= year;
+	check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND && step.listens);
+	fake_ok("... nor a wait for news");
 	now = later;
 	end();
 }
@@ -769,6 +787,6 @@ main(void)
 	test_restored();
 	test_paused();
 	test_follow();
-	puts("1..46");
+	puts("1..47");
 	return 0;
 }
