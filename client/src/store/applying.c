@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "store/applying.h"
+#include "store/emptied.h"
 #include "store/keys.h"
 #include "store/rows.h"
 #include "store/sql.h"
@@ -66,7 +67,7 @@ applying_end(Applying *a, bool good)
 {
 	Store	   *store = a->store;
 
-	good = good && tell_changes(a) &&
+	good = good && tell_changes(a) && emptied_end(store) &&
 		sql_run(store, "UPDATE tide_state SET applying = 0");
 	good = sql_end_unenforced(store, good, a->foreign_keys);
 	names_free(&a->changed);

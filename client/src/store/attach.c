@@ -7,6 +7,7 @@
 
 #include "store/attach.h"
 #include "store/columns.h"
+#include "store/emptied.h"
 #include "store/keys.h"
 #include "store/sql.h"
 
@@ -454,6 +455,25 @@ check_rest(Store *store, const EntityType *type)
 	return good;
 }
 
+/* Until the server's default has come, there is none. */
+static bool
+check_emptied(Store *store, const EntityType *type)
+{
+	int			i;
+	bool		good = true;
+
+	for (i = 0; good && i < type->ncolumns; i++)
+	{
+		if (emptied_can_be(type, i))
+			good = none(store, sqlite3_mprintf("SELECT name FROM pragma_table_info(%Q) WHERE \"notnull\""
+											   " AND name = %Q COLLATE NOCASE", type->table,
+											   type->columns[i].local),
+						"\"%s\" has a column \"%s\" that is NOT NULL, and a delete of the row that it"
+						" refers to empties it until the server's default has come", type);
+	}
+	return good;
+}
+
 bool
 attach_check(Store *store, const EntityType *type)
 {
@@ -466,5 +486,5 @@ attach_check(Store *store, const EntityType *type)
 		if (!check_column(store, type, &type->columns[i]))
 			return false;
 	}
-	return check_rest(store, type);
+	return check_emptied(store, type) && check_rest(store, type);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "store/applying.h"
+#include "store/emptied.h"
 #include "store/freeze.h"
 #include "store/keys.h"
 #include "store/names.h"
@@ -148,9 +149,11 @@ append_marks(Freezing *f, EntityType *type, const Edit *edit, sqlite3_stmt * bas
 }
 
 static bool
-is_sent(const EntityType *type, int column, bool has_base, sqlite3_value * value)
+is_sent(Freezing *f, const EntityType *type, const Json *key, int column, bool has_base,
+		sqlite3_value * value)
 {
 	const Column *c = &type->columns[column];
+	bool		emptied;
 
 	if (c->is_key || c->is_stamp || c->beside || !c->writable)
 		return false;
@@ -158,6 +161,9 @@ is_sent(const EntityType *type, int column, bool has_base, sqlite3_value * value
 	if (sqlite3_value_type(value) == SQLITE_NULL && !has_base &&
 		(c->filled || column == type->scope))
 		return false;
+	/* nor what a delete of ours makes it set */
+	if (sqlite3_value_type(value) == SQLITE_NULL && emptied_can_be(type, column))
+		return emptied_is(f->store, type, column, key, key->nodes, &emptied) && !emptied;
 	return true;
 }
 
@@ -176,7 +182,8 @@ same_value(ValueKind kind, sqlite3_value * left, sqlite3_value * right)
 
 /* "_changed": the columns that differ from the base */
 static void
-append_changed(const EntityType *type, sqlite3_stmt * row, sqlite3_stmt * base, Buffer *out)
+append_changed(Freezing *f, const EntityType *type, const Json *key, sqlite3_stmt * row,
+			   sqlite3_stmt * base, Buffer *out)
 {
 	bool		first = true;
 	int			i;
@@ -187,7 +194,7 @@ append_changed(const EntityType *type, sqlite3_stmt * row, sqlite3_stmt * base, 
 	{
 		const Column *c = &type->columns[i];
 
-		if (!is_sent(type, i, true, sqlite3_column_value(row, i)) ||
+		if (!is_sent(f, type, key, i, true, sqlite3_column_value(row, i)) ||
 			same_value(c->kind, sqlite3_column_value(row, i), sqlite3_column_value(base, i)))
 			continue;
 		buffer_text(out, first ? "" : ",");
@@ -199,8 +206,8 @@ append_changed(const EntityType *type, sqlite3_stmt * row, sqlite3_stmt * base, 
 
 /* A row as it stands; false only where it cannot be said in JSON. */
 static bool
-append_row(Freezing *f, EntityType *type, const Edit *edit, sqlite3_stmt * row,
-		   sqlite3_stmt * base, Buffer *out)
+append_row(Freezing *f, EntityType *type, const Edit *edit, const Json *key,
+		   sqlite3_stmt * row, sqlite3_stmt * base, Buffer *out)
 {
 	bool		good;
 	int			i;
@@ -209,14 +216,14 @@ append_row(Freezing *f, EntityType *type, const Edit *edit, sqlite3_stmt * row,
 	buffer_append(out, edit->key, strlen(edit->key) - 1);
 	for (i = 0; i < type->ncolumns; i++)
 	{
-		if (!is_sent(type, i, base != NULL, sqlite3_column_value(row, i)))
+		if (!is_sent(f, type, key, i, base != NULL, sqlite3_column_value(row, i)))
 			continue;
 		append_name(out, type->columns[i].wire);
 		if (!value_append(out, type->columns[i].kind, sqlite3_column_value(row, i)))
 			return false;
 	}
 	if (type->by_column && base)
-		append_changed(type, row, base, out);
+		append_changed(f, type, key, row, base, out);
 	good = append_marks(f, type, edit, base, out);
 	buffer_char(out, '}');
 	return good;
@@ -355,11 +362,12 @@ freeze_edit(Freezing *f, EntityType *type, const Edit *edit)
 	buffer_text(part, before > 0 ? "," : "");
 	if (good)
 		sendable = edit->is_delete ? append_delete(f, type, edit, base, part) :
-			append_row(f, type, edit, row, base, part);
+			append_row(f, type, edit, &key, row, base, part);
 	if (base)
 		sqlite3_reset(base);
 	if (row)
 		sqlite3_reset(row);
+	good = good && f->store->failure.result == TIDE_OK;
 	if (part->failed)
 		good = failure_memory(&f->store->failure);
 	if (good && !sendable)

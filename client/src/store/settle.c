@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "store/applying.h"
+#include "store/emptied.h"
 #include "store/keys.h"
 #include "store/parked.h"
 #include "store/place.h"
@@ -164,6 +165,15 @@ take_clean(Settling *s, Verdict *v)
 	return take_key(s, v) && applying_store(&s->applying, v->type, s->reply, v->entity);
 }
 
+/* What the reply has there may refer to the parent that was deleted here. */
+static bool
+is_emptied(Settling *s, Verdict *v, int column)
+{
+	bool		is;
+
+	return emptied_is(s->store, v->type, column, s->reply, v->key, &is) && is;
+}
+
 /* Is the column as it was when the row was frozen? */
 static bool
 is_untouched(Settling *s, Verdict *v, int column, sqlite3_value * now)
@@ -178,7 +188,8 @@ is_untouched(Settling *s, Verdict *v, int column, sqlite3_value * now)
 		return true;
 	/* not sent: it was NULL, or is the server's alone */
 	if (frozen == NULL)
-		return !c->writable || sqlite3_value_type(now) == SQLITE_NULL;
+		return !c->writable ||
+			(sqlite3_value_type(now) == SQLITE_NULL && !is_emptied(s, v, column));
 	json_raw(&s->body, frozen, &was);
 	same = value_append(&is, c->kind, now) && !was.failed && !is.failed &&
 		strcmp(was.data, is.data) == 0;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "store/columns.h"
+#include "store/emptied.h"
 #include "store/keys.h"
 #include "store/sql.h"
 #include "store/triggers.h"
@@ -56,8 +57,11 @@ append_edited(Buffer *sql, const EntityType *type)
 	{
 		if (type->columns[i].is_stamp || type->columns[i].is_key || type->columns[i].beside)
 			continue;
-		buffer_text(sql, " OR ");
+		buffer_text(sql, " OR (");
 		append_differs(sql, type->columns[i].local);
+		if (emptied_can_be(type, i))
+			emptied_append_no_edit(sql, type, i);
+		buffer_char(sql, ')');
 	}
 	/* an app that marks a row by hand */
 	if (type->is_dirty)
@@ -292,6 +296,7 @@ append_insert_triggers(Buffer *sql, const EntityType *type)
 	if (type->attached)
 		append_no_null(sql, type);
 	append_save_replaced(sql, type);
+	emptied_append_forget(sql, type, "NEW.", false);
 	buffer_text(sql, "END;\n");
 
 	append_head(sql, type, "after_insert", "AFTER INSERT", NULL);
@@ -327,6 +332,7 @@ append_update_trigger(Buffer *sql, const EntityType *type)
 		buffer_text(sql, ";\n");
 		append_mark(sql, type, "NEW.", "put", stamp.data, edited.data);
 		append_status(sql, type);
+		emptied_append_forget(sql, type, "NEW.", true);
 		buffer_text(sql, "END;\n");
 	}
 	buffer_free(&stamp);
@@ -362,6 +368,7 @@ append_gone(Buffer *sql, const EntityType *type)
 	else
 		append_mark(sql, type, "OLD.", "delete", "NULL", condition.data);
 	buffer_free(&condition);
+	emptied_append_forget(sql, type, "OLD.", false);
 }
 
 static void
@@ -464,11 +471,27 @@ append_set_null(Buffer *sql, const EntityType *child, const EntityType *parent,
 	buffer_text(sql, ";\n");
 }
 
+static void
+append_set_default(Buffer *sql, const EntityType *child, const EntityType *parent,
+				   const Reference *ref, int number)
+{
+	Buffer		children = {0};
+
+	append_children(&children, child, parent, ref);
+	emptied_append_note(sql, child, parent, ref, number, children.data ? children.data : "");
+	sql->failed = sql->failed || children.failed;
+	buffer_free(&children);
+	append_set_null(sql, child, parent, ref);
+}
+
 /*
  * What the server does to the children of a row that is deleted, done here
  * too.  They are triggers of their own, so that those above fire for what they
- * delete.  A default is the server's to know: the child shows NULL until the
- * pull after the delete, and is no edit.
+ * delete.  A default is the server's to know: see emptied.h.
+ *
+ * None of them closes the gate: what a rule of the app's ends half done (RAISE
+ * with FAIL) stays done, and a gate that stayed closed would hide all that is
+ * edited from then on, as it would hide what the app's triggers write.
  */
 static void
 append_action(Buffer *sql, const EntityType *child, const EntityType *parent,
@@ -496,15 +519,13 @@ append_action(Buffer *sql, const EntityType *child, const EntityType *parent,
 			append_children(sql, child, parent, ref);
 		buffer_text(sql, ";\n");
 	}
-	else
-	{
-		if (ref->on_delete == DELETE_SET_DEFAULT)
-			buffer_text(sql, "UPDATE tide_state SET applying = 1;\n");
+	else if (ref->on_delete == DELETE_SET_NULL)
 		append_set_null(sql, child, parent, ref);
-		if (ref->on_delete == DELETE_SET_DEFAULT)
-			buffer_text(sql, "UPDATE tide_state SET applying = 0;\n");
-	}
+	else
+		append_set_default(sql, child, parent, ref, number);
 	buffer_text(sql, "END;\n");
+	if (ref->on_delete == DELETE_SET_DEFAULT)
+		emptied_append_trigger(sql, child, parent, ref, number);
 }
 
 /* All triggers on a type's table. */
@@ -552,7 +573,7 @@ triggers_make(Store *store, EntityType *type)
 	Buffer		sql = {0};
 
 	append_triggers(&sql, store, type);
-	if (!triggers_drop(store, type))
+	if (!triggers_drop(store, type) || !emptied_make_all(store))
 	{
 		buffer_free(&sql);
 		return false;
