@@ -83,6 +83,13 @@ $device->sync;
 is(server("SELECT string_agg(id, ', ' ORDER BY id) FROM note"), 'n1, of i9', '... all of it arrives');
 is(server("SELECT plan_id FROM item WHERE id = 'i9'"), 'p1', '... and the default is set');
 
+# a delete that is a soft one on the server
+$device->sql("PRAGMA foreign_keys = ON; DELETE FROM sp WHERE id = 's1'");
+is(pending(), 'sp s1 delete', 'the children of what is deleted softly are not');
+$device->sync;
+is(server("SELECT count(*) FROM sc JOIN sp ON sp.id = sp_id WHERE deleted_at IS NOT NULL"), 1, '... nor on the server');
+is($device->sql("SELECT sc.id, deleted_at IS NOT NULL FROM sc JOIN sp ON sp.id = sp_id WHERE sp.id = 's1'"), 'c1|1', '... and the parent is there as deleted');
+
 my $own = TideClient->new($gateway, 'ann', name => 'own.db');
 $own->sql("CREATE TABLE plan (id TEXT NOT NULL PRIMARY KEY, user_id TEXT, name TEXT);"
 	  . "CREATE TABLE item (id TEXT NOT NULL PRIMARY KEY, user_id TEXT, plan_id TEXT NOT NULL, name TEXT)");

@@ -176,8 +176,12 @@ append_references(Buffer *sql, Store *store, const EntityType *type)
 		const Reference *ref = &type->references[i];
 		const EntityType *parent = &store->types[ref->parent];
 
-		/* SQLite refuses every write through a reference to anything else */
-		if (!refers_to_key(ref, parent))
+		/*
+		 * SQLite refuses every write through a reference to anything else;
+		 * and a soft delete, after which the row comes back, while children
+		 * refer to it.
+		 */
+		if (!refers_to_key(ref, parent) || parent->deleted_at >= 0)
 			continue;
 		buffer_text(sql, ", FOREIGN KEY (");
 		append_column_list(sql, type, ref->columns, ref->ncolumns);

@@ -499,6 +499,9 @@ append_action(Buffer *sql, const EntityType *child, const EntityType *parent,
 {
 	Buffer		name = {0};
 
+	/* a soft delete is an update to the server: no row goes, no child follows */
+	if (parent->deleted_at >= 0)
+		return;
 	if (ref->on_delete == DELETE_NO_ACTION ||
 		(ref->on_delete != DELETE_CASCADE && ref->emptied == 0))
 		return;
