@@ -38,6 +38,14 @@ append_kept(Buffer *sql, const EntityType *type, const char *name, const char *s
 	buffer_free(&full);
 }
 
+/* the arguments of strftime for a number */
+static void
+append_seconds(Buffer *sql, const Column *c, const char *expression)
+{
+	buffer_text(sql, expression);
+	buffer_text(sql, c->form == TIME_SECONDS ? ", 'unixepoch'" : " / 1000.0, 'unixepoch'");
+}
+
 void
 column_append_shown(Buffer *sql, const Column *c, const char *expression)
 {
@@ -46,14 +54,28 @@ column_append_shown(Buffer *sql, const Column *c, const char *expression)
 		buffer_text(sql, expression);
 		return;
 	}
-	/* what is no number is sent as it is: the server judges */
+	/*
+	 * A time that cannot be shown so is sent as a number, which the server
+	 * takes for milliseconds; what is no number is sent as it is.  The server
+	 * judges.
+	 */
 	buffer_text(sql, "CASE WHEN typeof(");
 	buffer_text(sql, expression);
-	buffer_text(sql, ") IN ('integer', 'real') THEN strftime(");
+	buffer_text(sql, ") IN ('integer', 'real') AND strftime('%Y', ");
+	append_seconds(sql, c, expression);
+	buffer_text(sql, ") BETWEEN '0001' AND '9999' THEN strftime(");
 	buffer_text(sql, c->form == TIME_SECONDS ? "'%Y-%m-%dT%H:%M:%SZ', " : "'%Y-%m-%dT%H:%M:%fZ', ");
-	buffer_text(sql, expression);
-	buffer_text(sql, c->form == TIME_SECONDS ? "" : " / 1000.0");
-	buffer_text(sql, ", 'unixepoch') ELSE ");
+	append_seconds(sql, c, expression);
+	buffer_text(sql, ")");
+	if (c->form == TIME_SECONDS)
+	{
+		buffer_text(sql, " WHEN typeof(");
+		buffer_text(sql, expression);
+		buffer_text(sql, ") IN ('integer', 'real') THEN ");
+		buffer_text(sql, expression);
+		buffer_text(sql, " * 1000");
+	}
+	buffer_text(sql, " ELSE ");
 	buffer_text(sql, expression);
 	buffer_text(sql, " END");
 }
@@ -66,7 +88,7 @@ column_append_held(Buffer *sql, const Column *c, const char *expression)
 		buffer_text(sql, expression);
 		return;
 	}
-	buffer_text(sql, "CAST(strftime('%s', ");
+	buffer_text(sql, "coalesce(CAST(strftime('%s', ");
 	buffer_text(sql, expression);
 	buffer_text(sql, ") AS INTEGER)");
 	if (c->form == TIME_MILLISECONDS)
@@ -75,6 +97,18 @@ column_append_held(Buffer *sql, const Column *c, const char *expression)
 		buffer_text(sql, expression);
 		buffer_text(sql, "), 4) AS INTEGER)");
 	}
+	/* what could not be shown as a time */
+	buffer_text(sql, ", ");
+	if (c->form == TIME_SECONDS)
+	{
+		buffer_text(sql, "CASE WHEN ");
+		buffer_text(sql, expression);
+		buffer_text(sql, " NOT GLOB '*[^0-9-]*' THEN ");
+		buffer_text(sql, expression);
+		buffer_text(sql, " / 1000 END, ");
+	}
+	buffer_text(sql, expression);
+	buffer_char(sql, ')');
 }
 
 void
