@@ -61,4 +61,50 @@ for my $form ('s', 'ms')
 	server("UPDATE plan SET name = 'plan', at = '2024-05-06T07:08:09Z'");
 }
 
+my $device = TideClient->new($gateway, 'ann');
+$device->clone;
+
+# Beside an edit that can be sent: it arrives, the others are parked, once.
+sub parked
+{
+	my ($name, $sql, $code, $count) = @_;
+	my $lost = @{ $device->lost };
+	$device->sql("$sql; UPDATE plan SET name = '$name' WHERE id = 'p3'");
+	$device->sync(1);
+	is(server("SELECT name FROM plan WHERE id = 'p3'"), $name, "$name: others are sent");
+	is($device->sql("SELECT count(*) FROM tide_pending WHERE state = 'parked' AND code = '$code'"), $count // 1, '... it is parked');
+	$device->tide('sync');
+	is(scalar @{ $device->lost }, $lost, '... and not taken for a row that is gone');
+	return;
+}
+parked('a key that is not UTF-8', "INSERT INTO plan (id, user_id) VALUES (CAST(x'ff41' AS TEXT), 'ann')", 'invalid_key');
+$device->sql("DELETE FROM plan WHERE CAST(id AS BLOB) = x'ff41'");
+is($device->status->{pending}, 0, '... until it is deleted');
+
+parked('a BLOB as a key of texts', "INSERT INTO plan (id, user_id) VALUES (x'6162', 'ann'), (x'7071', 'ann')", 'invalid_key', 2);
+is($device->sql("SELECT count(*) FROM plan WHERE typeof(id) = 'blob'"), 2, '... the rows stay');
+$device->sql("UPDATE plan SET id = 'named' WHERE id = x'6162'; DELETE FROM plan WHERE id = x'7071'");
+$device->sync;
+is(server("SELECT count(*) FROM plan WHERE id = 'named'"), 1, '... and are sent under a key that the wire has');
+
+parked('a BLOB in a composite key', "INSERT INTO day (room, id, user_id) VALUES ('r', x'61', 'ann')", 'invalid_key');
+$device->sql("DELETE FROM day");
+parked('a text as a key of bytes', "UPDATE file SET name = 'mine'; INSERT INTO file (id, user_id, name) VALUES ('\xabcd', 'ann', 'text')", 'invalid_key');
+is(server("SELECT name FROM file"), 'mine', '... the row of these bytes is another one');
+$device->sql("DELETE FROM file WHERE typeof(id) = 'text'");
+is($device->status->{pending}, 0, '... until it is deleted');
+
+parked('a row that is too large', "INSERT INTO file (id, user_id, content) VALUES (x'01', 'ann', zeroblob(140000000))", 'row_too_large');
+$device->sql("DELETE FROM file WHERE id = x'01'");
+is($device->status->{pending}, 0, '... until it is deleted');
+
+# an app's column without a type keeps a number where the wire has a text
+my $own = TideClient->new($gateway, 'ann', name => 'own.db');
+$own->sql("CREATE TABLE plan (id NOT NULL PRIMARY KEY, user_id TEXT, name TEXT, at TEXT, made TEXT)");
+is($own->run($TideClient::program, 'attach', $own->{url}, $own->{file}, '--token-file', $own->{token_file})->{status}, 0, 'a key without a type');
+$own->sql("INSERT INTO plan (id, user_id, name) VALUES (5, 'ann', 'five')");
+$own->sync(1);
+is($own->sql("SELECT code FROM tide_pending"), 'invalid_key', '... a number in it is parked');
+is_deeply($own->lost, [], '... and no row that is gone');
+
 done_testing;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "store/applying.h"
+#include "store/edits.h"
 #include "store/emptied.h"
 #include "store/freeze.h"
 #include "store/keys.h"
@@ -15,6 +16,9 @@
 #include "store/sql.h"
 #include "util/random.h"
 #include "wire/time.h"
+
+/* The server takes no push whose answer, with the row in it, would be larger. */
+#define MAX_ROW_BYTES ((size_t) 256 * 1024 * 1024)
 
 /* a batch in the making */
 typedef struct Freezing
@@ -33,14 +37,14 @@ typedef struct Freezing
 	Names		grown;			/* columns whose values have not come yet */
 } Freezing;
 
-/* an edit, as noted */
-typedef struct Edit
+/* why an edit cannot be sent */
+typedef enum Hindrance
 {
-	char	   *key;			/* as JSON */
-	int64_t		edited_at;
-	char	   *app_stamp;
-	bool		is_delete;
-} Edit;
+	HINDRANCE_NONE,
+	HINDRANCE_TEXT,
+	HINDRANCE_KEY,
+	HINDRANCE_SIZE
+} Hindrance;
 
 void
 batch_free(Batch *batch)
@@ -269,18 +273,78 @@ prepare_note(Store *store, EntityType *type, const char *set, int first)
 	return sql_prepare_buffer(store, &sql);
 }
 
+/* A key as the file has it. */
+static bool
+bind_stored(Store *store, const EntityType *type, sqlite3_stmt * stmt, int first,
+			sqlite3_value * *values)
+{
+	int			k;
+
+	for (k = 0; k < type->nkeys; k++)
+	{
+		if (sqlite3_bind_value(stmt, first + k, values[k]) != SQLITE_OK)
+			return failure_memory(&store->failure);
+	}
+	return true;
+}
+
 /* A row that no body can carry must not be in the way of others. */
 static bool
-park_unsendable(Freezing *f, EntityType *type, const Json *key)
+park_unsendable(Freezing *f, EntityType *type, const Edit *edit, const Json *key,
+				Hindrance why)
 {
-	sqlite3_stmt *stmt = prepare_note(f->store, type, "state = 'parked',"
-									  " code = 'invalid_text',"
-									  " message = 'a text of the row is not UTF-8'", 1);
-	bool		good = stmt && row_bind_key(f->store, type, stmt, 1, key, key->nodes) &&
+	static const char *const sets[] = {
+		[HINDRANCE_TEXT] = "state = 'parked', code = 'invalid_text',"
+		" message = 'a text of the row is not UTF-8'",
+		[HINDRANCE_KEY] = "state = 'parked', code = 'invalid_key',"
+		" message = 'the key is not UTF-8, or of another type than the server''s'",
+		[HINDRANCE_SIZE] = "state = 'parked', code = 'row_too_large',"
+		" message = 'the row is larger than what the server takes'",
+	};
+	sqlite3_stmt *stmt = prepare_note(f->store, type, sets[why], 1);
+	bool		good = stmt &&
+		(edit->stored ? bind_stored(f->store, type, stmt, 1, edit->stored) :
+		 row_bind_key(f->store, type, stmt, 1, key, key->nodes)) &&
 		sql_execute(f->store, stmt);
 
 	sqlite3_finalize(stmt);
 	return good;
+}
+
+/*
+ * Is the row there under a key of another class?  An app's column without a
+ * type keeps a number where the note of it has a text.
+ */
+static bool
+is_there(Freezing *f, EntityType *type, const Json *key, bool *there)
+{
+	Buffer		sql = {0};
+	sqlite3_stmt *stmt;
+	int			k,
+				rc;
+
+	buffer_text(&sql, "SELECT 1 FROM ");
+	buffer_identifier(&sql, type->dirty_table);
+	buffer_text(&sql, " AS d JOIN ");
+	buffer_identifier(&sql, type->table);
+	buffer_text(&sql, " AS t ON 1");
+	for (k = 0; k < type->nkeys; k++)
+	{
+		const Column *c = &type->columns[type->keys[k]];
+
+		buffer_text(&sql, " AND CAST(t.");
+		buffer_identifier(&sql, c->local);
+		buffer_format(&sql, " AS %s) = d.key%d",
+					  *value_declared_type(c->kind) ? value_declared_type(c->kind) : "BLOB", k + 1);
+	}
+	buffer_text(&sql, " WHERE ");
+	key_append_match(&sql, type, KEY_NUMBERED, 1);
+	stmt = sql_prepare_buffer(f->store, &sql);
+	rc = stmt && row_bind_key(f->store, type, stmt, 1, key, key->nodes) ?
+		sql_step(f->store, stmt) : -1;
+	*there = rc == SQLITE_ROW;
+	sqlite3_finalize(stmt);
+	return rc != -1;
 }
 
 /*
@@ -331,55 +395,101 @@ mark_frozen(Freezing *f, EntityType *type, const Json *key)
 	return good;
 }
 
-/* One edit into its type's part. */
+/* The least that the values of a row are in JSON. */
+static size_t
+row_bytes(sqlite3_stmt * row)
+{
+	size_t		bytes = 0;
+	int			i;
+
+	for (i = 0; row && i < sqlite3_column_count(row); i++)
+	{
+		sqlite3_value *value = sqlite3_column_value(row, i);
+		int			class = sqlite3_value_type(value);
+
+		if (class == SQLITE_BLOB || class == SQLITE_TEXT)
+			bytes += (size_t) sqlite3_value_bytes(value) * (class == SQLITE_BLOB ? 2 : 1);
+	}
+	return bytes;
+}
+
+/*
+ * The edit in JSON, where a byte of a text may take six: a buffer that cannot
+ * grow is not always for want of memory.
+ */
+static Hindrance
+append_edit(Freezing *f, EntityType *type, const Edit *edit, const Json *key,
+			sqlite3_stmt * row, sqlite3_stmt * base, Buffer *json)
+{
+	size_t		bytes = row_bytes(row);
+	bool		valid;
+
+	if (bytes > MAX_ROW_BYTES)
+		return HINDRANCE_SIZE;
+	valid = edit->is_delete ? append_delete(f, type, edit, base, json) :
+		append_row(f, type, edit, key, row, base, json);
+	if (json->length > MAX_ROW_BYTES || (json->failed && bytes > MAX_ROW_BYTES / 6))
+		return HINDRANCE_SIZE;
+	if (json->failed)
+		failure_memory(&f->store->failure);
+	return valid ? HINDRANCE_NONE : HINDRANCE_TEXT;
+}
+
 static bool
-freeze_edit(Freezing *f, EntityType *type, const Edit *edit)
+freeze_row(Freezing *f, EntityType *type, const Edit *edit, const Json *key,
+		   sqlite3_stmt * row)
 {
 	Buffer	   *part = &f->parts[type - f->store->types];
 	size_t		before = part->length;
-	sqlite3_stmt *row = NULL,
-			   *base;
-	Json		key;
-	bool		good,
-				sendable = true;
+	sqlite3_stmt *base = read_row(f->store, type, STATEMENT_READ_BASE, key);
+	Hindrance	why = HINDRANCE_NONE;
+	Buffer		json = {0};
+	bool		good;
 
-	if (!json_parse(&key, edit->key, strlen(edit->key)))
-	{
-		good = failure_memory(&f->store->failure);
-		json_free(&key);
-		return good;
-	}
-	if (!edit->is_delete)
-		row = read_row(f->store, type, STATEMENT_READ, &key);
-	if (f->store->failure.result != TIDE_OK || (!edit->is_delete && row == NULL))
-	{
-		good = f->store->failure.result == TIDE_OK && restore_vanished(f, type, &key);
-		json_free(&key);
-		return good;
-	}
-	base = read_row(f->store, type, STATEMENT_READ_BASE, &key);
-	good = f->store->failure.result == TIDE_OK;
-	buffer_text(part, before > 0 ? "," : "");
-	if (good)
-		sendable = edit->is_delete ? append_delete(f, type, edit, base, part) :
-			append_row(f, type, edit, &key, row, base, part);
+	if (f->store->failure.result == TIDE_OK)
+		why = append_edit(f, type, edit, key, row, base, &json);
 	if (base)
 		sqlite3_reset(base);
 	if (row)
 		sqlite3_reset(row);
-	good = good && f->store->failure.result == TIDE_OK;
-	if (part->failed)
-		good = failure_memory(&f->store->failure);
-	if (good && !sendable)
-	{
-		part->length = before;
-		good = park_unsendable(f, type, &key);
-	}
+	good = f->store->failure.result == TIDE_OK;
+	if (good && why != HINDRANCE_NONE)
+		good = park_unsendable(f, type, edit, key, why);
 	else if (good)
 	{
+		buffer_text(part, before > 0 ? "," : "");
+		buffer_append(part, json.data, json.length);
 		f->rows++;
 		f->bytes += part->length - before;
-		good = mark_frozen(f, type, &key);
+		good = part->failed ? failure_memory(&f->store->failure) : mark_frozen(f, type, key);
+	}
+	buffer_free(&json);
+	return good;
+}
+
+/* One edit into its type's part. */
+static bool
+freeze_edit(Freezing *f, EntityType *type, const Edit *edit)
+{
+	sqlite3_stmt *row = NULL;
+	Json		key;
+	bool		there = false,
+				good;
+
+	if (edit->stored)
+		return park_unsendable(f, type, edit, NULL, HINDRANCE_KEY);
+	if (!json_parse(&key, edit->key, strlen(edit->key)))
+		good = failure_memory(&f->store->failure);
+	else
+	{
+		if (!edit->is_delete)
+			row = read_row(f->store, type, STATEMENT_READ, &key);
+		good = f->store->failure.result == TIDE_OK;
+		if (good && (edit->is_delete || row))
+			good = freeze_row(f, type, edit, &key, row);
+		else if (good && (good = is_there(f, type, &key, &there)))
+			good = there ? park_unsendable(f, type, edit, &key, HINDRANCE_KEY) :
+				restore_vanished(f, type, &key);
 	}
 	json_free(&key);
 	return good;
@@ -389,74 +499,6 @@ static bool
 is_full(const Freezing *f)
 {
 	return f->rows >= f->limits->rows || f->bytes >= f->limits->bytes;
-}
-
-static sqlite3_stmt *
-prepare_edits(Freezing *f, EntityType *type, const char *operation)
-{
-	Buffer		sql = {0};
-
-	buffer_text(&sql, "SELECT ");
-	key_append(&sql, type, "", KEY_NUMBERED);
-	buffer_text(&sql, ", edited_at, app_stamp FROM ");
-	buffer_identifier(&sql, type->dirty_table);
-	buffer_format(&sql, " WHERE batch IS NULL AND operation = '%s'", operation);
-	if (f->retries)
-		buffer_format(&sql, " AND state = 'retry' AND (next_try_at <= %lld OR next_try_at > %lld)"
-					  " AND tried_in IS NOT %lld", (long long) f->now,
-					  (long long) f->limits->latest_retry, (long long) f->run);
-	else
-		buffer_text(&sql, " AND state = 'queued'");
-	buffer_format(&sql, " ORDER BY seq LIMIT %lld", (long long) (f->limits->rows - f->rows));
-	return sql_prepare_buffer(f->store, &sql);
-}
-
-/* Edits of a type, as a list, since freezing them changes the notes. */
-static bool
-read_edits(Freezing *f, EntityType *type, const char *operation, Edit **edits, int *n)
-{
-	sqlite3_stmt *stmt = prepare_edits(f, type, operation);
-	int			rc = -1;
-	int			capacity = 0;
-
-	*edits = NULL;
-	*n = 0;
-	while (stmt && (rc = sql_step(f->store, stmt)) == SQLITE_ROW)
-	{
-		const char *stamp = (const char *) sqlite3_column_text(stmt, type->nkeys + 1);
-		Buffer		key = {0};
-		Edit	   *edit;
-
-		if (*n == capacity)
-		{
-			Edit	   *more;
-
-			capacity = capacity ? capacity * 2 : 64;
-			more = sqlite3_realloc64(*edits, sizeof(Edit) * (size_t) capacity);
-			if (more == NULL)
-			{
-				rc = -1;
-				failure_memory(&f->store->failure);
-				break;
-			}
-			*edits = more;
-		}
-		edit = &(*edits)[*n];
-		row_append_key(type, stmt, &key);
-		edit->key = key.data;
-		edit->edited_at = sqlite3_column_int64(stmt, type->nkeys);
-		edit->app_stamp = stamp ? text_copy(stamp) : NULL;
-		edit->is_delete = strcmp(operation, "delete") == 0;
-		(*n)++;
-		if (key.failed || (stamp && edit->app_stamp == NULL))
-		{
-			rc = -1;
-			failure_memory(&f->store->failure);
-			break;
-		}
-	}
-	sqlite3_finalize(stmt);
-	return rc != -1;
 }
 
 /* Would a row be sent without what the server has in a column that came? */
@@ -476,6 +518,8 @@ lacks_values(const Freezing *f, const EntityType *type)
 static bool
 freeze_type(Freezing *f, EntityType *type, const char *operation)
 {
+	EditChoice	choice = {operation, f->retries, f->run, f->now, f->limits->latest_retry,
+	f->limits->rows - f->rows};
 	Edit	   *edits;
 	int			n,
 				i;
@@ -483,15 +527,10 @@ freeze_type(Freezing *f, EntityType *type, const char *operation)
 
 	if (is_full(f) || !type->available || lacks_values(f, type))
 		return true;
-	good = read_edits(f, type, operation, &edits, &n);
+	good = edits_read(f->store, type, &choice, &edits, &n);
 	for (i = 0; good && i < n && !is_full(f); i++)
 		good = freeze_edit(f, type, &edits[i]);
-	for (i = 0; i < n; i++)
-	{
-		sqlite3_free(edits[i].key);
-		sqlite3_free(edits[i].app_stamp);
-	}
-	sqlite3_free(edits);
+	edits_free(type, edits, n);
 	return good;
 }
 
