@@ -9,6 +9,7 @@
 #include "store/parked.h"
 #include "store/rows.h"
 #include "store/sql.h"
+#include "store/tables.h"
 
 /*
  * Copy the edits for which `condition` holds of d (the note) and r (the row,
@@ -55,6 +56,71 @@ take(Applying *a, EntityType *type, const char *operation, const char *from,
 	return sql_run_buffer(a->store, &sql);
 }
 
+/* A file of version 0.1.0 has no place for it. */
+static bool
+make_place(Store *store, const EntityType *type)
+{
+	bool		there;
+
+	return tables_have_column(store, type->parked_table, "tide_base", &there) &&
+		(there || sql_run(store, "ALTER TABLE \"%w\" ADD COLUMN tide_base TEXT",
+						  type->parked_table));
+}
+
+static bool
+keep_base(Store *store, const EntityType *type, sqlite3_stmt * bases, sqlite3_stmt * update)
+{
+	Buffer		base = {0};
+	bool		good;
+	int			k;
+
+	row_append_json(type, bases, &base);
+	good = !base.failed && sql_bind_text(update, 1, base.data);
+	for (k = 0; good && k < type->nkeys; k++)
+		good = sqlite3_bind_value(update, k + 2,
+								  sqlite3_column_value(bases, type->keys[k])) == SQLITE_OK;
+	buffer_free(&base);
+	return good ? sql_execute(store, update) : failure_memory(&store->failure);
+}
+
+/* The versions that what was taken was made upon, as JSON. */
+static bool
+keep_bases(Store *store, EntityType *type)
+{
+	Buffer		sql = {0};
+	sqlite3_stmt *bases,
+			   *update;
+	int			rc = -1;
+
+	buffer_text(&sql, "SELECT ");
+	columns_append(&sql, type, "b.");
+	buffer_text(&sql, " FROM ");
+	buffer_identifier(&sql, type->base_table);
+	buffer_text(&sql, " AS b JOIN ");
+	buffer_identifier(&sql, type->parked_table);
+	buffer_text(&sql, " AS p ON ");
+	key_append_same(&sql, type, "b.", KEY_NAMED, "p.", KEY_NAMED);
+	buffer_text(&sql, " WHERE p.tide_base IS NULL AND p.tide_operation <> 'create' AND ");
+	key_append_exists(&sql, type, type->dirty_table, "d", "p.", KEY_NAMED);
+	bases = sql_prepare_buffer(store, &sql);
+	buffer_text(&sql, "UPDATE ");
+	buffer_identifier(&sql, type->parked_table);
+	buffer_text(&sql, " SET tide_base = ?1 WHERE ");
+	key_append_match(&sql, type, KEY_NAMED, 2);
+	update = sql_prepare_buffer(store, &sql);
+	while (bases && update && (rc = sql_step(store, bases)) == SQLITE_ROW)
+	{
+		if (!keep_base(store, type, bases, update))
+		{
+			rc = -1;
+			break;
+		}
+	}
+	sqlite3_finalize(bases);
+	sqlite3_finalize(update);
+	return rc != -1;
+}
+
 /* Forget the notes, bases and rows of what was taken. */
 static bool
 forget_taken(Applying *a, EntityType *type)
@@ -90,7 +156,7 @@ take_both(Applying *a, EntityType *type, Buffer *condition, const char *code,
 		failure_memory(&a->store->failure);
 	good = good && take(a, type, "put", type->table, condition->data, code, message) &&
 		take(a, type, "delete", type->base_table, condition->data, code, message) &&
-		forget_taken(a, type);
+		make_place(a->store, type) && keep_bases(a->store, type) && forget_taken(a, type);
 	buffer_free(condition);
 	return good;
 }
@@ -205,25 +271,80 @@ delete_parked(Store *store, EntityType *type, const Json *json, const JsonNode *
 	return good;
 }
 
-static bool
-find_parked(Store *store, EntityType *type, const Json *json, const JsonNode *key,
-			bool *found, bool *is_delete)
+/* a parked edit, without its content */
+typedef struct Parked
 {
-	sqlite3_stmt *stmt = row_statement(store, type, STATEMENT_READ_PARKED);
-	const char *operation;
+	bool		found;
+	bool		is_delete;
+	bool		is_create;
+	bool		of_scope;		/* the server has the row, out of our sight */
+	int64_t		edited_at;
+	char	   *base;			/* what it was made upon; of old, or created:
+								 * NULL */
+	char	   *current;		/* what is there by now */
+} Parked;
+
+static void
+free_parked(Parked *p)
+{
+	sqlite3_free(p->base);
+	sqlite3_free(p->current);
+}
+
+static bool
+column_is(sqlite3_stmt * stmt, int column, const char *text)
+{
+	const char *value = (const char *) sqlite3_column_text(stmt, column);
+
+	return value && strcmp(value, text) == 0;
+}
+
+static bool
+find_parked(Store *store, EntityType *type, const Json *json, const JsonNode *key, Parked *p)
+{
+	sqlite3_stmt *stmt;
+	int			n = type->ncolumns;
 	int			rc;
 
-	*found = false;
-	*is_delete = false;
+	memset(p, 0, sizeof(*p));
+	stmt = make_place(store, type) ? row_statement(store, type, STATEMENT_READ_PARKED) : NULL;
 	if (stmt == NULL || !row_bind_key(store, type, stmt, 1, json, key))
 		return false;
 	rc = sql_step(store, stmt);
 	if (rc == SQLITE_ROW)
 	{
-		*found = true;
-		operation = (const char *) sqlite3_column_text(stmt, type->ncolumns);
-		*is_delete = operation && strcmp(operation, "delete") == 0;
+		const char *base = (const char *) sqlite3_column_text(stmt, n + 3);
+
+		p->found = true;
+		p->is_delete = column_is(stmt, n, "delete");
+		p->is_create = column_is(stmt, n, "create");
+		p->edited_at = sqlite3_column_int64(stmt, n + 1);
+		p->of_scope = column_is(stmt, n + 2, "scope_not_allowed");
+		if (base && (p->base = text_copy(base)) == NULL)
+			failure_memory(&store->failure);
 		sqlite3_reset(stmt);
+	}
+	return rc != -1 && store->failure.result == TIDE_OK;
+}
+
+/* The row that has come under the key meanwhile. */
+static bool
+find_current(Store *store, EntityType *type, const Json *json, const JsonNode *key, Parked *p)
+{
+	sqlite3_stmt *stmt = row_statement(store, type, STATEMENT_READ);
+	Buffer		text = {0};
+	int			rc;
+
+	if (stmt == NULL || !row_bind_key(store, type, stmt, 1, json, key))
+		return false;
+	rc = sql_step(store, stmt);
+	if (rc == SQLITE_ROW)
+	{
+		row_append_json(type, stmt, &text);
+		sqlite3_reset(stmt);
+		if (text.failed)
+			return failure_memory(&store->failure);
+		p->current = text.data;
 	}
 	return rc != -1;
 }
@@ -240,87 +361,199 @@ refuse_back(Store *store, const EntityType *type)
 					   why.message);
 }
 
+/* The columns of the table, as the parked row has them or as they are named. */
+static void
+append_columns(Buffer *sql, const EntityType *type, const char *after)
+{
+	bool		first = true;
+	int			i;
+
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		if (type->columns[i].beside)
+			continue;
+		buffer_text(sql, first ? "" : ", ");
+		first = false;
+		buffer_identifier(sql, type->columns[i].local);
+		if (*after == '\0')
+			continue;
+		buffer_text(sql, after);
+		buffer_identifier(sql, type->columns[i].local);
+	}
+}
+
+static void
+append_held_columns(Buffer *sql, const EntityType *type)
+{
+	bool		first = true;
+	int			i;
+
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		Buffer		name = {0};
+
+		if (type->columns[i].beside)
+			continue;
+		buffer_text(sql, first ? "" : ", ");
+		first = false;
+		buffer_identifier(&name, type->columns[i].local);
+		column_append_held(sql, &type->columns[i], name.data ? name.data : "NULL");
+		sql->failed = sql->failed || name.failed;
+		buffer_free(&name);
+	}
+}
+
+/* An edit like any other: the triggers note it. */
+static bool
+write_row(Store *store, EntityType *type, const Json *json, const JsonNode *key)
+{
+	Buffer		sql = {0};
+	sqlite3_stmt *stmt;
+	bool		good,
+				refused;
+
+	buffer_text(&sql, "INSERT INTO ");
+	buffer_identifier(&sql, type->table);
+	buffer_text(&sql, " (");
+	append_columns(&sql, type, "");
+	buffer_text(&sql, ") SELECT ");
+	append_held_columns(&sql, type);
+	buffer_text(&sql, " FROM ");
+	buffer_identifier(&sql, type->parked_table);
+	buffer_text(&sql, " WHERE ");
+	key_append_match(&sql, type, KEY_NAMED, 1);
+	buffer_text(&sql, " ON CONFLICT DO UPDATE SET ");
+	append_columns(&sql, type, " = excluded.");
+	stmt = sql_prepare_buffer(store, &sql);
+	good = stmt && row_bind_key(store, type, stmt, 1, json, key) &&
+		sql_execute(store, stmt);
+	refused = stmt && !good && (sqlite3_errcode(store->db) & 0xff) == SQLITE_CONSTRAINT &&
+		!sqlite3_get_autocommit(store->db);
+	sqlite3_finalize(stmt);
+	return refused ? refuse_back(store, type) : good;
+}
+
+/* Where there is no row, no trigger notes its deletion. */
+static bool
+note_delete(Store *store, EntityType *type, const Json *json, const JsonNode *key,
+			int64_t edited_at)
+{
+	Buffer		sql = {0};
+	sqlite3_stmt *stmt;
+	bool		good;
+	int			k;
+
+	buffer_text(&sql, "INSERT INTO ");
+	buffer_identifier(&sql, type->dirty_table);
+	buffer_text(&sql, " (");
+	key_append(&sql, type, "", KEY_NUMBERED);
+	buffer_text(&sql, ", operation, edited_at, seq) SELECT ");
+	for (k = 0; k < type->nkeys; k++)
+		buffer_format(&sql, "?%d, ", k + 1);
+	buffer_format(&sql, "'delete', %lld, seq FROM tide_state", (long long) edited_at);
+	if (!sql_run(store, "UPDATE tide_state SET seq = seq + 1"))
+	{
+		buffer_free(&sql);
+		return false;
+	}
+	stmt = sql_prepare_buffer(store, &sql);
+	good = stmt && row_bind_key(store, type, stmt, 1, json, key) && sql_execute(store, stmt);
+	sqlite3_finalize(stmt);
+	return good;
+}
+
+/* The version that the edit was made upon, or that there is none. */
+static bool
+put_base(Store *store, EntityType *type, const Json *json, const JsonNode *key, const Parked *p)
+{
+	Json		base;
+	bool		good;
+
+	if (p->base == NULL)
+		return row_run(store, type, STATEMENT_DROP_BASE, json, key);
+	good = (json_parse(&base, p->base, strlen(p->base)) || failure_memory(&store->failure)) &&
+		row_save_base(store, type, &base, base.nodes);
+	json_free(&base);
+	return good;
+}
+
+/*
+ * It is the edit that it was, of its time and upon its version: what is there by
+ * now is the server's, which judges.
+ */
+static bool
+date_back(Store *store, EntityType *type, const Json *json, const JsonNode *key,
+		  const Parked *p)
+{
+	Buffer		sql = {0};
+	sqlite3_stmt *stmt;
+	Dirty		dirty;
+	bool		good = row_dirty(store, type, json, key, &dirty);
+
+	/* what is there is what the edit would make */
+	if (!good || !dirty.found)
+		return good;
+	good = put_base(store, type, json, key, p);
+	buffer_text(&sql, "UPDATE ");
+	buffer_identifier(&sql, type->dirty_table);
+	buffer_format(&sql, " SET edited_at = %lld, theirs = ?1, theirs_deleted = %d WHERE ",
+				  (long long) p->edited_at, p->base && p->current == NULL);
+	key_append_match(&sql, type, KEY_NUMBERED, 2);
+	stmt = good ? sql_prepare_buffer(store, &sql) : NULL;
+	good = stmt && sql_bind_text(stmt, 1, p->current) &&
+		row_bind_key(store, type, stmt, 2, json, key) && sql_execute(store, stmt);
+	sqlite3_finalize(stmt);
+	buffer_free(&sql);
+	return good;
+}
+
+static bool
+put_back(Store *store, EntityType *type, const Json *json, const JsonNode *key, Parked *p)
+{
+	bool		good;
+
+	if (!find_current(store, type, json, key, p))
+		return false;
+	if (!p->is_delete)
+		good = write_row(store, type, json, key);
+	else if (p->current)
+		good = row_run(store, type, STATEMENT_DELETE, json, key);
+	else
+		good = !p->of_scope || note_delete(store, type, json, key, p->edited_at);
+	/* of a row that is gone on the server the edit makes one anew, now */
+	if (good && (p->current || p->of_scope) && (p->base || p->is_create))
+		good = date_back(store, type, json, key, p);
+	return good && delete_parked(store, type, json, key);
+}
+
 bool
 parked_put_back(Store *store, EntityType *type, const Json *json, const JsonNode *key,
 				bool *found)
 {
-	Buffer		sql = {0};
-	sqlite3_stmt *stmt;
-	Buffer		name = {0};
-	bool		is_delete,
-				refused,
-				good;
-	int			i,
-				k,
-				written;
+	Parked		p;
+	Dirty		dirty;
+	bool		good = find_parked(store, type, json, key, &p) &&
+		row_dirty(store, type, json, key, &dirty);
 
-	if (!find_parked(store, type, json, key, found, &is_delete))
-		return false;
-	if (!*found)
-		return true;
-	if (is_delete)
-		good = row_run(store, type, STATEMENT_DELETE, json, key);
-	else
-	{
-		/* an edit like any other: the triggers note it */
-		buffer_text(&sql, "INSERT INTO ");
-		buffer_identifier(&sql, type->table);
-		buffer_text(&sql, " (");
-		for (i = 0, written = 0; i < type->ncolumns; i++)
-		{
-			if (type->columns[i].beside)
-				continue;
-			buffer_text(&sql, written++ > 0 ? ", " : "");
-			buffer_identifier(&sql, type->columns[i].local);
-		}
-		buffer_text(&sql, ") SELECT ");
-		for (i = 0, written = 0; i < type->ncolumns; i++)
-		{
-			if (type->columns[i].beside)
-				continue;
-			buffer_text(&sql, written++ > 0 ? ", " : "");
-			buffer_identifier(&name, type->columns[i].local);
-			column_append_held(&sql, &type->columns[i], name.data ? name.data : "NULL");
-			sql.failed = sql.failed || name.failed;
-			buffer_reset(&name);
-		}
-		buffer_text(&sql, " FROM ");
-		buffer_identifier(&sql, type->parked_table);
-		for (k = 0; k < type->nkeys; k++)
-		{
-			buffer_text(&sql, k > 0 ? " AND " : " WHERE ");
-			buffer_identifier(&sql, type->columns[type->keys[k]].local);
-			buffer_format(&sql, " = ?%d", k + 1);
-		}
-		buffer_text(&sql, " ON CONFLICT DO UPDATE SET ");
-		for (i = 0, written = 0; i < type->ncolumns; i++)
-		{
-			if (type->columns[i].beside)
-				continue;
-			buffer_text(&sql, written++ > 0 ? ", " : "");
-			buffer_identifier(&sql, type->columns[i].local);
-			buffer_text(&sql, " = excluded.");
-			buffer_identifier(&sql, type->columns[i].local);
-		}
-		buffer_free(&name);
-		stmt = sql_prepare_buffer(store, &sql);
-		good = stmt && row_bind_key(store, type, stmt, 1, json, key) &&
-			sql_execute(store, stmt);
-		refused = stmt && !good && (sqlite3_errcode(store->db) & 0xff) == SQLITE_CONSTRAINT &&
-			!sqlite3_get_autocommit(store->db);
-		sqlite3_finalize(stmt);
-		if (refused)
-			return refuse_back(store, type);
-	}
-	return good && delete_parked(store, type, json, key);
+	*found = p.found;
+	if (good && p.found && dirty.found)
+		good = failure_set(&store->failure, TIDE_LOCAL, PARKED_REFUSED,
+						   "the row in \"%s\" has been edited since: sync that edit first, or discard it",
+						   type->table);
+	else if (good && p.found)
+		good = put_back(store, type, json, key, &p);
+	free_parked(&p);
+	return good;
 }
 
 bool
 parked_discard(Store *store, EntityType *type, const Json *json, const JsonNode *key,
 			   bool *found)
 {
-	bool		is_delete;
+	Parked		p;
+	bool		good = find_parked(store, type, json, key, &p);
 
-	return find_parked(store, type, json, key, found, &is_delete) &&
-		(!*found || delete_parked(store, type, json, key));
+	*found = p.found;
+	free_parked(&p);
+	return good && (!*found || delete_parked(store, type, json, key));
 }

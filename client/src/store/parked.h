@@ -24,7 +24,8 @@ bool		parked_take_row(Applying *a, EntityType *type, const Json *json,
 /* The code of the failure of a row that its table does not take back. */
 #define PARKED_REFUSED "row_refused"
 
-/* Put an edit back as one made now, or drop it; *found says if there is one. */
+/* Put an edit back as the one that it was, or drop it; *found says if there is
+ * one. */
 bool		parked_put_back(Store *store, EntityType *type, const Json *json,
 							const JsonNode *key, bool *found);
 bool		parked_discard(Store *store, EntityType *type, const Json *json,

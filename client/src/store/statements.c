@@ -280,7 +280,8 @@ append_statement(Buffer *sql, const EntityType *type, StatementName name)
 			append_read(sql, type, type->base_table, "");
 			break;
 		case STATEMENT_READ_PARKED:
-			append_read(sql, type, type->parked_table, ", tide_operation, tide_edited_at");
+			append_read(sql, type, type->parked_table, ", tide_operation, tide_edited_at, tide_code,"
+						" tide_base");
 			break;
 		case STATEMENT_SAVE_BASE:
 			append_save_base(sql, type);

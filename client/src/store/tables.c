@@ -299,7 +299,7 @@ create_shadows(Store *store, EntityType *type)
 	buffer_text(&sql, " (");
 	append_shadow_columns(&sql, type);
 	buffer_text(&sql, ", tide_operation TEXT NOT NULL, tide_edited_at INTEGER NOT NULL,"
-				" tide_code TEXT NOT NULL, tide_message TEXT, PRIMARY KEY (");
+				" tide_code TEXT NOT NULL, tide_message TEXT, tide_base TEXT, PRIMARY KEY (");
 	key_append(&sql, type, "", KEY_NAMED);
 	buffer_text(&sql, ")) WITHOUT ROWID; CREATE TABLE ");
 	buffer_identifier(&sql, type->dirty_table);

@@ -1,0 +1,82 @@
+# Edits that lost their place: parked, put back as what they were, or dropped.
+#
+# Seen to fail with: an edit that was put back without its version and its time (it
+# wrote over what was newer, also in columns that it had not touched).
+use strict;
+use warnings;
+
+use FindBin ();
+use lib "$FindBin::Bin/../lib", "$FindBin::Bin/lib";
+use Test::More;
+use TideTest;
+use TideClient;
+
+my $cluster = TideTest::Cluster->shared;
+my $database = $cluster->create_synced(<<'SQL');
+CREATE TABLE team (id text PRIMARY KEY, owner text NOT NULL, name text CHECK (name <> 'refused'), colour text);
+CREATE TABLE merged (id text PRIMARY KEY, owner text NOT NULL, name text, colour text);
+CREATE TABLE child (id text PRIMARY KEY, owner text NOT NULL, team_id text REFERENCES team);
+CREATE INDEX ON team (owner); CREATE INDEX ON merged (owner); CREATE INDEX ON child (owner);
+SELECT tide.track('team', scope => 'owner'); SELECT tide.track('merged', scope => 'owner', conflict => 'merge');
+SELECT tide.track('child', scope => 'owner');
+INSERT INTO team SELECT 't' || i, CASE WHEN i < 5 THEN 'ann' ELSE 'team' END, 'team', 'red' FROM generate_series(1, 9) i;
+INSERT INTO merged SELECT 'm' || i, 'team', 'merged', 'red' FROM generate_series(1, 3) i;
+CREATE TABLE allowed (sub text, scope text);
+INSERT INTO allowed VALUES ('ann', 'ann'), ('ann', 'team');
+CREATE FUNCTION scopes(claims jsonb) RETURNS text[] STABLE SECURITY DEFINER SET search_path = public LANGUAGE sql
+	AS $$ SELECT coalesce(array_agg(scope), ARRAY[]::text[]) FROM allowed WHERE sub = claims->>'sub' $$;
+GRANT ALL ON team, merged, child TO tide_user;
+SQL
+$cluster->sql($database, "DO \$\$ BEGIN EXECUTE format('ALTER DATABASE %I SET pg_tide.scopes_function = ''public.scopes''', current_database()); END \$\$");
+my $gateway = TideTest::Gateway->start(cluster => $cluster, database => $database,
+	settings => { 'maintain-interval' => 0 })->wait_until_ready;
+my $device = TideClient->new($gateway, 'ann');
+$device->clone;
+
+sub server { return $cluster->sql($database, $_[0]); }
+
+# The scope is taken away, so that edits in it are parked; and given back.
+sub away { server("DELETE FROM allowed WHERE scope = 'team'"); $device->tide('sync'); return; }
+sub back { server("INSERT INTO allowed VALUES ('ann', 'team')"); $device->tide('sync'); return; }
+
+$device->sql("UPDATE merged SET name = 'mine' WHERE id = 'm1'; UPDATE team SET name = 'mine' WHERE id = 't5';"
+	  . "DELETE FROM team WHERE id = 't6'; UPDATE team SET name = 'mine' WHERE id = 't7'; DELETE FROM team WHERE id = 't8';"
+	  . "INSERT INTO team (id, owner, name) VALUES ('new', 'team', 'new')");
+away();
+is($device->status->{parked}, 6, 'edits in a scope that is gone are parked');
+server("UPDATE merged SET colour = 'theirs' WHERE id = 'm1'; UPDATE team SET name = 'theirs' WHERE id IN ('t5', 't6')");
+back();
+is($device->sql("SELECT colour FROM merged WHERE id = 'm1'"), 'theirs', 'the rows are there again');
+$device->tide('retry');
+is(server("SELECT name || ' ' || colour FROM merged WHERE id = 'm1'"), 'mine theirs', 'an edit that is put back has only what it edited');
+is(server("SELECT name FROM team WHERE id = 't5'"), 'theirs', '... and its time: what is newer stands');
+is($device->sql("SELECT name FROM team WHERE id = 't5'"), 'theirs', '... here, too');
+is($device->sql("SELECT count(*) FROM tide_lost WHERE key = 't5'"), 1, '... and it is shown');
+is(server("SELECT name FROM team WHERE id = 't6'"), 'theirs', '... so does a delete');
+is(server("SELECT name FROM team WHERE id = 't7'"), 'mine', '... what has no rival is stored');
+is(server("SELECT count(*) FROM team WHERE id = 't8'"), 0, '... or deleted');
+is(server("SELECT name FROM team WHERE id = 'new'"), 'new', '... or created');
+is($device->status->{pending}, 0, '... and nothing is left');
+
+# put back while the rows are not there
+$device->sql("UPDATE team SET name = 'unseen' WHERE id = 't7'");
+away();
+$device->tide('retry');
+is($device->tide('discard', 'team', 't7')->{status}, 0, 'an edit of a row out of sight is discarded');
+is($device->sql("SELECT count(*) FROM team WHERE id = 't7'"), 0, '... and no row of it stays');
+back();
+is($device->sql("SELECT name FROM team WHERE id = 't7'"), 'mine', '... until it comes again');
+
+# put back over an edit
+$device->sql("UPDATE team SET name = 'first' WHERE id = 't9'");
+away();
+back();
+$device->sql("UPDATE team SET name = 'second' WHERE id = 't9'");
+my $run = $device->tide('retry', 'team', 't9');
+like($run->{err}, qr/has been edited since/, 'a parked edit is not put over a later one');
+$device->tide('sync');
+is(server("SELECT name FROM team WHERE id = 't9'"), 'second', '... which is sent');
+$device->tide('discard', 'team', 't9');
+is($device->status->{pending}, 0, '... and the other one may go');
+
+done_testing;
