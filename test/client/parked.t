@@ -1,7 +1,8 @@
 # Edits that lost their place: parked, put back as what they were, or dropped.
 #
 # Seen to fail with: an edit that was put back without its version and its time (it
-# wrote over what was newer, also in columns that it had not touched).
+# wrote over what was newer, also in columns that it had not touched); a version
+# kept for a clean row that stayed behind when the row was dropped.
 use strict;
 use warnings;
 
@@ -78,5 +79,17 @@ $device->tide('sync');
 is(server("SELECT name FROM team WHERE id = 't9'"), 'second', '... which is sent');
 $device->tide('discard', 'team', 't9');
 is($device->status->{pending}, 0, '... and the other one may go');
+
+# the version of a row that was not edited after all
+$device->sql("INSERT OR IGNORE INTO team (id, owner) VALUES ('t1', 'ann'), ('t5', 'team')");
+server("DELETE FROM team WHERE id = 't1'; SELECT tide.untrack('team'); SELECT tide.track('team', scope => 'owner')");
+away();
+is($device->sql("SELECT count(*) FROM team WHERE id IN ('t1', 't5')"), 0, 'rows that go');
+$device->sql("INSERT INTO team (id, owner, name) VALUES ('t1', 'ann', 'mine'), ('t5', 'ann', 'mine')");
+is($device->sql("SELECT group_concat(key || operation, ' ') FROM tide_pending"), 't1create t5create', '... leave no version behind: another of the key is a new one');
+$device->tide('discard', 'team', 't1');
+$device->tide('discard', 'team', 't5');
+is($device->sql("SELECT count(*) FROM team WHERE id IN ('t1', 't5')"), 0, '... which goes when it is discarded');
+back();
 
 done_testing;

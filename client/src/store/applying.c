@@ -205,6 +205,27 @@ drop_each(Applying *a, EntityType *type, const char *condition)
 	return good;
 }
 
+/*
+ * A version that was kept for a row that was not edited after all (INSERT OR
+ * IGNORE keeps one) must not stay behind: it would be taken for that of a row
+ * which is made anew under the key.
+ */
+static bool
+drop_bases(Applying *a, EntityType *type)
+{
+	Buffer		sql = {0};
+
+	if (type->dirty_count == 0)
+		return true;
+	buffer_text(&sql, "DELETE FROM ");
+	buffer_identifier(&sql, type->base_table);
+	buffer_text(&sql, " AS b WHERE NOT ");
+	key_append_exists(&sql, type, type->dirty_table, "d", "b.", KEY_NAMED);
+	buffer_text(&sql, " AND NOT ");
+	key_append_exists(&sql, type, type->table, "t", "b.", KEY_NAMED);
+	return sql_run_buffer(a->store, &sql);
+}
+
 bool
 applying_drop(Applying *a, EntityType *type, Buffer *condition)
 {
@@ -226,7 +247,7 @@ applying_drop(Applying *a, EntityType *type, Buffer *condition)
 		good = sql_failed(a->store);
 	buffer_free(&sql);
 	buffer_free(condition);
-	return good;
+	return good && drop_bases(a, type);
 }
 
 bool
