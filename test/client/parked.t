@@ -2,7 +2,8 @@
 #
 # Seen to fail with: an edit that was put back without its version and its time (it
 # wrote over what was newer, also in columns that it had not touched); a version
-# kept for a clean row that stayed behind when the row was dropped.
+# kept for a clean row that stayed behind when the row was dropped; children of a
+# parked update parked with it.
 use strict;
 use warnings;
 
@@ -91,5 +92,15 @@ $device->tide('discard', 'team', 't1');
 $device->tide('discard', 'team', 't5');
 is($device->sql("SELECT count(*) FROM team WHERE id IN ('t1', 't5')"), 0, '... which goes when it is discarded');
 back();
+
+# children of what is parked
+$device->sql("UPDATE team SET name = 'refused' WHERE id = 't2'; INSERT INTO team (id, owner, name) VALUES ('bad', 'ann', 'refused')");
+$device->tide('sync');
+$device->tide('retry') for 1 .. 5;
+is($device->sql("SELECT count(*) FROM tide_pending WHERE state = 'parked'"), 2, 'two rows are parked');
+$device->sql("INSERT INTO child (id, owner, team_id) VALUES ('c1', 'ann', 't2'), ('c2', 'ann', 'bad')");
+$device->tide('sync');
+is(server("SELECT string_agg(id, ' ') FROM child"), 'c1', 'a child of a row that the server has is sent');
+is($device->sql("SELECT state || ' ' || code FROM tide_pending WHERE key = 'c2'"), 'parked parent_parked', '... that of a new one waits');
 
 done_testing;

@@ -535,7 +535,7 @@ freeze_type(Freezing *f, EntityType *type, const char *operation)
 }
 
 /*
- * Children of a row that is parked would be refused: they wait with it, and go
+ * Children of a new row that is parked would be refused: they wait with it, and go
  * when it has gone.  Parents come before children in the list of types; a
  * chain within one type takes a round for each link.
  */
@@ -563,7 +563,10 @@ park_children(Freezing *f, EntityType *type, const Reference *ref, int64_t *park
 		buffer_format(&behind, "%sp.key%d = c.", i > 0 ? " AND " : "", k + 1);
 		buffer_identifier(&behind, type->columns[ref->columns[i]].local);
 	}
-	buffer_text(&behind, " WHERE p.state = 'parked' AND p.operation = 'put' AND ");
+	buffer_text(&behind, " WHERE p.state = 'parked' AND p.operation = 'put' AND NOT ");
+	/* the server has a row that was edited only: it can be referred to */
+	key_append_exists(&behind, parent, parent->base_table, "b", "p.", KEY_NUMBERED);
+	buffer_text(&behind, " AND ");
 	key_append_same(&behind, type, "c.", KEY_NAMED, "d.", KEY_NUMBERED);
 	buffer_char(&behind, ')');
 	buffer_text(&sql, "UPDATE ");
