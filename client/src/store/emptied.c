@@ -273,7 +273,7 @@ emptied_is(Store *store, const EntityType *type, int column, const Json *json,
 	return rc != -1;
 }
 
-/* A row of which there is no note and no version before is as the server has it. */
+/* A row without a note and a version before it is as the server has it. */
 static bool
 end_type(Store *store, const EntityType *type)
 {

@@ -17,7 +17,7 @@
 #include "util/random.h"
 #include "wire/time.h"
 
-/* The server takes no push whose answer, with the row in it, would be larger. */
+/* The server takes no push whose answer, with the row in it, is larger. */
 #define MAX_ROW_BYTES ((size_t) 256 * 1024 * 1024)
 
 /* a batch in the making */
@@ -535,8 +535,8 @@ freeze_type(Freezing *f, EntityType *type, const char *operation)
 }
 
 /*
- * Children of a new row that is parked would be refused: they wait with it, and go
- * when it has gone.  Parents come before children in the list of types; a
+ * Children of a new row that is parked would be refused: they wait with it, and
+ * go when it has gone.  Parents come before children in the list of types; a
  * chain within one type takes a round for each link.
  */
 static bool

@@ -478,8 +478,8 @@ put_base(Store *store, EntityType *type, const Json *json, const JsonNode *key, 
 }
 
 /*
- * It is the edit that it was, of its time and upon its version: what is there by
- * now is the server's, which judges.
+ * It is the edit that it was, of its time and upon its version: what is there
+ * by now is the server's, which judges.
  */
 static bool
 date_back(Store *store, EntityType *type, const Json *json, const JsonNode *key,
