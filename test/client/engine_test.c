@@ -590,7 +590,7 @@ test_transaction(void)
 
 /* Times that were noted before the clock was set back by a year. */
 static void
-test_clock(void)
+test_clock_set_back(void)
 {
 	const int64_t year = INT64_C(365) * 86400000;
 	tide_step	step;
@@ -778,7 +778,7 @@ main(void)
 	test_for_good();
 	test_reset();
 	test_transaction();
-	test_clock();
+	test_clock_set_back();
 	test_misuse();
 	test_dropped();
 	test_told();
@@ -787,6 +787,6 @@ main(void)
 	test_restored();
 	test_paused();
 	test_follow();
-	puts("1..47");
+	puts("1..51");
 	return 0;
 }
