@@ -140,6 +140,17 @@ sub restore_data
 	return;
 }
 
+# Do standbys of this cluster serve pulls?  PostgreSQL 14 has no function for it,
+# see cursor/standby.c.
+sub standbys_serve { return $_[0]->sql('postgres', 'SHOW server_version_num') >= 150000 }
+
+sub skip_without_standbys
+{
+	my ($cluster) = @_;
+	Test::More::plan(skip_all => 'standbys serve pulls from PostgreSQL 15 on') unless standbys_serve($cluster);
+	return;
+}
+
 my @standbys;
 
 # A standby of a running cluster, started and in step with it; it ends with the

@@ -17,6 +17,7 @@ use TideTest qw(wait_for encode_json in_background finished);
 use Time::HiRes ();
 
 my $cluster = TideTest::Cluster->start;
+TideReplica::skip_without_standbys($cluster);
 my $fake = $cluster->create_fake;
 my $database = $cluster->create_synced($TideReplica::NOTES);
 my ($standby, $other) = map { TideReplica::standby($cluster, "cluster_name = '$_'\n") } 'first', 'second';

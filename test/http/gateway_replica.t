@@ -19,6 +19,7 @@ use TideTest qw(wait_for decode_json in_background finished);
 
 # a standby that has lost its connection comes back after seconds, and needs what was written meanwhile
 my $cluster = TideTest::Cluster->start(settings => { wal_keep_size => '256MB' });
+TideReplica::skip_without_standbys($cluster);
 my $database = $cluster->create_synced(<<'SQL');
 CREATE TABLE note (id text PRIMARY KEY, user_id text NOT NULL, body text);
 CREATE INDEX ON note (user_id, id);

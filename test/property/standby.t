@@ -43,6 +43,7 @@ my $NOT_NOW = qr/^(?:TD017|TD012|40001|40P01|57014|55P03)$/;
 my $cluster = TideTest::Cluster->start(settings => {
 	max_prepared_transactions => 20, wal_keep_size => '512MB', wal_retrieve_retry_interval => '100ms',
 	max_standby_streaming_delay => '500ms' });
+TideReplica::skip_without_standbys($cluster);
 my $database = $cluster->create_database;
 $cluster->sql($database, <<'SQL');
 CREATE EXTENSION pg_tide;
