@@ -27,6 +27,7 @@ note "seed $seed";
 srand $seed;
 
 my $cluster = TideTest::Cluster->start(settings => { wal_receiver_status_interval => "'1s'" });
+TideReplica::skip_without_standbys($cluster);
 my $database = $cluster->create_synced($TideReplica::NOTES);
 my ($primary, $standby) = ($cluster, TideReplica::standby($cluster));
 
