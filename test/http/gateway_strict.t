@@ -51,11 +51,12 @@ sub is_refused
 	# the id comes back only with the second reply
 	my @replies = replies($bytes . $second, until => qr/smuggled/);
 	is scalar @replies, 1, "$name: one reply, and closed" or diag explain \@replies;
-	# newer versions of libmicrohttpd refuse encodings that are none by 501, in a page of their own
-	my $status = ($replies[0][0] // 0) == 501 && $replies[0][2] =~ /<title>Unsupported Transfer-Encoding/ ? 501
-	  : $option{status} // 400;
-	is $replies[0][0], $status, "$name: refused" or diag $replies[0][2];
-	like $replies[0][2], $option{message}, "$name: why" if $option{message};
+	my ($status, undef, $body) = @{ $replies[0] // [] };
+	# newer versions of libmicrohttpd refuse more by themselves, in a page of their own
+	my $expected = $option{status} // 400;
+	my $others = ($body // '') =~ /\A<html>/ ? '|400|413|501' : '';
+	like $status, qr/^(?:$expected$others)$/, "$name: refused" or diag $body;
+	like $body, qr/\A<html>|$option{message}/, "$name: why" if $option{message};
 	cmp_ok Time::HiRes::time() - $started, '<', 5, "$name: at once";
 	return;
 }
