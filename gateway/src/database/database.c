@@ -23,6 +23,7 @@
 
 #include "database/connection.h"
 #include "database/database.h"
+#include "database/held.h"
 #include "database/lag.h"
 #include "database/pool.h"
 #include "util/clock.h"
@@ -96,7 +97,7 @@ release(Replica *replica)
 	replay = replica->replay;
 	replay.position = replayed_of(replica);
 	pthread_mutex_unlock(&lock);
-	return queue_note_replayed(pool_queue(replica->pool), &replay);
+	return held_note_replayed(pool_queue(replica->pool), &replay);
 }
 
 /*
@@ -127,7 +128,7 @@ tell_replicas(int64_t begun, uint64_t position)
 
 	for (i = 0; i < replica_count; i++)
 	{
-		more |= queue_note_position(pool_queue(replicas[i].pool), begun, position);
+		more |= held_note_position(pool_queue(replicas[i].pool), begun, position);
 		if (release(&replicas[i]))
 			health_want_look(pool_health(replicas[i].pool));
 	}
@@ -163,7 +164,7 @@ primary_looked(void *unused, OpenResult result, const Replay *seen, uint32_t tim
 		return let_replicas_serve();
 	/* nobody can tell what a replica must have, and the primary serves */
 	for (i = 0; i < replica_count && result == OPEN_REFUSED; i++)
-		queue_leave_all(pool_queue(replicas[i].pool), FALLBACK_NONE_SERVES);
+		held_leave_all(pool_queue(replicas[i].pool), FALLBACK_NONE_SERVES);
 	return false;
 }
 
@@ -186,7 +187,7 @@ replica_looked(void *owner, OpenResult result, const Replay *seen, uint32_t time
 			let_replicas_serve();
 		return release(replica);
 	}
-	queue_leave_all(pool_queue(replica->pool), FALLBACK_LOST);
+	held_leave_all(pool_queue(replica->pool), FALLBACK_LOST);
 	if (result == OPEN_AWAY)
 		pool_cut(replica->pool);
 	return false;
@@ -250,12 +251,12 @@ put_at_replica(Job *job, const Settings *settings, bool is_woken)
 	job->replica_wait = settings->replica_wait * CLOCK_MILLISECOND;
 	if (replica == NULL)
 	{
-		queue_count_fallback(FALLBACK_NONE_SERVES);
+		held_count_fallback(FALLBACK_NONE_SERVES);
 		return false;
 	}
-	if (!queue_hold(pool_queue(replica->pool), job, settings->queue_length, is_woken))
+	if (!held_put(pool_queue(replica->pool), job, settings->queue_length, is_woken))
 	{
-		queue_count_fallback(FALLBACK_BUSY);
+		held_count_fallback(FALLBACK_BUSY);
 		return false;
 	}
 	if (is_gone)

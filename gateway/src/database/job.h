@@ -34,7 +34,7 @@ typedef enum JobKind
 
 #define JOB_MAX_VALUES	7
 
-/* Where a job is; queue.c's own. */
+/* Where a job is; own to queue.c, held.c and keeper.c. */
 typedef enum JobPlace
 {
 	PLACE_NOWHERE,				/* with its owner */
@@ -130,7 +130,7 @@ typedef struct Job
 	Replay		replay;			/* by which it has; server is empty before */
 	int64_t		due;			/* not before this moment */
 
-	/* queue.c's own */
+	/* likewise */
 	JobPlace	place;
 	struct Queue *queue;
 	bool		abandoned;		/* nobody waits for the outcome */

@@ -25,6 +25,7 @@
 
 #include "database/connection.h"
 #include "database/group.h"
+#include "database/held.h"
 #include "database/pool.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -324,7 +325,7 @@ run_at_replica(Worker *worker, Job *job)
 		if (!has_connection(worker) ||
 			!connection_has_replayed(worker->connection, &job->replay, job->target))
 		{
-			queue_leave(job, FALLBACK_LOST);
+			held_leave(job, FALLBACK_LOST);
 			return false;
 		}
 		if (is_too_late(job))
@@ -340,9 +341,9 @@ run_at_replica(Worker *worker, Job *job)
 		health_doubt(worker->pool->health);
 	/* without the primary, the pull itself says whether it comes too early */
 	if (job->may_be_stale && fallback_of(job, result) == FALLBACK_BEHIND)
-		queue_hold_again(job, clock_now() + REPLAY_PAUSE);
+		held_put_again(job, clock_now() + REPLAY_PAUSE);
 	else
-		queue_leave(job, fallback_of(job, result));
+		held_leave(job, fallback_of(job, result));
 	return false;
 }
 
@@ -427,7 +428,7 @@ wait_unconnected(Worker *worker)
 	if (worker->pool->number != 0)
 	{
 		if (worker->pool->connected == 0)
-			queue_leave_all(worker->pool->queue, FALLBACK_LOST);
+			held_leave_all(worker->pool->queue, FALLBACK_LOST);
 		queue_pause(worker->next_attempt);
 		return;
 	}

@@ -15,26 +15,8 @@
 
 #define QUEUE_UNBOUNDED	INT_MAX
 
-/* A replica need not have replayed anything for a job: nobody knows better. */
-#define TARGET_UNKNOWN	0
-#define TARGET_ANY		1
-
 /* The jobs for one server. */
 typedef struct Queue Queue;
-
-/* Why a job that a replica could have served goes to the primary. */
-typedef enum Fallback
-{
-	FALLBACK_NONE_SERVES,		/* no replica is fit */
-	FALLBACK_BUSY,				/* those that are have too many jobs */
-	FALLBACK_BEHIND,			/* it had not replayed enough in time */
-	FALLBACK_LOST,				/* its connection was lost, or there is none */
-	FALLBACK_CONFLICT,			/* a conflict with recovery, twice */
-	FALLBACK_FAILED,			/* the primary decides what it has failed for */
-	FALLBACKS
-} Fallback;
-
-extern const char *const fallback_names[FALLBACKS];
 
 extern bool queue_start(void);
 extern Queue *queue_create(Queue *primary);
@@ -57,16 +39,5 @@ extern void queue_end_maintenance(void);
 extern void queue_stop(void);
 extern bool queue_is_stopping(void);
 extern void queue_free(void);
-
-/* jobs at a replica */
-extern bool queue_hold(Queue *queue, Job *job, int length, bool is_woken);
-extern void queue_hold_again(Job *job, int64_t until);
-extern void queue_leave(Job *job, Fallback why);
-extern void queue_leave_all(Queue *queue, Fallback why);
-extern bool queue_note_position(Queue *queue, int64_t asked_at,
-								uint64_t position);
-extern bool queue_note_replayed(Queue *queue, const Replay *replay);
-extern void queue_count_fallback(Fallback why);
-extern void queue_count_fallbacks(uint64_t *counts);
 
 #endif							/* QUEUE_H */

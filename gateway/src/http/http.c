@@ -15,7 +15,7 @@
 #include <microhttpd.h>
 
 #include "database/database.h"
-#include "database/queue.h"
+#include "database/held.h"
 #include "http/clients.h"
 #include "http/exchange.h"
 #include "http/head.h"
@@ -83,7 +83,7 @@ write_replicas(Buffer *text)
 		replicas[i].connections = reports[i].connections;
 	}
 	metrics_write_replicas(replicas, count, database_primary_reads(), text);
-	queue_count_fallbacks(fallbacks);
+	held_count_fallbacks(fallbacks);
 	metrics_write_fallbacks(fallback_names, fallbacks, FALLBACKS, text);
 }
 
