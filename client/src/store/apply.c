@@ -13,32 +13,15 @@
 #include "store/apply.h"
 #include "store/applying.h"
 #include "store/columns.h"
-#include "store/keys.h"
+#include "store/incoming.h"
 #include "store/parked.h"
 #include "store/place.h"
-#include "store/recheck.h"
 #include "store/rows.h"
 #include "store/settings.h"
 #include "store/shape.h"
 #include "store/sql.h"
+#include "store/stage.h"
 #include "store/unfit.h"
-
-/* what the pages of a pull have said so far */
-typedef struct Pull
-{
-	Applying	applying;
-	Store	   *store;
-	bool		reset;
-	Names		reset_types;
-	Names		revoked;
-	Names		recheck;		/* types whose triggers were missing */
-	Names		attaching;		/* types of the app's, synced for the first
-								 * time */
-	Names		grown;			/* columns whose values come now */
-	bool		filling;		/* rows go straight into the tables */
-	bool		spoiled;		/* what was staged cannot be read */
-	EntityType *seen;			/* of the line before */
-} Pull;
 
 typedef bool (*RowAction) (Pull *pull, EntityType *type, const Json *json,
 						   const JsonNode *row, bool deleted);
@@ -114,342 +97,6 @@ each_row(Pull *pull, const Json *json, const char *member, bool deleted, RowActi
 			if (!action(pull, type, json, row, deleted))
 				return false;
 		}
-	}
-	return true;
-}
-
-static bool
-stage_row(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, bool deleted)
-{
-	Buffer		text = {0};
-	bool		good;
-
-	json_raw(json, row, &text);
-	good = text.failed ? failure_memory(&pull->store->failure) :
-		sql_run(pull->store, "INSERT INTO tide_stage (entity_type, deleted, row)"
-				" VALUES (%Q, %d, %Q)", type->name, deleted, text.data);
-	buffer_free(&text);
-	return good;
-}
-
-/* Does the type come in full, so that what does not come is gone? */
-static bool
-comes_anew(const Pull *pull, const EntityType *type)
-{
-	return pull->reset || names_has(&pull->reset_types, type->name);
-}
-
-/* Do we want to know which keys came? */
-static bool
-is_counted(const Pull *pull, const EntityType *type)
-{
-	return comes_anew(pull, type) || names_has(&pull->recheck, type->name);
-}
-
-/* Is what came the version that the edit was made upon? */
-static bool
-is_base(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, bool *same)
-{
-	sqlite3_stmt *stmt = row_statement(pull->store, type, STATEMENT_READ_BASE);
-	const char *stamp;
-	char	   *incoming;
-	int			rc;
-
-	*same = false;
-	if (type->modified_at < 0)
-		return true;
-	if (stmt == NULL || !row_bind_key(pull->store, type, stmt, 1, json, row))
-		return false;
-	rc = sql_step(pull->store, stmt);
-	if (rc != SQLITE_ROW)
-		return rc != -1;
-	stamp = (const char *) sqlite3_column_text(stmt, type->modified_at);
-	incoming = json_text(json, json_member(json, row, type->columns[type->modified_at].wire));
-	*same = stamp && incoming && strcmp(stamp, incoming) == 0;
-	sqlite3_free(incoming);
-	sqlite3_reset(stmt);
-	return true;
-}
-
-/*
- * A dirty row is not touched: keep the server's version aside.  There is none
- * where it is the base's, also again after another one.
- */
-static bool
-keep_theirs(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, bool deleted)
-{
-	sqlite3_stmt *stmt;
-	Buffer		text = {0};
-	bool		same = false;
-	bool		good;
-
-	if (!deleted && !is_base(pull, type, json, row, &same))
-		return false;
-	json_raw(json, row, &text);
-	stmt = row_statement(pull->store, type, STATEMENT_THEIRS);
-	good = stmt && !text.failed &&
-		sql_bind_text(stmt, 1, deleted || same ? NULL : text.data) &&
-		sqlite3_bind_int(stmt, 2, deleted) == SQLITE_OK;
-	if (stmt && !good)
-		failure_memory(&pull->store->failure);
-	good = good && row_bind_key(pull->store, type, stmt, 3, json, row) &&
-		sql_execute(pull->store, stmt);
-	buffer_free(&text);
-	return good;
-}
-
-/* Where the key's row of a table has no value of a column, the server's. */
-static bool
-fill_column(Pull *pull, EntityType *type, const char *table, const Column *c, const Json *json,
-			const JsonNode *row)
-{
-	Buffer		sql = {0};
-	sqlite3_stmt *stmt;
-	const JsonNode *value = json_member(json, row, c->wire);
-	bool		good;
-
-	buffer_text(&sql, "UPDATE ");
-	buffer_identifier(&sql, table);
-	buffer_text(&sql, " SET ");
-	buffer_identifier(&sql, c->local);
-	buffer_text(&sql, " = ?1 WHERE ");
-	buffer_identifier(&sql, c->local);
-	buffer_text(&sql, " IS NULL AND ");
-	key_append_match(&sql, type, KEY_NAMED, 2);
-	stmt = sql_prepare_buffer(pull->store, &sql);
-	if (stmt == NULL)
-		return false;
-	good = (table == type->table ? column_bind(stmt, 1, c, json, value) :
-			value_bind(stmt, 1, c->kind, json, value)) || failure_memory(&pull->store->failure);
-	good = good && row_bind_key(pull->store, type, stmt, 2, json, row) &&
-		sql_execute(pull->store, stmt);
-	sqlite3_finalize(stmt);
-	return good;
-}
-
-/*
- * An edit from before a column came did not empty it: the row, and what the edit
- * was made upon, take the value that the server has.
- */
-static bool
-fill_grown(Pull *pull, EntityType *type, const Json *json, const JsonNode *row)
-{
-	bool		good = true;
-	int			i;
-
-	for (i = 0; good && i < type->ncolumns; i++)
-	{
-		const Column *c = &type->columns[i];
-
-		if (names_has_column(&pull->grown, type, c))
-			good = (c->beside || fill_column(pull, type, type->table, c, json, row)) &&
-				fill_column(pull, type, type->base_table, c, json, row);
-	}
-	return good;
-}
-
-static bool
-apply_row(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, bool deleted)
-{
-	Dirty		dirty = {0};
-	bool		edited = false;
-
-	if (!deleted && is_counted(pull, type) &&
-		!row_run(pull->store, type, STATEMENT_CAME, json, row))
-		return false;
-	if (type->dirty_count > 0 && !row_dirty(pull->store, type, json, row, &dirty))
-		return false;
-	if (!deleted && pull->grown.count > 0 &&
-		(dirty.found || names_has(&pull->recheck, type->name)) &&
-		!fill_grown(pull, type, json, row))
-		return false;
-	if (dirty.found)
-		return keep_theirs(pull, type, json, row, deleted);
-	if (!deleted && names_has(&pull->attaching, type->name))
-	{
-		if (!recheck_attached(&pull->applying, type, json, row, &edited))
-			return false;
-		if (edited)
-			return keep_theirs(pull, type, json, row, false);
-	}
-	else if (!deleted && names_has(&pull->recheck, type->name) &&
-			 !recheck_row(&pull->applying, type, json, row, &edited))
-		return false;
-	if (edited)
-		return true;
-	return deleted ? applying_remove(&pull->applying, type, json, row) :
-		applying_store(&pull->applying, type, json, row);
-}
-
-/*
- * A type that came in part and is not there any more: what has come of it waits
- * for the rest, since only then is it known what has not come.
- */
-static bool
-waits(const Pull *pull, const EntityType *type)
-{
-	return !type->available && comes_anew(pull, type);
-}
-
-static bool
-list_waiting(Pull *pull, Names *names)
-{
-	bool		good = true;
-	int			i;
-
-	for (i = 0; good && i < pull->store->ntypes; i++)
-	{
-		if (waits(pull, &pull->store->types[i]))
-			good = names_add(pull->store, names, pull->store->types[i].name);
-	}
-	return good;
-}
-
-/* What does not wait is in the tables now. */
-static bool
-empty_stage(Pull *pull)
-{
-	Names		kept = {0};
-	Buffer		names = {0};
-	bool		good = list_waiting(pull, &kept);
-
-	names_append_json(&kept, &names);
-	if (good)
-		good = names.failed ? failure_memory(&pull->store->failure) :
-			sql_run(pull->store, "DELETE FROM tide_stage WHERE entity_type NOT IN"
-					" (SELECT value FROM json_each(%Q))", names.data);
-	names_free(&kept);
-	buffer_free(&names);
-	return good;
-}
-
-/*
- * A row as it was staged.  An earlier version took what has no key; or the key
- * has become another one since.
- */
-static bool
-read_staged(Pull *pull, const EntityType *type, Json *json, sqlite3_stmt * stmt)
-{
-	const char *text = (const char *) sqlite3_column_text(stmt, 2);
-
-	if (text == NULL)
-		return failure_memory(&pull->store->failure);
-	if (json_parse(json, text, (size_t) sqlite3_column_bytes(stmt, 2)) &&
-		shape_is_row(type, json, json->nodes, sqlite3_column_int(stmt, 1) != 0))
-		return true;
-	pull->spoiled = !json->no_memory;
-	return false;
-}
-
-static bool
-apply_stage(Pull *pull)
-{
-	sqlite3_stmt *stmt = sql_prepare(pull->store, "SELECT entity_type, deleted, row"
-									 " FROM tide_stage ORDER BY id");
-	bool		good = stmt != NULL;
-	int			rc = SQLITE_DONE;
-
-	while (good && (rc = sql_step(pull->store, stmt)) == SQLITE_ROW)
-	{
-		const char *name = (const char *) sqlite3_column_text(stmt, 0);
-		EntityType *type = name ? store_type(pull->store, name, strlen(name)) : NULL;
-		Json		json = {0};
-
-		if (type == NULL || waits(pull, type))
-			continue;
-		good = read_staged(pull, type, &json, stmt) &&
-			apply_row(pull, type, &json, json.nodes, sqlite3_column_int(stmt, 1) != 0);
-		if (json.no_memory)
-			failure_memory(&pull->store->failure);
-		json_free(&json);
-	}
-	sqlite3_finalize(stmt);
-	return good && rc != -1 && empty_stage(pull);
-}
-
-/*
- * Tables for the keys that come, of types that come in full.  They are of this
- * connection alone, and hold nothing outside of the applying transaction.
- */
-static bool
-prepare_came(Pull *pull)
-{
-	int			i;
-
-	for (i = 0; i < pull->store->ntypes; i++)
-	{
-		EntityType *type = &pull->store->types[i];
-		Buffer		sql = {0};
-		Buffer		name = {0};
-
-		if (!is_counted(pull, type))
-			continue;
-		/* what comes in full says itself which rows there are */
-		if (type->available &&
-			!sql_run(pull->store, "DELETE FROM tide_refused WHERE entity_type = %Q", type->name))
-			return false;
-		buffer_format(&name, "tide_came_%s", type->table);
-		if (name.failed)
-			return failure_memory(&pull->store->failure);
-		buffer_text(&sql, "CREATE TEMP TABLE IF NOT EXISTS ");
-		buffer_identifier(&sql, name.data);
-		buffer_text(&sql, " (");
-		key_append_declared(&sql, type);
-		buffer_text(&sql, ", PRIMARY KEY (");
-		key_append(&sql, type, "", KEY_NUMBERED);
-		buffer_text(&sql, ")) WITHOUT ROWID; DELETE FROM temp.");
-		buffer_identifier(&sql, name.data);
-		buffer_free(&name);
-		if (!sql_run_buffer(pull->store, &sql))
-			return false;
-	}
-	return true;
-}
-
-/* Drop the clean rows of a type that a reset has not brought again. */
-static bool
-sweep_type(Pull *pull, EntityType *type)
-{
-	Buffer		sql = {0};
-	Buffer		came = {0};
-	bool		good;
-
-	buffer_format(&came, "tide_came_%s", type->table);
-	if (came.failed)
-		return failure_memory(&pull->store->failure);
-	if (names_has(&pull->recheck, type->name) &&
-		!recheck_rest(&pull->applying, type, came.data))
-	{
-		buffer_free(&came);
-		return false;
-	}
-	buffer_text(&sql, "NOT ");
-	key_append_exists(&sql, type, came.data, "d", "t.", KEY_NAMED);
-	buffer_text(&sql, " AND NOT ");
-	key_append_exists(&sql, type, type->dirty_table, "d", "t.", KEY_NAMED);
-	good = applying_drop(&pull->applying, type, &sql) && parked_take_gone(&pull->applying, type, came.data) &&
-		row_forget_orphans(pull->store, type);
-	if (good)
-	{
-		buffer_text(&sql, "DELETE FROM temp.");
-		buffer_identifier(&sql, came.data);
-		good = sql_run_buffer(pull->store, &sql);
-	}
-	buffer_free(&came);
-	return good;
-}
-
-static bool
-sweep(Pull *pull)
-{
-	int			i;
-
-	for (i = 0; i < pull->store->ntypes; i++)
-	{
-		EntityType *type = &pull->store->types[i];
-
-		if (is_counted(pull, type) && type->available && !sweep_type(pull, type))
-			return false;
 	}
 	return true;
 }
@@ -608,8 +255,8 @@ set_place(Pull *pull, const Json *json)
 static bool
 take_row(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, bool deleted)
 {
-	return pull->filling ? apply_row(pull, type, json, row, deleted) :
-		stage_row(pull, type, json, row, deleted);
+	return pull->filling ? incoming_apply(pull, type, json, row, deleted) :
+		stage_put(pull, type, json, row, deleted);
 }
 
 /* What was to be swept and is not there is to be when it is. */
@@ -617,7 +264,7 @@ static bool
 end_resets(Pull *pull)
 {
 	Names		left = {0};
-	bool		good = list_waiting(pull, &left);
+	bool		good = stage_list_waiting(pull, &left);
 
 	pull->reset = false;
 	names_free(&pull->reset_types);
@@ -673,10 +320,10 @@ end_list(Pull *pull, const char *setting)
 static bool
 apply_all(Pull *pull, const Json *json)
 {
-	bool		good = prepare_came(pull) && drop_revoked(pull) && apply_stage(pull) &&
-		each_row(pull, json, "deletedByType", true, apply_row) &&
-		each_row(pull, json, "changesByType", false, apply_row) &&
-		sweep(pull) && end_resets(pull);
+	bool		good = stage_prepare_came(pull) && drop_revoked(pull) && stage_apply(pull) &&
+		each_row(pull, json, "deletedByType", true, incoming_apply) &&
+		each_row(pull, json, "changesByType", false, incoming_apply) &&
+		stage_sweep(pull) && end_resets(pull);
 
 	names_free(&pull->revoked);
 	return good && set_cursor(pull, json, "cursor") &&
@@ -915,23 +562,17 @@ retry_refused(Pull *pull, sqlite3_stmt * stmt)
 	const char *key = (const char *) sqlite3_column_text(stmt, 1);
 	const char *text = (const char *) sqlite3_column_text(stmt, 3);
 	EntityType *type = name ? store_type(pull->store, name, strlen(name)) : NULL;
-	Json		json;
-	bool		good = true;
+	bool		fits;
 
 	if (type == NULL || key == NULL || text == NULL)
 		return true;
-	/* it comes back by itself if it is refused again */
-	if (!sql_run(pull->store, "DELETE FROM tide_refused WHERE entity_type = %Q AND key = %Q",
-				 name, key))
-		return false;
-	/* one that is of an earlier form of the type comes with its next version */
-	if (json_parse(&json, text, strlen(text)) &&
-		shape_is_row(type, &json, json.nodes, sqlite3_column_int(stmt, 2) != 0))
-		good = apply_row(pull, type, &json, json.nodes, sqlite3_column_int(stmt, 2) != 0);
-	if (json.no_memory)
-		good = failure_memory(&pull->store->failure);
-	json_free(&json);
-	return good;
+	/*
+	 * it comes back by itself if it is refused again; one that is of an earlier
+	 * form of the type comes with its next version
+	 */
+	return sql_run(pull->store, "DELETE FROM tide_refused WHERE entity_type = %Q AND key = %Q",
+				   name, key) &&
+		incoming_apply_kept(pull, type, text, strlen(text), sqlite3_column_int(stmt, 2) != 0, &fits);
 }
 
 bool
