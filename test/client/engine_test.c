@@ -9,33 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fake_server.h"
+#include "one_device.h"
 
-static FakeServer server;
-static sqlite3 *db;
-static tide *t;
 static int64_t now = 1000000000000;
-
-static void
-begin(void)
-{
-	fake_open(&server);
-	fake_device(&db, &t);
-}
-
-static void
-end(void)
-{
-	tide_close(t);
-	check(sqlite3_close(db) == SQLITE_OK);
-	fake_close(&server);
-}
-
-static void
-is(const char *sql, const char *wanted)
-{
-	fake_is(db, sql, wanted);
-}
 
 /* what a wait is for, and for how long */
 static int
@@ -57,7 +33,7 @@ test_transport(void)
 	int64_t		delay;
 	size_t		i;
 
-	begin();
+	open_device();
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	fake_sql(db, "INSERT INTO plan (id, owner, a) VALUES ('p', 'ann', 'x')");
 	check(tide_sync(t) == TIDE_OK);
@@ -120,7 +96,7 @@ test_clock(void)
 
 	for (i = 0; i < sizeof(times) / sizeof(*times); i++)
 	{
-		begin();
+		open_device();
 		check(tide_sync(t) == TIDE_OK);
 		check(tide_is_due(t, times[i]) == 1);
 		check(tide_next(t, times[i], &step) == TIDE_OK && step.kind == TIDE_SEND);
@@ -140,7 +116,7 @@ test_rows(void)
 	int64_t		delay;
 	int			i;
 
-	begin();
+	open_device();
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	fake_sql(db, "INSERT INTO plan (id, owner, a) VALUES ('p', 'ann', 'bad')");
 	for (i = 0; i < 5; i++)
@@ -179,7 +155,7 @@ test_due(void)
 	tide_step	step;
 	int64_t		delay;
 
-	begin();
+	open_device();
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	fake_sql(db, "INSERT INTO plan (id, owner, a) VALUES ('p', 'ann', 'bad')");
 	check(fake_sync(&server, t, now) == TIDE_OK);
@@ -198,7 +174,7 @@ test_batches(void)
 	FakeAnswer	answer;
 	int			i;
 
-	begin();
+	open_device();
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	fake_sql(db, "INSERT INTO plan (id, owner, a) VALUES ('p', 'ann', 'first')");
 	check(tide_sync(t) == TIDE_OK);
@@ -256,7 +232,7 @@ test_for_good(void)
 {
 	int64_t		delay;
 
-	begin();
+	open_device();
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	fake_sql(db, "INSERT INTO plan (id, owner, a) VALUES ('p', 'ann', 'x')");
 	server.status = 403;
@@ -283,7 +259,7 @@ test_for_good(void)
 static void
 test_reset(void)
 {
-	begin();
+	open_device();
 	fake_sql(server.db, "INSERT INTO row VALUES ('plan', 'stays', 'x', NULL, '2020-01-01T00:00:00.000Z', NULL, 0, 1),"
 			 " ('plan', 'goes', 'x', NULL, '2020-01-01T00:00:00.000Z', NULL, 0, 2),"
 			 " ('plan', 'edited', 'x', NULL, '2020-01-01T00:00:00.000Z', NULL, 0, 3);"
@@ -348,7 +324,7 @@ test_listen(void)
 	int64_t		delay;
 	int			i;
 
-	begin();
+	open_device();
 	check(tide_listen(t, 1) == TIDE_OK);
 	check(tide_sync(t) == TIDE_OK);
 	sync_by_itself(&step);
@@ -418,7 +394,7 @@ test_events(void)
 {
 	tide_step	step;
 
-	begin();
+	open_device();
 	server.events = true;
 	check(tide_listen(t, 1) == TIDE_OK);
 	check(tide_sync(t) == TIDE_OK);
@@ -476,7 +452,7 @@ test_follow(void)
 	tide_step	step;
 	FakeAnswer	answer;
 
-	begin();
+	open_device();
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	fake_sql(db, "INSERT INTO plan (id, owner) VALUES ('p', 'ann'), ('q', 'ann');"
 			 "INSERT INTO item (id, owner, a, parent) VALUES ('i', 'ann', 'first', 'p')");
@@ -520,7 +496,7 @@ test_restored(void)
 	tide_step	step;
 	FakeAnswer	answer;
 
-	begin();
+	open_device();
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	fake_sql(db, "UPDATE tide_settings SET value = 'bob' WHERE name = 'user'");
 	check(tide_sync(t) == TIDE_OK);
@@ -559,7 +535,7 @@ test_paused(void)
 	tide_step	step;
 	int64_t		delay;
 
-	begin();
+	open_device();
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	fake_sql(db, "INSERT INTO plan (id, owner, a) VALUES ('p', 'ann', 'x')");
 	check(tide_pause(t, 0) == TIDE_OK);
@@ -576,7 +552,7 @@ test_paused(void)
 static void
 test_transaction(void)
 {
-	begin();
+	open_device();
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	fake_sql(db, "BEGIN; INSERT INTO plan (id, owner) VALUES ('p', 'ann')");
 	check(fake_sync(&server, t, now) == TIDE_LOCAL);
@@ -598,7 +574,7 @@ test_clock_set_back(void)
 	int64_t		later = now;
 	int			i;
 
-	begin();
+	open_device();
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	fake_sql(db, "INSERT INTO plan (id, owner, a) VALUES ('p', 'ann', 'bad')");
 	check(tide_sync(t) == TIDE_OK);
@@ -654,7 +630,7 @@ test_dropped(void)
 {
 	tide	   *other;
 
-	begin();
+	open_device();
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	fake_sql(db, "INSERT INTO item (id, owner) VALUES ('i', 'ann')");
 	fake_sql(db, "DROP TABLE plan");
@@ -690,7 +666,7 @@ test_dropped(void)
 static void
 test_told(void)
 {
-	begin();
+	open_device();
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	fake_sql(db, "CREATE TEMP TABLE noted (id TEXT);"
 			 "CREATE TEMP TRIGGER notes AFTER UPDATE ON plan BEGIN INSERT INTO noted VALUES (new.id); END");
@@ -730,7 +706,7 @@ test_misuse(void)
 	tide_close(other);
 	check(tide_open(NULL, 0, &other) == TIDE_USAGE && *tide_error(other));
 	tide_close(other);
-	begin();
+	open_device();
 	check(tide_attach(db, NULL) == TIDE_USAGE && tide_open("x", 0, NULL) == TIDE_USAGE);
 	check(tide_setup(t, NULL) == TIDE_USAGE && *tide_error(t));
 	check(fake_sync(&server, t, now) == TIDE_OK);

@@ -494,19 +494,31 @@ fake_give(tide *t, FakeAnswer *answer, int64_t now)
 }
 
 int
-fake_sync(FakeServer *server, tide *t, int64_t now)
+fake_sync_by(FakeServer *server, tide *t, int64_t now, FakeAnswers answers, void *arg)
 {
 	tide_step	step;
-	FakeAnswer	answer;
 	int			code = tide_sync(t);
 
 	while (code == TIDE_OK)
 	{
+		FakeAnswer	answer = {.status = 200};
+		FakeChoice	choice;
+
 		code = tide_next(t, now, &step);
 		if (code != TIDE_OK || step.kind == TIDE_WAIT)
 			break;
-		fake_answer(server, &step, &answer);
+		choice = answers ? answers(arg, &step, &answer) : FAKE_USUAL;
+		if (choice == FAKE_END)
+			break;
+		if (choice == FAKE_USUAL)
+			fake_answer(server, &step, &answer);
 		code = fake_give(t, &answer, now);
 	}
 	return code;
+}
+
+int
+fake_sync(FakeServer *server, tide *t, int64_t now)
+{
+	return fake_sync_by(server, t, now, NULL, NULL);
 }

@@ -60,6 +60,22 @@ void		fake_ok(const char *what);
 /* Sync until there is nothing to send; the code of the call that ended it. */
 int			fake_sync(FakeServer *server, tide *t, int64_t now);
 
+/*
+ * Likewise, but a function of the test looks at each request first: it answers, or
+ * leaves it to the server, or lets the sync end there.  "answer" is empty, and
+ * its status 200.
+ */
+typedef enum FakeChoice
+{
+	FAKE_USUAL,
+	FAKE_ANSWERED,
+	FAKE_END
+} FakeChoice;
+
+typedef FakeChoice (*FakeAnswers) (void *arg, const tide_step *step, FakeAnswer *answer);
+
+int			fake_sync_by(FakeServer *server, tide *t, int64_t now, FakeAnswers answers, void *arg);
+
 /* The rows of a type, as text, for comparing. */
 extern const char fake_rows_sql[];
 extern const char fake_device_rows_sql[];

@@ -9,12 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fake_server.h"
 #include "loop/handle.h"
+#include "one_device.h"
 
-static FakeServer server;
-static sqlite3 *db;
-static tide *t;
 static int64_t now = 1600000000000;
 
 #define STAMP(at) "\"stamp\":\"20" at "-01-01T00:00:00.000Z\",\"client\":null}"
@@ -33,25 +30,19 @@ static int64_t now = 1600000000000;
 #define RESET_PLANS "\"resetTypes\":[\"plan\"],"
 #define NO_PLANS "\"unavailableTypes\":[\"plan\"],"
 
-static void
-is(const char *sql, const char *wanted)
+static FakeChoice
+answer_page(void *arg, const tide_step *step, FakeAnswer *answer)
 {
-	fake_is(db, sql, wanted);
-}
+	const char *const **pages = arg;
+	const char *page = **pages;
 
-static void
-begin(void)
-{
-	fake_open(&server);
-	fake_device(&db, &t);
-}
-
-static void
-end(void)
-{
-	tide_close(t);
-	check(sqlite3_close(db) == SQLITE_OK);
-	fake_close(&server);
+	if (strstr(step->url, "/sync/pull") == NULL)
+		return FAKE_USUAL;
+	check(page != NULL);
+	answer->status = *page == '!' ? 400 : 200;
+	buffer_text(&answer->body, page + (*page == '!' ? 1 : 0));
+	(*pages)++;
+	return FAKE_ANSWERED;
 }
 
 /*
@@ -61,27 +52,8 @@ end(void)
 static int
 sync_pages(const char *const *pages)
 {
-	tide_step	step;
-	FakeAnswer	answer;
-	int			code = tide_sync(t);
+	int			code = fake_sync_by(&server, t, now, answer_page, &pages);
 
-	while (code == TIDE_OK)
-	{
-		code = tide_next(t, now, &step);
-		if (code != TIDE_OK || step.kind == TIDE_WAIT)
-			break;
-		memset(&answer, 0, sizeof(answer));
-		if (strstr(step.url, "/sync/pull"))
-		{
-			check(*pages != NULL);
-			answer.status = **pages == '!' ? 400 : 200;
-			buffer_text(&answer.body, *pages + (**pages == '!' ? 1 : 0));
-			pages++;
-		}
-		else
-			fake_answer(&server, &step, &answer);
-		code = fake_give(t, &answer, now);
-	}
 	check(code != TIDE_OK || *pages == NULL);
 	return code;
 }
@@ -98,7 +70,7 @@ plans_are(const char *wanted)
 static void
 test_first_sync(void)
 {
-	begin();
+	open_device();
 	SYNC(MORE(PLAN("p1") "," PLAN("p2"), "", "c1"),
 		 MORE(PLAN("p3"), RESET_PLANS, "c2"),
 		 LAST(PLAN("p2"), RESET_PLANS, "c3"));
@@ -111,7 +83,7 @@ test_first_sync(void)
 	fake_ok("first sync: a type comes in full again; what was there and does not come is dropped");
 	end();
 
-	begin();
+	open_device();
 	check(sync_pages((const char *const[]) {MORE(PLAN("p1") "," PLAN("p2"), "", "c1"),
 		"!{\"error\":{\"code\":\"x\",\"message\":\"stop\"}}", NULL}) == TIDE_REFUSED);
 	plans_are("p1,p2");
@@ -143,7 +115,7 @@ test_stream(void)
 	snprintf(whole, sizeof(whole), "%s%s", lines, end_line);
 	for (piece = 0; piece < 2; piece++)
 	{
-		begin();
+		open_device();
 		t->engine.stream_bytes = piece ? 1 : 1000000;
 		SYNC(whole);
 		plans_are("p2");
@@ -151,7 +123,7 @@ test_stream(void)
 		end();
 	}
 	/* cut before its end, then a page */
-	begin();
+	open_device();
 	check(sync_pages((const char *const[]) {lines, NULL}) == TIDE_OFFLINE);
 	plans_are("p1,p2");
 	is("SELECT value FROM tide_settings WHERE name = 'stage_cursor'", "c2");
@@ -166,7 +138,7 @@ test_stream(void)
 static void
 test_staged_before_reset(void)
 {
-	begin();
+	open_device();
 	SYNC(LAST(PLAN("p1") "," PLAN("p2"), "", "c1"));
 	SYNC(MORE(PLAN("p1"), "", "c2"),
 		 MORE(PLAN("p2"), RESET_PLANS, "c3"),
@@ -179,7 +151,7 @@ test_staged_before_reset(void)
 static void
 test_malformed_cursor(void)
 {
-	begin();
+	open_device();
 	check(sync_pages((const char *const[]) {MORE(PLAN("p1") "," PLAN("p2"), "", "c1"),
 		"!{\"error\":{\"code\":\"x\",\"message\":\"stop\"}}", NULL}) == TIDE_REFUSED);
 	SYNC("!{\"error\":{\"code\":\"malformed_cursor\",\"message\":\"?\"}}",
@@ -239,7 +211,7 @@ refuse_id(const tide_step *step, FakeAnswer *answer)
 static void
 test_batch_taken(void)
 {
-	begin();
+	open_device();
 	SYNC(LAST(PLAN("p1"), "", "c1"));
 	fake_sql(db, "UPDATE plan SET a = 'mine' WHERE id = 'p1'");
 	check(sync_pushes(refuse_id) == TIDE_REFUSED);
@@ -253,7 +225,7 @@ test_batch_taken(void)
 static void
 test_unavailable(void)
 {
-	begin();
+	open_device();
 	SYNC(PAGE(PLAN("p1") "," PLAN("p2") "," PLAN("p3"), ITEM("i1"), "", "c1", "false"));
 	SYNC(MORE(PLAN("p1"), RESET_PLANS, "c2"), LAST("", NO_PLANS, "c3"));
 	is("SELECT count(*) FROM item", "1");
@@ -278,7 +250,7 @@ test_unavailable(void)
 static void
 test_recheck_unavailable(void)
 {
-	begin();
+	open_device();
 	SYNC(LAST(PLAN("p1") "," PLAN("p2"), "", "c1"));
 	fake_sql(db, "DROP TRIGGER tide_plan_after_update; UPDATE plan SET a = 'mine' WHERE id = 'p1'");
 	SYNC(LAST("", NO_PLANS, "c2"));
@@ -294,7 +266,7 @@ test_recheck_unavailable(void)
 static void
 test_recheck_twice(void)
 {
-	begin();
+	open_device();
 	SYNC(LAST(PLAN("p1") "," PLAN("p2"), "", "c1"));
 	fake_sql(db, "DROP TRIGGER tide_plan_after_update; UPDATE plan SET a = 'mine' WHERE id = 'p1'");
 	SYNC(MORE(PLAN("p1") "," PLAN("p2"), "", "c2"), LAST(ROW("p1", "theirs", "25"), "", "c3"), LAST("", "", "c4"));
@@ -307,7 +279,7 @@ test_recheck_twice(void)
 static void
 test_theirs(void)
 {
-	begin();
+	open_device();
 	SYNC(LAST(PLAN("p1"), "", "c1"));
 	fake_sql(db, "UPDATE plan SET a = 'bad' WHERE id = 'p1'");
 	/* refused, so it stays */
@@ -325,7 +297,7 @@ test_theirs(void)
 static void
 test_refused(void)
 {
-	begin();
+	open_device();
 	SYNC(LAST(PLAN("p1"), "", "c1"));
 	fake_sql(db, "CREATE TRIGGER app BEFORE UPDATE ON plan WHEN NEW.a = 'ugly' BEGIN SELECT RAISE(ABORT, 'ugly'); END;"
 			 "CREATE TRIGGER app2 BEFORE INSERT ON plan WHEN NEW.a = 'ugly' BEGIN SELECT RAISE(ABORT, 'ugly'); END");
@@ -338,7 +310,7 @@ test_refused(void)
 	fake_ok("a version that was refused does not come back over a later one of the same pull");
 	end();
 
-	begin();
+	open_device();
 	SYNC(LAST(PLAN("p1"), "", "c1"));
 	fake_sql(db, "CREATE TRIGGER app BEFORE INSERT ON plan WHEN NEW.a = 'ugly' BEGIN SELECT RAISE(ABORT, 'ugly'); END");
 	SYNC(LAST(ROW("p2", "ugly", "21"), "", "c2"));
@@ -350,7 +322,7 @@ test_refused(void)
 	fake_ok("... nor when the type came in full without the row");
 	end();
 
-	begin();
+	open_device();
 	SYNC(LAST(PLAN("p1"), "", "c1"));
 	fake_sql(db, "CREATE TRIGGER app BEFORE INSERT ON plan WHEN NEW.a = 'ugly' BEGIN SELECT RAISE(ABORT, 'ugly'); END");
 	SYNC(LAST(ROW("p2", "ugly", "21"), "", "c2"));
@@ -362,7 +334,7 @@ test_refused(void)
 	fake_ok("... nor is it kept of a scope that is revoked");
 	end();
 
-	begin();
+	open_device();
 	SYNC(LAST(PLAN("p1") "," PLAN("p2"), "", "c1"));
 	fake_sql(db, "CREATE TRIGGER app BEFORE DELETE ON plan WHEN OLD.id = 'p1' BEGIN SELECT RAISE(ABORT, 'kept'); END");
 	SYNC(LAST("", RESET_PLANS, "c2"));

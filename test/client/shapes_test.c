@@ -8,12 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fake_server.h"
 #include "loop/handle.h"
+#include "one_device.h"
 
-static FakeServer server;
-static sqlite3 *db;
-static tide *t;
 static int64_t now = 1600000000000;
 
 /*
@@ -34,56 +31,39 @@ typedef struct Canned
 	"\"cursor\":\"" cursor "\",\"hasMore\":" more "}"
 #define CHANGES(changes) PAGE(changes, "{}", "", "c1", "false")
 
-static void
-is(const char *sql, const char *wanted)
+typedef struct Given
 {
-	fake_is(db, sql, wanted);
-}
+	const Canned *canned;
+	const char *const *body;	/* the next */
+	int			requests;
+} Given;
 
-static void
-begin(void)
+static FakeChoice
+answer_canned(void *arg, const tide_step *step, FakeAnswer *answer)
 {
-	fake_open(&server);
-	fake_device(&db, &t);
-}
+	Given	   *given = arg;
+	const Canned *canned = given->canned;
 
-static void
-end(void)
-{
-	tide_close(t);
-	check(sqlite3_close(db) == SQLITE_OK);
-	fake_close(&server);
+	check(given->requests++ < 30);
+	if (step->listens)
+		return FAKE_END;
+	if (strstr(step->url, canned->path) == NULL)
+		return FAKE_USUAL;
+	if (canned->status)
+		answer->status = canned->status;
+	answer->headers = canned->headers;
+	buffer_text(&answer->body, *given->body);
+	given->body += given->body[1] != NULL;
+	return FAKE_ANSWERED;
 }
 
 /* A sync, which must come to an end. */
 static int
 sync_with(const Canned *canned)
 {
-	const char *const *body = canned->bodies;
-	tide_step	step;
-	FakeAnswer	answer;
-	int			code = tide_sync(t);
-	int			requests;
+	Given		given = {canned, canned->bodies, 0};
 
-	for (requests = 0; code == TIDE_OK; requests++)
-	{
-		check(requests < 30);
-		code = tide_next(t, now, &step);
-		if (code != TIDE_OK || step.kind == TIDE_WAIT || step.listens)
-			break;
-		memset(&answer, 0, sizeof(answer));
-		if (strstr(step.url, canned->path))
-		{
-			answer.status = canned->status ? canned->status : 200;
-			answer.headers = canned->headers;
-			buffer_text(&answer.body, *body);
-			body += body[1] != NULL;
-		}
-		else
-			fake_answer(&server, &step, &answer);
-		code = fake_give(t, &answer, now);
-	}
-	return code;
+	return fake_sync_by(&server, t, now, answer_canned, &given);
 }
 
 #define sync_pull(...) sync_with(&(Canned) {"/sync/pull", 200, NULL, {__VA_ARGS__}})
@@ -142,7 +122,7 @@ test_pages(void)
 {
 	size_t		i;
 
-	begin();
+	open_device();
 	check(sync_pull(CHANGES("{\"plan\":[" ROW "]}")) == TIDE_OK);
 	for (i = 0; i < sizeof(pages) / sizeof(*pages); i++)
 	{
@@ -159,7 +139,7 @@ test_pages(void)
 static void
 test_staged(void)
 {
-	begin();
+	open_device();
 	check(sync_pull(CHANGES("{\"plan\":[" ROW "]}")) == TIDE_OK);
 	is_refused(sync_pull(PAGE("{\"plan\":[5]}", "{}", "", "c2", "true")));
 	is_refused(sync_pull(PAGE("{}", "{\"plan\":[{\"owner\":\"ann\"}]}", "", "c2", "true")));
@@ -182,7 +162,7 @@ test_spoiled(void)
 										  "INSERT INTO tide_settings VALUES ('stage_cursor', 'c2');"
 										  "INSERT INTO tide_refused VALUES ('plan', 'p9', 0, %Q, 'x')", rows[i], rows[i]);
 
-		begin();
+		open_device();
 		check(sync_pull(CHANGES("{\"plan\":[" ROW "]}")) == TIDE_OK);
 		fake_sql(db, sql);
 		sqlite3_free(sql);
@@ -216,7 +196,7 @@ test_lines(void)
 
 	for (i = 0; i < sizeof(streams) / sizeof(*streams); i++)
 	{
-		begin();
+		open_device();
 		is_refused(sync_pull(streams[i]));
 		check(fake_sync(&server, t, now) == TIDE_OK);
 		is("SELECT count(*) FROM plan", "0");
@@ -229,7 +209,7 @@ test_lines(void)
 static void
 test_endless(void)
 {
-	begin();
+	open_device();
 	check(sync_pull(PAGE("{\"plan\":[" ROW "]}", "{}", "", "c1", "true")) == TIDE_REFUSED);
 	check(strcmp(tide_error_code(t), "bad_reply") == 0);
 	check(fake_sync(&server, t, now) == TIDE_OK);
@@ -258,7 +238,7 @@ test_elsewhere(void)
 			Canned		canned = {paths[p], statuses[s % 4], NULL, {s == 4 ? "" : "<html>log in</html>"}};
 			Canned		denied = {paths[p], 403, NULL, {"{\"error\":{\"code\":\"forbidden\",\"message\":\"no\"}}"}};
 
-			begin();
+			open_device();
 			check(fake_sync(&server, t, now) == TIDE_OK);
 			fake_sql(db, "INSERT INTO plan (id, owner) VALUES ('p2', 'ann')");
 			check(sync_with(&canned) == TIDE_REFUSED);
@@ -295,7 +275,7 @@ test_verdicts(void)
 
 	for (i = 0; i < sizeof(verdicts) / sizeof(*verdicts); i++)
 	{
-		begin();
+		open_device();
 		check(fake_sync(&server, t, now) == TIDE_OK);
 		fake_sql(db, "INSERT INTO plan (id, owner, a) VALUES ('p2', 'ann', 'mine');"
 				 "INSERT INTO tide_refused VALUES ('plan', 'p9', 0, '" ROW "', 'x')");
@@ -308,7 +288,7 @@ test_verdicts(void)
 		is("SELECT count(*) FROM tide_pending", "0");
 		end();
 	}
-	begin();
+	open_device();
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	fake_sql(db, "INSERT INTO plan (id, owner) VALUES ('p2', 'ann')");
 	check(fake_sync(&server, t, now) == TIDE_OK);
@@ -336,14 +316,14 @@ test_schemas(void)
 
 	for (i = 0; i < sizeof(schemas) / sizeof(*schemas); i++)
 	{
-		begin();
+		open_device();
 		check(sync_schema(schemas[i]) == TIDE_REFUSED);
 		check(strcmp(tide_error_code(t), "bad_schema") == 0);
 		is("SELECT count(*) FROM tide_types", "0");
 		check(fake_sync(&server, t, now) == TIDE_OK);
 		end();
 	}
-	begin();
+	open_device();
 	check(sync_schema(SCHEMA("{\"plan\":{\"key\":[\"id\"],\"parents\":{\"a\":\"b\",\"c\":\"d\",\"e\":\"f\"}," COLUMNS "}}")) == TIDE_OK);
 	end();
 	fake_ok("a schema of another form is not understood");

@@ -8,12 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fake_server.h"
 #include "loop/handle.h"
+#include "one_device.h"
 
-static FakeServer server;
-static sqlite3 *db;
-static tide *t;
 static int64_t now = 1600000000000;
 static int	schemas;			/* requests for one */
 static bool refreshed;			/* a pull asked for a type in full */
@@ -29,54 +26,44 @@ static bool refreshed;			/* a pull asked for a type in full */
 #define PAGE(changes) "{\"changesByType\":{" changes "},\"deletedByType\":{},\"cursor\":\"c9\",\"hasMore\":false}"
 #define ROW(rest) "{\"id\":\"r1\",\"owner\":\"ann\",\"a\":\"x\",\"stamp\":\"2020-01-01T00:00:00.000Z\",\"client\":null" rest "}"
 
-static void
-is(const char *sql, const char *wanted)
+/* What the server has become. */
+typedef struct Become
 {
-	fake_is(db, sql, wanted);
-}
+	const char *schema;
+	const char *page;			/* of each pull; NULL: what is usual */
+} Become;
 
-static void
-end(void)
+static FakeChoice
+answer_become(void *arg, const tide_step *step, FakeAnswer *answer)
 {
-	tide_close(t);
-	check(sqlite3_close(db) == SQLITE_OK);
-	fake_close(&server);
+	const Become *become = arg;
+
+	refreshed = refreshed || (step->body && strstr(step->body, "\"refresh\":["));
+	if (strstr(step->url, "/sync/schema"))
+	{
+		schemas++;
+		answer->headers = "ETag: \"x\"\r\n";
+		if (strstr(step->headers, "If-None-Match"))
+			answer->status = 304;
+		else
+			buffer_text(&answer->body, become->schema);
+		return FAKE_ANSWERED;
+	}
+	if (strstr(step->url, "/sync/pull") == NULL || become->page == NULL)
+		return FAKE_USUAL;
+	buffer_text(&answer->body, become->page);
+	return FAKE_ANSWERED;
 }
 
 /* A sync of this schema, and of pulls that bring this, or what is usual. */
 static int
 sync_of(const char *schema, const char *page)
 {
-	tide_step	step;
-	FakeAnswer	answer;
-	int			code = tide_sync(t);
+	Become		become = {schema, page};
 
 	schemas = 0;
 	refreshed = false;
-	while (code == TIDE_OK)
-	{
-		code = tide_next(t, now, &step);
-		if (code != TIDE_OK || step.kind == TIDE_WAIT)
-			break;
-		memset(&answer, 0, sizeof(answer));
-		answer.status = 200;
-		if (strstr(step.url, "/sync/schema"))
-		{
-			schemas++;
-			answer.headers = "ETag: \"x\"\r\n";
-			if (strstr(step.headers, "If-None-Match"))
-				answer.status = 304;
-			else
-				buffer_text(&answer.body, schema);
-		}
-		else if (strstr(step.url, "/sync/pull") && page)
-			buffer_text(&answer.body, page);
-		else
-			fake_answer(&server, &step, &answer);
-		refreshed = refreshed || (step.body && strstr(step.body, "\"refresh\":["));
-		code = fake_give(t, &answer, now);
-	}
-	return code;
+	return fake_sync_by(&server, t, now, answer_become, &become);
 }
 
 /* The server's schema has become another one. */
@@ -90,8 +77,7 @@ sync_anew(const char *schema, const char *page)
 static void
 begin(void)
 {
-	fake_open(&server);
-	fake_device(&db, &t);
+	open_device();
 	check(sync_of(PLAIN, NULL) == TIDE_OK);
 	fake_sql(db, "INSERT INTO plan (id, owner, a) VALUES ('p1', 'ann', 'mine');"
 			 "INSERT INTO item (id, owner, a) VALUES ('i1', 'ann', 'mine')");
