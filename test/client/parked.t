@@ -23,13 +23,9 @@ SELECT tide.track('team', scope => 'owner'); SELECT tide.track('merged', scope =
 SELECT tide.track('child', scope => 'owner');
 INSERT INTO team SELECT 't' || i, CASE WHEN i < 5 THEN 'ann' ELSE 'team' END, 'team', 'red' FROM generate_series(1, 9) i;
 INSERT INTO merged SELECT 'm' || i, 'team', 'merged', 'red' FROM generate_series(1, 3) i;
-CREATE TABLE allowed (sub text, scope text);
-INSERT INTO allowed VALUES ('ann', 'ann'), ('ann', 'team');
-CREATE FUNCTION scopes(claims jsonb) RETURNS text[] STABLE SECURITY DEFINER SET search_path = public LANGUAGE sql
-	AS $$ SELECT coalesce(array_agg(scope), ARRAY[]::text[]) FROM allowed WHERE sub = claims->>'sub' $$;
 GRANT ALL ON team, merged, child TO tide_user;
 SQL
-$cluster->sql($database, "DO \$\$ BEGIN EXECUTE format('ALTER DATABASE %I SET pg_tide.scopes_function = ''public.scopes''', current_database()); END \$\$");
+$cluster->allow($database, [ 'ann', 'ann' ], [ 'ann', 'team' ]);
 my $gateway = TideTest::Gateway->start(cluster => $cluster, database => $database,
 	settings => { 'maintain-interval' => 0 })->wait_until_ready;
 my $device = TideClient->new($gateway, 'ann');

@@ -23,13 +23,9 @@ SELECT tide.track('plan', scope => 'user_id'); SELECT tide.track('item', scope =
 INSERT INTO plan SELECT 'p' || i, 'ann', 'plan', i FROM generate_series(1, 9) i;
 INSERT INTO item SELECT 'i' || i, 'ann', 'p' || i, 'item' FROM generate_series(1, 9) i;
 INSERT INTO team SELECT 't' || i, CASE WHEN i < 6 THEN 'ann' ELSE 'team' END, 'team' FROM generate_series(1, 9) i;
-CREATE TABLE allowed (sub text, scope text);
-INSERT INTO allowed VALUES ('ann', 'ann'), ('ann', 'team');
-CREATE FUNCTION scopes(claims jsonb) RETURNS text[] STABLE SECURITY DEFINER SET search_path = public LANGUAGE sql
-	AS $$ SELECT coalesce(array_agg(scope), ARRAY[]::text[]) FROM allowed WHERE sub = claims->>'sub' $$;
 GRANT ALL ON plan, item, team TO tide_user;
 SQL
-$cluster->sql($database, "DO \$\$ BEGIN EXECUTE format('ALTER DATABASE %I SET pg_tide.scopes_function = ''public.scopes''', current_database()); END \$\$");
+$cluster->allow($database, [ 'ann', 'ann' ], [ 'ann', 'team' ]);
 my $gateway = TideTest::Gateway->start(cluster => $cluster, database => $database,
 	settings => { 'maintain-interval' => 0 })->wait_until_ready;
 

@@ -412,6 +412,19 @@ sub create_synced
 	return $database;
 }
 
+# The scopes of users are what a table says: "allowed", with these rows.
+sub allow
+{
+	my ($self, $database, @rows) = @_;
+	$self->sql($database, "CREATE TABLE allowed (sub text, scope text);\n"
+		. 'INSERT INTO allowed VALUES ' . join(', ', map { "('$_->[0]', '$_->[1]')" } @rows) . ";\n" . <<'SQL');
+CREATE FUNCTION scopes(claims jsonb) RETURNS text[] STABLE SECURITY DEFINER SET search_path = public LANGUAGE sql
+	AS $$ SELECT coalesce(array_agg(scope), ARRAY[]::text[]) FROM allowed WHERE sub = claims->>'sub' $$;
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET pg_tide.scopes_function = ''public.scopes''', current_database()); END $$;
+SQL
+	return;
+}
+
 # A database with one of examples/, set up as its README says.
 sub create_example
 {

@@ -31,15 +31,13 @@
 static void
 check_resolver(TrackedTable *t)
 {
-	Oid			function;
-	const char *hint;
-	const char *problem = resolver_problem(t->resolver, t->owner, &hint, &function);
+	Resolver	r = resolver_find(t->resolver, t->owner);
 
-	if (problem)
+	if (r.problem)
 		ereport(ERROR,
-				(errcode(OidIsValid(function) ? ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE :
-						 ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("%s", problem), errhint("%s", hint)));
+				(errcode(OidIsValid(r.function) ? ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE :
+						 r.sqlstate),
+				 errmsg("%s", r.problem), errhint("%s", r.hint)));
 }
 
 /* NULL: keep the current row */

@@ -32,31 +32,36 @@ untrusted_hint(Oid function, const char *name)
 					owner ? quote_identifier(owner) : "...", name);
 }
 
-const char *
-resolver_problem(const char *name, Oid table_owner, const char **hint, Oid *function)
+Resolver
+resolver_find(const char *name, Oid table_owner)
 {
 	static const Oid types[3] = {TEXTOID, JSONBOID, JSONBOID};
 	List	   *names = textToQualifiedNameList(cstring_to_text(name));
 	char	   *quoted = NameListToQuotedString(names);
+	const char *what = NULL;
+	Resolver	r = {LookupFuncName(names, 3, types, true)};
 
-	*function = LookupFuncName(names, 3, types, true);
-	if (!OidIsValid(*function))
+	if (!OidIsValid(r.function))
 	{
-		*hint = psprintf("CREATE FUNCTION %s(entity_type text, current jsonb, incoming jsonb) RETURNS jsonb ...",
-						 quoted);
-		return psprintf("conflict resolver %s(text, jsonb, jsonb) does not exist", quoted);
+		r.sqlstate = ERRCODE_UNDEFINED_FUNCTION;
+		what = "does not exist";
+		r.hint = psprintf("CREATE FUNCTION %s(entity_type text, current jsonb, incoming jsonb) RETURNS jsonb ...",
+						  quoted);
 	}
-	if (get_func_rettype(*function) != JSONBOID || get_func_retset(*function) ||
-		get_func_prokind(*function) != PROKIND_FUNCTION)
+	else if (get_func_rettype(r.function) != JSONBOID || get_func_retset(r.function) ||
+			 get_func_prokind(r.function) != PROKIND_FUNCTION)
 	{
-		*hint = "It returns the row to store, or NULL to keep the current one.";
-		return psprintf("conflict resolver %s(text, jsonb, jsonb) does not return jsonb", quoted);
+		r.sqlstate = ERRCODE_DATATYPE_MISMATCH;
+		what = "does not return jsonb";
+		r.hint = "It returns the row to store, or NULL to keep the current one.";
 	}
-	if (!trust_function(*function, table_owner))
+	else if (!trust_function(r.function, table_owner))
 	{
-		*hint = untrusted_hint(*function, quoted);
-		return psprintf("conflict resolver %s(text, jsonb, jsonb) is neither of the table's owner nor of one who may execute tide.trusted()",
-						quoted);
+		r.sqlstate = ERRCODE_INSUFFICIENT_PRIVILEGE;
+		what = "is neither of the table's owner nor of one who may execute tide.trusted()";
+		r.hint = untrusted_hint(r.function, quoted);
 	}
-	return NULL;
+	if (what)
+		r.problem = psprintf("conflict resolver %s(text, jsonb, jsonb) %s", quoted, what);
+	return r;
 }

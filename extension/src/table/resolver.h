@@ -8,11 +8,18 @@
 #ifndef TIDE_RESOLVER_H
 #define TIDE_RESOLVER_H
 
+typedef struct Resolver
+{
+	Oid			function;		/* invalid: there is none */
+	const char *problem;		/* why it cannot be one; NULL: it can */
+	const char *hint;
+	int			sqlstate;
+} Resolver;
+
 /*
- * Why a function cannot resolve conflicts of a table with this owner, with a
- * hint; NULL if it can.  The name has a schema, and may be quoted.
+ * The function that is to resolve conflicts of a table with this owner.  The name
+ * has a schema, and may be quoted.
  */
-extern const char *resolver_problem(const char *name, Oid table_owner, const char **hint,
-									Oid *function);
+extern Resolver resolver_find(const char *name, Oid table_owner);
 
 #endif							/* TIDE_RESOLVER_H */

@@ -457,13 +457,14 @@ check_claim(ReturnSetInfo *rsinfo, TrackedTable *t, Relation rel)
 static void
 check_resolver(ReturnSetInfo *rsinfo, TrackedTable *t)
 {
-	Oid			function;
-	const char *hint;
-	const char *problem = t->resolver ? resolver_problem(t->resolver, t->owner, &hint, &function) : NULL;
+	Resolver	r;
 
-	if (problem)
+	if (t->resolver == NULL)
+		return;
+	r = resolver_find(t->resolver, t->owner);
+	if (r.problem)
 		report(rsinfo, "error", t->sql_name,
-			   psprintf("%s: changes of rows that exist fail", problem), hint);
+			   psprintf("%s: changes of rows that exist fail", r.problem), r.hint);
 }
 
 /*

@@ -100,18 +100,13 @@ name_option(FunctionCallInfo fcinfo, int n)
 static char *
 check_resolver(const char *name, Oid table_owner)
 {
-	Oid			function;
-	const char *hint;
-	const char *problem = resolver_problem(name, table_owner, &hint, &function);
+	Resolver	r = resolver_find(name, table_owner);
 
-	if (problem)
+	if (r.problem)
 		ereport(ERROR,
-				(errcode(!OidIsValid(function) ? ERRCODE_UNDEFINED_FUNCTION :
-						 get_func_rettype(function) == JSONBOID && !get_func_retset(function) ?
-						 ERRCODE_INSUFFICIENT_PRIVILEGE : ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("%s", problem), errhint("%s", hint)));
-	return quote_qualified_identifier(get_namespace_name(get_func_namespace(function)),
-									  get_func_name(function));
+				(errcode(r.sqlstate), errmsg("%s", r.problem), errhint("%s", r.hint)));
+	return quote_qualified_identifier(get_namespace_name(get_func_namespace(r.function)),
+									  get_func_name(r.function));
 }
 
 static char *
