@@ -7,8 +7,9 @@ package TideBench;
 use strict;
 use warnings;
 use Exporter qw(import);
+use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(output_of psql wrk seconds_of median in_turns ratio report);
+our @EXPORT = qw(output_of psql start_gateway token_of wrk seconds_of median in_turns ratio report);
 
 # $rounds of in_turns
 our $rounds = 5;
@@ -24,6 +25,39 @@ sub output_of
 }
 
 sub psql { return output_of(qw(psql -X -q -At -v ON_ERROR_STOP=1), map { ('-c', $_) } @_) }
+
+# A gateway for the database that psql connects to, with the secret in DIRECTORY:
+# its process, its port and that of its metrics.
+sub start_gateway
+{
+	my ($directory, $name, @options) = @_;
+	my $log = "$directory/$name.log";
+	my $pid = fork // die "fork: $!\n";
+
+	if ($pid == 0)
+	{
+		open STDERR, '>', $log or die "$log: $!\n";
+		exec 'gateway/tide-gateway', '--listen', '127.0.0.1:0', '--metrics-listen', '127.0.0.1:0', '--jwt-secret-file', "$directory/secret",
+			'--database-url', "host=$ENV{PGHOST} port=$ENV{PGPORT} dbname=$ENV{PGDATABASE} user=tide_gateway", @options or die $!;
+	}
+	my $until = time + 30;
+	while (time < $until)
+	{
+		my $text = do { local $/; open my $file, '<', $log or next; <$file> } // '';
+		my ($port) = $text =~ /event=listening address=127.0.0.1 port=(\d+)/;
+		my ($metrics) = $text =~ /event=metrics address=127.0.0.1 port=(\d+)/;
+		return ($pid, $port, $metrics) if $port && $metrics && $text =~ /event=connected/;
+		sleep 0.05;
+	}
+	kill 'KILL', $pid;
+	die "the gateway does not get ready, see $log\n";
+}
+
+sub token_of
+{
+	my ($directory, $user) = @_;
+	return output_of('gateway/tide-gateway', 'token', '--jwt-secret-file', "$directory/secret", '--sub', $user) =~ s/\s//gr;
+}
 
 # What peers/load.lua says of requests of that kind: their number, the seconds they
 # took, the median and the 99th percentile in milliseconds.  All of them must

@@ -9,7 +9,8 @@
  *
  * A script is an operation.  Each of its lines is a statement, or, if it
  * begins with a tab, a parameter of the statement above; a line that begins
- * with -- is neither.  In parameters,
+ * with -- is neither, but for "-- in NAME" at the head: the script runs in that
+ * database, not in CONNINFO's.  In parameters,
  *
  *	  {n}		is the number of the operation, never the same one twice
  *	  {id}		a uuid made of it
@@ -55,6 +56,7 @@ typedef struct Statement
 typedef struct Script
 {
 	const char *name;
+	char	   *database;		/* or NULL: CONNINFO's */
 	int			count;
 	Statement	statements[MAX_STATEMENTS];
 	PGconn	   *connection;
@@ -89,6 +91,8 @@ read_script(Script *script, const char *path)
 	{
 		if (line[length - 1] == '\n')
 			line[--length] = '\0';
+		if (script->count == 0 && strncmp(line, "-- in ", 6) == 0)
+			script->database = copy(line + 6);
 		if (length == 0 || strncmp(line, "--", 2) == 0)
 			continue;
 		if (line[0] != '\t')
@@ -185,7 +189,12 @@ check(Script *script, PGresult *result)
 static void
 connect_script(Script *script, const char *conninfo)
 {
-	script->connection = PQconnectdb(conninfo);
+	char		whole[1024];
+
+	/* of two, the later one counts */
+	snprintf(whole, sizeof(whole), "%s%s%s", conninfo, script->database ? " dbname=" : "",
+			 script->database ? script->database : "");
+	script->connection = PQconnectdb(whole);
 	if (PQstatus(script->connection) != CONNECTION_OK)
 		die("%s", PQerrorMessage(script->connection));
 	for (int i = 0; i < script->count; i++)

@@ -1,12 +1,14 @@
 #!/usr/bin/env perl
 #
 # Many clients that wait for news: the gateway's memory, its processor time while
-# others commit, and how long after a COMMIT its reader has the reply.
+# others commit, how long after a COMMIT its reader has the reply, and what half of
+# them cost who pushes.
 #
-#   waiting.pl DIRECTORY COUNT
+#   waiting.pl DIRECTORY COUNT ROUNDS
 #
 # with psql and pgbench connecting to the database of bench.sql; DIRECTORY has the
-# secret.  The gateway is one of its own, with room for so many.
+# secret, and peers, a line "TOKEN USER" for each who pushes.  The gateway is one of
+# its own, with room for so many.
 
 use strict;
 use warnings;
@@ -20,40 +22,17 @@ use Time::HiRes qw(sleep time);
 use lib $FindBin::Bin;
 use TideBench;
 
-my ($directory, $count) = @ARGV;
+my ($directory, $count, $rounds) = @ARGV;
 my $each = 50;					# of a user, as many as one may have
 my $samples = 300;
-my $log = "$directory/waiting.log";
-my $pid = fork // die $!;
 
 $| = 1;
-if ($pid == 0)
-{
-	open STDERR, '>', $log or die $!;
-	exec 'gateway/tide-gateway', '--listen', '127.0.0.1:0', '--metrics-listen', '127.0.0.1:0', '--jwt-secret-file', "$directory/secret",
-		'--database-url', "host=$ENV{PGHOST} port=$ENV{PGPORT} dbname=$ENV{PGDATABASE} user=tide_gateway",
-		'--max-waiting', $count + 100, '--max-connections', $count + 100, '--max-connections-address', 0 or die $!;
-}
+my ($pid, $port, $metrics) = start_gateway($directory, 'waiting', '--max-waiting', $count + 100, '--max-connections', $count + 100,
+	'--max-connections-address', 0);
 END { if ($pid) { local $?; kill 'KILL', $pid; waitpid $pid, 0 } }
-
-sub logged
-{
-	my ($event) = @_;
-	my $until = time + 30;
-	while (time < $until)
-	{
-		my $text = do { open my $file, '<', $log or next; local $/; <$file> } // '';
-		return $1 if $text =~ /event=$event address=127.0.0.1 port=(\d+)/;
-		sleep 0.05;
-	}
-	die "no event $event\n";
-}
-my $port = logged('listening');
-my $metrics = logged('metrics');
 my $http = HTTP::Tiny->new(timeout => 30);
 
 sub waiting { return $http->get("http://127.0.0.1:$metrics/metrics")->{content} =~ /^tide_waiting\w* (\d+)$/m ? $1 : 0 }
-sub token { my ($user) = @_; return output_of('gateway/tide-gateway', 'token', '--jwt-secret-file', "$directory/secret", '--sub', $user) =~ s/\s//gr }
 
 sub pull
 {
@@ -75,29 +54,65 @@ sub ask
 
 sub connection { return IO::Socket::INET->new(PeerHost => '127.0.0.1', PeerPort => $port) // die "could not connect: $!\n" }
 
-# -- memory
+my %token;
+my @sockets;
+
+# from here on so many wait
+sub have_waiting
+{
+	my ($wanted) = @_;
+	my $until = time + 30;
+
+	close pop @sockets while @sockets > $wanted;
+	while (@sockets < $wanted)
+	{
+		my $user = 'waits' . int(@sockets / $each);
+		my $token = $token{$user} //= token_of($directory, $user);
+		my $cursor = pull($token, 'since=now');
+		for (1 .. $each)
+		{
+			push @sockets, connection();
+			ask($sockets[-1], $token, $cursor);
+		}
+	}
+	sleep 0.1 until waiting() == $wanted || time > $until;
+	my $seated = waiting();
+	die "$seated wait, not $wanted\n" if $seated != $wanted;
+	return;
+}
 
 sleep 0.1 until $http->get("http://127.0.0.1:$port/ready")->{status} == 200;
-my (@sockets, $until);
-for my $user (1 .. $count / $each)
+
+# -- pushes of one row by others
+
+my $half = $count / 2;
+my $seconds = $ENV{TIDE_BENCH_SECONDS} // 4;
+my $salt = (int(time) % 0x4000 << 16) + 0x8000;
+open my $peers, '<', "$directory/peers" or die "peers: $!\n";
+open my $clients, '>', "$directory/clients" or die $!;
+print $clients "$_ /\n" for map { s/\s+\z//r } <$peers>;
+close $clients;
+
+sub push_p99
 {
-	my $token = token("waits$user");
-	my $cursor = pull($token, 'since=now');
-	for (1 .. $each)
-	{
-		push @sockets, connection();
-		ask($sockets[-1], $token, $cursor);
-	}
+	my ($wanted) = @_;
+
+	have_waiting($wanted);
+	psql('CHECKPOINT');
+	my (undef, undef, undef, $p99) = wrk("http://127.0.0.1:$port", 1, 8, $seconds, 'push', "$directory/clients", 1, ++$salt);
+	return $p99;
 }
-$until = time + 30;
-sleep 0.1 until waiting() >= $count || time > $until;
-my $seated = waiting();
-die "$seated of $count wait\n" if $seated < $count;
+$TideBench::rounds = $rounds;
+my @push = in_turns(sub { push_p99($half) }, sub { push_p99(0) });
+
+# -- memory
+
+have_waiting($count);
 my $memory = status_of('VmRSS');
 
 # -- how long after a COMMIT
 
-my $token = token('wakes');
+my $token = token_of($directory, 'wakes');
 my $cursor = pull($token, 'since=now');
 my $socket = connection();
 my $session = open2(my $from, my $to, qw(psql -X -A -t));
@@ -135,3 +150,5 @@ printf "%-46s %10.0f MB   <= 300  %s\n", 'memory of the gateway', $memory, $memo
 printf "%-46s %10.1f ms   <= 30  %s\n", 'p99 from a COMMIT to the reply', $late[ $samples * 0.99 ], $late[ $samples * 0.99 ] <= 30 ? 'met' : 'MISSED';
 printf "%-46s %10.1f ms\n", '  median', $late[ $samples / 2 ];
 printf "%-46s %10.2f core <= 0.1  %s\n", 'processor time at 100 commits a second', $share, $share <= 0.1 ? 'met' : 'MISSED';
+printf "\n%-34s %10s %10s %-7s %6s\n", 'pushes of one row, 8 at a time', "$half wait", 'none', '', 'ratio';
+report('  99th percentile', 'ms', @push, 1.2, 0);

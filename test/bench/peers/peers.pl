@@ -1,7 +1,8 @@
 #!/usr/bin/env perl
 #
-# tide-gateway beside a sync server written by hand for Node (server.js): the same
-# requests by wrk, in turns, on one database with as many connections each.
+# tide-gateway beside a sync server written by hand for Node (server.js), and beside
+# the one that plans begin with, Express and Prisma (seed/server.js): the same requests
+# by wrk, in turns, on one database with as many connections each.
 #
 #   peers.pl GATEWAY-ADDRESS DIRECTORY ROUNDS
 #
@@ -33,22 +34,33 @@ $| = 1;
 
 # -- the servers and their tables
 
-psql('DROP TABLE IF EXISTS bench_peer', 'CREATE TABLE bench_peer (LIKE bench_plain INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
-	'ALTER TABLE bench_peer ADD PRIMARY KEY (id)', 'CREATE INDEX ON bench_peer (user_id, last_modified_at, id)');
-
-my $node_says;				# held open: its end is waited for
-sub start_node
+my %table = (tide => 'bench_tracked', node => 'bench_peer', prisma => 'bench_prisma');
+for (@table{qw(node prisma)})
 {
-	my $secret = do { open my $file, '<', "$directory/secret" or die $!; <$file> };
-	local @ENV{qw(PORT JWT_SECRET CONNECTIONS)} = (0, $secret, $connections);
-	my $pid = open $node_says, '-|', 'node', "$FindBin::Bin/server.js" or die "node: $!\n";
-	my $line = readline $node_says;
-	die "node does not listen\n" if ($line // '') !~ m{listening (http://\S+)};
-	$server{node} = $1;
-	return $pid;
+	psql("DROP TABLE IF EXISTS $_", "CREATE TABLE $_ (LIKE bench_plain INCLUDING DEFAULTS INCLUDING CONSTRAINTS)",
+		"ALTER TABLE $_ ADD PRIMARY KEY (id)", "CREATE INDEX ON $_ (user_id, last_modified_at, id)");
 }
-my $node = start_node();
-END { kill 'TERM', $node if defined $node }
+
+my @processes;
+my @pipes;				# held open: their ends are waited for
+sub start_peer
+{
+	my ($name, $program) = @_;
+	my $secret = do { open my $file, '<', "$directory/secret" or die $!; <$file> };
+	local @ENV{qw(PORT JWT_SECRET CONNECTIONS NODE_ENV DATABASE_URL)} = (0, $secret, $connections, 'production',
+		"postgresql://$ENV{PGUSER}\@localhost:$ENV{PGPORT}/$ENV{PGDATABASE}?host=" . ($ENV{PGHOST} =~ s/([^\w.-])/sprintf '%%%02X', ord $1/ger));
+	my $pid = open my $says, '-|', 'node', "$FindBin::Bin/$program" or die "node: $!\n";
+	my $line = readline $says;
+
+	die "$program does not listen\n" if ($line // '') !~ m{listening (http://\S+)};
+	$server{$name} = $1;
+	push @processes, $pid;
+	push @pipes, $says;
+	return;
+}
+END { local $?; kill 'TERM', @processes }
+start_peer('node', 'server.js');
+start_peer('prisma', 'seed/server.js');
 
 # -- asking
 
@@ -79,10 +91,10 @@ sub rate
 # rows that were acknowledged are there, and no more than what was under way at the end
 sub push_rate
 {
-	my ($name, $table, $rows, $at_a_time) = @_;
+	my ($name, $rows, $at_a_time) = @_;
 	my $clients = clients($name, sub { '/' }, scalar @users);
 	my $prefix = sprintf '%08x', ++$salt;
-	my $of_run = "FROM $table WHERE id BETWEEN '$prefix-0000-0000-0000-000000000000' AND '$prefix-ffff-ffff-ffff-ffffffffffff'";
+	my $of_run = "FROM $table{$name} WHERE id BETWEEN '$prefix-0000-0000-0000-000000000000' AND '$prefix-ffff-ffff-ffff-ffffffffffff'";
 
 	psql('CHECKPOINT');
 	my $rate = rate($server{$name}, $at_a_time, 'push', $clients, $rows, $salt);
@@ -115,21 +127,21 @@ sub post
 
 sub push_pair
 {
-	my ($rows, $at_a_time) = @_;
+	my ($peer, @how) = @_;
 
-	return in_turns(sub { push_rate('tide', 'bench_tracked', $rows, $at_a_time) },
-		sub { push_rate('node', 'bench_peer', $rows, $at_a_time) });
+	return in_turns(map { my $name = $_; sub { push_rate($name, @how) } } 'tide', $peer);
 }
 
-my @push_1 = push_pair(1, 32);
-my @push_100 = push_pair(100, 8);
+my @push_1 = push_pair('node', 1, 32);
+my @push_100 = push_pair('node', 100, 8);
+my @seed_push_1 = push_pair('prisma', 1, 32);
+my @seed_push_100 = push_pair('prisma', 100, 8);
 psql('VACUUM ANALYZE');
 
 # 500 rows of each user that are newer than a cursor, or than a time
 my (%tide_since, %tide_end);
 my $node_since = '2026-01-01T00:00:00Z';
-my $old = "UPDATE bench_peer SET last_modified_at = '2025-12-31T00:00:00Z'";
-psql($old, 'VACUUM ANALYZE bench_peer');
+psql("UPDATE $_ SET last_modified_at = '2025-12-31T00:00:00Z'", "VACUUM ANALYZE $_") for @table{qw(node prisma)};
 for my $user (@users[0 .. $connections - 1])
 {
 	my ($token, $name) = @$user;
@@ -141,7 +153,7 @@ for my $user (@users[0 .. $connections - 1])
 	my $body = "{\"changes\":{\"bench_tracked\":[$rows]}}";
 
 	$tide_since{$name} = get("$server{tide}/api/v1/sync/pull?since=now", $token)->{cursor};
-	post("$server{$_}/api/v1/sync/push", $token, $body) for qw(tide node);
+	post("$server{$_}/api/v1/sync/push", $token, $body) for qw(tide node prisma);
 	$tide_end{$name} = get("$server{tide}/api/v1/sync/pull?since=now", $token)->{cursor};
 }
 psql('VACUUM ANALYZE');
@@ -159,20 +171,30 @@ sub pull_rate
 
 sub pull_pair
 {
-	my ($limit, $node_path) = @_;
+	my ($limit, $peer, $path) = @_;
 
 	return in_turns(
 		sub { pull_rate('tide', sub { "/api/v1/sync/pull?limit=$limit&since=$tide_since{$_[1]}" }, $limit) },
-		sub { pull_rate('node', sub { "$node_path?limit=$limit&since=$node_since" }, $limit) });
+		sub { pull_rate($peer, sub { "$path?limit=$limit&since=$node_since" }, $limit) });
 }
 
-my @pull_100 = pull_pair(100, '/api/v1/sync/pull');
-my @pull_500 = pull_pair(500, '/api/v1/sync/pull');
-my @json_100 = pull_pair(100, '/api/v1/sync/pull-json');
-my @json_500 = pull_pair(500, '/api/v1/sync/pull-json');
-my @poll = in_turns(
-	sub { pull_rate('tide', sub { "/api/v1/sync/pull?since=$tide_end{$_[1]}" }, 0) },
-	sub { pull_rate('node', sub { '/api/v1/sync/pull?since=2026-01-03T00:00:00Z' }, 0) });
+my $path = '/api/v1/sync/pull';
+my @pull_100 = pull_pair(100, 'node', $path);
+my @pull_500 = pull_pair(500, 'node', $path);
+my @json_100 = pull_pair(100, 'node', "$path-json");
+my @json_500 = pull_pair(500, 'node', "$path-json");
+my @seed_pull_100 = pull_pair(100, 'prisma', $path);
+my @seed_pull_500 = pull_pair(500, 'prisma', $path);
+
+sub poll_pair
+{
+	my ($peer) = @_;
+
+	return in_turns(sub { pull_rate('tide', sub { "$path?since=$tide_end{$_[1]}" }, 0) },
+		sub { pull_rate($peer, sub { "$path?since=2026-01-03T00:00:00Z" }, 0) });
+}
+my @poll = poll_pair('node');
+my @seed_poll = poll_pair('prisma');
 my @health = in_turns(map { my $url = $server{$_}; sub { rate($url, 32, 'get', clients('', sub { '/health' }, 1)) } } qw(tide node));
 
 # everything of a user with many rows, as a stream, and by COPY
@@ -206,5 +228,11 @@ report('  100, JSON made by PostgreSQL', '1/s', @json_100, 1, 1);
 report('  500, JSON made by PostgreSQL', '1/s', @json_500, 1, 1);
 report('poll that finds nothing', '1/s', @poll, 3, 1);
 report('/health, 32 at a time', '1/s', @health, 0.7, 1);
+printf "%-34s %10s %10s\n", '', '', 'Prisma';
+report('push 1 row, 32 at a time', '1/s', @seed_push_1, 2, 1);
+report('push 100 rows, 8 at a time', '1/s', @seed_push_100, 2, 1);
+report('pull 100 rows, 8 at a time', '1/s', @seed_pull_100, 5, 1);
+report('pull 500 rows, 8 at a time', '1/s', @seed_pull_500, 8, 1);
+report('poll that finds nothing', '1/s', @seed_poll, 3, 1);
 printf "%-34s %10s %10s\n", '', '', 'COPY';
 report('first sync of 100,000 rows, NDJSON', 'rows/s', @first, 0.7, 1);

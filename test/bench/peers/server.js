@@ -9,9 +9,10 @@
 // commits in another order, no isolation of a bad change, no replays.  Its pool
 // is as large as the gateway's.
 
-import { createHmac, timingSafeEqual } from 'node:crypto';
 import Fastify from 'fastify';
 import pg from 'pg';
+
+import { subjectOf } from './tokens.js';
 
 const { PORT = '0', JWT_SECRET, CONNECTIONS = '8' } = process.env;
 
@@ -21,27 +22,11 @@ for (const oid of [20, 1114, 1184, 1700]) pg.types.setTypeParser(oid, (text) => 
 const pool = new pg.Pool({ max: Number(CONNECTIONS), idleTimeoutMillis: 0 });
 pool.on('error', (error) => console.error(error.message));
 
-// a token is verified once, as tide-gateway does it, too
-const verified = new Map();
-function subjectOf(header) {
-	const known = verified.get(header);
-	if (known !== undefined) return known.exp * 1000 > Date.now() ? known.sub : undefined;
-	const [head, claims, signature] = (header ?? '').replace(/^Bearer /, '').split('.');
-	if (signature === undefined) return undefined;
-	const expected = createHmac('sha256', JWT_SECRET).update(`${head}.${claims}`).digest();
-	const given = Buffer.from(signature, 'base64url');
-	if (given.length !== expected.length || !timingSafeEqual(given, expected)) return undefined;
-	const parsed = JSON.parse(Buffer.from(claims, 'base64url'));
-	if (verified.size > 10000) verified.clear();
-	verified.set(header, parsed);
-	return parsed.exp * 1000 > Date.now() ? parsed.sub : undefined;
-}
-
 const app = Fastify({ bodyLimit: 16 << 20 });
 
 app.addHook('onRequest', async (request, reply) => {
 	if (request.url === '/health') return undefined;
-	request.subject = subjectOf(request.headers.authorization);
+	request.subject = subjectOf(request.headers.authorization, JWT_SECRET);
 	return request.subject === undefined ? reply.code(401).send({ error: 'unauthorized' }) : undefined;
 });
 
