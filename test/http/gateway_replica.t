@@ -224,7 +224,7 @@ sub slow_pull
 	my $cursor = $gateway->pull($token)->{json}{cursor};
 	push_note('slow');
 	TideReplica::wait_for_standby($cluster, $standby);
-	sql('INSERT INTO nap VALUES (2)');
+	sql('INSERT INTO nap VALUES (5)');
 	my $job = in_background($gateway, sub { return $gateway->pull($token, since => $cursor); });
 	for (1 .. $times)
 	{
@@ -235,7 +235,7 @@ sub slow_pull
 		sql('BEGIN; LOCK TABLE note IN ACCESS EXCLUSIVE MODE; COMMIT');
 		wait_for('it is cancelled', 10, sub {
 			return $replay->query("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid AND wait_event = 'PgSleep'
-				AND xact_start < now() - interval '1.9 s'") == 0 && $replay->query(
+				AND xact_start < now() - interval '4.9 s'") == 0 && $replay->query(
 				q{SELECT sum(confl_lock) FROM pg_stat_database_conflicts}) >= $_;
 		});
 	}
