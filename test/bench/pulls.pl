@@ -29,8 +29,8 @@ $| = 1;
 
 # -- the databases
 
-# A user has as many scopes as its claims say: NAME, NAME-2, NAME-3 ... The rows of
-# others make the table as large as it is to be.
+# A user's scopes are in a table: NAME, NAME-2, NAME-3 ... The rows of others make the
+# table as large as it is to be.
 sub make_database
 {
 	my ($name, $table_rows, $table_count) = @_;
@@ -41,9 +41,10 @@ sub make_database
 
 	output_of('createdb', $name);
 	local $ENV{PGDATABASE} = $name;
-	psql('CREATE EXTENSION pg_tide', 'CREATE FUNCTION my_scopes(claims jsonb) RETURNS text[] STABLE LANGUAGE sql AS $$'
-			. " SELECT array_agg((claims->>'sub') || CASE n WHEN 1 THEN '' ELSE '-' || n END)"
-			. " FROM generate_series(1, CAST(claims->>'count' AS integer)) n \$\$",
+	psql('CREATE EXTENSION pg_tide', 'CREATE TABLE scopes_of (user_id text PRIMARY KEY, scopes text[] NOT NULL)',
+		'GRANT SELECT ON scopes_of TO tide_user',
+		'CREATE FUNCTION my_scopes(claims jsonb) RETURNS text[] STABLE LANGUAGE sql AS $$'
+			. " SELECT scopes FROM scopes_of WHERE user_id = claims->>'sub' \$\$",
 		"ALTER DATABASE $name SET pg_tide.scopes_function = 'public.my_scopes'");
 	for my $n (1 .. $table_count)
 	{
@@ -57,23 +58,25 @@ sub make_database
 
 sub identity
 {
-	my ($user, $scopes) = @_;
-	return "{\"sub\":\"$user\",\"count\":$scopes,\"exp\":4000000000}";
+	my ($user) = @_;
+	return "{\"sub\":\"$user\",\"exp\":4000000000}";
 }
 
 # what a statement says to a user
 sub said_to
 {
-	my ($user, $scopes, $statement) = @_;
-	return (split /\n/, psql("SET request.jwt.claims = '" . identity($user, $scopes) . "'", $statement))[-1];
+	my ($user, $statement) = @_;
+	return (split /\n/, psql("SET request.jwt.claims = '" . identity($user) . "'", $statement))[-1];
 }
 
 # A cursor of the user, behind which so many rows were written.
 sub cursor_before
 {
 	my ($user, $scopes, $rows) = @_;
-	my $cursor = said_to($user, $scopes, "SELECT tide.pull('now')->>'cursor'");
 
+	psql("INSERT INTO scopes_of SELECT '$user', array_agg('$user' || CASE n WHEN 1 THEN '' ELSE '-' || n END) FROM generate_series(1, $scopes) n",
+		'ANALYZE scopes_of');
+	my $cursor = said_to($user, "SELECT tide.pull('now')->>'cursor'");
 	psql("INSERT INTO pulled1 (user_id, title, notes, position, weight_kg)"
 			. " SELECT '$user' || CASE n % $scopes WHEN 0 THEN '' ELSE '-' || 1 + n % $scopes END,"
 			. " 'Bench Press ' || n, 'five by five, two minutes of rest', n % 100, n % 200 FROM generate_series(1, $rows) n",
@@ -91,7 +94,7 @@ sub add_script
 	my $limit = $rows || 500;
 	local $ENV{PGDATABASE} = $database;
 	my $cursor = cursor_before($name, $scopes, $rows);
-	my $brought = said_to($name, $scopes, 'SELECT count(*) FROM'
+	my $brought = said_to($name, 'SELECT count(*) FROM'
 			. " json_each(tide.pull('$cursor', max_rows => $limit)->'changesByType') t, json_array_elements(t.value)");
 
 	die "$name: $brought rows were to be $rows\n" if $brought != $rows;
@@ -101,7 +104,7 @@ sub add_script
 			. " set_config('pg_tide.max_time_rows', \$4, true), set_config('pg_tide.max_push_changes', \$5, true),"
 			. " set_config('statement_timeout', \$6, true), set_config('idle_in_transaction_session_timeout', \$6, true),"
 			. " set_config('lock_timeout', \$7, true), pg_is_in_recovery()",
-		(map { "\t$_" } identity($name, $scopes), 'phone', 'iso', 100_000, 5000, 30_000, '1s'),
+		(map { "\t$_" } identity($name), 'phone', 'iso', 100_000, 5000, 30_000, '1s'),
 		"SELECT set_config('role', \$1, true)", "\ttide_user",
 		'SELECT (c.p).reply, (c.p).items, (c.p).news, (c.p).cursor, (c.p).interest'
 			. ' FROM (SELECT tide.pull_page($1::text, NULL, NULL, $2::integer, NULL, NULL, max_bytes => 16777216) AS p) AS c',
