@@ -22,7 +22,9 @@
 #include "utils/memutils.h"
 
 #include "pull/pull.h"
+#include "table/names.h"
 #include "table/registry.h"
+#include "table/trust.h"
 #include "util/errors.h"
 #include "util/keymap.h"
 #include "util/settings.h"
@@ -38,6 +40,7 @@ typedef struct Named
 {
 	TrackedTable *t;			/* one that can be served, if there is one */
 	int			nfit;
+	uint64		judged;			/* what changes() was when that was asked */
 	bool		is_asked_for;
 	bool		is_refreshed;
 } Named;
@@ -49,6 +52,13 @@ problem_of(TrackedTable *t)
 	return registry_problem(t);
 }
 
+/* grows with each change that could make another answer of problem_of() */
+static uint64
+changes(void)
+{
+	return names_invalidations() + trust_changes();
+}
+
 /* the caller's scopes as values of the type of some scope columns */
 typedef struct TypedScopes
 {
@@ -57,6 +67,26 @@ typedef struct TypedScopes
 	TableScopes scopes;
 } TypedScopes;
 
+/* those of the table, if they were made for another one */
+static TypedScopes *
+find_typed_scopes(Pull *pull, TrackedTable *t)
+{
+	TrackedColumn *c;
+	ListCell   *lc;
+
+	if (t->shared)
+		return NULL;
+	c = tracked_column(t, t->scope);
+	foreach(lc, pull->typed_scopes)
+	{
+		TypedScopes *typed = lfirst(lc);
+
+		if (typed->type == c->type && typed->typmod == c->typmod)
+			return typed;
+	}
+	return NULL;
+}
+
 /*
  * Hundreds of tables have scope columns of one or two types, so the scopes are
  * converted once for each type.
@@ -64,24 +94,18 @@ typedef struct TypedScopes
 static TableScopes *
 typed_scopes(Pull *pull, TrackedTable *t)
 {
+	TypedScopes *typed = find_typed_scopes(pull, t);
 	TrackedColumn *c;
-	TypedScopes *typed;
-	ListCell   *lc;
 
+	if (typed)
+		return &typed->scopes;
+	typed = palloc0(sizeof(TypedScopes));
 	if (t->shared || pull->access.scopes.all)
 	{
-		typed = palloc0(sizeof(TypedScopes));
 		typed->scopes.any = true;
 		return &typed->scopes;
 	}
 	c = tracked_column(t, t->scope);
-	foreach(lc, pull->typed_scopes)
-	{
-		typed = lfirst(lc);
-		if (typed->type == c->type && typed->typmod == c->typmod)
-			return &typed->scopes;
-	}
-	typed = palloc0(sizeof(TypedScopes));
 	typed->type = c->type;
 	typed->typmod = c->typmod;
 	access_table_scopes(&pull->access, t, &typed->scopes);
@@ -171,6 +195,7 @@ name_tables(List *tables)
 		{
 			named = palloc0(sizeof(Named));
 			named->t = t;
+			named->judged = changes();
 			keymap_put(names, t->entity_type, named);
 		}
 		if (problem_of(t) == NULL && named->nfit++ == 0)
@@ -283,7 +308,6 @@ add_table(Pull *pull, TrackedTable *t, bool refresh)
 	table->t = t;
 	table->relids = t->partitioned ?
 		find_all_inheritors(t->relid, AccessShareLock, NULL) : list_make1_oid(t->relid);
-	table->seen = keymap_new(CurrentMemoryContext, 64);
 	table->scopes = *typed_scopes(pull, t);
 	pull->tables = lappend(pull->tables, table);
 	pull->asked.types.regs[pull->asked.types.n++] = t->reg;
@@ -322,7 +346,8 @@ choose_table(Pull *pull, Named *named, bool by_name)
 			return;
 		}
 	}
-	if (problem_of(t) != NULL)
+	/* hundreds of tables, of which none has changed, are not looked at twice */
+	if ((named->nfit == 0 || t != named->t || named->judged != changes()) && problem_of(t) != NULL)
 	{
 		tell_log(t, problem_of(t));
 		set_unavailable(pull, t->entity_type, by_name);
@@ -332,15 +357,10 @@ choose_table(Pull *pull, Named *named, bool by_name)
 	add_table(pull, t, named->is_refreshed);
 }
 
-/*
- * Note which tables are registered once those that are asked for are locked,
- * because a table may have been tracked anew meanwhile.
- */
 static void
-note_registered(Pull *pull)
+note_registered(Pull *pull, List *all)
 {
 	Asked	   *asked = &pull->asked;
-	List	   *all = registry_all(pull->access.schema);
 	size_t		size = sizeof(int32) * (list_length(all) + 1);
 	ListCell   *lc;
 
@@ -359,8 +379,47 @@ note_registered(Pull *pull)
 }
 
 /*
+ * The caller's scopes as the types of all tables' scope columns write them.
+ * So a cursor names the same scopes as the log, whichever types are asked for.
+ */
+static void
+settle_scopes(Pull *pull, List *all)
+{
+	ScopeSet	spelled = {0};
+	ListCell   *lc;
+	int			n = 0;
+	int			i;
+
+	if (pull->access.scopes.all)
+	{
+		pull->asked.scopes.all = true;
+		return;
+	}
+	foreach(lc, all)
+	{
+		TrackedTable *t = lfirst(lc);
+
+		if (!t->broken && find_typed_scopes(pull, t) == NULL && problem_of(t) == NULL)
+			(void) typed_scopes(pull, t);
+	}
+	foreach(lc, pull->typed_scopes)
+		n += ((TypedScopes *) lfirst(lc))->scopes.n;
+	spelled.scopes = palloc(sizeof(char *) * (n + 1));
+	foreach(lc, pull->typed_scopes)
+	{
+		TableScopes *scopes = &((TypedScopes *) lfirst(lc))->scopes;
+
+		for (i = 0; i < scopes->n; i++)
+			spelled.scopes[spelled.n++] = scopes->texts[i];
+	}
+	scopes_normalise(&spelled);
+	pull->spelled = spelled;
+	pull->asked.scopes = scopes_union(&spelled, &pull->access.scopes);
+}
+
+/*
  * Choose the tables: those asked for, else all that the caller has any right
- * to read.
+ * to read; and settle what the scopes are called.
  */
 void
 pull_choose_tables(Pull *pull, ArrayType *entity_types, ArrayType *refresh)
@@ -393,44 +452,12 @@ pull_choose_tables(Pull *pull, ArrayType *entity_types, ArrayType *refresh)
 	}
 	types_normalise(&asked->types);
 	types_normalise(&asked->refresh);
-	note_registered(pull);
-}
 
-/*
- * The caller's scopes as the types of all tables' scope columns write them.
- * So a cursor names the same scopes as the log, whichever types are asked for.
- */
-void
-pull_settle_scopes(Pull *pull)
-{
-	ScopeSet	all = {0};
-	ListCell   *lc;
-	int			n = 0;
-	int			i;
-
-	if (pull->access.scopes.all)
-	{
-		pull->asked.scopes.all = true;
-		return;
-	}
-	foreach(lc, registry_all(pull->access.schema))
-	{
-		TrackedTable *t = lfirst(lc);
-
-		if (problem_of(t) == NULL)
-			(void) typed_scopes(pull, t);
-	}
-	foreach(lc, pull->typed_scopes)
-		n += ((TypedScopes *) lfirst(lc))->scopes.n;
-	all.scopes = palloc(sizeof(char *) * (n + 1));
-	foreach(lc, pull->typed_scopes)
-	{
-		TableScopes *scopes = &((TypedScopes *) lfirst(lc))->scopes;
-
-		for (i = 0; i < scopes->n; i++)
-			all.scopes[all.n++] = scopes->texts[i];
-	}
-	scopes_normalise(&all);
-	pull->spelled = all;
-	pull->asked.scopes = scopes_union(&all, &pull->access.scopes);
+	/*
+	 * Once those that are asked for are locked: a table may have been tracked
+	 * anew meanwhile.
+	 */
+	all = registry_all(pull->access.schema);
+	note_registered(pull, all);
+	settle_scopes(pull, all);
 }

@@ -65,6 +65,14 @@ begin_line(Pull *pull)
 	return buf.data;
 }
 
+/* a text that has nothing may have no memory */
+static void
+append_text(StringInfo buf, const StringInfoData *text)
+{
+	if (text->len > 0)
+		appendBinaryStringInfo(buf, text->data, text->len);
+}
+
 /*
  * rows, with parents first; then deletions, with children first; then the
  * cursor
@@ -78,10 +86,9 @@ page_lines(Pull *pull, const char *cursor, MemoryContext context)
 
 	pull_begin_text(&buf, context, pull->bytes + strlen(cursor) + 32);
 	for (i = 0; i < n; i++)
-		appendBinaryStringInfo(&buf, pull->texts[i].rows.data, pull->texts[i].rows.len);
+		append_text(&buf, &pull->texts[i].rows);
 	for (i = n - 1; i >= 0; i--)
-		appendBinaryStringInfo(&buf, pull->texts[i].deletions.data,
-							   pull->texts[i].deletions.len);
+		append_text(&buf, &pull->texts[i].deletions);
 	appendStringInfo(&buf, "{\"cursor\":\"%s\"}\n", cursor);
 	return pull_end_text(&buf);
 }

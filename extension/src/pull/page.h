@@ -25,7 +25,7 @@ typedef struct PullMark
 	Place		after;
 } PullMark;
 
-/* what a page has of a table */
+/* what a page has of a table; texts without memory (data) are empty */
 typedef struct PullText
 {
 	StringInfoData rows;

@@ -260,7 +260,6 @@ pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types, ArrayType *ref
 	pull->context = CurrentMemoryContext;
 	access_resolve(scopes, &pull->access);
 	pull_choose_tables(pull, entity_types, refresh);
-	pull_settle_scopes(pull);
 	capture_write_rows();		/* what this transaction itself has changed
 								 * must be in the log */
 	take_snapshot(pull);
@@ -337,7 +336,6 @@ pull_page(Pull *pull, const char *text, ArrayType *scopes, ArrayType *entity_typ
 		  int max_rows, ArrayType *refresh)
 {
 	Since		since;
-	ListCell   *lc;
 
 	if (max_rows < 1)
 		ereport(ERROR,
@@ -349,8 +347,6 @@ pull_page(Pull *pull, const char *text, ArrayType *scopes, ArrayType *entity_typ
 	pull_open(pull, scopes, entity_types, refresh);
 	pull_require_covered(pull, since.cursor);
 	pull_take_acks(pull);
-	foreach(lc, pull->tables)
-		access_check_columns(((PullTable *) lfirst(lc))->t);
 	pull->limit = max_rows;
 	pull->whole = since.by_time && !pull->as_lines;
 	pull_check_scopes(pull);

@@ -25,7 +25,6 @@ typedef struct Since
 
 /* asked.c: what is asked for */
 extern void pull_choose_tables(Pull *pull, ArrayType *entity_types, ArrayType *refresh);
-extern void pull_settle_scopes(Pull *pull);
 
 /* reply.c */
 /* ,"member":["name",...]; the second only if there is a name */

@@ -115,26 +115,19 @@ void
 pull_note_revoked(Pull *pull, Cursor *cursor)
 {
 	ScopeSet	known = scopes_of_cursor(cursor);
+	ScopeSet	missing = scopes_subtract(&known, &pull->access.allowed);
 	ScopeSet	spelled = {0};
-	bool		have_spelled = false;
+	bool		have_spelled = (missing.n > 0);
 	int			i;
 
-	pull->known.scopes = palloc(sizeof(char *) * (known.n + 1));
-	pull->revoked.scopes = palloc(sizeof(char *) * (known.n + 1));
-	for (i = 0; i < known.n; i++)
+	if (have_spelled)
 	{
-		bool		allowed = scopes_contain(&pull->access.allowed, known.scopes[i]);
-
-		if (!allowed && !have_spelled)
-		{
-			spelled = spell_allowed(pull);
-			have_spelled = true;
-		}
-		if (allowed || pull->item_cursors || scopes_contain(&spelled, known.scopes[i]))
-			pull->known.scopes[pull->known.n++] = known.scopes[i];
-		else
-			pull->revoked.scopes[pull->revoked.n++] = known.scopes[i];
+		spelled = spell_allowed(pull);
+		missing = scopes_subtract(&missing, &spelled);
 	}
+	if (!pull->item_cursors)
+		pull->revoked = missing;
+	pull->known = scopes_subtract(&known, &pull->revoked);
 	if (pull->revoked.n > 0)
 		places_forget_scopes(cursor, &pull->revoked);
 

@@ -250,11 +250,21 @@ start_texts(Pull *pull)
 		PullTable  *table = lfirst(lc);
 
 		table->number = foreach_current_index(lc);
-		initStringInfo(&pull->texts[table->number].rows);
-		initStringInfo(&pull->texts[table->number].deletions);
-		if (pull->as_lines)
-			start_line(&pull->texts[table->number].line, table->t);
 	}
+}
+
+/* of most tables a page has nothing, so their texts have no memory either */
+static StringInfo
+text_for(Pull *pull, PullItem *item)
+{
+	PullText   *text = &pull->texts[item->table->number];
+	StringInfo	result = item->have_row ? &text->rows : &text->deletions;
+
+	if (result->data == NULL)
+		initStringInfo(result);
+	if (pull->as_lines && text->line.data == NULL)
+		start_line(&text->line, item->table->t);
+	return result;
 }
 
 /* is there no room for the item, of this length, after the others? */
@@ -302,7 +312,7 @@ static bool
 write_item(Pull *pull, PullItem *item, TimestampTz now, MemoryContext context)
 {
 	PullText   *text = &pull->texts[item->table->number];
-	StringInfo	buf = item->have_row ? &text->rows : &text->deletions;
+	StringInfo	buf = text_for(pull, item);
 	int			start = buf->len;
 	MemoryContext old;
 

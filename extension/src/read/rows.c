@@ -34,7 +34,6 @@ rows_table(TrackedTable *t, const TableScopes *scopes)
 
 	table->t = t;
 	table->scopes = *scopes;
-	table->seen = keymap_new(CurrentMemoryContext, 64);
 	return table;
 }
 
@@ -45,6 +44,9 @@ rows_ask(PullTable *table, const char *key)
 
 	item->table = table;
 	item->key = pstrdup(key);
+	/* in the memory of the list that has the table */
+	if (table->seen == NULL)
+		table->seen = keymap_new(GetMemoryChunkContext(table), 64);
 	keymap_put(table->seen, item->key, item);
 	return item;
 }

@@ -25,7 +25,7 @@ typedef struct PullTable
 	TableScopes scopes;
 	ScopeSet	held;			/* other scopes that the client has rows of; a
 								 * row there is not gone */
-	KeyMap	   *seen;			/* from keys that are asked for to their
+	KeyMap	   *seen;			/* NULL, or from keys that are asked for to their
 								 * PullItem */
 	bool		tracked_since;	/* in time mode: tracked after that time */
 } PullTable;

@@ -42,11 +42,11 @@ keymap_new(MemoryContext context, uint32 size)
 	return keymap_create(context, size, NULL);
 }
 
-/* NULL if it is not there */
+/* NULL if it is not there, or if there is no map */
 static inline void *
 keymap_get(KeyMap *map, const char *key)
 {
-	KeyMapEntry *entry = keymap_lookup(map, key);
+	KeyMapEntry *entry = map ? keymap_lookup(map, key) : NULL;
 
 	return entry ? entry->value : NULL;
 }
