@@ -6,6 +6,7 @@ use warnings;
 use FindBin ();
 use lib "$FindBin::Bin/../lib";
 use Test::More;
+use TideForward ();
 use Time::HiRes ();
 use TideTest qw(wait_for encode_json);
 
@@ -410,14 +411,19 @@ subtest 'too few sessions for all its connections' => sub {
 	wait_for('all sessions have ended', 30, sub { return 0 == $cluster->sql('postgres',
 		"SELECT count(*) FROM pg_stat_activity WHERE usename = 'tide_gateway'"); });
 	$cluster->sql('postgres', 'ALTER ROLE tide_gateway CONNECTION LIMIT 0');
-	my $fresh = TideTest::Gateway->start(cluster => $cluster,
-		database => $database, settings => { 'db-connections' => 20 });
+	my $forward = TideForward::start([$cluster], refuse => qr/tide-gateway-ready/, times => 4);
+	my $fresh = TideTest::Gateway->start(cluster => $cluster, database => $database,
+		settings => { 'db-connections' => 20,
+			'database-url' => "host=127.0.0.1 port=$forward->{port} dbname=$database user=tide_gateway sslmode=disable gssencmode=disable" });
 	wait_for('a connection is refused', 10, sub { return $fresh->log =~ /connect-failed/; });
-	# all of its threads try now; one for requests, one that asks whether the database is there
+	# all of its threads try now; one for requests, one that asks whether the database is there.
+	# Some tries of the latter fail, or it might be the second by chance.
+	TideForward::refuse($forward);
 	$cluster->sql('postgres', 'ALTER ROLE tide_gateway CONNECTION LIMIT 2');
 	$fresh->wait_until_ready;
 	is $fresh->pull($token)->{status}, 200, 'those it has serve all' for 1 .. 10;
 	is $fresh->stop, 0;
+	TideForward::stop($forward);
 	$cluster->sql('postgres', 'ALTER ROLE tide_gateway CONNECTION LIMIT -1');
 };
 

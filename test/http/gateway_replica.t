@@ -9,10 +9,10 @@ use warnings;
 use FindBin ();
 use lib "$FindBin::Bin/../lib", "$FindBin::Bin/../fault", "$FindBin::Bin/../property";
 use HTTP::Tiny ();
-use IO::Select ();
 use IO::Socket::INET ();
 use POSIX ();
 use Test::More;
+use TideForward ();
 use TideReplica ();
 use TideSession ();
 use TideTest qw(wait_for decode_json in_background finished);
@@ -187,36 +187,6 @@ subtest 'who waits is woken with what came' => sub {
 	push_note('remembered');
 	is ids($gateway->pull($token, since => $cursor)), 'remembered', 'until something changes';
 };
-
-# A process that connects whoever comes to one of these ports, by turns.
-sub forward_by_turns
-{
-	my (@ports) = @_;
-	my $listener = IO::Socket::INET->new(LocalHost => '127.0.0.1', Listen => 10) or die $!;
-	my $pid = fork // die $!;
-	return { pid => $pid, port => $listener->sockport } if $pid;
-	local $SIG{TERM} = sub { POSIX::_exit(0) };
-	my (%peer, $turn);
-	while (1)
-	{
-		for my $socket (IO::Select->new($listener, map { $_->{from} } values %peer)->can_read)
-		{
-			if ($socket == $listener)
-			{
-				my $from = $listener->accept;
-				my $to = IO::Socket::INET->new(PeerHost => '127.0.0.1', PeerPort => $ports[ $turn++ % @ports ]) or next;
-				$peer{$from} = { from => $from, to => $to };
-				$peer{$to} = { from => $to, to => $from };
-				next;
-			}
-			my $pair = $peer{$socket} // next;
-			my $bytes;
-			next if sysread($socket, $bytes, 65536) && syswrite($pair->{to}, $bytes);
-			delete @peer{ $socket, $pair->{to} };
-			close $_ for $socket, $pair->{to};
-		}
-	}
-}
 
 sub slow_pull
 {
@@ -460,7 +430,7 @@ subtest 'a replica that crashes, and is back at once' => sub {
 subtest 'two standbys behind one address' => sub {
 	my $other = TideReplica::standby($cluster);
 	my $pause = TideSession->new($other->conninfo($database));
-	my $proxy = forward_by_turns($standby->{port}, $other->{port});
+	my $proxy = TideForward::start([ $standby, $other ]);
 	my $which = start_gateway('replica-url' => "host=127.0.0.1 port=$proxy->{port} dbname=$database user=tide_gateway",
 		'replica-connections' => 1);
 	wait_for_state('200 serving', $which);
@@ -471,8 +441,7 @@ subtest 'two standbys behind one address' => sub {
 	like ids($which->pull($token)), qr/by turns/, 'a pull sees what the server that was looked at has' for 1 .. 10;
 	is reads('replica-1', $which), 0, 'the other is not asked';
 	is $which->stop, 0;
-	kill TERM => $proxy->{pid};
-	waitpid $proxy->{pid}, 0;
+	TideForward::stop($proxy);
 	$pause->finish;
 	$other->finish;
 };

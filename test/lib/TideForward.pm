@@ -1,0 +1,71 @@
+package TideForward;
+
+# A process between a gateway and its servers: it connects whoever comes to one of
+# them, by turns, and can turn some away.
+
+use strict;
+use warnings;
+use IO::Select ();
+use IO::Socket::INET ();
+use IO::Socket::UNIX ();
+use POSIX ();
+
+# The clusters' hosts are directories of sockets.
+sub connection_to
+{
+	my ($server) = @_;
+	return $server->{host} =~ m{^/} ? IO::Socket::UNIX->new(Peer => "$server->{host}/.s.PGSQL.$server->{port}")
+	  : IO::Socket::INET->new(PeerHost => $server->{host}, PeerPort => $server->{port});
+}
+
+# {pid, port} of such a process.  Whose first bytes look like "refuse" is turned away, so
+# many "times" after refuse().
+sub start
+{
+	my ($servers, %option) = @_;
+	my $listener = IO::Socket::INET->new(LocalHost => '127.0.0.1', Listen => 100) or die $!;
+	my $test = $$;
+	my $pid = fork // die $!;
+	return { pid => $pid, port => $listener->sockport } if $pid;
+	local $SIG{TERM} = sub { POSIX::_exit(0) };
+	local $SIG{PIPE} = 'IGNORE';
+	my $left = 0;
+	local $SIG{USR1} = sub { $left = $option{times} };
+	my (%peer, $turn);
+	# a test that dies has nobody wait for this process
+	open STDOUT, '>', '/dev/null';
+	open STDERR, '>', '/dev/null';
+	while (getppid == $test)
+	{
+		for my $socket (IO::Select->new($listener, map { $_->{from} } values %peer)->can_read(1))
+		{
+			if ($socket == $listener)
+			{
+				my $from = $listener->accept or next;
+				my $to = connection_to($servers->[ $turn++ % @$servers ]) or next;
+				$peer{$from} = { from => $from, to => $to, is_new => 1 };
+				$peer{$to} = { from => $to, to => $from };
+				next;
+			}
+			my $pair = $peer{$socket} // next;
+			my $read = sysread $socket, my $bytes, 65536;
+			my $refused = $read && delete $pair->{is_new} && $left > 0 && $bytes =~ $option{refuse} && $left--;
+			next if $read && !$refused && syswrite $pair->{to}, $bytes;
+			delete @peer{ $socket, $pair->{to} };
+			close $_ for $socket, $pair->{to};
+		}
+	}
+	POSIX::_exit(0);
+}
+
+sub refuse { kill 'USR1', $_[0]{pid}; return }
+
+sub stop
+{
+	my ($forward) = @_;
+	kill 'TERM', $forward->{pid};
+	waitpid $forward->{pid}, 0;
+	return;
+}
+
+1;
