@@ -9,7 +9,7 @@ use warnings;
 
 my ($width, $height) = (250, 210);		# of a panel
 my %margin = (left => 46, right => 14, top => 34, bottom => 38);
-my ($bottom, $top) = (100, 20_000);		# microseconds
+my ($bottom, $top) = (20, 10_000);		# microseconds
 
 sub log10 { return log($_[0]) / log(10) }
 
@@ -52,7 +52,7 @@ sub panel
 		my @points = map { [ x_of($_->{at}, @places[0, -1]), y_of($_->{cost}) ] } @{ $line->{points} };
 		push @out, "<polyline class=\"line$n\" points=\"" . join(' ', map { join ',', @$_ } @points) . '"/>',
 			(map { "<circle class=\"line$n\" cx=\"$_->[0]\" cy=\"$_->[1]\" r=\"3\"/>" } @points),
-			sprintf '<text class="name" x="%s" y="%.1f" text-anchor="end">%s</text>', $points[-1][0], $points[-1][1] - 8, $line->{name};
+			sprintf '<text class="name" x="%s" y="%.1f" text-anchor="end">%s</text>', $points[-1][0], $points[-1][1] + ($n == 0 ? 18 : -8), $line->{name};
 	}
 	return @out;
 }

@@ -14,6 +14,6 @@ epoll_ctl(int set, int operation, int fd, struct epoll_event *event)
 		(int (*) (int, int, int, struct epoll_event *)) dlsym(RTLD_NEXT, "epoll_ctl");
 
 	if (operation == EPOLL_CTL_DEL)
-		usleep(gettid() == getpid() ? 50000 : 200000);
+		usleep(gettid() == getpid() ? 300000 : 600000);
 	return real(set, operation, fd, event);
 }
