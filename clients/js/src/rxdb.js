@@ -363,12 +363,17 @@ class Replicated {
 	#state;
 	#started = null;
 	#takenBack = new Set();
+	#properties;
 
 	constructor(type, collection, { clientId, description, push }) {
 		this.#type = type;
 		this.#collection = collection;
 		this.#description = description;
 		this.primary = collection.schema.primaryPath;
+		// once, not for each row
+		this.#properties = Object.entries(collection.schema.jsonSchema.properties)
+			.filter(([name]) => !name.startsWith('_'))
+			.map(([name, { type }]) => ({ name, takesNull: [type].flat().includes('null') }));
 		this.#stampEdits(clientId);
 		this.#refuseInResolver();
 		this.#state = replicateRxCollection({
@@ -472,12 +477,11 @@ class Replicated {
 
 	/* The server's row as the collection's schema has it. */
 	toDocument(row) {
-		const { properties } = this.#collection.schema.jsonSchema;
 		const document = { _deleted: this.#isDeleted(row) };
-		for (const [name, { type }] of Object.entries(properties)) {
-			const isNull = row[name] === null || row[name] === undefined;
-			if (name in row && !name.startsWith('_') && (!isNull || [type].flat().includes('null')))
-				document[name] = row[name];
+		for (const { name, takesNull } of this.#properties) {
+			const value = row[name];
+			if (name in row && (takesNull || (value !== null && value !== undefined)))
+				document[name] = value;
 		}
 		document[this.primary] = keyText([this.primary], row);
 		return document;
