@@ -303,12 +303,10 @@ lock_table(Pull *pull, TrackedTable *t)
 static void
 add_table(Pull *pull, TrackedTable *t, bool refresh)
 {
-	PullTable  *table = palloc0(sizeof(PullTable));
+	PullTable  *table = rows_table(t, typed_scopes(pull, t));
 
-	table->t = t;
 	table->relids = t->partitioned ?
 		find_all_inheritors(t->relid, AccessShareLock, NULL) : list_make1_oid(t->relid);
-	table->scopes = *typed_scopes(pull, t);
 	pull->tables = lappend(pull->tables, table);
 	pull->asked.types.regs[pull->asked.types.n++] = t->reg;
 	if (refresh)
@@ -399,7 +397,7 @@ settle_scopes(Pull *pull, List *all)
 	{
 		TrackedTable *t = lfirst(lc);
 
-		if (!t->broken && find_typed_scopes(pull, t) == NULL && problem_of(t) == NULL)
+		if (!t->shared && !t->broken && find_typed_scopes(pull, t) == NULL && problem_of(t) == NULL)
 			(void) typed_scopes(pull, t);
 	}
 	foreach(lc, pull->typed_scopes)
