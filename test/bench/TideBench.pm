@@ -9,7 +9,7 @@ use warnings;
 use Exporter qw(import);
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(output_of psql start_gateway token_of wrk seconds_of median in_turns ratio report);
+our @EXPORT = qw(output_of psql start_gateway token_of memory_of wrk seconds_of median in_turns ratio report report_alone);
 
 # $rounds of in_turns
 our $rounds = 5;
@@ -57,6 +57,14 @@ sub token_of
 {
 	my ($directory, $user) = @_;
 	return output_of('gateway/tide-gateway', 'token', '--jwt-secret-file', "$directory/secret", '--sub', $user) =~ s/\s//gr;
+}
+
+# Megabytes of a process: VmRSS, RssAnon ...; 0 if it has ended.
+sub memory_of
+{
+	my ($pid, $name) = @_;
+	open my $file, '<', "/proc/$pid/status" or return 0;
+	return ((grep { s/^$name:\s*(\d+) kB\n/$1/ } <$file>)[0] // 0) / 1024;
 }
 
 # What peers/load.lua says of requests of that kind: their number, the seconds they
@@ -129,6 +137,14 @@ sub report
 	printf "%-34s %10.*f %10.*f %-7s %6.2f  %s %s  %s\n", $what,
 		$unit =~ /s$/ && $unit !~ m{/} ? 2 : 0, median(@$ours), $unit =~ /s$/ && $unit !~ m{/} ? 2 : 0, median(@$theirs), $unit,
 		$ratio, $at_least ? '>=' : '<=', $mark, $met ? 'met' : 'MISSED';
+}
+
+# A number that is beside nothing but its mark.
+sub report_alone
+{
+	my ($what, $number, $format, $mark) = @_;
+
+	printf "%-46s %-16s <= %s  %s\n", $what, sprintf($format, $number), $mark, $number <= $mark ? 'met' : 'MISSED';
 }
 
 1;

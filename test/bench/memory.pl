@@ -39,13 +39,7 @@ END { local $?; kill 'TERM', $gateway if $gateway }
 
 # -- looking
 
-# megabytes of its own that a process has now
-sub own_memory
-{
-	my ($pid) = @_;
-	open my $file, '<', "/proc/$pid/status" or return 0;
-	return ((grep { s/^RssAnon:\s*(\d+) kB\n/$1/ } <$file>)[0] // 0) / 1024;
-}
+sub own_memory { my ($pid) = @_; return memory_of($pid, 'RssAnon') }
 
 my ($postmaster) = do { open my $file, '<', psql('SHOW data_directory') =~ s/\n//r . '/postmaster.pid' or die "postmaster.pid: $!\n"; <$file> } =~ /(\d+)/;
 

@@ -167,7 +167,7 @@ for my $panel (@panels)
 }
 my $idle = sub { my ($panel) = @_; my $points = $panels[$panel]{lines}[0]{points}; return $points->[-1]{cost} / $points->[0]{cost} };
 print "\n";
-printf "%-46s %8.2f   <= %s  %s\n", @$_, $_->[1] <= $_->[2] ? 'met' : 'MISSED'
-	for [ 'idle pull with 300 tracked tables, against 1', $idle->(2), 1.2 ], [ 'idle pull of 1,000 scopes, against 1', $idle->(3), 3 ];
+report_alone('idle pull with 300 tracked tables, against 1', $idle->(2), '%10.2f', 1.2);
+report_alone('idle pull of 1,000 scopes, against 1', $idle->(3), '%10.2f', 3);
 
 PullPlot::write_file($ENV{TIDE_BENCH_SVG}, @panels) if $ENV{TIDE_BENCH_SVG};

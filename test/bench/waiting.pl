@@ -42,7 +42,6 @@ sub pull
 	return decode_json($reply->{content})->{cursor};
 }
 
-sub status_of { my ($name) = @_; open my $file, '<', "/proc/$pid/status" or die $!; return (grep { s/^$name:\s*(\d+) kB\n/$1/ } <$file>)[0] / 1024 }
 sub processor { open my $file, '<', "/proc/$pid/stat" or die $!; my @field = split ' ', <$file>; return ($field[13] + $field[14]) / 100 }
 
 sub ask
@@ -108,7 +107,7 @@ my @push = in_turns(sub { push_p99($half) }, sub { push_p99(0) });
 # -- memory
 
 have_waiting($count);
-my $memory = status_of('VmRSS');
+my $memory = memory_of($pid, 'VmRSS');
 
 # -- how long after a COMMIT
 
@@ -146,9 +145,9 @@ output_of(qw(pgbench -n -R 100 -T 5 -f), "$directory/commits");
 my $share = (processor() - $before) / (time - $began);
 
 printf "\n%-46s %10s\n", "$count pulls wait", '';
-printf "%-46s %10.0f MB   <= 300  %s\n", 'memory of the gateway', $memory, $memory <= 300 ? 'met' : 'MISSED';
-printf "%-46s %10.1f ms   <= 30  %s\n", 'p99 from a COMMIT to the reply', $late[ $samples * 0.99 ], $late[ $samples * 0.99 ] <= 30 ? 'met' : 'MISSED';
+report_alone('memory of the gateway', $memory, '%10.0f MB', 300);
+report_alone('p99 from a COMMIT to the reply', $late[ $samples * 0.99 ], '%10.1f ms', 30);
 printf "%-46s %10.1f ms\n", '  median', $late[ $samples / 2 ];
-printf "%-46s %10.2f core <= 0.1  %s\n", 'processor time at 100 commits a second', $share, $share <= 0.1 ? 'met' : 'MISSED';
+report_alone('processor time at 100 commits a second', $share, '%10.2f core', 0.1);
 printf "\n%-34s %10s %10s %-7s %6s\n", 'pushes of one row, 8 at a time', "$half wait", 'none', '', 'ratio';
 report('  99th percentile', 'ms', @push, 1.2, 0);
