@@ -405,26 +405,33 @@ subtest 'settings of the database' => sub {
 
 is $gateway->stop, 0, 'stops with status 0';
 
-# Seen failing with all threads for requests before the one that looks at the server:
-# they had all sessions, and the gateway served and was never ready.
-subtest 'too few sessions for all its connections' => sub {
+# Seen failing with all threads for requests, and with the watcher, before the one that
+# looks at the server: they had all sessions, and the gateway served and was never ready.
+subtest 'too few sessions for all its connections' => sub { too_few_sessions('tide-gateway-ready', 0) };
+subtest 'likewise, and those for requests are late' => sub { too_few_sessions('tide-gateway', 2) };
+
+sub too_few_sessions
+{
+	my ($late, $limit_at_first) = @_;
 	wait_for('all sessions have ended', 30, sub { return 0 == $cluster->sql('postgres',
 		"SELECT count(*) FROM pg_stat_activity WHERE usename = 'tide_gateway'"); });
-	$cluster->sql('postgres', 'ALTER ROLE tide_gateway CONNECTION LIMIT 0');
-	my $forward = TideForward::start([$cluster], refuse => qr/tide-gateway-ready/, times => 4);
+	$cluster->sql('postgres', "ALTER ROLE tide_gateway CONNECTION LIMIT $limit_at_first");
+	my $forward = TideForward::start([$cluster], refuse => qr/application_name\0$late\0/, seconds => 1.2, at_once => $limit_at_first > 0);
 	my $fresh = TideTest::Gateway->start(cluster => $cluster, database => $database,
 		settings => { 'db-connections' => 20,
 			'database-url' => "host=127.0.0.1 port=$forward->{port} dbname=$database user=tide_gateway sslmode=disable gssencmode=disable" });
 	wait_for('a connection is refused', 10, sub { return $fresh->log =~ /connect-failed/; });
 	# all of its threads try now; one for requests, one that asks whether the database is there.
-	# Some tries of the latter fail, or it might be the second by chance.
-	TideForward::refuse($forward);
+	# One of the two is kept out for a while, or it might be the first or second by chance.
+	TideForward::refuse($forward) if $limit_at_first == 0;
 	$cluster->sql('postgres', 'ALTER ROLE tide_gateway CONNECTION LIMIT 2');
 	$fresh->wait_until_ready;
+	wait_for('a pull is served', 20, sub { return $fresh->pull($token)->{status} == 200 });
 	is $fresh->pull($token)->{status}, 200, 'those it has serve all' for 1 .. 10;
 	is $fresh->stop, 0;
 	TideForward::stop($forward);
 	$cluster->sql('postgres', 'ALTER ROLE tide_gateway CONNECTION LIMIT -1');
-};
+	return;
+}
 
 done_testing;

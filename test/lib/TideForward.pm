@@ -9,6 +9,7 @@ use IO::Select ();
 use IO::Socket::INET ();
 use IO::Socket::UNIX ();
 use POSIX ();
+use Time::HiRes qw(time);
 
 # The clusters' hosts are directories of sockets.
 sub connection_to
@@ -18,8 +19,8 @@ sub connection_to
 	  : IO::Socket::INET->new(PeerHost => $server->{host}, PeerPort => $server->{port});
 }
 
-# {pid, port} of such a process.  Whose first bytes look like "refuse" is turned away, so
-# many "times" after refuse().
+# {pid, port} of such a process.  Whose first bytes look like "refuse" is turned away, for
+# so many "seconds" from refuse() on, or "at_once".
 sub start
 {
 	my ($servers, %option) = @_;
@@ -29,8 +30,8 @@ sub start
 	return { pid => $pid, port => $listener->sockport } if $pid;
 	local $SIG{TERM} = sub { POSIX::_exit(0) };
 	local $SIG{PIPE} = 'IGNORE';
-	my $left = 0;
-	local $SIG{USR1} = sub { $left = $option{times} };
+	my $until = $option{at_once} ? time + $option{seconds} : 0;
+	local $SIG{USR1} = sub { $until = time + $option{seconds} };
 	my (%peer, $turn);
 	# a test that dies has nobody wait for this process
 	open STDOUT, '>', '/dev/null';
@@ -49,7 +50,7 @@ sub start
 			}
 			my $pair = $peer{$socket} // next;
 			my $read = sysread $socket, my $bytes, 65536;
-			my $refused = $read && delete $pair->{is_new} && $left > 0 && $bytes =~ $option{refuse} && $left--;
+			my $refused = $read && delete $pair->{is_new} && time < $until && $bytes =~ $option{refuse};
 			next if $read && !$refused && syswrite $pair->{to}, $bytes;
 			delete @peer{ $socket, $pair->{to} };
 			close $_ for $socket, $pair->{to};

@@ -89,6 +89,7 @@ bool
 watcher_connect(int64_t *retry_at)
 {
 	char		detail[256];
+	Failure		failure;
 
 	if (reconnect)
 	{
@@ -97,8 +98,12 @@ watcher_connect(int64_t *retry_at)
 	}
 	if (is_open)
 		return true;
-	/* if few sessions are allowed, the first one is for requests */
-	if (database_connected() == 0)
+
+	/*
+	 * If few sessions are allowed, the first is for requests, and the second for
+	 * the thread that looks at the server.
+	 */
+	if (database_connected() == 0 || !database_is_ready(&failure))
 	{
 		*retry_at = clock_now() + FIRST_RETRY;
 		return false;
