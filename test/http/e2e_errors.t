@@ -424,6 +424,16 @@ subtest 'numbers beyond 2^53' => sub {
 	is $reply->{json}{failed}[0]{errors}[0]{code}, '22003', 'too great';
 };
 
+subtest 'a cursor that is whole but for the key it is behind' => sub {
+	push_text('{"changes": {"big": [{"id": 141}, {"id": 142}]}}');
+	my $behind = MIME::Base64::decode_base64url(
+		$gateway->pull($token, entityTypes => 'big', limit => 1)->{json}{cursor});
+	ok $behind =~ s/\d{3}$/n17/, 'a cursor ends with a key';
+	is_error($gateway->pull($token, entityTypes => 'big', limit => 1,
+			since => MIME::Base64::encode_base64url($behind)),
+		400, 'malformed_cursor', 'a key that the column does not take');
+};
+
 subtest 'nothing of another user' => sub {
 	my $other = $gateway->token('u2');
 	$gateway->push_changes($other, { changes => { note => [

@@ -18,6 +18,7 @@
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 
+#include "cursor/cursor.h"
 #include "pull/parts.h"
 #include "read/rows.h"
 #include "table/catalog.h"
@@ -103,6 +104,44 @@ prepare(TrackedTable *t, const char *sql, int nargs, Oid *types, AttrNumber colu
 	return plan;
 }
 
+/* does an input function say that a text is none of its type's? */
+static bool
+is_about_text(const ErrorData *error)
+{
+	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	return category == ERRCODE_DATA_EXCEPTION ||
+		category == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION;
+}
+
+/*
+ * The values of the key that the cursor is behind.  Its text comes from the
+ * client, so one that the types do not take is a fault of the cursor, and a
+ * client that read "invalid_value" would look for it in its changes.
+ */
+static void
+key_of_cursor(TrackedTable *t, const char *key, Datum *values)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		wire_key_values(t, key, values);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (!is_about_text(error))
+			PG_RE_THROW();
+		FlushErrorState();
+		cursor_malformed();
+	}
+	PG_END_TRY();
+}
+
 /*
  * SELECT up to limit rows of a scope (scope < 0: of any scope) after a key
  * (NULL: from the start).
@@ -131,7 +170,7 @@ select_in_order(PullTable *table, const TableScopes *scopes, int scope,
 	{
 		for (k = 0; k < t->nkeys; k++)
 			types[nargs + k] = tracked_column(t, t->keys[k])->base_type;
-		wire_key_values(t, after, &args[nargs]);
+		key_of_cursor(t, after, &args[nargs]);
 		nargs += t->nkeys;
 	}
 
