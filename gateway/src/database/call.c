@@ -38,6 +38,8 @@ static const struct
 
 	{"tide_1_begin_read",
 	"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"},
+	{"tide_1_begin_read_on_primary",
+	"BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE"},
 	{"tide_1_begin_write",
 	"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"},
 	{"tide_1_identity",
@@ -264,11 +266,19 @@ send_call(Connection *connection, const Job *job)
 	return send_statement(connection, call_statement(job), count, values);
 }
 
-static Statement
-begin_statement(const Job *job)
+/* Does the job only read? */
+bool
+call_is_read(const Job *job)
 {
-	return job->kind == JOB_PUSH || job->kind == JOB_MAINTAIN ||
-		job->kind == JOB_AUTH ? STATEMENT_BEGIN_WRITE : STATEMENT_BEGIN_READ;
+	return job->kind != JOB_PUSH && job->kind != JOB_MAINTAIN && job->kind != JOB_AUTH;
+}
+
+static Statement
+begin_statement(const Connection *connection, const Job *job)
+{
+	if (!call_is_read(job))
+		return STATEMENT_BEGIN_WRITE;
+	return connection->is_split ? STATEMENT_BEGIN_READ_ON_PRIMARY : STATEMENT_BEGIN_READ;
 }
 
 /*
@@ -297,8 +307,7 @@ send_identity(Connection *connection, const Job *job)
 	}
 	snprintf(time_rows, sizeof(time_rows), "%d", job->max_time_rows);
 	snprintf(push_changes, sizeof(push_changes), "%d", job->max_push_changes);
-	if (begin_statement(job) == STATEMENT_BEGIN_READ &&
-		(wait == 0 || wait > READ_LOCK_TIMEOUT))
+	if (call_is_read(job) && (wait == 0 || wait > READ_LOCK_TIMEOUT))
 		wait = READ_LOCK_TIMEOUT;
 	snprintf(lock_timeout, sizeof(lock_timeout), "%ds", wait);
 	values[0] = job->claims;
@@ -333,7 +342,7 @@ call_send_prepares(Connection *connection, const Job *job)
 	if (!send_prepare(connection, call_statement(job)))
 		return false;
 	if (!call_is_alone(connection, job) &&
-		!(send_prepare(connection, begin_statement(job)) &&
+		!(send_prepare(connection, begin_statement(connection, job)) &&
 		  (job->kind == JOB_PUSH ||
 		   send_prepare(connection, identity_statement(job))) &&
 		  (job->kind == JOB_PUSH || job->kind == JOB_MAINTAIN ||
@@ -354,7 +363,7 @@ call_send(Connection *connection, const Job *job)
 	if (call_is_alone(connection, job))
 		return send_call(connection, job) &&
 			PQpipelineSync(connection->link) == 1;
-	return send_statement(connection, begin_statement(job), 0, NULL) &&
+	return send_statement(connection, begin_statement(connection, job), 0, NULL) &&
 		send_identity(connection, job) &&
 		send_call(connection, job) &&
 		send_statement(connection, STATEMENT_COMMIT, 0, NULL) &&

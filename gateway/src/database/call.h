@@ -16,6 +16,9 @@ extern Statement call_statement(const Job *job);
 /* the name under which it is prepared */
 extern const char *call_statement_name(Statement statement);
 
+/* does the job only read? */
+extern bool call_is_read(const Job *job);
+
 /* is the call a transaction by itself? */
 extern bool call_is_alone(const Connection *connection, const Job *job);
 

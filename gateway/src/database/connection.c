@@ -600,6 +600,7 @@ connection_open(Connection *connection, char *detail, size_t detail_size)
 	connection->opened_at = clock_now();
 	connection->unregistered = false;
 	connection->needs_begin = false;
+	connection->is_split = false;
 	connection->cut = false;
 	memset(connection->prepared, 0, sizeof(connection->prepared));
 	pthread_mutex_lock(&connection->cancel_lock);

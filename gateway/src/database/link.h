@@ -22,6 +22,7 @@
 typedef enum Statement
 {
 	STATEMENT_BEGIN_READ,
+	STATEMENT_BEGIN_READ_ON_PRIMARY,
 	STATEMENT_BEGIN_WRITE,
 	STATEMENT_IDENTITY,
 	STATEMENT_ROLE,
@@ -63,6 +64,7 @@ struct Connection
 	bool		prepared[STATEMENT_COUNT];
 	bool		unregistered;	/* a job failed with TD012, see run.c */
 	bool		needs_begin;	/* a push did with TD016, likewise */
+	bool		is_split;		/* a read came to a standby, likewise */
 
 	pthread_mutex_t cancel_lock;
 	PGcancel   *cancel;			/* of "link"; protected by cancel_lock */

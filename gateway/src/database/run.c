@@ -39,6 +39,7 @@ failed_step(const Step *step)
 	if (step->is_prepare)
 		return STEP_PREPARE;
 	if (step->statement == STATEMENT_BEGIN_READ ||
+		step->statement == STATEMENT_BEGIN_READ_ON_PRIMARY ||
 		step->statement == STATEMENT_BEGIN_WRITE)
 		return STEP_BEGIN;
 	if (step->statement == STATEMENT_IDENTITY ||
@@ -365,6 +366,26 @@ prepare_and_run(Connection *connection, Job *job, int64_t limit)
 }
 
 /*
+ * Another kind of server than this connection's has answered.  A pooler may send
+ * what is READ ONLY to standbys, so a read is tried once as a transaction that
+ * such a pooler leaves to the primary.  Where a standby has taken the primary's
+ * place, it refuses that one.
+ */
+static RunResult
+after_wrong_kind(Connection *connection, Job *job)
+{
+	static atomic_bool is_told;
+
+	if (connection->of_replica || connection->is_split || !call_is_read(job))
+		return RUN_LOST;
+	connection->is_split = true;
+	if (!atomic_exchange(&is_told, true))
+		log_event(LOG_INFO, "read-reached-standby", NULL);
+	failure_try_again(&job->failure, "a standby has answered in the primary's place");
+	return RUN_AGAIN;
+}
+
+/*
  * Run a job's transaction once.  With RUN_DONE the job has its reply or its
  * failure.  With the other results it has the failure that counts if it is not
  * run again.
@@ -379,8 +400,8 @@ connection_run(Connection *connection, Job *job)
 	outcome = prepare_and_run(connection, job, limit);
 	connection_set_running(connection, false, 0);
 
-	if (connection->wrong_kind && outcome != RUN_LOST_BEFORE_SENT)
-		outcome = RUN_LOST;
+	if (connection->wrong_kind && outcome != RUN_LOST && outcome != RUN_LOST_BEFORE_SENT)
+		outcome = after_wrong_kind(connection, job);
 	if (outcome == RUN_LOST || outcome == RUN_LOST_BEFORE_SENT)
 	{
 		failure_try_again(&job->failure,
