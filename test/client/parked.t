@@ -77,6 +77,37 @@ is(server("SELECT name FROM team WHERE id = 't9'"), 'second', '... which is sent
 $device->tide('discard', 'team', 't9');
 is($device->status->{pending}, 0, '... and the other one may go');
 
+# another edit of the key, in a scope that stays, beside what is parked
+server("INSERT INTO allowed VALUES ('ann', 'club'); INSERT INTO team (id, owner, name) VALUES ('k1', 'club', 'club')");
+$device->tide('sync');
+$device->sql("UPDATE team SET name = 'first' WHERE id = 't9'");
+away();
+$device->sql("INSERT INTO team (id, owner, name) VALUES ('t9', 'ann', 'refused')");
+$device->sql("UPDATE team SET name = 'mine' WHERE id = 'k1'");
+server("DELETE FROM allowed WHERE scope = 'club'");
+$device->tide('sync');
+is($device->sql("SELECT name FROM team WHERE id = 't9'"), 'refused', 'a row made under the key of a parked one stays when others are parked');
+is($device->sql("SELECT group_concat(key || ' ' || state, ', ') FROM (SELECT * FROM tide_pending ORDER BY key, state)"),
+	'k1 parked, t9 parked, t9 retry', '... and so does its edit');
+$device->tide('discard', 'team', 'k1');
+$device->tide('discard', 'team', 't9') for 1 .. 2;
+is($device->status->{pending}, 0, '... until both are dropped');
+back();
+
+# two edits of a row, parked one after the other: the later one is kept, and the other is shown
+$device->tide('lost', '--clear');
+$device->sql("UPDATE team SET name = 'first' WHERE id = 't9'");
+away();
+back();
+$device->sql("UPDATE team SET name = 'later' WHERE id = 't9'");
+away();
+is($device->status->{parked}, 1, 'one edit of a row is parked');
+is($device->sql("SELECT key, mine ->> 'name', theirs ->> 'name' FROM tide_lost"), 't9|first|later', '... the earlier one is shown');
+back();
+$device->tide('retry');
+is(server("SELECT name FROM team WHERE id = 't9'"), 'later', '... and the later one is put back');
+is($device->status->{pending}, 0, '... and nothing is left');
+
 # the version of a row that was not edited after all
 $device->sql("INSERT OR IGNORE INTO team (id, owner) VALUES ('t1', 'ann'), ('t5', 'team')");
 server("DELETE FROM team WHERE id = 't1'; SELECT tide.untrack('team'); SELECT tide.track('team', scope => 'owner')");

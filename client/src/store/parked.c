@@ -11,13 +11,96 @@
 #include "store/sql.h"
 #include "store/tables.h"
 
+/* a parked edit, without its content */
+typedef struct Parked
+{
+	bool		found;
+	bool		is_delete;
+	bool		is_create;
+	bool		of_scope;		/* the server has the row, out of our sight */
+	int64_t		edited_at;
+	char	   *base;			/* what it was made upon; of old, or created:
+								 * NULL */
+	char	   *current;		/* what is there by now */
+} Parked;
+
+static void
+free_parked(Parked *p)
+{
+	sqlite3_free(p->base);
+	sqlite3_free(p->current);
+}
+
+static bool
+column_is(sqlite3_stmt * stmt, int column, const char *text)
+{
+	const char *value = (const char *) sqlite3_column_text(stmt, column);
+
+	return value && strcmp(value, text) == 0;
+}
+
+/* The row that has come under the key meanwhile. */
+static bool
+find_current(Store *store, EntityType *type, const Json *json, const JsonNode *key, Parked *p)
+{
+	sqlite3_stmt *stmt = row_statement(store, type, STATEMENT_READ);
+	Buffer		text = {0};
+	int			rc;
+
+	if (stmt == NULL || !row_bind_key(store, type, stmt, 1, json, key))
+		return false;
+	rc = sql_step(store, stmt);
+	if (rc == SQLITE_ROW)
+	{
+		row_append_json(type, stmt, &text);
+		sqlite3_reset(stmt);
+		if (text.failed)
+			return failure_memory(&store->failure);
+		p->current = text.data;
+	}
+	return rc != -1;
+}
+
+#define IS_TAKEN "n.state = 'taken'"
+
+/* Is this row one of those that are being taken? */
+static void
+append_is_taken(Buffer *sql, const EntityType *type, const char *row, KeyStyle style)
+{
+	buffer_text(sql, "EXISTS (SELECT 1 FROM ");
+	buffer_identifier(sql, type->dirty_table);
+	buffer_text(sql, " AS n WHERE " IS_TAKEN " AND ");
+	key_append_same(sql, type, "n.", KEY_NUMBERED, row, style);
+	buffer_char(sql, ')');
+}
+
 /*
- * Copy the edits for which `condition` holds of d (the note) and r (the row,
- * of a delete the base), take them out of the table, and forget their notes.
+ * Mark the edits for which `condition` holds of d (the note) and r (the row, of a
+ * delete the base).  The mark does not outlive the transaction.
  */
 static bool
-take(Applying *a, EntityType *type, const char *operation, const char *from,
-	 const char *condition, const char *code, const char *message)
+mark(Applying *a, EntityType *type, const char *operation, const char *from,
+	 const char *condition)
+{
+	Buffer		sql = {0};
+
+	buffer_text(&sql, "UPDATE ");
+	buffer_identifier(&sql, type->dirty_table);
+	buffer_format(&sql, " AS d SET state = 'taken' WHERE operation = '%s' AND EXISTS"
+				  " (SELECT 1 FROM ", operation);
+	buffer_identifier(&sql, from);
+	buffer_text(&sql, " AS r WHERE ");
+	key_append_same(&sql, type, "d.", KEY_NUMBERED, "r.", KEY_NAMED);
+	buffer_text(&sql, " AND ");
+	buffer_text(&sql, condition);
+	buffer_char(&sql, ')');
+	return sql_run_buffer(a->store, &sql);
+}
+
+/* Copy what is marked. */
+static bool
+copy(Applying *a, EntityType *type, const char *operation, const char *from,
+	 const char *code, const char *message)
 {
 	Buffer		sql = {0};
 	int			i;
@@ -38,21 +121,19 @@ take(Applying *a, EntityType *type, const char *operation, const char *from,
 			buffer_identifier(&sql, type->columns[i].local);
 		}
 	}
-	buffer_text(&sql, ", CASE WHEN d.operation = 'delete' THEN 'delete' WHEN ");
-	key_append_exists(&sql, type, type->base_table, "b", "d.", KEY_NUMBERED);
-	buffer_text(&sql, " THEN 'update' ELSE 'create' END, d.edited_at, ");
+	buffer_text(&sql, ", CASE WHEN n.operation = 'delete' THEN 'delete' WHEN ");
+	key_append_exists(&sql, type, type->base_table, "b", "n.", KEY_NUMBERED);
+	buffer_text(&sql, " THEN 'update' ELSE 'create' END, n.edited_at, ");
 	buffer_literal(&sql, code);
 	buffer_text(&sql, ", ");
 	buffer_literal(&sql, message);
 	buffer_text(&sql, " FROM ");
 	buffer_identifier(&sql, type->dirty_table);
-	buffer_text(&sql, " AS d JOIN ");
+	buffer_text(&sql, " AS n JOIN ");
 	buffer_identifier(&sql, from);
 	buffer_text(&sql, " AS r ON ");
-	key_append_same(&sql, type, "d.", KEY_NUMBERED, "r.", KEY_NAMED);
-	buffer_format(&sql, " WHERE d.operation = '%s' AND ", operation);
-	buffer_text(&sql, condition);
-	buffer_text(&sql, " ON CONFLICT DO NOTHING");
+	key_append_same(&sql, type, "n.", KEY_NUMBERED, "r.", KEY_NAMED);
+	buffer_format(&sql, " WHERE n.operation = '%s' AND " IS_TAKEN, operation);
 	return sql_run_buffer(a->store, &sql);
 }
 
@@ -100,8 +181,8 @@ keep_bases(Store *store, EntityType *type)
 	buffer_identifier(&sql, type->parked_table);
 	buffer_text(&sql, " AS p ON ");
 	key_append_same(&sql, type, "b.", KEY_NAMED, "p.", KEY_NAMED);
-	buffer_text(&sql, " WHERE p.tide_base IS NULL AND p.tide_operation <> 'create' AND ");
-	key_append_exists(&sql, type, type->dirty_table, "d", "p.", KEY_NAMED);
+	buffer_text(&sql, " WHERE p.tide_operation <> 'create' AND ");
+	append_is_taken(&sql, type, "p.", KEY_NAMED);
 	bases = sql_prepare_buffer(store, &sql);
 	buffer_text(&sql, "UPDATE ");
 	buffer_identifier(&sql, type->parked_table);
@@ -121,31 +202,90 @@ keep_bases(Store *store, EntityType *type)
 	return rc != -1;
 }
 
-/* Forget the notes, bases and rows of what was taken. */
+/* Forget the bases, rows and notes of what was taken. */
 static bool
 forget_taken(Applying *a, EntityType *type)
 {
-	const char *tables[3] = {type->base_table, type->table, type->dirty_table};
+	const char *tables[2] = {type->base_table, type->table};
 	Buffer		sql = {0};
 	int			i;
 
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < 2; i++)
 	{
 		buffer_text(&sql, "DELETE FROM ");
 		buffer_identifier(&sql, tables[i]);
 		buffer_text(&sql, " AS d WHERE ");
-		key_append_exists(&sql, type, type->parked_table, "p", "d.", key_style(type, tables[i]));
-		/* the row of a key that was made anew since is no part of it */
-		if (i < 2)
-		{
-			buffer_text(&sql, " AND ");
-			key_append_exists(&sql, type, type->dirty_table, "n", "d.", KEY_NAMED);
-		}
+		append_is_taken(&sql, type, "d.", KEY_NAMED);
 		buffer_char(&sql, ';');
 	}
+	buffer_text(&sql, "DELETE FROM ");
+	buffer_identifier(&sql, type->dirty_table);
+	buffer_text(&sql, " AS n WHERE " IS_TAKEN);
 	return sql_run_buffer(a->store, &sql) && applying_note(a, type);
 }
 
+/* A parked edit in whose place a later one of its row is parked. */
+static bool
+lose_one(Applying *a, EntityType *type, sqlite3_stmt * stmt)
+{
+	bool		is_delete = column_is(stmt, type->ncolumns, "delete");
+	Buffer		mine = {0};
+	Json		json = {0};
+	Parked		later = {0};
+	char	   *key = NULL;
+	bool		good;
+
+	row_append_json(type, stmt, &mine);
+	good = !mine.failed && json_parse(&json, mine.data, mine.length) &&
+		(key = row_key_text(type, &json, json.nodes)) != NULL;
+	if (!good)
+		failure_memory(&a->store->failure);
+	good = good && find_current(a->store, type, &json, json.nodes, &later) &&
+		applying_lost(a, type, key, is_delete ? NULL : mine.data, later.current);
+	free_parked(&later);
+	sqlite3_free(key);
+	json_free(&json);
+	buffer_free(&mine);
+	return good;
+}
+
+/* The table holds one edit of a key: the latest.  The other one is shown as lost. */
+static bool
+lose_earlier(Applying *a, EntityType *type)
+{
+	Buffer		sql = {0};
+	sqlite3_stmt *stmt;
+	int			rc = -1;
+
+	buffer_text(&sql, "SELECT ");
+	columns_append(&sql, type, "p.");
+	buffer_text(&sql, ", p.tide_operation FROM ");
+	buffer_identifier(&sql, type->parked_table);
+	buffer_text(&sql, " AS p WHERE ");
+	append_is_taken(&sql, type, "p.", KEY_NAMED);
+	stmt = sql_prepare_buffer(a->store, &sql);
+	while (stmt && (rc = sql_step(a->store, stmt)) == SQLITE_ROW)
+	{
+		if (!lose_one(a, type, stmt))
+		{
+			rc = -1;
+			break;
+		}
+	}
+	sqlite3_finalize(stmt);
+	if (rc == -1)
+		return false;
+	buffer_text(&sql, "DELETE FROM ");
+	buffer_identifier(&sql, type->parked_table);
+	buffer_text(&sql, " AS p WHERE ");
+	append_is_taken(&sql, type, "p.", KEY_NAMED);
+	return sql_run_buffer(a->store, &sql);
+}
+
+/*
+ * Take the edits for which `condition` holds out of their table, with their
+ * content, and forget their notes.
+ */
 static bool
 take_both(Applying *a, EntityType *type, Buffer *condition, const char *code,
 		  const char *message)
@@ -154,9 +294,12 @@ take_both(Applying *a, EntityType *type, Buffer *condition, const char *code,
 
 	if (!good)
 		failure_memory(&a->store->failure);
-	good = good && take(a, type, "put", type->table, condition->data, code, message) &&
-		take(a, type, "delete", type->base_table, condition->data, code, message) &&
-		make_place(a->store, type) && keep_bases(a->store, type) && forget_taken(a, type);
+	good = good && make_place(a->store, type) &&
+		mark(a, type, "put", type->table, condition->data) &&
+		mark(a, type, "delete", type->base_table, condition->data) &&
+		lose_earlier(a, type) && copy(a, type, "put", type->table, code, message) &&
+		copy(a, type, "delete", type->base_table, code, message) &&
+		keep_bases(a->store, type) && forget_taken(a, type);
 	buffer_free(condition);
 	return good;
 }
@@ -271,34 +414,6 @@ delete_parked(Store *store, EntityType *type, const Json *json, const JsonNode *
 	return good;
 }
 
-/* a parked edit, without its content */
-typedef struct Parked
-{
-	bool		found;
-	bool		is_delete;
-	bool		is_create;
-	bool		of_scope;		/* the server has the row, out of our sight */
-	int64_t		edited_at;
-	char	   *base;			/* what it was made upon; of old, or created:
-								 * NULL */
-	char	   *current;		/* what is there by now */
-} Parked;
-
-static void
-free_parked(Parked *p)
-{
-	sqlite3_free(p->base);
-	sqlite3_free(p->current);
-}
-
-static bool
-column_is(sqlite3_stmt * stmt, int column, const char *text)
-{
-	const char *value = (const char *) sqlite3_column_text(stmt, column);
-
-	return value && strcmp(value, text) == 0;
-}
-
 static bool
 find_parked(Store *store, EntityType *type, const Json *json, const JsonNode *key, Parked *p)
 {
@@ -325,28 +440,6 @@ find_parked(Store *store, EntityType *type, const Json *json, const JsonNode *ke
 		sqlite3_reset(stmt);
 	}
 	return rc != -1 && store->failure.result == TIDE_OK;
-}
-
-/* The row that has come under the key meanwhile. */
-static bool
-find_current(Store *store, EntityType *type, const Json *json, const JsonNode *key, Parked *p)
-{
-	sqlite3_stmt *stmt = row_statement(store, type, STATEMENT_READ);
-	Buffer		text = {0};
-	int			rc;
-
-	if (stmt == NULL || !row_bind_key(store, type, stmt, 1, json, key))
-		return false;
-	rc = sql_step(store, stmt);
-	if (rc == SQLITE_ROW)
-	{
-		row_append_json(type, stmt, &text);
-		sqlite3_reset(stmt);
-		if (text.failed)
-			return failure_memory(&store->failure);
-		p->current = text.data;
-	}
-	return rc != -1;
 }
 
 /* A rule of the app's does not let the row in: it stays parked. */

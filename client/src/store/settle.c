@@ -310,7 +310,6 @@ settle_superseded(Settling *s, Verdict *v)
 	bool		good;
 
 	s->result->pushed++;
-	s->result->lost++;
 	if (v->frozen)
 		json_raw(&s->body, v->frozen, &mine);
 	if (!v->gone)
@@ -499,6 +498,7 @@ batch_settle(Store *store, const Batch *batch, const Json *reply,
 		if (reply->no_memory || s.body.no_memory)
 			good = failure_memory(&store->failure);
 		good = applying_end(&s.applying, good);
+		result->lost = s.applying.lost;
 	}
 	json_free(&s.body);
 	return good;
