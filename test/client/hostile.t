@@ -134,4 +134,40 @@ pass('... and then it goes on');
 $watch->stop;
 is($watch->status, 0, '... to its end');
 
+# such a network when the token has just expired
+my $maja = TideClient->new(undef, undef, url => $url);
+my $secret = "$maja->{directory}/secret";
+open my $out, '>', $secret or die $!;
+print {$out} "x\n";
+close $out;
+sub tokens { return qq({"token":"eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbm4ifQ.$_[0]","refreshToken":"r$_[0]","userId":"ann"}) }
+answer('login', 200, '', tokens(1));
+is($maja->run($TideClient::program, 'login', $url, '--user', 'ann', '--password-file', $secret)->{status}, 0, 'a login');
+is($maja->run($TideClient::program, 'clone', $url, $maja->{file})->{status}, 0, 'its file');
+my @portal = ([302, 'Location: http://login.example/', '<html>log in</html>'], [200, 'Content-Type: text/html', '<html>log in</html>'],
+	[403, '', ''], [404, 'Content-Type: application/json', '{"detail":"no such service"}'], [200, '', '{"status":"log in"}']);
+answer('login', @{ $portal[0] });
+my $again = $maja->run($TideClient::program, 'login', $url, '--user', 'ann', '--password-file', $secret);
+is("$again->{status} $again->{out}", "0 offline\n", 'another login in such a network is one without the server') or diag $again->{err};
+answer('pull', 401, '', '{"error":{"code":"unauthorized","message":"the token has expired"}}');
+for my $page (@portal)
+{
+	answer('refresh', @$page);
+	my $run = $maja->tide('sync');
+	is($run->{status}, 3, "a refresh that is answered by $page->[0] $page->[2] is offline") or diag $run->{err};
+	like($run->{err}, qr/does the network want a log-in/, '... and it says why');
+}
+$watch = $maja->watch;
+$asked = requests();
+wait_for('it has asked for a token', 20, sub { requests() > $asked + 2 });
+ok(!$watch->ended, '... and watch outlives that');
+answer('pull');
+answer('refresh', 200, '', tokens(2));
+wait_for('it has a new token', 30, sub { $maja->status->{state} eq 'idle' });
+ok(!$watch->ended, '... and goes on');
+$watch->stop;
+answer('pull', 401, '', '{"error":{"code":"unauthorized","message":"the token has expired"}}');
+answer('refresh', 401, '', '{"error":{"code":"unauthorized","message":"the refresh token was used before"}}');
+is($maja->tide('sync')->{status}, 4, 'what the server itself refuses is refused');
+
 done_testing;

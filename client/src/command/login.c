@@ -17,6 +17,30 @@
 
 #define LONGEST_PASSWORD 1024
 
+/*
+ * A network that wants a log-in first answers in the server's place.  What it was
+ * sent is known to it, but has not been used: the server is offline.
+ */
+static int
+check_origin(const HttpAnswer *answer, Failure *failure)
+{
+	Json		json;
+	bool		ours = false;
+
+	if (answer->body.data)
+	{
+		ours = json_parse(&json, answer->body.data, answer->body.length) &&
+			json_member(&json, json.nodes, answer->status == 200 ? "token" : "error") != NULL;
+		/* not known */
+		ours = ours || json.no_memory;
+		json_free(&json);
+	}
+	if (!ours)
+		failure_set(failure, TIDE_OFFLINE, "not_the_server",
+					"what answered is not the server: does the network want a log-in?");
+	return failure->result;
+}
+
 /* POST a small JSON object; no answer, 429 and 5xx are TIDE_OFFLINE. */
 static int
 post(const char *server, const char *path, const Buffer *body, HttpAnswer *answer,
@@ -126,6 +150,8 @@ login_refresh(Tokens *tokens, Failure *failure)
 	json_string(&body, tokens->refresh, strlen(tokens->refresh));
 	buffer_char(&body, '}');
 	code = post(tokens->server, "/api/v1/auth/refresh", &body, &answer, failure);
+	if (code == TIDE_OK)
+		code = check_origin(&answer, failure);
 	if (code == TIDE_OK && answer.status != 200)
 		code = refused(&answer, failure);
 	if (code == TIDE_OK)
@@ -228,6 +254,9 @@ login_online(Tokens *tokens, const char *password, Failure *failure)
 	json_string(&body, password, strlen(password));
 	buffer_char(&body, '}');
 	code = post(tokens->server, "/api/v1/auth/login", &body, &answer, failure);
+	/* without a login before, it may as well be a wrong URL */
+	if (code == TIDE_OK && tokens->hash)
+		code = check_origin(&answer, failure);
 	if (code == TIDE_OK && answer.status != 200)
 		code = refused(&answer, failure);
 	if (code == TIDE_OK)
