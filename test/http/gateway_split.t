@@ -2,6 +2,8 @@
 # served by the primary, and nobody is answered from the past.  The standby lacks a row,
 # so it shows who has served.
 #
+# Likewise one in transaction mode, for the watcher and what it has prepared.
+#
 # Seen failing: without the reaction to wrong_kind in gateway/src/database/run.c, and
 # with BEGIN_READ in the place of BEGIN_READ_ON_PRIMARY.
 use strict;
@@ -66,6 +68,18 @@ $gateway->log_says(qr/event=read-reached-standby/, 'the log tells of it');
 is scalar(() = $gateway->log =~ /event=read-reached-standby/g), 1, 'once';
 unlike $gateway->log, qr/event=database-is-standby/, 'and the primary is taken for no standby';
 is $gateway->get('/ready')->{status}, 200, 'ready';
+is $gateway->stop, 0, 'stops with status 0';
+TideForward::stop($pooler);
+
+# the watcher's session changes each time, as a pooler in transaction mode can do
+$pooler = TideSplit::start($cluster, $cluster, by_turns => qr/tide-gateway-watch/);
+$gateway = TideTest::Gateway->start(
+	database_url => "host=127.0.0.1 port=$pooler->{port} dbname=$database user=tide_gateway",
+	settings => { 'db-connections' => 2 })->wait_until_ready;
+$cursor = $gateway->pull($token)->{json}{cursor};
+is $gateway->pull($token, since => $cursor, wait => 1)->{status}, 200, 'who waits gets a reply' for 1 .. 3;
+$gateway->log_says(qr/event=prepared-statements-off/, 'sessions that change are noticed');
+unlike $gateway->log, qr/event=watch-failed/, 'and the watcher does without, too';
 is $gateway->stop, 0, 'stops with status 0';
 TideForward::stop($pooler);
 $standby->finish;

@@ -3,6 +3,9 @@ package TideSplit;
 # A pooler as those that send transactions to standbys because they say READ ONLY.
 # Each client has a session on the primary and one on the standby; what it sends up to
 # a Sync goes to one of them.  No server may ask for a password.
+#
+# Or as one in transaction mode, for clients whose start looks like "by_turns": it goes
+# to each in turn, and that of others to the first.
 
 use strict;
 use warnings;
@@ -17,7 +20,7 @@ my $CANCEL = 80877102;
 # {pid, port} of such a process; TideForward::stop() ends it.
 sub start
 {
-	my ($primary, $standby) = @_;
+	my ($primary, $standby, %option) = @_;
 	my $listener = IO::Socket::INET->new(LocalHost => '127.0.0.1', Listen => 100) or die $!;
 	my $test = $$;
 	my $pid = fork // die $!;
@@ -36,7 +39,7 @@ sub start
 				my %at = (client => scalar $listener->accept, primary => TideForward::connection_to($primary),
 					standby => TideForward::connection_to($standby));
 				next if grep { !defined } values %at;
-				my %shared = (at => \%at, batch => '');
+				my %shared = (at => \%at, batch => '', option => \%option, turn => 0);
 				$session{ $at{$_} } = { socket => $at{$_}, who => $_, shared => \%shared, unread => '' } for keys %at;
 				next;
 			}
@@ -100,7 +103,9 @@ sub from_client
 		last if length $one->{unread} < 1 + $length;
 		$shared->{batch} .= substr $one->{unread}, 0, 1 + $length, '';
 		next if $type !~ /^[SQX]$/;
-		my $to = $shared->{batch} =~ /READ ONLY/ ? 'standby' : 'primary';
+		my $is_other = $shared->{option}{by_turns} ? $shared->{by_turns} && $shared->{turn}++ % 2
+		  : $shared->{batch} =~ /READ ONLY/;
+		my $to = $is_other ? 'standby' : 'primary';
 		write_all($shared->{at}{$to}, $shared->{batch}) or return 0;
 		$shared->{batch} = '';
 	}
@@ -121,6 +126,7 @@ sub take_start
 			write_all($shared->{at}{client}, 'N');
 			next;
 		}
+		$shared->{by_turns} = $shared->{option}{by_turns} && $packet =~ $shared->{option}{by_turns};
 		write_all($shared->{at}{$_}, $packet) for qw(primary standby);
 		return $one->{has_started} = $code != $CANCEL;
 	}

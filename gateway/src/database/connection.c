@@ -10,12 +10,14 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "database/link.h"
 #include "util/clock.h"
+#include "util/log.h"
 #include "util/version.h"
 
 #define CONNECT_TIMEOUT		"5"
@@ -259,15 +261,67 @@ connection_next_result(Connection *connection, int64_t limit)
 	return result;
 }
 
-/* ---------- a link that is fit ---------- */
+/* ---------- prepared statements ---------- */
 
 /*
- * Run one statement with one parameter outside any transaction.  Not OPEN_DONE:
- * "detail" has the server's message.
+ * Cleared for good when the server does not know a statement that was prepared:
+ * then a pooler hands our transactions to different sessions.
+ */
+static atomic_bool use_prepared = true;
+
+bool
+connection_may_prepare(void)
+{
+	return use_prepared;
+}
+
+/* Is this of a session that is not the one that prepared, or prepares? */
+bool
+connection_lost_prepared(const char *sqlstate)
+{
+	/* it is not known there, or it is already */
+	if (sqlstate == NULL ||
+		(strcmp(sqlstate, "26000") != 0 && strcmp(sqlstate, "42P05") != 0))
+		return false;
+	if (atomic_exchange(&use_prepared, false))
+		log_event(LOG_INFO, "prepared-statements-off", NULL);
+	return true;
+}
+
+/* ---------- a link that is fit ---------- */
+
+/* One statement outside any transaction, and its answer. */
+typedef struct Question
+{
+	const char *name;			/* of the statement that is prepared, or is to
+								 * be; NULL: of none */
+	const char *sql;
+	bool		is_prepare;
+	bool		has_parameter;
+	const char *parameter;
+	char		sqlstate[6];	/* of an error */
+} Question;
+
+static bool
+send_question(PGconn *link, const Question *question)
+{
+	const char *const *values = question->has_parameter ? &question->parameter : NULL;
+	int			count = question->has_parameter ? 1 : 0;
+
+	if (question->is_prepare)
+		return PQsendPrepare(link, question->name, question->sql, 0, NULL) == 1;
+	if (question->name != NULL)
+		return PQsendQueryPrepared(link, question->name, count, values, NULL, NULL, 0) == 1;
+	return PQsendQueryParams(link, question->sql, count, NULL, values, NULL, NULL, 0) == 1;
+}
+
+/*
+ * Run it.  Not OPEN_DONE: "detail" has the server's message.  The answer is one
+ * row, or none of a statement that is prepared.
  */
 static OpenResult
-ask_about(Connection *connection, const char *sql, const char *const *parameter,
-		  int64_t limit, PGresult **answer, char *detail, size_t detail_size)
+ask_about(Connection *connection, Question *question, int64_t limit,
+		  PGresult **answer, char *detail, size_t detail_size)
 {
 	PGresult   *result;
 	const char *sqlstate;
@@ -275,8 +329,8 @@ ask_about(Connection *connection, const char *sql, const char *const *parameter,
 	*answer = NULL;
 	connection->step_count = 0;
 	connection->sent = false;
-	if (PQsendQueryParams(connection->link, sql, parameter == NULL ? 0 : 1, NULL,
-						  parameter, NULL, NULL, 0) != 1 ||
+	question->sqlstate[0] = '\0';
+	if (!send_question(connection->link, question) ||
 		PQpipelineSync(connection->link) != 1 ||
 		(result = connection_next_result(connection, limit)) == NULL)
 	{
@@ -284,12 +338,15 @@ ask_about(Connection *connection, const char *sql, const char *const *parameter,
 		return OPEN_AWAY;
 	}
 	PQclear(connection_next_result(connection, limit));
-	if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1)
+	if (question->is_prepare ? PQresultStatus(result) == PGRES_COMMAND_OK :
+		PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1)
 	{
 		*answer = result;
 		return OPEN_DONE;
 	}
 	sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	snprintf(question->sqlstate, sizeof(question->sqlstate), "%s",
+			 sqlstate == NULL ? "" : sqlstate);
 	copy_first_line(detail, detail_size, PQresultErrorMessage(result));
 	PQclear(result);
 	/* the server is shutting down or starting, which passes */
@@ -299,29 +356,63 @@ ask_about(Connection *connection, const char *sql, const char *const *parameter,
 	return OPEN_UNFIT;
 }
 
-/* Likewise, without a parameter. */
+/* Run one statement without a parameter outside any transaction. */
 OpenResult
 connection_ask_for(Connection *connection, const char *sql, int64_t limit,
 				   PGresult **answer, char *detail, size_t detail_size)
 {
-	return ask_about(connection, sql, NULL, limit, answer, detail, detail_size);
+	Question	question = {.sql = sql};
+
+	return ask_about(connection, &question, limit, answer, detail, detail_size);
+}
+
+/* The statement that is asked again and again is prepared, once a session. */
+static OpenResult
+ask_by_name(Connection *connection, Question *question, int64_t limit,
+			PGresult **answer, char *detail, size_t detail_size)
+{
+	Question	prepare = {.name = question->name, .sql = question->sql, .is_prepare = true};
+	OpenResult	result = OPEN_DONE;
+
+	if (!connection->asks_by_name)
+	{
+		result = ask_about(connection, &prepare, limit, answer, detail, detail_size);
+		PQclear(*answer);
+		*answer = NULL;
+		connection->asks_by_name = result == OPEN_DONE;
+	}
+	if (result == OPEN_DONE)
+		result = ask_about(connection, question, limit, answer, detail, detail_size);
+	if (result != OPEN_UNFIT ||
+		!(connection_lost_prepared(prepare.sqlstate) || connection_lost_prepared(question->sqlstate)))
+		return result;
+	question->name = NULL;
+	return ask_about(connection, question, limit, answer, detail, detail_size);
 }
 
 /*
  * Run one statement outside any transaction, and copy the columns of its only
- * row, to be freed; NULL for SQL's NULL.  Not OPEN_DONE: "detail" has the
+ * row, to be freed; NULL for SQL's NULL.  With a name it is prepared, where that
+ * lasts; a connection has only one such statement.  Not OPEN_DONE: "detail" has the
  * reason.
  */
 OpenResult
-connection_ask(Connection *connection, const char *sql, const char *parameter,
-			   int64_t limit, char **values, int count, char *detail,
-			   size_t detail_size)
+connection_ask(Connection *connection, const char *name, const char *sql,
+			   const char *parameter, int64_t limit, char **values, int count,
+			   char *detail, size_t detail_size)
 {
+	Question	question = {.sql = sql, .has_parameter = true, .parameter = parameter};
 	PGresult   *answer;
-	OpenResult	result = ask_about(connection, sql, &parameter, limit, &answer,
-								   detail, detail_size);
+	OpenResult	result;
 	int			i;
 
+	if (name != NULL && connection_may_prepare())
+	{
+		question.name = name;
+		result = ask_by_name(connection, &question, limit, &answer, detail, detail_size);
+	}
+	else
+		result = ask_about(connection, &question, limit, &answer, detail, detail_size);
 	memset(values, 0, sizeof(char *) * (size_t) count);
 	for (i = 0; result == OPEN_DONE && i < count && i < PQnfields(answer); i++)
 	{
@@ -601,6 +692,7 @@ connection_open(Connection *connection, char *detail, size_t detail_size)
 	connection->unregistered = false;
 	connection->needs_begin = false;
 	connection->is_split = false;
+	connection->asks_by_name = false;
 	connection->cut = false;
 	memset(connection->prepared, 0, sizeof(connection->prepared));
 	pthread_mutex_lock(&connection->cancel_lock);

@@ -56,10 +56,10 @@ extern const char *connection_server(const Connection *connection);
 extern bool connection_has_replayed(const Connection *connection,
 									const Replay *replay, uint64_t target);
 extern const char *connection_identity(const Connection *connection);
-extern OpenResult connection_ask(Connection *connection, const char *sql,
-								 const char *parameter, int64_t limit,
-								 char **values, int count, char *detail,
-								 size_t detail_size);
+extern OpenResult connection_ask(Connection *connection, const char *name,
+								 const char *sql, const char *parameter,
+								 int64_t limit, char **values, int count,
+								 char *detail, size_t detail_size);
 extern int64_t connection_age(const Connection *connection);
 extern bool connection_is_alive(Connection *connection);
 extern bool connection_may_group(const Connection *connection);

@@ -273,7 +273,7 @@ log_what_role_lacks(Health *health)
 	char		detail[256];
 	OpenResult	result;
 
-	result = connection_ask(health->connection,
+	result = connection_ask(health->connection, NULL,
 							"SELECT pg_catalog.string_agg(pg_catalog.format('%s: %s. %s', c.object, c.problem, c.hint), ' ')"
 							" FROM tide.check($1) AS c WHERE c.severity OPERATOR(pg_catalog.=) 'error'",
 							settings->default_role, clock_now() + CHECK_TIMEOUT, &lacks, 1,

@@ -64,6 +64,7 @@ struct Connection
 	bool		prepared[STATEMENT_COUNT];
 	bool		unregistered;	/* a job failed with TD012, see run.c */
 	bool		needs_begin;	/* a push did with TD016, likewise */
+	bool		asks_by_name;	/* what connection_ask() asks is prepared */
 	bool		is_split;		/* a read came to a standby, likewise */
 
 	pthread_mutex_t cancel_lock;
@@ -73,7 +74,7 @@ struct Connection
 	atomic_bool cut;			/* the run is to end at once */
 
 	/* the current run */
-	bool		by_name;		/* use_prepared as it was when the run began */
+	bool		by_name;		/* connection_may_prepare() when the run began */
 	Step		steps[MAX_STEPS];
 	int			step_count;
 	bool		sent;			/* all of it has left this process */
@@ -83,6 +84,8 @@ struct Connection
 
 extern void connection_set_running(Connection *connection, bool running,
 								   uint64_t number);
+extern bool connection_may_prepare(void);
+extern bool connection_lost_prepared(const char *sqlstate);
 extern PGresult *connection_next_result(Connection *connection, int64_t limit);
 extern OpenResult connection_ask_for(Connection *connection, const char *sql,
 									 int64_t limit, PGresult **answer,

@@ -27,12 +27,6 @@
  */
 #define MAX_KEPT_BYTES		((size_t) 12 << 20)
 
-/*
- * Cleared for good when the server does not know a statement that was prepared:
- * then a pooler hands our transactions to different sessions.
- */
-static atomic_bool use_prepared = true;
-
 static FailedStep
 failed_step(const Step *step)
 {
@@ -60,14 +54,8 @@ after_error(Connection *connection, const Step *step, const PGresult *result)
 	const char *severity = PQresultErrorField(result,
 											  PG_DIAG_SEVERITY_NONLOCALIZED);
 
-	/* unknown or already prepared: another session, see use_prepared */
-	if (sqlstate != NULL && connection->by_name &&
-		(strcmp(sqlstate, "26000") == 0 || strcmp(sqlstate, "42P05") == 0))
-	{
-		if (atomic_exchange(&use_prepared, false))
-			log_event(LOG_INFO, "prepared-statements-off", NULL);
+	if (connection->by_name && connection_lost_prepared(sqlstate))
 		return RUN_AGAIN;
-	}
 
 	/* behind a pooler, a restart of the server goes unnoticed */
 	if (sqlstate != NULL && strcmp(sqlstate, "TD012") == 0 &&
@@ -350,7 +338,7 @@ prepare_and_run(Connection *connection, Job *job, int64_t limit)
 		return RUN_LOST_BEFORE_SENT;
 	if (job->is_login && !keeps_secrets(connection, job, limit))
 		return RUN_DONE;
-	connection->by_name = use_prepared;
+	connection->by_name = connection_may_prepare();
 	if (!call_send_prepares(connection, job))
 		return RUN_LOST_BEFORE_SENT;
 	if (connection->step_count > 0)
@@ -487,7 +475,7 @@ prepare_and_run_group(Connection *connection, Job **jobs, int count,
 {
 	RunResult	outcome = RUN_DONE;
 
-	connection->by_name = use_prepared;
+	connection->by_name = connection_may_prepare();
 	if (!call_send_group_prepare(connection))
 		return RUN_LOST_BEFORE_SENT;
 	if (connection->step_count > 0)

@@ -4,8 +4,8 @@
  *	  The watcher's connection, and one look.
  *
  * A look is one statement, tide.watch, with the mark that the last one gave.
- * It leaves nothing in the session, so a pooler in transaction mode may hand
- * each to another.
+ * It leaves nothing in the session but the statement, and does without that
+ * behind a pooler in transaction mode, which may hand each to another.
  *
  *-------------------------------------------------------------------------
  */
@@ -155,7 +155,7 @@ watcher_look(Look *look, int64_t *retry_at)
 	int			i;
 
 	memset(look, 0, sizeof(Look));
-	result = connection_ask(connection, LOOK_SQL, mark, clock_now() + LOOK_TIMEOUT,
+	result = connection_ask(connection, "tide_1_watch", LOOK_SQL, mark, clock_now() + LOOK_TIMEOUT,
 							values, COLUMNS, detail, sizeof(detail));
 	good = result == OPEN_DONE && read_look(values, look);
 	for (i = 0; i < COLUMNS; i++)

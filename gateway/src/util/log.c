@@ -33,6 +33,12 @@ const char *const log_level_names[] = {
 #define QUEUE_BYTES		(1 << 20)
 #define CHUNK_BYTES		32768
 
+/*
+ * After it has written, the writer lets lines gather for so long.  To be woken for
+ * each would cost who hands it over more than the line does.
+ */
+#define GATHER_NANOSECONDS	1000000
+
 static atomic_int minimum_level = LOG_INFO;
 
 typedef enum WriterState
@@ -207,8 +213,10 @@ tell_lost(void)
 static void *
 write_lines(void *unused)
 {
+	static const struct timespec gather = {.tv_nsec = GATHER_NANOSECONDS};
 	static char chunk[CHUNK_BYTES];
 	size_t		size;
+	bool		is_last;
 
 	(void) unused;
 	pthread_mutex_lock(&lock);
@@ -224,8 +232,11 @@ write_lines(void *unused)
 		memcpy(chunk, queue + first, size);
 		first = (first + size) % QUEUE_BYTES;
 		length -= size;
+		is_last = length == 0;
 		pthread_mutex_unlock(&lock);
 		write_out(chunk, size);
+		if (is_last)
+			nanosleep(&gather, NULL);
 		pthread_mutex_lock(&lock);
 		if (lost > 0)
 			tell_lost();
