@@ -132,3 +132,8 @@ SELECT entries();
 -- what nobody may see is logged for nobody
 SELECT count(*) FROM tide.log WHERE relid = 'plan'::regclass AND coalesce(scope, '') = '' AND cardinality(keys) > 0;
 DROP SCHEMA capture CASCADE;
+
+-- keys are compressed by lz4, if the server has it
+SELECT a.attcompression = CASE WHEN 'lz4' = ANY (s.enumvals) THEN 'l' ELSE '' END AS by_lz4
+FROM pg_attribute a, pg_settings s
+WHERE a.attrelid = 'tide.log'::regclass AND a.attname = 'keys' AND s.name = 'default_toast_compression';
