@@ -111,4 +111,11 @@ SELECT * FROM go('{"changes": {"lax": [{"id": 1, "v": 1}, {"id": 2, "v": 2}]}}')
 SELECT * FROM go('{"changes": {"lax": [{"id": 2, "v": 22}, {"id": 3, "v": 3}, {"id": 4, "v": 400}]}}');
 SELECT * FROM go('{"changes": {"lax": [{"id": 5, "v": 5}, {"id": 5, "v": 55}, {"id": 3, "v": 33}]}}');
 SELECT id, v FROM lax ORDER BY id;
+-- of a tree with one row too many, the others are written once more together, not one by one
+CREATE SEQUENCE attempts;
+CREATE TABLE tree (id int PRIMARY KEY, parent int REFERENCES tree, attempt int DEFAULT nextval('attempts'));
+SELECT tide.track('tree', shared => true);
+SELECT result, count(*) FROM go((SELECT jsonb_build_object('changes', jsonb_build_object('tree', jsonb_agg(jsonb_build_object(
+	'id', i, 'parent', CASE WHEN i = 50 THEN 999 WHEN i > 1 THEN i / 2 END) ORDER BY i))) FROM generate_series(1, 50) i)) GROUP BY 1;
+SELECT last_value AS rows_written FROM attempts;
 DROP SCHEMA ord CASCADE;
