@@ -103,14 +103,10 @@ export class PullCollector {
 		}
 		for (const scope of page.revokedScopes ?? [])
 			set.revokedScopes.add(scope);
-		for (const [type, rows] of Object.entries(page.changesByType)) {
-			for (const row of rows)
-				this.#put(set, 'rows', 'deleted', type, row);
-		}
-		for (const [type, keys] of Object.entries(page.deletedByType)) {
-			for (const key of keys)
-				this.#put(set, 'deleted', 'rows', type, key);
-		}
+		for (const [type, rows] of Object.entries(page.changesByType))
+			this.#put(set, 'rows', 'deleted', type, rows);
+		for (const [type, keys] of Object.entries(page.deletedByType))
+			this.#put(set, 'deleted', 'rows', type, keys);
 		// also what was not there for a while has not come whole
 		set.unavailableTypes = [...new Set([...set.unavailableTypes, ...page.unavailableTypes ?? []])];
 		set.cursor = page.cursor;
@@ -118,17 +114,18 @@ export class PullCollector {
 	}
 
 	/* what comes later about a row replaces what came earlier */
-	#put(set, into, outOf, type, columns) {
+	#put(set, into, outOf, type, list) {
 		const description = own(this.schema.entityTypes, type);
-		if (!description)
+		if (!description || list.length === 0)
 			return;
-		const key = keyText(description.key, columns);
-		set[outOf].get(type)?.delete(key);
-		const known = set[into].get(type);
-		if (known)
+		const others = set[outOf].get(type);
+		const known = set[into].get(type) ?? new Map();
+		set[into].set(type, known);
+		for (const columns of list) {
+			const key = keyText(description.key, columns);
+			others?.delete(key);
 			known.set(key, columns);
-		else
-			set[into].set(type, new Map([[key, columns]]));
+		}
 	}
 }
 
