@@ -123,13 +123,12 @@ function copy(value) {
 	const prototype = Object.getPrototypeOf(value);
 	if (prototype !== Object.prototype && prototype !== null)
 		return structuredClone(value);
-	const result = {};
+	// most of a row is plain, which this takes at once, __proto__ as any other name
+	const result = { ...value };
 	for (const name of Object.keys(value)) {
-		const item = copy(value[name]);
-		if (name === '__proto__')
-			Object.defineProperty(result, name, { value: item, enumerable: true, writable: true, configurable: true });
-		else
-			result[name] = item;
+		const item = value[name];
+		if (item !== null && typeof item !== 'string' && typeof item !== 'number' && typeof item !== 'boolean')
+			result[name] = copy(item);
 	}
 	return result;
 }

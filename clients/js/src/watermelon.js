@@ -191,8 +191,9 @@ export class TideWatermelon {
 	async #changesOf(table, type, set, dirty) {
 		const updated = [], deleted = [];
 		const description = this.#schema.entityTypes[type];
+		const canBeDeleted = Boolean(description?.deletedAt);
 		for (const [id, row] of set.rows.get(type) ?? []) {
-			if (!this.#isDeleted(table, row))
+			if (!canBeDeleted || !this.#isDeleted(table, row))
 				updated.push(this.#toRaw(table, row));
 			else if (!dirty.has(id))
 				deleted.push(id);
@@ -431,12 +432,18 @@ export class TideWatermelon {
 		const { rows } = this.#lookedUp();
 		if (!rows.has(table))
 			rows.set(table, this.#rowsOf(table));
-		const { key, base, columns } = rows.get(table);
-		const raw = { id: String(row[key]) };
-		for (const { name, column, value } of columns) {
+		const { key, base, columns, blank } = rows.get(table);
+		// objects of one shape from the start are made in half the time
+		const raw = { ...blank };
+		raw.id = String(row[key]);
+		for (const { name, column, empty, plain, whole } of columns) {
 			const given = row[name];
-			if (given !== undefined)
-				raw[column] = value(given);
+			if (given === undefined)
+				delete raw[column];
+			else if (given === null)
+				raw[column] = empty;
+			else
+				raw[column] = typeof given === plain ? given : whole(given);
 		}
 		if (base !== undefined)
 			raw[this.baseColumn] = row[base] ?? '';
@@ -447,13 +454,12 @@ export class TideWatermelon {
 	#rowsOf(table) {
 		const { columns, key, modifiedAt } = this.#schema.entityTypes[this.#types.get(table)];
 		const own = this.database.schema.tables[table].columns;
-		return {
-			key: key[0],
-			base: this.baseColumn in own ? modifiedAt : undefined,
-			columns: columns.map(({ name, type }) => ({ name, type, column: this.#columnOf(table, name) }))
-				.filter(({ column }) => column && column !== 'id')
-				.map(({ name, type, column }) => ({ name, column, value: fromWire(own[column], type) })),
-		};
+		const base = this.baseColumn in own ? modifiedAt : undefined;
+		const made = columns.map(({ name, type }) => ({ name, type, column: this.#columnOf(table, name) }))
+			.filter(({ column }) => column && column !== 'id')
+			.map(({ name, type, column }) => ({ name, column, ...fromWire(own[column], type) }));
+		const names = ['id', ...made.map(({ column }) => column), ...base === undefined ? [] : [this.baseColumn]];
+		return { key: key[0], base, columns: made, blank: Object.fromEntries(names.map((name) => [name, null])) };
 	}
 
 	/* Soft-deleted rows are deletions, unless the table shows the mark itself. */
@@ -601,13 +607,19 @@ const isJson = (type) => type === 'json' || type === 'jsonb';
 /* what WatermelonDB has in a column that is not optional, for null */
 const EMPTY = { string: '', number: 0, boolean: false };
 
-/* The function that makes a column's value of the server's. */
+/*
+ * What makes a column's value of the server's: `empty` of null, and `whole` of all
+ * that is not what typeof calls `plain`, which stays as it is.
+ */
 function fromWire(column, type) {
 	const empty = column.isOptional ? null : EMPTY[column.type];
-	const text = isJson(type) ? JSON.stringify
-		: (value) => typeof value === 'object' ? JSON.stringify(value) : String(value);
-	const whole = { number: isTime(type) ? Date.parse : Number, string: text }[column.type] ?? ((value) => value);
-	return (value) => value === null ? empty : whole(value);
+	if (column.type === 'number')
+		return { empty, plain: isTime(type) ? null : 'number', whole: isTime(type) ? Date.parse : Number };
+	if (column.type !== 'string')
+		return { empty, plain: 'boolean', whole: (value) => value };
+	if (isJson(type))
+		return { empty, plain: null, whole: JSON.stringify };
+	return { empty, plain: 'string', whole: (value) => typeof value === 'object' ? JSON.stringify(value) : String(value) };
 }
 
 /* What is no JSON is the server's to judge, and keeps nothing else from being sent. */
