@@ -10,8 +10,6 @@ package TideSplit;
 use strict;
 use warnings;
 use IO::Select ();
-use IO::Socket::INET ();
-use POSIX ();
 use TideForward ();
 
 my %NO_START = map { $_ => 1 } 80877103, 80877104;	# asks for SSL, for GSSAPI
@@ -21,16 +19,14 @@ my $CANCEL = 80877102;
 sub start
 {
 	my ($primary, $standby, %option) = @_;
-	my $listener = IO::Socket::INET->new(LocalHost => '127.0.0.1', Listen => 100) or die $!;
-	my $test = $$;
-	my $pid = fork // die $!;
-	return { pid => $pid, port => $listener->sockport } if $pid;
-	local $SIG{TERM} = sub { POSIX::_exit(0) };
-	local $SIG{PIPE} = 'IGNORE';
-	open STDOUT, '>', '/dev/null';
-	open STDERR, '>', '/dev/null';
+	return TideForward::in_process(sub { serve(@_, $primary, $standby, \%option) });
+}
+
+sub serve
+{
+	my ($listener, $runs, $primary, $standby, $option) = @_;
 	my %session;		# by each of its three sockets
-	while (getppid == $test)
+	while ($runs->())
 	{
 		for my $socket (IO::Select->new($listener, map { $_->{socket} } values %session)->can_read(1))
 		{
@@ -39,7 +35,7 @@ sub start
 				my %at = (client => scalar $listener->accept, primary => TideForward::connection_to($primary),
 					standby => TideForward::connection_to($standby));
 				next if grep { !defined } values %at;
-				my %shared = (at => \%at, batch => '', option => \%option, turn => 0);
+				my %shared = (at => \%at, batch => '', option => $option, turn => 0);
 				$session{ $at{$_} } = { socket => $at{$_}, who => $_, shared => \%shared, unread => '' } for keys %at;
 				next;
 			}
@@ -55,7 +51,7 @@ sub start
 			close $_ for values %{ $shared->{at} };
 		}
 	}
-	POSIX::_exit(0);
+	return;
 }
 
 sub hand_on

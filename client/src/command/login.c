@@ -10,6 +10,7 @@
 #include <openssl/crypto.h>
 
 #include "command/login.h"
+#include "engine/refusal.h"
 #include "loop/http.h"
 #include "util/file.h"
 #include "util/sqlite.h"
@@ -24,20 +25,8 @@
 static int
 check_origin(const HttpAnswer *answer, Failure *failure)
 {
-	Json		json;
-	bool		ours = false;
-
-	if (answer->body.data)
-	{
-		ours = json_parse(&json, answer->body.data, answer->body.length) &&
-			json_member(&json, json.nodes, answer->status == 200 ? "token" : "error") != NULL;
-		/* not known */
-		ours = ours || json.no_memory;
-		json_free(&json);
-	}
-	if (!ours)
-		failure_set(failure, TIDE_OFFLINE, "not_the_server",
-					"what answered is not the server: does the network want a log-in?");
+	if (refusal_is_from_elsewhere(&answer->body, answer->status == 200 ? "token" : "error"))
+		failure_set(failure, TIDE_OFFLINE, NOT_THE_SERVER, NOT_THE_SERVER_SAYS);
 	return failure->result;
 }
 

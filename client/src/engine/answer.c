@@ -397,30 +397,18 @@ start_over(Engine *e, int64_t now)
 static bool
 is_from_elsewhere(Engine *e)
 {
-	Json		json;
-	bool		ours;
-
 	/* a proxy may be the one that finds a push too large; see split_batch() */
 	if (!e->listening || e->status == 401 || stream_is(e) ||
 		(engine_is_push(e) && (e->status == 413 || e->status == 400)))
 		return false;
-	if (e->answer.data == NULL)
-		return true;
-	ours = json_parse(&json, e->answer.data, e->answer.length) &&
-		json.nodes->kind == JSON_OBJECT &&
-		(e->status == 200 || json_member(&json, json.nodes, "error") != NULL);
-	/* not known */
-	ours = ours || json.no_memory;
-	json_free(&json);
-	return !ours;
+	return refusal_is_from_elsewhere(&e->answer, e->status == 200 ? NULL : "error");
 }
 
 static bool
 wait_for_server(Engine *e, int64_t now)
 {
 	failure_clear(&e->store.failure);
-	return engine_come_back_later(e, now, "not_the_server",
-								  "what answered is not the server: does the network want a log-in?");
+	return engine_come_back_later(e, now, NOT_THE_SERVER, NOT_THE_SERVER_SAYS);
 }
 
 /* An answer that does what the phase wants. */

@@ -31,3 +31,20 @@ refusal_read(Failure *failure, int result, const Buffer *body, const char *other
 	sqlite3_free(hint);
 	return false;
 }
+
+bool
+refusal_is_from_elsewhere(const Buffer *body, const char *name)
+{
+	Json		json;
+	bool		ours;
+
+	if (body->data == NULL)
+		return true;
+	ours = json_parse(&json, body->data, body->length) &&
+		json.nodes->kind == JSON_OBJECT &&
+		(name == NULL || json_member(&json, json.nodes, name) != NULL);
+	/* not known */
+	ours = ours || json.no_memory;
+	json_free(&json);
+	return !ours;
+}

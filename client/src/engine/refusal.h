@@ -15,4 +15,14 @@
 bool		refusal_read(Failure *failure, int result, const Buffer *body,
 						 const char *otherwise);
 
+/*
+ * Is this no answer of the server's?  Its own are JSON objects; with a name, with
+ * that member.  False, too, where memory does not last to tell.
+ */
+bool		refusal_is_from_elsewhere(const Buffer *body, const char *name);
+
+/* Code and message of a network or a proxy that has answered in the server's place. */
+#define NOT_THE_SERVER "not_the_server"
+#define NOT_THE_SERVER_SAYS "what answered is not the server: does the network want a log-in?"
+
 #endif

@@ -11,26 +11,6 @@
 #include "store/sql.h"
 #include "store/tables.h"
 
-/* a parked edit, without its content */
-typedef struct Parked
-{
-	bool		found;
-	bool		is_delete;
-	bool		is_create;
-	bool		of_scope;		/* the server has the row, out of our sight */
-	int64_t		edited_at;
-	char	   *base;			/* what it was made upon; of old, or created:
-								 * NULL */
-	char	   *current;		/* what is there by now */
-} Parked;
-
-static void
-free_parked(Parked *p)
-{
-	sqlite3_free(p->base);
-	sqlite3_free(p->current);
-}
-
 static bool
 column_is(sqlite3_stmt * stmt, int column, const char *text)
 {
@@ -39,9 +19,10 @@ column_is(sqlite3_stmt * stmt, int column, const char *text)
 	return value && strcmp(value, text) == 0;
 }
 
-/* The row that has come under the key meanwhile. */
+/* The row that is there now, as JSON to be freed; NULL if there is none. */
 static bool
-find_current(Store *store, EntityType *type, const Json *json, const JsonNode *key, Parked *p)
+find_current(Store *store, EntityType *type, const Json *json, const JsonNode *key,
+			 char **current)
 {
 	sqlite3_stmt *stmt = row_statement(store, type, STATEMENT_READ);
 	Buffer		text = {0};
@@ -56,7 +37,7 @@ find_current(Store *store, EntityType *type, const Json *json, const JsonNode *k
 		sqlite3_reset(stmt);
 		if (text.failed)
 			return failure_memory(&store->failure);
-		p->current = text.data;
+		*current = text.data;
 	}
 	return rc != -1;
 }
@@ -231,7 +212,7 @@ lose_one(Applying *a, EntityType *type, sqlite3_stmt * stmt)
 	bool		is_delete = column_is(stmt, type->ncolumns, "delete");
 	Buffer		mine = {0};
 	Json		json = {0};
-	Parked		later = {0};
+	char	   *later = NULL;
 	char	   *key = NULL;
 	bool		good;
 
@@ -241,8 +222,8 @@ lose_one(Applying *a, EntityType *type, sqlite3_stmt * stmt)
 	if (!good)
 		failure_memory(&a->store->failure);
 	good = good && find_current(a->store, type, &json, json.nodes, &later) &&
-		applying_lost(a, type, key, is_delete ? NULL : mine.data, later.current);
-	free_parked(&later);
+		applying_lost(a, type, key, is_delete ? NULL : mine.data, later);
+	sqlite3_free(later);
 	sqlite3_free(key);
 	json_free(&json);
 	buffer_free(&mine);
@@ -412,6 +393,26 @@ delete_parked(Store *store, EntityType *type, const Json *json, const JsonNode *
 	good = stmt && row_bind_key(store, type, stmt, 1, json, key) && sql_execute(store, stmt);
 	sqlite3_finalize(stmt);
 	return good;
+}
+
+/* a parked edit, without its content */
+typedef struct Parked
+{
+	bool		found;
+	bool		is_delete;
+	bool		is_create;
+	bool		of_scope;		/* the server has the row, out of our sight */
+	int64_t		edited_at;
+	char	   *base;			/* what it was made upon; of old, or created:
+								 * NULL */
+	char	   *current;		/* what is there by now */
+} Parked;
+
+static void
+free_parked(Parked *p)
+{
+	sqlite3_free(p->base);
+	sqlite3_free(p->current);
 }
 
 static bool
@@ -605,7 +606,7 @@ put_back(Store *store, EntityType *type, const Json *json, const JsonNode *key, 
 {
 	bool		good;
 
-	if (!find_current(store, type, json, key, p))
+	if (!find_current(store, type, json, key, &p->current))
 		return false;
 	if (!p->is_delete)
 		good = write_row(store, type, json, key);

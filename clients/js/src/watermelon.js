@@ -191,9 +191,8 @@ export class TideWatermelon {
 	async #changesOf(table, type, set, dirty) {
 		const updated = [], deleted = [];
 		const description = this.#schema.entityTypes[type];
-		const canBeDeleted = Boolean(description?.deletedAt);
 		for (const [id, row] of set.rows.get(type) ?? []) {
-			if (!canBeDeleted || !this.#isDeleted(table, row))
+			if (!this.#isDeleted(table, row))
 				updated.push(this.#toRaw(table, row));
 			else if (!dirty.has(id))
 				deleted.push(id);
@@ -433,7 +432,7 @@ export class TideWatermelon {
 		if (!rows.has(table))
 			rows.set(table, this.#rowsOf(table));
 		const { key, base, columns, blank } = rows.get(table);
-		// objects of one shape from the start are made in half the time
+		// objects of one shape from the start are made in two thirds of the time
 		const raw = { ...blank };
 		raw.id = String(row[key]);
 		for (const { name, column, empty, plain, whole } of columns) {

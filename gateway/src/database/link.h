@@ -64,8 +64,8 @@ struct Connection
 	bool		prepared[STATEMENT_COUNT];
 	bool		unregistered;	/* a job failed with TD012, see run.c */
 	bool		needs_begin;	/* a push did with TD016, likewise */
-	bool		asks_by_name;	/* what connection_ask() asks is prepared */
 	bool		is_split;		/* a read came to a standby, likewise */
+	bool		asks_by_name;	/* what connection_ask() asks is prepared */
 
 	pthread_mutex_t cancel_lock;
 	PGcancel   *cancel;			/* of "link"; protected by cancel_lock */
