@@ -32,7 +32,7 @@ const { LokiMemoryAdapter } = require('lokijs');
 
 const ROWS = Number(process.env.TIDE_JS_ROWS ?? 2000);
 const LIMIT = 1.3;
-const ROUNDS = process.env.TIDE_JS_ROWS ? 5 : 1;
+const ROUNDS = process.env.TIDE_JS_ROWS ? 9 : 1;
 const gateway = new Gateway();
 
 /* how long calls took */
@@ -159,7 +159,6 @@ const LIBRARIES = {
 };
 
 async function timed(action) {
-	globalThis.gc?.();
 	waited = 0;
 	const started = performance.now();
 	const [count, end] = await action();
@@ -182,13 +181,16 @@ test(`first sync of ${ROWS} rows`, { timeout: 580000 }, async (t) => {
 		await gateway.start();
 		const schemaOf = await client().schema();
 		const set = await new PullCollector(client(), schemaOf).collect({ since: null, entityTypes: ['tasks'] });
-		const rows = [...set.rows.get('tasks').values()];
+		const text = JSON.stringify([...set.rows.get('tasks').values()]);
 		for (const [name, { own, ours }] of Object.entries(LIBRARIES)) {
 			await t.test(name, async () => {
 				// the two in turn, and the median of their ratios: other programs use the machine, too
 				const rounds = [];
-				for (let round = 0; round < ROUNDS; round++)
+				for (let round = 0; round < ROUNDS; round++) {
+					// as new as a reply's: engines look up a string that was a key before in less time
+					const rows = JSON.parse(text);
 					rounds.push({ own: await timed(() => own(rows)), ours: await timed(ours) });
+				}
 				const median = (of) => rounds.map(of).sort((a, b) => a - b)[ROUNDS >> 1];
 				const ms = (of) => `${median(of).toFixed()} ms`;
 				const beside = median((one) => one.ours.rest / one.own.took);

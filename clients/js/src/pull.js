@@ -54,6 +54,8 @@ export class PullCollector {
 	 * awaited   types that a reset left behind, since they were not there
 	 * known     {type: [columns]} that the rows up to `since` have; {} at first
 	 * columns   {type: [columns]} that rows have from now on
+	 * keep      (type, row) => what to have in `rows` of it, if not the row; made as a
+	 *           page comes, since what the server sent of many rows is best let go soon
 	 * and the rest as pullPages() has it.
 	 *
 	 * Resolves with {
@@ -82,7 +84,7 @@ export class PullCollector {
 			// tracked or granted since the schema was read; its rows do not come again
 			if (options.readSchema && types.some((type) => !own(this.schema.entityTypes, type)))
 				this.schema = await options.readSchema();
-			this.#add(set, page);
+			this.#add(set, page, options.keep);
 		}
 		this.#set = this.#options = null;
 		settle(set, { awaited, due });
@@ -90,7 +92,7 @@ export class PullCollector {
 		return set;
 	}
 
-	#add(set, page) {
+	#add(set, page, keep) {
 		if (page.reset) {
 			Object.assign(set, emptySet(null), { resetReason: page.resetReason });
 		}
@@ -104,7 +106,7 @@ export class PullCollector {
 		for (const scope of page.revokedScopes ?? [])
 			set.revokedScopes.add(scope);
 		for (const [type, rows] of Object.entries(page.changesByType))
-			this.#put(set, 'rows', 'deleted', type, rows);
+			this.#put(set, 'rows', 'deleted', type, rows, keep);
 		for (const [type, keys] of Object.entries(page.deletedByType))
 			this.#put(set, 'deleted', 'rows', type, keys);
 		// also what was not there for a while has not come whole
@@ -114,7 +116,7 @@ export class PullCollector {
 	}
 
 	/* what comes later about a row replaces what came earlier */
-	#put(set, into, outOf, type, list) {
+	#put(set, into, outOf, type, list, keep = (_, row) => row) {
 		const description = own(this.schema.entityTypes, type);
 		if (!description || list.length === 0)
 			return;
@@ -124,7 +126,7 @@ export class PullCollector {
 		for (const columns of list) {
 			const key = keyText(description.key, columns);
 			others?.delete(key);
-			known.set(key, columns);
+			known.set(key, keep(type, columns));
 		}
 	}
 }

@@ -25,7 +25,8 @@ export class TideWatermelon {
 	#acks = [];
 	#deletedAt = {};	// table/id => {stamp, base}: WatermelonDB keeps the id alone
 	#subscription;
-	#types;
+	#types;				// table => type
+	#tables = new Map();	// type => [tables], mostly one
 	#retry;
 	#columns = { schema: null, of: new Map(), rows: new Map() };
 
@@ -34,6 +35,8 @@ export class TideWatermelon {
 		this.#retry = retry;
 		this.#types = new Map(Array.isArray(tables) ? tables.map((table) => [table, table])
 			: Object.entries(tables));
+		for (const [table, type] of this.#types)
+			this.#tables.set(type, [...this.#tables.get(type) ?? [], table]);
 		this.#owners = new OwnersClient(client, (user) => this.#ownerOf(user));
 		this.loop = new SyncLoop({
 			client: this.#owners, live, retry, pollSeconds,
@@ -165,7 +168,8 @@ export class TideWatermelon {
 		const set = await this.#collector.collect({
 			since: cursor, awaited, known, columns: this.#columnsHere(), acks, signal,
 			entityTypes: [...this.#types.values()],
-			readSchema: () => this.#readSchema(signal) });
+			readSchema: () => this.#readSchema(signal),
+			keep: (type, row) => this.#tables.get(type)?.map((table) => this.#rawOf(table, row)) });
 		this.#acks = this.#acks.filter((ack) => !acks.includes(ack));
 
 		const changes = {}, override = {}, toReplace = {};
@@ -191,9 +195,10 @@ export class TideWatermelon {
 	async #changesOf(table, type, set, dirty) {
 		const updated = [], deleted = [];
 		const description = this.#schema.entityTypes[type];
-		for (const [id, row] of set.rows.get(type) ?? []) {
-			if (!this.#isDeleted(table, row))
-				updated.push(this.#toRaw(table, row));
+		const at = this.#tables.get(type).indexOf(table);
+		for (const [id, raws] of set.rows.get(type) ?? []) {
+			if (raws[at] !== null)
+				updated.push(raws[at]);
 			else if (!dirty.has(id))
 				deleted.push(id);
 		}
@@ -425,6 +430,11 @@ export class TideWatermelon {
 			return name;
 		const snake = name.replace(/[A-Z]/g, (letter) => '_' + letter.toLowerCase());
 		return snake in columns ? snake : null;
+	}
+
+	/* null of a row that is deleted */
+	#rawOf(table, row) {
+		return this.#isDeleted(table, row) ? null : this.#toRaw(table, row);
 	}
 
 	#toRaw(table, row) {

@@ -298,8 +298,9 @@ export interface Page {
 
 export function pullPages(client: TideClient, options?: PullOptions): AsyncGenerator<Page>;
 
-export interface ChangeSet {
-  rows: Map<string, Map<string, Row>>;
+export interface ChangeSet<Kept = Row> {
+  /** Of each row what `keep` made of it, or the row. */
+  rows: Map<string, Map<string, Kept>>;
   deleted: Map<string, Map<string, Row>>;
   /** These are all the rows there are. */
   everything: boolean;
@@ -318,7 +319,7 @@ export interface ChangeSet {
 /** All pages as one set; one that broke off goes on where it was. */
 export class PullCollector {
   constructor(client: TideClient, schema: Schema);
-  collect(options: PullOptions): Promise<ChangeSet>;
+  collect<Kept = Row>(options: PullOptions & { keep?: (type: string, row: Row) => Kept }): Promise<ChangeSet<Kept>>;
 }
 
 export interface Change {

@@ -213,6 +213,31 @@ for (const [library, open] of Object.entries({ rxdb, watermelon })) {
 	});
 }
 
+test('watermelon: two tables of one type have its rows, each with its own columns', async () => {
+	const rows = ['a', 'b'].map(row);
+	const server = new FakeServer({ '/sync/push': applied, '/sync/pull': () => page({ changesByType: { project: rows } }) });
+	const column = (name) => ({ name, type: 'string', isOptional: true });
+	const schema = appSchema({ version: 1, tables: [tableSchema({ name: 'project', columns: [column('name')] }),
+		tableSchema({ name: 'team', columns: [column('team')] })] });
+	const modelClasses = Object.keys(schema.tables).map((table) => class extends Model {
+		static table = table;
+	});
+	const adapter = new LokiJSAdapter({ schema, dbName: `w${Math.random()}`, useWebWorker: false,
+		useIncrementalIndexedDB: false, _testLokiAdapter: new LokiMemoryAdapter() });
+	const database = new Database({ adapter, modelClasses });
+	const sync = new TideWatermelon({ client: server.client(), database, synchronize, Q, name: `w${Math.random()}`, live: false,
+		tables: { project: 'project', team: 'project' } });
+	const close = closing(async () => {
+		await sync.stop();
+		adapter._driver.loki.close();
+	});
+	assert.equal((await sync.sync()).state, 'synced');
+	const raws = async (table) => (await database.get(table).query().fetch()).map(({ _raw: { id, name, team } }) => ({ id, name, team }));
+	assert.deepEqual(await raws('project'), ['a', 'b'].map((id) => ({ id, name: `name ${id}`, team: undefined })));
+	assert.deepEqual(await raws('team'), ['a', 'b'].map((id) => ({ id, name: undefined, team: 'red' })));
+	await close();
+});
+
 test('watermelon: a refused edit is discarded before the first sync after the app was opened', { timeout: 20000 }, async () => {
 	const server = new FakeServer({ '/sync/push': (call) => refused(call, '23514', row('a')),
 		'/sync/pull': ({ query }) => page({ cursor: 'c', changesByType: query.since ? {} : { project: [row('a')] } }) });
