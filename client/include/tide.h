@@ -186,8 +186,16 @@ extern "C"
 	TIDE_API int tide_next(tide *t, int64_t now, tide_step *step);
 
 /*
+ * An answer, and of a stream what has come since its last cursor, takes no more
+ * memory than this: bytes, once they are decompressed.
+ */
+#define TIDE_ANSWER_BYTES (128 * 1024 * 1024)
+
+/*
  * The answer to the request of the last tide_next(): its status, and the
  * headers that matter as lines "Name: value\r\n" (ETag, Retry-After), or NULL.
+ * tide_reply() returns TIDE_OFFLINE where the answer takes more than
+ * TIDE_ANSWER_BYTES: drop the request and call tide_no_answer().
  */
 	TIDE_API int tide_reply_begin(tide *t, int status, const char *headers);
 	TIDE_API int tide_reply(tide *t, const void *data, size_t length);

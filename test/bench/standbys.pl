@@ -52,7 +52,7 @@ sub write_lines
 	return "$directory/$name";
 }
 
-sub start_gateway
+sub gateway_before
 {
 	my ($count) = @_;
 	my $gateway = TideTest::Gateway->start(cluster => $cluster, database => $database, settings => {
@@ -179,7 +179,7 @@ printf "%-34s %10s %10s %10s %12s %12s %10s\n", '', 'pulls/s', 'median ms', 'p99
 my $alone;
 for my $count (0 .. 2)
 {
-	my $gateway = start_gateway($count);
+	my $gateway = gateway_before($count);
 	my $clients = clients($gateway);
 	TideReplica::wait_for_standby($cluster, $_) for @standbys;
 	my $of = measure($gateway, $clients, $count, $idle);
@@ -193,7 +193,7 @@ printf "\n%-34s %10s %10s %10s %10s\n", 'with 2 standbys that replay late', 'pul
 # replica-wait and replica-max-lag are 1 second
 for my $delay (0, 20, 100, 500, 900, 1500)
 {
-	my $gateway = start_gateway(2);
+	my $gateway = gateway_before(2);
 	my $clients = clients($gateway);
 	TideReplica::wait_for_standby($cluster, $_) for @standbys;
 	delay_replay($delay);
@@ -209,7 +209,7 @@ undef $committing;
 
 # -- what a push writes
 
-my $gateway = start_gateway(0);
+my $gateway = gateway_before(0);
 my $token = $gateway->token('writes');
 my $pushes = 500;
 

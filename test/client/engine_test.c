@@ -444,6 +444,46 @@ test_events(void)
 	end();
 }
 
+/* So much at once of what a server says */
+#define MEGABYTE (1024 * 1024)
+
+static void
+test_too_much(void)
+{
+	char	   *much = malloc(MEGABYTE);
+	tide_step	step;
+	int			code = TIDE_OK,
+				i;
+
+	check(much);
+	memset(much, 'x', MEGABYTE);
+	open_device();
+	check(tide_sync(t) == TIDE_OK);
+	check(tide_next(t, now, &step) == TIDE_OK && step.kind == TIDE_SEND);
+	check(tide_reply_begin(t, 200, NULL) == TIDE_OK);
+	for (i = 0; i < 1000 && code == TIDE_OK; i++)
+		code = tide_reply(t, much, MEGABYTE);
+	check(code == TIDE_OFFLINE && i == TIDE_ANSWER_BYTES / MEGABYTE + 1);
+	check(tide_no_answer(t, now, "too much") == TIDE_OFFLINE);
+	now += 1000;
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	fake_ok("an answer that is too large is none, and the sync goes on later");
+
+	server.events = true;
+	check(tide_listen(t, 1) == TIDE_OK);
+	check(tide_next(t, now, &step) == TIDE_OK && step.listens);
+	check(tide_reply_begin(t, 200, NULL) == TIDE_OK);
+	much[MEGABYTE - 8] = '\n';
+	for (i = 0; i < 2 * TIDE_ANSWER_BYTES / MEGABYTE; i++)
+		check(tide_reply(t, much, MEGABYTE) == TIDE_OK);
+	check(tide_is_due(t, now) == 0);
+	piece("\nevent: change\n");
+	check(tide_is_due(t, now) == 1);
+	fake_ok("a stream of events whose pieces end in their lines may go on for ever");
+	free(much);
+	end();
+}
+
 /* A push is acknowledged by the pull after it; edited meanwhile, a row stays dirty
  * and takes what else the server changed. */
 static void
@@ -760,9 +800,10 @@ main(void)
 	test_told();
 	test_listen();
 	test_events();
+	test_too_much();
 	test_restored();
 	test_paused();
 	test_follow();
-	puts("1..51");
+	puts("1..53");
 	return 0;
 }

@@ -64,6 +64,13 @@ sub serve
 	syswrite $log, "$word\n";
 	my ($status, $headers, $content) = answer_to($word);
 	$headers = join '', map { "$_\r\n" } split /; */, $headers;
+	if ($headers =~ /^Endless/)
+	{
+		print {$client} "HTTP/1.1 $status x\r\n${headers}Connection: close\r\n\r\n$content";
+		my $more = ' ' x 65536;
+		1 while print {$client} $more;
+		return;
+	}
 	print {$client} "HTTP/1.1 $status x\r\n${headers}Content-Length: " . length($content) . "\r\nConnection: close\r\n\r\n$content";
 	return;
 }
@@ -116,6 +123,18 @@ for my $command (['verify', '--full'], ['sync'])
 }
 answer('pull');
 is($device->tide('sync')->{status}, 0, 'then it goes on');
+
+# an answer that does not end, of a path whose answers are taken whole and of one whose answers are taken as they come
+for my $answer (['pull', ''], ['pull', qq({"begin":{}}\n)], ['schema', ''])
+{
+	my ($word, $begin) = @{$answer};
+	answer($word, 200, 'Endless: 1', $begin);
+	my $run = patiently('sync');
+	is($run->{status}, 3, "an answer to $word that does not end " . ($begin ? 'but begins well ' : '') . 'is none') or diag $run->{err};
+	like($run->{err}, qr/takes more than 128 MiB/, '... and it says why');
+	answer($word);
+	is($device->tide('sync')->{status}, 0, '... then it goes on');
+}
 
 # a network that wants a log-in
 my $watch = $device->watch;

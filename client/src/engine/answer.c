@@ -95,6 +95,9 @@ engine_add_answer(Engine *e, const void *data, size_t length)
 	e->bytes += (int64_t) length;
 	if (e->dropped)
 		return true;
+	if (length > TIDE_ANSWER_BYTES || e->answer.length > TIDE_ANSWER_BYTES - length)
+		return failure_set(&e->store.failure, TIDE_OFFLINE, "answer_too_large", "%s",
+						   ANSWER_TOO_LARGE);
 	buffer_append(&e->answer, data, length);
 	if (e->answer.failed)
 		return failure_memory(&e->store.failure);
@@ -128,6 +131,8 @@ engine_come_back_later(Engine *e, int64_t now, const char *code, const char *why
 	}
 	e->sent = false;
 	e->complete = false;
+	/* it may have been a large one */
+	buffer_free(&e->answer);
 	e->failures++;
 	if (e->retry_after > delay)
 		delay = e->retry_after;

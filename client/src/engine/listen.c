@@ -97,12 +97,9 @@ listen_take_piece(Engine *e)
 			e->asked = true;
 		e->events_read = (size_t) (end - text) + 1;
 	}
-	/* a stream lasts for as long as the token does */
-	if (e->events_read == e->answer.length)
-	{
-		buffer_reset(&e->answer);
-		e->events_read = 0;
-	}
+	/* a stream lasts for as long as the token does, and its pieces may end anywhere */
+	buffer_remove(&e->answer, e->events_read);
+	e->events_read = 0;
 }
 
 static bool

@@ -25,4 +25,7 @@ bool		refusal_is_from_elsewhere(const Buffer *body, const char *name);
 #define NOT_THE_SERVER "not_the_server"
 #define NOT_THE_SERVER_SAYS "what answered is not the server: does the network want a log-in?"
 
+/* Of an answer that takes more than TIDE_ANSWER_BYTES. */
+#define ANSWER_TOO_LARGE "the server's answer takes more than 128 MiB"
+
 #endif

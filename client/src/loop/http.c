@@ -8,6 +8,7 @@
 
 #include <curl/curl.h>
 
+#include "engine/refusal.h"
 #include "loop/http.h"
 #include "tide.h"
 #include "util/sqlite.h"
@@ -31,6 +32,7 @@ typedef struct Response
 	const HttpRequest *request;
 	CURL	   *curl;
 	HttpAnswer *answer;
+	bool		too_large;		/* more than TIDE_ANSWER_BYTES */
 	bool		refused;		/* the request's take() could not */
 	bool		head_complete;
 	bool		framed;			/* its length is known, or it comes in chunks */
@@ -112,6 +114,11 @@ take_body(char *data, size_t size, size_t count, void *arg)
 										   response->answer->headers.data, data,
 										   size * count);
 		return response->refused ? 0 : size * count;
+	}
+	if (size * count > TIDE_ANSWER_BYTES - response->answer->body.length)
+	{
+		response->too_large = true;
+		return 0;
 	}
 	buffer_append(&response->answer->body, data, size * count);
 	return response->answer->body.failed ? 0 : size * count;
@@ -245,7 +252,9 @@ http_send(Http *http, const HttpRequest *request, HttpAnswer *answer)
 	code = perform(http, request, answer);
 	curl_easy_getinfo(http->curl, CURLINFO_RESPONSE_CODE, &status);
 	curl_slist_free_all(list);
-	if (response.refused)
+	if (response.too_large)
+		snprintf(answer->why, sizeof(answer->why), "%s", ANSWER_TOO_LARGE);
+	else if (response.refused)
 		snprintf(answer->why, sizeof(answer->why), "the answer could not be taken");
 	else if (code != CURLE_OK)
 		snprintf(answer->why, sizeof(answer->why), "could not reach the server: %s",

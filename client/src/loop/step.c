@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "engine/refusal.h"
 #include "loop/handle.h"
 
 #define BUSY_WAIT_MS 50
@@ -189,6 +190,9 @@ send_step(tide *t, const tide_step *step)
 		code = patiently(t, call_no_answer, answer.why);
 	else
 		code = take_answer(t, &sending, &answer);
+	/* that it is too large is known while it comes */
+	if (code == TIDE_OFFLINE && t->engine.sent)
+		code = patiently(t, call_no_answer, (void *) ANSWER_TOO_LARGE);
 	http_answer_free(&answer);
 	return code;
 }

@@ -10,6 +10,8 @@ const NO_STREAMS = JSON.stringify({ error: { code: 'not_supported', message: 'th
 const LONGEST_QUERY = 2000;
 /* Bytes a millisecond of the slowest link that a long push is waited for. */
 const SLOWEST = 8;
+/* Bytes of a reply, decompressed: a page has 8 MiB or one row, and what is no server of ours may not end. */
+const LARGEST_REPLY = 128 * 1024 * 1024;
 
 /*
  * Calls to a gateway: the token, one refresh at a time, errors told apart.
@@ -253,7 +255,7 @@ async function textOf(response, signal, came) {
 	const decoder = new TextDecoder();
 	const reader = response.body.getReader();
 	signal.addEventListener('abort', () => reader.cancel().catch(() => {}), { once: true });
-	let text = '';
+	let text = '', left = LARGEST_REPLY;
 	while (true) {
 		const { done, value } = await reader.read();
 		if (signal.aborted)
@@ -261,6 +263,11 @@ async function textOf(response, signal, came) {
 		if (done)
 			return text + decoder.decode();
 		came();
+		left -= value.length;
+		if (left < 0) {
+			reader.cancel().catch(() => {});
+			throw new Error('the reply is too large');
+		}
 		text += decoder.decode(value, { stream: true });
 	}
 }

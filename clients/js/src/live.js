@@ -1,11 +1,13 @@
 import { asked } from './client.js';
-import { expected, isList, isObject } from './errors.js';
+import { expected, isList, isObject, TideError } from './errors.js';
 import { pause } from './backoff.js';
 
 /* How long one long poll is held, in seconds. */
 export const POLL_SECONDS = 25;
 /* A stream says something every 25 s; one that is silent for longer is dead. */
 const SILENCE = 60000;
+/* Those of a stream of events are short. */
+const LONGEST_LINE = 65536;
 
 /*
  * Waits for changes on the server, for all entity types at once: by
@@ -50,15 +52,20 @@ export class LiveChanges {
 				signal: silent.signal,
 				accept: 'text/event-stream',
 			});
-			let text = '';
+			let text = '', isChange = false;
 			for await (const piece of stream) {
 				clearTimeout(timer);
 				timer = setTimeout(stop, SILENCE);
-				text += piece;
-				if (/^event: *change\r?$/m.test(text) && /\r?\n\r?\n/.test(text))
-					return true;
-				// what is whole and was no change
-				text = text.slice(text.lastIndexOf('\n\n') + 1);
+				const lines = (text + piece).split(/\r?\n/);
+				text = lines.pop();
+				if (text.length > LONGEST_LINE)
+					throw new TideError('offline', 'offline', 'what came is no stream of events');
+				for (const line of lines) {
+					// an empty one ends an event
+					if (line === '' && isChange)
+						return true;
+					isChange ||= /^event: *change$/.test(line);
+				}
 			}
 			return false;
 		} catch (error) {

@@ -47,6 +47,17 @@ test('a refresh that gets no answer is no logout', async () => {
 	await assert.rejects(server.client({ refresh }).call('GET', '/sync/scopes'), { kind: 'offline' });
 });
 
+test('a reply that does not end is none, and is given up', { timeout: 60000 }, async () => {
+	const piece = new Uint8Array(8 * 1024 * 1024).fill(32);
+	let pieces = 0, isCancelled = false;
+	const server = new FakeServer({ '/sync/pull': () => new Response(new ReadableStream({
+		pull: (controller) => { pieces++; controller.enqueue(piece); },
+		cancel: () => { isCancelled = true; },
+	})) });
+	await assert.rejects(server.client().call('GET', '/sync/pull'), ({ kind, cause }) => kind === 'offline' && /too large/.test(cause.message));
+	assert.ok(pieces > 15 && pieces < 20 && isCancelled);
+});
+
 test('errors are told apart by what to do next', async () => {
 	const kinds = { 400: 'refused', 403: 'refused', 404: 'refused', 408: 'busy', 409: 'refused', 410: 'resync',
 		413: 'too_large', 429: 'busy', 500: 'busy', 502: 'busy', 503: 'busy' };

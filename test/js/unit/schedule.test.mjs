@@ -54,6 +54,11 @@ test('an event, in however many pieces, is a change; a comment is none', async (
 	}
 });
 
+test('a line of a stream that does not end is no stream of events', async () => {
+	const server = new FakeServer({ '/sync/events': () => stream(...Array.from({ length: 20 }, () => ' '.repeat(10000))) });
+	await assert.rejects(new LiveChanges(server.client()).wait({ since: 'c' }), { kind: 'offline', message: /no stream of events/ });
+});
+
 test('where there are no events: one long poll, of all types', async () => {
 	let answer = page();
 	const server = new FakeServer({ '/sync/pull': () => answer });
