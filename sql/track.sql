@@ -83,6 +83,8 @@ CREATE TABLE i (id int PRIMARY KEY, user_id int, k int);
 CREATE INDEX ON i (k, user_id);
 CREATE INDEX ON i (user_id) WHERE k > 0;
 CREATE INDEX ON i ((user_id + 0));
+CREATE INDEX ON i USING brin (user_id);
+CREATE INDEX ON i USING hash (user_id);
 SELECT tide.track('i', scope => 'user_id');
 CREATE INDEX ON i (user_id, k);
 SELECT tide.track('i', scope => 'user_id');

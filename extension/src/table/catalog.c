@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "access/amapi.h"
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -251,20 +252,23 @@ operator_text(Oid oper)
 	return result;
 }
 
+/* can values of these columns be found by the index, and be read in its order? */
 static bool
-begins_with(Form_pg_index index, const AttrNumber *columns, int n)
+begins_with(Relation rel, Relation index, const AttrNumber *columns, int n)
 {
 	int			i;
 
-	if (index->indnkeyatts < n)
+	if (!index->rd_indam->amcanorder || index->rd_index->indnkeyatts < n)
 		return false;
 	for (i = 0; i < n; i++)
-		if (index->indkey.values[i] != columns[i])
+		if (index->rd_index->indkey.values[i] != columns[i] ||
+			index->rd_indcollation[i] != TupleDescAttr(RelationGetDescr(rel),
+													   columns[i] - 1)->attcollation)
 			return false;
 	return true;
 }
 
-/* is there an index of all rows that begins with these columns? */
+/* is there an ordered index of all rows that begins with these columns? */
 bool
 relation_has_index_on(Relation rel, const AttrNumber *columns, int n)
 {
@@ -275,7 +279,7 @@ relation_has_index_on(Relation rel, const AttrNumber *columns, int n)
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 
-		if (begins_with(index->rd_index, columns, n) &&
+		if (begins_with(rel, index, columns, n) &&
 			index->rd_index->indisvalid && RelationGetIndexPredicate(index) == NIL)
 			found = true;
 		index_close(index, AccessShareLock);

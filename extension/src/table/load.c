@@ -284,6 +284,9 @@ load_keys(TrackedTable *t)
 	systable_endscan(scan);
 	if (primary == NULL)
 		tracked_set_broken(t, pstrdup("it has no primary key"));
+	/* the operators that we look for are B-trees' */
+	else if (((Form_pg_index) GETSTRUCT(primary))->indisexclusion)
+		tracked_set_broken(t, pstrdup("its primary key is WITHOUT OVERLAPS"));
 	else
 	{
 		bool		isnull;

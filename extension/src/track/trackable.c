@@ -17,6 +17,7 @@
 #include "access/transam.h"
 #include "catalog/catalog.h"
 #include "catalog/partition.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_attrdef.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
@@ -196,7 +197,50 @@ looks_as_it_compares(Oid opfamily, Oid opcintype, Oid collation, Form_pg_attribu
 		DatumGetBool(OidFunctionCall1Coll(proc, collation, ObjectIdGetDatum(opcintype)));
 }
 
-/* the primary key's columns; their types must allow = ANY (array) */
+/* a column of the primary key; its type must allow = ANY (array) */
+static char *
+check_key_column(Relation rel, Relation index, int i)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel),
+										  index->rd_index->indkey.values[i] - 1);
+
+#if PG_VERSION_NUM >= 180000
+	if (att->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
+			   "its primary key has a virtual generated column",
+			   "Use a stored column as key.");
+#endif
+	if (OidIsValid(get_element_type(getBaseType(att->atttypid))) ||
+		!OidIsValid(get_array_type(att->atttypid)))
+		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
+			   "its primary key has a column that is an array or has no array type",
+			   "Use a key of plain types such as uuid, bigint or text.");
+	if (!looks_as_it_compares(index->rd_opfamily[i], index->rd_opcintype[i],
+							  index->rd_indcollation[i], att))
+		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
+			   psprintf("equal values of its key \"%s\" can be written in several ways",
+						NameStr(att->attname)),
+			   "Use a key of a plain type such as uuid, bigint or text.");
+	return pstrdup(NameStr(att->attname));
+}
+
+/* the names of the primary key's columns */
+static List *
+check_key_index(Relation rel, Relation index)
+{
+	List	   *names = NIL;
+	int			i;
+
+	/* the support functions of other access methods are not those of B-trees */
+	if (index->rd_rel->relam != BTREE_AM_OID)
+		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
+			   "its primary key is WITHOUT OVERLAPS",
+			   "Sync names rows by keys that are equal or not: give it another primary key, and make this one UNIQUE.");
+	for (i = 0; i < index->rd_index->indnkeyatts; i++)
+		names = lappend(names, check_key_column(rel, index, i));
+	return names;
+}
+
 List *
 trackable_check_key(Relation rel)
 {
@@ -206,37 +250,13 @@ trackable_check_key(Relation rel)
 	foreach(lc, RelationGetIndexList(rel))
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-		int			i;
 
 		/*
 		 * the index of a partitioned table is not valid while a partition
 		 * lacks it
 		 */
 		if (index->rd_index->indisprimary && index->rd_index->indisvalid)
-			for (i = 0; i < index->rd_index->indnkeyatts; i++)
-			{
-				Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel),
-													  index->rd_index->indkey.values[i] - 1);
-
-#if PG_VERSION_NUM >= 180000
-				if (att->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
-					refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
-						   "its primary key has a virtual generated column",
-						   "Use a stored column as key.");
-#endif
-				if (OidIsValid(get_element_type(getBaseType(att->atttypid))) ||
-					!OidIsValid(get_array_type(att->atttypid)))
-					refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
-						   "its primary key has a column that is an array or has no array type",
-						   "Use a key of plain types such as uuid, bigint or text.");
-				if (!looks_as_it_compares(index->rd_opfamily[i], index->rd_opcintype[i],
-										  index->rd_indcollation[i], att))
-					refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
-						   psprintf("equal values of its key \"%s\" can be written in several ways",
-									NameStr(att->attname)),
-						   "Use a key of a plain type such as uuid, bigint or text.");
-				names = lappend(names, pstrdup(NameStr(att->attname)));
-			}
+			names = check_key_index(rel, index);
 		index_close(index, AccessShareLock);
 	}
 	if (names == NIL)
@@ -433,7 +453,7 @@ trackable_settle_columns(Relation rel, TrackOptions *o)
 		check_column_type(rel, "deleted_at", o->s.deleted_at,
 						  (att->atttypid == TIMESTAMPTZOID || att->atttypid == TIMESTAMPOID) &&
 						  !att->attnotnull && !att->attgenerated,
-						  "a nullable timestamp with or without time zone");
+						  "a nullable timestamp with or without time zone that is not generated");
 }
 
 /*
