@@ -38,6 +38,27 @@ is_valid(const char *text, size_t len)
 }
 
 static void
+test_expansion(void)
+{
+	static const char *const cases[][2] = {
+		{"\"caf\\u00e9\"", "\"caf\xc3\xa9\""}, {"\"\\u0080\\u07ff\\u0800\\uFFFF\"", "\"\xc2\x80\xdf\xbf\xe0\xa0\x80\xef\xbf\xbf\""},
+		{"\"\\ud83d\\ude00\"", "\"\xf0\x9f\x98\x80\""}, {"\"\\uDBFF\\uDFFF\"", "\"\xf4\x8f\xbf\xbf\""},
+		/* ASCII, backslashes, and what is no character stay */
+		{"\"\\u0041\\u0000\\u007f\\n\"", "\"\\u0041\\u0000\\u007f\\n\""}, {"\"\\\\u00e9\"", "\"\\\\u00e9\""},
+		{"\"\\\\\\u00e9\"", "\"\\\\\xc3\xa9\""}, {"\"\\ud83d\"", "\"\\ud83d\""}, {"\"\\ude00\\ud83d\\u00e9\"", "\"\\ude00\\ud83d\xc3\xa9\""},
+		{"\"\\ud83d\\u00e9\"", "\"\\ud83d\xc3\xa9\""}, {"{\"\\u00e9\" : [1]}", "{\"\xc3\xa9\" : [1]}"}, {"\"\xc3\xa9\"", "\"\xc3\xa9\""}
+	};
+	size_t		i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		char	   *expanded = json_expand_escapes(span_of(cases[i][0], strlen(cases[i][0])));
+
+		ok(strcmp(expanded, cases[i][1]) == 0, cases[i][0]);
+	}
+}
+
+static void
 test_validity(void)
 {
 	static const char *const good[] = {
@@ -222,6 +243,7 @@ main(int argc, char **argv)
 {
 	seed_random(argc > 1 ? argv[1] : NULL);
 	test_validity();
+	test_expansion();
 	test_text_form();
 	test_members();
 	test_random(argc > 2 ? atoi(argv[2]) : ROUNDS);

@@ -337,8 +337,10 @@ push_read_body(Push *push, Jsonb *body)
 static JsonbValue *
 value_of_span(JsonSpan span)
 {
-	char	   *utf8 = pnstrdup(span.at, span.len);
-	char	   *text = pg_any_to_server(utf8, span.len, PG_UTF8);
+	/* that encoding takes UTF-8 as it is, but PostgreSQL's escapes do not become it */
+	char	   *utf8 = GetDatabaseEncoding() == PG_SQL_ASCII ?
+		json_expand_escapes(span) : pnstrdup(span.at, span.len);
+	char	   *text = pg_any_to_server(utf8, strlen(utf8), PG_UTF8);
 	Jsonb	   *jsonb = json_parse(text);
 	JsonbValue *v = palloc(sizeof(JsonbValue));
 
@@ -383,7 +385,10 @@ is_in_encoding(JsonSpan span)
 static bool
 is_readable(JsonSpan span)
 {
-	return json_is_readable(span.at, span.len, GetDatabaseEncoding() == PG_UTF8) &&
+	int			encoding = GetDatabaseEncoding();
+
+	return json_is_readable(span.at, span.len,
+							encoding == PG_UTF8 || encoding == PG_SQL_ASCII) &&
 		is_in_encoding(span);
 }
 

@@ -20,6 +20,7 @@
 #include "catalog/pg_rewrite.h"
 #include "catalog/pg_subscription_rel.h"
 #include "commands/trigger.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "rewrite/prs2lock.h"
 #include "utils/acl.h"
@@ -691,6 +692,15 @@ check_version(ReturnSetInfo *rsinfo)
 						TIDE_VERSION));
 }
 
+static void
+check_encoding(ReturnSetInfo *rsinfo)
+{
+	if (GetDatabaseEncoding() == PG_SQL_ASCII)
+		report(rsinfo, "warning", "pg_tide",
+			   "the encoding of this database is SQL_ASCII, which takes any bytes: rows whose text is not UTF-8 cannot be sent",
+			   "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0; -- and move the data there");
+}
+
 /* of the library; what the database has is in pg_extension */
 Datum
 tide_version(PG_FUNCTION_ARGS)
@@ -735,6 +745,7 @@ tide_check(PG_FUNCTION_ARGS)
 		relation_close(rel, AccessShareLock);
 	}
 	check_version(rsinfo);
+	check_encoding(rsinfo);
 	check_schemas(rsinfo);
 	check_publications(rsinfo);
 	check_log(rsinfo);

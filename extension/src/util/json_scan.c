@@ -13,6 +13,8 @@
 
 #include <limits.h>
 
+#include "mb/pg_wchar.h"
+
 #include "util/json_scan.h"
 
 typedef struct Scanner
@@ -448,6 +450,53 @@ json_unescape(JsonSpan string)
 				c = meanings[letter - letters];
 		}
 		*to++ = c;
+	}
+	*to = '\0';
+	return result;
+}
+
+/* what follows \u, as a character beyond ASCII; false: it is none, or half of one */
+static bool
+scan_wide_character(Scanner *s, uint32 *c)
+{
+	uint32		low;
+
+	if (!scan_hex4(s, c) || *c <= 0x7F || IS_LOW_HALF(*c))
+		return false;
+	if (!IS_HIGH_HALF(*c))
+		return true;
+	if (!take_char(s, '\\') || !take_char(s, 'u') || !scan_hex4(s, &low) || !IS_LOW_HALF(low))
+		return false;
+	*c = 0x10000 + ((*c - 0xD800) << 10) + (low - 0xDC00);
+	return true;
+}
+
+char *
+json_expand_escapes(JsonSpan text)
+{
+	/* no character takes more bytes than its escape */
+	char	   *result = palloc_extended(text.len + 1, MCXT_ALLOC_HUGE);
+	char	   *to = result;
+	Scanner		s;
+
+	scan_begin(&s, text.at, text.len);
+	while (!at_end(&s))
+	{
+		Scanner		escape = s;
+		uint32		c;
+
+		if (take_char(&escape, '\\') && take_char(&escape, 'u') &&
+			scan_wide_character(&escape, &c))
+		{
+			unicode_to_utf8(c, (unsigned char *) to);
+			to += c > 0xFFFF ? 4 : c > 0x7FF ? 3 : 2;
+			s.at = escape.at;
+			continue;
+		}
+		/* of an escape both bytes: the second may be a backslash */
+		if (*s.at == '\\' && s.at + 1 < s.end)
+			*to++ = *s.at++;
+		*to++ = *s.at++;
 	}
 	*to = '\0';
 	return result;

@@ -80,4 +80,10 @@ extern bool json_name_is(JsonSpan name, const char *text);
  */
 extern char *json_unescape(JsonSpan string);
 
+/*
+ * The same JSON with characters beyond ASCII as themselves, in UTF-8, instead of
+ * \uXXXX; palloc'd and terminated.  Half of a surrogate pair stays as it is.
+ */
+extern char *json_expand_escapes(JsonSpan text);
+
 #endif							/* TIDE_JSON_SCAN_H */

@@ -590,26 +590,47 @@ append_value(StringInfo buf, const Form *form, Datum value)
 	}
 }
 
+/*
+ * A database of the encoding SQL_ASCII takes any bytes, JSON takes UTF-8.  A client
+ * would put something else in their place, and send that back.
+ */
+static void
+check_is_utf8(TrackedTable *t, TrackedColumn *c, const char *text, int length)
+{
+	if (GetDatabaseEncoding() != PG_SQL_ASCII || pg_verify_mbstr(PG_UTF8, text, length, true))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
+			 errmsg("a row of entity type \"%s\" cannot be sent: its \"%s\" is not UTF-8",
+					t->entity_type, c->wire),
+			 errdetail("The database has the encoding SQL_ASCII, in which PostgreSQL takes any bytes."),
+			 errhint("SELECT * FROM %s WHERE %s::text ~ '[^[:ascii:]]' shows which rows it may be. "
+					 "Until it is mended, pull the other entity types by their names.",
+					 t->sql_name, quote_identifier(c->name))));
+}
+
 /* The value is not NULL. */
 void
 wire_append_value(StringInfo buf, TrackedTable *t, TrackedColumn *c,
 				  Datum value)
 {
+	int			start = buf->len;
 	Form		form;
 	int			level;
 
 	if (c->kind == WIRE_JSON)
-	{
 		append_json(buf, c, value);
-		return;
+	else
+	{
+		level = text_begin_output(c);
+		form.type = c->base_type;
+		form.kind = c->kind;
+		form.utc = t->utc;
+		form.output = &c->output;
+		append_value(buf, &form, value);
+		text_end(level);
 	}
-	level = text_begin_output(c);
-	form.type = c->base_type;
-	form.kind = c->kind;
-	form.utc = t->utc;
-	form.output = &c->output;
-	append_value(buf, &form, value);
-	text_end(level);
+	check_is_utf8(t, c, buf->data + start, buf->len - start);
 }
 
 static void

@@ -161,3 +161,16 @@ pg_verifymbstr(const char *text, int len, bool no_error)
 	}
 	return true;
 }
+
+unsigned char *
+unicode_to_utf8(pg_wchar c, unsigned char *utf8)
+{
+	int			n = c > 0xffff ? 3 : c > 0x7ff ? 2 : c > 0x7f ? 1 : 0;
+	static const unsigned char lead[] = {0, 0xc0, 0xe0, 0xf0};
+	int			i;
+
+	for (i = n; i > 0; i--, c >>= 6)
+		utf8[i] = 0x80 | (c & 0x3f);
+	utf8[0] = lead[n] | c;
+	return utf8;
+}
