@@ -94,6 +94,11 @@ FROM json_array_elements(tide.push('{"changes": {"scrap": [{"id": 1, "body": "a<
 SELECT 'applied' AS status, 'a<b/>' AS body;
 \endif
 
+-- the names of types, which say to a client how it keeps a value
+SELECT tide.schema()::text AS schema \gset
+SET quote_all_identifiers = on;
+SELECT tide.schema()::text = :'schema' AS same;
+RESET quote_all_identifiers;
 DROP TABLE pointer, scrap;
 RESET search_path;
 DROP TYPE later;

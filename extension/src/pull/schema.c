@@ -15,6 +15,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -303,7 +304,11 @@ tide_schema(PG_FUNCTION_ARGS)
 	StringInfoData buf;
 	ListCell   *lc;
 	bool		first = true;
+	int			level = NewGUCNestLevel();
 
+	/* a client knows a type by its name, not by its name in quotes */
+	if (quote_all_identifiers)
+		setting_for_now("quote_all_identifiers", "off");
 	initStringInfo(&buf);
 	appendStringInfo(&buf, "{\"protocol\":%d,\"entityTypes\":{", TIDE_PROTOCOL);
 	foreach(lc, all)
@@ -318,6 +323,7 @@ tide_schema(PG_FUNCTION_ARGS)
 		append_type(&buf, t, all);
 	}
 	appendStringInfoString(&buf, "}}");
+	AtEOXact_GUC(true, level);
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(buf.data, buf.len));
 }
 
