@@ -331,6 +331,13 @@ push_read_body(Push *push, Jsonb *body)
 
 /* ---------- a body that jsonb may not hold ---------- */
 
+/* does the database keep UTF-8 as it is? */
+static bool
+keeps_utf8(void)
+{
+	return GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII;
+}
+
 /*
  * raises an error for what jsonb, or the encoding of the database, cannot hold
  */
@@ -368,7 +375,7 @@ is_in_encoding(JsonSpan span)
 	char	   *buffer;
 	int			converted;
 
-	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
+	if (keeps_utf8())
 		return true;
 	proc = FindDefaultConversionProc(PG_UTF8, encoding);
 	if (!OidIsValid(proc))
@@ -385,11 +392,7 @@ is_in_encoding(JsonSpan span)
 static bool
 is_readable(JsonSpan span)
 {
-	int			encoding = GetDatabaseEncoding();
-
-	return json_is_readable(span.at, span.len,
-							encoding == PG_UTF8 || encoding == PG_SQL_ASCII) &&
-		is_in_encoding(span);
+	return json_is_readable(span.at, span.len, keeps_utf8()) && is_in_encoding(span);
 }
 
 /*

@@ -41,6 +41,7 @@
 #include "table/names.h"
 #include "table/scope_path.h"
 #include "track/trackable.h"
+#include "util/compat.h"
 #include "util/owner.h"
 #include "util/settings.h"
 
@@ -197,21 +198,26 @@ looks_as_it_compares(Oid opfamily, Oid opcintype, Oid collation, Form_pg_attribu
 		DatumGetBool(OidFunctionCall1Coll(proc, collation, ObjectIdGetDatum(opcintype)));
 }
 
-/* a column of the primary key; its type must allow = ANY (array) */
+/* keys and scopes are looked up with = ANY (array) */
+static bool
+goes_into_an_array(Form_pg_attribute att)
+{
+	return !OidIsValid(get_element_type(getBaseType(att->atttypid))) &&
+		OidIsValid(get_array_type(att->atttypid));
+}
+
+/* the name of a column of the primary key */
 static char *
 check_key_column(Relation rel, Relation index, int i)
 {
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel),
 										  index->rd_index->indkey.values[i] - 1);
 
-#if PG_VERSION_NUM >= 180000
-	if (att->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+	if (TideIsVirtual(att))
 		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
 			   "its primary key has a virtual generated column",
 			   "Use a stored column as key.");
-#endif
-	if (OidIsValid(get_element_type(getBaseType(att->atttypid))) ||
-		!OidIsValid(get_array_type(att->atttypid)))
+	if (!goes_into_an_array(att))
 		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
 			   "its primary key has a column that is an array or has no array type",
 			   "Use a key of plain types such as uuid, bigint or text.");
@@ -465,13 +471,10 @@ check_scope_type(Relation rel, Form_pg_attribute att)
 {
 	TypeCacheEntry *type;
 
-#if PG_VERSION_NUM >= 180000
-	if (att->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+	if (TideIsVirtual(att))
 		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
 			   "its scope is a virtual generated column", "Use a stored column as scope.");
-#endif
-	if (OidIsValid(get_element_type(getBaseType(att->atttypid))) ||
-		!OidIsValid(get_array_type(att->atttypid)))
+	if (!goes_into_an_array(att))
 		refuse(rel, ERRCODE_FEATURE_NOT_SUPPORTED,
 			   "its scope is an array or of a type without array type",
 			   "Use a scope of a plain type such as uuid, bigint or text.");

@@ -126,6 +126,13 @@
 #define TideForeignKeyIsPlain(con) true
 #endif
 
+/* is the column generated when it is read, so that no tuple has it? */
+#if PG_VERSION_NUM >= 180000
+#define TideIsVirtual(att) ((att)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+#else
+#define TideIsVirtual(att) false
+#endif
+
 /* a scan of an index by keys that are given later */
 #if PG_VERSION_NUM >= 180000
 #define tide_index_beginscan(rel, index, snapshot, nkeys) \

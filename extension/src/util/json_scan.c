@@ -92,27 +92,35 @@ scan_hex4(Scanner *s, uint32 *unit)
 #define IS_HIGH_HALF(unit) ((unit) >= 0xD800 && (unit) <= 0xDBFF)
 #define IS_LOW_HALF(unit) ((unit) >= 0xDC00 && (unit) <= 0xDFFF)
 
-/* what follows \u; of a surrogate pair, both halves */
+/* the character after \u, of a surrogate pair by both halves; a half alone is itself */
+static bool
+scan_character(Scanner *s, uint32 *c)
+{
+	Scanner		ahead;
+	uint32		low;
+
+	if (!scan_hex4(s, c))
+		return false;
+	ahead = *s;
+	if (IS_HIGH_HALF(*c) && take_char(&ahead, '\\') && take_char(&ahead, 'u') &&
+		scan_hex4(&ahead, &low) && IS_LOW_HALF(low))
+	{
+		*c = 0x10000 + ((*c - 0xD800) << 10) + (low - 0xDC00);
+		s->at = ahead.at;
+	}
+	return true;
+}
+
 static bool
 scan_unit(Scanner *s)
 {
-	uint32		unit;
-	Scanner		ahead;
+	uint32		c;
 
-	if (!scan_hex4(s, &unit))
+	if (!scan_character(s, &c))
 		return false;
-	if (unit > 0x7F)
+	if (c > 0x7F)
 		s->has_wide_escape = true;
-	if (unit == 0 || IS_LOW_HALF(unit))
-		s->has_odd_escape = true;
-	if (!IS_HIGH_HALF(unit))
-		return true;
-
-	ahead = *s;
-	if (take_char(&ahead, '\\') && take_char(&ahead, 'u') &&
-		scan_hex4(&ahead, &unit) && IS_LOW_HALF(unit))
-		s->at = ahead.at;
-	else
+	if (c == 0 || IS_HIGH_HALF(c) || IS_LOW_HALF(c))
 		s->has_odd_escape = true;
 	return true;
 }
@@ -455,22 +463,6 @@ json_unescape(JsonSpan string)
 	return result;
 }
 
-/* what follows \u, as a character beyond ASCII; false: it is none, or half of one */
-static bool
-scan_wide_character(Scanner *s, uint32 *c)
-{
-	uint32		low;
-
-	if (!scan_hex4(s, c) || *c <= 0x7F || IS_LOW_HALF(*c))
-		return false;
-	if (!IS_HIGH_HALF(*c))
-		return true;
-	if (!take_char(s, '\\') || !take_char(s, 'u') || !scan_hex4(s, &low) || !IS_LOW_HALF(low))
-		return false;
-	*c = 0x10000 + ((*c - 0xD800) << 10) + (low - 0xDC00);
-	return true;
-}
-
 char *
 json_expand_escapes(JsonSpan text)
 {
@@ -486,7 +478,8 @@ json_expand_escapes(JsonSpan text)
 		uint32		c;
 
 		if (take_char(&escape, '\\') && take_char(&escape, 'u') &&
-			scan_wide_character(&escape, &c))
+			scan_character(&escape, &c) &&
+			c > 0x7F && !IS_HIGH_HALF(c) && !IS_LOW_HALF(c))
 		{
 			unicode_to_utf8(c, (unsigned char *) to);
 			to += c > 0xFFFF ? 4 : c > 0x7FF ? 3 : 2;
