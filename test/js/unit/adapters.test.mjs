@@ -43,21 +43,26 @@ async function rxdb(server) {
 		names: async () => (await project.find().exec()).map(({ name }) => name).sort() };
 }
 
+/* a database of WatermelonDB in memory, with a model for each table, and what closes it */
+function lokiDatabase(schema) {
+	const adapter = new LokiJSAdapter({ schema, dbName: `w${Math.random()}`, useWebWorker: false,
+		useIncrementalIndexedDB: false, _testLokiAdapter: new LokiMemoryAdapter() });
+	const modelClasses = Object.keys(schema.tables).map((table) => class extends Model {
+		static table = table;
+	});
+	return [new Database({ adapter, modelClasses }), () => adapter._driver.loki.close()];
+}
+
 async function watermelon(server, options) {
 	const optional = { isOptional: true };
 	const schema = appSchema({ version: 1, tables: [tableSchema({ name: 'project', columns: [
 		{ name: 'team', type: 'string' }, { name: 'name', type: 'string', ...optional },
 		{ name: 'updated_at', type: 'number' }, { name: 'tide_base', type: 'string', ...optional }] })] });
-	class Project extends Model {
-		static table = 'project';
-	}
-	const adapter = new LokiJSAdapter({ schema, dbName: `w${Math.random()}`, useWebWorker: false,
-		useIncrementalIndexedDB: false, _testLokiAdapter: new LokiMemoryAdapter() });
-	const database = new Database({ adapter, modelClasses: [Project] });
+	const [database, end] = lokiDatabase(schema);
 	const sync = new TideWatermelon({ client: server.client(), database, synchronize, Q, tables: ['project'], name: `w${Math.random()}`, live: false, ...options });
 	const close = closing(async () => {
 		await sync.stop();
-		adapter._driver.loki.close();
+		end();
 	});
 	const rename = (id, name) => database.write(async () =>
 		(await database.get('project').find(id)).update((record) => record._setRaw('name', name)));
@@ -219,17 +224,12 @@ test('watermelon: two tables of one type have its rows, each with its own column
 	const column = (name) => ({ name, type: 'string', isOptional: true });
 	const schema = appSchema({ version: 1, tables: [tableSchema({ name: 'project', columns: [column('name')] }),
 		tableSchema({ name: 'team', columns: [column('team')] })] });
-	const modelClasses = Object.keys(schema.tables).map((table) => class extends Model {
-		static table = table;
-	});
-	const adapter = new LokiJSAdapter({ schema, dbName: `w${Math.random()}`, useWebWorker: false,
-		useIncrementalIndexedDB: false, _testLokiAdapter: new LokiMemoryAdapter() });
-	const database = new Database({ adapter, modelClasses });
+	const [database, end] = lokiDatabase(schema);
 	const sync = new TideWatermelon({ client: server.client(), database, synchronize, Q, name: `w${Math.random()}`, live: false,
 		tables: { project: 'project', team: 'project' } });
 	const close = closing(async () => {
 		await sync.stop();
-		adapter._driver.loki.close();
+		end();
 	});
 	assert.equal((await sync.sync()).state, 'synced');
 	const raws = async (table) => (await database.get(table).query().fetch()).map(({ _raw: { id, name, team } }) => ({ id, name, team }));
