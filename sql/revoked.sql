@@ -144,6 +144,7 @@ INSERT INTO mine SELECT 'cora', 'many' || n FROM generate_series(1, 1001) n;
 SELECT tide.pull();
 \echo :LAST_ERROR_SQLSTATE
 SELECT tide.cursor();
+SELECT cardinality(tide.scopes()) AS "all are listed";
 SELECT short(p), p->>'cursor' AS k2 FROM tide.pull(scopes => '{s7,many1}') p \gset
 \echo :short
 SELECT json_object_keys(tide.keys()->'keysByType') LIMIT 1;
