@@ -221,7 +221,12 @@ sub pull
 	# who asks first is served; who does not may be refused
 	if ($where == $standby && rand() < 0.7)
 	{
-		$session->query("SELECT ready FROM tide.replayed($since, $acks)") eq 't' or $count{'not ready'}++, return 0;
+		$session->send("SELECT ready FROM tide.replayed($since, $acks)");
+		$session->wait;
+		# a conflict with replay may cancel the question, too
+		my $error = $session->error;
+		die $session->output if $error && $error !~ $NOT_NOW;
+		$count{'not ready'}++, return 0 if $error || $session->output !~ /^t$/m;
 		$ready = 1;
 	}
 	trace("$reader->{name}: pull from " . ($where == $primary ? 'primary' : 'standby') . ", limit $limit");
