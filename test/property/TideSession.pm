@@ -41,6 +41,9 @@ sub new
 sub backend { return $_[0]{backend}; }
 sub busy { return $_[0]{busy}; }
 
+# Has psql ended, as it does when the server ends its session?
+sub ended { return $_[0]{ended}; }
+
 sub send
 {
 	my ($self, $sql) = @_;
@@ -68,7 +71,8 @@ sub done
 		return 0 unless select($ready, undef, undef, $left > 0 ? $left : 0);
 		my $length = sysread($self->{psql}, $self->{buffer}, 65536,
 			length $self->{buffer});
-		$self->{busy} = 0 if !$length;    # it ended: what it said is all
+		# it ended: what it said is all
+		$self->{ended} = 1, $self->{busy} = 0 if !$length;
 		$self->{busy} = 0
 		  if $self->{buffer} =~ s/^<<<\Q$self->{number}\E>>>\n\z//m;
 	}
@@ -112,6 +116,8 @@ sub finish
 	my ($self) = @_;
 	return unless $self->{pid} && $self->{owner} == $$;
 	local $?;
+	# what could not be written to one that ended is tried again here
+	local $SIG{PIPE} = 'IGNORE';
 	close $self->{input};
 	kill TERM => $self->{pid} if $self->{busy};
 	waitpid $self->{pid}, 0;

@@ -34,6 +34,7 @@ use Time::HiRes ();
 
 my $STEPS = $ENV{STEPS} // 200;
 my @OWNERS = ('a', 'b');
+my $SETUP = "SET lock_timeout = '30ms'";
 
 # another one has the lock; a conflict; the row is another's
 my $EXPECTED = qr/^(?:55P03|40001|40P01|23505)$/;
@@ -210,11 +211,27 @@ sub arguments
 	return ($since, 'ARRAY[' . join(', ', map { "'$_'" } @{ $reader->{acks} }) . ']::text[]');
 }
 
+# A conflict with replay ends a session that is between the statements of a
+# transaction.
+sub session_at
+{
+	my ($reader, $where) = @_;
+	my $session = \$reader->{sessions}{ $where->{port} };
+
+	if ($$session->ended)
+	{
+		$$session->finish;
+		$$session = TideSession->new($where->conninfo($database), setup => $SETUP);
+		$count{'sessions ended'}++;
+	}
+	return $$session;
+}
+
 # One page from there; false if it cannot be had.
 sub pull
 {
 	my ($reader, $where, $limit) = @_;
-	my $session = $reader->{sessions}{ $where->{port} };
+	my $session = session_at($reader, $where);
 	my ($since, $acks) = arguments($reader);
 	my $ready = 0;
 
@@ -237,7 +254,7 @@ sub pull
 	{
 		die $session->output if $error !~ ($where == $primary ? $EXPECTED : $NOT_NOW) || ($ready && $error eq 'TD017');
 		$count{$error}++;
-		$session->query('ROLLBACK');
+		$session->query('ROLLBACK') if !$session->ended;
 		return 0;
 	}
 	my ($json, $noise, @lines) = split /\n/, $session->output;
@@ -332,12 +349,11 @@ sub disturb
 
 sub open_sessions
 {
-	my $setup = "SET lock_timeout = '30ms'";
 	@writers = map { { name => "w$_", open => 0, failed => 0, savepoints => 0,
-			session => TideSession->new($primary->conninfo($database), setup => $setup) } } 1 .. 3;
+			session => TideSession->new($primary->conninfo($database), setup => $SETUP) } } 1 .. 3;
 	for my $reader (@readers)
 	{
-		$reader->{sessions} = { map { ($_->{port} => TideSession->new($_->conninfo($database), setup => $setup)) }
+		$reader->{sessions} = { map { ($_->{port} => TideSession->new($_->conninfo($database), setup => $SETUP)) }
 			$primary, $standby };
 	}
 	start_noise();
