@@ -12,6 +12,8 @@
 #                the fuzzers, each for so long
 #   make mutants which test notices when a guard is taken out, for each guard
 #   make bench   what tracking, pushing and pulling cost
+#   make bench-before BEFORE=COMMIT
+#                what is slower than it was at that commit
 #   make deps    the packages that building and installing need
 #   make packages
 #                Debian packages, in dist/
@@ -24,7 +26,7 @@ ifneq ($(origin PG_CONFIG), undefined)
 export PG_CONFIG
 endif
 
-.PHONY: all extension gateway client install uninstall installcheck clean test soak fuzz mutants demo bench deps \
+.PHONY: all extension gateway client install uninstall installcheck clean test soak fuzz mutants demo bench bench-before deps \
 	packages dist indent
 
 # `pgxn install` has PostgreSQL's headers and no more
@@ -96,6 +98,9 @@ demo:
 
 bench:
 	@scripts/bench $(BENCH_ARGS)
+
+bench-before:
+	@scripts/bench-before $(BEFORE)
 
 indent:
 	@scripts/indent

@@ -66,7 +66,7 @@ my @pulled = in_turns(sub { rate_of($all, 'pull-http', @http) }, sub { rate_of($
 my $slow_clients = 2000;
 my (@quiet, @loaded, $cuts);
 my $times = sub {
-	my ($median, $p99) = split ' ', output_of('test/bench/load', 'times-http', @http, 8000, stamp(500));
+	my (undef, undef, $p99) = split ' ', output_of('test/bench/load', 'times-http', @http, 8000, stamp(500));
 	return $p99;
 };
 for my $round (1 .. $rounds) {
