@@ -24,6 +24,12 @@ CREATE TABLE thing (
 CREATE INDEX ON thing (user_id);
 CREATE TABLE blob_key (id bytea PRIMARY KEY, user_id text NOT NULL, v text);
 CREATE INDEX ON blob_key (user_id);
+CREATE TYPE spot AS (x int, label text);
+CREATE TABLE place (id int PRIMARY KEY, user_id text NOT NULL, name text, spot spot, spots spot[]);
+CREATE INDEX ON place (user_id);
+SELECT tide.track('place', scope => 'user_id');
+INSERT INTO place VALUES (1, 'ann', 'place', ROW(1, 'a "b"'), ARRAY[ROW(2, NULL)::spot]);
+GRANT ALL ON place TO tide_user;
 SELECT tide.track('thing', scope => 'user_id');
 SELECT tide.track('blob_key', scope => 'user_id');
 INSERT INTO thing VALUES
@@ -106,6 +112,15 @@ $run = $device->sync(1);
 is($device->pending->[0]{code}, 'invalid_text', 'a text that is not UTF-8 is parked');
 is(server("SELECT code FROM thing WHERE name = 'ordinary!'"), 'good', '... and the others go');
 $device->tide('discard', 'thing', '00000000-0000-4000-8000-000000000004');
+
+# objects that are of a type of the user's
+is($device->sql('SELECT spot FROM place'), '{"x":1,"label":"a \"b\""}', 'a composite value is an object');
+$device->sql("UPDATE place SET name = 'touched'");
+$device->sync;
+is(server('SELECT concat_ws(chr(32), spot, spots, name) FROM place'), q[(1,"a ""b""") {"(2,)"} touched], '... and goes back so');
+$device->sql(q[UPDATE place SET spot = '{"x":3,"label":null}']);
+$device->sync;
+is(server('SELECT spot FROM place'), '(3,)', '... also as a device writes it');
 
 # keys of bytes
 is($device->sql("SELECT quote(id) FROM blob_key ORDER BY id"), "X'00'\nX'FF27'", 'keys of bytes are bytes');

@@ -137,7 +137,7 @@ read_column(Reading *r, EntityType *type, const JsonNode *object)
 						   "the server's schema has a column without name or type");
 	}
 	type->ncolumns++;
-	c->kind = value_kind(sql_type);
+	c->kind = is_strict_true(json, object, "composite") ? VALUE_JSON : value_kind(sql_type);
 	sqlite3_free(sql_type);
 	c->nullable = is_strict_true(json, object, "nullable");
 	c->writable = is_strict_true(json, object, "writable");

@@ -75,6 +75,9 @@ append_columns(StringInfo buf, TrackedTable *t)
 		if (c->kind == WIRE_TIMESTAMP || c->kind == WIRE_TIMESTAMPTZ)
 			appendStringInfo(buf, ",\"utc\":%s",
 							 json_bool(t->utc || c->kind == WIRE_TIMESTAMPTZ));
+		/* its name does not say that its values are objects */
+		if (c->kind == WIRE_COMPOSITE)
+			appendStringInfoString(buf, ",\"composite\":true");
 		appendStringInfoChar(buf, '}');
 	}
 	appendStringInfoChar(buf, ']');
