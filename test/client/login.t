@@ -2,7 +2,8 @@
 # without the server, against the hash of the last password.
 #
 # Seen to fail with: the hash not compared; a sync that stopped for a token begun
-# anew instead of gone on with.
+# anew instead of gone on with; tokens that another process was given meanwhile not
+# looked for.
 use strict;
 use warnings;
 
@@ -30,7 +31,7 @@ GRANT ALL ON workout TO tide_user;
 INSERT INTO workout VALUES ('1', 'u1', 'of Maja'), ('2', 'c1', 'of the coach');
 SQL
 my $gateway = TideTest::Gateway->start(cluster => $cluster, database => $database,
-	settings => { 'login-function' => 'tide_auth.login',
+	settings => { 'login-function' => 'tide_auth.login', 'refresh-grace' => 0,
 		'maintain-interval' => 0 })->wait_until_ready;
 my $device = TideClient->new($gateway, undef);
 
@@ -89,6 +90,27 @@ $run = $device->run($TideClient::program, 'clone', $device->{url}, $other);
 is($run->{status}, 4, 'of several users one has to be named');
 $run = $device->run($TideClient::program, 'clone', $device->{url}, $other, '--user', 'coach');
 is($run->{status}, 0, '... by --user') or diag $run->{err};
+
+# several processes of one user, whose token has expired
+my @files = map { "$device->{directory}/file$_.db" } 1 .. 5;
+$device->run($TideClient::program, 'clone', $device->{url}, $_, '--user', 'maja') for @files;
+($text = tokens('maja')->{text}) =~ s/"token": "[^"]+"/"token": "$expired"/;
+open $out, '>', $file or die $!;
+print {$out} $text;
+close $out;
+my @running = map {
+	my $pid = fork // die $!;
+	if ($pid == 0)
+	{
+		$ENV{XDG_CONFIG_HOME} = "$device->{directory}/config";
+		open STDOUT, '>', '/dev/null' or POSIX::_exit(126);
+		exec { $TideClient::program } $TideClient::program, 'sync', $_ or POSIX::_exit(127);
+	}
+	$pid;
+} @files;
+my @ended = map { waitpid($_, 0); $? >> 8 } @running;
+is("@ended", '0 0 0 0 0', 'several that refresh at a time use a refresh token once');
+is($device->sync->{pending}, 0, '... and all stay logged in');
 
 $gateway->stop;
 $run = login('maja', q{maja's secret});

@@ -285,19 +285,24 @@ login_run(const Options *options)
 	Tokens		tokens = {0};
 	Failure		failure = {0};
 	size_t		length = server ? strlen(server) : 0;
-	int			code;
+	int			code,
+				lock;
 
 	while (length > 0 && server[length - 1] == '/')
 		server[--length] = '\0';
 	if (server == NULL)
 		failure_memory(&failure);
-	else if (read_password(options->password_file, password, &failure) &&
-			 prepare_tokens(server, options->user, &tokens, &failure))
+	else if (read_password(options->password_file, password, &failure))
 	{
-		code = login_online(&tokens, password, &failure);
-		if (code == TIDE_OFFLINE)
-			code = login_offline(&tokens, password, &failure);
-		failure.result = code;
+		lock = tokens_lock(server);
+		if (prepare_tokens(server, options->user, &tokens, &failure))
+		{
+			code = login_online(&tokens, password, &failure);
+			if (code == TIDE_OFFLINE)
+				code = login_offline(&tokens, password, &failure);
+			failure.result = code;
+		}
+		tokens_unlock(lock);
 	}
 	OPENSSL_cleanse(password, sizeof(password));
 	if (failure.result != TIDE_OK)

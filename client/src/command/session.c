@@ -13,6 +13,7 @@
 #include "loop/handle.h"
 #include "store/settings.h"
 #include "util/file.h"
+#include "wire/time.h"
 
 #define BUSY_TIMEOUT_MS 10000
 
@@ -125,6 +126,15 @@ use_token_of(Session *s, const char *path)
 }
 
 static int
+say_signed_out(Session *s, const char *server)
+{
+	failure_set(&s->failure, TIDE_SIGNED_OUT, "signed_out",
+				"nobody is logged in at \"%s\"", server);
+	failure_hint(&s->failure, "Use \"tide login %s --user NAME\".", server);
+	return TIDE_SIGNED_OUT;
+}
+
+static int
 use_login(Session *s, const char *server, const char *user)
 {
 	char	   *subject = NULL;
@@ -140,13 +150,44 @@ use_login(Session *s, const char *server, const char *user)
 	if (!good)
 		return session_failure(s)->result;
 	if (!found)
-	{
-		failure_set(&s->failure, TIDE_SIGNED_OUT, "signed_out",
-					"nobody is logged in at \"%s\"", server);
-		failure_hint(&s->failure, "Use \"tide login %s --user NAME\".", server);
-		return TIDE_SIGNED_OUT;
-	}
+		return say_signed_out(s, server);
 	return tide_set_token(s->t, s->tokens.token);
+}
+
+static bool
+has_expired(const Tokens *tokens)
+{
+	int64_t		at;
+
+	return tokens->expires_at &&
+		time_parse(tokens->expires_at, strlen(tokens->expires_at), &at) &&
+		at / 1000 <= tide_now();
+}
+
+/*
+ * Tokens of a login.  Other processes use the same ones, and a refresh token is
+ * good once: what one of them was given is taken, or refreshed.
+ */
+static int
+get_next(Session *s, const char *refused)
+{
+	int			lock = tokens_lock(s->tokens.server);
+	Tokens		tokens;
+	bool		found;
+	int			code = TIDE_OK;
+
+	if (!tokens_load(s->tokens.server, s->tokens.user, &tokens, &found, &s->failure))
+		code = s->failure.result;
+	else if (!found)
+		code = say_signed_out(s, s->tokens.server);
+	tokens_free(code == TIDE_OK ? &s->tokens : &tokens);
+	if (code == TIDE_OK)
+		s->tokens = tokens;
+	if (code == TIDE_OK && s->tokens.refresh &&
+		(refused == NULL || strcmp(s->tokens.token, refused) == 0 || has_expired(&s->tokens)))
+		code = login_refresh(&s->tokens, &s->failure);
+	tokens_unlock(lock);
+	return code;
 }
 
 /*
@@ -164,7 +205,7 @@ get_token(void *arg, tide *t)
 	failure_clear(&s->failure);
 	if (s->tokens.refresh)
 	{
-		code = login_refresh(&s->tokens, &s->failure);
+		code = get_next(s, before);
 		if (code == TIDE_OK)
 			code = tide_set_token(t, s->tokens.token);
 	}

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -298,6 +299,28 @@ tokens_remove(const Tokens *tokens, Failure *failure)
 						   "could not remove \"%s\": %s", path.data, strerror(errno));
 	buffer_free(&path);
 	return good;
+}
+
+int
+tokens_lock(const char *server)
+{
+	Buffer		directory = {0};
+	Failure		failure = {0};
+	int			fd = -1;
+
+	if (append_directory(&directory, server, &failure))
+		fd = open(directory.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	buffer_free(&directory);
+	while (fd >= 0 && flock(fd, LOCK_EX) != 0 && errno == EINTR)
+		;
+	return fd;
+}
+
+void
+tokens_unlock(int lock)
+{
+	if (lock >= 0)
+		close(lock);
 }
 
 static bool

@@ -37,6 +37,13 @@ bool		tokens_save(const Tokens *tokens, Failure *failure);
 bool		tokens_remove(const Tokens *tokens, Failure *failure);
 void		tokens_free(Tokens *tokens);
 
+/*
+ * One process at a time changes the tokens for a server: until then others wait.
+ * -1 where there is nothing to lock yet.
+ */
+int			tokens_lock(const char *server);
+void		tokens_unlock(int lock);
+
 /* Set one of the texts to a copy; value may be NULL. */
 bool		tokens_set(char **field, const char *value, Failure *failure);
 
