@@ -18,6 +18,8 @@ CREATE TABLE "TrainingPlan" (id text PRIMARY KEY, "athleteId" text NOT NULL, nam
 	price numeric(30,10), "isDone" boolean NOT NULL DEFAULT false, "deletedAt" timestamptz);
 CREATE TABLE "Entry" (day date, plan text REFERENCES "TrainingPlan", "athleteId" text NOT NULL, note text, PRIMARY KEY (day, plan));
 CREATE TABLE unknown (id text PRIMARY KEY, "athleteId" text NOT NULL);
+CREATE TABLE "Moment" (at timestamptz PRIMARY KEY, "athleteId" text NOT NULL, name text); CREATE INDEX ON "Moment" ("athleteId");
+SELECT tide.track('"Moment"', scope => 'athleteId');
 CREATE INDEX ON "TrainingPlan" ("athleteId"); CREATE INDEX ON "Entry" ("athleteId"); CREATE INDEX ON unknown ("athleteId");
 SELECT tide.track('"TrainingPlan"', scope => 'athleteId', deleted_at => 'deletedAt');
 SELECT tide.track('"Entry"', scope => 'athleteId');
@@ -27,7 +29,7 @@ INSERT INTO "TrainingPlan" (id, "athleteId", name, "createdAt", price) VALUES
 	('both', 'ann', 'of the server', '2024-05-06T07:08:09.123Z', 3), ('only', 'ann', 'on the server', '2024-05-06T07:08:09.123Z', 123456789012345678.0123456789),
 	('his', 'bob', 'of bob', now(), 0);
 INSERT INTO "Entry" VALUES ('2024-01-01', 'equal', 'ann', 'first');
-GRANT ALL ON "TrainingPlan", "Entry", unknown TO tide_user;
+GRANT ALL ON "TrainingPlan", "Entry", "Moment", unknown TO tide_user;
 SQL
 my $gateway = TideTest::Gateway->start(cluster => $cluster, database => $database,
 	settings => { 'maintain-interval' => 0 })->wait_until_ready;
@@ -153,11 +155,12 @@ for ([ 'a view', "CREATE TABLE x ($good); CREATE VIEW TrainingPlan AS SELECT * F
 	[ 'a column that must have a value', "CREATE TABLE TrainingPlan ($good, extra TEXT NOT NULL)", qr/"extra" that is NOT NULL/ ],
 	[ 'two tables of one name', "CREATE TABLE training_plans ($good); CREATE TABLE trainingplan ($good)", qr{both "training_plans" and "trainingplan"} ],
 	[ 'a virtual table', 'CREATE VIRTUAL TABLE TrainingPlan USING fts5(id, name)', qr/virtual table/ ],
+	[ 'times in a key', 'CREATE TABLE moments (at INTEGER NOT NULL PRIMARY KEY, name TEXT)', qr/"at" of "moments" is of the primary key/, '{"Moment": {"times": "s"}}' ],
 	[ 'no table at all', 'CREATE TABLE other (a)', qr/no table of the file/ ])
 {
-	my ($what, $sql, $says) = @$_;
+	my ($what, $sql, $says, $map) = @$_;
 	my $app = app($sql);
-	$run = attach($app);
+	$run = attach($app, $map);
 	is($run->{status}, 5, "$what: 5");
 	like($run->{err}, $says, '... by name');
 	is($app->sql("SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'"), 0, '... and nothing is attached');

@@ -426,6 +426,10 @@ check_column(Store *store, const EntityType *type, const Column *c)
 	if (c->beside)
 		return c->nullable || c->filled || !c->writable ||
 			misfit(store, type, c, "is missing, and the server needs it");
+	/* several times of the server's would be one row, or one that it has not */
+	if (c->is_key && c->form != TIME_ISO)
+		return misfit(store, type, c, "is of the primary key, and a time in seconds or milliseconds"
+					  " does not name a row exactly");
 	if (!column_affinity(store, type, c->local, &kind))
 		return false;
 	if ((kind == 'i' || kind == 'r' || kind == 'n') &&
