@@ -154,6 +154,7 @@ load_pull(Pull *pull)
 		names_load(pull->store, &pull->recheck, "recheck") &&
 		names_load(pull->store, &pull->attaching, "attaching") &&
 		names_load(pull->store, &pull->grown, "grown") &&
+		names_load(pull->store, &pull->own, "own") &&
 		names_load(pull->store, &pull->reset_types, "stage_reset_types") &&
 		names_load(pull->store, &pull->revoked, "stage_revoked");
 }
@@ -272,8 +273,9 @@ end_resets(Pull *pull)
 	return good;
 }
 
+/* The columns of a list have come, but for those of types that are not there. */
 static bool
-end_grown(Pull *pull)
+end_columns(Pull *pull, const Names *columns, const char *setting)
 {
 	Names		left = {0};
 	bool		good = true;
@@ -286,11 +288,11 @@ end_grown(Pull *pull)
 
 		for (c = 0; good && !type->available && c < type->ncolumns; c++)
 		{
-			if (names_has_column(&pull->grown, type, &type->columns[c]))
+			if (names_has_column(columns, type, &type->columns[c]))
 				good = names_add_column(pull->store, &left, type, &type->columns[c]);
 		}
 	}
-	good = good && names_save(pull->store, &left, "grown");
+	good = good && names_save(pull->store, &left, setting);
 	names_free(&left);
 	return good;
 }
@@ -330,7 +332,8 @@ apply_all(Pull *pull, const Json *json)
 		setting_set(pull->store, "stage_cursor", NULL) &&
 		sql_run(pull->store, "DELETE FROM tide_acks") &&
 		setting_set(pull->store, "first_sync", "done") &&
-		end_grown(pull) && end_list(pull, "refresh") && end_list(pull, "recheck") && end_list(pull, "attaching");
+		end_columns(pull, &pull->grown, "grown") && end_columns(pull, &pull->own, "own") &&
+		end_list(pull, "refresh") && end_list(pull, "recheck") && end_list(pull, "attaching");
 }
 
 /*
@@ -395,6 +398,7 @@ end_pull(Pull *pull, PageResult *result, bool good)
 	names_free(&pull->recheck);
 	names_free(&pull->attaching);
 	names_free(&pull->grown);
+	names_free(&pull->own);
 	good = applying_end(&pull->applying, good);
 	if (good || !pull->spoiled || pull->store->failure.result != TIDE_OK)
 		return good;

@@ -8,8 +8,12 @@
 #include "store/emptied.h"
 #include "store/keys.h"
 #include "store/rows.h"
+#include "store/settings.h"
 #include "store/sql.h"
 #include "wire/time.h"
+
+/* no clock is so far behind */
+#define MOST_AHEAD_MS (INT64_C(366) * 24 * 60 * 60 * 1000)
 
 static bool
 count_dirty(Store *store)
@@ -257,4 +261,22 @@ applying_lost(Applying *a, const EntityType *type, const char *key, const char *
 	a->lost++;
 	return sql_run(a->store, "INSERT INTO tide_lost_rows (entity_type, key, mine, theirs, at)"
 				   " VALUES (%Q, %Q, %Q, %Q, %Q)", type->name, key, mine, theirs, a->now);
+}
+
+bool
+applying_note_deletion(Applying *a, const Json *json, const JsonNode *row)
+{
+	char	   *text = json_text(json, json_member(json, row, "deletedAt"));
+	int64_t		at,
+				seq;
+	bool		ahead = text && time_parse(text, strlen(text), &at) && at / 1000 >= a->at;
+
+	sqlite3_free(text);
+	/* a time of no use stays one */
+	if (!ahead || at / 1000 - a->at > MOST_AHEAD_MS ||
+		at / 1000 <= setting_number(a->store, "latest_deletion"))
+		return a->store->failure.result == TIDE_OK;
+	return sql_number(a->store, &seq, "SELECT seq FROM tide_state") &&
+		setting_set_number(a->store, "latest_deletion", at / 1000) &&
+		setting_set_number(a->store, "latest_deletion_seq", seq);
 }

@@ -49,4 +49,10 @@ bool		applying_drop(Applying *a, EntityType *type, Buffer *condition);
 bool		applying_lost(Applying *a, const EntityType *type, const char *key,
 						  const char *mine, const char *theirs);
 
+/*
+ * A row is gone since this time.  Where the clock is behind it, a row that is made
+ * anew must not be stamped as one from before.
+ */
+bool		applying_note_deletion(Applying *a, const Json *json, const JsonNode *row);
+
 #endif

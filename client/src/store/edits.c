@@ -16,7 +16,7 @@ prepare_edits(Store *store, EntityType *type, const EditChoice *choice)
 
 	buffer_text(&sql, "SELECT ");
 	key_append(&sql, type, "", KEY_NUMBERED);
-	buffer_text(&sql, ", edited_at, app_stamp FROM ");
+	buffer_text(&sql, ", edited_at, app_stamp, seq FROM ");
 	buffer_identifier(&sql, type->dirty_table);
 	buffer_format(&sql, " WHERE batch IS NULL AND operation = '%s'", choice->operation);
 	if (choice->retries)
@@ -108,6 +108,7 @@ read_edit(Store *store, EntityType *type, sqlite3_stmt * edits, sqlite3_stmt * n
 	memset(edit, 0, sizeof(*edit));
 	edit->key = key.data;
 	edit->edited_at = sqlite3_column_int64(edits, type->nkeys);
+	edit->seq = sqlite3_column_int64(edits, type->nkeys + 2);
 	edit->app_stamp = stamp ? text_copy(stamp) : NULL;
 	edit->is_delete = strcmp(choice->operation, "delete") == 0;
 	if (key.failed || (stamp && edit->app_stamp == NULL))

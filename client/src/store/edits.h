@@ -14,6 +14,7 @@ typedef struct Edit
 	sqlite3_value **stored;		/* as it is in the file, if that is not what the
 								 * JSON says; else NULL */
 	int64_t		edited_at;
+	int64_t		seq;
 	char	   *app_stamp;
 	bool		is_delete;
 } Edit;

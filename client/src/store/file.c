@@ -236,6 +236,7 @@ make_tables(Store *store)
 	Names		refresh,
 				was_out = {0};
 	bool		grown,
+				back,
 				good = names_load(store, &refresh, "refresh") &&
 		names_load(store, &was_out, "left_out");
 	int			i;
@@ -249,9 +250,9 @@ make_tables(Store *store)
 
 		type_at_fault(store, type->name);
 		good = unfit_check_columns(store, type) && gone_keep(store, type) &&
-			tables_make_type(store, type, &grown) &&
+			gone_take_back(store, type, &back) && tables_make_type(store, type, &grown) &&
 			(!type->is_new || note_attached(store, type)) &&
-			(!(grown || type->is_new || names_has(&was_out, type->name)) ||
+			(!(grown || back || type->is_new || names_has(&was_out, type->name)) ||
 			 names_add(store, &refresh, type->name));
 	}
 	for (i = 0; good && i < store->ntypes; i++)

@@ -29,6 +29,8 @@ typedef struct Freezing
 	bool		retries;
 	int64_t		run;
 	int64_t		now;
+	int64_t		deletion;		/* the latest that lay ahead of our clock, */
+	int64_t		deletion_seq;	/* and the last edit before it was known */
 	int64_t		id;
 	int64_t		rows;
 	int64_t		lost;
@@ -93,7 +95,7 @@ stamp_value(sqlite3_stmt * stmt, int column, int64_t *microseconds)
 
 /*
  * The stamp of an edit: its time, or what the app set if that can be; at least
- * a millisecond above the base's.
+ * a millisecond above the base's, or above what is known to be deleted.
  */
 static bool
 append_stamp(Freezing *f, const EntityType *type, const Edit *edit,
@@ -105,7 +107,13 @@ append_stamp(Freezing *f, const EntityType *type, const Edit *edit,
 				stamp = edit->edited_at;
 	char		text[TIME_SIZE];
 
-	(void) f;
+	/* a row that is made anew is later than its deletion */
+	if (base == NULL && f->deletion > 0 && edit->seq > f->deletion_seq)
+	{
+		least = (f->deletion + 1) * 1000;
+		if (stamp <= f->deletion)
+			stamp = f->deletion + 1;
+	}
 	if (base && stamp_value(base, type->modified_at, &base_time))
 	{
 		/* the whole millisecond at or above */
@@ -723,7 +731,10 @@ batch_freeze(Store *store, const FreezeLimits *limits, bool retries, int64_t run
 		sqlite3_free(f.parts);
 		return false;
 	}
-	good = place_check(store) && names_load(store, &f.grown, "grown") &&
+	f.deletion = setting_number(store, "latest_deletion");
+	f.deletion_seq = setting_number(store, "latest_deletion_seq");
+	good = store->failure.result == TIDE_OK && place_check(store) &&
+		names_load(store, &f.grown, "grown") &&
 		sql_number(store, &f.id, "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence"
 				   " WHERE name = 'tide_batch'") &&
 		park_behind_parents(&f) && freeze_edits(&f);
@@ -766,6 +777,9 @@ freeze_next_retry(Store *store, int64_t latest, int64_t *at)
 	{
 		int64_t		next;
 
+		/* what is not served is not sent, whenever it is due */
+		if (!store->types[i].available)
+			continue;
 		if (!sql_number(store, &next, "SELECT coalesce(min(iif(next_try_at > %lld, 0, next_try_at)),"
 						" -1) FROM \"%w\" WHERE state = 'retry'", (sqlite3_int64) latest,
 						store->types[i].dirty_table))

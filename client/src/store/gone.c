@@ -3,7 +3,8 @@
  *	  Columns that the server has no longer, and edits of them.
  *
  * A column that was renamed is one that has gone, and another one that has come:
- * nobody says which was which.  The edit is sent without it.
+ * nobody says which was which.  The edit is sent without it.  The column stays with
+ * what is in it, until the server has one of that name again, with other values.
  */
 #include "store/gone.h"
 #include "store/keys.h"
@@ -138,16 +139,100 @@ has_keys(Store *store, const EntityType *type, bool *has)
 	return true;
 }
 
+/* By its name on the device, which is that of the base's column. */
+static char *
+gone_name(const EntityType *type, const char *column)
+{
+	return sqlite3_mprintf("%s\n%s", type->name, column);
+}
+
+/* Remember them: the tables do not tell a column that was away. */
+static bool
+note_gone(Store *store, const EntityType *type, const Names *gone)
+{
+	Names		all;
+	bool		good = gone->count == 0 || names_load(store, &all, "gone");
+	int			i;
+
+	if (!good || gone->count == 0)
+		return good;
+	for (i = 0; good && i < gone->count; i++)
+	{
+		char	   *name = gone_name(type, gone->names[i]);
+
+		good = name ? names_add(store, &all, name) : failure_memory(&store->failure);
+		sqlite3_free(name);
+	}
+	good = good && names_save(store, &all, "gone");
+	names_free(&all);
+	return good;
+}
+
 bool
 gone_keep(Store *store, EntityType *type)
 {
 	Names		gone = {0};
 	bool		has,
-				good = find_gone(store, type, &gone) && has_keys(store, type, &has);
+				good = find_gone(store, type, &gone) && has_keys(store, type, &has) &&
+		note_gone(store, type, &gone);
 	int			i;
 
 	for (i = 0; good && has && i < gone.count; i++)
 		good = keep_column(store, type, gone.names[i]);
+	names_free(&gone);
+	return good;
+}
+
+static bool
+empty_column(Store *store, const char *table, const char *column)
+{
+	bool		there;
+
+	/* OR IGNORE: a rule of the app's may not let it be empty */
+	return tables_have_column(store, table, column, &there) &&
+		(!there || sql_run(store, "UPDATE tide_state SET applying = 1;"
+						   "UPDATE OR IGNORE \"%w\" SET \"%w\" = NULL WHERE \"%w\" IS NOT NULL;"
+						   "UPDATE tide_state SET applying = 0", table, column, column));
+}
+
+static bool
+take_column_back(Store *store, const EntityType *type, const Column *c)
+{
+	Names		grown;
+	bool		good = (c->beside || empty_column(store, type->table, c->local)) &&
+		empty_column(store, type->base_table, c->local) && names_load(store, &grown, "grown");
+
+	if (!good)
+		return false;
+	good = names_add_column(store, &grown, type, c) && names_save(store, &grown, "grown");
+	names_free(&grown);
+	return good;
+}
+
+bool
+gone_take_back(Store *store, EntityType *type, bool *back)
+{
+	Names		gone;
+	bool		good = names_load(store, &gone, "gone");
+	int			i;
+
+	*back = false;
+	for (i = 0; good && gone.count > 0 && i < type->ncolumns; i++)
+	{
+		const Column *c = &type->columns[i];
+		char	   *name = gone_name(type, c->local);
+
+		if (name == NULL)
+			good = failure_memory(&store->failure);
+		else if (names_has(&gone, name))
+		{
+			*back = true;
+			names_remove(&gone, name);
+			good = take_column_back(store, type, c);
+		}
+		sqlite3_free(name);
+	}
+	good = good && (!*back || names_save(store, &gone, "gone"));
 	names_free(&gone);
 	return good;
 }

@@ -13,4 +13,11 @@
  */
 bool		gone_keep(Store *store, EntityType *type);
 
+/*
+ * Columns of the type that had gone, and are there again: *back says if there are
+ * any.  Neither what rows have in them nor the versions they were made upon is the
+ * server's any more: they are empty, and noted as grown.
+ */
+bool		gone_take_back(Store *store, EntityType *type, bool *back);
+
 #endif

@@ -126,11 +126,76 @@ fill_grown(Pull *pull, EntityType *type, const Json *json, const JsonNode *row)
 	return good;
 }
 
+/* What the app had in a column of its own that the server has by now. */
+static bool
+lose_column(Pull *pull, EntityType *type, const Column *c, const Json *json, const JsonNode *row)
+{
+	const JsonNode *value = json_member(json, row, c->wire);
+	char	   *key = row_key_text(type, json, row);
+	Buffer		sql = {0};
+	Buffer		mine = {0};
+	Buffer		theirs = {0};
+	sqlite3_stmt *stmt;
+	bool		good;
+	int			rc;
+
+	buffer_text(&sql, "SELECT ");
+	buffer_identifier(&sql, c->local);
+	buffer_text(&sql, " FROM ");
+	buffer_identifier(&sql, type->table);
+	buffer_text(&sql, " WHERE ");
+	buffer_identifier(&sql, c->local);
+	buffer_text(&sql, " IS NOT NULL AND ");
+	buffer_identifier(&sql, c->local);
+	buffer_text(&sql, " COLLATE BINARY IS NOT ?1 AND ");
+	key_append_match(&sql, type, KEY_NAMED, 2);
+	stmt = sql_prepare_buffer(pull->store, &sql);
+	good = key && stmt && column_bind(stmt, 1, c, json, value) &&
+		row_bind_key(pull->store, type, stmt, 2, json, row);
+	if (!good && pull->store->failure.result == TIDE_OK)
+		failure_memory(&pull->store->failure);
+	rc = good ? sql_step(pull->store, stmt) : -1;
+	if (rc == SQLITE_ROW)
+	{
+		buffer_char(&mine, '{');
+		json_string(&mine, c->wire, strlen(c->wire));
+		buffer_char(&mine, ':');
+		if (!value_append(&mine, c->kind, sqlite3_column_value(stmt, 0)))
+			buffer_text(&mine, "null");
+		buffer_char(&mine, '}');
+		json_raw(json, row, &theirs);
+		good = mine.failed || theirs.failed ? failure_memory(&pull->store->failure) :
+			applying_lost(&pull->applying, type, key, mine.data, theirs.data);
+	}
+	sqlite3_finalize(stmt);
+	sqlite3_free(key);
+	buffer_free(&mine);
+	buffer_free(&theirs);
+	return good && rc != -1;
+}
+
+static bool
+lose_own(Pull *pull, EntityType *type, const Json *json, const JsonNode *row)
+{
+	bool		good = true;
+	int			i;
+
+	for (i = 0; good && i < type->ncolumns; i++)
+	{
+		const Column *c = &type->columns[i];
+
+		if (!c->beside && names_has_column(&pull->own, type, c))
+			good = lose_column(pull, type, c, json, row);
+	}
+	return good;
+}
+
 bool
 incoming_apply(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, bool deleted)
 {
 	Dirty		dirty = {0};
-	bool		edited = false;
+	bool		edited = false,
+				is_base = false;
 
 	if (!deleted && incoming_is_counted(pull, type) &&
 		!row_run(pull->store, type, STATEMENT_CAME, json, row))
@@ -141,20 +206,22 @@ incoming_apply(Pull *pull, EntityType *type, const Json *json, const JsonNode *r
 		(dirty.found || names_has(&pull->recheck, type->name)) &&
 		!fill_grown(pull, type, json, row))
 		return false;
+	if (deleted && !applying_note_deletion(&pull->applying, json, row))
+		return false;
 	if (dirty.found)
 		return keep_theirs(pull, type, json, row, deleted);
 	if (!deleted && names_has(&pull->attaching, type->name))
 	{
 		if (!recheck_attached(&pull->applying, type, json, row, &edited))
 			return false;
-		if (edited)
-			return keep_theirs(pull, type, json, row, false);
 	}
 	else if (!deleted && names_has(&pull->recheck, type->name) &&
-			 !recheck_row(&pull->applying, type, json, row, &edited))
+			 !recheck_row(&pull->applying, type, json, row, &edited, &is_base))
 		return false;
 	if (edited)
-		return true;
+		return is_base || keep_theirs(pull, type, json, row, false);
+	if (!deleted && pull->own.count > 0 && !lose_own(pull, type, json, row))
+		return false;
 	return deleted ? applying_remove(&pull->applying, type, json, row) :
 		applying_store(&pull->applying, type, json, row);
 }

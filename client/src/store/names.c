@@ -105,6 +105,19 @@ names_save(Store *store, const Names *names, const char *setting)
 	return good;
 }
 
+void
+names_remove(Names *names, const char *name)
+{
+	int			i;
+
+	for (i = 0; i < names->count && strcmp(names->names[i], name) != 0; i++)
+		;
+	if (i == names->count)
+		return;
+	sqlite3_free(names->names[i]);
+	names->names[i] = names->names[--names->count];
+}
+
 static char *
 column_name(const EntityType *type, const Column *c)
 {

@@ -19,6 +19,8 @@ bool		names_save(Store *store, const Names *names, const char *setting);
 void		names_append_json(const Names *names, Buffer *out);
 void		names_free(Names *names);
 
+void		names_remove(Names *names, const char *name);
+
 /* A column of a type, as one name. */
 bool		names_has_column(const Names *names, const EntityType *type, const Column *c);
 bool		names_add_column(Store *store, Names *names, const EntityType *type,

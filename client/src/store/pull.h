@@ -20,6 +20,7 @@ typedef struct Pull
 	Names		attaching;		/* types of the app's, synced for the first
 								 * time */
 	Names		grown;			/* columns whose values come now */
+	Names		own;			/* ... which were the app's before */
 	bool		filling;		/* rows go straight into the tables */
 	bool		spoiled;		/* what was staged cannot be read */
 	EntityType *seen;			/* of the line before */

@@ -9,6 +9,7 @@
 #include "store/recheck.h"
 #include "store/rows.h"
 #include "store/sql.h"
+#include "wire/time.h"
 
 /* Do the device's value and the wire's say the same? */
 static bool
@@ -162,29 +163,6 @@ note_edit(Applying *a, EntityType *type, const Json *json, const JsonNode *row, 
 	return good;
 }
 
-bool
-recheck_row(Applying *a, EntityType *type, const Json *json, const JsonNode *row,
-			bool *edited)
-{
-	sqlite3_stmt *local = row_statement(a->store, type, STATEMENT_READ);
-	int			rc;
-	bool		good = true;
-
-	*edited = false;
-	if (local == NULL || !row_bind_key(a->store, type, local, 1, json, row))
-		return false;
-	rc = sql_step(a->store, local);
-	if (rc != SQLITE_ROW)
-		return rc != -1;
-	/* of another stamp: the server's has changed, and stands */
-	if (type->modified_at < 0 ||
-		same_value(VALUE_TEXT, sqlite3_column_value(local, type->modified_at), json,
-				   json_member(json, row, type->columns[type->modified_at].wire)))
-		good = differs(a->store, type, json, row, local, edited);
-	sqlite3_reset(local);
-	return good && (!*edited || note_edit(a, type, json, row, true));
-}
-
 /* Does the status column of the key's row say dirty? */
 static bool
 is_marked(Store *store, EntityType *type, const Json *json, const JsonNode *row, bool *marked)
@@ -213,6 +191,59 @@ is_marked(Store *store, EntityType *type, const Json *json, const JsonNode *row,
 	sqlite3_finalize(stmt);
 	*marked = rc == SQLITE_ROW;
 	return rc != -1;
+}
+
+/* Is the device's stamp later than the server's? */
+static bool
+is_later(EntityType *type, const Json *json, const JsonNode *row, sqlite3_stmt * local)
+{
+	const char *ours = (const char *) sqlite3_column_text(local, type->modified_at);
+	char	   *theirs = json_text(json, json_member(json, row,
+													 type->columns[type->modified_at].wire));
+	int64_t		here,
+				there;
+	bool		later = ours && time_parse(ours, strlen(ours), &here) &&
+		(theirs == NULL || (time_parse(theirs, strlen(theirs), &there) && here > there));
+
+	sqlite3_free(theirs);
+	return later;
+}
+
+/*
+ * Of the server's stamp, the row is the version that the edit was made upon.  Of
+ * another one, the server's has changed and stands; but an app that stamps what it
+ * edits, or marks it as dirty, has edited it, and upon what nobody knows.
+ */
+static bool
+may_be_edited(Applying *a, EntityType *type, const Json *json, const JsonNode *row,
+			  sqlite3_stmt * local, bool *may, bool *is_base)
+{
+	*is_base = type->modified_at < 0 ||
+		same_value(VALUE_TEXT, sqlite3_column_value(local, type->modified_at), json,
+				   json_member(json, row, type->columns[type->modified_at].wire));
+	*may = *is_base || is_later(type, json, row, local);
+	return *may || is_marked(a->store, type, json, row, may);
+}
+
+bool
+recheck_row(Applying *a, EntityType *type, const Json *json, const JsonNode *row,
+			bool *edited, bool *is_base)
+{
+	sqlite3_stmt *local = row_statement(a->store, type, STATEMENT_READ);
+	bool		may;
+	bool		good;
+	int			rc;
+
+	*edited = *is_base = false;
+	if (local == NULL || !row_bind_key(a->store, type, local, 1, json, row))
+		return false;
+	rc = sql_step(a->store, local);
+	if (rc != SQLITE_ROW)
+		return rc != -1;
+	good = may_be_edited(a, type, json, row, local, &may, is_base) &&
+		(!may || differs(a->store, type, json, row, local, edited));
+	sqlite3_reset(local);
+	return good && (!*edited || note_edit(a, type, json, row, *is_base));
 }
 
 static bool

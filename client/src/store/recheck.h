@@ -4,7 +4,8 @@
  *	  app's drops them silently.
  *
  * The type is read in full once more, and what the device has is compared with
- * it.  A row of the same stamp with other content was edited here; a row that
+ * it.  A row of the same stamp with other content was edited here, and so was one of
+ * a later stamp, or that the app has marked as dirty; a row that
  * the server does not have was made here.  A row that is not here comes back:
  * only a trigger makes a delete.
  */
@@ -15,10 +16,10 @@
 
 /*
  * A server's row, for a key that is not noted as dirty.  *edited: the device's
- * row was edited, and is noted now, with this one as its base.
+ * row was edited, and is noted now, with this one as its base if *is_base.
  */
 bool		recheck_row(Applying *a, EntityType *type, const Json *json,
-						const JsonNode *row, bool *edited);
+						const JsonNode *row, bool *edited, bool *is_base);
 
 /*
  * A server's row, for a table of the app's that is synced for the first time.

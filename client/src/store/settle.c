@@ -13,6 +13,7 @@
 #include "store/settle.h"
 #include "store/shape.h"
 #include "store/sql.h"
+#include "wire/time.h"
 
 typedef struct Settling
 {
@@ -277,6 +278,20 @@ keep_dirty_flag(Settling *s, Verdict *v)
 	return good;
 }
 
+/* A row that was made anew while its deletion was on its way is later than that. */
+static bool
+follow_deletion(Settling *s, Verdict *v)
+{
+	char	   *text = json_text(s->reply, json_member(s->reply, v->entity, "deletedAt"));
+	int64_t		at;
+	bool		before = text && time_parse(text, strlen(text), &at) &&
+		v->dirty.edited_at <= at / 1000;
+
+	sqlite3_free(text);
+	return !before || update_note(s, v, "edited_at = %lld, app_stamp = NULL",
+								  (sqlite3_int64) (at / 1000 + 1));
+}
+
 /* Stored, and edited again meanwhile: it stays dirty, upon the reply. */
 static bool
 rebase(Settling *s, Verdict *v)
@@ -284,7 +299,8 @@ rebase(Settling *s, Verdict *v)
 	bool		good;
 
 	if (v->gone)
-		good = row_run(s->store, v->type, STATEMENT_DROP_BASE, s->reply, v->key);
+		good = row_run(s->store, v->type, STATEMENT_DROP_BASE, s->reply, v->key) &&
+			follow_deletion(s, v);
 	else
 		good = row_save_base(s->store, v->type, s->reply, v->entity);
 	if (good && !v->gone && !v->dirty.is_delete)
@@ -298,6 +314,8 @@ static bool
 settle_stored(Settling *s, Verdict *v)
 {
 	s->result->pushed++;
+	if (v->gone && v->entity && !applying_note_deletion(&s->applying, s->reply, v->entity))
+		return false;
 	return v->dirty.edited ? rebase(s, v) : take_clean(s, v);
 }
 

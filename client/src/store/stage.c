@@ -168,7 +168,11 @@ sweep_type(Pull *pull, EntityType *type)
 	key_append_exists(&sql, type, came.data, "d", "t.", KEY_NAMED);
 	buffer_text(&sql, " AND NOT ");
 	key_append_exists(&sql, type, type->dirty_table, "d", "t.", KEY_NAMED);
-	good = applying_drop(&pull->applying, type, &sql) && parked_take_gone(&pull->applying, type, came.data) &&
+	/* first: what the edits leave behind goes with the rows */
+	good = parked_take_gone(&pull->applying, type, came.data);
+	if (!good)
+		buffer_free(&sql);
+	good = good && applying_drop(&pull->applying, type, &sql) &&
 		row_forget_orphans(pull->store, type);
 	if (good)
 	{

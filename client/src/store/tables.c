@@ -353,16 +353,65 @@ add_column(Store *store, const char *table, const Column *c, bool *added)
 				   table, c->local, value_declared_type(c->kind));
 }
 
-/* Rows have no value of it before the server's have come. */
 static bool
-note_grown(Store *store, const EntityType *type, const Column *c)
+note_column(Store *store, const EntityType *type, const Column *c, const char *setting)
 {
 	Names		names;
-	bool		good = names_load(store, &names, "grown") &&
-		names_add_column(store, &names, type, c) && names_save(store, &names, "grown");
+	bool		good = names_load(store, &names, setting) &&
+		names_add_column(store, &names, type, c) && names_save(store, &names, setting);
 
 	names_free(&names);
 	return good;
+}
+
+/* Is it a column of the app's alone that the server has by now? */
+static bool
+look_at_own(Store *store, const EntityType *type, const char *name, const char *row_table)
+{
+	int			i;
+	bool		named,
+				kept;
+
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		const Column *c = &type->columns[i];
+
+		if (c->beside || sqlite3_stricmp(c->local, name) != 0)
+			continue;
+		/* not one that has another name here by now, or was kept beside the row */
+		return tables_have_column(store, type->base_table, c->wire, &named) &&
+			tables_have_column(store, row_table, c->wire, &kept) &&
+			(named || kept || note_column(store, type, c, "own"));
+	}
+	return true;
+}
+
+/*
+ * A column that the app had for itself becomes one of the server's, whose values
+ * come over its own.
+ */
+static bool
+note_own(Store *store, const EntityType *type)
+{
+	char	   *row_table = sqlite3_mprintf("tide_row_%s", type->table);
+	char	   *query = sqlite3_mprintf("SELECT name FROM pragma_table_info(%Q) WHERE name COLLATE NOCASE NOT IN"
+										" (SELECT name FROM pragma_table_info(%Q))",
+										type->table, type->base_table);
+	sqlite3_stmt *stmt = query && row_table ? sql_prepare(store, query) : NULL;
+	bool		good = stmt || store->failure.result != TIDE_OK || failure_memory(&store->failure);
+	int			rc = -1;
+
+	while (good && stmt && (rc = sql_step(store, stmt)) == SQLITE_ROW)
+	{
+		const char *name = (const char *) sqlite3_column_text(stmt, 0);
+
+		good = name ? look_at_own(store, type, name, row_table) :
+			failure_memory(&store->failure);
+	}
+	sqlite3_finalize(stmt);
+	sqlite3_free(query);
+	sqlite3_free(row_table);
+	return good && rc != -1;
 }
 
 static bool
@@ -378,7 +427,7 @@ grow_shadows(Store *store, EntityType *type, bool *grown)
 		if (!add_column(store, type->base_table, c, &added))
 			return false;
 		*grown = *grown || added;
-		if ((added && !note_grown(store, type, c)) ||
+		if ((added && !note_column(store, type, c, "grown")) ||
 			!add_column(store, type->parked_table, c, &added))
 			return false;
 	}
@@ -409,6 +458,8 @@ grow_type(Store *store, EntityType *type, bool *grown)
 	bool		added;
 	int			i;
 
+	if (!note_own(store, type))
+		return false;
 	for (i = 0; i < type->ncolumns; i++)
 	{
 		if (!add_column(store, type->table, &type->columns[i], &added))
@@ -545,7 +596,7 @@ fill_columns(Store *store, const EntityType *type)
 static bool
 attach_type(Store *store, EntityType *type, bool ours, bool *grown)
 {
-	if (ours && !fill_columns(store, type))
+	if (ours && (!note_own(store, type) || !fill_columns(store, type)))
 		return false;
 	if (!attach_check(store, type) || !grow_row_table(store, type))
 		return false;
