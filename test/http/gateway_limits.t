@@ -271,6 +271,15 @@ subtest 'what a user has open' => sub {
 	is status_of(reply_on($ask->('u2', $pull, $kept[0]))), 200, 'it is theirs now';
 	is status_of(reply_on($ask->('u1', $pull))), 200, 'so there is room for the first';
 
+	# seen failing with the user kept until the next request
+	$gateway = gateway('max-user-connections' => 2, 'trusted-proxies' => '127.0.0.1');
+	my @proxied;
+	for (1 .. 6)
+	{
+		push @proxied, $ask->('u1', $pull);
+		is status_of(reply_on($proxied[-1])), 200, "a proxy's connection is nobody's between requests";
+	}
+
 	$gateway = gateway('max-user-requests' => 3);
 	my @slow = map { $ask->('u1', "$pull?since=sleep:1.5") } 1 .. 3;
 	$reply = wait_for('the three are under way', 5, sub {

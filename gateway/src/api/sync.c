@@ -92,6 +92,33 @@ restore_plus(char *since)
 		*space = '+';
 }
 
+/* May the list have one item more?  Of too many no more than one is kept. */
+static bool
+has_room(const StringList *list)
+{
+	return list->count <= MOST_ITEMS;
+}
+
+/* Append the items of a comma-separated list, as long as there is room. */
+static bool
+append_split(StringList *list, const char *text)
+{
+	const char *c = text;
+	int			commas = 0;
+
+	while (commas <= MOST_ITEMS && (c = strchr(c, ',')) != NULL)
+		c++, commas++;
+	if (commas <= MOST_ITEMS)
+		return !has_room(list) || list_split(list, text);
+	/* that is too many, whatever they are */
+	while (has_room(list))
+	{
+		if (!list_append(list, "", 0))
+			return false;
+	}
+	return true;
+}
+
 /*
  * One parameter of the query.  Unknown ones are ignored, and an empty one
  * counts as absent.  A scope is taken as it is: its value may hold commas, and
@@ -115,10 +142,11 @@ sync_take_parameter(SyncFields *fields, const Settings *settings,
 	}
 	else if (list != NULL)
 	{
-		if (!list_split(list, value))
+		if (!append_split(list, value))
 			fields->failed = true;
 	}
-	else if (list_contains(&settings->scope_params, name))
+	else if (list_contains(&settings->scope_params, name) &&
+			 has_room(&fields->scopes))
 	{
 		if (!list_append(&fields->scopes, value, strlen(value)))
 			fields->failed = true;
@@ -160,7 +188,7 @@ take_list(SyncFields *fields, StringList *list, const cJSON *item, bool split)
 	{
 		if (!scalar_text(item, number, &value))
 			return false;
-		if (!(split ? list_split(list, value) :
+		if (!(split ? append_split(list, value) :
 			  list_append(list, value, strlen(value))))
 			fields->failed = true;
 		return true;
@@ -169,7 +197,7 @@ take_list(SyncFields *fields, StringList *list, const cJSON *item, bool split)
 	{
 		if (!scalar_text(element, number, &value))
 			return false;
-		if (!list_append(list, value, strlen(value)))
+		if (has_room(list) && !list_append(list, value, strlen(value)))
 			fields->failed = true;
 	}
 	return true;

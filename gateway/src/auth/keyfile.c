@@ -24,6 +24,7 @@
 
 #define MAX_FILE_LENGTH	((size_t) 1 << 20)
 #define PEM_BEGIN		"-----BEGIN "
+#define BYTE_ORDER_MARK	"\xEF\xBB\xBF"
 
 /* Read a file.  False: "problem" says why not.  keyfile_free in any case. */
 bool
@@ -69,14 +70,20 @@ keyfile_free(KeyFile *file)
 	file->bytes = NULL;
 }
 
-/* Is this a file of public keys that was mistaken for a secret? */
+/*
+ * Is this a file of public keys that was mistaken for a secret?  Text may stand
+ * before PEM, and a mark of its encoding before any text.
+ */
 static bool
 looks_public(const KeyFile *file)
 {
 	const char *text = (const char *) file->bytes;
 
+	if (strncmp(text, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0)
+		text += strlen(BYTE_ORDER_MARK);
 	text += strspn(text, " \t\r\n");
-	return strncmp(text, PEM_BEGIN, strlen(PEM_BEGIN)) == 0 || *text == '{';
+	return *text == '{' ||
+		memmem(file->bytes, file->length, PEM_BEGIN, strlen(PEM_BEGIN)) != NULL;
 }
 
 /* A file with a secret.  Newlines at its end do not belong to the secret. */

@@ -152,6 +152,12 @@ read_sources(Keys *keys, char *problem, size_t problem_size)
 {
 	int			i;
 
+	/* a list of files may be nothing but a comma */
+	if (keys->source_count == 0)
+	{
+		snprintf(problem, problem_size, "no file of keys is named");
+		return false;
+	}
 	for (i = 0; i < keys->source_count; i++)
 	{
 		if (!read_source(keys, &keys->sources[i], problem, problem_size))

@@ -24,8 +24,6 @@
 #define LEEWAY_SECONDS	30
 #define MAX_DEPTH		32		/* of header and payload */
 
-const char	token_expired[] = "the token has expired";
-
 static const char malformed[] = "the token is malformed";
 
 /* A token, taken apart; the parts are not decoded yet. */
@@ -237,7 +235,7 @@ check_times(const cJSON *claims, time_t now)
 	if (exp == NULL)
 		return "the token has no exp: it would never expire";
 	if ((double) now >= exp->valuedouble + LEEWAY_SECONDS)
-		return token_expired;
+		return "the token has expired";
 	if (nbf != NULL && latest < nbf->valuedouble)
 		return "the token is not valid yet";
 	if (iat != NULL && latest < iat->valuedouble)

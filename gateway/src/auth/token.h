@@ -45,9 +45,6 @@ typedef struct TokenClaims
 	long		ttl;			/* seconds */
 } TokenClaims;
 
-/* what is wrong with a token whose time has passed */
-extern const char token_expired[];
-
 extern const char *token_check(const char *token, const KeySet *keys,
 							   const TokenRules *rules, time_t now,
 							   Identity *identity);

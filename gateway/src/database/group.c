@@ -142,6 +142,7 @@ group_may_have(const Job *job, size_t bytes, int64_t now)
 	bool		remembered;
 
 	if (job->kind != JOB_PUSH || job->push_group <= 1 || job->is_alone || job->user == NULL ||
+		job->prepare != NULL ||
 		job->deadline - now < LEAST_TIME ||
 		job->body_length > MOST_OF_ONE || bytes + job->body_length > MOST_BYTES)
 		return false;

@@ -119,6 +119,11 @@ typedef struct Job
 	const char *counts;			/* rows by type, JSON */
 	void	   *result;			/* a PGresult; database_free frees it */
 
+	/*
+	 * called by the thread that is to run the job, before it does; false: the
+	 * job has its failure.  NULL: there is nothing to prepare
+	 */
+	bool		(*prepare) (struct Job *job);
 	void		(*finished) (struct Job *job);
 	void	   *owner;
 

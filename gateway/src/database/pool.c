@@ -393,6 +393,16 @@ handle_group(Worker *worker, Job **jobs, int count)
 	}
 }
 
+/* What is left to do for a job before it is run; false: it has its failure. */
+static bool
+prepare(Job *job)
+{
+	bool		good = job->prepare == NULL || job->prepare(job);
+
+	job->prepare = NULL;
+	return good;
+}
+
 /* All that a thread does with one job, and with those that may go with it. */
 static void
 handle(Worker *worker, Job *job)
@@ -410,7 +420,7 @@ handle(Worker *worker, Job *job)
 	}
 	connection_free_result(job);
 	job->failure.status = 0;
-	if (is_too_late(job) ||
+	if (is_too_late(job) || !prepare(job) ||
 		(worker->pool->number == 0 ? run : run_at_replica) (worker, job))
 		finish(worker, job);
 }

@@ -432,7 +432,10 @@ client_open(int socket, const Address *peer)
 	return client;
 }
 
-/* Its request is over, whatever it had open.  Under the lock. */
+/*
+ * Its request is over, whatever it had open.  A proxy's connection is nobody's until
+ * the next request, which may be anybody's.  Under the lock.
+ */
 static void
 end_request(Client *client)
 {
@@ -443,6 +446,8 @@ end_request(Client *client)
 	if (client->in_request)
 		client->user->requests--;
 	client->in_request = false;
+	if (client->address == NULL)
+		set_user(client, NULL);
 }
 
 /* Is this connection one too many?  Then the failure is set. */

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "database/database.h"
+#include "http/body.h"
 #include "http/dispatch.h"
 #include "http/etag.h"
 #include "http/exchange.h"
@@ -21,25 +22,6 @@
 
 /* ---------- from a request to its job ---------- */
 
-/* The body of a POST: is it there, and JSON? */
-static bool
-check_body(Request *request)
-{
-	const Buffer *body = &request->body;
-
-	if (request->unpacker != NULL && gzip_state(request->unpacker) != GZIP_DONE)
-		return failure_set(&request->failure, 400, "malformed_request",
-						   "the body ends in the middle of its gzip data", NULL);
-	if (body->failed)
-		return failure_try_again(&request->failure,
-								 "the server is short of memory");
-	if (body->length == 0 && request->route->endpoint != ENDPOINT_PULL)
-		return failure_set(&request->failure, 400, "malformed_request",
-						   "the body is empty", NULL);
-	return sync_check_body(request->job.kind, body->data, body->length,
-						   request->settings, &request->failure);
-}
-
 /* Turn parameters and body into the job's arguments. */
 static bool
 fill_job(Request *request)
@@ -49,15 +31,8 @@ fill_job(Request *request)
 	if (!exchange_read_parameters(request->connection, request->settings,
 								  &request->fields, &request->failure))
 		return false;
-	if (request->method == METHOD_POST && !check_body(request))
-		return false;
-	if (request->method == METHOD_POST && job->kind == JOB_PULL &&
-		!sync_take_body(&request->fields, request->settings,
-						request->body.data, request->body.length,
-						&request->failure))
-		return false;
-	job->body = request->body.data;
-	job->body_length = request->body.length;
+	if (request->method == METHOD_POST)
+		return body_fill_job(request);
 	return sync_fill_job(job, &request->fields, request->settings,
 						 &request->failure);
 }
@@ -71,7 +46,8 @@ prepare_job(Request *request)
 {
 	bool		good = fill_job(request);
 
-	sync_free_fields(&request->fields);
+	if (request->job.prepare == NULL)
+		sync_free_fields(&request->fields);
 	return good;
 }
 
@@ -150,7 +126,7 @@ start_login(Request *request, LoginKind kind)
 	Address		address = exchange_address(request->connection,
 										   &request->settings->trusted_proxies);
 
-	if (!check_body(request))
+	if (!body_check(request))
 		return reply_failure(request);
 	request->job.kind = JOB_AUTH;
 	request->login = calloc(1, sizeof(Login));
@@ -273,6 +249,10 @@ dispatch_outcome(Request *request)
 	}
 	if (request->login != NULL)
 		return continue_login(request);
+	/* what came meanwhile is not for a token that is good no more */
+	if (request->has_waited && request->events == NULL &&
+		!request_is_let_in(request, &request->failure))
+		return reply_failure(request);
 	if (request->etag[0] != '\0' &&
 		etag_matches(request->etag, exchange_header(request->connection,
 													"If-None-Match")))
@@ -282,7 +262,7 @@ dispatch_outcome(Request *request)
 		return reply_text(request, 304, "");
 	}
 	/* the body has been stored, so the reply takes its place in memory */
-	request_drop_body(request);
+	body_drop(request);
 	request->job.body = NULL;
 	if (request->stream != NULL || request->events != NULL)
 		return reply_stream(request);
@@ -314,10 +294,7 @@ may_go_on(Request *request)
 {
 	if (underway_refuses_new())
 		return failure_try_again(&request->failure, "the server is stopping");
-	if ((double) time(NULL) >= request->identity.expires)
-		return failure_set(&request->failure, 401, "unauthorized",
-						   token_expired, NULL);
-	return true;
+	return request_is_let_in(request, &request->failure);
 }
 
 /*
@@ -354,6 +331,8 @@ read_events(Request *request, char *target, size_t most)
 			return DISPATCH_END;
 		if (!client_begin_work(request->client))
 			return DISPATCH_CUT;
+		if (!request_is_let_in(request, &request->failure))
+			return DISPATCH_END;
 		if (!events_go_on(events, &request->job, underway_refuses_new(),
 						  clock_now()))
 		{

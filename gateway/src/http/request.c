@@ -16,6 +16,7 @@
 
 #include "auth/keys.h"
 #include "database/database.h"
+#include "http/body.h"
 #include "http/check.h"
 #include "http/cors.h"
 #include "http/dispatch.h"
@@ -38,16 +39,6 @@
 #define MAX_DISCARDED			((size_t) 64 << 20)
 
 /* ---------- the struct ---------- */
-
-void
-request_drop_body(Request *request)
-{
-	if (request->route != NULL && route_is_login(request->route) &&
-		request->body.data != NULL)
-		explicit_bzero(request->body.data, request->body.length);
-	client_give_bytes(request->client, request->body.capacity);
-	buffer_free(&request->body);
-}
 
 /* The id of a proxy is kept, so that its log can be compared with ours. */
 static void
@@ -102,14 +93,13 @@ free_request(Request *request)
 	stream_free(request->stream);
 	events_free(request->events);
 	buffer_free(&request->made);
-	gzip_close(request->unpacker);
 	sync_free_job(&request->job);
 	if (request->login != NULL)
 		login_free(request->login);
 	free(request->login);
 	sync_free_fields(&request->fields);
 	identity_free(&request->identity);
-	request_drop_body(request);
+	body_drop(request);
 	settings_release(request->settings);
 	free(request->path);
 	free(request->method_name);
@@ -172,6 +162,28 @@ authenticate(Request *request, const RequestHead *head)
 							 request->settings, &request->failure);
 }
 
+/*
+ * A request may take a minute, and a stream as long as its token is good.  Would it
+ * be let in now, by the keys and settings that are in force?  If not, the failure
+ * says why.
+ */
+bool
+request_is_let_in(Request *request, Failure *failure)
+{
+	const Settings *settings = settings_acquire();
+	const KeySet *keys = keys_acquire();
+	Identity	identity;
+	RequestHead head;
+	bool		good;
+
+	exchange_read_head(request->connection, &head);
+	good = check_token(&head, settings, keys, time(NULL), &identity, failure) != NULL;
+	identity_free(&identity);
+	keys_release(keys);
+	settings_release(settings);
+	return good;
+}
+
 /* All that can be decided before the body is there. */
 static bool
 check_head(Request *request, const RequestHead *head)
@@ -209,13 +221,8 @@ check_head(Request *request, const RequestHead *head)
 	request->takes_lines = request->route->endpoint == ENDPOINT_PULL &&
 		media_wants_stream(head->accept) &&
 		strcmp(request->method_name, "HEAD") != 0;
-	if (request->method == METHOD_POST && check_is_packed(head, request->route))
-	{
-		request->unpacker = gzip_open();
-		if (request->unpacker == NULL)
-			return failure_try_again(&request->failure,
-									 "the server is short of memory");
-	}
+	request->is_packed = request->method == METHOD_POST &&
+		check_is_packed(head, request->route);
 	return true;
 }
 
@@ -252,42 +259,6 @@ request_begin(Request *request, const char *version, bool target_is_plain)
 	return reply_failure(request);
 }
 
-/* Add a piece to the body; false: the request is refused. */
-static bool
-append_body(Request *request, const char *data, size_t length)
-{
-	Buffer	   *body = &request->body;
-	size_t		before = body->capacity;
-
-	if (request->unpacker == NULL)
-	{
-		if (body->length + length > request->max_body)
-			return check_refuse_length(request->max_body, &request->failure);
-		buffer_append(body, data, length);
-	}
-	/* what unpacks to nothing could come for ever */
-	else if (request->received > request->max_body)
-		return check_refuse_length(request->max_body, &request->failure);
-	else
-	{
-		switch (gzip_unpack(request->unpacker, data, length, request->max_body,
-							body))
-		{
-			case GZIP_MORE:
-			case GZIP_DONE:
-				break;
-			case GZIP_TOO_LONG:
-				return check_refuse_length(request->max_body, &request->failure);
-			case GZIP_BROKEN:
-				return failure_set(&request->failure, 400, "malformed_request",
-								   "the body is not gzip, as its encoding says",
-								   NULL);
-		}
-	}
-	return client_take_bytes(request->client, body->capacity - before,
-							 request->settings, &request->failure);
-}
-
 /*
  * A piece of the body.  No reply can be sent here.  So a body that is refused
  * is read and forgotten, up to a limit, and answered at its end.
@@ -299,9 +270,9 @@ request_receive(Request *request, const char *data, size_t length)
 		return false;
 	exchange_acknowledge(request->connection);
 	request->received += length;
-	if (request->failure.status == 0 && append_body(request, data, length))
+	if (request->failure.status == 0 && body_append(request, data, length))
 		return true;
-	request_drop_body(request);
+	body_drop(request);
 	return request->received <= request->max_body + MAX_DISCARDED;
 }
 

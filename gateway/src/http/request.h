@@ -24,7 +24,6 @@
 #include "live/live.h"
 #include "util/buffer.h"
 #include "util/failure.h"
-#include "util/gzip.h"
 #include "util/settings.h"
 
 struct MHD_Connection;
@@ -67,7 +66,7 @@ typedef struct Request
 	Buffer		made;			/* the reply that was made without the
 								 * database; empty: there is none */
 
-	GzipReader *unpacker;		/* of a body that comes packed, else NULL */
+	bool		is_packed;		/* the body, as gzip */
 	bool		takes_gzip;
 	Buffer		packed;			/* the reply in gzip's format; empty: it is
 								 * not packed */
@@ -93,7 +92,8 @@ extern bool request_begin(Request *request, const char *version,
 extern bool request_receive(Request *request, const char *data,
 							size_t length);
 extern bool request_continue(Request *request);
-extern void request_drop_body(Request *request);
 extern void request_end(Request *request);
+
+extern bool request_is_let_in(Request *request, Failure *failure);
 
 #endif							/* REQUEST_H */
