@@ -104,6 +104,19 @@ is_acked(Pull *pull, const LogEntry *entry)
 	return false;
 }
 
+/*
+ * Is the page full for this entry?  Each window up to now takes what this very
+ * transaction wrote, whatever the pages before it took.  If that alone filled a page
+ * which goes on with another one, no page would ever be the last: another window
+ * follows as soon as anybody commits, or for another place.  Such a page takes all of
+ * it.
+ */
+static bool
+is_full_for(Pull *pull, bool own)
+{
+	return pull_is_full(pull) && !(own && pull->goes_on && pull->nown == pull->nitems);
+}
+
 /* the place is behind this key now */
 static void
 go_on_behind(Pull *pull, Ahead *ahead, const LogEntry *entry, int index, bool by_scope)
@@ -126,6 +139,7 @@ take_entry(Pull *pull, Ahead *ahead, const LogEntry *entry, bool by_scope)
 {
 	Place	   *state = pull->place;
 	PullTable  *table = pull_table(pull, entry->relid, entry->reg);
+	bool		own = (entry->xid == pull->own_xid);
 	int			i = 0;
 
 	if (entry->xid == state->xid && entry->seq == state->seq)
@@ -146,9 +160,10 @@ take_entry(Pull *pull, Ahead *ahead, const LogEntry *entry, bool by_scope)
 		if (newest == entry && !(pull->takes_acks && is_acked(pull, entry)) &&
 			keymap_get(table->seen, entry->keys[i]) == NULL)
 		{
-			if (pull_is_full(pull))
+			if (is_full_for(pull, own))
 				return false;
 			item = pull_add(pull, table, entry->keys[i]);
+			pull->nown += own;
 		}
 		go_on_behind(pull, ahead, entry, i, by_scope);
 		if (item)

@@ -95,6 +95,9 @@ typedef struct Pull
 	bool		takes_acks;		/* the client keeps rows that a page leaves
 								 * out, so acks may be used */
 	bool		saw_entries;	/* the log had entries */
+	bool		goes_on;		/* the page before it ended amid a place */
+	uint64		own_xid;		/* of this transaction, if it has written; 0 */
+	int			nown;			/* items that it wrote */
 
 	/* what came of it */
 	List	   *items;			/* of PullItem */

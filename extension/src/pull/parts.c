@@ -13,6 +13,8 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+
 #include "pull/parts.h"
 
 /* whose turn it is: the lowest first */
@@ -85,6 +87,8 @@ pull_read_parts(Pull *pull)
 	int			i;
 
 	line_up(pull);
+	pull->goes_on = pull->norder > 0 && turn(pull->order[0]) < 2;
+	pull->own_xid = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
 	for (i = 0; i < pull->norder; i++)
 		if (!read_place(pull, pull->order[i]))
 			return false;
