@@ -32,6 +32,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "capture/scope_trigger.h"
 #include "capture/trigger.h"
@@ -99,6 +100,34 @@ lookup_sql(PathStep *step)
 }
 
 /*
+ * A row was not found.  A snapshot older than a rewriting ALTER TABLE or a TRUNCATE
+ * sees an empty table, and the row may well be there; it would have no scope, and be
+ * nobody's.  Of the tables that a row refers to only through others, no foreign key's
+ * check says so.
+ */
+static void
+require_seen(PathStep *step)
+{
+	HeapTuple	tuple;
+	TransactionId writer;
+
+	if (!IsolationUsesXactSnapshot())
+		return;
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(step->relid));
+	if (!HeapTupleIsValid(tuple))
+		return;
+	writer = HeapTupleHeaderGetXmin(tuple->t_data);
+	ReleaseSysCache(tuple);
+	if (TransactionIdIsNormal(writer) && !TransactionIdIsCurrentTransactionId(writer) &&
+		XidInMVCCSnapshot(writer, GetTransactionSnapshot()))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("table %s was changed after this transaction's snapshot was taken",
+						step->sql_name),
+				 errhint("Try the transaction again.")));
+}
+
+/*
  * One step: replaces the values of its "from" columns by those that lead
  * on.  False if there is no such row, or if it leads nowhere.  Each step is a
  * statement of its own, because a join would drop a row that was waited for
@@ -115,7 +144,10 @@ follow_step(TrackedTable *t, int n, Datum *values)
 	scope_run(step->relid, t, name, plans_find(t, name) ? NULL : lookup_sql(step),
 			  step->ncolumns, step->from_types, values, false);
 	if (SPI_processed == 0)
+	{
+		require_seen(step);
 		return false;
+	}
 	for (i = 0; i < step->nreads; i++)
 	{
 		bool		isnull;
