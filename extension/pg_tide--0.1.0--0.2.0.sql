@@ -70,12 +70,19 @@ CREATE EVENT TRIGGER tide_after_drop ON sql_drop
 	EXECUTE FUNCTION tide.partition_change();
 COMMENT ON EVENT TRIGGER tide_after_drop IS 'pg_tide: columns that go, with whatever they depend on';
 
+-- The rows of a table that is restored from a dump come before its triggers.
+CREATE EVENT TRIGGER tide_after_trigger ON ddl_command_end
+	WHEN TAG IN ('CREATE TRIGGER')
+	EXECUTE FUNCTION tide.partition_change();
+COMMENT ON EVENT TRIGGER tide_after_trigger IS 'pg_tide: tracked tables that were restored, of which clients have to read all';
+
 -- Commands of a session that applies what others replicate count, too; what
 -- logical replication applies by itself is no command.
 ALTER EVENT TRIGGER tide_before_partition_change ENABLE ALWAYS;
 ALTER EVENT TRIGGER tide_after_partition_change ENABLE ALWAYS;
 ALTER EVENT TRIGGER tide_after_column_change ENABLE ALWAYS;
 ALTER EVENT TRIGGER tide_after_drop ENABLE ALWAYS;
+ALTER EVENT TRIGGER tide_after_trigger ENABLE ALWAYS;
 
 -- ---------------------------------------------------------------------
 -- Entries of many keys

@@ -249,6 +249,8 @@ RESET request.jwt.claims;
 -- a schema made by a copy of another, triggers and all: two tables with one registration
 CREATE SCHEMA copied;
 CREATE TABLE copied.note (LIKE ta.note INCLUDING ALL);
+-- where nobody notices triggers that tide.track did not make; else the table gets a number of its own
+ALTER EVENT TRIGGER tide_after_trigger DISABLE;
 DO $$
 DECLARE
 	trigger text;
@@ -257,6 +259,7 @@ BEGIN
 		EXECUTE replace(trigger, 'ta.note', 'copied.note');
 	END LOOP;
 END $$;
+ALTER EVENT TRIGGER tide_after_trigger ENABLE ALWAYS;
 GRANT USAGE ON SCHEMA copied TO regress_tide_tenant;
 GRANT SELECT ON copied.note TO regress_tide_tenant;
 INSERT INTO copied.note VALUES (1, 'u1', 'of the copy');

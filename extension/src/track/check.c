@@ -240,14 +240,19 @@ check_event_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, const char *name, co
 						settings_call(&t->settings, t->sql_name)));
 }
 
-/* and, for all tables, columns that become others */
+/* and, for all tables, columns that become others, and tables that were restored */
 static void
 check_event_triggers(ReturnSetInfo *rsinfo)
 {
 	static const char *const names[] = {"tide_after_partition_change",
 	"tide_after_column_change", "tide_after_drop"};
+	const char *restored = why_unnoticed("tide_after_trigger");
 	int			i;
 
+	if (restored)
+		report(rsinfo, "error", "pg_tide",
+			   psprintf("event trigger tide_after_trigger %s: a tracked table that is restored from a dump goes unnoticed", restored),
+			   "ALTER EVENT TRIGGER tide_after_trigger ENABLE ALWAYS; -- and track tables again that were restored meanwhile");
 	for (i = 0; i < lengthof(names); i++)
 	{
 		const char *why = why_unnoticed(names[i]);

@@ -44,6 +44,7 @@
 #include "track/partitions.h"
 #include "track/path_change.h"
 #include "track/renamed.h"
+#include "track/restored.h"
 #include "track/trackable.h"
 #include "util/compat.h"
 #include "util/owner.h"
@@ -488,6 +489,7 @@ after_command(Node *parsetree, const char *tag)
 	tables = tables_of_command(parsetree, tag);
 	renamed_after(parsetree, tables);
 	path_change_after(parsetree, tables);
+	restored_after(parsetree, tag);
 }
 
 Datum

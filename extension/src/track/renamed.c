@@ -89,7 +89,7 @@ set_arguments(Oid trigger, List *arguments)
 	CommandCounterIncrement();
 }
 
-static void
+void
 store_settings(Oid relid, const TableSettings *settings)
 {
 	ListCell   *lc;
@@ -274,22 +274,16 @@ ask(SPIPlanPtr *plan, const char *sql, const char *of)
 		elog(ERROR, "could not run: %s", sql);
 }
 
-/*
- * The relations that the command has altered.  Its parse tree has only a name, which
- * may be that of another one by now, such as a temporary table of an event trigger.
- */
+/* the first column of what a query with the command's tag finds */
 static List *
-relations_of_command(const char *tag)
+oids_of_command(SPIPlanPtr *plan, const char *sql, const char *tag)
 {
-	static SPIPlanPtr plan = NULL;
 	MemoryContext caller = CurrentMemoryContext;
 	List	   *result = NIL;
 	uint64		i;
 
 	SPI_connect();
-	ask(&plan, "SELECT objid FROM pg_catalog.pg_event_trigger_ddl_commands()"
-		" WHERE classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass"
-		" AND command_tag OPERATOR(pg_catalog.=) $1", tag);
+	ask(plan, sql, tag);
 	for (i = 0; i < SPI_processed; i++)
 	{
 		bool		isnull;
@@ -300,6 +294,76 @@ relations_of_command(const char *tag)
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();
+	return result;
+}
+
+/*
+ * The relations that the command has altered.  Its parse tree has only a name, which
+ * may be that of another one by now, such as a temporary table of an event trigger.
+ */
+static List *
+relations_of_command(const char *tag)
+{
+	static SPIPlanPtr plan = NULL;
+
+	return oids_of_command(&plan, "SELECT objid FROM pg_catalog.pg_event_trigger_ddl_commands()"
+						   " WHERE classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass"
+						   " AND command_tag OPERATOR(pg_catalog.=) $1", tag);
+}
+
+/* is it a function of ours that captures?  Triggers of a scope's path come and go by themselves. */
+static bool
+is_capturing(Oid function)
+{
+	const char *name = get_func_name(function);
+
+	return get_func_namespace(function) == get_func_namespace(trust_stamp_function()) &&
+		name && (strcmp(name, "stamp") == 0 || strcmp(name, "capture") == 0 ||
+				 strcmp(name, "capture_row") == 0);
+}
+
+/* the table of a trigger that captures; else InvalidOid */
+static Oid
+table_captured_by(Oid trigger)
+{
+	Relation	rel = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			result = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(trigger));
+	scan = systable_beginscan(rel, TriggerOidIndexId, true, NULL, 1, &key);
+	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+
+		if (is_capturing(form->tgfoid))
+			result = form->tgrelid;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
+/* the tables for which the command has made a trigger that captures */
+List *
+tables_of_trigger(const char *tag)
+{
+	static SPIPlanPtr plan = NULL;
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, oids_of_command(&plan, "SELECT objid FROM pg_catalog.pg_event_trigger_ddl_commands()"
+								" WHERE classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_trigger'::pg_catalog.regclass"
+								" AND command_tag OPERATOR(pg_catalog.=) $1", tag))
+	{
+		Oid			relid = table_captured_by(lfirst_oid(lc));
+
+		if (OidIsValid(relid))
+			result = list_append_unique_oid(result, relid);
+	}
 	return result;
 }
 

@@ -11,6 +11,8 @@
 #include "nodes/nodes.h"
 #include "nodes/pg_list.h"
 
+#include "table/setting.h"
+
 /* is it the command that renames a column of a table? */
 extern bool renames_column(Node *parsetree);
 
@@ -20,5 +22,11 @@ extern List *tables_of_command(Node *parsetree, const char *tag);
 /* what event triggers call after a command, and after one that has dropped something */
 extern void renamed_after(Node *parsetree, List *tables);
 extern void renamed_dropped(void);
+
+/* after a command of this tag, the tables for which it has made a trigger that captures: OIDs */
+extern List *tables_of_trigger(const char *tag);
+
+/* give a tracked table other settings, in place */
+extern void store_settings(Oid relid, const TableSettings *settings);
 
 #endif							/* TIDE_RENAMED_H */

@@ -34,6 +34,7 @@
 #include "table/trust.h"
 #include "track/advice.h"
 #include "track/partitions.h"
+#include "track/restored.h"
 #include "track/scope_track.h"
 #include "track/trackable.h"
 #include "track/triggers.h"
@@ -379,26 +380,6 @@ add_missing_columns(const char *table, TrackOptions *o)
 	run_ddl(sql.data);
 }
 
-/*
- * A number that no table has.  Tables of a restored database have theirs from
- * another installation's sequence, somewhere else in its range.
- */
-static int32
-unused_registration(void)
-{
-	for (;;)
-	{
-		int32		reg = changelog_next_reg();
-		ListCell   *lc;
-		bool		used = false;
-
-		foreach(lc, names_all(InvalidOid, false))
-			used |= (((TrackedName *) lfirst(lc))->reg == reg);
-		if (!used)
-			return reg;
-	}
-}
-
 static void
 notice_advice(void *arg, const char *severity, const char *object, const char *problem,
 			  const char *hint)
@@ -477,8 +458,17 @@ tide_track(PG_FUNCTION_ARGS)
 	fresh |= scope_track_prepare(&o, table);
 	o.s.reg = fresh ? unused_registration() : old_reg;
 	o.s.forms = forms_of(o.relid, &o.s);
-	scope_track_create(&o, table);
-	create_triggers(table, partitioned, &o);
+	PG_TRY();
+	{
+		restored_is_tracking = true;
+		scope_track_create(&o, table);
+		create_triggers(table, partitioned, &o);
+	}
+	PG_FINALLY();
+	{
+		restored_is_tracking = false;
+	}
+	PG_END_TRY();
 	scope_track_leave(left);
 	SPI_finish();
 
