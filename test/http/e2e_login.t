@@ -255,6 +255,12 @@ subtest 'a login function of one\'s own' => sub {
 	$own->log_says(qr/event=database-error sqlstate=28P01 statement=tide_auth$/m, 'the log has the code alone');
 	is login($own, 'odd', $_)->{status}, 500, "claims $_"
 	  for '{}', '[]', '{"sub": ""}', '{"sub": "x", "role": 7}', '"x"';
+	# no token that the gateway itself would refuse
+	is login($own, 'odd', '{"sub": "x", "deep": ' . '[' x 40 . ']' x 40 . '}')->{status}, 500, 'claims too deep';
+	sql(q{SELECT tide_auth.create_account('long', 'a long password', user_id => 'u9', claims => jsonb_build_object('x', repeat('x', 13000)))});
+	is login($gateway, 'long', 'a long password')->{status}, 500, 'claims too long';
+	$gateway->log_says(qr/event=login-failed message="the token is too long"$/m, 'the log says why');
+	sql(q{SELECT tide_auth.drop_account('long')});
 	for my $function ('app.forbidden', 'app.nope', 'nope.login', 'app."; SELECT 1; --')
 	{
 		my $failed = login(gateway('login-function' => $function), 'maja', q{maja's secret});

@@ -368,21 +368,39 @@ write_payload(const Settings *settings, const char *text, const cJSON *claims,
 	buffer_append_text(payload, text + 1);
 }
 
-/* The payload as a token that is signed with the secret. */
+/*
+ * The payload as a token that is signed with the secret.  What the login function
+ * has put into it may be too much, or for others: "problem" says why we would not
+ * take it back ourselves, NULL: we would.
+ */
 static char *
-sign_payload(const char *payload)
+sign_payload(const Settings *settings, const char *payload, time_t now,
+			 const char **problem)
 {
+	const TokenRules rules = {
+		.issuer = settings->jwt_issuer,
+		.audiences = &settings->jwt_audiences
+	};
 	const KeySet *keys = keys_acquire();
 	char	   *token = token_sign(keys, payload);
+	Identity	identity;
 
+	if (token != NULL)
+	{
+		*problem = token_check(token, keys, &rules, now, &identity);
+		identity_free(&identity);
+	}
 	keys_release(keys);
 	return token;
 }
 
-/* The body of the reply, with a new token of these claims, "text" as JSON. */
+/*
+ * The body of the reply, with a new token of these claims, "text" as JSON.  False:
+ * there is no memory, or the token has a "problem".
+ */
 static bool
 write_reply(Login *login, const Settings *settings, const char *text,
-			const cJSON *claims)
+			const cJSON *claims, const char **problem)
 {
 	const char *user_type = string_member(claims, "userType");
 	time_t		now = time(NULL);
@@ -394,8 +412,8 @@ write_reply(Login *login, const Settings *settings, const char *text,
 
 	write_payload(settings, text, claims, now, &payload);
 	if (!payload.failed)
-		token = sign_payload(payload.data);
-	if (token != NULL)
+		token = sign_payload(settings, payload.data, now, problem);
+	if (token != NULL && *problem == NULL)
 	{
 		write_time(now + settings->access_token_ttl, at, sizeof(at));
 		cJSON_AddStringToObject(reply, "token", token);
@@ -425,14 +443,17 @@ reply_with_token(Login *login, const Settings *settings, const Job *job,
 {
 	const char *sub = string_member(claims, "sub");
 	const cJSON *role = cJSON_GetObjectItemCaseSensitive(claims, "role");
+	const char *problem = NULL;
 
 	if (sub == NULL || *sub == '\0' ||
 		(role != NULL && (!cJSON_IsString(role) || *role->valuestring == '\0')))
 		return bad_reply(failure, "the claims must have a sub that is not empty, and their role must be a name");
 	login->user = strdup(sub);
 	if (login->user == NULL ||
-		!write_reply(login, settings, job->reply, claims))
+		!write_reply(login, settings, job->reply, claims, &problem))
 	{
+		if (problem != NULL)
+			return bad_reply(failure, problem);
 		no_memory(failure);
 		return LOGIN_FAILED;
 	}
