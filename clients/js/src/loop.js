@@ -1,4 +1,5 @@
 import { LONGEST, networkDelay, pause } from './backoff.js';
+import { randomId } from './keys.js';
 import { calm, LiveChanges } from './live.js';
 import { withLock } from './locks.js';
 import { SyncStatus } from './status.js';
@@ -20,6 +21,7 @@ const GATHER = 50;
  *   cursor()       where it is in the server's changes, or null
  *   counts()       {pending, failed, lastSyncAt} as they are stored
  *   lead()         this tab is the one that syncs from now on (optional)
+ *   syncAll()      sync() as another tab asks for it (optional)
  * and calls kick() after an edit.
  *
  * Of several tabs with the same name, one syncs; the others ask it to.
@@ -31,6 +33,9 @@ export class SyncLoop {
 	#ended = null;		// AbortController of that
 	#again = false;		// another one is due after it
 	#waiters = [];
+	#requests = new Map();	// id => resolve: what the tab that leads was asked for
+	#counting = null;	// a count that runs, and the rest after it
+	#countAgain = false;
 	#timer = null;
 	#failures = 0;
 	#asked = false;		// the server said how long to wait, and that is not over
@@ -71,7 +76,13 @@ export class SyncLoop {
 		this.#channel?.close();
 		this.#channel = null;
 		await this.#running?.catch(() => {});
+		this.#takeRequests();
 		this.#settle();
+	}
+
+	/* Another tab syncs for this one, or will. */
+	get follows() {
+		return this.#stopped !== null && !this.#leading;
 	}
 
 	/*
@@ -80,17 +91,20 @@ export class SyncLoop {
 	 */
 	sync() {
 		this.#failures = 0;
+		if (this.follows)
+			return new Promise((resolve) => {
+				const id = randomId();
+				this.#requests.set(id, resolve);
+				this.#channel?.postMessage({ tide: 'sync', id });
+			});
 		const done = new Promise((resolve) => this.#waiters.push(resolve));
-		if (this.#leading || !this.#stopped)
-			this.#run();
-		else
-			this.#channel?.postMessage({ tide: 'sync' });
+		this.#run();
 		return done;
 	}
 
 	/* Something was edited here. */
 	kick() {
-		this.refresh();
+		this.#recount();
 		this.#channel?.postMessage({ tide: 'edited' });
 		this.#edited();
 	}
@@ -103,6 +117,26 @@ export class SyncLoop {
 		const { state, error } = this.status.value;
 		const settled = state === 'synced' || state === 'pending' || error?.code === REFUSED;
 		this.status.set({ ...counts, ...(settled ? restingState(counts) : {}) });
+	}
+
+	/*
+	 * The same after edits, of which there may be thousands, each of them longer
+	 * to count: it takes a tenth of the time.
+	 */
+	#recount() {
+		this.#countAgain = true;
+		this.#counting ??= this.#countInTurn().finally(() => { this.#counting = null; });
+	}
+
+	async #countInTurn() {
+		while (this.#countAgain) {
+			this.#countAgain = false;
+			const startedAt = Date.now();
+			await this.refresh();
+			const took = Date.now() - startedAt;
+			if (took > 0)
+				await pause(9 * took);
+		}
 	}
 
 	/* Tell other tabs, which read the same database. */
@@ -147,6 +181,8 @@ export class SyncLoop {
 		try {
 			await this.#options.lead?.();
 			this.#leading = true;
+			this.#takeRequests();
+			this.#channel?.postMessage({ tide: 'leads' });
 			this.#later(0);
 			await this.#watch(signal);
 		} finally {
@@ -281,6 +317,18 @@ export class SyncLoop {
 		this.#channel?.postMessage({ tide: 'status', status: this.status.value });
 	}
 
+	/* What another tab was asked for is this one's to do. */
+	#takeRequests() {
+		this.#waiters.push(...this.#requests.values());
+		this.#requests.clear();
+	}
+
+	/* A tab that follows waits for this. */
+	async #answer(id) {
+		const status = await (this.#options.syncAll ?? (() => this.sync()))();
+		this.#channel?.postMessage({ tide: 'done', id, status });
+	}
+
 	/* other tabs, the network, the page's visibility */
 	#listen() {
 		const { signal } = this.#stopped;
@@ -294,19 +342,23 @@ export class SyncLoop {
 		on(globalThis.document, 'visibilitychange', () => this.wake());
 	}
 
-	#heard({ tide, status, message }) {
-		if (tide === 'message')
+	#heard({ tide, id, status, message }) {
+		if (tide === 'message') {
 			this.#options.heard?.(message);
-		else if (tide === 'edited')
-			this.refresh().then(() => this.#edited());
-		else if (tide === 'sync' && this.#leading)
-			this.#run();
-		else if (tide === 'status' && !this.#leading) {
+		} else if (tide === 'edited') {
+			this.#recount();
+			this.#edited();
+		} else if (tide === 'sync' && this.#leading) {
+			this.#answer(id).catch(() => {});
+		} else if (tide === 'status' && !this.#leading) {
 			this.status.set(status);
-			if (status.state !== 'syncing') {
-				for (const resolve of this.#waiters.splice(0))
-					resolve(status);
-			}
+		} else if (tide === 'done' && this.#requests.has(id)) {
+			this.status.set(status);
+			this.#requests.get(id)(status);
+			this.#requests.delete(id);
+		} else if (tide === 'leads') {
+			for (const waiting of this.#requests.keys())
+				this.#channel?.postMessage({ tide: 'sync', id: waiting });
 		}
 	}
 }

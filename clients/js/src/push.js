@@ -1,4 +1,4 @@
-import { expected, isList } from './errors.js';
+import { expected, isList, TideError } from './errors.js';
 import { wireKey } from './keys.js';
 import { isAfter } from './stamps.js';
 
@@ -17,15 +17,41 @@ export const PUSH_BYTES = 4 * 1024 * 1024;
  * Resolves with {results, acks}: a result for each change, in their order:
  *   {status, entity, note}       applied, unchanged, merged, superseded
  *   {status: 'failed', errors, code, entity}   entity undefined: nobody said what stands
+ * The error of one that ended between its parts has the same as `answered`, with
+ * undefined for each change that was not.
  */
 export async function pushChanges(client, schema, changes, options = {}) {
-	const state = { client, options, results: new Array(changes.length), acks: [] };
+	const state = { client, options, results: changes.map(() => undefined), acks: [] };
 	const items = changes.map((change, index) => ({ ...wireChange(schema, change), index }));
 
-	for (const part of parts(inOrder(schema, items), options))
-		await pushPart(state, part);
-	await pushOwnAgain(state, schema, changes, items);
-	return { results: state.results, acks: state.acks };
+	const { results, acks } = state;
+	try {
+		for (const part of parts(inOrder(schema, items), options))
+			await pushPart(state, part);
+		const again = takeOwn(state, schema, changes, items);
+		if (again.length > 0)
+			await pushPart(state, again);
+	} catch (error) {
+		takeOwn(state, schema, changes, items);
+		if (results.some((result) => result !== undefined))
+			error.answered = { results, acks };
+		throw error;
+	}
+	return { results, acks };
+}
+
+/*
+ * The same for what stores the verdicts: {results, acks, error}, for a long push
+ * over a bad line is done a part at a time, or never.
+ */
+export async function pushParts(...given) {
+	try {
+		return await pushChanges(...given);
+	} catch (error) {
+		if (!error.answered)
+			throw error;
+		return { ...error.answered, error };
+	}
 }
 
 function wireChange(schema, { type, row, action, stamp, base, changed }) {
@@ -99,6 +125,8 @@ async function pushPart(state, part) {
 		state.results[Number(done.changeId)] = done;
 	for (const bad of reply.failed)
 		state.results[Number(bad.changeId)] = failure(bad.errors, bad.entity ?? null);
+	if (part.some(({ index }) => state.results[index] === undefined))
+		throw new TideError('offline', 'offline', 'the answer is not the server\'s');
 	options.onPart?.(part.length);
 }
 
@@ -120,9 +148,9 @@ function failure(errors, entity) {
 /*
  * A change can lose against this device's own earlier edit: the reply to that
  * one was lost, so the later edit names an older base. It was made upon the
- * earlier one all the same, and is sent again with that base.
+ * earlier one all the same, and is sent again with that base. Its verdict is taken out.
  */
-async function pushOwnAgain(state, schema, changes, items) {
+function takeOwn(state, schema, changes, items) {
 	const again = [];
 	for (const [index, change] of changes.entries()) {
 		const { status, entity } = state.results[index] ?? {};
@@ -134,10 +162,10 @@ async function pushOwnAgain(state, schema, changes, items) {
 		if (stood && stood !== change.base && !isAfter(stood, change.stamp)) {
 			const { item } = items[index];
 			again.push({ index, item: { ...item, base: stood } });
+			state.results[index] = undefined;
 		}
 	}
-	if (again.length > 0)
-		await pushPart(state, again);
+	return again;
 }
 
 /*

@@ -51,9 +51,11 @@ export function editRecord(record, { type, key, columns, description, clientId, 
 
 	// by a key alone: the row may have been deleted on the server a moment ago
 	const before = record?.row ?? keyOf(record, description, key);
-	const edited = Object.keys(columns).filter((name) => !same(own(before, name), columns[name]));
-	next.changed = { ...next.changed, ...Object.fromEntries(edited.map((name) => [name, edit])) };
-	next.row = { ...before, ...columns };
+	// JSON has no undefined: such a column is not given
+	const given = Object.entries(columns).filter(([, value]) => value !== undefined);
+	const edited = given.filter(([name, value]) => !same(own(before, name), value));
+	next.changed = { ...next.changed, ...Object.fromEntries(edited.map(([name]) => [name, edit])) };
+	next.row = { ...before, ...Object.fromEntries(given) };
 	if (modifiedAt)
 		next.row[modifiedAt] = stamp;
 	if (clientColumn)
@@ -91,7 +93,9 @@ export function isMoot(record) {
 export function pulled(record, { type, key, row, sweep }) {
 	if (!isDirty(record))
 		return row === null ? null : { type, key, row, seen: sweep };
-	return { ...record, theirs: row, seen: sweep };
+	const { revoked, ...kept } = record;
+	// a row that comes is the user's, also where its scope was taken for a while
+	return { ...kept, ...(revoked && row === null ? { revoked } : {}), theirs: row, seen: sweep };
 }
 
 /* What JSON has no number for; it would be null. */

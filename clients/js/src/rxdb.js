@@ -7,8 +7,8 @@ import { keyText, randomId } from './keys.js';
 import { Listeners } from './listeners.js';
 import { REFUSED, SyncLoop } from './loop.js';
 import { columnsOf, isEverythingOf, isRevoked, MOST_ACKS, NO_PLACE, PullCollector } from './pull.js';
-import { isGone, pushChanges } from './push.js';
-import { nextStamp } from './stamps.js';
+import { isGone, pushParts } from './push.js';
+import { nextStamp, stampTime } from './stamps.js';
 
 const META = 'tidemeta';
 const BATCH = 1000;
@@ -71,6 +71,7 @@ export class TideReplication {
 			cursor: async () => this.#place.cursor,
 			counts: () => this.#counts(),
 			lead: () => this.#startAll(),
+			syncAll: () => this.sync(),
 		});
 	}
 
@@ -106,10 +107,14 @@ export class TideReplication {
 
 	/* Once, now. Resolves with the status when every collection is in sync. */
 	async sync() {
-		await this.#startAll();
+		// the tab that leads has what is edited here, too
+		if (!this.loop.follows)
+			await this.#startAll();
 		let status;
 		do {
 			status = await this.loop.sync();
+			if (this.loop.follows)
+				return status;
 			// refused edits are no reason to end; a push that is refused would be sent for ever
 			if (status.error !== null && status.error.code !== REFUSED)
 				return status;
@@ -199,24 +204,28 @@ export class TideReplication {
 	/* Everything that collections want to push, as one push. */
 	async #push(signal) {
 		const batch = this.#waiting.splice(0);
+		const left = new Set(batch);
 		try {
 			const rows = batch.flatMap(({ type, rows }) => rows.map((row) => ({ type, ...row })));
-			const results = await this.#pushRows(rows, signal);
+			const { results, error } = await this.#pushRows(rows, signal);
 			let from = 0;
-			for (const { type, rows: { length }, resolve } of batch) {
-				const conflicts = await this.#verdicts(type, rows.slice(from, from + length),
-					results.slice(from, from + length));
-				from += length;
-				resolve(conflicts);
+			for (const one of batch) {
+				const to = from + one.rows.length, verdicts = results.slice(from, to);
+				if (verdicts.every(Boolean)) {
+					one.resolve(await this.#verdicts(one.type, rows.slice(from, to), verdicts));
+					left.delete(one);
+				}
+				from = to;
 			}
-		} catch (error) {
-			this.#waiting.unshift(...batch);
-			throw error;
+			if (error)
+				throw error;
+		} finally {
+			this.#waiting.unshift(...left);
 		}
 	}
 
 	async #pushRows(rows, signal) {
-		const results = new Array(rows.length);
+		const results = rows.map(() => undefined);
 		const sent = [];
 		for (const [i, row] of rows.entries()) {
 			// RxDB gives the edits of a collection once: one that cannot go now is kept as refused
@@ -231,19 +240,27 @@ export class TideReplication {
 				results[i] = { status: 'unchanged', entity: null };
 		}
 		const send = async (which, cursor) => {
-			const reply = await pushChanges(this.#owners, this.#schema,
+			const reply = await pushParts(this.#owners, this.#schema,
 				which.map(({ change }) => change), { signal, cursor });
 			this.#acks = [...this.#acks, ...reply.acks].slice(-MOST_ACKS);
 			which.forEach(({ i }, n) => { results[i] = reply.results[n]; });
+			return reply.error;
 		};
 		// no cursor: a 410 would come again at every retry, and RxDB pulls nothing meanwhile
-		await send(sent);
+		let error = await send(sent);
 		// a new row, made before what the server remembers: with a fresh cursor it is new
-		const late = sent.filter(({ i }) => results[i].code === 'resync_required'
+		const late = sent.filter(({ i }) => results[i]?.code === 'resync_required'
 			&& !rows[i].assumedMasterState);
-		if (late.length > 0)
-			await send(late, this.#place.cursor);
-		return results;
+		for (const { i } of late)
+			results[i] = undefined;
+		if (late.length > 0 && !error)
+			error = await send(late, this.#place.cursor);
+		// the deletion of what had never come there
+		for (const { i } of sent) {
+			if (results[i]?.status === 'failed' && !results[i].entity && isOfNothing(rows[i]))
+				results[i] = { status: 'unchanged', entity: null };
+		}
+		return { results, error };
 	}
 
 	/* What RxDB calls conflicts: the rows that stand instead of what was sent. */
@@ -257,7 +274,7 @@ export class TideReplication {
 			const isUnsaid = status === 'failed' && results[i].entity === undefined && known;
 			const entity = results[i].entity ?? null;
 			const gone = status === 'failed' ? !entity : isGone(this.#schema, type, entity);
-			const stands = isUnsaid ? known : gone ? { ...edit, _deleted: true } : one.toDocument(entity);
+			const stands = isUnsaid ? known : gone ? one.deleted(edit, entity) : one.toDocument(entity);
 			if (status === 'failed') {
 				one.takeBack(key);
 				conflicts.push(stands);
@@ -487,10 +504,19 @@ class Replicated {
 		return document;
 	}
 
+	/* An edited document whose row is deleted, with the time of that if there is one. */
+	deleted(edit, entity) {
+		const { modifiedAt } = this.#description();
+		const { properties } = this.#collection.schema.jsonSchema;
+		const at = !edit._deleted && modifiedAt in properties ? entity?.deletedAt : undefined;
+		return { ...edit, ...(at ? { [modifiedAt]: at } : {}), _deleted: true };
+	}
+
 	/* The change that an edited document is, or null where there is nothing to say. */
 	change({ newDocumentState: edit, assumedMasterState: known }) {
 		const { modifiedAt, deletedAt, version, clientId, columns } = this.#description();
-		if (edit._deleted && (!known || known._deleted))
+		// what was made and deleted here may have been sent before the app was closed
+		if (edit._deleted && known?._deleted)
 			return null;
 		const change = {
 			type: this.#type,
@@ -499,6 +525,9 @@ class Replicated {
 			stamp: edit[modifiedAt] && edit[modifiedAt] !== known?.[modifiedAt]
 				? edit[modifiedAt] : nextStamp([known?.[modifiedAt]]),
 		};
+		// nothing but its stamp brings a row back, which a clock that is behind would never do
+		if (known?._deleted && edit[modifiedAt])
+			change.stamp = nextStamp([known[modifiedAt]], stampTime(edit[modifiedAt]));
 		if (known && !known._deleted)
 			change.base = known[modifiedAt] ?? null;
 		const { properties } = this.#collection.schema.jsonSchema;
@@ -548,6 +577,11 @@ class Replicated {
 			},
 		};
 	}
+}
+
+/* Made and deleted here, as far as is known: it may have been sent, or not. */
+function isOfNothing({ newDocumentState, assumedMasterState }) {
+	return newDocumentState._deleted && !assumedMasterState;
 }
 
 function withoutMeta(document) {

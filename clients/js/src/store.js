@@ -5,7 +5,7 @@ import { keyText, own, randomId } from './keys.js';
 import { Listeners } from './listeners.js';
 import { SyncLoop } from './loop.js';
 import { columnsOf, grownTypes, MOST_ACKS, pullPages, without } from './pull.js';
-import { isGone, pushChanges } from './push.js';
+import { isGone, pushParts } from './push.js';
 import {
 	answered, changeOf, discarded, editRecord, isDirty, isMoot, pulled,
 } from './record.js';
@@ -452,8 +452,10 @@ export class TideStore {
 		if (due.length === 0)
 			return { sent: 0, later };
 		const changes = due.map(({ sent }) => sent);
-		const { results, acks } = await pushChanges(this.#owners, this.#schema, changes, { cursor, signal });
-		await this.#applyVerdicts(due, results, acks);
+		const { results, acks, error } = await pushParts(this.#owners, this.#schema, changes, { cursor, signal });
+		await this.#applyVerdicts(due, results, { acks, cursor });
+		if (error)
+			throw error;
 		return { sent: due.length, later };
 	}
 
@@ -493,13 +495,19 @@ export class TideStore {
 			&& !['last_write_wins', 'client_wins', 'server_wins'].includes(policy);
 	}
 
-	async #applyVerdicts(due, results, acks) {
+	/* cursor: where the database was when the edits were sent. */
+	async #applyVerdicts(due, results, { acks, cursor }) {
 		const changes = [], lost = [];
 		let shown = true;
 		await this.#write(async (tx) => {
+			// what another tab has pulled meanwhile may be newer than the replies
+			if (await tx.getMeta('cursor') !== cursor)
+				throw new TideError('busy', 'try_again', 'another tab syncs, too');
 			for (const [i, sent] of due.entries()) {
+				if (!results[i])
+					continue; // not answered
 				const record = await tx.get(sent.type, sent.key);
-				if (!isDirty(record) || !results[i]) {
+				if (!isDirty(record)) {
 					shown = false; // discarded meanwhile
 					continue;
 				}

@@ -1,3 +1,4 @@
+import { networkDelay } from './backoff.js';
 import { keyText } from './keys.js';
 
 /*
@@ -6,7 +7,7 @@ import { keyText } from './keys.js';
  * when the store has it: offline edits survive a reload, and nothing else that
  * queues transactions is needed.
  */
-const typeOf = new WeakMap();
+const known = new WeakMap();	// collection => {type, settled: () => a promise of all that is to be shown}
 
 /*
  *   store   a TideStore, open
@@ -32,7 +33,8 @@ export function tideCollectionOptions({ store, type, ...options }) {
 		sync: {
 			rowUpdateMode: 'full',
 			sync({ collection, begin, write, commit, markReady, markError }) {
-				typeOf.set(collection, type);
+				known.set(collection, { type, settled: () => settled });
+				let isShown = false, failures = 0, timer = null;
 				const show = async (changed) => {
 					const keys = changed === null ? null : changed.get(type);
 					if (keys === undefined)
@@ -52,13 +54,23 @@ export function tideCollectionOptions({ store, type, ...options }) {
 				};
 				// one after the other: a later change is not shown before an earlier one
 				const next = (changed) => {
-					settled = settled.then(() => show(changed)).catch(markError);
+					settled = settled.then(() => show(changed)).catch(failed);
+				};
+				// a storage that fails for a while, as when a phone wakes up, is read again
+				const failed = (error) => {
+					if (!isShown)
+						throw error;
+					clearTimeout(timer);
+					timer = setTimeout(() => next(null), networkDelay(++failures));
 				};
 				const unsubscribe = store.subscribe(next);
-				next(null);
-				settled = settled.then(markReady);
+				settled = settled.then(() => show(null)).then(() => {
+					isShown = true;
+					markReady();
+				}).catch(markError);
 				return () => {
 					unsubscribe();
+					clearTimeout(timer);
 					shown.clear();
 				};
 			},
@@ -73,7 +85,9 @@ export function tideCollectionOptions({ store, type, ...options }) {
 export function tideMutationFn(store) {
 	return async ({ transaction }) => {
 		await store.putAll(transaction.mutations.map((mutation) =>
-			editOf(typeOf.get(mutation.collection), mutation)));
+			editOf(known.get(mutation.collection).type, mutation)));
+		// else they would be as they were for a moment
+		await Promise.all(transaction.mutations.map(({ collection }) => known.get(collection).settled()));
 	};
 }
 
@@ -82,7 +96,9 @@ function editOf(type, { type: kind, key, modified, changes }) {
 		return { type, key: String(key), delete: true };
 	if (kind === 'insert')
 		return { type, columns: modified };
-	return { type, key: String(key), columns: changes };
+	// what was taken out of the row
+	const columns = Object.entries(changes).map(([name, value]) => [name, value === undefined ? null : value]);
+	return { type, key: String(key), columns: Object.fromEntries(columns) };
 }
 
 /* [key, row or undefined] of what differs from what is shown. */

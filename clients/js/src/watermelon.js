@@ -4,7 +4,7 @@ import { isAltered } from './json.js';
 import { randomId } from './keys.js';
 import { SyncLoop } from './loop.js';
 import { columnsOf, isEverythingOf, MOST_ACKS, NO_PLACE, PullCollector } from './pull.js';
-import { isGone, pushChanges } from './push.js';
+import { isGone, pushParts } from './push.js';
 import { nextStamp, stampTime } from './stamps.js';
 
 /*
@@ -230,8 +230,10 @@ export class TideWatermelon {
 		const waits = ({ name, mark }) => refused[name]?.mark === mark
 			&& (refused[name].parked
 				|| stillWaits(refused[name].nextTryAt, now, { base: this.#retry.rowBase }));
-		const due = edits.filter((edit) => !waits(edit));
-		const results = await this.#sendEdits(due, signal);
+		const asked = edits.filter((edit) => !waits(edit));
+		const { results: given, error } = await this.#sendEdits(asked, signal);
+		const due = asked.filter((_, i) => given[i] !== undefined);
+		const results = given.filter((result) => result !== undefined);
 
 		for (const [i, { name, mark }] of due.entries()) {
 			if (results[i].status === 'failed')
@@ -246,6 +248,10 @@ export class TideWatermelon {
 		}
 		await this.#set('refused', refused);
 		await this.#takeOver(due, results);
+		if (error) {
+			await this.#destroySent(due, results);
+			throw error;
+		}
 		// what is not there for now is not due, however long ago its time was
 		const next = Object.entries(refused).filter(([name, { parked }]) => !parked && this.#isKnown(split(name)[0]))
 			.map(([, { nextTryAt }]) => nextTryAt);
@@ -259,15 +265,20 @@ export class TideWatermelon {
 	/* New rows with the cursor; for what the server knew, it has to remember. */
 	async #sendEdits(due, signal) {
 		const { cursor } = await this.#place();
-		const send = (edits, more) => edits.length === 0 ? { results: [], acks: [] }
-			: pushChanges(this.#owners, this.#schema, edits.map(({ change }) => change), { signal, ...more });
-		const { results, acks } = await send(due);
+		const send = async (edits, more) => edits.length === 0 ? { results: [], acks: [] }
+			: pushParts(this.#owners, this.#schema, edits.map(({ change }) => change), { signal, ...more });
+		const { results, acks, error } = await send(due);
+		this.#acks = [...this.#acks, ...acks];
 		const late = due.map((edit, i) => [edit, i]).filter(([edit, i]) =>
-			results[i].code === 'resync_required' && edit.isNew);
+			results[i]?.code === 'resync_required' && edit.isNew);
+		for (const [, i] of late)
+			results[i] = undefined;
+		if (error || late.length === 0)
+			return { results, error };
 		const again = await send(late.map(([edit]) => edit), { cursor });
 		late.forEach(([, i], n) => { results[i] = again.results[n]; });
-		this.#acks = [...this.#acks, ...acks, ...again.acks];
-		return results;
+		this.#acks = [...this.#acks, ...again.acks];
+		return { results, error: again.error };
 	}
 
 	#refusal(before, mark, { errors, code, entity }) {
@@ -375,13 +386,26 @@ export class TideWatermelon {
 				const gone = isGone(this.#schema, change.type, entity) || this.#isDeleted(table, entity);
 				prepared.push(...this.#replacing(collection, record, gone ? null : this.#toRaw(table, entity)));
 			}
-			await this.database.batch(...prepared);
+			await this.database.batch(prepared);
 		});
 		for (const [i, { name, raw }] of due.entries()) {
 			if (raw === null && results[i].status !== 'failed')
 				delete this.#deletedAt[name];
 		}
 		await this.#set('deletedAt', this.#deletedAt);
+	}
+
+	/* WatermelonDB forgets deletions that were sent when all of a push was. */
+	async #destroySent(due, results) {
+		const sent = new Map();
+		for (const [i, { table, id, raw }] of due.entries()) {
+			if (raw === null && results[i].status !== 'failed')
+				sent.set(table, [...sent.get(table) ?? [], id]);
+		}
+		await this.database.write(async () => {
+			for (const [table, ids] of sent)
+				await this.database.adapter.destroyDeletedRecords(table, ids);
+		});
 	}
 
 	#replacing(collection, record, row) {

@@ -12,6 +12,8 @@ export class TideError extends Error {
   readonly status?: number;
   /** Milliseconds. */
   readonly retryAfter?: number;
+  /** Of a push that ended between its parts: what was answered before, undefined for each change that was not. */
+  readonly answered?: { results: (Verdict | undefined)[]; acks: string[] };
   /** Would the same call be worth another try? */
   readonly transient: boolean;
 }

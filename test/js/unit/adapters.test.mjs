@@ -3,7 +3,10 @@ import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { after, test } from 'node:test';
 
+import { createCollection, createTransaction } from '@tanstack/db';
+import { MemoryStorage, openStore } from 'pg-tide';
 import { replicateTide } from 'pg-tide/rxdb';
+import { tideCollectionOptions, tideMutationFn } from 'pg-tide/tanstack';
 import { TideWatermelon } from 'pg-tide/watermelon';
 import { createRxDatabase } from 'rxdb';
 import { getRxStorageMemory } from 'rxdb/plugins/storage-memory';
@@ -32,15 +35,30 @@ function closing(action) {
 	return close;
 }
 
-async function rxdb(server) {
+async function rxdb(server, { conflictHandler, sync: options } = {}) {
 	const database = await createRxDatabase({ name: `r${Math.random()}`.replace('.', ''), storage: getRxStorageMemory() });
-	const { project } = await database.addCollections({ project: { schema: {
+	const { project } = await database.addCollections({ project: { conflictHandler, schema: {
 		version: 0, primaryKey: 'id', type: 'object', required: ['id'],
 		properties: { id: { type: 'string', maxLength: 36 }, team: { type: ['string', 'null', 'object'] }, name: text, at: text, by: text } } } });
-	const sync = await replicateTide({ client: server.client(), database, collections: { project }, live: false });
-	return { sync, database, schema: project.schema.jsonSchema, close: closing(() => database.close()),
+	const sync = await replicateTide({ client: server.client(), database, collections: { project }, live: false, ...options });
+	return { sync, database, project, schema: project.schema.jsonSchema, close: closing(() => database.close()),
 		rename: async (id, name) => (await project.findOne(id).exec()).incrementalPatch({ name }),
+		editAll: async () => {
+			for (const document of await project.find().exec())
+				await document.incrementalPatch({ name: 'edited' });
+		},
 		names: async () => (await project.find().exec()).map(({ name }) => name).sort() };
+}
+
+/* a collection of TanStack DB over a store that has one row */
+async function tanstack() {
+	const server = new FakeServer({ '/sync/push': applied, '/sync/pull': ({ query }) => page({ cursor: 'c', changesByType: query.since ? {} : { project: [row('a')] } }) });
+	const storage = new MemoryStorage();
+	const store = await openStore({ client: server.client(), storage, live: false });
+	await store.sync();
+	const collection = createCollection(tideCollectionOptions({ store, type: 'project' }));
+	await collection.preload();
+	return { server, storage, store, collection };
 }
 
 /* a database of WatermelonDB in memory, with a model for each table, and what closes it */
@@ -66,7 +84,10 @@ async function watermelon(server, options) {
 	});
 	const rename = (id, name) => database.write(async () =>
 		(await database.get('project').find(id)).update((record) => record._setRaw('name', name)));
-	return { sync, database, close, rename,
+	const editAll = () => database.write(async () =>
+		database.batch((await database.get('project').query().fetch())
+			.map((record) => record.prepareUpdate(() => record._setRaw('name', 'edited')))));
+	return { sync, database, close, rename, editAll,
 		names: async () => (await database.get('project').query().fetch()).map(({ _raw }) => _raw.name).sort() };
 }
 
@@ -373,4 +394,120 @@ test('watermelon: the time of a delete is noted until it is sent, and of no othe
 	assert.deepEqual(await one.names(), []);
 	assert.deepEqual(await one.database.localStorage.get('tide_deletedAt'), {});
 	await one.close();
+});
+
+for (const [library, open] of Object.entries({ rxdb, watermelon })) {
+	test(`${library}: a long push over a bad line is done a part at a time`, { timeout: 30000 }, async () => {
+		const rows = Array.from({ length: 2001 }, (_, n) => row(`k${n}`));
+		const server = new FakeServer({ '/sync/push': applied,
+			'/sync/pull': ({ query }) => page({ cursor: 'c', changesByType: query.since ? {} : { project: rows } }) });
+		const one = await open(server);
+		await one.sync.sync();
+		await one.editAll();
+		let calls = 0;
+		server.answers['/sync/push'] = (call) => ++calls === 1 ? applied(call, { team: 'red' }) : undefined;
+		await one.sync.sync();
+		server.answers['/sync/push'] = (call) => applied(call, { team: 'red' });
+		const before = server.calls('/sync/push').length;
+		assert.equal((await one.sync.sync()).state, 'synced');
+		const again = server.calls('/sync/push').slice(before).flatMap(({ body }) => body.changes);
+		assert.ok(again.length > 0 && again.length < 2001, `${again.length} were sent again`);
+		await one.close();
+	});
+}
+
+test('rxdb: what was made, sent without an answer, and deleted when the app was opened again, is deleted', { timeout: 20000 }, async () => {
+	// the server has it; here nothing is known of that
+	let isThere = true;
+	const server = new FakeServer({
+		'/sync/pull': ({ query }) => page({ cursor: 'c', changesByType: query.since ? {} : { project: [row('x')] } }),
+		'/sync/push': (call) => {
+			const [{ action, lastModifiedAt }] = call.body.changes;
+			isThere = action !== 'delete';
+			return { ...applied(call), succeeded: [{ changeId: '0', status: 'applied', entity: { id: 'x', deletedAt: lastModifiedAt } }] };
+		} });
+	const one = await rxdb(server);
+	await one.project.insert({ id: 'x', team: 'red', name: 'mine' });
+	await (await one.project.findOne('x').exec()).remove();
+	assert.equal((await one.sync.sync()).state, 'synced');
+	assert.deepEqual([isThere, await one.names(), await one.sync.refused()], [false, [], []]);
+	await one.close();
+});
+
+test('rxdb: the deletion of what the server never had is no refused edit', { timeout: 20000 }, async () => {
+	const server = new FakeServer({ '/sync/pull': () => page({ cursor: 'c' }), '/sync/push': (call) => refused(call, 'scope_missing') });
+	const one = await rxdb(server);
+	await one.project.insert({ id: 'x', name: 'mine' });
+	await (await one.project.findOne('x').exec()).remove();
+	assert.equal((await one.sync.sync()).state, 'synced');
+	assert.deepEqual(await one.sync.refused(), []);
+	await one.close();
+});
+
+test('rxdb: a handler that insists brings a deleted row back, also where the clock is behind', { timeout: 20000 }, async () => {
+	const gone = '2099-01-01T00:00:00.000Z';
+	const server = new FakeServer({ '/sync/pull': ({ query }) => page({ cursor: 'c', changesByType: query.since ? {} : { project: [row('a')] } }),
+		'/sync/push': (call) => call.body.changes[0].lastModifiedAt > gone ? applied(call, { team: 'red' })
+			: { ...applied(call), succeeded: [{ changeId: '0', status: 'superseded', entity: { id: 'a', deletedAt: gone } }] } });
+	const one = await rxdb(server, { conflictHandler: { isEqual: (a, b) => JSON.stringify(a) === JSON.stringify(b), resolve: ({ newDocumentState }) => newDocumentState } });
+	await one.sync.sync();
+	await one.rename('a', 'mine');
+	assert.equal((await one.sync.sync()).state, 'synced');
+	assert.equal(server.calls('/sync/push').length, 2);
+	assert.deepEqual(await one.names(), ['mine']);
+	await one.close();
+});
+
+test('rxdb: sync() in a tab that does not sync ends', { timeout: 20000 }, async () => {
+	const server = new FakeServer({ '/sync/push': (call) => applied(call, { team: 'red' }), '/sync/pull': () => page({ cursor: 'c' }) });
+	const name = `two tabs ${Math.random()}`;
+	const first = await rxdb(server, { sync: { name } }), second = await rxdb(server, { sync: { name } });
+	first.sync.start();
+	await first.sync.sync();
+	second.sync.start();
+	// in a browser both are one database, and the first one sends what is made in the second one
+	await second.project.insert({ id: 'x', name: 'mine' });
+	const asked = server.asked.length;
+	assert.equal((await second.sync.sync()).state, 'synced');
+	assert.ok(server.asked.length - asked < 10, 'it asked once');
+	await first.close();
+	await second.close();
+});
+
+test('tanstack: edits of several collections are shown all the time', async () => {
+	const { store, collection } = await tanstack();
+	const seen = [];
+	collection.subscribeChanges((changes) => seen.push(...changes.map(({ type, key, value }) => `${type} ${key} ${value.name}`)));
+	const transaction = createTransaction({ mutationFn: tideMutationFn(store) });
+	transaction.mutate(() => {
+		collection.update('a', (draft) => { draft.name = 'mine'; });
+		collection.insert(row('b'));
+	});
+	await transaction.isPersisted.promise;
+	await new Promise((resolve) => setTimeout(resolve, 20));
+	assert.deepEqual(seen.filter((text) => text.startsWith('delete') || text.endsWith('name a')), []);
+	assert.equal(collection.get('a').name, 'mine');
+});
+
+test('tanstack: what is taken out of a row is null', async () => {
+	const { store, collection, server } = await tanstack();
+	await collection.update('a', (draft) => { delete draft.name; }).isPersisted.promise;
+	await store.sync();
+	assert.equal(server.calls('/sync/push')[0].body.changes[0].data.name, null);
+});
+
+test('tanstack: a storage that fails for a while is read again', { timeout: 20000 }, async () => {
+	const { store, collection, server, storage } = await tanstack();
+	const { transaction } = storage;
+	server.answers['/sync/pull'] = ({ query }) => page({ cursor: 'c2', changesByType: query.since === 'c' ? { project: [{ ...row('a'), name: 'theirs' }] } : {} });
+	const stop = store.subscribe(() => {
+		storage.transaction = async () => { throw new DOMException('the connection was lost', 'UnknownError'); };
+		setTimeout(() => { delete storage.transaction; }, 20);
+		stop();
+	});
+	await store.sync();
+	await waitFor('it is shown', () => collection.get('a')?.name === 'theirs');
+	assert.equal(storage.transaction, transaction);
+	await collection.update('a', (draft) => { draft.name = 'mine'; }).isPersisted.promise;
+	assert.equal(collection.status, 'ready');
 });

@@ -103,6 +103,21 @@ test('numbers that a double cannot hold are strings of their digits', () => {
 		text: 'say "9007199254740993" 1.00000000000000001', list: [1, '123456789012345678'] });
 });
 
+test('a text of millions of letters beside a long number is read', () => {
+	for (const letter of ['x', '\n', '7', '\\'])
+		assert.equal(parseJson(JSON.stringify({ text: letter.repeat(1 << 24) }).replace('}', ',"n":12345678901234567890}')).n, '12345678901234567890');
+});
+
+test('a number of PostgreSQL\'s longest is read at once', { timeout: 5000 }, () => {
+	const digits = '1' + '0'.repeat(131000) + '.5';
+	assert.equal(parseJson(`{"n": ${digits}}`).n, digits);
+});
+
+test('powers beyond a double, as json may have them, are strings of their digits', () => {
+	assert.deepEqual(parseJson('[1e400, -1E-400, 12345678901234567890e0, 1.2345678901234567e+300, 5e-324, "1e400", [1e999]]'),
+		['1e400', '-1E-400', '12345678901234567890e0', 1.2345678901234567e+300, 5e-324, '1e400', ['1e999']]);
+});
+
 test('a session logs in, refreshes, and logs out', async () => {
 	const kept = new Map();
 	const storage = { getItem: (name) => kept.get(name) ?? null, setItem: (name, value) => kept.set(name, value),

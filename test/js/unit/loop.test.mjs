@@ -122,6 +122,58 @@ test('of two with one name, one syncs, and the other one goes on when it ends', 
 	await second.loop.stop();
 });
 
+test('sync() in a tab that follows ends when a sync has, that began after it', async () => {
+	const name = 'the tab that follows waits';
+	let release = () => {};
+	const first = loop({ name, during: () => new Promise((resolve) => { release = resolve; }) });
+	const second = loop({ name }), third = loop({ name });
+	first.loop.start();
+	await waitFor('the first one leads', () => first.syncs === 1);
+	second.loop.start();
+	third.loop.start();
+	// while one runs, an edit and what it says of itself are no end
+	let ended = 0;
+	second.loop.kick();
+	const done = second.loop.sync().then(() => { ended++; });
+	third.loop.sync().then(() => { ended++; });
+	first.pending = 1;
+	await first.loop.refresh();
+	await new Promise((resolve) => setTimeout(resolve, 50));
+	release();
+	await waitFor('another one runs', () => first.syncs === 2);
+	assert.equal(ended, 0);
+	release();
+	await done;
+	await waitFor('the third one hears, too', () => ended === 2);
+	// who takes over does what was asked for
+	const left = third.loop.sync();
+	await waitFor('one more runs', () => first.syncs === 3);
+	const stopped = first.loop.stop();
+	release();
+	await stopped;
+	assert.equal((await left).state, 'synced');
+	await second.loop.stop();
+	await third.loop.stop();
+});
+
+test('counting what waits takes no more than a part of the time, however many edits there are', async () => {
+	let counts = 0;
+	const made = loop();
+	const slow = new SyncLoop({ client: made.server.client(), name: 'counts', live: false, sync: async () => ({}), cursor: async () => 'c',
+		counts: async () => {
+			counts++;
+			await new Promise((resolve) => setTimeout(resolve, 20));
+			return { pending: counts, failed: 0, lastSyncAt: 1 };
+		} });
+	const startedAt = Date.now();
+	for (let n = 0; n < 100; n++) {
+		slow.kick();
+		await new Promise((resolve) => setTimeout(resolve, 2));
+	}
+	assert.ok(counts <= 2 + (Date.now() - startedAt) / 100, `${counts} counts`);
+	await waitFor('the last edit is counted', () => slow.status.value.pending === counts && counts >= 2);
+});
+
 test('refused edits are an error that says how many', async () => {
 	const made = loop();
 	made.failed = 2;

@@ -504,6 +504,62 @@ for (const [kind, storage] of Object.entries(STORAGES)) {
 		assert.equal(server.calls('/sync/pull').at(-1).query.since, 'c3');
 	});
 
+	it('a scope that is granted again: its rows are there, and the edit that waited can be given up', async () => {
+		const { store, server } = await ready([row('a')]);
+		server.offline = true;
+		await store.put('task', { id: 'a', title: 'mine' });
+		server.offline = false;
+		server.answers['/sync/pull'] = () => page({ cursor: 'c2', revokedScopes: ['red'] });
+		await store.sync();
+		assert.deepEqual(await titles(store), []);
+		server.answers['/sync/pull'] = ({ query }) => page({ cursor: 'c3', changesByType: query.since === 'c2' ? { task: [row('a', { title: 'theirs' }), row('b')] } : {} });
+		await store.sync();
+		assert.deepEqual(await titles(store), ['mine', 'title b']);
+		assert.equal((await store.pending())[0].state, 'parked');
+		await store.discard('task', 'a');
+		assert.deepEqual(await titles(store), ['theirs', 'title b']);
+	});
+
+	it('a long push over a bad line is done a part at a time', async () => {
+		let calls = 0;
+		const { store, server } = await ready([], { answers: { '/sync/push': (call) => ++calls % 3 ? applied(call) : undefined } });
+		await store.putAll(Array.from({ length: 6001 }, (_, n) => ({ type: 'task', columns: { id: `k${n}`, title: 't' } })));
+		const pending = [];
+		for (let n = 0; n < 3; n++)
+			pending.push((await store.sync()).pending);
+		assert.deepEqual(pending, [2001, 0, 0]);
+		// and they are acknowledged as if all had been
+		server.answers['/sync/push'] = applied;
+		assert.ok(server.calls('/sync/pull').some(({ query }) => query.ack === 'ack2000,ack2000'));
+	});
+
+	it('of a push that ended between its parts, what lost against an own edit has not lost yet', async () => {
+		const { store, server, pushes } = await ready([row('a')]);
+		await store.put('task', { id: 'a', title: 'mine' });
+		await store.putAll(Array.from({ length: 2000 }, (_, n) => ({ type: 'task', columns: { id: `k${n}`, title: 't' } })));
+		server.answers['/sync/push'] = (call) => {
+			if (server.calls('/sync/push').length === 2)
+				return undefined;
+			const reply = applied(call);
+			for (const done of reply.succeeded.filter(({ entityId, base }) => entityId === 'a' && base === row('a').at))
+				Object.assign(done, { status: 'superseded', entity: row('a', { title: 'an earlier one', at: '2026-01-02T00:00:00.000Z', by: 'me' }) });
+			return reply;
+		};
+		await store.sync();
+		assert.deepEqual((await store.pending()).filter(({ key }) => key === 'a').map(({ mine }) => mine.title), ['mine']);
+		await store.sync();
+		assert.equal((await store.get('task', 'a')).title, 'mine');
+		assert.deepEqual([await store.lost(), pushes().at(-1).changes[0].base], [[], '2026-01-02T00:00:00.000Z']);
+	});
+
+	it('a column that is undefined is not given', async () => {
+		const { store, pushes } = await ready([row('a', { note: 'old' })]);
+		await store.put('task', { id: 'a', title: 'mine', note: undefined });
+		assert.equal((await store.get('task', 'a')).note, 'old');
+		await store.sync();
+		assert.equal(pushes()[0].changes[0].data.note, 'old');
+	});
+
 	it('rows of a revoked scope go; an edit of one waits for its user', async () => {
 		const { store, server } = await ready([row('a', { team: 'red' }), row('b', { team: 'blue' }), row('c', { team: 'blue' })]);
 		await store.put('task', { id: 'c', title: 'edited' });
@@ -579,6 +635,41 @@ for (const [kind, storage] of Object.entries(STORAGES)) {
 		assert.deepEqual([await titles(store), await store.pending()], [['title a'], []]);
 	});
 }
+
+test('a reply does not replace what another tab has pulled since', async () => {
+	const storage = new MemoryStorage();
+	let current = row('a'), version = 1, answer = () => {};
+	const stored = new Map();
+	const server = new FakeServer({
+		'/sync/pull': ({ query }) => page({ cursor: `c${version}`, changesByType: query.since === `c${version}` ? {} : { task: [current] } }),
+		'/sync/push': async ({ body: { changes: [change] } }) => {
+			const isReplay = stored.has(change.lastModifiedAt);
+			if (!isReplay) {
+				current = { ...current, ...change.data, at: change.lastModifiedAt, by: 'me' };
+				version++;
+			}
+			stored.set(change.lastModifiedAt, change);
+			const reply = { succeeded: [{ changeId: '0', status: isReplay ? 'superseded' : 'applied', entity: current }], failed: [], ack: 'ack' };
+			await answer();
+			return reply;
+		} });
+	const open = () => openStore({ client: server.client(), storage, live: false });
+	const [page1, worker] = [await open(), await open()];
+	await page1.sync();
+	await page1.put('task', { id: 'a', title: 'mine' });
+	answer = async () => {
+		current = row('a', { title: 'later', at: '2099-01-01T00:00:00.000Z', by: 'other' });
+		version++;
+		// the other one pulls, and its push is not answered
+		answer = () => { throw new TypeError('fetch failed'); };
+		await worker.sync();
+		answer = () => {};
+	};
+	await page1.sync();
+	await page1.sync();
+	assert.deepEqual((await page1.all('task')).map(({ title }) => title), ['later']);
+	assert.deepEqual(await page1.pending(), []);
+});
 
 test('composite keys: one row each, sent as an object', async () => {
 	const pair = { ...SCHEMA.entityTypes.task, key: ['team', 'id'], deletedAt: null };
