@@ -139,6 +139,8 @@ export interface SyncLoopOptions {
   cursor(): Promise<string | null>;
   counts(): Promise<{ pending: number; failed: number; lastSyncAt: number | null }>;
   lead?(): void | Promise<void>;
+  /** sync() as another tab asks for it. */
+  syncAll?(): Promise<StatusValue>;
   heard?(message: any): void;
 }
 
@@ -146,6 +148,8 @@ export interface SyncLoopOptions {
 export class SyncLoop {
   constructor(options: SyncLoopOptions);
   readonly status: SyncStatus;
+  /** Another tab syncs for this one, or will. */
+  readonly follows: boolean;
   start(): void;
   stop(): Promise<void>;
   sync(): Promise<StatusValue>;
