@@ -309,9 +309,9 @@ export class TideStore {
 	}
 
 	async #pull(signal) {
-		const { since, acks, known } = await this.#read(async (tx) => ({
+		const { since, acks, known, user } = await this.#read(async (tx) => ({
 			since: await tx.getMeta('cursor') ?? null, acks: await tx.getMeta('acks') ?? [],
-			known: await tx.getMeta('columns') ?? {} }));
+			known: await tx.getMeta('columns') ?? {}, user: await tx.getMeta('user') }));
 		const columns = columnsOf(this.#schema, this.entityTypes);
 		// the rows here lack these columns, since they came with a default
 		const refresh = since === null ? [] : grownTypes(known, columns);
@@ -321,7 +321,7 @@ export class TideStore {
 		for await (const page of pullPages(this.#owners, options)) {
 			await this.#knowTypes(page, signal);
 			away.push(...page.unavailableTypes ?? []);
-			await this.#applyPage(page, { from, acks, columns: without(columns, away) });
+			await this.#applyPage(page, { from, user, acks, columns: without(columns, away) });
 			from = page.cursor;
 		}
 	}
@@ -338,14 +338,14 @@ export class TideStore {
 
 	/*
 	 * A page and its cursor, in one transaction. from: the cursor it goes on from;
-	 * columns: {type: [columns]} that all rows have when the pull is complete, and
+	 * user: whose it is; columns: {type: [columns]} that all rows have when the pull is complete, and
 	 * those of a first one from its beginning.
 	 */
-	async #applyPage(page, { from, acks, columns }) {
+	async #applyPage(page, { from, user, acks, columns }) {
 		const changes = [];
 		await this.#write(async (tx) => {
 			// another tab was faster, where there are no Web Locks, or has wiped the rows
-			if ((await tx.getMeta('cursor') ?? null) !== from)
+			if ((await tx.getMeta('cursor') ?? null) !== from || await tx.getMeta('user') !== user)
 				throw new TideError('busy', 'try_again', 'another tab syncs, too');
 			if (page.reset || from === null)
 				await this.#beginSweep(tx, null);

@@ -638,6 +638,29 @@ for (const [kind, storage] of Object.entries(STORAGES)) {
 	});
 }
 
+test('what one tab wipes does not come again by a first pull that is on its way in another one', async () => {
+	const jwt = (sub) => `x.${Buffer.from(JSON.stringify({ sub })).toString('base64url')}.y`;
+	let token = jwt('ana'), release;
+	const server = new FakeServer({ '/sync/pull': async ({ query, token }) => {
+		if (!release)
+			await new Promise((resolve) => { release = resolve; });
+		return page({ cursor: 'c', changesByType: query.since ? {} : { task: [row(token === jwt('ana') ? 'hers' : 'his')] } });
+	} });
+	const storage = new MemoryStorage();
+	const open = () => openStore({ client: server.client({ token: () => token }), storage, live: false });
+	const [one, other] = [await open(), await open()];
+	const pull = one.sync();
+	await waitFor('the pull is asked', () => release);
+	token = null;
+	await other.wipe();
+	release();
+	await pull;
+	assert.deepEqual(await other.all('task'), []);
+	token = jwt('bob');
+	await other.sync();
+	assert.deepEqual((await other.all('task')).map(({ id }) => id), ['his']);
+});
+
 test('a reply does not replace what another tab has pulled since', async () => {
 	const storage = new MemoryStorage();
 	let current = row('a'), version = 1, answer = () => {};
