@@ -535,6 +535,18 @@ for (const [kind, storage] of Object.entries(STORAGES)) {
 		assert.ok(server.calls('/sync/pull').some(({ query }) => query.ack === 'ack1,ack1'));
 	});
 
+	it('a reply that leaves a change out is none', async () => {
+		const { store, server } = await ready([], { answers: { '/sync/push': (call) => {
+			const reply = applied(call);
+			return { ...reply, succeeded: reply.succeeded.slice(1) };
+		} } });
+		await store.putAll([row('a'), row('b')].map((columns) => ({ type: 'task', columns })));
+		const { state, pending } = await store.sync();
+		assert.deepEqual([state, pending], ['offline', 1]);
+		server.answers['/sync/push'] = (call) => applied(call);
+		assert.equal((await store.sync()).pending, 0);
+	});
+
 	it('of a push that ended between its parts, what lost against an own edit has not lost yet', async () => {
 		const { store, server, pushes } = await ready([row('a')]);
 		await store.put('task', { id: 'a', title: 'mine' });
