@@ -297,6 +297,7 @@ http_times(Worker *worker, const char *stamp)
 	double	   *kinds[2] = {malloc(sizeof(double) * requests), malloc(sizeof(double) * requests)};
 	Buffer		request = {0};
 	Buffer		row = {0};
+	char		later[64];
 
 	if (times == NULL || kinds[0] == NULL || kinds[1] == NULL)
 		die("out of memory");
@@ -305,8 +306,10 @@ http_times(Worker *worker, const char *stamp)
 		request.length = row.length = 0;
 		if (i % 2 == 0)
 		{
+			/* an edit is later than the one before */
+			snprintf(later, sizeof(later), "%.20s%06dZ", stamp, i);
 			append(&row, "{\"changes\":{\"bench_tracked\":[" ROW_FORMAT "]}}",
-				   "ffffffff-0000-4000-8000-000000000000", "u0", i, i, 20, "true", stamp);
+				   "ffffffff-0000-4000-8000-000000000000", "u0", i, i, 20, "true", later);
 			append(&request,
 				   "POST /api/v1/sync/push HTTP/1.1\r\nHost: %s\r\n"
 				   "Authorization: Bearer %s\r\nContent-Type: application/json\r\n"
