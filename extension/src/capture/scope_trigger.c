@@ -32,10 +32,10 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
 #include "capture/scope_trigger.h"
 #include "capture/trigger.h"
+#include "table/catalog.h"
 #include "table/plans.h"
 #include "table/registry.h"
 #include "table/scope_path.h"
@@ -108,18 +108,14 @@ lookup_sql(PathStep *step)
 static void
 require_seen(PathStep *step)
 {
-	HeapTuple	tuple;
-	TransactionId writer;
+	HeapTuple	tuple = IsolationUsesXactSnapshot() ? catalog_class(step->relid) : NULL;
+	bool		seen;
 
-	if (!IsolationUsesXactSnapshot())
+	if (tuple == NULL)
 		return;
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(step->relid));
-	if (!HeapTupleIsValid(tuple))
-		return;
-	writer = HeapTupleHeaderGetXmin(tuple->t_data);
-	ReleaseSysCache(tuple);
-	if (TransactionIdIsNormal(writer) && !TransactionIdIsCurrentTransactionId(writer) &&
-		XidInMVCCSnapshot(writer, GetTransactionSnapshot()))
+	seen = catalog_is_seen(HeapTupleHeaderGetXmin(tuple->t_data), GetTransactionSnapshot());
+	heap_freetuple(tuple);
+	if (!seen)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("table %s was changed after this transaction's snapshot was taken",

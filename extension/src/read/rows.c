@@ -292,11 +292,7 @@ rows_check_snapshot(TrackedTable *t, List *relids, Snapshot snapshot)
 	}
 	foreach(lc, writers)
 	{
-		TransactionId writer = lfirst_oid(lc);
-
-		if (TransactionIdIsNormal(writer) &&
-			!TransactionIdIsCurrentTransactionId(writer) &&
-			XidInMVCCSnapshot(writer, snapshot))
+		if (!catalog_is_seen(lfirst_oid(lc), snapshot))
 			changed_since(t);
 	}
 	if (t->partitioned)

@@ -13,6 +13,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_depend.h"
@@ -23,6 +24,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "table/catalog.h"
@@ -130,6 +132,14 @@ read_triggers(Oid index, AttrNumber column, Oid value)
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return result;
+}
+
+bool
+catalog_is_seen(TransactionId writer, Snapshot snapshot)
+{
+	return !TransactionIdIsNormal(writer) ||
+		TransactionIdIsCurrentTransactionId(writer) ||
+		!XidInMVCCSnapshot(writer, snapshot);
 }
 
 List *

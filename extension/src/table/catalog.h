@@ -48,6 +48,13 @@ extern List *catalog_of_type(Oid type); /* tables made by CREATE TABLE ... OF */
 extern bool catalog_is_inherited(Form_pg_class form);
 
 /*
+ * Is a row of the catalogs, by its writer, one that the snapshot shows?  Of a
+ * table whose row it does not show, such as one that was rewritten since, it may
+ * see no rows either.
+ */
+extern bool catalog_is_seen(TransactionId writer, Snapshot snapshot);
+
+/*
  * What depends on an object, as objects of one class: by pg_depend, which has an
  * index by what is depended upon.  pg_trigger has none by function, and pg_class
  * none by schema.

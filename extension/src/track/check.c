@@ -244,25 +244,31 @@ check_event_trigger(ReturnSetInfo *rsinfo, TrackedTable *t, const char *name, co
 static void
 check_event_triggers(ReturnSetInfo *rsinfo)
 {
-	static const char *const names[] = {"tide_after_partition_change",
-	"tide_after_column_change", "tide_after_drop"};
-	const char *restored = why_unnoticed("tide_after_trigger");
+	static const char column[] = "a column that another one replaces";
+	static const char altered[] = "whose columns were altered";
+	static const struct
+	{
+		const char *name;
+		const char *notices;
+		const char *tables;		/* that were not noticed: those */
+	}			triggers[] = {
+		{"tide_after_trigger", "a tracked table that is restored from a dump", "that were restored"},
+		{"tide_after_partition_change", column, altered},
+		{"tide_after_column_change", column, altered},
+		{"tide_after_drop", column, altered}
+	};
 	int			i;
 
-	if (restored)
-		report(rsinfo, "error", "pg_tide",
-			   psprintf("event trigger tide_after_trigger %s: a tracked table that is restored from a dump goes unnoticed", restored),
-			   "ALTER EVENT TRIGGER tide_after_trigger ENABLE ALWAYS; -- and track tables again that were restored meanwhile");
-	for (i = 0; i < lengthof(names); i++)
+	for (i = 0; i < lengthof(triggers); i++)
 	{
-		const char *why = why_unnoticed(names[i]);
+		const char *name = triggers[i].name;
+		const char *why = why_unnoticed(name);
 
 		if (why)
 			report(rsinfo, "error", "pg_tide",
-				   psprintf("event trigger %s %s: a column that another one replaces goes unnoticed",
-							names[i], why),
-				   psprintf("ALTER EVENT TRIGGER %s ENABLE ALWAYS; -- and track tables again whose columns were altered meanwhile",
-							names[i]));
+				   psprintf("event trigger %s %s: %s goes unnoticed", name, why, triggers[i].notices),
+				   psprintf("ALTER EVENT TRIGGER %s ENABLE ALWAYS; -- and track tables again %s meanwhile",
+							name, triggers[i].tables));
 	}
 }
 

@@ -274,23 +274,29 @@ ask(SPIPlanPtr *plan, const char *sql, const char *of)
 		elog(ERROR, "could not run: %s", sql);
 }
 
-/* the first column of what a query with the command's tag finds */
-static List *
-oids_of_command(SPIPlanPtr *plan, const char *sql, const char *tag)
+/* objects of a class that the command has made or altered, once each: OIDs */
+List *
+objects_of_command(Oid class, const char *tag)
 {
+	static SPIPlanPtr plan = NULL;
 	MemoryContext caller = CurrentMemoryContext;
 	List	   *result = NIL;
 	uint64		i;
 
 	SPI_connect();
-	ask(plan, sql, tag);
+	ask(&plan, "SELECT classid, objid FROM pg_catalog.pg_event_trigger_ddl_commands()"
+		" WHERE command_tag OPERATOR(pg_catalog.=) $1", tag);
 	for (i = 0; i < SPI_processed; i++)
 	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
 		bool		isnull;
-		Datum		relid = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
-		MemoryContext old = MemoryContextSwitchTo(caller);
+		MemoryContext old;
 
-		result = list_append_unique_oid(result, DatumGetObjectId(relid));
+		if (DatumGetObjectId(SPI_getbinval(tuple, desc, 1, &isnull)) != class)
+			continue;
+		old = MemoryContextSwitchTo(caller);
+		result = list_append_unique_oid(result, DatumGetObjectId(SPI_getbinval(tuple, desc, 2, &isnull)));
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();
@@ -298,78 +304,10 @@ oids_of_command(SPIPlanPtr *plan, const char *sql, const char *tag)
 }
 
 /*
- * The relations that the command has altered.  Its parse tree has only a name, which
- * may be that of another one by now, such as a temporary table of an event trigger.
- */
-static List *
-relations_of_command(const char *tag)
-{
-	static SPIPlanPtr plan = NULL;
-
-	return oids_of_command(&plan, "SELECT objid FROM pg_catalog.pg_event_trigger_ddl_commands()"
-						   " WHERE classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass"
-						   " AND command_tag OPERATOR(pg_catalog.=) $1", tag);
-}
-
-/* is it a function of ours that captures?  Triggers of a scope's path come and go by themselves. */
-static bool
-is_capturing(Oid function)
-{
-	const char *name = get_func_name(function);
-
-	return get_func_namespace(function) == get_func_namespace(trust_stamp_function()) &&
-		name && (strcmp(name, "stamp") == 0 || strcmp(name, "capture") == 0 ||
-				 strcmp(name, "capture_row") == 0);
-}
-
-/* the table of a trigger that captures; else InvalidOid */
-static Oid
-table_captured_by(Oid trigger)
-{
-	Relation	rel = table_open(TriggerRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	Oid			result = InvalidOid;
-
-	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(trigger));
-	scan = systable_beginscan(rel, TriggerOidIndexId, true, NULL, 1, &key);
-	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
-
-		if (is_capturing(form->tgfoid))
-			result = form->tgrelid;
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return result;
-}
-
-/* the tables for which the command has made a trigger that captures */
-List *
-tables_of_trigger(const char *tag)
-{
-	static SPIPlanPtr plan = NULL;
-	List	   *result = NIL;
-	ListCell   *lc;
-
-	foreach(lc, oids_of_command(&plan, "SELECT objid FROM pg_catalog.pg_event_trigger_ddl_commands()"
-								" WHERE classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_trigger'::pg_catalog.regclass"
-								" AND command_tag OPERATOR(pg_catalog.=) $1", tag))
-	{
-		Oid			relid = table_captured_by(lfirst_oid(lc));
-
-		if (OidIsValid(relid))
-			result = list_append_unique_oid(result, relid);
-	}
-	return result;
-}
-
-/*
  * The tables whose columns it may have made others.  Those of a type have its
- * attributes as columns, and the command names the type alone.
+ * attributes as columns, and the command names the type alone.  Its parse tree has
+ * only a name, which may be that of another table by now, such as a temporary one of
+ * an event trigger.
  */
 List *
 tables_of_command(Node *parsetree, const char *tag)
@@ -379,7 +317,7 @@ tables_of_command(Node *parsetree, const char *tag)
 
 	if (!renames_column(parsetree) && !IsA(parsetree, AlterTableStmt))
 		return NIL;
-	foreach(lc, relations_of_command(tag))
+	foreach(lc, objects_of_command(RelationRelationId, tag))
 	{
 		Oid			relid = lfirst_oid(lc);
 

@@ -23,8 +23,8 @@ extern List *tables_of_command(Node *parsetree, const char *tag);
 extern void renamed_after(Node *parsetree, List *tables);
 extern void renamed_dropped(void);
 
-/* after a command of this tag, the tables for which it has made a trigger that captures: OIDs */
-extern List *tables_of_trigger(const char *tag);
+/* after a command of this tag, what of a system catalog it has made or altered: OIDs */
+extern List *objects_of_command(Oid class, const char *tag);
 
 /* give a tracked table other settings, in place */
 extern void store_settings(Oid relid, const TableSettings *settings);

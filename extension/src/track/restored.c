@@ -15,12 +15,13 @@
  */
 #include "postgres.h"
 
-#include "executor/spi.h"
+#include "catalog/pg_trigger.h"
 #include "nodes/parsenodes.h"
-#include "utils/snapmgr.h"
+#include "utils/lsyscache.h"
 
 #include "cursor/history.h"
 #include "log/changelog.h"
+#include "table/catalog.h"
 #include "table/names.h"
 #include "table/registry.h"
 #include "table/trust.h"
@@ -82,6 +83,20 @@ register_anew(Oid relid)
 }
 
 /*
+ * Is it one of the triggers that capture?  Those of a scope's path come and go by
+ * themselves.
+ */
+static bool
+is_capturing(const TriggerFacts *trigger)
+{
+	const char *name = get_func_name(trigger->function);
+
+	return name && get_func_namespace(trigger->function) == get_func_namespace(trust_stamp_function()) &&
+		(strcmp(name, "stamp") == 0 || strcmp(name, "capture") == 0 ||
+		 strcmp(name, "capture_row") == 0);
+}
+
+/*
  * The trigger that stamps may be there before others that capture, and who writes
  * between them is not recorded.  So each of them counts.
  */
@@ -93,6 +108,11 @@ restored_after(Node *parsetree, const char *tag)
 	if (!IsA(parsetree, CreateTrigStmt) || restored_is_tracking ||
 		!OidIsValid(trust_stamp_function()))
 		return;
-	foreach(lc, tables_of_trigger(tag))
-		register_anew(lfirst_oid(lc));
+	foreach(lc, objects_of_command(TriggerRelationId, tag))
+	{
+		TriggerFacts *trigger = catalog_trigger(lfirst_oid(lc));
+
+		if (trigger && is_capturing(trigger))
+			register_anew(trigger->relid);
+	}
 }
