@@ -377,10 +377,7 @@ static char *
 sign_payload(const Settings *settings, const char *payload, time_t now,
 			 const char **problem)
 {
-	const TokenRules rules = {
-		.issuer = settings->jwt_issuer,
-		.audiences = &settings->jwt_audiences
-	};
+	const TokenRules rules = token_rules(settings);
 	const KeySet *keys = keys_acquire();
 	char	   *token = token_sign(keys, payload);
 	Identity	identity;

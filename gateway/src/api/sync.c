@@ -27,6 +27,7 @@
 #define MOST_ACKS			32
 #define MOST_ITEMS			10000	/* of other lists; it is what pg_tide
 									 * takes of entity types */
+#define MOST_KEPT			(MOST_ITEMS + 1)	/* of those that are too many */
 #define DATE_LENGTH			10	/* the length of a date as 2026-01-31 */
 #define LARGEST_EXACT		9007199254740992.0	/* 2^53 */
 
@@ -92,33 +93,6 @@ restore_plus(char *since)
 		*space = '+';
 }
 
-/* May the list have one item more?  Of too many no more than one is kept. */
-static bool
-has_room(const StringList *list)
-{
-	return list->count <= MOST_ITEMS;
-}
-
-/* Append the items of a comma-separated list, as long as there is room. */
-static bool
-append_split(StringList *list, const char *text)
-{
-	const char *c = text;
-	int			commas = 0;
-
-	while (commas <= MOST_ITEMS && (c = strchr(c, ',')) != NULL)
-		c++, commas++;
-	if (commas <= MOST_ITEMS)
-		return !has_room(list) || list_split(list, text);
-	/* that is too many, whatever they are */
-	while (has_room(list))
-	{
-		if (!list_append(list, "", 0))
-			return false;
-	}
-	return true;
-}
-
 /*
  * One parameter of the query.  Unknown ones are ignored, and an empty one
  * counts as absent.  A scope is taken as it is: its value may hold commas, and
@@ -142,11 +116,11 @@ sync_take_parameter(SyncFields *fields, const Settings *settings,
 	}
 	else if (list != NULL)
 	{
-		if (!append_split(list, value))
+		if (!list_split_some(list, value, MOST_KEPT))
 			fields->failed = true;
 	}
 	else if (list_contains(&settings->scope_params, name) &&
-			 has_room(&fields->scopes))
+			 fields->scopes.count < MOST_KEPT)
 	{
 		if (!list_append(&fields->scopes, value, strlen(value)))
 			fields->failed = true;
@@ -188,7 +162,7 @@ take_list(SyncFields *fields, StringList *list, const cJSON *item, bool split)
 	{
 		if (!scalar_text(item, number, &value))
 			return false;
-		if (!(split ? append_split(list, value) :
+		if (!(split ? list_split_some(list, value, MOST_KEPT) :
 			  list_append(list, value, strlen(value))))
 			fields->failed = true;
 		return true;
@@ -197,7 +171,7 @@ take_list(SyncFields *fields, StringList *list, const cJSON *item, bool split)
 	{
 		if (!scalar_text(element, number, &value))
 			return false;
-		if (has_room(list) && !list_append(list, value, strlen(value)))
+		if (list->count < MOST_KEPT && !list_append(list, value, strlen(value)))
 			fields->failed = true;
 	}
 	return true;

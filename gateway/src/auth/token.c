@@ -344,6 +344,18 @@ check_anew(const char *token, const KeySet *keys, const TokenRules *rules,
 	return problem;
 }
 
+/* What these settings ask of a token; valid as long as they are. */
+TokenRules
+token_rules(const Settings *settings)
+{
+	const TokenRules rules = {
+		.issuer = settings->jwt_issuer,
+		.audiences = &settings->jwt_audiences
+	};
+
+	return rules;
+}
+
 /*
  * Check a token and fill "identity" (identity_free it in any case).  Returns
  * what is wrong with the token, in static storage; NULL: nothing.

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "auth/keyset.h"
+#include "util/settings.h"
 #include "util/text.h"
 
 #define TOKEN_MAX_LENGTH	16384
@@ -45,6 +46,7 @@ typedef struct TokenClaims
 	long		ttl;			/* seconds */
 } TokenClaims;
 
+extern TokenRules token_rules(const Settings *settings);
 extern const char *token_check(const char *token, const KeySet *keys,
 							   const TokenRules *rules, time_t now,
 							   Identity *identity);

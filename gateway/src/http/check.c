@@ -43,10 +43,7 @@ check_token(const RequestHead *head, const Settings *settings,
 			const KeySet *keys, time_t now, Identity *identity,
 			Failure *failure)
 {
-	const TokenRules rules = {
-		.issuer = settings->jwt_issuer,
-		.audiences = &settings->jwt_audiences
-	};
+	const TokenRules rules = token_rules(settings);
 	const char *token = head->authorization;
 	const char *problem;
 	const char *role;

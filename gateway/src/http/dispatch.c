@@ -251,7 +251,7 @@ dispatch_outcome(Request *request)
 		return continue_login(request);
 	/* what came meanwhile is not for a token that is good no more */
 	if (request->has_waited && request->events == NULL &&
-		!request_is_let_in(request, &request->failure))
+		!request_is_let_in(request))
 		return reply_failure(request);
 	if (request->etag[0] != '\0' &&
 		etag_matches(request->etag, exchange_header(request->connection,
@@ -294,7 +294,7 @@ may_go_on(Request *request)
 {
 	if (underway_refuses_new())
 		return failure_try_again(&request->failure, "the server is stopping");
-	return request_is_let_in(request, &request->failure);
+	return request_is_let_in(request);
 }
 
 /*
@@ -331,7 +331,7 @@ read_events(Request *request, char *target, size_t most)
 			return DISPATCH_END;
 		if (!client_begin_work(request->client))
 			return DISPATCH_CUT;
-		if (!request_is_let_in(request, &request->failure))
+		if (!request_is_let_in(request))
 			return DISPATCH_END;
 		if (!events_go_on(events, &request->job, underway_refuses_new(),
 						  clock_now()))

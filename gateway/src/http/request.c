@@ -164,20 +164,20 @@ authenticate(Request *request, const RequestHead *head)
 
 /*
  * A request may take a minute, and a stream as long as its token is good.  Would it
- * be let in now, by the keys and settings that are in force?  If not, the failure
+ * be let in now, by the keys and settings that are in force?  If not, its failure
  * says why.
  */
 bool
-request_is_let_in(Request *request, Failure *failure)
+request_is_let_in(Request *request)
 {
 	const Settings *settings = settings_acquire();
 	const KeySet *keys = keys_acquire();
-	Identity	identity;
+	Identity	identity = {0};
 	RequestHead head;
 	bool		good;
 
 	exchange_read_head(request->connection, &head);
-	good = check_token(&head, settings, keys, time(NULL), &identity, failure) != NULL;
+	good = check_token(&head, settings, keys, time(NULL), &identity, &request->failure) != NULL;
 	identity_free(&identity);
 	keys_release(keys);
 	settings_release(settings);

@@ -94,6 +94,6 @@ extern bool request_receive(Request *request, const char *data,
 extern bool request_continue(Request *request);
 extern void request_end(Request *request);
 
-extern bool request_is_let_in(Request *request, Failure *failure);
+extern bool request_is_let_in(Request *request);
 
 #endif							/* REQUEST_H */

@@ -6,6 +6,7 @@
  *-------------------------------------------------------------------------
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -261,7 +262,14 @@ list_append(StringList *list, const char *item, size_t length)
 bool
 list_split(StringList *list, const char *text)
 {
-	while (*text != '\0')
+	return list_split_some(list, text, INT_MAX);
+}
+
+/* The same, until the list has so many. */
+bool
+list_split_some(StringList *list, const char *text, int most)
+{
+	while (*text != '\0' && list->count < most)
 	{
 		size_t		length = strcspn(text, ",");
 		const char *item = text;

@@ -33,6 +33,7 @@ extern unsigned char *base64url_decode(const char *text, size_t text_length,
 
 extern bool list_append(StringList *list, const char *item, size_t length);
 extern bool list_split(StringList *list, const char *text);
+extern bool list_split_some(StringList *list, const char *text, int most);
 extern bool list_contains(const StringList *list, const char *item);
 extern char *list_array_literal(const StringList *list);
 extern void list_free(StringList *list);
