@@ -264,16 +264,31 @@ applying_lost(Applying *a, const EntityType *type, const char *key, const char *
 }
 
 bool
+applying_lost_to(Applying *a, const EntityType *type, const Json *json, const JsonNode *row,
+				 Buffer *mine)
+{
+	char	   *key = row_key_text(type, json, row);
+	Buffer		theirs = {0};
+	bool		good;
+
+	json_raw(json, row, &theirs);
+	good = key && !mine->failed && !theirs.failed ?
+		applying_lost(a, type, key, mine->data, theirs.data) : failure_memory(&a->store->failure);
+	sqlite3_free(key);
+	buffer_free(&theirs);
+	buffer_free(mine);
+	return good;
+}
+
+bool
 applying_note_deletion(Applying *a, const Json *json, const JsonNode *row)
 {
-	char	   *text = json_text(json, json_member(json, row, "deletedAt"));
 	int64_t		at,
 				seq;
-	bool		ahead = text && time_parse(text, strlen(text), &at) && at / 1000 >= a->at;
 
-	sqlite3_free(text);
 	/* a time of no use stays one */
-	if (!ahead || at / 1000 - a->at > MOST_AHEAD_MS ||
+	if (!json_time(json, json_member(json, row, "deletedAt"), &at) || at / 1000 < a->at ||
+		at / 1000 - a->at > MOST_AHEAD_MS ||
 		at / 1000 <= setting_number(a->store, "latest_deletion"))
 		return a->store->failure.result == TIDE_OK;
 	return sql_number(a->store, &seq, "SELECT seq FROM tide_state") &&

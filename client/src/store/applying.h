@@ -50,6 +50,13 @@ bool		applying_lost(Applying *a, const EntityType *type, const char *key,
 						  const char *mine, const char *theirs);
 
 /*
+ * The same where a row of the server's takes the place of what is here.  mine: what
+ * is shown of that, JSON; freed.
+ */
+bool		applying_lost_to(Applying *a, const EntityType *type, const Json *json,
+							 const JsonNode *row, Buffer *mine);
+
+/*
  * A row is gone since this time.  Where the clock is behind it, a row that is made
  * anew must not be stamped as one from before.
  */

@@ -185,7 +185,6 @@ static bool
 version_to_restore(Store *store, Target *t, char **row)
 {
 	Buffer		sql = {0};
-	Buffer		text = {0};
 	sqlite3_stmt *stmt;
 	const char *theirs;
 	int			rc;
@@ -211,19 +210,7 @@ version_to_restore(Store *store, Target *t, char **row)
 	sqlite3_finalize(stmt);
 	if (rc == -1 || *row != NULL || deleted || store->failure.result != TIDE_OK)
 		return store->failure.result == TIDE_OK;
-	stmt = row_statement(store, t->type, STATEMENT_READ_BASE);
-	if (stmt == NULL || !row_bind_key(store, t->type, stmt, 1, &t->key, t->key.nodes))
-		return false;
-	rc = sql_step(store, stmt);
-	if (rc == SQLITE_ROW)
-	{
-		row_append_json(t->type, stmt, &text);
-		sqlite3_reset(stmt);
-		if (text.failed)
-			return failure_memory(&store->failure);
-		*row = text.data;
-	}
-	return rc != -1;
+	return row_read_json(store, t->type, STATEMENT_READ_BASE, &t->key, t->key.nodes, row);
 }
 
 static bool

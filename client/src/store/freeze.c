@@ -260,12 +260,10 @@ append_delete(Freezing *f, EntityType *type, const Edit *edit, sqlite3_stmt * ba
 static sqlite3_stmt *
 read_row(Store *store, EntityType *type, StatementName name, const Json *key)
 {
-	sqlite3_stmt *stmt = row_statement(store, type, name);
+	sqlite3_stmt *stmt;
 
-	if (stmt && row_bind_key(store, type, stmt, 1, key, key->nodes) &&
-		sql_step(store, stmt) == SQLITE_ROW)
-		return stmt;
-	return NULL;
+	(void) row_read(store, type, name, key, key->nodes, &stmt);
+	return stmt;
 }
 
 /* Run an UPDATE of the note of a key: "SET ..." with parameters bound already. */

@@ -151,11 +151,12 @@ static bool
 note_gone(Store *store, const EntityType *type, const Names *gone)
 {
 	Names		all;
-	bool		good = gone->count == 0 || names_load(store, &all, "gone");
+	bool		good;
 	int			i;
 
-	if (!good || gone->count == 0)
-		return good;
+	if (gone->count == 0)
+		return true;
+	good = names_load(store, &all, "gone");
 	for (i = 0; good && i < gone->count; i++)
 	{
 		char	   *name = gone_name(type, gone->names[i]);
@@ -198,15 +199,9 @@ empty_column(Store *store, const char *table, const char *column)
 static bool
 take_column_back(Store *store, const EntityType *type, const Column *c)
 {
-	Names		grown;
-	bool		good = (c->beside || empty_column(store, type->table, c->local)) &&
-		empty_column(store, type->base_table, c->local) && names_load(store, &grown, "grown");
-
-	if (!good)
-		return false;
-	good = names_add_column(store, &grown, type, c) && names_save(store, &grown, "grown");
-	names_free(&grown);
-	return good;
+	return (c->beside || empty_column(store, type->table, c->local)) &&
+		empty_column(store, type->base_table, c->local) &&
+		names_note_column(store, type, c, "grown");
 }
 
 bool

@@ -28,19 +28,17 @@ incoming_is_counted(const Pull *pull, const EntityType *type)
 static bool
 is_base(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, bool *same)
 {
-	sqlite3_stmt *stmt = row_statement(pull->store, type, STATEMENT_READ_BASE);
+	sqlite3_stmt *stmt;
 	const char *stamp;
 	char	   *incoming;
-	int			rc;
 
 	*same = false;
 	if (type->modified_at < 0)
 		return true;
-	if (stmt == NULL || !row_bind_key(pull->store, type, stmt, 1, json, row))
+	if (!row_read(pull->store, type, STATEMENT_READ_BASE, json, row, &stmt))
 		return false;
-	rc = sql_step(pull->store, stmt);
-	if (rc != SQLITE_ROW)
-		return rc != -1;
+	if (stmt == NULL)
+		return true;
 	stamp = (const char *) sqlite3_column_text(stmt, type->modified_at);
 	incoming = json_text(json, json_member(json, row, type->columns[type->modified_at].wire));
 	*same = stamp && incoming && strcmp(stamp, incoming) == 0;
@@ -131,10 +129,8 @@ static bool
 lose_column(Pull *pull, EntityType *type, const Column *c, const Json *json, const JsonNode *row)
 {
 	const JsonNode *value = json_member(json, row, c->wire);
-	char	   *key = row_key_text(type, json, row);
 	Buffer		sql = {0};
 	Buffer		mine = {0};
-	Buffer		theirs = {0};
 	sqlite3_stmt *stmt;
 	bool		good;
 	int			rc;
@@ -150,10 +146,10 @@ lose_column(Pull *pull, EntityType *type, const Column *c, const Json *json, con
 	buffer_text(&sql, " COLLATE BINARY IS NOT ?1 AND ");
 	key_append_match(&sql, type, KEY_NAMED, 2);
 	stmt = sql_prepare_buffer(pull->store, &sql);
-	good = key && stmt && column_bind(stmt, 1, c, json, value) &&
+	if (stmt == NULL)
+		return false;
+	good = (column_bind(stmt, 1, c, json, value) || failure_memory(&pull->store->failure)) &&
 		row_bind_key(pull->store, type, stmt, 2, json, row);
-	if (!good && pull->store->failure.result == TIDE_OK)
-		failure_memory(&pull->store->failure);
 	rc = good ? sql_step(pull->store, stmt) : -1;
 	if (rc == SQLITE_ROW)
 	{
@@ -163,14 +159,9 @@ lose_column(Pull *pull, EntityType *type, const Column *c, const Json *json, con
 		if (!value_append(&mine, c->kind, sqlite3_column_value(stmt, 0)))
 			buffer_text(&mine, "null");
 		buffer_char(&mine, '}');
-		json_raw(json, row, &theirs);
-		good = mine.failed || theirs.failed ? failure_memory(&pull->store->failure) :
-			applying_lost(&pull->applying, type, key, mine.data, theirs.data);
+		good = applying_lost_to(&pull->applying, type, json, row, &mine);
 	}
 	sqlite3_finalize(stmt);
-	sqlite3_free(key);
-	buffer_free(&mine);
-	buffer_free(&theirs);
 	return good && rc != -1;
 }
 

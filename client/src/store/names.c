@@ -144,6 +144,17 @@ names_add_column(Store *store, Names *names, const EntityType *type, const Colum
 	return good;
 }
 
+bool
+names_note_column(Store *store, const EntityType *type, const Column *c, const char *setting)
+{
+	Names		names;
+	bool		good = names_load(store, &names, setting) &&
+		names_add_column(store, &names, type, c) && names_save(store, &names, setting);
+
+	names_free(&names);
+	return good;
+}
+
 void
 names_free(Names *names)
 {

@@ -17,13 +17,16 @@ bool		names_add_array(Store *store, Names *names, const Json *json,
 bool		names_load(Store *store, Names *names, const char *setting);
 bool		names_save(Store *store, const Names *names, const char *setting);
 void		names_append_json(const Names *names, Buffer *out);
-void		names_free(Names *names);
-
 void		names_remove(Names *names, const char *name);
+void		names_free(Names *names);
 
 /* A column of a type, as one name. */
 bool		names_has_column(const Names *names, const EntityType *type, const Column *c);
 bool		names_add_column(Store *store, Names *names, const EntityType *type,
 							 const Column *c);
+
+/* Add it to the list that a setting has. */
+bool		names_note_column(Store *store, const EntityType *type, const Column *c,
+							  const char *setting);
 
 #endif

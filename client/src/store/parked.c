@@ -19,29 +19,6 @@ column_is(sqlite3_stmt * stmt, int column, const char *text)
 	return value && strcmp(value, text) == 0;
 }
 
-/* The row that is there now, as JSON to be freed; NULL if there is none. */
-static bool
-find_current(Store *store, EntityType *type, const Json *json, const JsonNode *key,
-			 char **current)
-{
-	sqlite3_stmt *stmt = row_statement(store, type, STATEMENT_READ);
-	Buffer		text = {0};
-	int			rc;
-
-	if (stmt == NULL || !row_bind_key(store, type, stmt, 1, json, key))
-		return false;
-	rc = sql_step(store, stmt);
-	if (rc == SQLITE_ROW)
-	{
-		row_append_json(type, stmt, &text);
-		sqlite3_reset(stmt);
-		if (text.failed)
-			return failure_memory(&store->failure);
-		*current = text.data;
-	}
-	return rc != -1;
-}
-
 #define IS_TAKEN "n.state = 'taken'"
 
 /* Is this row one of those that are being taken? */
@@ -221,7 +198,7 @@ lose_one(Applying *a, EntityType *type, sqlite3_stmt * stmt)
 		(key = row_key_text(type, &json, json.nodes)) != NULL;
 	if (!good)
 		failure_memory(&a->store->failure);
-	good = good && find_current(a->store, type, &json, json.nodes, &later) &&
+	good = good && row_read_json(a->store, type, STATEMENT_READ, &json, json.nodes, &later) &&
 		applying_lost(a, type, key, is_delete ? NULL : mine.data, later);
 	sqlite3_free(later);
 	sqlite3_free(key);
@@ -420,14 +397,12 @@ find_parked(Store *store, EntityType *type, const Json *json, const JsonNode *ke
 {
 	sqlite3_stmt *stmt;
 	int			n = type->ncolumns;
-	int			rc;
 
 	memset(p, 0, sizeof(*p));
-	stmt = make_place(store, type) ? row_statement(store, type, STATEMENT_READ_PARKED) : NULL;
-	if (stmt == NULL || !row_bind_key(store, type, stmt, 1, json, key))
+	if (!make_place(store, type) ||
+		!row_read(store, type, STATEMENT_READ_PARKED, json, key, &stmt))
 		return false;
-	rc = sql_step(store, stmt);
-	if (rc == SQLITE_ROW)
+	if (stmt)
 	{
 		const char *base = (const char *) sqlite3_column_text(stmt, n + 3);
 
@@ -440,7 +415,7 @@ find_parked(Store *store, EntityType *type, const Json *json, const JsonNode *ke
 			failure_memory(&store->failure);
 		sqlite3_reset(stmt);
 	}
-	return rc != -1 && store->failure.result == TIDE_OK;
+	return store->failure.result == TIDE_OK;
 }
 
 /* A rule of the app's does not let the row in: it stays parked. */
@@ -606,7 +581,7 @@ put_back(Store *store, EntityType *type, const Json *json, const JsonNode *key, 
 {
 	bool		good;
 
-	if (!find_current(store, type, json, key, &p->current))
+	if (!row_read_json(store, type, STATEMENT_READ, json, key, &p->current))
 		return false;
 	if (!p->is_delete)
 		good = write_row(store, type, json, key);

@@ -169,8 +169,7 @@ is_marked(Store *store, EntityType *type, const Json *json, const JsonNode *row,
 {
 	Buffer		sql = {0};
 	sqlite3_stmt *stmt;
-	int			k,
-				rc;
+	int			rc;
 
 	*marked = false;
 	if (type->is_dirty == NULL)
@@ -179,13 +178,8 @@ is_marked(Store *store, EntityType *type, const Json *json, const JsonNode *row,
 	buffer_identifier(&sql, type->table);
 	buffer_text(&sql, " WHERE ");
 	buffer_identifier(&sql, type->is_dirty);
-	buffer_text(&sql, " <> 0");
-	for (k = 0; k < type->nkeys; k++)
-	{
-		buffer_text(&sql, " AND ");
-		buffer_identifier(&sql, type->columns[type->keys[k]].local);
-		buffer_format(&sql, " = ?%d", k + 1);
-	}
+	buffer_text(&sql, " <> 0 AND ");
+	key_append_match(&sql, type, KEY_NAMED, 1);
 	stmt = sql_prepare_buffer(store, &sql);
 	rc = stmt && row_bind_key(store, type, stmt, 1, json, row) ? sql_step(store, stmt) : -1;
 	sqlite3_finalize(stmt);
@@ -198,15 +192,12 @@ static bool
 is_later(EntityType *type, const Json *json, const JsonNode *row, sqlite3_stmt * local)
 {
 	const char *ours = (const char *) sqlite3_column_text(local, type->modified_at);
-	char	   *theirs = json_text(json, json_member(json, row,
-													 type->columns[type->modified_at].wire));
+	const JsonNode *theirs = json_member(json, row, type->columns[type->modified_at].wire);
 	int64_t		here,
 				there;
-	bool		later = ours && time_parse(ours, strlen(ours), &here) &&
-		(theirs == NULL || (time_parse(theirs, strlen(theirs), &there) && here > there));
 
-	sqlite3_free(theirs);
-	return later;
+	return ours && time_parse(ours, strlen(ours), &here) &&
+		(theirs == NULL || theirs->kind == JSON_NULL || (json_time(json, theirs, &there) && here > there));
 }
 
 /*
@@ -229,17 +220,15 @@ bool
 recheck_row(Applying *a, EntityType *type, const Json *json, const JsonNode *row,
 			bool *edited, bool *is_base)
 {
-	sqlite3_stmt *local = row_statement(a->store, type, STATEMENT_READ);
+	sqlite3_stmt *local;
 	bool		may;
 	bool		good;
-	int			rc;
 
 	*edited = *is_base = false;
-	if (local == NULL || !row_bind_key(a->store, type, local, 1, json, row))
+	if (!row_read(a->store, type, STATEMENT_READ, json, row, &local))
 		return false;
-	rc = sql_step(a->store, local);
-	if (rc != SQLITE_ROW)
-		return rc != -1;
+	if (local == NULL)
+		return true;
 	good = may_be_edited(a, type, json, row, local, &may, is_base) &&
 		(!may || differs(a->store, type, json, row, local, edited));
 	sqlite3_reset(local);
@@ -251,35 +240,24 @@ lose_local(Applying *a, EntityType *type, const Json *json, const JsonNode *row,
 		   sqlite3_stmt * local)
 {
 	Buffer		mine = {0};
-	Buffer		theirs = {0};
-	char	   *key = row_key_text(type, json, row);
-	bool		good;
 
 	row_append_json(type, local, &mine);
-	json_raw(json, row, &theirs);
-	good = key && !mine.failed && !theirs.failed ?
-		applying_lost(a, type, key, mine.data, theirs.data) : failure_memory(&a->store->failure);
-	sqlite3_free(key);
-	buffer_free(&mine);
-	buffer_free(&theirs);
-	return good;
+	return applying_lost_to(a, type, json, row, &mine);
 }
 
 bool
 recheck_attached(Applying *a, EntityType *type, const Json *json, const JsonNode *row,
 				 bool *edited)
 {
-	sqlite3_stmt *local = row_statement(a->store, type, STATEMENT_READ);
+	sqlite3_stmt *local;
 	bool		other = false;
 	bool		good;
-	int			rc;
 
 	*edited = false;
-	if (local == NULL || !row_bind_key(a->store, type, local, 1, json, row))
+	if (!row_read(a->store, type, STATEMENT_READ, json, row, &local))
 		return false;
-	rc = sql_step(a->store, local);
-	if (rc != SQLITE_ROW)
-		return rc != -1;
+	if (local == NULL)
+		return true;
 	good = differs(a->store, type, json, row, local, &other) &&
 		(!other || is_marked(a->store, type, json, row, edited));
 	if (good && other && !*edited)
@@ -310,17 +288,15 @@ bool
 recheck_compare(Store *store, EntityType *type, const Json *json, const JsonNode *row,
 				bool *here, bool *same)
 {
-	sqlite3_stmt *local = row_statement(store, type, STATEMENT_READ);
+	sqlite3_stmt *local;
 	bool		other = true;
 	bool		good = true;
-	int			rc;
 
 	*here = *same = false;
-	if (local == NULL || !row_bind_key(store, type, local, 1, json, row))
+	if (!row_read(store, type, STATEMENT_READ, json, row, &local))
 		return false;
-	rc = sql_step(store, local);
-	if (rc != SQLITE_ROW)
-		return rc != -1;
+	if (local == NULL)
+		return true;
 	*here = true;
 	if (same_kept(type, json, row, local))
 		good = differs(store, type, json, row, local, &other);

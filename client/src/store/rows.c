@@ -303,17 +303,27 @@ row_run(Store *store, EntityType *type, StatementName name, const Json *json,
 }
 
 bool
+row_read(Store *store, EntityType *type, StatementName name, const Json *json,
+		 const JsonNode *row, sqlite3_stmt * *stmt)
+{
+	sqlite3_stmt *found = row_statement(store, type, name);
+	int			rc = found && row_bind_key(store, type, found, 1, json, row) ?
+		sql_step(store, found) : -1;
+
+	*stmt = rc == SQLITE_ROW ? found : NULL;
+	return rc != -1;
+}
+
+bool
 row_dirty(Store *store, EntityType *type, const Json *json, const JsonNode *row,
 		  Dirty *dirty)
 {
-	sqlite3_stmt *stmt = row_statement(store, type, STATEMENT_DIRTY);
-	int			rc;
+	sqlite3_stmt *stmt;
 
 	memset(dirty, 0, sizeof(*dirty));
-	if (stmt == NULL || !row_bind_key(store, type, stmt, 1, json, row))
+	if (!row_read(store, type, STATEMENT_DIRTY, json, row, &stmt))
 		return false;
-	rc = sql_step(store, stmt);
-	if (rc == SQLITE_ROW)
+	if (stmt)
 	{
 		const char *operation = (const char *) sqlite3_column_text(stmt, 0);
 
@@ -325,7 +335,7 @@ row_dirty(Store *store, EntityType *type, const Json *json, const JsonNode *row,
 		dirty->edited_at = sqlite3_column_int64(stmt, 4);
 		sqlite3_reset(stmt);
 	}
-	return rc != -1;
+	return true;
 }
 
 bool
@@ -349,6 +359,29 @@ row_append_json(const EntityType *type, sqlite3_stmt * stmt, Buffer *out)
 	}
 	buffer_char(out, '}');
 	return good;
+}
+
+bool
+row_read_json(Store *store, EntityType *type, StatementName name, const Json *json,
+			  const JsonNode *row, char **text)
+{
+	sqlite3_stmt *stmt;
+	Buffer		out = {0};
+
+	*text = NULL;
+	if (!row_read(store, type, name, json, row, &stmt))
+		return false;
+	if (stmt == NULL)
+		return true;
+	row_append_json(type, stmt, &out);
+	sqlite3_reset(stmt);
+	if (out.failed)
+	{
+		buffer_free(&out);
+		return failure_memory(&store->failure);
+	}
+	*text = out.data;
+	return true;
 }
 
 char *

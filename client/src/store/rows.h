@@ -60,6 +60,17 @@ typedef struct Dirty
 bool		row_dirty(Store *store, EntityType *type, const Json *json,
 					  const JsonNode *row, Dirty *dirty);
 
+/*
+ * Read a key's row by READ, READ_BASE, READ_PARKED or DIRTY.  *stmt stands on it, and
+ * is to be reset; NULL: there is none.
+ */
+bool		row_read(Store *store, EntityType *type, StatementName name, const Json *json,
+					 const JsonNode *row, sqlite3_stmt * *stmt);
+
+/* The same as JSON, to be freed; NULL: there is none. */
+bool		row_read_json(Store *store, EntityType *type, StatementName name, const Json *json,
+						  const JsonNode *row, char **text);
+
 /* Append a statement's current row, the type's columns, as a JSON object. */
 bool		row_append_json(const EntityType *type, sqlite3_stmt * stmt, Buffer *out);
 

@@ -13,7 +13,6 @@
 #include "store/settle.h"
 #include "store/shape.h"
 #include "store/sql.h"
-#include "wire/time.h"
 
 typedef struct Settling
 {
@@ -203,21 +202,19 @@ is_untouched(Settling *s, Verdict *v, int column, sqlite3_value * now)
 static bool
 take_untouched(Settling *s, Verdict *v)
 {
-	sqlite3_stmt *row = row_statement(s->store, v->type, STATEMENT_READ);
+	sqlite3_stmt *row;
 	const JsonNode **members;
 	Buffer		taken = {0};
 	Json		json;
 	char	   *message = NULL;
-	int			i,
-				rc;
+	int			i;
 	bool		good;
 	RowResult	result;
 
-	if (row == NULL || !row_bind_key(s->store, v->type, row, 1, s->reply, v->key))
+	if (!row_read(s->store, v->type, STATEMENT_READ, s->reply, v->key, &row))
 		return false;
-	rc = sql_step(s->store, row);
-	if (rc != SQLITE_ROW)
-		return rc != -1;
+	if (row == NULL)
+		return true;
 	members = sqlite3_malloc64(sizeof(JsonNode *) * (size_t) v->type->ncolumns);
 	if (members == NULL)
 		return failure_memory(&s->store->failure);
@@ -282,13 +279,10 @@ keep_dirty_flag(Settling *s, Verdict *v)
 static bool
 follow_deletion(Settling *s, Verdict *v)
 {
-	char	   *text = json_text(s->reply, json_member(s->reply, v->entity, "deletedAt"));
 	int64_t		at;
-	bool		before = text && time_parse(text, strlen(text), &at) &&
-		v->dirty.edited_at <= at / 1000;
 
-	sqlite3_free(text);
-	return !before || update_note(s, v, "edited_at = %lld, app_stamp = NULL",
+	return !json_time(s->reply, json_member(s->reply, v->entity, "deletedAt"), &at) ||
+		v->dirty.edited_at > at / 1000 || update_note(s, v, "edited_at = %lld, app_stamp = NULL",
 								  (sqlite3_int64) (at / 1000 + 1));
 }
 

@@ -158,8 +158,10 @@ sweep_type(Pull *pull, EntityType *type)
 	buffer_format(&came, "tide_came_%s", type->table);
 	if (came.failed)
 		return failure_memory(&pull->store->failure);
-	if (names_has(&pull->recheck, type->name) &&
-		!recheck_rest(&pull->applying, type, came.data))
+	/* what the edits leave behind goes with the rows, which are dropped then */
+	if ((names_has(&pull->recheck, type->name) &&
+		 !recheck_rest(&pull->applying, type, came.data)) ||
+		!parked_take_gone(&pull->applying, type, came.data))
 	{
 		buffer_free(&came);
 		return false;
@@ -168,12 +170,7 @@ sweep_type(Pull *pull, EntityType *type)
 	key_append_exists(&sql, type, came.data, "d", "t.", KEY_NAMED);
 	buffer_text(&sql, " AND NOT ");
 	key_append_exists(&sql, type, type->dirty_table, "d", "t.", KEY_NAMED);
-	/* first: what the edits leave behind goes with the rows */
-	good = parked_take_gone(&pull->applying, type, came.data);
-	if (!good)
-		buffer_free(&sql);
-	good = good && applying_drop(&pull->applying, type, &sql) &&
-		row_forget_orphans(pull->store, type);
+	good = applying_drop(&pull->applying, type, &sql) && row_forget_orphans(pull->store, type);
 	if (good)
 	{
 		buffer_text(&sql, "DELETE FROM temp.");

@@ -353,17 +353,6 @@ add_column(Store *store, const char *table, const Column *c, bool *added)
 				   table, c->local, value_declared_type(c->kind));
 }
 
-static bool
-note_column(Store *store, const EntityType *type, const Column *c, const char *setting)
-{
-	Names		names;
-	bool		good = names_load(store, &names, setting) &&
-		names_add_column(store, &names, type, c) && names_save(store, &names, setting);
-
-	names_free(&names);
-	return good;
-}
-
 /* Is it a column of the app's alone that the server has by now? */
 static bool
 look_at_own(Store *store, const EntityType *type, const char *name, const char *row_table)
@@ -381,7 +370,7 @@ look_at_own(Store *store, const EntityType *type, const char *name, const char *
 		/* not one that has another name here by now, or was kept beside the row */
 		return tables_have_column(store, type->base_table, c->wire, &named) &&
 			tables_have_column(store, row_table, c->wire, &kept) &&
-			(named || kept || note_column(store, type, c, "own"));
+			(named || kept || names_note_column(store, type, c, "own"));
 	}
 	return true;
 }
@@ -427,7 +416,7 @@ grow_shadows(Store *store, EntityType *type, bool *grown)
 		if (!add_column(store, type->base_table, c, &added))
 			return false;
 		*grown = *grown || added;
-		if ((added && !note_column(store, type, c, "grown")) ||
+		if ((added && !names_note_column(store, type, c, "grown")) ||
 			!add_column(store, type->parked_table, c, &added))
 			return false;
 	}

@@ -315,7 +315,6 @@ settle_unknown(Store *store, EntityType *type, const Json *json, const JsonNode 
 	Dirty		dirty;
 	int64_t		suspected = 0;
 	bool		good = append_key(&text, type, json, key);
-	int			rc;
 
 	good = good ? sql_number(store, &suspected, "SELECT count(*) FROM temp.tide_suspects"
 							 " WHERE entity_type = %Q AND key = %Q", type->name, text.data) :
@@ -325,14 +324,12 @@ settle_unknown(Store *store, EntityType *type, const Json *json, const JsonNode 
 		return good;
 	if (!forget(store, type, json, key) || !row_dirty(store, type, json, key, &dirty))
 		return false;
-	row = row_statement(store, type, STATEMENT_READ);
 	if (dirty.found)
 		return true;
-	if (row == NULL || !row_bind_key(store, type, row, 1, json, key))
+	if (!row_read(store, type, STATEMENT_READ, json, key, &row))
 		return false;
-	rc = sql_step(store, row);
 	sqlite3_reset(row);
-	return rc != SQLITE_ROW ? rc != -1 : tell(store, type, json, key, "extra", found, arg);
+	return row == NULL || tell(store, type, json, key, "extra", found, arg);
 }
 
 bool

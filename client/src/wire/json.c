@@ -6,6 +6,7 @@
 
 #include "util/sqlite.h"
 #include "wire/json.h"
+#include "wire/time.h"
 
 typedef struct Reader
 {
@@ -582,6 +583,16 @@ json_text(const Json *json, const JsonNode *node)
 		buffer_free(&out);
 	}
 	return out.data;
+}
+
+bool
+json_time(const Json *json, const JsonNode *node, int64_t *microseconds)
+{
+	char	   *text = json_text(json, node);
+	bool		good = text && time_parse(text, strlen(text), microseconds);
+
+	sqlite3_free(text);
+	return good;
 }
 
 void

@@ -86,6 +86,9 @@ void		json_decode(const Json *json, const JsonNode *node, Buffer *out);
  * null, or where memory ran out.  sqlite3_free() frees it. */
 char	   *json_text(const Json *json, const JsonNode *node);
 
+/* Microseconds since 1970 of a time; false for what is none, or without memory. */
+bool		json_time(const Json *json, const JsonNode *node, int64_t *microseconds);
+
 /* Append a value's own text, with its quotes. */
 void		json_raw(const Json *json, const JsonNode *node, Buffer *out);
 
