@@ -34,7 +34,7 @@ export class SyncLoop {
 	#again = false;		// another one is due after it
 	#waiters = [];
 	#requests = new Map();	// id => resolve: what the tab that leads was asked for
-	#counting = null;	// a count that runs, and the rest after it
+	#counting = false;	// a count runs, or the rest after it
 	#countAgain = false;
 	#timer = null;
 	#failures = 0;
@@ -125,10 +125,12 @@ export class SyncLoop {
 	 */
 	#recount() {
 		this.#countAgain = true;
-		this.#counting ??= this.#countInTurn().finally(() => { this.#counting = null; });
+		if (!this.#counting)
+			this.#countInTurn();
 	}
 
 	async #countInTurn() {
+		this.#counting = true;
 		while (this.#countAgain) {
 			this.#countAgain = false;
 			const startedAt = Date.now();
@@ -137,6 +139,7 @@ export class SyncLoop {
 			if (took > 0)
 				await pause(9 * took);
 		}
+		this.#counting = false;
 	}
 
 	/* Tell other tabs, which read the same database. */

@@ -20,38 +20,60 @@ export const PUSH_BYTES = 4 * 1024 * 1024;
  * The error of one that ended between its parts has the same as `answered`, with
  * undefined for each change that was not.
  */
-export async function pushChanges(client, schema, changes, options = {}) {
+export async function pushChanges(...given) {
+	const { error, ...answered } = await push(...given);
+	if (!error)
+		return answered;
+	if (answered.results.some(Boolean))
+		error.answered = answered;
+	throw error;
+}
+
+/*
+ * The same for what stores the verdicts: {results, acks, error}, for a long push
+ * over a bad line is done a part at a time, or never. It rejects if nothing was
+ * answered.
+ */
+export async function pushParts(...given) {
+	const answer = await push(...given);
+	if (answer.error && !answer.results.some(Boolean))
+		throw answer.error;
+	return answer;
+}
+
+/*
+ * The same for libraries that do not tell new rows from others: first without a
+ * cursor, for what the server knew it has to remember. What is refused for that, and
+ * is new, is sent again with the cursor.
+ */
+export async function pushLate(client, schema, changes, { isNew, cursor, ...options }) {
+	const first = await pushParts(client, schema, changes, options);
+	const late = [...changes.keys()].filter((i) => first.results[i]?.code === 'resync_required' && isNew(i));
+	for (const i of late)
+		first.results[i] = undefined;
+	if (late.length === 0 || first.error)
+		return first;
+	const { results, acks, error } = await push(client, schema, late.map((i) => changes[i]), { ...options, cursor });
+	late.forEach((i, n) => { first.results[i] = results[n]; });
+	return { results: first.results, acks: [...first.acks, ...acks], error };
+}
+
+async function push(client, schema, changes, options = {}) {
 	const state = { client, options, results: changes.map(() => undefined), acks: [] };
 	const items = changes.map((change, index) => ({ ...wireChange(schema, change), index }));
+	let error = null;
 
-	const { results, acks } = state;
 	try {
 		for (const part of parts(inOrder(schema, items), options))
 			await pushPart(state, part);
 		const again = takeOwn(state, schema, changes, items);
 		if (again.length > 0)
 			await pushPart(state, again);
-	} catch (error) {
+	} catch (failed) {
 		takeOwn(state, schema, changes, items);
-		if (results.some((result) => result !== undefined))
-			error.answered = { results, acks };
-		throw error;
+		error = failed;
 	}
-	return { results, acks };
-}
-
-/*
- * The same for what stores the verdicts: {results, acks, error}, for a long push
- * over a bad line is done a part at a time, or never.
- */
-export async function pushParts(...given) {
-	try {
-		return await pushChanges(...given);
-	} catch (error) {
-		if (!error.answered)
-			throw error;
-		return { ...error.answered, error };
-	}
+	return { results: state.results, acks: state.acks, error };
 }
 
 function wireChange(schema, { type, row, action, stamp, base, changed }) {

@@ -7,7 +7,7 @@ import { keyText, randomId } from './keys.js';
 import { Listeners } from './listeners.js';
 import { REFUSED, SyncLoop } from './loop.js';
 import { columnsOf, isEverythingOf, isRevoked, MOST_ACKS, NO_PLACE, PullCollector } from './pull.js';
-import { isGone, pushParts } from './push.js';
+import { isGone, pushLate } from './push.js';
 import { nextStamp, stampTime } from './stamps.js';
 
 const META = 'tidemeta';
@@ -239,26 +239,15 @@ export class TideReplication {
 			else
 				results[i] = { status: 'unchanged', entity: null };
 		}
-		const send = async (which, cursor) => {
-			const reply = await pushParts(this.#owners, this.#schema,
-				which.map(({ change }) => change), { signal, cursor });
-			this.#acks = [...this.#acks, ...reply.acks].slice(-MOST_ACKS);
-			which.forEach(({ i }, n) => { results[i] = reply.results[n]; });
-			return reply.error;
-		};
-		// no cursor: a 410 would come again at every retry, and RxDB pulls nothing meanwhile
-		let error = await send(sent);
-		// a new row, made before what the server remembers: with a fresh cursor it is new
-		const late = sent.filter(({ i }) => results[i]?.code === 'resync_required'
-			&& !rows[i].assumedMasterState);
-		for (const { i } of late)
-			results[i] = undefined;
-		if (late.length > 0 && !error)
-			error = await send(late, this.#place.cursor);
-		// the deletion of what had never come there
-		for (const { i } of sent) {
-			if (results[i]?.status === 'failed' && !results[i].entity && isOfNothing(rows[i]))
-				results[i] = { status: 'unchanged', entity: null };
+		// with a cursor a 410 would come again at every retry, and RxDB pulls nothing meanwhile
+		const { results: given, acks, error } = await pushLate(this.#owners, this.#schema,
+			sent.map(({ change }) => change),
+			{ signal, cursor: this.#place.cursor, isNew: (n) => !rows[sent[n].i].assumedMasterState });
+		this.#acks = [...this.#acks, ...acks].slice(-MOST_ACKS);
+		for (const [n, { i }] of sent.entries()) {
+			// the deletion of what had never come there
+			const isNothing = given[n]?.status === 'failed' && !given[n].entity && isOfNothing(rows[i]);
+			results[i] = isNothing ? { status: 'unchanged', entity: null } : given[n];
 		}
 		return { results, error };
 	}

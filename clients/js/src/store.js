@@ -336,6 +336,14 @@ export class TideStore {
 			await this.#readSchema(signal);
 	}
 
+	/* Another tab was faster, where there are no Web Locks, or has wiped the rows. */
+	async #expect(tx, known) {
+		for (const [name, value] of Object.entries(known)) {
+			if ((await tx.getMeta(name) ?? null) !== (value ?? null))
+				throw new TideError('busy', 'try_again', 'another tab syncs, too');
+		}
+	}
+
 	/*
 	 * A page and its cursor, in one transaction. from: the cursor it goes on from;
 	 * user: whose it is; columns: {type: [columns]} that all rows have when the pull is complete, and
@@ -344,9 +352,7 @@ export class TideStore {
 	async #applyPage(page, { from, user, acks, columns }) {
 		const changes = [];
 		await this.#write(async (tx) => {
-			// another tab was faster, where there are no Web Locks, or has wiped the rows
-			if ((await tx.getMeta('cursor') ?? null) !== from || await tx.getMeta('user') !== user)
-				throw new TideError('busy', 'try_again', 'another tab syncs, too');
+			await this.#expect(tx, { cursor: from, user });
 			if (page.reset || from === null)
 				await this.#beginSweep(tx, null);
 			else if (page.resetTypes?.length > 0)
@@ -501,8 +507,7 @@ export class TideStore {
 		let shown = true;
 		await this.#write(async (tx) => {
 			// what another tab has pulled meanwhile may be newer than the replies
-			if (await tx.getMeta('cursor') !== cursor)
-				throw new TideError('busy', 'try_again', 'another tab syncs, too');
+			await this.#expect(tx, { cursor });
 			for (const [i, sent] of due.entries()) {
 				if (!results[i])
 					continue; // not answered

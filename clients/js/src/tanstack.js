@@ -34,7 +34,7 @@ export function tideCollectionOptions({ store, type, ...options }) {
 			rowUpdateMode: 'full',
 			sync({ collection, begin, write, commit, markReady, markError }) {
 				known.set(collection, { type, settled: () => settled });
-				let isShown = false, failures = 0, timer = null;
+				let isShown = false, isEnded = false, failures = 0, timer = null;
 				const show = async (changed) => {
 					const keys = changed === null ? null : changed.get(type);
 					if (keys === undefined)
@@ -54,14 +54,15 @@ export function tideCollectionOptions({ store, type, ...options }) {
 				};
 				// one after the other: a later change is not shown before an earlier one
 				const next = (changed) => {
-					settled = settled.then(() => show(changed)).catch(failed);
+					settled = settled.then(() => show(changed)).then(() => { failures = 0; }, failed);
 				};
 				// a storage that fails for a while, as when a phone wakes up, is read again
 				const failed = (error) => {
 					if (!isShown)
 						throw error;
 					clearTimeout(timer);
-					timer = setTimeout(() => next(null), networkDelay(++failures));
+					if (!isEnded)
+						timer = setTimeout(() => next(null), networkDelay(++failures));
 				};
 				const unsubscribe = store.subscribe(next);
 				settled = settled.then(() => show(null)).then(() => {
@@ -70,6 +71,7 @@ export function tideCollectionOptions({ store, type, ...options }) {
 				}).catch(markError);
 				return () => {
 					unsubscribe();
+					isEnded = true;
 					clearTimeout(timer);
 					shown.clear();
 				};

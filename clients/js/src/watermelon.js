@@ -4,7 +4,7 @@ import { isAltered } from './json.js';
 import { randomId } from './keys.js';
 import { SyncLoop } from './loop.js';
 import { columnsOf, isEverythingOf, MOST_ACKS, NO_PLACE, PullCollector } from './pull.js';
-import { isGone, pushParts } from './push.js';
+import { isGone, pushLate } from './push.js';
 import { nextStamp, stampTime } from './stamps.js';
 
 /*
@@ -262,23 +262,12 @@ export class TideWatermelon {
 		};
 	}
 
-	/* New rows with the cursor; for what the server knew, it has to remember. */
 	async #sendEdits(due, signal) {
 		const { cursor } = await this.#place();
-		const send = async (edits, more) => edits.length === 0 ? { results: [], acks: [] }
-			: pushParts(this.#owners, this.#schema, edits.map(({ change }) => change), { signal, ...more });
-		const { results, acks, error } = await send(due);
+		const { acks, ...answer } = await pushLate(this.#owners, this.#schema, due.map(({ change }) => change),
+			{ signal, cursor, isNew: (i) => due[i].isNew });
 		this.#acks = [...this.#acks, ...acks];
-		const late = due.map((edit, i) => [edit, i]).filter(([edit, i]) =>
-			results[i]?.code === 'resync_required' && edit.isNew);
-		for (const [, i] of late)
-			results[i] = undefined;
-		if (error || late.length === 0)
-			return { results, error };
-		const again = await send(late.map(([edit]) => edit), { cursor });
-		late.forEach(([, i], n) => { results[i] = again.results[n]; });
-		this.#acks = [...this.#acks, ...again.acks];
-		return { results, error: again.error };
+		return answer;
 	}
 
 	#refusal(before, mark, { errors, code, entity }) {
