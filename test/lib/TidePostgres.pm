@@ -1,6 +1,7 @@
 package TidePostgres;
 
-# A copy of the installed PostgreSQL, for another pg_tide than the installed one.
+# A copy of the installed PostgreSQL, for another pg_tide than the installed one, and
+# what scripts/cluster says of a cluster.
 
 use strict;
 use warnings;
@@ -9,7 +10,7 @@ use Exporter qw(import);
 use File::Basename ();
 use File::Path ();
 
-our @EXPORT_OK = qw(copy_postgres);
+our @EXPORT_OK = qw(copy_postgres cluster_environment);
 
 sub config_directory
 {
@@ -46,6 +47,15 @@ sub copy_postgres
 	die "the copy of PostgreSQL does not know its place\n"
 	  if index(config_directory("$bin/pg_config", 'pkglibdir'), $directory) != 0;
 	return $bin;
+}
+
+# The variables that `scripts/cluster start` prints, but for PATH.
+sub cluster_environment
+{
+	my ($text) = @_;
+	my %environment = $text =~ /([A-Z_]+)='?([^'\s]+)'?/g;
+	delete $environment{PATH};
+	return %environment;
 }
 
 1;
