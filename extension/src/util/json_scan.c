@@ -125,24 +125,32 @@ scan_unit(Scanner *s)
 	return true;
 }
 
+/* most of a text: characters that stand for themselves */
+static void
+skip_plain(Scanner *s)
+{
+	const char *at = s->at;		/* in a register */
+
+	while (at < s->end && *at != '"' && *at != '\\' && (unsigned char) *at >= ' ')
+		at++;
+	s->at = at;
+}
+
 static bool
 scan_string(Scanner *s)
 {
 	if (!take_char(s, '"'))
 		return false;
-	while (!at_end(s))
+	for (;;)
 	{
-		unsigned char c = (unsigned char) *s->at++;
+		char		c;
 
-		if (c == '"')
+		skip_plain(s);
+		if (take_char(s, '"'))
 			return true;
-		if (c < ' ')
+		if (!take_char(s, '\\') || at_end(s))
 			return false;
-		if (c != '\\')
-			continue;
-		if (at_end(s))
-			return false;
-		c = (unsigned char) *s->at++;
+		c = *s->at++;
 		if (c == 'u')
 		{
 			if (!scan_unit(s))
