@@ -29,6 +29,7 @@
 #include "pull/pull.h"
 #include "read/rows.h"
 #include "util/errors.h"
+#include "util/memory.h"
 #include "util/settings.h"
 #include "wire/wire.h"
 
@@ -256,6 +257,7 @@ pull_require_covered(Pull *pull, const Cursor *cursor)
 void
 pull_open(Pull *pull, ArrayType *scopes, ArrayType *entity_types, ArrayType *refresh)
 {
+	memory_keep_freed();
 	SPI_connect();
 	pull->context = CurrentMemoryContext;
 	access_resolve(scopes, &pull->access);

@@ -37,6 +37,7 @@
 #include "push/units.h"
 #include "util/errors.h"
 #include "util/json.h"
+#include "util/memory.h"
 #include "util/settings.h"
 #include "wire/wire.h"
 
@@ -288,6 +289,7 @@ run_push(Push *push)
 static void
 open_push(Push *push, ArrayType *scopes, char *client_id)
 {
+	memory_keep_freed();
 	SPI_connect();
 	push->context = CurrentMemoryContext;
 	push->scratch = AllocSetContextCreate(push->context, "pg_tide value",
