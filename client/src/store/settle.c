@@ -34,6 +34,7 @@ typedef struct Verdict
 	const JsonNode *entity;		/* NULL: there is none */
 	bool		gone;			/* the server has no such row */
 	const JsonNode *frozen;		/* in the body */
+	bool		deletes;		/* which is a delete */
 	char	   *key_text;
 	Dirty		dirty;
 } Verdict;
@@ -76,6 +77,24 @@ find_frozen(Settling *s, const EntityType *type, const char *key_text)
 	return NULL;
 }
 
+/* Is a row of the body a delete?  That has its key, when, and its stamp. */
+static bool
+is_delete(const EntityType *type, const Json *json, const JsonNode *row)
+{
+	const JsonNode *deleted = json_member(json, row, "deletedAt");
+	int			i;
+
+	for (i = 0; i < type->ncolumns; i++)
+	{
+		const Column *c = &type->columns[i];
+
+		if (!c->is_key && !c->is_stamp && strcmp(c->wire, "deletedAt") != 0 &&
+			json_member(json, row, c->wire) != NULL)
+			return false;
+	}
+	return deleted && deleted->kind != JSON_NULL;
+}
+
 /* Who the verdict is about; *known false: nothing of ours. */
 static bool
 read_verdict(Settling *s, const JsonNode *item, Verdict *v, bool *known)
@@ -105,6 +124,7 @@ read_verdict(Settling *s, const JsonNode *item, Verdict *v, bool *known)
 	if (v->key_text == NULL)
 		return failure_memory(&s->store->failure);
 	v->frozen = find_frozen(s, v->type, v->key_text);
+	v->deletes = is_delete(v->type, &s->body, v->frozen);
 	return true;
 }
 
@@ -186,10 +206,15 @@ is_untouched(Settling *s, Verdict *v, int column, sqlite3_value * now)
 
 	if (c->is_stamp)
 		return true;
-	/* not sent: it was NULL, or is the server's alone */
+	/*
+	 * Not sent: it was NULL, or is the server's alone.  What a delete gives back is
+	 * not what a row that was made anew meanwhile lacks, but for what the server
+	 * fills in.
+	 */
 	if (frozen == NULL)
 		return !c->writable ||
-			(sqlite3_value_type(now) == SQLITE_NULL && !is_emptied(s, v, column));
+			(sqlite3_value_type(now) == SQLITE_NULL && !is_emptied(s, v, column) &&
+			 (!v->deletes || c->filled || column == v->type->scope));
 	json_raw(&s->body, frozen, &was);
 	same = value_append(&is, c->kind, now) && !was.failed && !is.failed &&
 		strcmp(was.data, is.data) == 0;

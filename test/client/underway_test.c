@@ -1,0 +1,143 @@
+/*
+ * underway_test.c
+ *	  Edits that are made while something is under way, in the order in which a
+ *	  server may answer.  test/client/underway.t runs it.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "loop/handle.h"
+#include "one_device.h"
+
+static int64_t now = 1600000000000;
+
+/* a table that is deleted from softly, and one that is not */
+#define COLUMN(name, type, filled) \
+	"{\"name\":\"" name "\",\"type\":\"" type "\",\"nullable\":true,\"writable\":true,\"default\":" filled "}"
+#define TYPE(name, deleted_at, columns) \
+	"\"" name "\":{\"key\":[\"id\"],\"scope\":\"owner\",\"modifiedAt\":\"stamp\",\"clientId\":\"client\"," \
+	"\"version\":null,\"deletedAt\":" deleted_at ",\"parents\":[],\"references\":[],\"conflict\":\"last_write_wins\"," \
+	"\"columns\":[" COLUMN("id", "text", "false") "," COLUMN("owner", "text", "false") "," COLUMN("a", "text", "false") \
+	"," COLUMN("stamp", "timestamp with time zone", "false") "," COLUMN("client", "text", "false") columns "]}"
+#define SCHEMA \
+	"{\"protocol\":1,\"entityTypes\":{" \
+	TYPE("task", "\"removed\"", "," COLUMN("b", "text", "false") "," COLUMN("c", "text", "true") "," \
+		 COLUMN("removed", "timestamp with time zone", "false")) "," TYPE("plan", "null", "") "}}"
+#define TASK(a, b, removed, at) \
+	"{\"id\":\"t1\",\"owner\":\"ann\",\"a\":" a ",\"b\":" b ",\"c\":\"filled\",\"removed\":" removed ",\"stamp\":\"" at "\",\"client\":null}"
+#define PLAN(id, a, at) \
+	"{\"id\":\"" id "\",\"owner\":\"ann\",\"a\":\"" a "\",\"stamp\":\"" at "\",\"client\":null}"
+#define PAGE(tasks, plans, cursor, more) \
+	"{\"changesByType\":{\"task\":[" tasks "],\"plan\":[" plans "]},\"deletedByType\":{},\"revokedScopes\":[]," \
+	"\"reset\":false,\"cursor\":\"" cursor "\",\"hasMore\":" more "}"
+#define VERDICT(type, id, entity) \
+	"{\"succeeded\":[{\"entityType\":\"" type "\",\"entityId\":\"" id "\",\"status\":\"applied\",\"entity\":" entity "}]," \
+	"\"failed\":[],\"ack\":\"x\"}"
+
+/* What a sync brings: pages and verdicts in turn, and what is edited meanwhile. */
+typedef struct Script
+{
+	const char *const *pages;
+	const char *const *verdicts;
+	const char *meanwhile;		/* while the first push is out */
+	Buffer		pushed;			/* the bodies */
+} Script;
+
+static FakeChoice
+answer_script(void *arg, const tide_step *step, FakeAnswer *answer)
+{
+	Script	   *s = arg;
+	const char *const **from = strstr(step->url, "/sync/pull") ? &s->pages :
+		strstr(step->url, "/sync/push") ? &s->verdicts : NULL;
+
+	if (from == NULL)
+	{
+		buffer_text(&answer->body, SCHEMA);
+		return FAKE_ANSWERED;
+	}
+	if (from == &s->verdicts)
+	{
+		buffer_append(&s->pushed, step->body, step->body_length);
+		if (s->meanwhile)
+			fake_sql(db, s->meanwhile);
+		s->meanwhile = NULL;
+	}
+	if (**from == NULL)
+		return FAKE_END;
+	buffer_text(&answer->body, *(*from)++);
+	return FAKE_ANSWERED;
+}
+
+#define LIST(...) ((const char *const[]) {__VA_ARGS__, NULL})
+
+static void
+begin(const char *page)
+{
+	Script		s = {.pages = LIST(page), .verdicts = LIST(NULL)};
+
+	open_device();
+	check(fake_sync_by(&server, t, now, answer_script, &s) == TIDE_OK);
+	buffer_free(&s.pushed);
+}
+
+/* A sync in which so many pushes are answered; the bodies, to be freed. */
+static char *
+sync_while(const char *meanwhile, const char *const *verdicts)
+{
+	Script		s = {.pages = LIST(PAGE("", "", "c8", "false"), PAGE("", "", "c9", "false")),
+	.verdicts = verdicts, .meanwhile = meanwhile};
+
+	(void) fake_sync_by(&server, t, now, answer_script, &s);
+	return s.pushed.data;
+}
+
+/* A row is deleted softly, and made anew before the server has said so. */
+static void
+test_soft_delete(void)
+{
+	char	   *pushed;
+
+	begin(PAGE(TASK("\"old\"", "\"old\"", "null", "2020-01-01T00:00:00.000Z"), "", "c1", "false"));
+	fake_sql(db, "DELETE FROM task");
+	pushed = sync_while("INSERT INTO task (id, a) VALUES ('t1', 'again')",
+						LIST(VERDICT("task", "t1", TASK("\"old\"", "\"old\"", "\"2021-01-01T00:00:00.000Z\"",
+														"2021-01-01T00:00:00.000Z"))));
+	is("SELECT id || a || coalesce(b, '-') || coalesce(removed, '-') FROM task", "t1again--");
+	is("SELECT count(*) FROM tide_pending", "1");
+	check(pushed && strstr(pushed, "\"a\":\"again\",\"b\":null,") && strstr(pushed, "\"removed\":null"));
+	check(strstr(pushed, "\"_base\":\"2021-01-01T00:00:00.000Z\""));
+	fake_ok("a row that is made anew while it is deleted softly is there, as it was made");
+	check(strstr(pushed, "\"owner\":\"ann\"") && strstr(pushed, "\"c\":\"filled\""));
+	fake_ok("... but for what the server fills in");
+	sqlite3_free(pushed);
+	end();
+}
+
+/* The server's clock is ahead of ours. */
+static void
+test_hard_delete(void)
+{
+	char	   *pushed;
+
+	begin(PAGE("", PLAN("p1", "old", "2020-01-01T00:00:00.000Z"), "c1", "false"));
+	fake_sql(db, "DELETE FROM plan");
+	pushed = sync_while("INSERT INTO plan (id, owner, a) VALUES ('p1', 'ann', 'again')",
+						LIST(VERDICT("plan", "p1", "{\"id\":\"p1\",\"deletedAt\":\"2999-01-01T00:00:00.000Z\"}")));
+	is("SELECT group_concat(id || a) FROM plan", "p1again");
+	check(pushed && strstr(pushed, "\"a\":\"again\",\"stamp\":\"2999-01-01T00:00:00.001Z\"}"));
+	fake_ok("a row that is made anew while it is deleted is later than that, whatever the clock says");
+	sqlite3_free(pushed);
+	end();
+}
+
+int
+main(void)
+{
+	alarm(120);					/* nothing here takes long, unless it hangs */
+	test_soft_delete();
+	test_hard_delete();
+	puts("1..3");
+	return 0;
+}
