@@ -43,6 +43,7 @@ typedef struct Script
 	const char *const *verdicts;
 	const char *meanwhile;		/* while the first push is out */
 	Buffer		pushed;			/* the bodies */
+	bool		acked;			/* a pull left something out */
 } Script;
 
 static FakeChoice
@@ -64,6 +65,8 @@ answer_script(void *arg, const tide_step *step, FakeAnswer *answer)
 			fake_sql(db, s->meanwhile);
 		s->meanwhile = NULL;
 	}
+	else
+		s->acked = s->acked || strstr(step->body, "\"ack\":");
 	if (**from == NULL)
 		return FAKE_END;
 	buffer_text(&answer->body, *(*from)++);
@@ -132,12 +135,45 @@ test_hard_delete(void)
 	end();
 }
 
+/* A pause pushes what is queued, and leaves a pull where it was. */
+static void
+test_push_amid_pull(void)
+{
+	static const char *const none[] = {NULL};
+	Script		s = {.pages = LIST(PAGE("", PLAN("p1", "theirs", "2021-01-01T00:00:00.000Z") ","
+										PLAN("p2", "theirs", "2021-01-01T00:00:00.000Z"), "c2", "true")),
+	.verdicts = LIST("{\"succeeded\":[{\"entityType\":\"plan\",\"entityId\":\"p1\",\"status\":\"applied\",\"entity\":"
+					 PLAN("p1", "mine", "2022-01-01T00:00:00.000Z") "},"
+					 "{\"entityType\":\"plan\",\"entityId\":\"p2\",\"status\":\"applied\",\"entity\":"
+					 "{\"id\":\"p2\",\"deletedAt\":\"2022-01-01T00:00:00.000Z\"}}],\"failed\":[],\"ack\":\"x\"}")};
+
+	begin(PAGE("", PLAN("p1", "old", "2020-01-01T00:00:00.000Z") "," PLAN("p2", "old", "2020-01-01T00:00:00.000Z"),
+			   "c1", "false"));
+	(void) fake_sync_by(&server, t, now, answer_script, &s);
+	is("SELECT count(*) FROM tide_stage", "2");
+	fake_sql(db, "UPDATE plan SET a = 'mine' WHERE id = 'p1'; DELETE FROM plan WHERE id = 'p2'");
+	check(engine_hurry(&t->engine));
+	(void) fake_sync_by(&server, t, now, answer_script, &s);
+	is("SELECT (SELECT group_concat(id || a) FROM plan) || (SELECT count(*) FROM tide_pending)", "p1mine0");
+	/* what the server leaves out of the rest, for the device is said to have it */
+	s.verdicts = none;
+	s.pages = LIST(PAGE("", PLAN("p1", "mine", "2022-01-01T00:00:00.000Z"), "c3", "false"));
+	s.acked = false;
+	check(engine_abandon(&t->engine));
+	check(fake_sync_by(&server, t, now, answer_script, &s) == TIDE_OK);
+	check(!s.acked);
+	fake_ok("a push amid a pull: the rest of the pull leaves nothing out that was staged before");
+	buffer_free(&s.pushed);
+	end();
+}
+
 int
 main(void)
 {
 	alarm(120);					/* nothing here takes long, unless it hangs */
 	test_soft_delete();
 	test_hard_delete();
-	puts("1..3");
+	test_push_amid_pull();
+	puts("1..4");
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include "store/parked.h"
 #include "store/place.h"
 #include "store/rows.h"
+#include "store/settings.h"
 #include "store/settle.h"
 #include "store/shape.h"
 #include "store/sql.h"
@@ -500,15 +501,21 @@ settle_rest(Settling *s)
 				   (sqlite3_int64) s->batch->id);
 }
 
+/*
+ * The rows that the push changed need not come again, but where a pull is under way:
+ * an older version of one may be staged, over which it has to come.
+ */
 static bool
 keep_ack(Settling *s)
 {
 	const JsonNode *node = json_member(s->reply, s->reply->nodes, "ack");
 	char	   *ack = json_text(s->reply, node);
-	bool		good = true;
+	char	   *staged;
+	bool		good = setting_get(s->store, "stage_cursor", &staged);
 
-	if (ack)
+	if (good && ack && staged == NULL)
 		good = sql_run(s->store, "INSERT INTO tide_acks (ack) VALUES (%Q)", ack);
+	sqlite3_free(staged);
 	sqlite3_free(ack);
 	return good;
 }
