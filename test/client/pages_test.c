@@ -275,6 +275,56 @@ test_recheck_twice(void)
 	end();
 }
 
+/*
+ * Rows that no trigger saw coming, edited again when the triggers are there, before
+ * the server's have come.
+ */
+static void
+test_recheck_edited(void)
+{
+	open_device();
+	SYNC(LAST(PLAN("p1") "," PLAN("p2"), "", "c1"));
+	fake_sql(db, "DROP TRIGGER tide_plan_after_insert;"
+			 "INSERT INTO plan (id, owner, a) VALUES ('p8', 'ann', 'first'), ('p9', 'ann', 'first')");
+	check(sync_pages((const char *const[]) {MORE(PLAN("p1"), "", "c2"),
+		"!{\"error\":{\"code\":\"x\",\"message\":\"stop\"}}", NULL}) == TIDE_REFUSED);
+	fake_sql(db, "UPDATE plan SET a = 'second' WHERE id = 'p8'; DELETE FROM plan WHERE id = 'p9'");
+	check(engine_hurry(&t->engine));
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	fake_is(server.db, "SELECT count(*) FROM row", "0");
+	fake_ok("what is not compared with the server's rows yet is not pushed");
+	SYNC(LAST(PLAN("p2"), "", "c3"), LAST("", "", "c4"));
+	plans_are("p1,p2,p8");
+	is("SELECT count(*) FROM tide_pending", "0");
+	fake_is(server.db, "SELECT group_concat(id || a) FROM row", "p8second");
+	fake_ok("a row that no trigger saw coming, and that was edited since, is new");
+	end();
+}
+
+/* The same in the tables of an app that are synced for the first time. */
+static void
+test_attaching_edited(void)
+{
+	fake_open(&server);
+	check(sqlite3_open(":memory:", &db) == SQLITE_OK);
+	fake_sql(db, "CREATE TABLE plan (id TEXT NOT NULL PRIMARY KEY, owner TEXT, a TEXT, stamp TEXT, client TEXT);"
+			 "INSERT INTO plan (id, owner, a) VALUES ('p1', 'ann', 'here'), ('p2', 'ann', 'here'), ('p3', 'ann', 'here')");
+	check(tide_attach(db, &t) == TIDE_OK);
+	check(tide_setup(t, "{\"server\":\"http://fake\",\"attach\":true}") == TIDE_OK);
+	check(tide_set_token(t, fake_token) == TIDE_OK);
+	check(sync_pages((const char *const[]) {MORE("", "", "c1"),
+		"!{\"error\":{\"code\":\"x\",\"message\":\"stop\"}}", NULL}) == TIDE_REFUSED);
+	fake_sql(db, "UPDATE plan SET a = 'edited' WHERE id IN ('p1', 'p2')");
+	SYNC(LAST("{\"id\":\"p1\",\"owner\":\"ann\",\"a\":\"theirs\",\"stamp\":null,\"client\":null}", "", "c2"),
+		 LAST("", "", "c3"));
+	plans_are("p1,p2,p3");
+	is("SELECT count(*) FROM tide_pending", "0");
+	fake_is(server.db, "SELECT group_concat(id || a) FROM (SELECT * FROM row ORDER BY id)", "p1edited,p2edited,p3here");
+	fake_is(server.db, "SELECT group_concat(instr(body, '_base')) FROM receipt", "0");
+	fake_ok("rows of an app's own that are edited before the server's have come are no edits of those");
+	end();
+}
+
 /* The server's version comes back to what the edit was made upon. */
 static void
 test_theirs(void)
@@ -351,12 +401,13 @@ int
 main(void)
 {
 	void		(*tests[]) (void) = {test_first_sync, test_stream, test_staged_before_reset, test_malformed_cursor, test_batch_taken,
-	test_unavailable, test_recheck_unavailable, test_recheck_twice, test_theirs, test_refused};
+	test_unavailable, test_recheck_unavailable, test_recheck_twice,
+	test_recheck_edited, test_attaching_edited, test_theirs, test_refused};
 	size_t		i;
 
 	alarm(120);					/* nothing here takes long, unless it hangs */
 	for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		tests[i] ();
-	puts("1..17");
+	puts("1..20");
 	return 0;
 }

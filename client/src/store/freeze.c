@@ -37,6 +37,7 @@ typedef struct Freezing
 	size_t		bytes;
 	Buffer	   *parts;			/* a list of rows for each type */
 	Names		grown;			/* columns whose values have not come yet */
+	Names		recheck;		/* types whose triggers were missing */
 } Freezing;
 
 /* why an edit cannot be sent */
@@ -531,7 +532,9 @@ freeze_type(Freezing *f, EntityType *type, const char *operation)
 				i;
 	bool		good;
 
-	if (is_full(f) || !type->available || lacks_values(f, type))
+	/* nor what has still to be compared with the server's rows */
+	if (is_full(f) || !type->available || lacks_values(f, type) ||
+		names_has(&f->recheck, type->name))
 		return true;
 	good = edits_read(f->store, type, &choice, &edits, &n);
 	for (i = 0; good && i < n && !is_full(f); i++)
@@ -732,7 +735,7 @@ batch_freeze(Store *store, const FreezeLimits *limits, bool retries, int64_t run
 	f.deletion = setting_number(store, "latest_deletion");
 	f.deletion_seq = setting_number(store, "latest_deletion_seq");
 	good = store->failure.result == TIDE_OK && place_check(store) &&
-		names_load(store, &f.grown, "grown") &&
+		names_load(store, &f.grown, "grown") && names_load(store, &f.recheck, "recheck") &&
 		sql_number(store, &f.id, "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence"
 				   " WHERE name = 'tide_batch'") &&
 		park_behind_parents(&f) && freeze_edits(&f);
@@ -740,6 +743,7 @@ batch_freeze(Store *store, const FreezeLimits *limits, bool retries, int64_t run
 		good = store_batch(&f, batch);
 	good = applying_end(&applying, good);
 	names_free(&f.grown);
+	names_free(&f.recheck);
 	batch->lost = f.lost;
 	if (!good)
 		batch_free(batch);

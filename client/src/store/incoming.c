@@ -24,29 +24,6 @@ incoming_is_counted(const Pull *pull, const EntityType *type)
 	return incoming_comes_anew(pull, type) || names_has(&pull->recheck, type->name);
 }
 
-/* Is what came the version that the edit was made upon? */
-static bool
-is_base(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, bool *same)
-{
-	sqlite3_stmt *stmt;
-	const char *stamp;
-	char	   *incoming;
-
-	*same = false;
-	if (type->modified_at < 0)
-		return true;
-	if (!row_read(pull->store, type, STATEMENT_READ_BASE, json, row, &stmt))
-		return false;
-	if (stmt == NULL)
-		return true;
-	stamp = (const char *) sqlite3_column_text(stmt, type->modified_at);
-	incoming = json_text(json, json_member(json, row, type->columns[type->modified_at].wire));
-	*same = stamp && incoming && strcmp(stamp, incoming) == 0;
-	sqlite3_free(incoming);
-	sqlite3_reset(stmt);
-	return true;
-}
-
 /*
  * A dirty row is not touched: keep the server's version aside.  There is none
  * where it is the base's, also again after another one.
@@ -59,7 +36,7 @@ keep_theirs(Pull *pull, EntityType *type, const Json *json, const JsonNode *row,
 	bool		same = false;
 	bool		good;
 
-	if (!deleted && !is_base(pull, type, json, row, &same))
+	if (!deleted && !row_is_base(pull->store, type, json, row, &same))
 		return false;
 	json_raw(json, row, &text);
 	stmt = row_statement(pull->store, type, STATEMENT_THEIRS);
@@ -198,6 +175,9 @@ incoming_apply(Pull *pull, EntityType *type, const Json *json, const JsonNode *r
 		!fill_grown(pull, type, json, row))
 		return false;
 	if (deleted && !applying_note_deletion(&pull->applying, json, row))
+		return false;
+	if (dirty.found && !deleted && names_has(&pull->recheck, type->name) &&
+		!recheck_base(&pull->applying, type, json, row, names_has(&pull->attaching, type->name)))
 		return false;
 	if (dirty.found)
 		return keep_theirs(pull, type, json, row, deleted);

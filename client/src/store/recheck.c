@@ -306,7 +306,42 @@ recheck_compare(Store *store, EntityType *type, const Json *json, const JsonNode
 }
 
 bool
-recheck_rest(Applying *a, EntityType *type, const char *came)
+recheck_base(Applying *a, EntityType *type, const Json *json, const JsonNode *row,
+			 bool attaching)
+{
+	bool		is;
+
+	/* of an app's own table no version is the server's yet */
+	if (attaching)
+		return row_run(a->store, type, STATEMENT_DROP_BASE, json, row);
+	return row_is_base(a->store, type, json, row, &is) &&
+		(!is || row_save_base(a->store, type, json, row));
+}
+
+/*
+ * A row that nobody has but this device, edited or deleted once the triggers were
+ * there: what they kept of it is no version of the server's.
+ */
+static bool
+forget_unseen(Applying *a, EntityType *type, const char *came)
+{
+	Buffer		sql = {0};
+
+	buffer_text(&sql, "DELETE FROM ");
+	buffer_identifier(&sql, type->dirty_table);
+	buffer_text(&sql, " AS d WHERE operation = 'delete' AND ");
+	key_append_exists(&sql, type, type->base_table, "b", "d.", KEY_NUMBERED);
+	buffer_text(&sql, " AND NOT ");
+	key_append_exists(&sql, type, came, "c", "d.", KEY_NUMBERED);
+	buffer_text(&sql, "; DELETE FROM ");
+	buffer_identifier(&sql, type->base_table);
+	buffer_text(&sql, " AS b WHERE NOT ");
+	key_append_exists(&sql, type, came, "c", "b.", KEY_NAMED);
+	return sql_run_buffer(a->store, &sql);
+}
+
+bool
+recheck_rest(Applying *a, EntityType *type, const char *came, bool unseen)
 {
 	Buffer		condition = {0};
 	bool		good;
@@ -314,6 +349,7 @@ recheck_rest(Applying *a, EntityType *type, const char *came)
 	buffer_text(&condition, "NOT ");
 	key_append_exists(&condition, type, came, "c", "t.", KEY_NAMED);
 	good = condition.failed ? failure_memory(&a->store->failure) :
+		(!unseen || forget_unseen(a, type, came)) &&
 		note_rows(a, type, condition.data, NULL, NULL);
 	buffer_free(&condition);
 	return good;

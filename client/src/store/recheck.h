@@ -33,8 +33,17 @@ bool		recheck_attached(Applying *a, EntityType *type, const Json *json,
 bool		recheck_compare(Store *store, EntityType *type, const Json *json,
 							const JsonNode *row, bool *here, bool *same);
 
-/* Rows that are here and did not come: made here.  came is the temporary table
- * of the keys that did. */
-bool		recheck_rest(Applying *a, EntityType *type, const char *came);
+/*
+ * A server's row, for a key that is noted as dirty: what the triggers kept as the
+ * version that was edited may have been an edit that they had not seen.
+ */
+bool		recheck_base(Applying *a, EntityType *type, const Json *json,
+						 const JsonNode *row, bool attaching);
+
+/*
+ * Rows that are here and did not come: made here.  came is the temporary table
+ * of the keys that did; unseen: it is not that the server had them once.
+ */
+bool		recheck_rest(Applying *a, EntityType *type, const char *came, bool unseen);
 
 #endif

@@ -293,6 +293,29 @@ row_save_base(Store *store, EntityType *type, const Json *json, const JsonNode *
 }
 
 bool
+row_is_base(Store *store, EntityType *type, const Json *json, const JsonNode *row, bool *is)
+{
+	sqlite3_stmt *stmt;
+	const char *stamp;
+	char	   *incoming;
+
+	*is = false;
+	if (type->modified_at < 0)
+		return true;
+	if (!row_read(store, type, STATEMENT_READ_BASE, json, row, &stmt))
+		return false;
+	if (stmt == NULL)
+		return true;
+	stamp = (const char *) sqlite3_column_text(stmt, type->modified_at);
+	incoming = json_text(json, json_member(json, row, type->columns[type->modified_at].wire));
+	*is = stamp && incoming ? strcmp(stamp, incoming) == 0 :
+		stamp == NULL && incoming == NULL;
+	sqlite3_free(incoming);
+	sqlite3_reset(stmt);
+	return true;
+}
+
+bool
 row_run(Store *store, EntityType *type, StatementName name, const Json *json,
 		const JsonNode *row)
 {

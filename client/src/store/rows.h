@@ -42,6 +42,10 @@ bool		row_forget_orphans(Store *store, EntityType *type);
 bool		row_save_base(Store *store, EntityType *type, const Json *json,
 						  const JsonNode *row);
 
+/* Is a row of the server's the version that is the base?  Their stamps say. */
+bool		row_is_base(Store *store, EntityType *type, const Json *json,
+						const JsonNode *row, bool *is);
+
 /* Run DROP_BASE, CLEAN or CAME for a key. */
 bool		row_run(Store *store, EntityType *type, StatementName name,
 					const Json *json, const JsonNode *row);

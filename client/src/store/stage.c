@@ -160,7 +160,8 @@ sweep_type(Pull *pull, EntityType *type)
 		return failure_memory(&pull->store->failure);
 	/* what the edits leave behind goes with the rows, which are dropped then */
 	if ((names_has(&pull->recheck, type->name) &&
-		 !recheck_rest(&pull->applying, type, came.data)) ||
+		 !recheck_rest(&pull->applying, type, came.data, names_has(&pull->attaching, type->name) ||
+					   !incoming_comes_anew(pull, type))) ||
 		!parked_take_gone(&pull->applying, type, came.data))
 	{
 		buffer_free(&came);
