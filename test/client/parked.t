@@ -3,7 +3,9 @@
 # Seen to fail with: an edit that was put back without its version and its time (it
 # wrote over what was newer, also in columns that it had not touched); a version
 # kept for a clean row that stayed behind when the row was dropped; children of a
-# parked update parked with it.
+# parked update parked with it; a row that was moved here into a scope that goes
+# dropped, though the server has it elsewhere, one that was moved out of it left behind;
+# the number of a scope that goes compared with a text.
 use strict;
 use warnings;
 
@@ -21,6 +23,9 @@ CREATE TABLE child (id text PRIMARY KEY, owner text NOT NULL, team_id text REFER
 CREATE INDEX ON team (owner); CREATE INDEX ON merged (owner); CREATE INDEX ON child (owner);
 SELECT tide.track('team', scope => 'owner'); SELECT tide.track('merged', scope => 'owner', conflict => 'merge');
 SELECT tide.track('child', scope => 'owner');
+CREATE TABLE loose (id text PRIMARY KEY, team int NOT NULL); CREATE INDEX ON loose (team);
+SELECT tide.track('loose', scope => 'team'); GRANT ALL ON loose TO tide_user;
+INSERT INTO loose VALUES ('l1', 1), ('l2', 2), ('l3', 2);
 INSERT INTO team SELECT 't' || i, CASE WHEN i < 5 THEN 'ann' ELSE 'team' END, 'team', 'red' FROM generate_series(1, 9) i;
 INSERT INTO merged SELECT 'm' || i, 'team', 'merged', 'red' FROM generate_series(1, 3) i;
 GRANT ALL ON team, merged, child TO tide_user;
@@ -129,5 +134,33 @@ $device->sql("INSERT INTO child (id, owner, team_id) VALUES ('c1', 'ann', 't2'),
 $device->tide('sync');
 is(server("SELECT string_agg(id, ' ') FROM child"), 'c1', 'a child of a row that the server has is sent');
 is($device->sql("SELECT state || ' ' || code FROM tide_pending WHERE key = 'c2'"), 'parked parent_parked', '... that of a new one waits');
+
+# rows that an edit moves from scope to scope, of which one goes
+$device->tide('discard', @$_) for [ 'team', 't2' ], [ 'team', 'bad' ], [ 'child', 'c2' ];
+server("INSERT INTO allowed VALUES ('ann', 'club'); INSERT INTO team (id, owner, name) VALUES ('in', 'ann', 'x'), ('out', 'club', 'x'), ('away', 'club', 'x')");
+$device->sync;
+server("UPDATE team SET owner = 'ann' WHERE id = 'away'");
+$device->sql("UPDATE team SET name = 'refused' WHERE id = 'away'");
+$device->sync(1);
+$device->sql("UPDATE team SET owner = 'club' WHERE id = 'in'; UPDATE team SET owner = 'ann' WHERE id = 'out'");
+server("DELETE FROM allowed WHERE scope = 'club'");
+$device->tide('sync');
+is($device->sql("SELECT group_concat(key || ' ' || state || ' ' || code, ', ') FROM (SELECT * FROM tide_pending ORDER BY key)"),
+	'away retry 23514, in retry scope_not_allowed, out parked scope_not_allowed', 'an edit is parked if the server has its row in the scope that goes');
+$device->tide('discard', 'team', $_) for 'in', 'out', 'away';
+is($device->sql("SELECT group_concat(id || ' ' || owner || ' ' || name, ', ') FROM (SELECT * FROM team WHERE id IN ('in', 'out', 'away') ORDER BY id)"),
+	'away ann x, in ann x', '... and what the server has elsewhere is still here');
+is($device->sync->{pending}, 0, '... and nothing is left');
+
+# scopes that are numbers, in a column that an app has declared without a type
+server("INSERT INTO allowed VALUES ('ann', '1'), ('ann', '2')");
+my $app = TideClient->new($gateway, 'ann');
+$app->sql('CREATE TABLE loose (id TEXT NOT NULL PRIMARY KEY, team)');
+is($app->run($TideClient::program, 'attach', $app->{url}, $app->{file}, '--token-file', $app->{token_file})->{status}, 0, 'a column without a type');
+$app->sql("INSERT INTO loose VALUES ('l4', 2)");
+server("DELETE FROM allowed WHERE scope = '2'");
+$app->tide('sync');
+is($app->sql('SELECT group_concat(id) FROM loose'), 'l1', '... has the numbers of scopes that go');
+is($app->status->{parked}, 1, '... also of what was made here');
 
 done_testing;

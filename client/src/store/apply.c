@@ -14,6 +14,7 @@
 #include "store/applying.h"
 #include "store/columns.h"
 #include "store/incoming.h"
+#include "store/keys.h"
 #include "store/parked.h"
 #include "store/place.h"
 #include "store/rows.h"
@@ -135,9 +136,10 @@ drop_revoked(Pull *pull)
 			if (!parked_take_scope(&pull->applying, type, pull->revoked.names[s]) ||
 				!drop_refused(pull->store, type, pull->revoked.names[s]))
 				return false;
-			column_append_wire(&sql, type, type->scope, "t.");
-			buffer_text(&sql, " = ");
-			buffer_literal(&sql, pull->revoked.names[s]);
+			column_append_in_scope(&sql, type, "t.", true, pull->revoked.names[s]);
+			/* one that was moved into it here is to be told to the server */
+			buffer_text(&sql, " AND NOT ");
+			key_append_exists(&sql, type, type->dirty_table, "d", "t.", KEY_NAMED);
 			if (!applying_drop(&pull->applying, type, &sql) ||
 				!row_forget_orphans(pull->store, type))
 				return false;

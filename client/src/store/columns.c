@@ -143,6 +143,30 @@ column_append_wire(Buffer *sql, const EntityType *type, int column, const char *
 	buffer_free(&held);
 }
 
+void
+column_append_in_scope(Buffer *sql, const EntityType *type, const char *row, bool of_table,
+					   const char *scope)
+{
+	const Column *c = &type->columns[type->scope];
+
+	if (of_table)
+		column_append_wire(sql, type, type->scope, row);
+	else
+	{
+		buffer_text(sql, row);
+		buffer_identifier(sql, c->local);
+	}
+	buffer_text(sql, " IN (");
+	buffer_literal(sql, scope);
+	if (c->kind == VALUE_INTEGER)
+	{
+		buffer_text(sql, ", CAST(");
+		buffer_literal(sql, scope);
+		buffer_text(sql, " AS INTEGER)");
+	}
+	buffer_char(sql, ')');
+}
+
 /* Rounded down, also before 1970. */
 static int64_t
 divide(int64_t value, int64_t by)

@@ -32,4 +32,11 @@ bool		column_bind(sqlite3_stmt * stmt, int parameter, const Column *c, const Jso
 /* Bind a time of ours, ISO 8601, as the table's status column holds times. */
 bool		column_bind_time(sqlite3_stmt * stmt, int parameter, TimeForm form, const char *time);
 
+/*
+ * Is a row's scope this one?  The server names scopes by texts; a column that an app
+ * has declared without a type keeps a number, which no text equals.
+ */
+void		column_append_in_scope(Buffer *sql, const EntityType *type, const char *row,
+								   bool of_table, const char *scope);
+
 #endif

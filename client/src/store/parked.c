@@ -293,15 +293,9 @@ parked_take_gone(Applying *a, EntityType *type, const char *came)
 }
 
 /*
- * The scope of a row r, which is of the table or of the bases.  Where the table
- * has no such column, it is kept beside the row, also of one that is deleted.
+ * In a scope are the edits of rows that the server showed in it at last, whatever scope
+ * they were given here; and of new rows, those that are made in it.
  */
-static void
-append_scope(Buffer *condition, EntityType *type)
-{
-	column_append_wire(condition, type, type->scope, "r.");
-}
-
 bool
 parked_take_scope(Applying *a, EntityType *type, const char *scope)
 {
@@ -309,9 +303,22 @@ parked_take_scope(Applying *a, EntityType *type, const char *scope)
 
 	if (type->dirty_count == 0)
 		return true;
-	append_scope(&condition, type);
-	buffer_text(&condition, " = ");
+	buffer_text(&condition, "CASE WHEN d.theirs IS NOT NULL THEN EXISTS (SELECT 1 FROM"
+				" json_each(d.theirs) AS j WHERE j.key = ");
+	buffer_literal(&condition, type->columns[type->scope].wire);
+	buffer_text(&condition, " AND CAST(j.value AS TEXT) = ");
 	buffer_literal(&condition, scope);
+	buffer_text(&condition, ") WHEN ");
+	key_append_exists(&condition, type, type->base_table, "b", "d.", KEY_NUMBERED);
+	buffer_text(&condition, " THEN EXISTS (SELECT 1 FROM ");
+	buffer_identifier(&condition, type->base_table);
+	buffer_text(&condition, " AS b WHERE ");
+	key_append_same(&condition, type, "b.", KEY_NAMED, "d.", KEY_NUMBERED);
+	buffer_text(&condition, " AND ");
+	column_append_in_scope(&condition, type, "b.", false, scope);
+	buffer_text(&condition, ") ELSE ");
+	column_append_in_scope(&condition, type, "r.", true, scope);
+	buffer_text(&condition, " END");
 	return take_both(a, type, &condition, "scope_not_allowed",
 					 "the scope of the row may be synced no longer");
 }
