@@ -1,7 +1,7 @@
 # The engine in virtual time against a server in memory, with sanitizers.
 #
 # Seen to fail with: an answer that had been kept taken for the end of the sync
-# (the host's transaction).
+# (the host's transaction); a discard done in another transaction than its command's end.
 use strict;
 use warnings;
 

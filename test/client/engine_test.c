@@ -731,6 +731,16 @@ test_told(void)
 	is("SELECT count(*) FROM tide_command", "0");
 	is("SELECT last_command FROM tide_status", "sync: done");
 	fake_ok("a command may have any number");
+	/* the process is killed, or the file is busy, before the command is done with */
+	fake_sql(db, "UPDATE plan SET a = 'mine'; INSERT INTO tide_command (command, entity_type, key) VALUES ('discard', 'plan', 'gone');"
+			 "CREATE TEMP TRIGGER killed BEFORE DELETE ON tide_command BEGIN SELECT RAISE(ABORT, 'killed'); END");
+	check(fake_sync(&server, t, now) == TIDE_LOCAL);
+	is("SELECT a || (SELECT count(*) FROM tide_pending) FROM plan", "mine1");
+	fake_sql(db, "DROP TRIGGER killed");
+	check(fake_sync(&server, t, now) == TIDE_OK);
+	is("SELECT a IS NULL AND last_command = 'discard: done' FROM plan, tide_status", "1");
+	is("SELECT count(*) FROM tide_command", "0");
+	fake_ok("a command that is still there has had no effect");
 	end();
 }
 
@@ -804,6 +814,6 @@ main(void)
 	test_restored();
 	test_paused();
 	test_follow();
-	puts("1..53");
+	puts("1..54");
 	return 0;
 }

@@ -172,12 +172,44 @@ retry_all(Store *store)
 	return true;
 }
 
-bool
-command_retry(Store *store, const char *type, const char *key)
+/* one row of tide_command */
+typedef struct Command
+{
+	int64_t		id;
+	char	   *command;
+	char	   *type;
+	char	   *key;
+} Command;
+
+/*
+ * What a command of the table does, and that it was done, are one transaction: it
+ * must not be carried out again upon a later edit of the row.
+ */
+static bool
+end_command(Store *store, const Command *c, const char *outcome)
+{
+	char		text[640];
+
+	if (c == NULL)
+		return true;
+	snprintf(text, sizeof(text), "%.60s: %s", c->command, outcome);
+	return sql_run(store, "DELETE FROM tide_command WHERE id = %lld", (sqlite3_int64) c->id) &&
+		setting_set(store, "last_command", text);
+}
+
+static bool
+retry(Store *store, const char *type, const char *key, const Command *c)
 {
 	if (!sql_begin(store))
 		return false;
-	return sql_end(store, type ? retry_one(store, type, key) : retry_all(store));
+	return sql_end(store, (type ? retry_one(store, type, key) : retry_all(store)) &&
+				   end_command(store, c, "done"));
+}
+
+bool
+command_retry(Store *store, const char *type, const char *key)
+{
+	return retry(store, type, key, NULL);
 }
 
 /* The server's version that comes back: *row is JSON to be freed, or NULL. */
@@ -255,22 +287,20 @@ discard(Applying *a, const char *type, const char *key)
 	return good;
 }
 
-bool
-command_discard(Store *store, const char *type, const char *key, int64_t now)
+static bool
+discard_now(Store *store, const char *type, const char *key, int64_t now, const Command *c)
 {
 	Applying	a;
 
-	return applying_begin(&a, store, now) && applying_end(&a, discard(&a, type, key));
+	return applying_begin(&a, store, now) &&
+		applying_end(&a, discard(&a, type, key) && end_command(store, c, "done"));
 }
 
-/* one row of tide_command */
-typedef struct Command
+bool
+command_discard(Store *store, const char *type, const char *key, int64_t now)
 {
-	int64_t		id;
-	char	   *command;
-	char	   *type;
-	char	   *key;
-} Command;
+	return discard_now(store, type, key, now, NULL);
+}
 
 static bool
 next_command(Store *store, Command *c, bool *found)
@@ -310,42 +340,45 @@ free_command(Command *c)
 	sqlite3_free(c->key);
 }
 
+/* End a command that has no effect of its own upon rows. */
 static bool
-run_command(Store *store, Command *c, int64_t now, bool *sync)
+only_end(Store *store, const Command *c, const char *outcome)
+{
+	return sql_begin(store) && sql_end(store, end_command(store, c, outcome));
+}
+
+static bool
+run_command(Store *store, const Command *c, int64_t now, bool *sync)
 {
 	if (strcmp(c->command, "sync") == 0)
 	{
 		*sync = true;
-		return true;
+		return only_end(store, c, "done");
 	}
 	if (strcmp(c->command, "retry") == 0)
 	{
 		*sync = true;
-		return command_retry(store, c->type, c->key);
+		return retry(store, c->type, c->key, c);
 	}
 	if (strcmp(c->command, "discard") == 0 && c->type)
-		return command_discard(store, c->type, c->key, now);
+		return discard_now(store, c->type, c->key, now, c);
 	return failure_set(&store->failure, TIDE_USAGE, "unknown_command",
 					   "the command is not sync, retry or discard with an entity type");
 }
 
 static bool
-take_command(Store *store, Command *c, int64_t now, bool *sync)
+take_command(Store *store, const Command *c, int64_t now, bool *sync)
 {
-	char		outcome[640];
-	bool		good = run_command(store, c, now, sync);
+	Failure		why;
 
+	if (run_command(store, c, now, sync))
+		return true;
 	/* a command of no use is told about; trouble with the file stops us */
-	if (!good && store->failure.result != TIDE_USAGE &&
-		strcmp(store->failure.code, PARKED_REFUSED) != 0)
+	why = store->failure;
+	if (why.result != TIDE_USAGE && strcmp(why.code, PARKED_REFUSED) != 0)
 		return false;
-	snprintf(outcome, sizeof(outcome), "%.60s: %s", c->command,
-			 good ? "done" : store->failure.message);
 	failure_clear(&store->failure);
-	return sql_begin(store) &&
-		sql_end(store, sql_run(store, "DELETE FROM tide_command WHERE id = %lld",
-							   (sqlite3_int64) c->id) &&
-				setting_set(store, "last_command", outcome));
+	return only_end(store, c, why.message);
 }
 
 bool
