@@ -1,10 +1,10 @@
 # Keys that the server makes, or has in another form than the device.
 #
 # Seen to fail with: a uuid in capitals (Swift's) as two rows, one of them never
-# synced again; an edit of a numbered row that was parked refused by our own
-# trigger when it was tried again, and with it every sync after the command; the
-# verdict of a key of a domain taken for none; all columns of a reference emptied
-# where the server empties one.
+# synced again, or the second one stored over an edit of the first; an edit of a
+# numbered row that was parked refused by our own trigger when it was tried again, and
+# with it every sync after the command; the verdict of a key of a domain taken for
+# none; all columns of a reference emptied where the server empties one.
 use strict;
 use warnings;
 
@@ -18,7 +18,7 @@ my $cluster = TideTest::Cluster->shared;
 # PostgreSQL 15 has it
 my $some = $cluster->sql('postgres', 'SHOW server_version_num') >= 150000 ? '(shelf)' : '';
 my $database = $cluster->create_synced(<<'SQL' =~ s/\(shelf\)\);/$some);/r);
-CREATE TABLE plan (id uuid PRIMARY KEY, user_id text NOT NULL, name text);
+CREATE TABLE plan (id uuid PRIMARY KEY, user_id text NOT NULL, name text CHECK (name <> 'refused'));
 CREATE TABLE item (id uuid PRIMARY KEY, user_id text NOT NULL, plan_id uuid REFERENCES plan, name text);
 CREATE DOMAIN positive AS integer CHECK (VALUE > 0);
 CREATE TABLE counted (id positive PRIMARY KEY, user_id text NOT NULL, name text);
@@ -50,6 +50,15 @@ is($device->sql('SELECT count(*) FROM item JOIN plan ON plan.id = plan_id'), 1, 
 server("UPDATE plan SET name = 'theirs'");
 $device->sync;
 is($device->sql('SELECT name FROM plan'), 'theirs', '... and goes on being synced');
+
+# another one in capitals, beside an edit that the server has refused
+$device->sql("UPDATE plan SET name = 'refused'");
+$device->tide('sync');
+$device->sql("INSERT INTO plan (id, user_id, name) VALUES ('ABCDEF00-0000-4000-8000-00000000000A', 'ann', 'again')");
+$device->tide('sync');
+is($device->sql('SELECT id, name FROM plan'), 'abcdef00-0000-4000-8000-00000000000a|refused', 'what comes back under another form of the key is not stored over an edit');
+$device->tide('discard', 'plan', 'abcdef00-0000-4000-8000-00000000000a');
+is($device->sql('SELECT name FROM plan'), 'again', '... but kept beside it');
 
 # a type of the app's own
 $device->sql("UPDATE counted SET name = 'mine' WHERE id = 1; INSERT INTO counted (id, user_id, name) VALUES (7, 'ann', 'new');"

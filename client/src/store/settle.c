@@ -158,6 +158,25 @@ update_note(Settling *s, Verdict *v, const char *format,...)
 	return good;
 }
 
+/* The row that the reply has is not stored over an edit, but kept beside it. */
+static bool
+put_aside(Settling *s, Verdict *v, const JsonNode *key)
+{
+	sqlite3_stmt *stmt;
+	Buffer		theirs = {0};
+	bool		good;
+
+	if (!v->gone)
+		json_raw(s->reply, v->entity, &theirs);
+	stmt = row_statement(s->store, v->type, STATEMENT_THEIRS);
+	good = stmt && !theirs.failed && sql_bind_text(stmt, 1, theirs.data) &&
+		sqlite3_bind_int(stmt, 2, v->gone) == SQLITE_OK &&
+		row_bind_key(s->store, v->type, stmt, 3, s->reply, key) &&
+		sql_execute(s->store, stmt);
+	buffer_free(&theirs);
+	return good;
+}
+
 /*
  * A key may come back in another form than it was made in, a uuid in lower case:
  * then the row goes from one to the other.
@@ -178,12 +197,18 @@ take_key(Settling *s, Verdict *v)
 static bool
 take_clean(Settling *s, Verdict *v)
 {
+	Dirty		other;
+
 	if (!row_run(s->store, v->type, STATEMENT_CLEAN, s->reply, v->key) ||
 		!row_run(s->store, v->type, STATEMENT_DROP_BASE, s->reply, v->key))
 		return false;
 	if (v->gone)
 		return applying_remove(&s->applying, v->type, s->reply, v->key);
-	return take_key(s, v) && applying_store(&s->applying, v->type, s->reply, v->entity);
+	/* under its other form the key may have an edit of its own */
+	if (!take_key(s, v) || !row_dirty(s->store, v->type, s->reply, v->entity, &other))
+		return false;
+	return other.found ? put_aside(s, v, v->entity) :
+		applying_store(&s->applying, v->type, s->reply, v->entity);
 }
 
 /* What the reply has there may refer to the parent that was deleted here. */
@@ -412,22 +437,10 @@ settle_failed(Settling *s, Verdict *v, const JsonNode *item)
 static bool
 settle_forgotten(Settling *s, Verdict *v)
 {
-	sqlite3_stmt *stmt;
-	Buffer		theirs = {0};
-	bool		good;
-
-	if (!v->dirty.found)
-		return v->gone ? applying_remove(&s->applying, v->type, s->reply, v->key) :
-			applying_store(&s->applying, v->type, s->reply, v->entity);
-	if (!v->gone)
-		json_raw(s->reply, v->entity, &theirs);
-	stmt = row_statement(s->store, v->type, STATEMENT_THEIRS);
-	good = stmt && !theirs.failed && sql_bind_text(stmt, 1, theirs.data) &&
-		sqlite3_bind_int(stmt, 2, v->gone) == SQLITE_OK &&
-		row_bind_key(s->store, v->type, stmt, 3, s->reply, v->key) &&
-		sql_execute(s->store, stmt);
-	buffer_free(&theirs);
-	return good;
+	if (v->dirty.found)
+		return put_aside(s, v, v->key);
+	return v->gone ? applying_remove(&s->applying, v->type, s->reply, v->key) :
+		applying_store(&s->applying, v->type, s->reply, v->entity);
 }
 
 /*
