@@ -96,6 +96,8 @@ one_run(long at)
 	fake_open(&server);
 	server.page = 2;
 	fake_device(&db, &t);
+	/* the host's setting, which a sync is to leave as it was */
+	fake_sql(db, "PRAGMA foreign_keys = ON");
 	check(fake_sync(&server, t, now) == TIDE_OK);
 	fake_sql(server.db, "INSERT INTO row VALUES"
 			 " ('plan', 'p1', 'server', NULL, '2020-01-01T00:00:00.000Z', NULL, 0, 1),"
@@ -113,6 +115,7 @@ one_run(long at)
 		exit(1);
 	}
 	check(sqlite3_get_autocommit(db));
+	fake_is(db, "PRAGMA foreign_keys", "1");
 	/* the process goes on, or it starts anew */
 	if (at % 2)
 	{

@@ -235,26 +235,30 @@ sql_end(Store *store, bool good)
 	return good;
 }
 
+/*
+ * Whether the connection enforces foreign keys.  A PRAGMA would be a statement, which
+ * may fail, for want of memory or because tide_pause() interrupts, when the host's
+ * setting is to be restored.
+ */
 static void
-enforce(Store *store, bool enforced)
+enforce(Store *store, bool on)
 {
-	if (enforced)
-		(void) sqlite3_exec(store->db, "PRAGMA foreign_keys = ON", NULL, NULL, NULL);
+	(void) sqlite3_db_config(store->db, SQLITE_DBCONFIG_ENABLE_FKEY, (int) on, (int *) NULL);
 }
 
 bool
 sql_begin_unenforced(Store *store, bool *enforced)
 {
-	int64_t		on;
+	int			on = 0;
 
-	if (!sql_number(store, &on, "PRAGMA foreign_keys"))
-		return false;
+	(void) sqlite3_db_config(store->db, SQLITE_DBCONFIG_ENABLE_FKEY, -1, &on);
 	*enforced = on != 0;
-	if (*enforced && !sql_run(store, "PRAGMA foreign_keys = OFF"))
-		return false;
+	if (*enforced)
+		enforce(store, false);
 	if (sql_begin(store))
 		return true;
-	enforce(store, *enforced);
+	if (*enforced)
+		enforce(store, true);
 	return false;
 }
 
@@ -262,7 +266,8 @@ bool
 sql_end_unenforced(Store *store, bool good, bool enforced)
 {
 	good = sql_end(store, good);
-	enforce(store, enforced);
+	if (enforced)
+		enforce(store, true);
 	return good;
 }
 
