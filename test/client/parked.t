@@ -5,7 +5,8 @@
 # kept for a clean row that stayed behind when the row was dropped; children of a
 # parked update parked with it; a row that was moved here into a scope that goes
 # dropped, though the server has it elsewhere, one that was moved out of it left behind;
-# the number of a scope that goes compared with a text.
+# the number of a scope that goes compared with a text; columns that came since the edit
+# was parked emptied by it.
 use strict;
 use warnings;
 
@@ -162,5 +163,16 @@ server("DELETE FROM allowed WHERE scope = '2'");
 $app->tide('sync');
 is($app->sql('SELECT group_concat(id) FROM loose'), 'l1', '... has the numbers of scopes that go');
 is($app->status->{parked}, 1, '... also of what was made here');
+
+# a column that comes while an edit is parked
+$device->sql("UPDATE team SET name = 'mine' WHERE id IN ('t5', 't6'); UPDATE merged SET name = 'mine' WHERE id = 'm2'");
+away();
+server("ALTER TABLE team ADD COLUMN size text DEFAULT 'large', ADD COLUMN n int NOT NULL DEFAULT 3; ALTER TABLE merged ADD COLUMN size text DEFAULT 'large'");
+back();
+$device->tide('retry');
+is(server("SELECT string_agg(concat_ws(' ', id, name, size, n), ', ' ORDER BY id) FROM team WHERE id IN ('t5', 't6')"), 't5 mine large 3, t6 mine large 3',
+	'a parked edit does not empty a column that came since');
+is(server("SELECT name || size FROM merged WHERE id = 'm2'"), 'minelarge', '... under merge, too');
+is($device->status->{pending}, 0, '... and nothing is left');
 
 done_testing;

@@ -389,12 +389,14 @@ typedef struct Parked
 	int64_t		edited_at;
 	char	   *base;			/* what it was made upon; of old, or created:
 								 * NULL */
+	Json		known;			/* the same, parsed: has the columns of then */
 	char	   *current;		/* what is there by now */
 } Parked;
 
 static void
 free_parked(Parked *p)
 {
+	json_free(&p->known);
 	sqlite3_free(p->base);
 	sqlite3_free(p->current);
 }
@@ -418,7 +420,8 @@ find_parked(Store *store, EntityType *type, const Json *json, const JsonNode *ke
 		p->is_create = column_is(stmt, n, "create");
 		p->edited_at = sqlite3_column_int64(stmt, n + 1);
 		p->of_scope = column_is(stmt, n + 2, "scope_not_allowed");
-		if (base && (p->base = text_copy(base)) == NULL)
+		if (base && ((p->base = text_copy(base)) == NULL ||
+					 !json_parse(&p->known, p->base, strlen(p->base))))
 			failure_memory(&store->failure);
 		sqlite3_reset(stmt);
 	}
@@ -437,16 +440,26 @@ refuse_back(Store *store, const EntityType *type)
 					   why.message);
 }
 
+/* Is a column of the table written?  Not one that came after the edit was parked. */
+static bool
+is_written(const EntityType *type, int column, const Parked *p)
+{
+	const Column *c = &type->columns[column];
+
+	return !c->beside &&
+		(p->base == NULL || json_member(&p->known, p->known.nodes, c->wire) != NULL);
+}
+
 /* The columns of the table, as the parked row has them or as they are named. */
 static void
-append_columns(Buffer *sql, const EntityType *type, const char *after)
+append_columns(Buffer *sql, const EntityType *type, const Parked *p, const char *after)
 {
 	bool		first = true;
 	int			i;
 
 	for (i = 0; i < type->ncolumns; i++)
 	{
-		if (type->columns[i].beside)
+		if (!is_written(type, i, p))
 			continue;
 		buffer_text(sql, first ? "" : ", ");
 		first = false;
@@ -459,7 +472,7 @@ append_columns(Buffer *sql, const EntityType *type, const char *after)
 }
 
 static void
-append_held_columns(Buffer *sql, const EntityType *type)
+append_held_columns(Buffer *sql, const EntityType *type, const Parked *p)
 {
 	bool		first = true;
 	int			i;
@@ -468,7 +481,7 @@ append_held_columns(Buffer *sql, const EntityType *type)
 	{
 		Buffer		name = {0};
 
-		if (type->columns[i].beside)
+		if (!is_written(type, i, p))
 			continue;
 		buffer_text(sql, first ? "" : ", ");
 		first = false;
@@ -481,7 +494,8 @@ append_held_columns(Buffer *sql, const EntityType *type)
 
 /* An edit like any other: the triggers note it. */
 static bool
-write_row(Store *store, EntityType *type, const Json *json, const JsonNode *key)
+write_row(Store *store, EntityType *type, const Json *json, const JsonNode *key,
+		  const Parked *p)
 {
 	Buffer		sql = {0};
 	sqlite3_stmt *stmt;
@@ -491,15 +505,15 @@ write_row(Store *store, EntityType *type, const Json *json, const JsonNode *key)
 	buffer_text(&sql, "INSERT INTO ");
 	buffer_identifier(&sql, type->table);
 	buffer_text(&sql, " (");
-	append_columns(&sql, type, "");
+	append_columns(&sql, type, p, "");
 	buffer_text(&sql, ") SELECT ");
-	append_held_columns(&sql, type);
+	append_held_columns(&sql, type, p);
 	buffer_text(&sql, " FROM ");
 	buffer_identifier(&sql, type->parked_table);
 	buffer_text(&sql, " WHERE ");
 	key_append_match(&sql, type, KEY_NAMED, 1);
 	buffer_text(&sql, " ON CONFLICT DO UPDATE SET ");
-	append_columns(&sql, type, " = excluded.");
+	append_columns(&sql, type, p, " = excluded.");
 	stmt = sql_prepare_buffer(store, &sql);
 	good = stmt && row_bind_key(store, type, stmt, 1, json, key) &&
 		sql_execute(store, stmt);
@@ -538,18 +552,45 @@ note_delete(Store *store, EntityType *type, const Json *json, const JsonNode *ke
 	return good;
 }
 
-/* The version that the edit was made upon, or that there is none. */
+/*
+ * The version that the edit was made upon, or that there is none.  Of a column that came
+ * since it has what is there: the edit did not change that.
+ */
 static bool
 put_base(Store *store, EntityType *type, const Json *json, const JsonNode *key, const Parked *p)
 {
-	Json		base;
+	Buffer		text = {0};
+	Json		current = {0};
+	Json		base = {0};
 	bool		good;
+	int			i;
 
 	if (p->base == NULL)
 		return row_run(store, type, STATEMENT_DROP_BASE, json, key);
-	good = (json_parse(&base, p->base, strlen(p->base)) || failure_memory(&store->failure)) &&
+	good = p->current == NULL || json_parse(&current, p->current, strlen(p->current));
+	for (i = 0; good && i < type->ncolumns; i++)
+	{
+		const char *wire = type->columns[i].wire;
+		const JsonNode *was = json_member(&p->known, p->known.nodes, wire);
+		const JsonNode *is = p->current ? json_member(&current, current.nodes, wire) : NULL;
+
+		buffer_char(&text, i > 0 ? ',' : '{');
+		json_string(&text, wire, strlen(wire));
+		buffer_char(&text, ':');
+		if (was)
+			json_raw(&p->known, was, &text);
+		else if (is)
+			json_raw(&current, is, &text);
+		else
+			buffer_text(&text, "null");
+	}
+	buffer_char(&text, '}');
+	good = good && !text.failed && json_parse(&base, text.data, text.length);
+	good = (good || failure_memory(&store->failure)) &&
 		row_save_base(store, type, &base, base.nodes);
 	json_free(&base);
+	json_free(&current);
+	buffer_free(&text);
 	return good;
 }
 
@@ -591,7 +632,7 @@ put_back(Store *store, EntityType *type, const Json *json, const JsonNode *key, 
 	if (!row_read_json(store, type, STATEMENT_READ, json, key, &p->current))
 		return false;
 	if (!p->is_delete)
-		good = write_row(store, type, json, key);
+		good = write_row(store, type, json, key, p);
 	else if (p->current)
 		good = row_run(store, type, STATEMENT_DELETE, json, key);
 	else
