@@ -2,7 +2,7 @@
 #
 # Seen to fail with: SET DEFAULT done behind a closed gate (a rule of the app's
 # that ended it half done left the gate closed, and no edit was noted from then on;
-# a dirty child was pushed with NULL; a delete that was discarded left NULL for
+# a dirty child was pushed with NULL, and so was one that an INSERT OR IGNORE left alone; a delete that was discarded left NULL for
 # ever); a soft delete that took the children along.
 use strict;
 use warnings;
@@ -41,6 +41,7 @@ sub pending { return $device->sql("SELECT group_concat(entity_type || ' ' || key
 $device->sql("DELETE FROM plan WHERE id = 'p2'");
 is($device->sql("SELECT plan_id IS NULL FROM item WHERE id = 'i2'"), 1, 'SET DEFAULT: the child shows NULL');
 is(pending(), 'plan p2 delete', '... which is no edit');
+$device->sql("INSERT OR IGNORE INTO item (id, user_id) VALUES ('i2', 'ann'); UPDATE item SET name = 'edited' WHERE id = 'i2'");
 $device->sync;
 is($device->sql("SELECT plan_id FROM item WHERE id = 'i2'"), 'p1', "... until the server's default has come");
 

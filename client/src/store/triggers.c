@@ -296,10 +296,11 @@ append_insert_triggers(Buffer *sql, const EntityType *type)
 	if (type->attached)
 		append_no_null(sql, type);
 	append_save_replaced(sql, type);
-	emptied_append_forget(sql, type, "NEW.", false);
 	buffer_text(sql, "END;\n");
 
 	append_head(sql, type, "after_insert", "AFTER INSERT", NULL);
+	/* not before: an insert that is ignored leaves the row as it is */
+	emptied_append_forget(sql, type, "NEW.", false);
 	buffer_text(sql, NEXT_SEQ ";\n");
 	append_mark(sql, type, "NEW.", "put", stamp.data ? stamp.data : "NULL", "1");
 	append_status(sql, type);
