@@ -1,9 +1,10 @@
 # What is edited while something is under way: a batch whose verdicts come after the
-# row was deleted and made anew, a push amid the pages of a pull.
+# row was edited, or deleted and made anew; a push amid the pages of a pull.
 #
 # Seen to fail with: the row that a soft delete gives back taken for what was made anew
 # (it was deleted again, and its old values came back); a row made anew on a clock that
-# is behind stamped before its deletion; a push before a pause taken for what the rest of
+# is behind stamped before its deletion; a row that was edited while its batch was refused
+# parked as what it was before; a push before a pause taken for what the rest of
 # the pull need not bring (what was staged before the push came over it).
 use strict;
 use warnings;

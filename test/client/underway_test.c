@@ -69,7 +69,9 @@ answer_script(void *arg, const tide_step *step, FakeAnswer *answer)
 		s->acked = s->acked || strstr(step->body, "\"ack\":");
 	if (**from == NULL)
 		return FAKE_END;
-	buffer_text(&answer->body, *(*from)++);
+	answer->status = ***from == '!' ? 413 : 200;
+	buffer_text(&answer->body, **from + (answer->status == 413));
+	(*from)++;
 	return FAKE_ANSWERED;
 }
 
@@ -135,6 +137,27 @@ test_hard_delete(void)
 	end();
 }
 
+/* What the server does not take is not what is there by now. */
+static void
+test_refused(void)
+{
+	static const char *const answers[] = {
+		"!{\"error\":{\"code\":\"too_large\",\"message\":\"too large\"}}", "{\"succeeded\":[],\"failed\":[]}"
+	};
+	size_t		i;
+
+	for (i = 0; i < 2; i++)
+	{
+		begin(PAGE("", PLAN("p1", "old", "2020-01-01T00:00:00.000Z"), "c1", "false"));
+		fake_sql(db, "UPDATE plan SET a = 'large'");
+		sqlite3_free(sync_while("UPDATE plan SET a = 'short'",
+								LIST(answers[i], VERDICT("plan", "p1", PLAN("p1", "short", "2022-01-01T00:00:00.000Z")))));
+		is("SELECT a || (SELECT count(*) FROM tide_pending) FROM plan", "short0");
+		end();
+	}
+	fake_ok("an edit of a row that was refused, or got no verdict, is sent at once");
+}
+
 /* A pause pushes what is queued, and leaves a pull where it was. */
 static void
 test_push_amid_pull(void)
@@ -173,7 +196,8 @@ main(void)
 	alarm(120);					/* nothing here takes long, unless it hangs */
 	test_soft_delete();
 	test_hard_delete();
+	test_refused();
 	test_push_amid_pull();
-	puts("1..4");
+	puts("1..5");
 	return 0;
 }

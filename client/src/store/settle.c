@@ -493,25 +493,42 @@ settle_list(Settling *s, const char *member, bool succeeded)
 	return true;
 }
 
-/* Rows of the batch that the reply does not mention have been tried, too. */
+/*
+ * What is left of a batch has been tried, too.  Rows that were edited since are due at
+ * once, by that edit.
+ */
+static bool
+refuse_rest(Store *store, const char *state, int64_t next_try_at, const char *code,
+			const char *message, int64_t *refused)
+{
+	int			i;
+
+	for (i = 0; i < store->ntypes; i++)
+	{
+		const char *table = store->types[i].dirty_table;
+
+		if (!sql_run(store, "UPDATE \"%w\" SET batch = NULL, frozen_seq = NULL, state = 'queued',"
+					 " tries = 0, next_try_at = 0, code = NULL, message = NULL"
+					 " WHERE batch IS NOT NULL AND seq IS NOT frozen_seq", table) ||
+			!sql_run(store, "UPDATE \"%w\" SET batch = NULL, frozen_seq = NULL, state = %Q,"
+					 " tries = tries + 1, next_try_at = %lld, code = %Q, message = %Q"
+					 " WHERE batch IS NOT NULL", table, state, (sqlite3_int64) next_try_at,
+					 code, message))
+			return false;
+		*refused += sqlite3_changes(store->db);
+	}
+	return true;
+}
+
+/* Rows of the batch that the reply does not mention. */
 static bool
 settle_rest(Settling *s)
 {
 	int64_t		delay = s->schedule->delay(1, s->schedule->arg);
-	int			i;
 
-	for (i = 0; i < s->store->ntypes; i++)
-	{
-		if (!sql_run(s->store, "UPDATE \"%w\" SET batch = NULL, frozen_seq = NULL,"
-					 " state = 'retry', tries = tries + 1, next_try_at = %lld,"
-					 " code = 'no_verdict', message = 'the reply does not mention the row'"
-					 " WHERE batch = %lld", s->store->types[i].dirty_table,
-					 (sqlite3_int64) (s->now + delay), (sqlite3_int64) s->batch->id))
-			return false;
-		s->result->failed += sqlite3_changes(s->store->db);
-	}
-	return sql_run(s->store, "DELETE FROM tide_batch WHERE id = %lld",
-				   (sqlite3_int64) s->batch->id);
+	return refuse_rest(s->store, "retry", s->now + delay, "no_verdict",
+					   "the reply does not mention the row", &s->result->failed) &&
+		sql_run(s->store, "DELETE FROM tide_batch WHERE id = %lld", (sqlite3_int64) s->batch->id);
 }
 
 /*
@@ -578,16 +595,8 @@ batch_refuse(Store *store, const char *code, const char *message, bool park,
 		good = sql_number(store, &tries, "SELECT max(tries) FROM \"%w\" WHERE batch IS NOT NULL",
 						  store->types[i].dirty_table);
 	delay = park ? -1 : schedule->delay(tries + 1, schedule->arg);
-	for (i = 0; i < store->ntypes && good; i++)
-	{
-		good = sql_run(store, "UPDATE \"%w\" SET batch = NULL, frozen_seq = NULL,"
-					   " tries = tries + 1, state = %Q, next_try_at = %lld, code = %Q,"
-					   " message = %Q WHERE batch IS NOT NULL",
-					   store->types[i].dirty_table, delay < 0 ? "parked" : "retry",
-					   (sqlite3_int64) (delay < 0 ? 0 : now + delay), code, message);
-		if (good)
-			result->failed += sqlite3_changes(store->db);
-	}
+	good = good && refuse_rest(store, delay < 0 ? "parked" : "retry", delay < 0 ? 0 : now + delay,
+							   code, message, &result->failed);
 	result->parked = delay < 0 ? result->failed : 0;
 	return sql_end(store, good && sql_run(store, "DELETE FROM tide_batch"));
 }
