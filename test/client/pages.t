@@ -3,8 +3,8 @@
 #
 # Seen to fail with: what came before its type comes in full counted as come again;
 # lists of types to be read anew forgotten while a type is not there; a refused
-# version kept when a later one of the same pull is stored; a server that takes no
-# cursor of its own asked again and again.
+# version kept when a later one of the same pull is stored, or stored over an edit that no
+# trigger saw; a server that takes no cursor of its own asked again and again.
 use strict;
 use warnings;
 

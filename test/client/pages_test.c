@@ -301,6 +301,24 @@ test_recheck_edited(void)
 	end();
 }
 
+/* A version that was refused is tried again before the rows are compared. */
+static void
+test_recheck_refused(void)
+{
+	open_device();
+	SYNC(LAST(PLAN("p1"), "", "c1"));
+	fake_sql(db, "CREATE TRIGGER app BEFORE UPDATE ON plan WHEN NEW.a = 'ugly' BEGIN SELECT RAISE(ABORT, 'ugly'); END");
+	SYNC(LAST(ROW("p1", "ugly", "21"), "", "c2"));
+	is("SELECT count(*) FROM tide_refused", "1");
+	fake_sql(db, "DROP TRIGGER app; DROP TRIGGER tide_plan_after_update;"
+			 "UPDATE plan SET a = 'mine', stamp = '2022-01-01T00:00:00.000Z'");
+	SYNC(LAST(ROW("p1", "ugly", "21"), "", "c3"), LAST("", "", "c4"));
+	is("SELECT a || (SELECT count(*) FROM tide_refused) FROM plan", "mine0");
+	fake_is(server.db, "SELECT a FROM row WHERE id = 'p1'", "mine");
+	fake_ok("an edit that no trigger saw is not written over by what was refused before it");
+	end();
+}
+
 /* The same in the tables of an app that are synced for the first time. */
 static void
 test_attaching_edited(void)
@@ -402,12 +420,12 @@ main(void)
 {
 	void		(*tests[]) (void) = {test_first_sync, test_stream, test_staged_before_reset, test_malformed_cursor, test_batch_taken,
 	test_unavailable, test_recheck_unavailable, test_recheck_twice,
-	test_recheck_edited, test_attaching_edited, test_theirs, test_refused};
+	test_recheck_edited, test_recheck_refused, test_attaching_edited, test_theirs, test_refused};
 	size_t		i;
 
 	alarm(120);					/* nothing here takes long, unless it hangs */
 	for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		tests[i] ();
-	puts("1..20");
+	puts("1..21");
 	return 0;
 }

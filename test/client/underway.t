@@ -4,7 +4,8 @@
 # Seen to fail with: the row that a soft delete gives back taken for what was made anew
 # (it was deleted again, and its old values came back); a row made anew on a clock that
 # is behind stamped before its deletion; a row that was edited while its batch was refused
-# parked as what it was before; a push before a pause taken for what the rest of
+# parked as what it was before; a verdict stored over what was edited without our
+# triggers meanwhile; a push before a pause taken for what the rest of
 # the pull need not bring (what was staged before the push came over it).
 use strict;
 use warnings;

@@ -137,6 +137,29 @@ test_hard_delete(void)
 	end();
 }
 
+/* An edit that no trigger saw, while a batch was without an answer. */
+static void
+test_unseen(void)
+{
+	Script		s = {.pages = LIST(PAGE("", PLAN("p1", "first", "2022-01-01T00:00:00.000Z"), "c8", "false"),
+								   PAGE("", "", "c9", "false")),
+	.verdicts = LIST(VERDICT("plan", "p1", PLAN("p1", "first", "2022-01-01T00:00:00.000Z")),
+					 VERDICT("plan", "p1", PLAN("p1", "unseen", "2023-01-01T00:00:00.000Z")))};
+
+	begin(PAGE("", PLAN("p1", "old", "2020-01-01T00:00:00.000Z"), "c1", "false"));
+	fake_sql(db, "UPDATE plan SET a = 'first'");
+	sqlite3_free(sync_while(NULL, LIST(NULL)));
+	is("SELECT count(*) FROM tide_batch", "1");
+	fake_sql(db, "DROP TRIGGER tide_plan_after_update; UPDATE plan SET a = 'unseen'");
+	check(engine_abandon(&t->engine));
+	(void) fake_sync_by(&server, t, now, answer_script, &s);
+	is("SELECT a || (SELECT count(*) FROM tide_pending) FROM plan", "unseen0");
+	check(s.pushed.data && strstr(s.pushed.data, "unseen"));
+	fake_ok("an edit that no trigger saw is not written over by the verdict of one before");
+	buffer_free(&s.pushed);
+	end();
+}
+
 /* What the server does not take is not what is there by now. */
 static void
 test_refused(void)
@@ -197,7 +220,8 @@ main(void)
 	test_soft_delete();
 	test_hard_delete();
 	test_refused();
+	test_unseen();
 	test_push_amid_pull();
-	puts("1..5");
+	puts("1..6");
 	return 0;
 }

@@ -572,6 +572,9 @@ retry_refused(Pull *pull, sqlite3_stmt * stmt)
 
 	if (type == NULL || key == NULL || text == NULL)
 		return true;
+	/* which of its rows were edited is not known yet, and all of them come again */
+	if (names_has(&pull->recheck, type->name))
+		return true;
 	/*
 	 * it comes back by itself if it is refused again; one that is of an earlier
 	 * form of the type comes with its next version
@@ -597,7 +600,8 @@ apply_refused(Store *store, int64_t now)
 	if (!applying_begin(&pull.applying, store, now))
 		return false;
 	/* a copy, since the rows are deleted while they are read */
-	good = sql_run(store, "CREATE TEMP TABLE IF NOT EXISTS tide_refused_now AS"
+	good = names_load(store, &pull.recheck, "recheck") &&
+		sql_run(store, "CREATE TEMP TABLE IF NOT EXISTS tide_refused_now AS"
 				   " SELECT * FROM tide_refused WHERE 0;"
 				   "DELETE FROM temp.tide_refused_now;"
 				   "INSERT INTO temp.tide_refused_now SELECT * FROM tide_refused");
@@ -615,5 +619,6 @@ apply_refused(Store *store, int64_t now)
 				" ON CONFLICT (name) DO UPDATE SET value = excluded.value;"
 				"DELETE FROM tide_settings WHERE name = 'warning'"
 				" AND NOT EXISTS (SELECT 1 FROM tide_refused)");
+	names_free(&pull.recheck);
 	return applying_end(&pull.applying, good);
 }

@@ -24,6 +24,7 @@ typedef struct Settling
 	const Json *reply;
 	const RowSchedule *schedule;
 	int64_t		now;
+	Names		recheck;		/* types whose rows may have been edited unseen */
 	SettleResult *result;
 } Settling;
 
@@ -118,6 +119,7 @@ read_verdict(Settling *s, const JsonNode *item, Verdict *v, bool *known)
 	v->gone = is_gone(v->type, json, v->entity);
 	if (!row_dirty(s->store, v->type, json, v->key, &v->dirty))
 		return false;
+	v->dirty.edited = v->dirty.edited || names_has(&s->recheck, v->type->name);
 	*known = v->dirty.found && v->dirty.batch == s->batch->id;
 	if (!*known)
 		return true;
@@ -567,10 +569,12 @@ batch_settle(Store *store, const Batch *batch, const Json *reply,
 		good = failure_memory(&store->failure);
 	else if ((good = applying_begin(&s.applying, store, now)))
 	{
-		good = place_check(store) && settle_list(&s, "succeeded", true) && settle_list(&s, "failed", false) &&
+		good = place_check(store) && names_load(store, &s.recheck, "recheck") &&
+			settle_list(&s, "succeeded", true) && settle_list(&s, "failed", false) &&
 			settle_rest(&s) && keep_ack(&s);
 		if (reply->no_memory || s.body.no_memory)
 			good = failure_memory(&store->failure);
+		names_free(&s.recheck);
 		good = applying_end(&s.applying, good);
 		result->lost = s.applying.lost;
 	}
