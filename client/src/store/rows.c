@@ -449,6 +449,16 @@ row_key_json(const EntityType *type, const char *text, Buffer *out)
 	return !out->failed;
 }
 
+/* In the form that the server shows, by which it is compared: 1.50, not 1.5. */
+static bool
+append_key_value(const Column *c, sqlite3_value * value, Buffer *out)
+{
+	if (c->scale < 0 || sqlite3_value_type(value) != SQLITE_FLOAT)
+		return value_append(out, c->kind, value);
+	value_append_fixed(out, sqlite3_value_double(value), c->scale);
+	return true;
+}
+
 bool
 row_append_key(const EntityType *type, sqlite3_stmt * stmt, Buffer *out)
 {
@@ -462,7 +472,7 @@ row_append_key(const EntityType *type, sqlite3_stmt * stmt, Buffer *out)
 		buffer_char(out, k > 0 ? ',' : '{');
 		json_string(out, c->wire, strlen(c->wire));
 		buffer_char(out, ':');
-		if (!value_append(out, c->kind, sqlite3_column_value(stmt, k)))
+		if (!append_key_value(c, sqlite3_column_value(stmt, k), out))
 		{
 			buffer_text(out, "null");
 			good = false;

@@ -27,6 +27,7 @@ typedef struct Column
 								 * the wire's */
 	TimeForm	form;			/* of a time */
 	ValueKind	kind;
+	int			scale;			/* of value_scale() */
 	bool		nullable;		/* on the server */
 	bool		writable;
 	bool		filled;			/* the server fills it where it is not sent */

@@ -138,6 +138,7 @@ read_column(Reading *r, EntityType *type, const JsonNode *object)
 	}
 	type->ncolumns++;
 	c->kind = is_strict_true(json, object, "composite") ? VALUE_JSON : value_kind(sql_type);
+	c->scale = value_scale(sql_type);
 	sqlite3_free(sql_type);
 	c->nullable = is_strict_true(json, object, "nullable");
 	c->writable = is_strict_true(json, object, "writable");

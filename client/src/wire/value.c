@@ -65,6 +65,22 @@ value_append_real(Buffer *out, double value)
 	buffer_text(out, digits);
 }
 
+void
+value_append_fixed(Buffer *out, double value, int scale)
+{
+	char		digits[64];
+	locale_t	before = enter_c_locale();
+	bool		same;
+
+	snprintf(digits, sizeof(digits), "%.*f", scale, value);
+	same = strtod(digits, NULL) == value;
+	uselocale(before);
+	if (same && strlen(digits) < sizeof(digits) - 1)
+		buffer_text(out, digits);
+	else
+		value_append_real(out, value);
+}
+
 static bool
 starts_with(const char *text, const char *start)
 {
@@ -137,6 +153,17 @@ value_kind(const char *type)
 			return kinds[i].kind;
 	}
 	return VALUE_ANY;
+}
+
+int
+value_scale(const char *type)
+{
+	int			precision,
+				scale = 0;
+
+	if (value_kind(type) != VALUE_REAL || sscanf(type, "numeric(%d,%d", &precision, &scale) < 1)
+		return -1;
+	return scale > 0 ? scale : 0;
 }
 
 const char *

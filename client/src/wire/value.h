@@ -45,4 +45,12 @@ bool		value_append(Buffer *out, ValueKind kind, sqlite3_value * value);
 /* A double with as few digits as are exact, whatever the locale. */
 void		value_append_real(Buffer *out, double value);
 
+/*
+ * The digits behind the point that the server shows of a column of this type, which
+ * the device holds as a double; -1: as many as there are.  And a number with so many,
+ * or, if it has more, as it is.
+ */
+int			value_scale(const char *type);
+void		value_append_fixed(Buffer *out, double value, int scale);
+
 #endif
