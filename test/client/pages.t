@@ -4,7 +4,8 @@
 # Seen to fail with: what came before its type comes in full counted as come again;
 # lists of types to be read anew forgotten while a type is not there; a refused
 # version kept when a later one of the same pull is stored, or stored over an edit that no
-# trigger saw; a server that takes no cursor of its own asked again and again.
+# trigger saw; an edited row that a rule of the app's keeps, which stopped every pull that
+# was to park the edit; a server that takes no cursor of its own asked again and again.
 use strict;
 use warnings;
 

@@ -413,6 +413,19 @@ test_refused(void)
 	plans_are("");
 	fake_ok("a row that a rule of the app's keeps from being dropped stops no pull, and is tried again");
 	end();
+
+	open_device();
+	SYNC(LAST(PLAN("p1") "," PLAN("p2"), "", "c1"));
+	fake_sql(db, "CREATE TRIGGER app BEFORE DELETE ON plan WHEN OLD.id = 'p2' BEGIN SELECT RAISE(FAIL, 'kept'); END;"
+			 "UPDATE plan SET a = 'bad mine'");
+	SYNC(LAST("", RESET_PLANS, "c2"));
+	is("SELECT group_concat(key || ' ' || state || ' ' || code, ', ') FROM (SELECT * FROM tide_pending ORDER BY key)",
+	   "p1 parked resync_required, p2 parked resync_required");
+	is("SELECT group_concat(id || a) FROM (SELECT * FROM plan ORDER BY id)", "p1bad mine,p2bad mine");
+	check(tide_discard(t, "plan", "p1") == TIDE_OK);
+	plans_are("p2");
+	fake_ok("... nor does it if it is edited: the edit is parked where it is");
+	end();
 }
 
 int
@@ -426,6 +439,6 @@ main(void)
 	alarm(120);					/* nothing here takes long, unless it hangs */
 	for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		tests[i] ();
-	puts("1..21");
+	puts("1..22");
 	return 0;
 }

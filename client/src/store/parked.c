@@ -182,6 +182,40 @@ forget_taken(Applying *a, EntityType *type)
 	return sql_run_buffer(a->store, &sql) && applying_note(a, type);
 }
 
+/* The edits stay where they are: a discard takes the rows away. */
+static bool
+park_in_place(Store *store, EntityType *type, const char *code, const char *message)
+{
+	Buffer		sql = {0};
+
+	buffer_text(&sql, "DELETE FROM ");
+	buffer_identifier(&sql, type->parked_table);
+	buffer_text(&sql, " AS p WHERE ");
+	append_is_taken(&sql, type, "p.", KEY_NAMED);
+	return sql_run_buffer(store, &sql) &&
+		sql_run(store, "UPDATE \"%w\" AS n SET state = 'parked', batch = NULL, frozen_seq = NULL,"
+				" code = %Q, message = %Q, theirs = NULL, theirs_deleted = 1 WHERE " IS_TAKEN,
+				type->dirty_table, code, message);
+}
+
+/* A rule of the app's may keep one of the rows. */
+static bool
+take_away(Applying *a, EntityType *type, const char *code, const char *message)
+{
+	Store	   *store = a->store;
+
+	if (!sql_run(store, "SAVEPOINT tide_taken"))
+		return false;
+	if (forget_taken(a, type))
+		return sql_run(store, "RELEASE tide_taken");
+	if ((sqlite3_errcode(store->db) & 0xff) != SQLITE_CONSTRAINT ||
+		sqlite3_get_autocommit(store->db))
+		return false;
+	failure_clear(&store->failure);
+	return sql_run(store, "ROLLBACK TO tide_taken; RELEASE tide_taken") &&
+		park_in_place(store, type, code, message);
+}
+
 /* A parked edit in whose place a later one of its row is parked. */
 static bool
 lose_one(Applying *a, EntityType *type, sqlite3_stmt * stmt)
@@ -257,7 +291,7 @@ take_both(Applying *a, EntityType *type, Buffer *condition, const char *code,
 		mark(a, type, "delete", type->base_table, condition->data) &&
 		lose_earlier(a, type) && copy(a, type, "put", type->table, code, message) &&
 		copy(a, type, "delete", type->base_table, code, message) &&
-		keep_bases(a->store, type) && forget_taken(a, type);
+		keep_bases(a->store, type) && take_away(a, type, code, message);
 	buffer_free(condition);
 	return good;
 }
