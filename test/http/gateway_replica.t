@@ -365,6 +365,30 @@ subtest 'what may be stale is not remembered' => sub {
 	is ids($gateway->pull($token, since => $stale->{json}{cursor})), 'hidden', 'the next pull brings what it lacked';
 };
 
+# Nothing in such a request says what its client has seen, and the client drops what
+# the reply does not name.  Taken out: says_what_is_seen in held_note_position.
+subtest 'keys and rows are not of the past' => sub {
+	my $old = ($gateway->pull_pages($token))[-1]{cursor};
+	my $keys = sub { return $gateway->get('/api/v1/sync/keys?entityTypes=note', token => $token); };
+	my $rows = sub { return $gateway->post('/api/v1/sync/rows', token => $token, json => { keys => { note => ['pulled'] } }); };
+	paused(sub {
+		push_note('pulled');
+		my $seen = $gateway->pull($token, since => $old);
+		is ids($seen), 'pulled', 'a client has pulled a row from the primary';
+		$cluster->down('immediate');
+		wait_for('the primary is away', 10, sub { return $gateway->get('/ready')->{status} == 503; });
+		wait_for('the replica serves alone', 10, sub { return $gateway->pull($token, since => $old)->{status} == 200; });
+		is $keys->()->{status}, 503, 'keys without that row are not told';
+		is $rows->()->{status}, 503, 'nor are rows';
+		is $gateway->get("/api/v1/sync/digest?since=$seen->{json}{cursor}", token => $token)->{status}, 503, 'nor a digest';
+		$cluster->up or die $@;
+		wait_for('the primary is back', 10, sub { return $gateway->get('/ready')->{status} == 200; });
+	});
+	wait_for_state('200 serving');
+	like $keys->()->{content}, qr/"pulled"/, 'the keys, with the primary';
+	is $rows->()->{json}{rowsByType}{note}[0]{id}, 'pulled', 'the rows';
+};
+
 # A server that crashed replays again from its last checkpoint on.  Here it does not
 # go on, so that a pull there would lack what was replayed before; the gateway stands
 # still meanwhile, so that it finds out as the pulls come.  Taken out: the session in

@@ -124,25 +124,43 @@ held_leave_all(Queue *queue, Fallback why)
 }
 
 /*
+ * Does the call itself say what its client has seen, so that a replica can tell
+ * whether it has come so far?  A client drops what keys and rows do not name.  A
+ * first pull has seen nothing, and its cursor is no younger than its rows.
+ */
+static bool
+says_what_is_seen(const Job *job)
+{
+	return job->kind == JOB_PULL || job->kind == JOB_DIGEST;
+}
+
+/*
  * The primary was at this position at some moment after "asked_at", or nobody
- * can tell (TARGET_ANY): what came before knows now what it waits for.  True:
- * others came later.
+ * can tell (TARGET_ANY): what came before knows now what it waits for, or goes on
+ * to the primary, because nobody will ever know.  True: others came later.
  */
 bool
 held_note_position(Queue *queue, int64_t asked_at, uint64_t position)
 {
 	bool		more = false;
 	Job		   *job;
+	Job		   *next;
 
 	pthread_mutex_lock(&queues.lock);
-	TAILQ_FOREACH(job, &queue->held, link)
+	for (job = TAILQ_FIRST(&queue->held); job != NULL; job = next)
 	{
+		next = TAILQ_NEXT(job, link);
 		if (job->target != TARGET_UNKNOWN)
 			continue;
-		if (job->held_at <= asked_at)
-			job->target = position;
-		else
+		if (job->held_at > asked_at)
 			more = true;
+		else if (position == TARGET_ANY && !says_what_is_seen(job))
+		{
+			queue_remove(job);
+			held_move_on(job, FALLBACK_BEHIND);
+		}
+		else
+			job->target = position;
 	}
 	pthread_mutex_unlock(&queues.lock);
 	return more;
