@@ -99,13 +99,26 @@ subtest 'headers' => sub {
 	is $reply->{status}, 414, 'a long request line';
 	is $reply->{json}{error}{code}, 'uri_too_long';
 	$reply = $gateway->get('/health?' . join '&', ('a') x 900);
-	# libmicrohttpd 1.0 says it in words of its own
-	like $reply->{status} . ' ' . ($reply->{json}{error}{code} // ''), qr/^(?:414 uri_too_long|431 )$/,
-	  'more parameters than fit into its memory';
+	is "$reply->{status} $reply->{json}{error}{code}", '414 uri_too_long', 'more parameters than fit into its memory';
 	is $gateway->get('/health?' . join '&', ('a') x 150)->{status}, 200, 'many that fit';
 	is status_of(TideTest::raw_http($gateway->{port}, "GET /health HTTP/1.1\r\nX: "
 		  . 'x' x 100_000, quiet => 2)) =~ /^4\d\d$/, 1, 'one that does not even fit';
 	is $get->(1500)->{status}, 200, 'the next is served';
+};
+
+# Missing: a limit of bytes, by which too many are refused before libmicrohttpd closes
+# the connection, and those that fit are given their time.
+subtest 'parameters' => sub {
+	my $gateway = gateway();
+	my $say = sub { return say_to(connect_to($gateway), 'GET /health?' . join('&', ('a') x $_[0]) . " HTTP/1.1\r\n") };
+	my $end = "Host: x\r\nConnection: close\r\n\r\n";
+	my $reply = rest_of($say->(2500));
+	like $reply, qr{^HTTP/1\.1 414 .*"code":"uri_too_long"}s, 'too many for its memory' for 1 .. 2;
+	my $slow = $say->(2000);
+	ok !IO::Select->new($slow)->can_read(2.5), 'those that fit';
+	is status_of(rest_of(say_to($slow, $end))), 200, 'may wait for the rest of the head';
+	like rest_of(say_to($say->(2000), ('X: ' . 'x' x 50 . "\r\n") x 30 . $end)), qr{^HTTP/1\.1 200 }, 'which has room';
+	is rest_of($say->(2500)), $reply, 'and all goes on';
 };
 
 subtest 'time for headers' => sub {

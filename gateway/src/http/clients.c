@@ -30,7 +30,6 @@
 #include "util/metrics.h"
 
 #define WATCH_INTERVAL	(CLOCK_SECOND / 4)
-#define CROWD_TIME		(2 * CLOCK_SECOND)	/* for the rest of a long head */
 #define NEVER			INT64_MAX
 
 /* What a user, or an address, has open.  Freed when nothing is open. */
@@ -44,7 +43,7 @@ typedef struct Tally
 
 typedef enum Phase
 {
-	PHASE_HEADERS,				/* of its first request, or of a crowded one */
+	PHASE_HEADERS,				/* of its first request, or of a refused one */
 	PHASE_IDLE,					/* between requests, during headers of a later
 								 * one, or once it is refused */
 	PHASE_BODY,
@@ -72,9 +71,8 @@ struct Client
 								 * user->bytes, too */
 	char	   *origin;			/* the origin whose pages may read the reply,
 								 * or NULL */
-	bool		refused;		/* there is no room for this connection */
+	bool		refused;		/* there is no room for it, or for its target */
 	Failure		refusal;		/* with refused: why */
-	bool		crowded;		/* its parameters may be too many */
 	void	   *pending;		/* what its request waits for, or NULL */
 	bool		(*abandon) (void *pending); /* called when nobody waits any
 											 * more */
@@ -218,8 +216,6 @@ set_failure_of_rest(const Client *client, Failure *failure)
 		*failure = client->refusal;
 	else if (client->phase == PHASE_BODY)
 		failure_set(failure, 408, "too_slow", "the body did not come in time", NULL);
-	else if (client->crowded)
-		check_refuse_target("the parameters are too many", failure);
 	else
 		failure_set(failure, 408, "too_slow", "the request did not come in time", NULL);
 }
@@ -503,23 +499,22 @@ enter(Client *client, Phase phase, int64_t deadline)
 }
 
 /*
- * A request line with very many parameters is there.  libmicrohttpd may not have the
- * memory to take them apart, and then tells nobody: the head never ends.
+ * A request line is there, and no memory for its parameters.  libmicrohttpd would
+ * close the connection without a reply, or tell nobody, and the head never end.
  */
 void
-client_note_crowd(Client *client)
+client_refuse_target(Client *client)
 {
-	int64_t		soon = clock_now() + CROWD_TIME;
-
 	if (client == NULL)
 		return;
 	pthread_mutex_lock(&lock);
-	if (!client->refused && !client->cut)
+	if (!client->cut && !client->gone)
 	{
 		client->phase = PHASE_HEADERS;
-		client->crowded = true;
-		if (client->deadline > soon)
-			client->deadline = soon;
+		if (!client->refused)
+			check_refuse_target("the parameters are too many", &client->refusal);
+		client->refused = true;
+		cut(client);
 	}
 	pthread_mutex_unlock(&lock);
 }
@@ -534,7 +529,6 @@ client_begin_body(Client *client, const Settings *settings, const char *origin)
 	if (client != NULL)
 	{
 		pthread_mutex_lock(&lock);
-		client->crowded = false;
 		client->min_rate = settings->min_rate;
 		client->longest_pause = settings->body_timeout * CLOCK_SECOND;
 		old = client->origin;
@@ -613,15 +607,16 @@ client_set_pending(Client *client, bool (*abandon) (void *), void *pending)
 	pthread_mutex_unlock(&lock);
 }
 
-bool
-client_was_cut(Client *client)
+/* With which status the connection was cut; 0: it was not. */
+int
+client_cut_status(Client *client)
 {
-	bool		result;
+	int			result;
 
 	if (client == NULL)
-		return false;
+		return 0;
 	pthread_mutex_lock(&lock);
-	result = client->cut;
+	result = !client->cut ? 0 : client->refused ? client->refusal.status : 408;
 	pthread_mutex_unlock(&lock);
 	return result;
 }

@@ -24,7 +24,7 @@ extern int	clients_count(void);
 
 extern Client *client_open(int socket, const Address *peer);
 extern void client_close(Client *client);
-extern void client_note_crowd(Client *client);
+extern void client_refuse_target(Client *client);
 
 /*
  * The phases of a connection.  False: it has been cut, and nothing may be sent
@@ -38,7 +38,7 @@ extern bool client_begin_work(Client *client);
 extern bool client_begin_reply(Client *client, const Settings *settings,
 							   size_t length);
 extern void client_begin_idle(Client *client);
-extern bool client_was_cut(Client *client);
+extern int	client_cut_status(Client *client);
 extern void client_set_pending(Client *client, bool (*abandon) (void *),
 							   void *pending);
 

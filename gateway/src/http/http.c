@@ -32,7 +32,8 @@
 #include "util/version.h"
 
 #define HEADER_STRUCTS			16384	/* bytes for the library's structs */
-#define MANY_PARAMETERS			100		/* there is room for so many in any case */
+#define PARAMETER_STRUCT		64		/* of these, for a parameter */
+#define HEADERS_ROOM			8192	/* that targets leave to headers and reply */
 #define REFUSED_CONNECTIONS		100 /* that are accepted to get their 503 */
 #define SPARE_DESCRIPTORS		64
 #define QUIESCE_TIME			CLOCK_SECOND	/* for the knock to be heard */
@@ -41,6 +42,8 @@
 
 static struct MHD_Daemon *server;
 static int	server_socket;		/* that it listens on */
+static size_t target_room;		/* of a connection's memory, for a target and the
+								 * library's structs of its parameters */
 static pthread_mutex_t quiesce_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t quiesced;
 static bool quiesce_wanted = false;
@@ -159,14 +162,17 @@ static void *
 target_arrived(void *unused, const char *target,
 			   struct MHD_Connection *connection)
 {
-	int			parameters = 0;
+	size_t		size = target == NULL ? 0 : strlen(target) + PARAMETER_STRUCT;
 	const char *c;
 
 	(void) unused;
 	for (c = target; c != NULL && (c = strchr(c, '&')) != NULL; c++)
-		parameters++;
-	if (parameters > MANY_PARAMETERS)
-		client_note_crowd(exchange_client(connection));
+		size += PARAMETER_STRUCT;
+	if (size > target_room)
+	{
+		linger_adopt(exchange_socket(connection));
+		client_refuse_target(exchange_client(connection));
+	}
 	return target != NULL && head_target_is_plain(target) ? NULL : &refused_target;
 }
 
@@ -317,6 +323,7 @@ http_start(int listen_socket, int metrics_socket)
 	memory = 2 * (size_t) settings->max_header_bytes + HEADER_STRUCTS;
 	settings_release(settings);
 
+	target_room = memory - HEADERS_ROOM;
 	server_socket = listen_socket;
 	clock_init_condition(&quiesced);
 	underway_start();

@@ -291,8 +291,8 @@ request_continue(Request *request)
 void
 request_end(Request *request)
 {
-	if (request->status == 0 && client_was_cut(request->client))
-		request->status = 408;
+	if (request->status == 0)
+		request->status = client_cut_status(request->client);
 	reply_record(request);
 	client_end_request(request->client);
 	client_begin_idle(request->client);
