@@ -273,6 +273,7 @@ stop(void)
 		log_stop(clock_now() + LOG_TIME);
 		_exit(0);
 	}
+	http_stop_metrics();
 	database_stop();
 	live_stop();
 	queue_free();

@@ -6,11 +6,12 @@ use strict;
 use warnings;
 
 use FindBin ();
-use lib "$FindBin::Bin/../lib";
+use lib "$FindBin::Bin/../lib", "$FindBin::Bin/../property";
 use HTTP::Tiny ();
 use IO::Socket::INET ();
 use Test::More;
-use TideTest qw(wait_for);
+use TideSession ();
+use TideTest qw(wait_for in_background finished);
 
 my $cluster = TideTest::Cluster->shared;
 my $database = $cluster->create_fake;
@@ -93,4 +94,26 @@ is $gateway->get('/metrics')->{status}, 404, 'the world does not see them';
 is $http->get("http://127.0.0.1:$port$pull")->{status}, 404, 'nor is sync on that address';
 is $http->post("http://127.0.0.1:$port/metrics", { content => 'x' })->{status}, 404;
 is $gateway->stop, 0, 'stops with status 0';
+
+# Seen failing: with the metrics served until the end, of what was freed already.
+subtest 'a gateway that ends' => sub {
+	my $other = TideTest::Gateway->start(cluster => $cluster, database => $database,
+		settings => { 'metrics-listen' => '127.0.0.1:0', 'replica-url' => 'host=/nowhere' })->wait_until_ready;
+	($port) = $other->log =~ /event=metrics address=127\.0\.0\.1 port=(\d+)/;
+	my $sessions = sub { return $cluster->sql('postgres',
+		"SELECT count(*) FROM pg_stat_activity WHERE datname = '$database' AND application_name ~ '^tide-gateway' AND $_[0]") };
+	# its last step but one is to wait for a look, which takes two seconds now
+	my $lock = TideSession->new($cluster->conninfo($database));
+	$lock->query($_) for 'BEGIN', 'LOCK TABLE tide.pushed IN ACCESS EXCLUSIVE MODE';
+	my $waits = in_background($other, sub { return $other->pull($other->token('u1'), since => 'wait', wait => 30) });
+	wait_for('a look waits', 10, sub { return $sessions->(q{wait_event_type = 'Lock'}) == 1 });
+	scrape();
+	$other->signal('TERM');
+	wait_for('its threads have ended', 10, sub { return $sessions->(q{application_name <> 'tide-gateway-watch'}) == 0 });
+	is $http->get("http://127.0.0.1:$port/metrics")->{status}, 599, 'has no metrics any more';
+	is $other->wait_until_stopped, 0, 'and ends with status 0';
+	finished($waits);
+	$lock->finish;
+};
+
 done_testing;

@@ -394,11 +394,18 @@ http_waiting_for_database(void)
 	return pending_count_with_database();
 }
 
+/* Before anything is freed that the metrics count. */
 void
-http_stop(void)
+http_stop_metrics(void)
 {
 	if (metrics_server != NULL)
 		MHD_stop_daemon(metrics_server);
+	metrics_server = NULL;
+}
+
+void
+http_stop(void)
+{
 	MHD_stop_daemon(server);
 	close(server_socket);
 	clients_stop();
