@@ -174,6 +174,29 @@ subtest 'the end of its key' => sub {
 	is $gateway->stop, 0, 'stops with status 0';
 };
 
+# Seen failing without the comparison of roles in request_is_let_in().
+subtest 'the end of its role' => sub {
+	sql('CREATE ROLE events_reader; GRANT events_reader TO tide_gateway; GRANT SELECT ON plan TO events_reader');
+	my $file = TideToken::new_file("default-role = tide_user\n");
+	my $gateway = gateway(config => $file);
+	my $cursor = $gateway->pull($token{ann}, since => 'now')->{json}{cursor};
+	my $stream = listen_to($gateway, $token{ann});
+	my $waiting = TideTest::in_background($gateway,
+		sub { return $gateway->pull($token{ann}, since => $cursor, wait => 60); });
+	waits($gateway, 2);
+	TideToken::write_file($file, "default-role = events_reader\n");
+	$gateway->signal('HUP');
+	$gateway->log_says(qr/event=reloaded/, 'the settings are read again');
+	sql(q{INSERT INTO day VALUES (900, 'ann', 'not for it')});
+	ok hears($stream, qr/\r\n0\r\n\r\n/, 10), 'a stream ends';
+	unlike $stream->{heard}, qr/event:/, 'and tells of nothing';
+	my $reply = TideTest::finished($waiting);
+	is "$reply->{status} $reply->{json}{error}{code}", '503 try_again', 'a pull that waited is to come again';
+	is_deeply $gateway->pull($token{ann}, since => $cursor)->{json}{changesByType}, {}, 'by the other role';
+	is $gateway->stop, 0, 'stops with status 0';
+	sql('DROP OWNED BY events_reader; DROP ROLE events_reader');
+};
+
 subtest 'refusals' => sub {
 	like listen_to($here, undef)->{head}, qr{^HTTP/1\.1 401 }, 'no token';
 	like listen_to($here, $token{ann}, since => 'x')->{head}, qr{^HTTP/1\.1 400 }, 'no cursor';

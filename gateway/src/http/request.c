@@ -164,8 +164,8 @@ authenticate(Request *request, const RequestHead *head)
 
 /*
  * A request may take a minute, and a stream as long as its token is good.  Would it
- * be let in now, by the keys and settings that are in force?  If not, its failure
- * says why.
+ * be let in now, as the same role, by the keys and settings that are in force?  If
+ * not, its failure says why.
  */
 bool
 request_is_let_in(Request *request)
@@ -174,10 +174,14 @@ request_is_let_in(Request *request)
 	const KeySet *keys = keys_acquire();
 	Identity	identity = {0};
 	RequestHead head;
+	const char *role;
 	bool		good;
 
 	exchange_read_head(request->connection, &head);
-	good = check_token(&head, settings, keys, time(NULL), &identity, &request->failure) != NULL;
+	role = check_token(&head, settings, keys, time(NULL), &identity, &request->failure);
+	good = role != NULL;
+	if (good && strcmp(role, request->job.role) != 0)
+		good = failure_try_again(&request->failure, "default-role is another one now");
 	identity_free(&identity);
 	keys_release(keys);
 	settings_release(settings);
