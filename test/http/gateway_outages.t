@@ -119,6 +119,29 @@ subtest 'a primary that lets no more sessions in' => sub {
 	is $gateway->stop, 0;
 };
 
+# Its postmaster stands still, so that an attempt to connect ends as with one that is
+# away.  Missing: whether the thread that looks still has its answers.
+subtest 'a primary that is slow to let sessions in' => sub {
+	my $gateway = wait_for_state(gateway($database, 'db-connections' => 2), '200 serving');
+	my $token = $gateway->token('ann');
+	my ($pause, $primary) = map { TideSession->new($_->conninfo($database)) } $standby, $cluster;
+	my $cursor = ($gateway->pull_pages($token))[-1]{cursor};
+	wait_for('both threads are connected', 10, sub { return $gateway->metric('database_connections') == 2 });
+	$pause->query('SELECT pg_wal_replay_pause()');
+	wait_for('replay stands still', 10, sub { return $pause->query('SELECT pg_get_wal_replay_pause_state()') eq 'paused' });
+	my $postmaster = (TideReplica::processes($cluster))[0];
+	kill STOP => $postmaster;
+	$primary->query(q{SELECT pg_terminate_backend(min(pid)) FROM pg_stat_activity WHERE application_name = 'tide-gateway'});
+	wait_for('an attempt to connect has failed', 15, sub { return $gateway->log =~ /event=connect-failed reason=database-away/ });
+	is $gateway->metric('database_connections'), 1, 'one thread has no connection';
+	is $gateway->push_changes($token, { changes => { note => [ { id => 'slow' } ] } })->{status}, 200, 'a push is stored by the other';
+	is ids($gateway->pull($token, since => $cursor)), 'slow', 'and seen';
+	kill CONT => $postmaster;
+	$pause->query('SELECT pg_wal_replay_resume()');
+	$_->finish for $pause, $primary;
+	is $gateway->stop, 0;
+};
+
 # Missing: room for the connections to replicas.
 subtest 'descriptors' => sub {
 	my $script = File::Temp->new(SUFFIX => '.sh');

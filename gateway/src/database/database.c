@@ -102,7 +102,8 @@ release(Replica *replica)
 
 /*
  * Is there no primary that could say where it is?  One that lets no more sessions
- * in, or is slow to, goes on with those that it has.
+ * in, or is slow to, goes on with those that it has; above all, with that of the
+ * thread that looks.
  */
 static bool
 primary_is_gone(void)
@@ -110,10 +111,13 @@ primary_is_gone(void)
 	Health	   *health = pool_health(primary);
 	Failure		unused;
 	bool		is_bad = health_is_bad(health, &unused);
+	bool		hangs = health_hangs(health);
 
+	if (health_has_session(health) && !hangs)
+		return false;
 	if (is_bad && health_state(health) != OPEN_REFUSED)
 		return true;
-	return (is_bad || health_hangs(health)) && !pool_answers(primary);
+	return (is_bad || hangs) && !pool_answers(primary);
 }
 
 /*
