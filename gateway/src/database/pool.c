@@ -151,13 +151,20 @@ connect_worker(Worker *worker)
 		open_worker(worker, true);
 }
 
-/* Is the connection there, and to be used on? */
+/*
+ * Is the connection there, and to be used on?  One that is old is kept where the
+ * last attempt to connect has failed: it could not be had again.
+ */
 static bool
 is_current(Worker *worker)
 {
+	Health	   *health = worker->pool->health;
+	Failure		unused;
+
 	return connection_is_alive(worker->connection) &&
-		worker->generation == health_generation(worker->pool->health) &&
-		connection_age(worker->connection) < worker->max_age;
+		worker->generation == health_generation(health) &&
+		(connection_age(worker->connection) < worker->max_age ||
+		 health_is_bad(health, &unused));
 }
 
 /* Is there a connection that a job can be run on? */

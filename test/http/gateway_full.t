@@ -1,0 +1,36 @@
+# A server that lets no more sessions in: a gateway keeps those that it has, though it
+# opens them anew after a while.  That while is a minute, and so is this test.
+#
+# Seen failing without health_is_bad() in is_current(): one after the other was closed.
+use strict;
+use warnings;
+
+use FindBin ();
+use lib "$FindBin::Bin/../lib";
+use Test::More;
+use TideTest qw(wait_for);
+
+my $cluster = TideTest::Cluster->shared;
+my $database = $cluster->create_fake;
+my $gateway = TideTest::Gateway->start(cluster => $cluster, database => $database,
+	settings => { 'metrics-listen' => '127.0.0.1:0', 'maintain-interval' => 0 })->wait_until_ready;
+my $token = $gateway->token('u1');
+
+sub connected { return $gateway->metric('database_connections') }
+
+wait_for('all threads are connected', 10, sub { return connected() == 4 });
+my $begun = time;
+# of this database, since other tests may share the role
+$cluster->sql('postgres', qq(ALTER DATABASE "$database" CONNECTION LIMIT 0));
+my %status;
+wait_for('all sessions are old', 90, sub {
+	$status{ $gateway->pull($token, since => 'x')->{status} }++;
+	return time > $begun + 60;
+});
+is join(' ', keys %status), 200, 'pulls are served all the time';
+is connected(), 3, 'one session was given up, and the others are kept';
+$cluster->sql('postgres', qq(ALTER DATABASE "$database" CONNECTION LIMIT -1));
+ok wait_for('it is had again', 60, sub { return $gateway->pull($token, since => 'x')->{status} == 200 && connected() == 4 }),
+  'once there is room';
+is $gateway->stop, 0, 'ends with status 0';
+done_testing;
