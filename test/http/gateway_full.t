@@ -32,5 +32,19 @@ is connected(), 3, 'one session was given up, and the others are kept';
 $cluster->sql('postgres', qq(ALTER DATABASE "$database" CONNECTION LIMIT -1));
 ok wait_for('it is had again', 60, sub { return $gateway->pull($token, since => 'x')->{status} == 200 && connected() == 4 }),
   'once there is room';
+
+# Seen failing with the thread that looks alone: it had its session, and /ready was 200.
+subtest 'no session for requests' => sub {
+	$cluster->sql('postgres', qq(ALTER DATABASE "$database" CONNECTION LIMIT 0));
+	$cluster->sql('postgres', qq(SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+		WHERE datname = '$database' AND application_name = 'tide-gateway'));
+	wait_for('none is left', 10, sub { return connected() == 0 });
+	is $gateway->pull($token, since => 'x')->{status}, 503, 'a pull is not served';
+	is $gateway->get('/ready')->{status}, 503, 'and the gateway is not ready';
+	$cluster->sql('postgres', qq(ALTER DATABASE "$database" CONNECTION LIMIT -1));
+	wait_for('it is ready again', 60, sub { return $gateway->get('/ready')->{status} == 200 });
+	is $gateway->pull($token, since => 'x')->{status}, 200, 'when it serves again';
+};
+
 is $gateway->stop, 0, 'ends with status 0';
 done_testing;

@@ -411,11 +411,17 @@ database_connected(void)
 	return pool_connected(primary);
 }
 
-/* Does the primary serve?  Else the failure is set. */
+/*
+ * Does the primary serve, and does it let those in who ask for clients?  Else the
+ * failure is set.
+ */
 bool
 database_is_ready(Failure *failure)
 {
-	return health_check(pool_health(primary), failure);
+	Health	   *health = pool_health(primary);
+
+	return health_check(health, failure) &&
+		(pool_connected(primary) > 0 || !health_is_bad(health, failure));
 }
 
 int
