@@ -18,9 +18,19 @@ function partText(value) {
 
 /* The text of a row's key. columns: the schema's `key`. */
 export function keyText(columns, row) {
-	if (columns.length === 1)
-		return partText(row[columns[0]]);
-	return JSON.stringify(columns.map((column) => partText(row[column])));
+	return joined(columns.map((column) => partText(row[column])));
+}
+
+/*
+ * The same of a row of the server's. Its uuids are in lower case: what is in
+ * capitals is text that only looks like one, and another row's in lower case.
+ */
+export function serverKeyText(columns, row) {
+	return joined(columns.map((column) => String(row[column])));
+}
+
+function joined(parts) {
+	return parts.length === 1 ? parts[0] : JSON.stringify(parts);
 }
 
 /* The columns that a key's text stands for: as text, which the server reads as their type. */

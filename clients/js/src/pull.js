@@ -1,6 +1,6 @@
 import { asked } from './client.js';
 import { expected, isList, isObject } from './errors.js';
-import { keyText, own } from './keys.js';
+import { own, serverKeyText } from './keys.js';
 
 export const PAGE_ROWS = 500;
 /* Acks that a client keeps and sends with a pull, which goes in a URL. */
@@ -124,7 +124,7 @@ export class PullCollector {
 		const known = set[into].get(type) ?? new Map();
 		set[into].set(type, known);
 		for (const columns of list) {
-			const key = keyText(description.key, columns);
+			const key = serverKeyText(description.key, columns);
 			others?.delete(key);
 			known.set(key, keep(type, columns));
 		}

@@ -3,7 +3,7 @@ import { filter, firstValueFrom, merge, Subject } from 'rxjs';
 
 import { OwnersClient } from './client.js';
 import { isAltered } from './json.js';
-import { keyText, randomId } from './keys.js';
+import { randomId, serverKeyText } from './keys.js';
 import { Listeners } from './listeners.js';
 import { REFUSED, SyncLoop } from './loop.js';
 import { columnsOf, isEverythingOf, isRevoked, MOST_ACKS, NO_PLACE, PullCollector } from './pull.js';
@@ -263,9 +263,16 @@ export class TideReplication {
 			const isUnsaid = status === 'failed' && results[i].entity === undefined && known;
 			const entity = results[i].entity ?? null;
 			const gone = status === 'failed' ? !entity : isGone(this.#schema, type, entity);
-			const stands = isUnsaid ? known : gone ? one.deleted(edit, entity) : one.toDocument(entity);
-			if (status === 'failed') {
+			let stands = isUnsaid ? known : gone ? one.deleted(edit, entity) : one.toDocument(entity);
+			// a key that the server writes in another form, a uuid in lower case, is another document's
+			const isMoved = stands[one.primary] !== key;
+			if (isMoved) {
+				stored.push(stands);
+				stands = one.deleted(edit, null);
+			}
+			if (status === 'failed' || (status === 'superseded' && isMoved))
 				one.takeBack(key);
+			if (status === 'failed') {
 				conflicts.push(stands);
 				await this.#noteRefused({ type, key, edit, errors, at: new Date().toISOString() });
 			} else if (status === 'superseded') {
@@ -489,7 +496,7 @@ class Replicated {
 			if (name in row && (takesNull || (value !== null && value !== undefined)))
 				document[name] = value;
 		}
-		document[this.primary] = keyText([this.primary], row);
+		document[this.primary] = serverKeyText([this.primary], row);
 		return document;
 	}
 

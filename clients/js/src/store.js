@@ -525,11 +525,7 @@ export class TideStore {
 				});
 				if (answer.lost)
 					lost.push({ ...answer.lost, at: new Date().toISOString() });
-				if (answer.record)
-					tx.put(answer.record);
-				else
-					tx.delete(sent.type, sent.key);
-				changes.push([sent.type, sent.key]);
+				changes.push([sent.type, sent.key], ...await this.#store(tx, sent, answer.record, results[i]));
 			}
 			if (lost.length > 0)
 				tx.setMeta('lost', [...lost.reverse(), ...await tx.getMeta('lost') ?? []].slice(0, MOST_LOST));
@@ -538,6 +534,28 @@ export class TideStore {
 				tx.setMeta('acks', [...await tx.getMeta('acks') ?? [], ...acks].slice(-MOST_ACKS));
 		});
 		this.#tell(changes);
+	}
+
+	/*
+	 * A key may come back in another form than it was made in, a uuid without its
+	 * dashes say: then the row goes from one to the other. Returns what that changed.
+	 */
+	async #store(tx, { type, key: made }, record, { entity }) {
+		const { key: columns } = this.#typeOf(type);
+		const key = record && entity && !isGone(this.#schema, type, entity) ? keyText(columns, entity) : made;
+		const there = key === made ? undefined : await tx.get(type, key);
+		if (!record || key !== made)
+			tx.delete(type, made);
+		if (!record)
+			return [];
+		// edited by both names: each edit goes by its own
+		if (isDirty(there) && isDirty(record))
+			tx.put(record);
+		else if (isDirty(there))
+			tx.put(pulled(there, { type, key, row: record.row, sweep: there.seen }));
+		else
+			tx.put({ ...record, key, seen: there?.seen ?? record.seen });
+		return key === made ? [] : [[type, key]];
 	}
 
 	/* ---- the rest ---- */

@@ -101,10 +101,11 @@ export class TideWatermelon {
 		await this.database.write(async () => {
 			if (deleted)
 				await this.database.adapter.destroyDeletedRecords(table, [id]);
-			const record = deleted ? null : await collection.find(id).catch(() => null);
-			const row = entity && !this.#isDeleted(table, entity) ? this.#toRaw(table, entity) : null;
+			const record = deleted ? null : await found(collection, id);
 			const isUnsaid = entity === undefined && record && record._raw._status !== 'created';
-			await this.database.batch(...this.#replacing(collection, record, isUnsaid ? {} : row));
+			const row = isUnsaid ? {} : entity && !this.#isDeleted(table, entity) ? this.#toRaw(table, entity) : null;
+			const there = await this.#thereOf(collection, record, row);
+			await this.database.batch(this.#replacing({ collection, record, row, there }));
 		});
 		// nobody said what the server has, and nothing here keeps what was before an edit
 		if (entity === undefined)
@@ -363,19 +364,21 @@ export class TideWatermelon {
 	 */
 	async #takeOver(due, results) {
 		await this.database.write(async () => {
-			const prepared = [];
+			const replaced = [];
 			for (const [i, { table, id, raw, change }] of due.entries()) {
 				const { status, entity } = results[i];
 				if (status === 'failed' || raw === null)
 					continue;
 				const collection = this.database.get(table);
-				const record = await collection.find(id).catch(() => null);
+				const record = await found(collection, id);
 				if (!record || !sameRaw(record._raw, raw))
 					continue; // edited meanwhile
 				const gone = isGone(this.#schema, change.type, entity) || this.#isDeleted(table, entity);
-				prepared.push(...this.#replacing(collection, record, gone ? null : this.#toRaw(table, entity)));
+				const row = gone ? null : this.#toRaw(table, entity);
+				replaced.push({ collection, record, row, there: await this.#thereOf(collection, record, row) });
 			}
-			await this.database.batch(prepared);
+			// what is prepared does not wait
+			await this.database.batch(replaced.flatMap((one) => this.#replacing(one)));
 		});
 		for (const [i, { name, raw }] of due.entries()) {
 			if (raw === null && results[i].status !== 'failed')
@@ -397,15 +400,24 @@ export class TideWatermelon {
 		});
 	}
 
-	#replacing(collection, record, row) {
+	/*
+	 * The record of the row, where the server writes the key in another form than
+	 * it was made in, a uuid in lower case: it is another one than the edited.
+	 */
+	#thereOf(collection, record, row) {
+		return record && row?.id !== undefined && row.id !== record.id ? found(collection, row.id) : record;
+	}
+
+	/* The edited record, and the one there is of its row: mostly the same. */
+	#replacing({ collection, record, row, there }) {
 		const synced = (target) => {
 			target._raw = { ...target._raw, ...row, _status: 'synced', _changed: '' };
 		};
-		if (row === null)
-			return record ? [record.prepareDestroyPermanently()] : [];
-		if (record)
-			return [record.prepareUpdate(synced)];
-		return [collection.prepareCreateFromDirtyRaw({ ...row, _status: 'synced', _changed: '' })];
+		const gone = record && (row === null || there !== record) ? [record.prepareDestroyPermanently()] : [];
+		if (row === null || (there && there !== record && there._raw._status !== 'synced'))
+			return gone;
+		return [...gone, there ? there.prepareUpdate(synced)
+			: collection.prepareCreateFromDirtyRaw({ ...row, _status: 'synced', _changed: '' })];
 	}
 
 	/* ---- columns ---- */
@@ -609,6 +621,11 @@ export class TideWatermelon {
 function split(name) {
 	const at = name.indexOf('/');
 	return [name.slice(0, at), name.slice(at + 1)];
+}
+
+/* A record, or null. */
+function found(collection, id) {
+	return collection.find(id).catch(() => null);
 }
 
 /* FNV-1a */

@@ -232,6 +232,59 @@ for (const [library, open] of Object.entries({ rxdb, watermelon })) {
 	});
 }
 
+for (const [library, open] of Object.entries({ rxdb, watermelon })) {
+	const insert = (one, id, name) => one.project
+		? one.project.insert({ id, team: 'red', name })
+		: one.database.write(() => one.database.get('project').create((record) => {
+			record._raw.id = id;
+			record._setRaw('team', 'red');
+			record._setRaw('name', name);
+		}));
+	const ids = async (one) => (one.project ? await one.project.find().exec()
+		: await one.database.get('project').query().fetch()).map(({ id }) => id).sort();
+
+	test(`${library}: a key that the server writes in lower case is one row's, whatever the verdict`, { timeout: 20000 }, async () => {
+		const lower = (call) => ({ ...call, body: { ...call.body, changes: call.body.changes.map((change) =>
+			({ ...change, entityId: change.entityId.toLowerCase(), data: { ...change.data, id: change.entityId.toLowerCase() } })) } });
+		for (const status of ['applied', 'superseded']) {
+			const server = new FakeServer({ '/sync/pull': ({ query }) => page({ cursor: 'c', changesByType: query.since ? {} : { project: [row('there')] } }),
+				'/sync/push': (call) => {
+					const reply = applied(lower(call), { team: 'red', by: status === 'applied' ? 'me' : 'you' });
+					return { ...reply, succeeded: reply.succeeded.map((done) => ({ ...done, status })) };
+				} });
+			const one = await open(server);
+			await one.sync.sync();
+			await insert(one, 'ABC', 'mine');
+			await insert(one, 'THERE', 'mine');
+			await insert(one, 'other', 'mine');
+			const { state, error } = await one.sync.sync();
+			assert.equal(state, 'synced', error?.message);
+			assert.deepEqual(await ids(one), ['abc', 'other', 'there'], status);
+			await one.rename('abc', 'again');
+			assert.equal((await one.sync.sync()).state, 'synced');
+			assert.deepEqual(await ids(one), ['abc', 'other', 'there'], status);
+			const [first, ...later] = server.calls('/sync/push').map(({ body }) => body.changes);
+			assert.equal(later.at(-1)[0].base, first.find(({ entityId }) => entityId === 'ABC').lastModifiedAt);
+			await one.close();
+		}
+	});
+
+	test(`${library}: a key that is text keeps its capitals`, { timeout: 20000 }, async () => {
+		const id = 'AAAAAAAA-2222-4333-8444-555555555555';
+		const server = new FakeServer({ '/sync/push': (call) => applied(call, { team: 'red' }),
+			'/sync/pull': ({ query }) => page({ cursor: 'c', changesByType: query.since ? {} : { project: [row(id), row('b')] } }) });
+		const one = await open(server);
+		await one.sync.sync();
+		await one.rename(id, 'edited');
+		await one.sync.sync();
+		assert.deepEqual(server.calls('/sync/push').map(({ body }) => body.changes[0].entityId), [id]);
+		server.answers['/sync/pull'] = () => page({ cursor: 'd', deletedByType: { project: [{ id }] } });
+		await one.sync.sync();
+		assert.deepEqual(await ids(one), ['b']);
+		await one.close();
+	});
+}
+
 test('watermelon: two tables of one type have its rows, each with its own columns', async () => {
 	const rows = ['a', 'b'].map(row);
 	const server = new FakeServer({ '/sync/push': applied, '/sync/pull': () => page({ changesByType: { project: rows } }) });

@@ -708,6 +708,51 @@ test('a reply does not replace what another tab has pulled since', async () => {
 	assert.deepEqual(await page1.pending(), []);
 });
 
+test('a key that the server writes in another form is one row\'s', async () => {
+	const lower = (call, status = 'applied') => ({ ...applied({ ...call, body: { ...call.body, changes: call.body.changes.map((change) =>
+		({ ...change, entityId: change.entityId.toLowerCase(), status })) } }) });
+	let answer = lower;
+	const server = new FakeServer({ '/sync/push': (call) => answer(call), '/sync/pull': ({ query }) => page({ cursor: 'c', changesByType: query.since ? {} : { task: [row('there')] } }) });
+	const store = await openStore({ client: server.client(), storage: new MemoryStorage() });
+	await store.sync();
+	const heard = new Set();
+	store.subscribe((changes) => [...changes?.get('task') ?? []].forEach((key) => heard.add(key)));
+	await store.put('task', { id: 'ABC', title: 'made' });
+	await store.put('task', { id: 'THERE', title: 'mine' });
+	await store.sync();
+	const rows = async () => (await store.all('task')).map(({ id, title }) => `${id} ${title}`).sort();
+	assert.deepEqual(await rows(), ['abc made', 'there mine']);
+	assert.ok(heard.has('abc') && heard.has('ABC'));
+	assert.equal((await store.get('task', 'abc')).title, 'made');
+
+	// edited while it is sent, by either name
+	await store.put('task', { id: 'DEF', title: 'one' });
+	answer = async (call) => {
+		answer = lower;
+		await store.put('task', { id: 'DEF', note: 'two' });
+		await store.put('task', { id: 'abc', note: 'edited' });
+		return lower(call);
+	};
+	await store.sync();
+	await store.sync();
+	assert.deepEqual(await rows(), ['abc made', 'def one', 'there mine']);
+	assert.deepEqual([(await store.get('task', 'def')).note, (await store.get('task', 'abc')).note], ['two', 'edited']);
+	assert.deepEqual(await store.pending(), []);
+
+	// an edit by the row's own name is kept beside one by another
+	await store.put('task', { id: 'ABC', title: 'by another name' });
+	await store.put('task', { id: 'abc', title: 'by its own' });
+	answer = (call) => {
+		answer = lower;
+		const { succeeded: [first], ...reply } = lower(call);
+		return { ...reply, succeeded: [{ ...first, changeId: '0' }, { ...first, changeId: '1' }] };
+	};
+	await store.sync();
+	await store.sync();
+	assert.equal((await store.all('task')).length, 3);
+	assert.deepEqual(await store.pending(), []);
+});
+
 test('composite keys: one row each, sent as an object', async () => {
 	const pair = { ...SCHEMA.entityTypes.task, key: ['team', 'id'], deletedAt: null };
 	const server = new FakeServer({ '/sync/schema': () => ({ protocol: 1, entityTypes: { task: pair } }),
