@@ -47,13 +47,14 @@ export async function pushParts(...given) {
  * is new, is sent again with the cursor.
  */
 export async function pushLate(client, schema, changes, { isNew, cursor, ...options }) {
-	const first = await pushParts(client, schema, changes, options);
+	const first = await pushParts(client, schema, changes, { ...options, isNew });
 	const late = [...changes.keys()].filter((i) => first.results[i]?.code === 'resync_required' && isNew(i));
 	for (const i of late)
 		first.results[i] = undefined;
 	if (late.length === 0 || first.error)
 		return first;
-	const { results, acks, error } = await push(client, schema, late.map((i) => changes[i]), { ...options, cursor });
+	const { results, acks, error } = await push(client, schema, late.map((i) => changes[i]),
+		{ ...options, cursor, isNew: () => true });
 	late.forEach((i, n) => { first.results[i] = results[n]; });
 	return { results: first.results, acks: [...first.acks, ...acks], error };
 }
@@ -170,14 +171,16 @@ function failure(errors, entity) {
 /*
  * A change can lose against this device's own earlier edit: the reply to that
  * one was lost, so the later edit names an older base. It was made upon the
- * earlier one all the same, and is sent again with that base. Its verdict is taken out.
+ * earlier one all the same, and is sent again with that base; so is one of a row
+ * that is new as far as is known here. Its verdict is taken out.
  */
 function takeOwn(state, schema, changes, items) {
 	const again = [];
 	for (const [index, change] of changes.entries()) {
 		const { status, entity } = state.results[index] ?? {};
 		const { modifiedAt, clientId } = schema.entityTypes[change.type] ?? {};
-		if (status !== 'superseded' || change.base === undefined || !clientId
+		const isUpon = change.base !== undefined || state.options.isNew?.(index);
+		if (status !== 'superseded' || !isUpon || !clientId
 			|| !state.client.clientId || entity[clientId] !== state.client.clientId)
 			continue;
 		const stood = entity[modifiedAt];

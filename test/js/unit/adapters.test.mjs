@@ -499,6 +499,26 @@ test('rxdb: what was made, sent without an answer, and deleted when the app was 
 	await one.close();
 });
 
+test('rxdb: what was made, sent without an answer, and edited when the app was opened again, is edited', { timeout: 20000 }, async () => {
+	// server_wins: an existing row stands, unless the edit was made upon it
+	for (const by of ['me', 'you']) {
+		let stands = { ...row('x'), by };
+		const server = new FakeServer({ '/sync/pull': ({ query }) => page({ cursor: 'c', changesByType: query.since ? {} : { project: [stands] } }),
+			'/sync/push': (call) => {
+				const [{ base, data, lastModifiedAt }] = call.body.changes;
+				const status = base === stands.at ? 'applied' : 'superseded';
+				if (status === 'applied')
+					stands = { ...stands, ...data, at: lastModifiedAt, by: 'me' };
+				return { ...applied(call), succeeded: [{ changeId: call.body.changes[0].id, status, entity: stands }] };
+			} });
+		const one = await rxdb(server);
+		await one.project.insert({ id: 'x', team: 'red', name: 'edited' });
+		assert.equal((await one.sync.sync()).state, 'synced');
+		assert.deepEqual([stands.name, await one.names()], by === 'me' ? ['edited', ['edited']] : ['name x', ['name x']]);
+		await one.close();
+	}
+});
+
 test('rxdb: the deletion of what the server never had is no refused edit', { timeout: 20000 }, async () => {
 	const server = new FakeServer({ '/sync/pull': () => page({ cursor: 'c' }), '/sync/push': (call) => refused(call, 'scope_missing') });
 	const one = await rxdb(server);
