@@ -77,19 +77,37 @@ export class PullCollector {
 		const set = this.#set ??= emptySet(since);
 		// acks belong to the cursor that was given; later pages do not need them
 		const resumed = set.cursor !== since;
-		const pages = pullPages(this.client, { ...options, since: set.cursor, refresh,
-			acks: resumed ? [] : options.acks });
-		for await (const page of pages) {
+		await this.#pages(set, { ...options, refresh, acks: resumed ? [] : options.acks });
+		const untold = this.#untold(set, columns);
+		if (untold.length > 0)
+			await this.#pages(set, { ...options, refresh: untold, acks: [] });
+		this.#set = this.#options = null;
+		settle(set, { awaited, due: [...due, ...untold] });
+		set.known = { ...known, ...without(columns, set.unavailableTypes) };
+		return set;
+	}
+
+	/* All pages that there are from the set's cursor on. */
+	async #pages(set, options) {
+		for await (const page of pullPages(this.client, { ...options, since: set.cursor })) {
 			const types = [...Object.keys(page.changesByType), ...Object.keys(page.deletedByType)];
 			// tracked or granted since the schema was read; its rows do not come again
 			if (options.readSchema && types.some((type) => !own(this.schema.entityTypes, type)))
 				this.schema = await options.readSchema();
 			this.#add(set, page, options.keep);
 		}
-		this.#set = this.#options = null;
-		settle(set, { awaited, due });
-		set.known = { ...known, ...without(columns, set.unavailableTypes) };
-		return set;
+	}
+
+	/*
+	 * Types whose scope is in no column that is kept, while a scope is taken: only
+	 * all of their rows tell which are left.
+	 */
+	#untold(set, columns) {
+		return set.revokedScopes.size === 0 ? [] : Object.keys(columns).filter((type) => {
+			const scope = own(this.schema.entityTypes, type)?.scope ?? null;
+			return scope !== null && !columns[type].includes(scope) && !isEverythingOf(set, type)
+				&& !set.unavailableTypes.includes(type);
+		});
 	}
 
 	#add(set, page, keep) {

@@ -185,6 +185,33 @@ for (const [library, open] of Object.entries({ rxdb, watermelon })) {
 		await one.close();
 	});
 
+	test(`${library}: a scope is taken whose column is not kept here: its rows go, and edits of them stay`, { timeout: 20000 }, async () => {
+		const { project } = SCHEMA.entityTypes;
+		const columns = [...project.columns, { name: 'owner', type: 'text', nullable: true, writable: true }];
+		const owned = (id, owner) => ({ ...row(id), owner });
+		const server = new FakeServer({ '/sync/push': applied,
+			'/sync/schema': () => ({ protocol: 1, entityTypes: { project: { ...project, scope: 'owner', columns } } }),
+			'/sync/pull': ({ query }) => page({ cursor: 'c1', changesByType: query.since ? {} : { project: ['a', 'b', 'c'].map((id) => owned(id, id)) } }) });
+		const one = await open(server);
+		await one.sync.sync();
+		await one.rename('c', 'edited');
+		let cut = true;
+		server.answers['/sync/pull'] = ({ query }) => {
+			if (!query.refresh)
+				return page({ cursor: 'c2', revokedScopes: query.since === 'c1' ? ['b', 'c'] : [] });
+			// a pull that breaks off there goes on there
+			return cut ? undefined : page({ cursor: 'c3', changesByType: { project: [owned('a', 'a')] } });
+		};
+		assert.equal((await one.sync.sync()).state, 'offline');
+		cut = false;
+		await one.sync.sync();
+		assert.deepEqual(await one.names(), ['edited', 'name a']);
+		const asked = server.calls('/sync/pull').length;
+		await one.sync.sync();
+		assert.deepEqual(server.calls('/sync/pull').slice(asked).map(({ query }) => query.refresh), [undefined]);
+		await one.close();
+	});
+
 	test(`${library}: a change that is too long for the server is refused, once, and alone`, { timeout: 20000 }, async () => {
 		const tooLong = (call) => call.body.changes.some(({ data }) => data?.name?.length > 10)
 			? json(413, '<html>') : applied(call, { team: 'red' });
