@@ -72,7 +72,7 @@ export class SyncLoop {
 		this.#stopped?.abort();
 		this.#stopped = null;
 		this.#ended?.abort();
-		clearTimeout(this.#timer);
+		this.#notLater();
 		this.#channel?.close();
 		this.#channel = null;
 		await this.#running?.catch(() => {});
@@ -247,12 +247,17 @@ export class SyncLoop {
 	}
 
 	#later(milliseconds) {
-		clearTimeout(this.#timer);
+		this.#notLater();
 		// what ran while it was stopped ends without another one
 		if (!this.#stopped)
 			return;
 		const wait = milliseconds ?? networkDelay(this.#failures, this.#options.retry);
 		this.#timer = setTimeout(() => this.#run(), Math.min(wait, LONGEST));
+	}
+
+	#notLater() {
+		clearTimeout(this.#timer);
+		this.#timer = null;
 	}
 
 	/* One sync; one that is asked for while it runs comes after it. */
@@ -261,7 +266,7 @@ export class SyncLoop {
 			this.#again = true;
 			return this.#running;
 		}
-		clearTimeout(this.#timer);
+		this.#notLater();
 		this.#asked = false;
 		const ended = this.#ended = new AbortController();
 		return this.#running = this.#once(ended.signal).finally(() => {
@@ -285,7 +290,8 @@ export class SyncLoop {
 			this.#failures = 0;
 			const counts = await this.#options.counts();
 			this.status.set({ ...counts, ...restingState(counts) });
-			if (nextTryAt && this.#leading)
+			// an edit made meanwhile is due before that
+			if (nextTryAt && this.#leading && this.#timer === null)
 				this.#later(Math.max(nextTryAt - Date.now(), 0));
 		} catch (error) {
 			await this.#failed(error);

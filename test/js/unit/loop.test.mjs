@@ -20,7 +20,7 @@ function loop(more = {}) {
 			if (made.fails)
 				throw made.fails;
 			made.pending = 0;
-			return {};
+			return { nextTryAt: more.nextTryAt };
 		},
 		cursor: async () => made.cursor,
 		counts: async () => ({ pending: made.pending, failed: made.failed, lastSyncAt: 1 }),
@@ -43,6 +43,13 @@ test('edits in quick succession are one sync; one that runs is not disturbed', a
 	await all;
 	assert.equal(made.syncs, 2);
 	await made.loop.stop();
+});
+
+test('an edit at the end of a sync does not wait for what the server refused', { timeout: 20000 }, async () => {
+	let edits = 1;
+	const made = loop({ live: false, nextTryAt: Date.now() + 60000, during: () => edits-- > 0 && made.loop.kick() });
+	made.loop.start();
+	await waitFor('the edit is sent', () => made.syncs === 2, 5).finally(() => made.loop.stop());
 });
 
 test('offline: it goes on trying, says so, and is there again', async () => {
