@@ -83,7 +83,8 @@ export class TideClient {
 
 	/*
 	 * What the app's own functions give: no sync hangs on one that never does, and
-	 * none is kept from ending. A refresh that runs keeps its lock, for the tokens
+	 * none is kept from ending. One that fails is without its service: where a login
+	 * is due it gives null. A refresh that runs keeps its lock, for the tokens
 	 * that it brings are the only ones that are good.
 	 */
 	#inTime({ signal, timeout }, action) {
@@ -103,7 +104,9 @@ export class TideClient {
 			signal?.addEventListener('abort', stop);
 			if (signal?.aborted)
 				return stop();
-			new Promise((begin) => begin(action(late.signal))).then(resolve, reject).finally(done);
+			const fail = (cause) => reject(cause instanceof TideError ? cause
+				: new TideError('offline', 'offline', `the token could not be had: ${cause?.message ?? cause}`, { cause }));
+			new Promise((begin) => begin(action(late.signal))).then(resolve, fail).finally(done);
 		});
 	}
 

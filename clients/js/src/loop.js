@@ -314,7 +314,9 @@ export class SyncLoop {
 	}
 
 	#show(error, counts) {
-		const { code = 'internal', message, hint } = error;
+		const { name, message, hint } = error;
+		// those of the browser's have a number for it, which says nothing
+		const code = typeof error.code === 'number' ? name : error.code ?? 'internal';
 		const state = error.kind === 'signed_out' ? 'signed_out'
 			: error.transient ? 'offline' : 'error';
 		this.status.set({ ...counts, state, error: { code, message, hint } });

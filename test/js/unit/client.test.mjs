@@ -47,6 +47,14 @@ test('a refresh that gets no answer is no logout', async () => {
 	await assert.rejects(server.client({ refresh }).call('GET', '/sync/scopes'), { kind: 'offline' });
 });
 
+test('a token that could not be had, since the login service does not answer, is no fault of the app\'s', async () => {
+	const fails = () => { throw new TypeError('fetch failed'); };
+	const server = new FakeServer({ '/sync/scopes': unauthorized });
+	for (const more of [{ token: fails }, { token: async () => fails() }, { refresh: fails }])
+		await assert.rejects(server.client(more).call('GET', '/sync/scopes'), ({ kind, message, cause }) =>
+			kind === 'offline' && /fetch failed/.test(message) && cause instanceof TypeError);
+});
+
 test('a reply that does not end is none, and is given up', { timeout: 60000 }, async () => {
 	const piece = new Uint8Array(8 * 1024 * 1024).fill(32);
 	let pieces = 0, isCancelled = false;

@@ -266,6 +266,14 @@ test('a storage that fails for a while ends nothing: it is tried again', async (
 	await counts.loop.stop();
 });
 
+test('an error has a word for its code, also one of the browser\'s', async () => {
+	const made = loop({ live: false });
+	for (const [error, code] of [[new DOMException('the disk is full', 'QuotaExceededError'), 'QuotaExceededError'], [new TypeError('no'), 'internal']]) {
+		made.fails = error;
+		assert.equal((await made.loop.sync()).error.code, code);
+	}
+});
+
 test('an edit, or a look at the page, does not end the wait that the server asked for', async () => {
 	const made = loop({ live: false });
 	made.fails = new TideError('busy', 'try_again', 'later', { retryAfter: 60000 });
