@@ -1,3 +1,5 @@
+import { own } from './keys.js';
+
 /*
  * JSON whose numbers a double cannot hold.
  *
@@ -32,12 +34,39 @@ function normal(text) {
 	return from === to ? '0' : `${sign}${all.slice(from, to)}e${Number(power) + whole.length - from}`;
 }
 
+const JSON_TYPE = /^jsonb?(\[\])?$/;
+const FLOAT_TYPE = /^(real|double precision)/;
+
+/* A row with texts for numbers that JSON has not: null would be sent, and 0 for the zero below it. */
+export function wireRow(columns, row) {
+	const sent = { ...row };
+	for (const { name, type } of columns) {
+		const value = own(row, name);
+		if (typeof value === 'number' || (Array.isArray(value) && !JSON_TYPE.test(type)))
+			sent[name] = wireValue(type, value);
+	}
+	return sent;
+}
+
+function wireValue(type, value) {
+	if (Array.isArray(value))
+		return value.map((item) => wireValue(type, item));
+	if (Object.is(value, -0))
+		return FLOAT_TYPE.test(type) ? '-0' : 0;
+	return orText('', value);
+}
+
+/* For JSON.stringify(), of values that are compared. */
+export function orText(name, value) {
+	return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
+}
+
 /*
  * Inside json a number is not the string of its digits, so that such a value of
  * a column does not go back as it is. Only an edit of the column is sent.
  */
 export function isAltered(type, value) {
-	return /^jsonb?(\[\])?$/.test(type) && hasLongNumber(value);
+	return JSON_TYPE.test(type) && hasLongNumber(value);
 }
 
 /* Is there a number in this JSON value that parseJson made a string of? */

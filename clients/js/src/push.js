@@ -1,5 +1,6 @@
 import { expected, isList, TideError } from './errors.js';
-import { wireKey } from './keys.js';
+import { wireRow } from './json.js';
+import { own, wireKey } from './keys.js';
 import { isAfter } from './stamps.js';
 
 /* What one request carries at most; the gateway's defaults are 5,000 and 16 MiB. */
@@ -78,14 +79,14 @@ async function push(client, schema, changes, options = {}) {
 }
 
 function wireChange(schema, { type, row, action, stamp, base, changed }) {
-	const key = schema.entityTypes[type]?.key ?? ['id'];
+	const { key, columns } = own(schema.entityTypes, type) ?? { key: ['id'], columns: [] };
 	const item = {
 		entityType: type,
 		action: action === 'delete' ? 'delete' : 'update',
 		entityId: wireKey(key, row),
 	};
 	if (action !== 'delete')
-		item.data = row;
+		item.data = wireRow(columns, row);
 	if (stamp !== undefined)
 		item.lastModifiedAt = stamp;
 	if (base !== undefined)

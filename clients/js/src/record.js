@@ -1,4 +1,4 @@
-import { isAltered } from './json.js';
+import { isAltered, orText } from './json.js';
 import { keyColumns, own } from './keys.js';
 import { nextStamp } from './stamps.js';
 
@@ -98,11 +98,6 @@ export function pulled(record, { type, key, row, sweep }) {
 	return { ...kept, ...(revoked && row === null ? { revoked } : {}), theirs: row, seen: sweep };
 }
 
-/* What JSON has no number for; it would be null. */
-function wireValue(value) {
-	return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
-}
-
 /* The change to push. */
 export function changeOf(record, description, patches) {
 	const { modifiedAt, clientId, version, columns } = description;
@@ -114,8 +109,7 @@ export function changeOf(record, description, patches) {
 	const isSent = ([name, value]) => description.key.includes(name)
 		|| (types.has(name) && ![modifiedAt, clientId, version].includes(name)
 			&& !(record.base !== null && !own(record.changed, name) && isAltered(types.get(name), value)));
-	change.row = Object.fromEntries(Object.entries(keyAnd).filter(isSent)
-		.map(([name, value]) => [name, wireValue(value)]));
+	change.row = Object.fromEntries(Object.entries(keyAnd).filter(isSent));
 	if (patches && record.base !== null && record.action === 'upsert')
 		change.changed = Object.keys(record.changed).filter((name) => own(change.row, name) !== undefined);
 	return change;
@@ -176,5 +170,5 @@ export function discarded(record) {
 }
 
 function same(a, b) {
-	return a === b || JSON.stringify(wireValue(a)) === JSON.stringify(wireValue(b));
+	return a === b || JSON.stringify(a, orText) === JSON.stringify(b, orText);
 }

@@ -924,6 +924,25 @@ test('numbers that JSON has not, and long ones inside json, are not altered on t
 	assert.deepEqual(server.calls('/sync/push')[1].body.changes[0].data.note, { list: [] });
 });
 
+test('numbers that JSON has not, in columns and in arrays of them, are sent as texts', async () => {
+	const types = { id: 'text', at: 'text', by: 'text', f: 'double precision', fa: 'double precision[]', r: 'real[]', n: 'integer', j: 'jsonb' };
+	const columns = Object.entries(types).map(([name, type]) => ({ name, type, nullable: true, writable: true }));
+	const { project } = SCHEMA.entityTypes;
+	const server = new FakeServer({ '/sync/schema': () => ({ protocol: 1, entityTypes: { project: { ...project, scope: null, columns, conflict: 'merge' } } }), '/sync/push': applied,
+		'/sync/pull': ({ query }) => query.since ? page({ cursor: 'c' }) : new Response(`{"changesByType":{"project":[
+			{"id":"a","f":-0,"fa":[null],"r":[["NaN",-0],[1,2]],"n":0,"j":-0,"at":null}]},"deletedByType":{},"cursor":"c","revokedScopes":[]}`) });
+	const store = await openStore({ client: server.client(), storage: new MemoryStorage() });
+	await store.sync();
+	await store.put('project', { id: 'a', fa: [NaN] });
+	await store.sync();
+	await store.put('project', { id: 'b', f: -Infinity, fa: [NaN, -0, 1, null], n: -0, j: [-0] });
+	await store.sync();
+	const sent = server.calls('/sync/push').map(({ body }) => body.changes[0]);
+	assert.deepEqual(sent[0].data, { id: 'a', f: '-0', fa: ['NaN'], r: [['NaN', '-0'], [1, 2]], n: 0, j: 0 });
+	assert.deepEqual(sent[0].changedFields, ['fa']);
+	assert.deepEqual(sent[1].data, { id: 'b', f: '-Infinity', fa: ['NaN', '-0', 1, null], n: 0, j: [0] });
+});
+
 test('a 410: everything is pulled first, then the edits go', async () => {
 	let expired = true;
 	const server = new FakeServer({
