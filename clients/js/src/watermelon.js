@@ -580,8 +580,12 @@ export class TideWatermelon {
 	/* Whoever syncs first. */
 	async #ownerOf(user) {
 		const owner = await this.#get('user');
-		if (owner === undefined || owner === null)
+		if (owner === undefined || owner === null) {
+			// it may have been another one's until it was reset
+			this.#collector = null;
+			this.#acks = [];
 			await this.#set('user', user);
+		}
 		return owner ?? user;
 	}
 
