@@ -52,7 +52,8 @@ export function editRecord(record, { type, key, columns, description, clientId, 
 	// by a key alone: the row may have been deleted on the server a moment ago
 	const before = record?.row ?? keyOf(record, description, key);
 	// JSON has no undefined: such a column is not given
-	const given = Object.entries(columns).filter(([, value]) => value !== undefined);
+	const given = Object.entries({ ...emptied(record, description),
+		...Object.fromEntries(Object.entries(columns).filter(([, value]) => value !== undefined)) });
 	const edited = given.filter(([name, value]) => !same(own(before, name), value));
 	next.changed = { ...next.changed, ...Object.fromEntries(edited.map(([name]) => [name, edit])) };
 	next.row = { ...before, ...Object.fromEntries(given) };
@@ -77,6 +78,18 @@ function softDeleted(row, { deletedAt, modifiedAt }, stamp) {
 	if (!deletedAt || !row)
 		return null;
 	return { ...row, [deletedAt]: stamp, ...(modifiedAt ? { [modifiedAt]: stamp } : {}) };
+}
+
+/*
+ * A row that was deleted here and is made anew has nothing of the one that the
+ * server still has, but what the server gives a row itself.
+ */
+function emptied(record, { key, scope, modifiedAt, clientId, version, columns }) {
+	if (record?.row !== null || !record.base)
+		return {};
+	const kept = [...key, scope, modifiedAt, clientId, version];
+	return Object.fromEntries(columns.filter((column) => column.nullable && column.writable && !column.default
+		&& !kept.includes(column.name)).map(({ name }) => [name, null]));
 }
 
 /* Created and deleted here before the server knew of it: nothing to send. */

@@ -943,6 +943,30 @@ test('numbers that JSON has not, in columns and in arrays of them, are sent as t
 	assert.deepEqual(sent[1].data, { id: 'b', f: '-Infinity', fa: ['NaN', '-0', 1, null], n: 0, j: [0] });
 });
 
+test('a row that is deleted and made anew has nothing of the deleted one', async () => {
+	const { project } = SCHEMA.entityTypes;
+	const more = { kind: { default: true }, fixed: { nullable: false }, made: { writable: false } };
+	const columns = [...project.columns, ...Object.entries(more).map(([name, given]) =>
+		({ name, type: 'text', nullable: true, writable: true, default: false, ...given }))];
+	for (const conflict of ['last_write_wins', 'merge']) {
+		const server = new FakeServer({ '/sync/schema': () => ({ protocol: 1, entityTypes: { project: { ...project, columns, conflict } } }), '/sync/push': applied,
+			'/sync/pull': ({ query }) => page({ cursor: 'c', changesByType: query.since ? {} : { project: [
+				{ id: 'a', team: 'red', name: 'of the deleted', kind: 'k', fixed: 'f', made: 'm', at: '2026-01-01T00:00:00Z', by: null }] } }) });
+		const store = await openStore({ client: server.client(), storage: new MemoryStorage() });
+		await store.sync();
+		await store.delete('project', 'a');
+		await store.put('project', { id: 'a', kind: 'mine' });
+		await store.put('project', { id: 'a', fixed: 'mine' });
+		assert.equal((await store.get('project', 'a')).name, null);
+		await store.sync();
+		const [{ data, changedFields, base }] = server.calls('/sync/push')[0].body.changes;
+		assert.deepEqual(data, { id: 'a', name: null, kind: 'mine', fixed: 'mine' });
+		assert.equal(base, '2026-01-01T00:00:00Z');
+		if (conflict === 'merge')
+			assert.deepEqual(changedFields.sort(), ['fixed', 'kind', 'name']);
+	}
+});
+
 test('a 410: everything is pulled first, then the edits go', async () => {
 	let expired = true;
 	const server = new FakeServer({
