@@ -53,3 +53,11 @@ export function randomId() {
 	return globalThis.crypto?.randomUUID?.() ?? 'xxxxxxxx-xxxx-4xxx-8xxx-xxxxxxxxxxxx'
 		.replace(/x/g, () => Math.floor(Math.random() * 16).toString(16));
 }
+
+/* FNV-1a */
+export function fingerprint(text) {
+	let hash = 0x811c9dc5;
+	for (let i = 0; i < text.length; i++)
+		hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+	return hash >>> 0;
+}

@@ -3,7 +3,7 @@ import { filter, firstValueFrom, merge, Subject } from 'rxjs';
 
 import { OwnersClient } from './client.js';
 import { isAltered } from './json.js';
-import { randomId, serverKeyText } from './keys.js';
+import { fingerprint, randomId, serverKeyText } from './keys.js';
 import { Listeners } from './listeners.js';
 import { REFUSED, SyncLoop } from './loop.js';
 import { columnsOf, isEverythingOf, isRevoked, MOST_ACKS, NO_PLACE, PullCollector } from './pull.js';
@@ -11,6 +11,7 @@ import { isGone, pushLate } from './push.js';
 import { nextStamp, stampTime } from './stamps.js';
 
 const META = 'tidemeta';
+const LONGEST_ID = 300;
 const BATCH = 1000;
 const UNKNOWN_TYPE = { status: 'failed', code: 'unknown_entity_type',
 	errors: [{ code: 'unknown_entity_type', message: 'the server does not have this entity type, or not for this user' }] };
@@ -19,7 +20,7 @@ const META_SCHEMA = {
 	primaryKey: 'id',
 	type: 'object',
 	properties: {
-		id: { type: 'string', maxLength: 300 },
+		id: { type: 'string', maxLength: LONGEST_ID },
 		value: { type: 'string' }, // JSON
 	},
 	required: ['id', 'value'],
@@ -146,15 +147,21 @@ export class TideReplication {
 			return;
 		await this.discard(type, key);
 		const { _deleted, ...document } = refused.edit;
-		if (_deleted)
-			await (await this.collections[type].findOne(key).exec())?.remove();
-		else
-			await this.collections[type].upsert(document);
+		try {
+			if (_deleted)
+				await (await this.collections[type].findOne(key).exec())?.remove();
+			else
+				await this.collections[type].upsert(document);
+		} catch (error) {
+			// the collection's schema may be another one by now
+			await this.#setMeta(refusedId(type, key), refused);
+			throw error;
+		}
 	}
 
 	/* Forget a refused edit. */
 	async discard(type, key) {
-		await (await this.#meta.findOne(`refused ${type} ${key}`).exec())?.remove();
+		await (await this.#meta.findOne(refusedId(type, key)).exec())?.remove();
 		await this.loop.refresh();
 	}
 
@@ -287,7 +294,7 @@ export class TideReplication {
 	}
 
 	async #noteRefused(refused) {
-		await this.#setMeta(`refused ${refused.type} ${refused.key}`, refused);
+		await this.#setMeta(refusedId(refused.type, refused.key), refused);
 		this.refused$.next(refused);
 	}
 
@@ -573,6 +580,12 @@ class Replicated {
 			},
 		};
 	}
+}
+
+/* Under which a refused edit is kept. A collection's keys may be longer than ours. */
+function refusedId(type, key) {
+	const id = `refused ${type} ${key}`;
+	return id.length <= LONGEST_ID ? id : `${id.slice(0, 140)} ${fingerprint(id)} ${id.slice(-140)}`;
 }
 
 /* Made and deleted here, as far as is known: it may have been sent, or not. */

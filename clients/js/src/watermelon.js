@@ -1,7 +1,7 @@
 import { needsUser, rowDelay, stillWaits } from './backoff.js';
 import { OwnersClient } from './client.js';
 import { isAltered } from './json.js';
-import { randomId } from './keys.js';
+import { fingerprint, randomId } from './keys.js';
 import { SyncLoop } from './loop.js';
 import { columnsOf, isEverythingOf, MOST_ACKS, NO_PLACE, PullCollector } from './pull.js';
 import { isGone, pushLate } from './push.js';
@@ -630,14 +630,6 @@ function split(name) {
 /* A record, or null. */
 function found(collection, id) {
 	return collection.find(id).catch(() => null);
-}
-
-/* FNV-1a */
-function fingerprint(text) {
-	let hash = 0x811c9dc5;
-	for (let i = 0; i < text.length; i++)
-		hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-	return hash >>> 0;
 }
 
 function sameRaw(a, b) {

@@ -10,6 +10,7 @@ import { tideCollectionOptions, tideMutationFn } from 'pg-tide/tanstack';
 import { TideWatermelon } from 'pg-tide/watermelon';
 import { createRxDatabase } from 'rxdb';
 import { getRxStorageMemory } from 'rxdb/plugins/storage-memory';
+import { wrappedValidateAjvStorage } from 'rxdb/plugins/validate-ajv';
 
 import { waitFor } from '../lib/wait.mjs';
 import { applied, FakeServer, json, page, refused, SCHEMA } from '../lib/fake.mjs';
@@ -39,11 +40,11 @@ function closing(action) {
 	return close;
 }
 
-async function rxdb(server, { conflictHandler, sync: options } = {}) {
-	const database = await createRxDatabase({ name: `r${Math.random()}`.replace('.', ''), storage: getRxStorageMemory() });
+async function rxdb(server, { conflictHandler, storage = getRxStorageMemory(), maxLength = 36, team = { type: ['string', 'null', 'object'] }, sync: options } = {}) {
+	const database = await createRxDatabase({ name: `r${Math.random()}`.replace('.', ''), storage });
 	const { project } = await database.addCollections({ project: { conflictHandler, schema: {
 		version: 0, primaryKey: 'id', type: 'object', required: ['id'],
-		properties: { id: { type: 'string', maxLength: 36 }, team: { type: ['string', 'null', 'object'] }, name: text, at: text, by: text } } } });
+		properties: { id: { type: 'string', maxLength }, team, name: text, at: text, by: text } } } });
 	const sync = await replicateTide({ client: server.client(), database, collections: { project }, live: false, ...options });
 	return { sync, database, project, schema: project.schema.jsonSchema, close: closing(() => database.close()),
 		rename: async (id, name) => (await project.findOne(id).exec()).incrementalPatch({ name }),
@@ -572,6 +573,23 @@ test('rxdb: the deletion of what the server never had is no refused edit', { tim
 	await (await one.project.findOne('x').exec()).remove();
 	assert.equal((await one.sync.sync()).state, 'synced');
 	assert.deepEqual(await one.sync.refused(), []);
+	await one.close();
+});
+
+test('rxdb: a refused edit of a row with a long key blocks nothing', { timeout: 20000 }, async () => {
+	const [id, other] = ['x', 'y'].map((end) => 'k'.repeat(400) + end);
+	const server = new FakeServer({ '/sync/pull': () => page({ cursor: 'c' }), '/sync/push': (call) => refused(call, '23514') });
+	const one = await rxdb(server, { storage: wrappedValidateAjvStorage({ storage: getRxStorageMemory() }), maxLength: 500, team: text });
+	await one.project.bulkInsert([id, other].map((key) => ({ id: key, team: 'red', name: 'mine' })));
+	const { error } = await one.sync.sync();
+	assert.equal(error?.code, 'edits_refused', error?.message);
+	assert.deepEqual((await one.sync.refused()).map(({ key }) => key).sort(), [id, other]);
+	await one.sync.discard('project', id);
+	assert.deepEqual((await one.sync.refused()).map(({ key }) => key), [other]);
+	// what cannot be made again is kept
+	one.project.preInsert(() => { throw new Error('not valid'); });
+	await assert.rejects(one.sync.retry('project', other), /not valid/);
+	assert.deepEqual((await one.sync.refused()).map(({ key }) => key), [other]);
 	await one.close();
 });
 
