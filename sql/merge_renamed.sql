@@ -42,4 +42,27 @@ ALTER TABLE part RENAME b TO c;
 SELECT pushed('part', '{"id": 1, "a": "new"}', '2020-01-01T00:00:30Z'), pushed('part', '{"id": 11, "a": "new"}', '2020-01-01T00:00:30Z');
 SELECT pushed('part', '{"id": 10, "c": "late"}', '2020-01-01T00:00:15Z'), pushed('part', '{"id": 10, "a": "new"}', '2020-01-01T00:00:30Z');
 SELECT id, a, c FROM part ORDER BY id;
+
+-- a composite value has its attributes by place: of another attribute it would be
+-- the value, without a word
+CREATE TYPE inner_pair AS (x int, y int);
+CREATE DOMAIN pairs AS inner_pair[];
+CREATE TYPE outer_pair AS (n int, i inner_pair);
+CREATE TABLE comp (id int PRIMARY KEY, s text, p inner_pair, d pairs, o outer_pair);
+SELECT tide.track('comp', shared => true, conflict => 'merge');
+INSERT INTO comp ("lastModifiedAt", id, s, p, d, o) SELECT '2020-01-01T00:00:10Z', n, 'a', CASE WHEN n <> 3 THEN '(1,2)'::inner_pair END,
+	CASE WHEN n <> 4 THEN '{"(3,4)"}'::inner_pair[] END, '(5,"(6,7)")' FROM generate_series(1, 5) n;
+SELECT pushed('comp', jsonb_build_object('id', n, 'deletedAt', '2020-01-01T00:00:20Z'), '2020-01-01T00:00:20Z') FROM generate_series(1, 5) n;
+SELECT key, image FROM tide.tombstone WHERE relid = 'comp'::regclass AND key IN ('1', '3') ORDER BY key;
+SELECT pushed('comp', '{"id": 1, "s": "same"}', '2020-01-01T00:00:30Z');
+ALTER TYPE inner_pair RENAME ATTRIBUTE y TO z;
+SELECT pushed('comp', '{"id": 5, "s": "renamed"}', '2020-01-01T00:00:30Z');
+ALTER TYPE inner_pair ADD ATTRIBUTE y int;
+ALTER TYPE inner_pair DROP ATTRIBUTE x;
+-- late edits leave what is kept as it is; what comes back in full does not need it
+SELECT pushed('comp', '{"id": 2, "s": "late"}', '2020-01-01T00:00:15Z');
+SELECT n, pushed('comp', jsonb_build_object('id', n, 's', 'new'), '2020-01-01T00:00:30Z') FROM generate_series(2, 4) n;
+SELECT pushed('comp', '{"id": 3, "s": "new", "d": null, "o": null}', '2020-01-01T00:00:30Z');
+SELECT pushed('comp', '{"id": 4, "s": "new", "p": null, "o": {"n": 1, "i": {"z": 2, "y": 3}}}', '2020-01-01T00:00:30Z');
+SELECT id, s, p, d, o FROM comp ORDER BY id;
 DROP SCHEMA merge_renamed CASCADE;

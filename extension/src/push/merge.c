@@ -103,14 +103,14 @@ merge_read_nothing(Push *push, Change *c)
  * of class 42 becomes one that a change can be to blame for.
  */
 static Datum
-kept_value(TrackedColumn *c, char *text)
+kept_value(TrackedColumn *c, JsonSpan kept)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Datum		value;
 
 	PG_TRY();
 	{
-		value = text_input(c, text);
+		value = text_input(c, *kept.at == 'n' ? NULL : image_value(c, kept));
 	}
 	PG_CATCH();
 	{
@@ -241,7 +241,7 @@ revive(Change *c, Merge *m)
 			!image_find(m->image, column, &value))
 			continue;
 		c->outcome.nulls[i] = (*value.at == 'n');
-		c->outcome.values[i] = kept_value(column, c->outcome.nulls[i] ? NULL : json_unescape(value));
+		c->outcome.values[i] = kept_value(column, value);
 		c->outcome.columns = bms_add_member(c->outcome.columns, column->attnum);
 	}
 	wire_end(level);

@@ -10,6 +10,8 @@
 #include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "utils/json.h"
+#include "utils/lsyscache.h"
+#include "utils/typcache.h"
 
 #include "table/registry.h"
 #include "util/json_scan.h"
@@ -30,6 +32,10 @@
  * those of the table that the rows belong to; a partition may number its
  * columns in another way.  Images from before 0.2.0 have none; their columns go
  * by name.
+ *
+ * The text of a composite value has its attributes by place, and ALTER TYPE may add
+ * and drop some.  So such a value is kept as an array of two texts: the numbers of
+ * the attributes that its type had, and the value.
  */
 
 /* the number that the root has for a column of a partition; 0: none */
@@ -78,6 +84,34 @@ place_of(const char *numbers, AttrNumber attnum)
 	return -1;
 }
 
+/* the numbers of a composite type's attributes, those within them, too; else nothing */
+static void
+append_shape(StringInfo buf, Oid type)
+{
+	Oid			element;
+	TupleDesc	desc;
+	int			i;
+
+	type = getBaseType(type);
+	while (OidIsValid(element = get_element_type(type)))
+		type = getBaseType(element);
+	if (get_typtype(type) != TYPTYPE_COMPOSITE)
+		return;
+	desc = lookup_rowtype_tupdesc(type, -1);
+	appendStringInfoChar(buf, '(');
+	for (i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->attisdropped)
+			continue;
+		appendStringInfo(buf, " %d", att->attnum);
+		append_shape(buf, att->atttypid);
+	}
+	appendStringInfoChar(buf, ')');
+	ReleaseTupleDesc(desc);
+}
+
 /* a value that is written in hexadecimal doubles in length */
 #define IMAGE_VALUE_MAX (IMAGE_MAX / 2 - 1024)
 
@@ -112,6 +146,7 @@ bool
 image_append_column(StringInfo buf, TrackedTable *t, TrackedColumn *c, Datum value,
 					bool isnull)
 {
+	StringInfoData shape;
 	char	   *text;
 	bool		fits;
 
@@ -124,11 +159,20 @@ image_append_column(StringInfo buf, TrackedTable *t, TrackedColumn *c, Datum val
 	if (TupleDescAttr(t->tupdesc, c->attnum - 1)->attlen == -1 &&
 		!is_long_string(c) && toast_raw_datum_size(value) > IMAGE_VALUE_MAX)
 		return false;
+	initStringInfo(&shape);
+	append_shape(&shape, c->type);
 	text = text_output(c, value);
-	fits = buf->len + escaped_length(text) < IMAGE_MAX;
-	if (fits)
+	fits = buf->len + shape.len + escaped_length(text) < IMAGE_MAX;
+	if (fits && shape.len > 0)
+	{
+		appendStringInfo(buf, "[\"%s\",", shape.data);
+		escape_json(buf, text);
+		appendStringInfoChar(buf, ']');
+	}
+	else if (fits)
 		escape_json(buf, text);
 	pfree(text);
+	pfree(shape.data);
 	return fits;
 }
 
@@ -194,4 +238,26 @@ image_find(const char *image, TrackedColumn *c, JsonSpan *value)
 			return true;
 	}
 	return false;
+}
+
+char *
+image_value(TrackedColumn *c, JsonSpan value)
+{
+	StringInfoData shape;
+	JsonMembers elements;
+	JsonSpan	none;
+	JsonSpan	kept;
+
+	if (*value.at != '[')
+		return json_unescape(value);
+	initStringInfo(&shape);
+	append_shape(&shape, c->type);
+	json_members(&elements, value);
+	(void) json_next_member(&elements, &none, &kept);
+	if (strcmp(json_unescape(kept), shape.data) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("its type has other attributes by now")));
+	(void) json_next_member(&elements, &none, &kept);
+	return json_unescape(kept);
 }

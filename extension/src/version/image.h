@@ -33,4 +33,7 @@ extern bool image_append_column(StringInfo buf, TrackedTable *t, TrackedColumn *
 /* the value that an image has for a column; false if it has none */
 extern bool image_find(const char *image, TrackedColumn *c, JsonSpan *value);
 
+/* the text of such a value that is not null; an error if its type was another one */
+extern char *image_value(TrackedColumn *c, JsonSpan value);
+
 #endif							/* TIDE_IMAGE_H */
