@@ -23,6 +23,17 @@ GRANT SELECT (id, user_id) ON shop.note TO regress_tide_reader;
 :look;
 GRANT SELECT (body, "lastModifiedAt", "clientId") ON shop.note TO regress_tide_reader;
 :look;
+-- a change writes its stamp, too, and under merge those of the columns
+REVOKE INSERT, UPDATE ON shop.note FROM regress_tide_reader;
+GRANT INSERT (id, user_id, body), UPDATE (body) ON shop.note TO regress_tide_reader;
+:look;
+GRANT INSERT ("lastModifiedAt", "clientId"), UPDATE ("lastModifiedAt", "clientId") ON shop.note TO regress_tide_reader;
+:look;
+SELECT tide.track('shop.note', scope => 'user_id', exclude => '{hidden}', conflict => 'merge');
+:look;
+SELECT hint FROM tide.check('regress_tide_reader') \gexec
+:look;
+SELECT tide.track('shop.note', scope => 'user_id', exclude => '{hidden}');
 -- row security without a policy for it
 ALTER TABLE shop.note ENABLE ROW LEVEL SECURITY;
 CREATE POLICY others ON shop.note FOR SELECT TO pg_monitor USING (true);

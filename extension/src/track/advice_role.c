@@ -60,30 +60,40 @@ check_schema(RoleCheck *check, Oid namespace)
 			 psprintf("GRANT USAGE ON SCHEMA %s TO %s;", schema, check->name));
 }
 
-/*
- * may the role use the whole table, or all its synced columns (any: one of
- * them)?
- */
+/* there may be no such column, or the table as a whole be granted */
 static bool
-may(RoleCheck *check, TrackedTable *t, AclMode mode, bool any)
+may_column(RoleCheck *check, TrackedTable *t, AttrNumber column, AclMode mode)
+{
+	return !AttributeNumberIsValid(column) ||
+		pg_class_aclcheck(t->relid, check->role, mode) == ACLCHECK_OK ||
+		pg_attribute_aclcheck(t->relid, column, check->role, mode) == ACLCHECK_OK;
+}
+
+/* may the role read the whole table, or all its synced columns? */
+static bool
+may_read(RoleCheck *check, TrackedTable *t)
 {
 	int			i;
-	bool		all = true;
 
-	if (pg_class_aclcheck(t->relid, check->role, mode) == ACLCHECK_OK)
-		return true;
 	for (i = 0; i < t->ncolumns; i++)
 	{
-		bool		one;
-
-		if (!column_is_synced(&t->columns[i]))
-			continue;
-		one = pg_attribute_aclcheck(t->relid, i + 1, check->role, mode) == ACLCHECK_OK;
-		if (any && one)
-			return true;
-		all &= one;
+		if (column_is_synced(&t->columns[i]) && !may_column(check, t, i + 1, ACL_SELECT))
+			return false;
 	}
-	return !any && all;
+	return true;
+}
+
+/* may the role write what every change writes, whatever columns it sends? */
+static bool
+may_write(RoleCheck *check, TrackedTable *t, AclMode mode)
+{
+	bool		result = may_column(check, t, t->modified_at, mode) &&
+		may_column(check, t, t->client_id, mode) && may_column(check, t, t->clocks, mode);
+	int			i;
+
+	for (i = 0; mode == ACL_INSERT && i < t->nkeys; i++)
+		result &= may_column(check, t, t->keys[i], mode);
+	return result;
 }
 
 static void
@@ -140,12 +150,17 @@ check_table(RoleCheck *check, TrackedTable *t)
 		return;
 	}
 	check_schema(check, t->namespace);
-	check_right(check, t, may(check, t, ACL_SELECT, false), "error",
+	check_right(check, t, may_read(check, t), "error",
 				"read all synced columns: it pulls nothing of this table", "SELECT");
-	check_right(check, t, may(check, t, ACL_INSERT, true), "warning", "create rows", "INSERT");
-	check_right(check, t, may(check, t, ACL_UPDATE, true), "warning", "change rows", "UPDATE");
+	check_right(check, t, may_write(check, t, ACL_INSERT), "warning", "create rows", "INSERT");
+	check_right(check, t, may_write(check, t, ACL_UPDATE), "warning", "change rows", "UPDATE");
+	if (AttributeNumberIsValid(t->clocks))
+		check_right(check, t, may_column(check, t, t->clocks, ACL_SELECT), "warning",
+					"read the stamps of columns: it pushes nothing to this table",
+					psprintf("SELECT (%s)", quote_identifier(tracked_column(t, t->clocks)->name)));
 	if (!AttributeNumberIsValid(t->deleted_at))
-		check_right(check, t, may(check, t, ACL_DELETE, false), "warning", "delete rows", "DELETE");
+		check_right(check, t, pg_class_aclcheck(t->relid, check->role, ACL_DELETE) == ACLCHECK_OK,
+					"warning", "delete rows", "DELETE");
 	if (check_enable_rls(t->relid, check->role, true) == RLS_ENABLED &&
 		!has_policy(t->relid, check->role))
 		complain(check, "error", t->sql_name,
