@@ -175,6 +175,25 @@ ALTER TYPE place DROP ATTRIBUTE athlete CASCADE;
 SELECT problem FROM tide.tracked WHERE relation = 'part'::regclass;
 ALTER TYPE place ADD ATTRIBUTE athlete text CASCADE;
 SELECT tide_scope FROM part;
+-- a table of the path that is made anew, as from a dump: the triggers come after the foreign key
+CREATE TABLE club (id int PRIMARY KEY, owner text);
+CREATE TABLE team (id int PRIMARY KEY, club_id int REFERENCES club);
+CREATE TABLE player (id int PRIMARY KEY, team_id int REFERENCES team);
+CREATE INDEX ON team (club_id);
+CREATE INDEX ON player (team_id);
+SELECT tide.track('player', scope => 'team_id.club_id.owner');
+INSERT INTO club VALUES (1, 'ann');
+INSERT INTO team VALUES (1, 1);
+INSERT INTO player VALUES (1, 1);
+CREATE TABLE dump AS
+	SELECT 1 AS n, pg_get_indexdef(indexrelid) AS ddl FROM pg_index WHERE indrelid = 'club'::regclass AND NOT indisprimary
+	UNION ALL SELECT 2, 'ALTER TABLE team ADD FOREIGN KEY (club_id) REFERENCES club'
+	UNION ALL SELECT 3, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'club'::regclass AND NOT tgisinternal;
+DROP TABLE club CASCADE;
+CREATE TABLE club (id int PRIMARY KEY, owner text);
+INSERT INTO club VALUES (1, 'bob');
+SELECT ddl FROM dump ORDER BY n, ddl \gexec
+SELECT tide_scope FROM player;
 DROP SCHEMA pd CASCADE;
 REVOKE EXECUTE ON FUNCTION tide.trusted() FROM regress_tide_pd;
 DROP ROLE regress_tide_pd;

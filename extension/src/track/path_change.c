@@ -9,7 +9,8 @@
  * the scopes to which it led before.  Nor does TRUNCATE of a table to which no
  * foreign key leads for the moment move a row.  So after commands that can
  * mend a path or lead it elsewhere, rows whose scope is not where the path leads
- * find it anew.  Other commands cost nothing.
+ * find it anew.  Other commands cost nothing.  A trigger of a path that comes by
+ * itself, as from a dump, mends a path, too.
  *
  * The trigger of late scopes has a condition on the column that the path begins
  * with.  PostgreSQL does not alter or drop a column that a trigger names, so this
@@ -312,4 +313,19 @@ path_change_after(Node *parsetree, List *tables)
 
 	foreach(lc, tables)
 		path_change_in_table(lfirst_oid(lc), parsetree);
+}
+
+void
+path_change_restored(Oid relid)
+{
+	Changed		changed = {true, NULL};
+	ListCell   *lc;
+
+	foreach(lc, registry_below(relid))
+	{
+		TrackedTable *t = lfirst(lc);
+
+		if (!t->broken && t->path && leads_by(t, relid, &changed) && can_be_followed(t))
+			follow(t);
+	}
 }

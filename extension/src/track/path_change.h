@@ -15,4 +15,7 @@
 extern void path_change_before(Node *parsetree);
 extern void path_change_after(Node *parsetree, List *tables);
 
+/* a table has a trigger of a path that tide.track has not made */
+extern void path_change_restored(Oid relid);
+
 #endif							/* TIDE_PATH_CHANGE_H */

@@ -25,6 +25,7 @@
 #include "table/names.h"
 #include "table/registry.h"
 #include "table/trust.h"
+#include "track/path_change.h"
 #include "track/renamed.h"
 #include "track/restored.h"
 
@@ -82,23 +83,25 @@ register_anew(Oid relid)
 	record(relid, old_reg, settings.reg);
 }
 
-/*
- * Is it one of the triggers that capture?  Those of a scope's path come and go by
- * themselves.
- */
-static bool
-is_capturing(const TriggerFacts *trigger)
+/* the function of a trigger that is one of ours; else NULL */
+static const char *
+our_function(const TriggerFacts *trigger)
 {
-	const char *name = get_func_name(trigger->function);
+	return get_func_namespace(trigger->function) == get_func_namespace(trust_stamp_function()) ?
+		get_func_name(trigger->function) : NULL;
+}
 
-	return name && get_func_namespace(trigger->function) == get_func_namespace(trust_stamp_function()) &&
-		(strcmp(name, "stamp") == 0 || strcmp(name, "capture") == 0 ||
-		 strcmp(name, "capture_row") == 0);
+static bool
+is_capturing(const char *function)
+{
+	return strcmp(function, "stamp") == 0 || strcmp(function, "capture") == 0 ||
+		strcmp(function, "capture_row") == 0;
 }
 
 /*
  * The trigger that stamps may be there before others that capture, and who writes
- * between them is not recorded.  So each of them counts.
+ * between them is not recorded.  So each of them counts.  What was done to a table
+ * that scopes are found by, before its triggers were there, has moved no rows.
  */
 void
 restored_after(Node *parsetree, const char *tag)
@@ -111,8 +114,13 @@ restored_after(Node *parsetree, const char *tag)
 	foreach(lc, objects_of_command(TriggerRelationId, tag))
 	{
 		TriggerFacts *trigger = catalog_trigger(lfirst_oid(lc));
+		const char *function = trigger ? our_function(trigger) : NULL;
 
-		if (trigger && is_capturing(trigger))
+		if (function == NULL)
+			continue;
+		if (is_capturing(function))
 			register_anew(trigger->relid);
+		else if (strcmp(function, "path") == 0)
+			path_change_restored(trigger->relid);
 	}
 }
