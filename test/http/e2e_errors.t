@@ -196,8 +196,29 @@ subtest 'rows of a push that are no jsonb' => sub {
 	is_deeply { map { $_->{entityId} => $_->{errors}[0]{code} }
 		  @{ $reply->{json}{failed} } },
 	  { "l\x{e9}2" => '22P05', l3 => '22P05' }, 'what it lacks fails';
+
 	is $other->stop, 0;
 	$cluster->sql($database, q{DELETE FROM note WHERE id LIKE 'r_'});
+};
+
+# Seen failing with a look into the message for "tide.": 503, as if pg_tide were away.
+subtest 'a trigger that names what is not there' => sub {
+	$cluster->sql($database, <<'SQL');
+CREATE SCHEMA hightide;
+CREATE FUNCTION hightide.seen() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	IF NEW.body = 'table' THEN INSERT INTO hightide.gone VALUES (1);
+	ELSIF NEW.body = 'function' THEN PERFORM hightide.gone();
+	ELSE PERFORM tide.gone(); END IF;
+	RETURN NEW;
+END $$;
+CREATE TRIGGER seen BEFORE INSERT ON note FOR EACH ROW EXECUTE FUNCTION hightide.seen();
+GRANT USAGE ON SCHEMA hightide TO tide_user;
+SQL
+	is_error(push_text(qq({"changes": {"note": [{"id": "t1", "body": "$_"}]}})), 500, 'internal_error', "a $_")
+	  for 'table', 'function', 'function of tide';
+	$cluster->sql($database, 'DROP TRIGGER seen ON note');
+	is push_text('{"changes": {"note": [{"id": "t1"}]}}')->{status}, 200, 'without it the push goes through';
+	$cluster->sql($database, 'DELETE FROM note');
 };
 
 subtest 'duplicate keys' => sub {

@@ -118,7 +118,9 @@ take_error(Connection *connection, Job *job, const Step *step,
 	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 
 	failure_from_sqlstate(&job->failure, failed_step(step),
-						  job->kind == JOB_PUSH, sqlstate, message,
+						  job->kind == JOB_PUSH,
+						  PQresultErrorField(result, PG_DIAG_STATEMENT_POSITION) != NULL,
+						  sqlstate, message,
 						  PQresultErrorField(result, PG_DIAG_MESSAGE_HINT));
 	if (job->kind == JOB_AUTH)
 		failure_hide(&job->failure, sqlstate);

@@ -152,13 +152,14 @@ failure_try_again(Failure *failure, const char *message)
 }
 
 /*
- * Translate an error of the server.  "sqlstate" may be NULL: libpq's own
+ * Translate an error of the server.  "in_our_text": it is at a place of the text
+ * that we have sent, not within a function.  "sqlstate" may be NULL: libpq's own
  * errors have none, and mean that the connection is gone.
  */
 void
 failure_from_sqlstate(Failure *failure, FailedStep step, bool is_push,
-					  const char *sqlstate, const char *message,
-					  const char *hint)
+					  bool in_our_text, const char *sqlstate,
+					  const char *message, const char *hint)
 {
 	const Rule *rule = rules;
 
@@ -191,11 +192,8 @@ failure_from_sqlstate(Failure *failure, FailedStep step, bool is_push,
 		return;
 	}
 
-	/* our own statements name nothing but tide; a user's trigger might */
-	if (is_one_of(sqlstate, missing_object) &&
-		(step == STEP_PREPARE ||
-		 (message != NULL && (strstr(message, "tide.") != NULL ||
-							  strstr(message, "\"tide\"") != NULL))))
+	/* our own statements name nothing but tide; a user's trigger anything */
+	if (is_one_of(sqlstate, missing_object) && in_our_text)
 	{
 		failure_set(failure, 503, "not_ready",
 					"pg_tide is not installed in this database",

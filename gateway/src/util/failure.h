@@ -36,8 +36,9 @@ extern bool failure_set(Failure *failure, int status, const char *code,
 						const char *message, const char *hint);
 extern bool failure_try_again(Failure *failure, const char *message);
 extern void failure_from_sqlstate(Failure *failure, FailedStep step,
-								  bool is_push, const char *sqlstate,
-								  const char *message, const char *hint);
+								  bool is_push, bool in_our_text,
+								  const char *sqlstate, const char *message,
+								  const char *hint);
 extern bool failure_is_setup(const char *sqlstate);
 extern void failure_hide(Failure *failure, const char *sqlstate);
 extern bool failure_is_retryable_conflict(const char *sqlstate);
