@@ -351,6 +351,27 @@ subtest 'not configured' => sub {
 	is "$reply->{status} " . code($reply), '503 not_ready', 'without pg_tide_auth';
 };
 
+# Seen failing without the case in failure_hide(): 500.
+subtest 'characters that the database lacks' => sub {
+	my $latin = $cluster->create_synced('');
+	$cluster->sql('postgres', "DROP DATABASE $latin");
+	$cluster->sql('postgres', "CREATE DATABASE $latin TEMPLATE template0 ENCODING LATIN1 LC_COLLATE 'C' LC_CTYPE 'C'");
+	$cluster->sql($latin, <<'SQL');
+CREATE EXTENSION pg_tide_auth CASCADE;
+SELECT tide_auth.allow('tide_auth');
+SET pg_tide_auth.bcrypt_cost = 4;
+SELECT tide_auth.create_account('maja', 'maja''s secret', 'u1');
+SQL
+	my $other = TideTest::Gateway->start(cluster => $cluster, database => $latin,
+		settings => { 'login-function' => 'tide_auth.login' })->wait_until_ready;
+	push @gateways, $other;
+	my $wrong = login($other, 'maja', 'wrong')->{content};
+	is code(login($other, 'maja', 'wrong')), 'invalid_credentials', 'a wrong password';
+	is login($other, "maja\x{1F600}", q{maja's secret})->{content}, $wrong, 'a name with one is a wrong name';
+	is login($other, 'maja', "maja's secret\x{1F600}")->{content}, $wrong, 'and likewise a password';
+	is login($other, 'maja', q{maja's secret})->{status}, 200, 'the right one logs in';
+};
+
 # The server logs all statements; only the role's setting keeps parameters out.
 subtest 'a session that would log passwords' => sub {
 	my $gateway = gateway('db-connections' => 1);

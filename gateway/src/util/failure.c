@@ -93,6 +93,9 @@ static const char *const body_errors[] = {
 	"22P02", "22P05", "22021", "22032", "54001", "54000", NULL
 };
 
+/* The database's encoding lacks a character. */
+#define UNTRANSLATABLE	"22P05"
+
 static const char *const missing_object[] = {"3F000", "42883", "42P01", NULL};
 
 static bool
@@ -177,8 +180,12 @@ failure_from_sqlstate(Failure *failure, FailedStep step, bool is_push,
 		return;
 	}
 
-	/* these would be errors of the client, but it has no part in the two */
-	if (step == STEP_SETTINGS && strncmp(sqlstate, "22", 2) == 0)
+	/*
+	 * These would be errors of the client, but it has no part in the two.  It
+	 * has in a character of its claims or its clientId that the database lacks.
+	 */
+	if (step == STEP_SETTINGS && strncmp(sqlstate, "22", 2) == 0 &&
+		strcmp(sqlstate, UNTRANSLATABLE) != 0)
 	{
 		failure_set(failure, 503, "not_ready",
 					"the database does not take a setting of the gateway", NULL);
@@ -236,7 +243,11 @@ failure_is_setup(const char *sqlstate)
 void
 failure_hide(Failure *failure, const char *sqlstate)
 {
-	if (failure->status == 403 ||
+	/* no name or password that is stored there has such a character */
+	if (sqlstate != NULL && strcmp(sqlstate, UNTRANSLATABLE) == 0)
+		failure_set(failure, 401, "invalid_credentials",
+					"the username or the password is wrong", NULL);
+	else if (failure->status == 403 ||
 		(sqlstate != NULL && is_one_of(sqlstate, missing_object)))
 		failure_set(failure, 503, "not_ready",
 					"logging in is not set up in this database", NULL);
