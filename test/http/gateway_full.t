@@ -33,6 +33,23 @@ $cluster->sql('postgres', qq(ALTER DATABASE "$database" CONNECTION LIMIT -1));
 ok wait_for('it is had again', 60, sub { return $gateway->pull($token, since => 'x')->{status} == 200 && connected() == 4 }),
   'once there is room';
 
+# Seen failing with a reload that counts as another server: none was left.
+subtest 'a reload' => sub {
+	$cluster->sql('postgres', qq(ALTER DATABASE "$database" CONNECTION LIMIT 0));
+	$gateway->signal('HUP');
+	$gateway->log_says(qr/event=reloaded/, 'it is read again');
+	%status = ();
+	$begun = time;
+	wait_for('all threads have seen it', 10, sub {
+		$status{ $gateway->pull($token, since => 'x')->{status} }++;
+		return time > $begun + 5;
+	});
+	is join(' ', keys %status), 200, 'pulls are served';
+	is connected(), 3, 'by the other sessions';
+	$cluster->sql('postgres', qq(ALTER DATABASE "$database" CONNECTION LIMIT -1));
+	ok wait_for('it is had again', 60, sub { return connected() == 4 }), 'once there is room';
+};
+
 # Seen failing with the thread that looks alone: it had its session, and /ready was 200.
 subtest 'no session for requests' => sub {
 	$cluster->sql('postgres', qq(ALTER DATABASE "$database" CONNECTION LIMIT 0));
@@ -40,7 +57,9 @@ subtest 'no session for requests' => sub {
 		WHERE datname = '$database' AND application_name = 'tide-gateway'));
 	wait_for('none is left', 10, sub { return connected() == 0 });
 	is $gateway->pull($token, since => 'x')->{status}, 503, 'a pull is not served';
-	is $gateway->get('/ready')->{status}, 503, 'and the gateway is not ready';
+	my $ready = $gateway->get('/ready');
+	is $ready->{status}, 503, 'and the gateway is not ready';
+	like $ready->{json}{error}{hint}, qr/has the server room for another session/, 'for this reason, among others';
 	$cluster->sql('postgres', qq(ALTER DATABASE "$database" CONNECTION LIMIT -1));
 	wait_for('it is ready again', 60, sub { return $gateway->get('/ready')->{status} == 200 });
 	is $gateway->pull($token, since => 'x')->{status}, 200, 'when it serves again';

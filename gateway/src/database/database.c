@@ -364,15 +364,15 @@ database_start(const Settings *settings, char *problem, size_t problem_size)
 	return pool_start(primary, problem, problem_size);
 }
 
-/* Open all connections anew, each before its next job. */
+/* Open all connections anew, each before its next job, as long as that succeeds. */
 void
 database_reconnect(void)
 {
 	int			i;
 
-	health_reconnect(pool_health(primary));
+	health_reload(pool_health(primary));
 	for (i = 0; i < replica_count; i++)
-		health_reconnect(pool_health(replicas[i].pool));
+		health_reload(pool_health(replicas[i].pool));
 }
 
 /*

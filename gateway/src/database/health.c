@@ -43,6 +43,7 @@ struct Health
 	HealthLooked looked;
 	void	   *owner;
 	atomic_int	generation;		/* connections of another are opened anew */
+	atomic_int	reload;			/* likewise, if they can be had */
 	pthread_mutex_t lock;		/* of all that follows */
 
 	/* what came of the last attempt to connect */
@@ -93,7 +94,7 @@ static const struct
 	"database-away", "away"},
 	{OPEN_REFUSED, 503, "not_ready", "the database refuses the gateway's login",
 		"Do role and database of database-url exist, and is the password in the gateway's passfile "
-		"the role's? The gateway's log has PostgreSQL's words.",
+		"the role's, and has the server room for another session? The gateway's log has PostgreSQL's words.",
 	"database-refuses", "refused"},
 	{OPEN_STANDBY, 503, "try_again",
 		"the database is a standby, which takes no changes",
@@ -253,7 +254,20 @@ health_generation(Health *health)
 	return health->generation;
 }
 
-/* Open all connections anew, each before its next job. */
+int
+health_reload_number(Health *health)
+{
+	return health->reload;
+}
+
+/* Open all connections anew, each before its next job, as long as that succeeds. */
+void
+health_reload(Health *health)
+{
+	health->reload++;
+}
+
+/* Use no connection on that is there: the server is another one now. */
 void
 health_reconnect(Health *health)
 {

@@ -43,6 +43,8 @@ extern void health_opened(Health *health, OpenResult result, const char *detail)
 extern bool health_is_bad(Health *health, Failure *failure);
 extern int	health_generation(Health *health);
 extern void health_reconnect(Health *health);
+extern int	health_reload_number(Health *health);
+extern void health_reload(Health *health);
 
 /* what was found out */
 extern bool health_check(Health *health, Failure *failure);

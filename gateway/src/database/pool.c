@@ -58,6 +58,7 @@ typedef struct Worker
 	int64_t		max_age;		/* of the connection */
 	int			generation;		/* of the pool's health, as the connection was
 								 * opened */
+	int			reload;			/* likewise */
 	unsigned int random;		/* state of rand_r */
 } Worker;
 
@@ -67,6 +68,7 @@ struct Pool
 	Pool	   *primary;		/* of a replica's, else NULL */
 	Queue	   *queue;
 	Health	   *health;
+	pthread_mutex_t renewal;	/* of a connection that could be used on */
 	Worker	   *workers;
 	int			size;
 	int			worker_count;	/* that have been started */
@@ -106,6 +108,7 @@ open_worker(Worker *worker, bool asked)
 	OpenResult	result;
 
 	worker->generation = health_generation(worker->pool->health);
+	worker->reload = health_reload_number(worker->pool->health);
 	result = connection_open(worker->connection, detail, sizeof(detail));
 	worker->max_age = jitter(worker, MAX_AGE / 2) + MAX_AGE / 2;
 	/* counted before another may try, see leaves_session */
@@ -151,6 +154,17 @@ connect_worker(Worker *worker)
 		open_worker(worker, true);
 }
 
+/* Is it from before a reload?  Not where it could not be had again. */
+static bool
+is_reloaded(Worker *worker)
+{
+	Health	   *health = worker->pool->health;
+	Failure		unused;
+
+	return worker->reload != health_reload_number(health) &&
+		!health_is_bad(health, &unused);
+}
+
 /*
  * Is the connection there, and to be used on?  One that is old is kept where the
  * last attempt to connect has failed: it could not be had again.
@@ -162,20 +176,38 @@ is_current(Worker *worker)
 	Failure		unused;
 
 	return connection_is_alive(worker->connection) &&
-		worker->generation == health_generation(health) &&
+		worker->generation == health_generation(health) && !is_reloaded(worker) &&
 		(connection_age(worker->connection) < worker->max_age ||
 		 health_is_bad(health, &unused));
 }
 
-/* Is there a connection that a job can be run on? */
 static bool
-has_connection(Worker *worker)
+reopen(Worker *worker)
 {
-	if (is_current(worker))
-		return true;
 	connection_close(worker->connection);
 	return (worker->pool->number == 0 || health_serves(worker->pool->health)) &&
 		open_worker(worker, false);
+}
+
+/*
+ * Is there a connection that a job can be run on?  Those that are there are opened
+ * anew one after the other: after a reload all would be closed before the first
+ * has found out that none can be had.
+ */
+static bool
+has_connection(Worker *worker)
+{
+	Pool	   *pool = worker->pool;
+	bool		good;
+
+	if (is_current(worker))
+		return true;
+	if (!connection_is_alive(worker->connection))
+		return reopen(worker);
+	pthread_mutex_lock(&pool->renewal);
+	good = is_current(worker) || reopen(worker);
+	pthread_mutex_unlock(&pool->renewal);
+	return good;
 }
 
 /* Is this a job that replicas serve, too? */
@@ -491,6 +523,8 @@ worker_main(void *argument)
 				connection_close(worker->connection);
 				set_connected(worker, false);
 			}
+			else if (is_reloaded(worker))
+				has_connection(worker);
 		}
 	}
 
@@ -532,6 +566,7 @@ pool_create(const char *conninfo, int number, int connections, Pool *primary,
 
 	if (pool == NULL)
 		return NULL;
+	pthread_mutex_init(&pool->renewal, NULL);
 	pool->number = number;
 	pool->primary = primary;
 	pool->size = connections;
@@ -653,6 +688,7 @@ pool_free(Pool *pool)
 	for (i = 0; i < pool->size; i++)
 		connection_free(pool->workers[i].connection);
 	health_free(pool->health);
+	pthread_mutex_destroy(&pool->renewal);
 	free(pool->workers);
 	free(pool);
 }
