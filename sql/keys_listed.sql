@@ -21,6 +21,17 @@ SET pg_tide.max_time_rows = 1;
 SELECT tide.keys();
 RESET pg_tide.max_time_rows;
 
+-- long keys: few, but more bytes than anybody should have in memory
+-- Seen failing without LARGEST in list_table(): 80 MB, and of more keys "out of memory".
+CREATE TABLE long (id text PRIMARY KEY, owner text);
+SELECT tide.track('long', scope => 'owner');
+INSERT INTO long SELECT repeat('k', 200000) || n, 'ann' FROM generate_series(1, 400) AS n;
+SELECT length(tide.keys(entity_types => '{long}')::text);
+DELETE FROM long WHERE id NOT LIKE '%1';
+SELECT length(tide.keys(entity_types => '{long}')::text);
+SELECT tide.untrack('long');
+DROP TABLE long;
+
 -- a user's, narrowed, and another's; a type without rows is there
 SELECT * FROM keys();
 SELECT * FROM keys(types => '{note}');

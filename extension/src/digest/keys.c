@@ -22,6 +22,9 @@
 #include "util/settings.h"
 #include "wire/wire.h"
 
+/* of a list, in bytes, as of a whole reply to a pull: keys may be long */
+#define LARGEST (64 * 1024 * 1024)
+
 PG_FUNCTION_INFO_V1(tide_keys);
 
 typedef struct Listing
@@ -93,7 +96,7 @@ list_row(ScannedRow *row, void *arg)
 		append_version(buf, listing->t, row);
 	else
 		append_key(buf, listing->t, row->key);
-	return true;
+	return buf->len <= LARGEST;
 }
 
 /* "Type":[...] */
@@ -106,20 +109,22 @@ list_table(Listing *listing, PullTable *table)
 	appendStringInfoString(&listing->reply, ":[");
 	scan_rows(table, list_row, listing);
 	appendStringInfoChar(&listing->reply, ']');
-	if (listing->left >= 0)
+	if (listing->left >= 0 && listing->reply.len <= LARGEST)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_TIDE_USE_CURSOR),
-			 errmsg("there are more than %d keys", tide_max_time_rows),
+			 listing->left < 0 ?
+			 errmsg("there are more than %d keys", tide_max_time_rows) :
+			 errmsg("the keys take more than %d bytes", LARGEST),
 			 listing->hasher ?
 			 errhint("Ask for fewer buckets or entity types.") :
 			 errhint("Ask for fewer entity types, or pull without \"since\".")));
 }
 
 /*
- * The list is not paged, so its length is limited as that of a pull since a
- * time is.  A type without rows has an empty list, so that the client may drop
- * all rows of it.
+ * The list is not paged, so its length is limited, in rows and in bytes, as that
+ * of a pull since a time is.  A type without rows has an empty list, so that the
+ * client may drop all rows of it.
  */
 Datum
 tide_keys(PG_FUNCTION_ARGS)
