@@ -8,6 +8,7 @@
 #include "engine/engine.h"
 #include "store/commands.h"
 #include "store/file.h"
+#include "store/names.h"
 #include "store/settings.h"
 #include "store/signout.h"
 #include "store/sql.h"
@@ -502,6 +503,24 @@ tide_discard(tide *t, const char *entity_type, const char *key)
 				  command_discard(&t->engine.store, entity_type, key, tide_now()));
 }
 
+/*
+ * What is to be wiped may have been edited without our triggers, in a table that an
+ * app has made anew or that was attached: only a pull tells.
+ */
+static bool
+check_compared(Store *store)
+{
+	Names		recheck;
+	bool		good = names_load(store, &recheck, "recheck");
+
+	if (good && recheck.count > 0)
+		good = failure_set(&store->failure, TIDE_SOME_FAILED, "unsent",
+						   "rows of \"%s\" have still to be compared with the server's:"
+						   " edits of them may be unsent", recheck.names[0]);
+	names_free(&recheck);
+	return good;
+}
+
 int
 tide_logout(tide *t, int flags)
 {
@@ -522,6 +541,8 @@ tide_logout(tide *t, int flags)
 					"%lld edits are not sent yet", (long long) pending);
 		return TIDE_SOME_FAILED;
 	}
+	if ((flags & TIDE_LOGOUT_WIPE) && !(flags & TIDE_LOGOUT_FORCE) && !check_compared(store))
+		return result(t, false);
 	if (!engine_abandon(&t->engine) ||
 		!signout(store, flags & TIDE_LOGOUT_WIPE, tide_now()))
 		return result(t, false);

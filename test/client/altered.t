@@ -83,6 +83,35 @@ server("SELECT tide.untrack('gone'); DROP TABLE gone");
 $device->sync;
 is(server("SELECT name FROM plan WHERE id = 'p9'"), 'after', 'a type to be read anew that is gone stops no sync');
 
+# nobody is asked for rows again that a wiped file has got without a column
+$device = device();
+server('ALTER TABLE plan DROP COLUMN num');
+$device->sync;
+is($device->tide('logout', '--wipe')->{status}, 0, 'a file without a column that the server had is wiped');
+is($device->tide('sync', '--token-file', $device->{token_file})->{status}, 0, '... and filled');
+server('ALTER TABLE plan ADD COLUMN num int DEFAULT 5');
+$device->sync;
+is($device->sql("SELECT count(*) FROM plan WHERE num = 5"), server("SELECT count(*) FROM plan"), '... and has the values when it is there again');
+$device->sql("UPDATE plan SET name = 'with num' WHERE id = 'p9'");
+$device->sync;
+is(server("SELECT num FROM plan WHERE id = 'p9'"), 5, '... which no edit empties');
+
+# edits that no trigger saw
+$device->sql(<<'SQL');
+BEGIN;
+CREATE TABLE place_new (id TEXT NOT NULL PRIMARY KEY, user_id TEXT, title TEXT, town TEXT, lastModifiedAt TEXT, clientId TEXT);
+INSERT INTO place_new SELECT id, user_id, title, town, lastModifiedAt, clientId FROM place;
+DROP TABLE place; ALTER TABLE place_new RENAME TO place;
+COMMIT;
+UPDATE place SET title = 'not sent' WHERE id = 'l3';
+SQL
+my $logout = $device->tide('logout', '--wipe');
+is($logout->{status}, 1, 'nothing is wiped that may have been edited without our triggers');
+like($logout->{err}, qr/rows of "place" have still to be compared/, '... and it is said why');
+$device->sync;
+is(server("SELECT title FROM place WHERE id = 'l3'"), 'not sent', '... it is sent first');
+is($device->tide('logout', '--wipe')->{status}, 0, '... and then wiped');
+
 # more types than SQLite takes queries in one compound
 my $many = $cluster->create_synced(join '', map {
 	"CREATE TABLE t$_ (id text PRIMARY KEY, user_id text NOT NULL, parent text REFERENCES t" . ($_ > 1 ? $_ - 1 : 1) . ");"

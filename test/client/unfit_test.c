@@ -190,6 +190,26 @@ test_new_column(void)
 	fake_ok("one that did fit keeps its rows and edits, and comes in full when it fits again");
 }
 
+/* A file that is wiped is in use no less. */
+static void
+test_wiped(void)
+{
+	begin();
+	check(sync_anew(WORSE, NULL) == TIDE_OK);
+	check(tide_logout(t, TIDE_LOGOUT_WIPE | TIDE_LOGOUT_FORCE) == TIDE_OK);
+	tide_close(t);
+	check(tide_attach(db, &t) == TIDE_OK);
+	check(tide_set_token(t, fake_token) == TIDE_OK);
+	check(sync_of(WORSE, PAGE("\"plan\":[" ROW(",\"A\":\"y\"") "]")) == TIDE_OK && schemas == 1);
+	is("SELECT warning LIKE 'entity type \"plan\" is left out:%' FROM tide_status", "1");
+	check(sync_anew(PLAIN, PAGE("\"plan\":[" ROW("") "]")) == TIDE_OK);
+	check(refreshed);
+	is("SELECT group_concat(id) FROM plan", "r1");
+	is("SELECT coalesce(warning, '-') FROM tide_status", "-");
+	end();
+	fake_ok("what is left out of a file is so after a wipe, too, and comes in full when it fits");
+}
+
 /* What is wrong with the file itself is said as ever. */
 static void
 test_refused(void)
@@ -214,7 +234,8 @@ main(void)
 	test_new_types();
 	test_table_in_the_way();
 	test_new_column();
+	test_wiped();
 	test_refused();
-	puts("1..5");
+	puts("1..6");
 	return 0;
 }

@@ -8,12 +8,16 @@
 #include "store/sql.h"
 #include "util/random.h"
 
-/* what a file that is wiped still knows: where its rows come from */
+/*
+ * What a file that is wiped still knows: where its rows come from, and what its tables
+ * lack, or have beside, of what the server says.
+ */
 static const char forget_rest[] =
 "DELETE FROM tide_stage; DELETE FROM tide_refused; DELETE FROM tide_batch;"
 "DELETE FROM tide_acks; DELETE FROM tide_lost_rows; DELETE FROM tide_command;"
 "DELETE FROM tide_settings WHERE name NOT IN ('format', 'server', 'entity_types', 'scopes',"
-" 'naming', 'status_columns', 'number_keys', 'attach', 'map', 'schema_etag', 'identity')";
+" 'naming', 'status_columns', 'number_keys', 'attach', 'map', 'schema_etag', 'identity',"
+" 'gone', 'left_out', 'left_out_why')";
 
 static bool
 wipe_type(Applying *a, EntityType *type)
