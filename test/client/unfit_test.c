@@ -190,6 +190,28 @@ test_new_column(void)
 	fake_ok("one that did fit keeps its rows and edits, and comes in full when it fits again");
 }
 
+#define WIDER SCHEMA(TYPE("plan", "," COLUMN("room")) "," TYPE("item", ""))
+
+/* SQLite does not list a generated column among those that a table has. */
+static void
+test_generated_column(void)
+{
+	begin();
+	fake_sql(db, "ALTER TABLE plan ADD COLUMN room TEXT AS (a || '!')");
+	check(sync_anew(WIDER, NULL) == TIDE_OK);
+	is("SELECT warning FROM tide_status", "entity type \"plan\" is left out: the column \"room\" of"
+	   " the table \"plan\" is a generated one, and the server has a column of that name");
+	is("SELECT code || ': ' || message FROM tide_pending", "not_available: the entity type is left out,"
+	   " for the file cannot have what the server has of it");
+	fake_sql(db, "ALTER TABLE plan DROP COLUMN room");
+	check(sync_of(WIDER, PAGE("\"plan\":[" ROW(",\"room\":\"gym\"") "]")) == TIDE_OK);
+	check(refreshed);
+	is("SELECT group_concat(room) FROM plan", "gym");
+	is("SELECT coalesce(warning, '-') FROM tide_status", "-");
+	end();
+	fake_ok("a generated column in the way is named, and edits are said to wait for it");
+}
+
 /* A file that is wiped is in use no less. */
 static void
 test_wiped(void)
@@ -234,8 +256,9 @@ main(void)
 	test_new_types();
 	test_table_in_the_way();
 	test_new_column();
+	test_generated_column();
 	test_wiped();
 	test_refused();
-	puts("1..6");
+	puts("1..7");
 	return 0;
 }

@@ -338,6 +338,23 @@ tables_have_column(Store *store, const char *table, const char *column, bool *fo
 	return good;
 }
 
+/* A generated column of the app's, which tables_have_column() does not see. */
+static bool
+check_generated(Store *store, const char *table, const Column *c)
+{
+	int64_t		n;
+
+	if (!sql_number(store, &n, "SELECT count(*) FROM pragma_table_xinfo(%Q) WHERE hidden > 1"
+					" AND name = %Q COLLATE NOCASE", table, c->local))
+		return false;
+	if (n == 0)
+		return true;
+	failure_set(&store->failure, TIDE_LOCAL, "generated_column",
+				"the column \"%s\" of the table \"%s\" is a generated one, and the server has"
+				" a column of that name", c->local, table);
+	return failure_hint(&store->failure, "Drop it, or give it another name.");
+}
+
 static bool
 add_column(Store *store, const char *table, const Column *c, bool *added)
 {
@@ -348,6 +365,8 @@ add_column(Store *store, const char *table, const Column *c, bool *added)
 		return false;
 	if (found)
 		return true;
+	if (!check_generated(store, table, c))
+		return false;
 	*added = true;
 	return sql_run(store, "ALTER TABLE \"%w\" ADD COLUMN \"%w\" %s",
 				   table, c->local, value_declared_type(c->kind));

@@ -94,6 +94,20 @@ append_between(Buffer *sql, int *terms, const char *operator)
 
 #define NOT_SERVED "(SELECT NOT available FROM tide_types AS s WHERE s.entity_type = of_type)"
 
+/* The setting is a JSON array; why is told by the warning of tide_status. */
+static void
+append_left_out(Buffer *sql, const EntityType *type)
+{
+	Buffer		name = {0};
+
+	json_string(&name, type->name, strlen(type->name));
+	buffer_text(sql, "instr((SELECT value FROM tide_settings WHERE name = 'left_out'), ");
+	buffer_literal(sql, name.data ? name.data : "");
+	buffer_text(sql, ") > 0");
+	sql->failed = sql->failed || name.failed;
+	buffer_free(&name);
+}
+
 static void
 append_pending(Buffer *sql, const EntityType *type, int *terms)
 {
@@ -111,8 +125,10 @@ append_pending(Buffer *sql, const EntityType *type, int *terms)
 				  " END AS next_try_at, ", "edited_at", "next_try_at");
 	/* what is not served waits, and was not refused */
 	buffer_text(sql, "coalesce(code, CASE WHEN " NOT_SERVED " THEN 'not_available' END) AS code,"
-				" coalesce(message, CASE WHEN " NOT_SERVED
-				" THEN 'the server does not have this entity type any more' END) AS message"
+				" coalesce(message, CASE WHEN " NOT_SERVED " THEN CASE WHEN ");
+	append_left_out(sql, type);
+	buffer_text(sql, " THEN 'the entity type is left out, for the file cannot have what the server has of it'"
+				" ELSE 'the server does not have this entity type any more' END END) AS message"
 				" FROM (SELECT *, ");
 	buffer_literal(sql, type->name);
 	buffer_text(sql, " AS of_type FROM ");
