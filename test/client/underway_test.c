@@ -160,6 +160,30 @@ test_unseen(void)
 	end();
 }
 
+/* The same, and what is under way was discarded first. */
+static void
+test_unseen_after_discard(void)
+{
+	Script		s = {.pages = LIST(PAGE("", PLAN("p1", "first", "2022-01-01T00:00:00.000Z"), "c8", "false"),
+								   PAGE("", "", "c9", "false")),
+	.verdicts = LIST(VERDICT("plan", "p1", PLAN("p1", "first", "2022-01-01T00:00:00.000Z")),
+					 VERDICT("plan", "p1", PLAN("p1", "unseen", "2024-01-01T00:00:00.000Z")))};
+
+	begin(PAGE("", PLAN("p1", "old", "2020-01-01T00:00:00.000Z"), "c1", "false"));
+	fake_sql(db, "UPDATE plan SET a = 'first'");
+	sqlite3_free(sync_while(NULL, LIST(NULL)));
+	check(tide_discard(t, "plan", "p1") == TIDE_OK);
+	fake_sql(db, "DROP TRIGGER tide_plan_after_update;"
+			 "UPDATE plan SET a = 'unseen', stamp = '2023-01-01T00:00:00.000Z'");
+	check(engine_abandon(&t->engine));
+	(void) fake_sync_by(&server, t, now, answer_script, &s);
+	is("SELECT a || (SELECT count(*) FROM tide_pending) FROM plan", "unseen0");
+	check(s.pushed.data && strstr(s.pushed.data, "unseen"));
+	fake_ok("... nor by that of one that was discarded");
+	buffer_free(&s.pushed);
+	end();
+}
+
 /* What the server does not take is not what is there by now. */
 static void
 test_refused(void)
@@ -221,7 +245,8 @@ main(void)
 	test_hard_delete();
 	test_refused();
 	test_unseen();
+	test_unseen_after_discard();
 	test_push_amid_pull();
-	puts("1..6");
+	puts("1..7");
 	return 0;
 }

@@ -434,11 +434,14 @@ settle_failed(Settling *s, Verdict *v, const JsonNode *item)
 /*
  * The edit was discarded, or made anew, while it was on its way: then its reply
  * is a version of the server's like one that is pulled.  (The pull might leave
- * it out, for this reply has told it.)
+ * it out, for this reply has told it.)  Of a type that is still to be compared
+ * every row comes with the next pull, which finds what was edited.
  */
 static bool
 settle_forgotten(Settling *s, Verdict *v)
 {
+	if (names_has(&s->recheck, v->type->name))
+		return true;
 	if (v->dirty.found)
 		return put_aside(s, v, v->key);
 	return v->gone ? applying_remove(&s->applying, v->type, s->reply, v->key) :
