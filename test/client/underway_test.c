@@ -184,6 +184,26 @@ test_unseen_after_discard(void)
 	end();
 }
 
+/* The server names the row by another form of its key than it was made under. */
+static void
+test_other_form(void)
+{
+	char	   *pushed;
+
+	begin(PAGE("", "", "c1", "false"));
+	fake_sql(db, "INSERT INTO plan (id, owner, a) VALUES ('P1', 'ann', 'first')");
+	pushed = sync_while("UPDATE plan SET a = 'second'",
+						LIST(VERDICT("plan", "P1", PLAN("p1", "first", "2022-01-01T00:00:00.000Z")),
+							 VERDICT("plan", "P1", PLAN("p1", "second", "2023-01-01T00:00:00.000Z"))));
+	check(pushed && strstr(pushed, "\"a\":\"second\""));
+	check(strstr(pushed, "\"_base\":\"2022-01-01T00:00:00.000Z\""));
+	is("SELECT group_concat(id || a) || (SELECT count(*) FROM tide_pending) FROM plan", "p1second0");
+	is("SELECT count(*) FROM tide_base_plan", "0");
+	fake_ok("an edit of a row that has another form of its key on the server is upon what that has");
+	sqlite3_free(pushed);
+	end();
+}
+
 /* What the server does not take is not what is there by now. */
 static void
 test_refused(void)
@@ -246,7 +266,8 @@ main(void)
 	test_refused();
 	test_unseen();
 	test_unseen_after_discard();
+	test_other_form();
 	test_push_amid_pull();
-	puts("1..7");
+	puts("1..8");
 	return 0;
 }
