@@ -355,7 +355,8 @@ extern "C"
 /*
  * Log out: the file syncs no more until it gets a token of its user.  While edits
  * are unsent that is refused, with TIDE_SOME_FAILED, unless it is forced.  Wiped,
- * the file loses its rows and edits, and belongs to nobody.
+ * the file loses its rows and edits, and belongs to nobody; that is refused, too, while
+ * rows have to be compared with the server's first, to find edits that no trigger saw.
  */
 #define TIDE_LOGOUT_FORCE 1
 #define TIDE_LOGOUT_WIPE 2

@@ -2,7 +2,8 @@
 #
 # Seen to fail with: a column that came sent as NULL with an edit from before it,
 # and with every row where the app had altered its table as well; a type to be read
-# anew that was dropped, a 400 at each sync.
+# anew that was dropped, a 400 at each sync; a column that was away while the file was
+# wiped never filled, and emptied on the server; edits that no trigger saw wiped.
 use strict;
 use warnings;
 

@@ -5,7 +5,9 @@
 # (it was deleted again, and its old values came back); a row made anew on a clock that
 # is behind stamped before its deletion; a row that was edited while its batch was refused
 # parked as what it was before; a verdict stored over what was edited without our
-# triggers meanwhile; a push before a pause taken for what the rest of
+# triggers meanwhile, also that of an edit which was discarded; an edit of a row that has
+# another form of its key on the server sent as if it were new; an interrupt that leaves a
+# transaction open on the host's connection; a push before a pause taken for what the rest of
 # the pull need not bring (what was staged before the push came over it).
 use strict;
 use warnings;

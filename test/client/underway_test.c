@@ -257,6 +257,38 @@ test_push_amid_pull(void)
 	end();
 }
 
+static int
+interrupt_commit(void *arg, int action, const char *what, const char *b, const char *c, const char *d)
+{
+	(void) arg, (void) b, (void) c, (void) d;
+	if (action == SQLITE_TRANSACTION && strcmp(what, "COMMIT") == 0)
+		sqlite3_interrupt(db);
+	return SQLITE_OK;
+}
+
+/* SQLite remembers an interrupt for as long as a statement of the host's is open. */
+static void
+test_interrupted(void)
+{
+	sqlite3_stmt *stmt;
+
+	begin(PAGE("", PLAN("p1", "old", "2020-01-01T00:00:00.000Z"), "c1", "false"));
+	check(sqlite3_prepare_v2(db, "SELECT 1 UNION ALL SELECT 2", -1, &stmt, NULL) == SQLITE_OK);
+	check(sqlite3_step(stmt) == SQLITE_ROW);
+	check(sqlite3_set_authorizer(db, interrupt_commit, NULL) == SQLITE_OK);
+	check(tide_discard(t, "plan", "p1") == TIDE_USAGE);
+	fake_sql(db, "UPDATE plan SET a = 'mine'");
+	check(tide_discard(t, "plan", "p1") == TIDE_BUSY);
+	check(sqlite3_get_autocommit(db));
+	sqlite3_finalize(stmt);
+	check(sqlite3_set_authorizer(db, NULL, NULL) == SQLITE_OK);
+	is("SELECT applying FROM tide_state", "0");
+	is("SELECT a || (SELECT count(*) FROM tide_pending) FROM plan", "mine1");
+	check(tide_discard(t, "plan", "p1") == TIDE_OK);
+	fake_ok("what is interrupted leaves no transaction open, whatever else the host has open");
+	end();
+}
+
 int
 main(void)
 {
@@ -268,6 +300,7 @@ main(void)
 	test_unseen_after_discard();
 	test_other_form();
 	test_push_amid_pull();
-	puts("1..8");
+	test_interrupted();
+	puts("1..9");
 	return 0;
 }

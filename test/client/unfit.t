@@ -2,7 +2,8 @@
 # file in use they are left out, and all else goes on.
 #
 # Seen to fail with: no type left out (each sync ended with 5, the pushes too); rows
-# of such a type not passed over; a type that fits again not read in full.
+# of such a type not passed over; a type that fits again not read in full, or not if the
+# file was wiped meanwhile; a generated column in the way not named.
 use strict;
 use warnings;
 

@@ -215,15 +215,34 @@ sql_text(Store *store, char **value, const char *format,...)
 	return rc != -1;
 }
 
+static void
+forget_undo(Store *store)
+{
+	sqlite3_finalize(store->undo);
+	store->undo = NULL;
+}
+
 bool
 sql_begin(Store *store)
 {
 	if (!sqlite3_get_autocommit(store->db))
 		return failure_set(&store->failure, TIDE_LOCAL, "in_transaction",
 						   "the connection is in a transaction");
-	return sql_run(store, "BEGIN IMMEDIATE");
+	/* a file that is being made has no such table yet, and nothing to hide from */
+	(void) sqlite3_prepare_v2(store->db, "UPDATE tide_state SET applying = 0 WHERE 0", -1,
+							  &store->undo, NULL);
+	if (sql_run(store, "BEGIN IMMEDIATE"))
+		return true;
+	forget_undo(store);
+	return false;
 }
 
+/*
+ * An interrupt lasts for as long as the host has a statement open, such as the one that
+ * calls tide_sync(), and interrupts a ROLLBACK like all else: the transaction, in which
+ * nothing is noted, would be the host's to commit.  A statement that writes ends its
+ * transaction when it is interrupted; it has to be there already.
+ */
 bool
 sql_end(Store *store, bool good)
 {
@@ -232,6 +251,9 @@ sql_end(Store *store, bool good)
 	/* a COMMIT that failed for a lock or a foreign key leaves it open */
 	if (!good && !sqlite3_get_autocommit(store->db))
 		(void) sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+	if (store->undo && !sqlite3_get_autocommit(store->db))
+		(void) sqlite3_step(store->undo);
+	forget_undo(store);
 	return good;
 }
 

@@ -128,6 +128,7 @@ typedef struct Store
 								 * may need it */
 	int			schema_version; /* SQLite's, when the triggers were seen */
 	char	   *place;			/* see place.h; of the request that is out */
+	sqlite3_stmt *undo;			/* of the transaction, see sql_end() */
 	Failure		failure;
 	Names		changed;		/* tables that were, until somebody asks */
 	Names		left_out;		/* types that the file goes without; see
