@@ -31,24 +31,10 @@ incoming_is_counted(const Pull *pull, const EntityType *type)
 static bool
 keep_theirs(Pull *pull, EntityType *type, const Json *json, const JsonNode *row, bool deleted)
 {
-	sqlite3_stmt *stmt;
-	Buffer		text = {0};
 	bool		same = false;
-	bool		good;
 
-	if (!deleted && !row_is_base(pull->store, type, json, row, &same))
-		return false;
-	json_raw(json, row, &text);
-	stmt = row_statement(pull->store, type, STATEMENT_THEIRS);
-	good = stmt && !text.failed &&
-		sql_bind_text(stmt, 1, deleted || same ? NULL : text.data) &&
-		sqlite3_bind_int(stmt, 2, deleted) == SQLITE_OK;
-	if (stmt && !good)
-		failure_memory(&pull->store->failure);
-	good = good && row_bind_key(pull->store, type, stmt, 3, json, row) &&
-		sql_execute(pull->store, stmt);
-	buffer_free(&text);
-	return good;
+	return (deleted || row_is_base(pull->store, type, json, row, &same)) &&
+		row_keep_theirs(pull->store, type, json, row, deleted || same ? NULL : row, deleted);
 }
 
 /* Where the key's row of a table has no value of a column, the server's. */

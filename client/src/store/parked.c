@@ -593,38 +593,28 @@ note_delete(Store *store, EntityType *type, const Json *json, const JsonNode *ke
 static bool
 put_base(Store *store, EntityType *type, const Json *json, const JsonNode *key, const Parked *p)
 {
-	Buffer		text = {0};
+	sqlite3_stmt *stmt;
 	Json		current = {0};
-	Json		base = {0};
 	bool		good;
 	int			i;
 
 	if (p->base == NULL)
 		return row_run(store, type, STATEMENT_DROP_BASE, json, key);
+	stmt = row_statement(store, type, STATEMENT_SAVE_BASE);
+	if (stmt == NULL)
+		return false;
 	good = p->current == NULL || json_parse(&current, p->current, strlen(p->current));
 	for (i = 0; good && i < type->ncolumns; i++)
 	{
-		const char *wire = type->columns[i].wire;
-		const JsonNode *was = json_member(&p->known, p->known.nodes, wire);
-		const JsonNode *is = p->current ? json_member(&current, current.nodes, wire) : NULL;
+		const Column *c = &type->columns[i];
+		const JsonNode *was = json_member(&p->known, p->known.nodes, c->wire);
 
-		buffer_char(&text, i > 0 ? ',' : '{');
-		json_string(&text, wire, strlen(wire));
-		buffer_char(&text, ':');
-		if (was)
-			json_raw(&p->known, was, &text);
-		else if (is)
-			json_raw(&current, is, &text);
-		else
-			buffer_text(&text, "null");
+		good = was ? value_bind(stmt, i + 1, c->kind, &p->known, was) :
+			value_bind(stmt, i + 1, c->kind, &current,
+					   p->current ? json_member(&current, current.nodes, c->wire) : NULL);
 	}
-	buffer_char(&text, '}');
-	good = good && !text.failed && json_parse(&base, text.data, text.length);
-	good = (good || failure_memory(&store->failure)) &&
-		row_save_base(store, type, &base, base.nodes);
-	json_free(&base);
+	good = (good || failure_memory(&store->failure)) && sql_execute(store, stmt);
 	json_free(&current);
-	buffer_free(&text);
 	return good;
 }
 

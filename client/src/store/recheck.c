@@ -157,7 +157,7 @@ note_edit(Applying *a, EntityType *type, const Json *json, const JsonNode *row, 
 		buffer_format(&condition, " = ?%d", k + 1);
 	}
 	good = condition.failed ? failure_memory(&a->store->failure) :
-		(!has_base || row_save_base(a->store, type, json, row)) &&
+		(!has_base || row_save_base(a->store, type, json, row, row)) &&
 		note_rows(a, type, condition.data, json, row);
 	buffer_free(&condition);
 	return good;
@@ -315,7 +315,7 @@ recheck_base(Applying *a, EntityType *type, const Json *json, const JsonNode *ro
 	if (attaching)
 		return row_run(a->store, type, STATEMENT_DROP_BASE, json, row);
 	return row_is_base(a->store, type, json, row, &is) &&
-		(!is || row_save_base(a->store, type, json, row));
+		(!is || row_save_base(a->store, type, json, row, row));
 }
 
 /*

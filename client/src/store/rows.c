@@ -9,6 +9,13 @@
 #include "store/rows.h"
 #include "store/sql.h"
 
+/* A key's value of a column: of a row, or of the key alone, which may be that value. */
+static const JsonNode *
+key_value(const Json *json, const JsonNode *row, const Column *c)
+{
+	return row && row->kind == JSON_OBJECT ? json_member(json, row, c->wire) : row;
+}
+
 bool
 row_bind_key(Store *store, const EntityType *type, sqlite3_stmt * stmt, int first,
 			 const Json *json, const JsonNode *row)
@@ -18,11 +25,8 @@ row_bind_key(Store *store, const EntityType *type, sqlite3_stmt * stmt, int firs
 	for (k = 0; k < type->nkeys; k++)
 	{
 		const Column *c = &type->columns[type->keys[k]];
-		const JsonNode *value = row;
 
-		if (row && row->kind == JSON_OBJECT)
-			value = json_member(json, row, c->wire);
-		if (!value_bind(stmt, first + k, c->kind, json, value))
+		if (!value_bind(stmt, first + k, c->kind, json, key_value(json, row, c)))
 			return failure_memory(&store->failure);
 	}
 	return true;
@@ -276,7 +280,8 @@ row_forget_orphans(Store *store, EntityType *type)
 }
 
 bool
-row_save_base(Store *store, EntityType *type, const Json *json, const JsonNode *row)
+row_save_base(Store *store, EntityType *type, const Json *json, const JsonNode *key,
+			  const JsonNode *row)
 {
 	sqlite3_stmt *stmt = row_statement(store, type, STATEMENT_SAVE_BASE);
 	int			i;
@@ -285,11 +290,32 @@ row_save_base(Store *store, EntityType *type, const Json *json, const JsonNode *
 		return false;
 	for (i = 0; i < type->ncolumns; i++)
 	{
-		if (!value_bind(stmt, i + 1, type->columns[i].kind, json,
-						json_member(json, row, type->columns[i].wire)))
+		const Column *c = &type->columns[i];
+
+		if (!value_bind(stmt, i + 1, c->kind, json,
+						c->is_key ? key_value(json, key, c) : json_member(json, row, c->wire)))
 			return failure_memory(&store->failure);
 	}
 	return sql_execute(store, stmt);
+}
+
+bool
+row_keep_theirs(Store *store, EntityType *type, const Json *json, const JsonNode *key,
+				const JsonNode *row, bool deleted)
+{
+	sqlite3_stmt *stmt = row_statement(store, type, STATEMENT_THEIRS);
+	Buffer		text = {0};
+	bool		good;
+
+	if (stmt == NULL)
+		return false;
+	if (row)
+		json_raw(json, row, &text);
+	good = (!text.failed && sql_bind_text(stmt, 1, text.data) &&
+			sqlite3_bind_int(stmt, 2, deleted) == SQLITE_OK) || failure_memory(&store->failure);
+	good = good && row_bind_key(store, type, stmt, 3, json, key) && sql_execute(store, stmt);
+	buffer_free(&text);
+	return good;
 }
 
 bool

@@ -40,7 +40,14 @@ bool		row_forget_orphans(Store *store, EntityType *type);
 
 /* The base becomes this row. */
 bool		row_save_base(Store *store, EntityType *type, const Json *json,
-						  const JsonNode *row);
+						  const JsonNode *key, const JsonNode *row);
+
+/*
+ * Keep a row of the server's beside the edit of a key: NULL where it is no other than
+ * the base's, or deleted.
+ */
+bool		row_keep_theirs(Store *store, EntityType *type, const Json *json,
+							const JsonNode *key, const JsonNode *row, bool deleted);
 
 /* Is a row of the server's the version that is the base?  Their stamps say. */
 bool		row_is_base(Store *store, EntityType *type, const Json *json,

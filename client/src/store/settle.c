@@ -164,19 +164,7 @@ update_note(Settling *s, Verdict *v, const char *format,...)
 static bool
 put_aside(Settling *s, Verdict *v, const JsonNode *key)
 {
-	sqlite3_stmt *stmt;
-	Buffer		theirs = {0};
-	bool		good;
-
-	if (!v->gone)
-		json_raw(s->reply, v->entity, &theirs);
-	stmt = row_statement(s->store, v->type, STATEMENT_THEIRS);
-	good = stmt && !theirs.failed && sql_bind_text(stmt, 1, theirs.data) &&
-		sqlite3_bind_int(stmt, 2, v->gone) == SQLITE_OK &&
-		row_bind_key(s->store, v->type, stmt, 3, s->reply, key) &&
-		sql_execute(s->store, stmt);
-	buffer_free(&theirs);
-	return good;
+	return row_keep_theirs(s->store, v->type, s->reply, key, v->gone ? NULL : v->entity, v->gone);
 }
 
 /*
@@ -339,41 +327,6 @@ follow_deletion(Settling *s, Verdict *v)
 								  (sqlite3_int64) (at / 1000 + 1));
 }
 
-/*
- * What the server has is what the row here is an edit of, also where the server names it
- * by another form of its key.
- */
-static bool
-save_base(Settling *s, Verdict *v)
-{
-	const JsonNode *key = v->key;
-	Buffer		text = {0};
-	Json		base = {0};
-	bool		good;
-	int			i;
-
-	for (i = 0; i < v->type->ncolumns; i++)
-	{
-		const Column *c = &v->type->columns[i];
-		const JsonNode *value = c->is_key && key->kind != JSON_OBJECT ? key :
-			json_member(s->reply, c->is_key ? key : v->entity, c->wire);
-
-		buffer_char(&text, i > 0 ? ',' : '{');
-		json_string(&text, c->wire, strlen(c->wire));
-		buffer_char(&text, ':');
-		if (value)
-			json_raw(s->reply, value, &text);
-		else
-			buffer_text(&text, "null");
-	}
-	buffer_char(&text, '}');
-	good = !text.failed && json_parse(&base, text.data, text.length) ?
-		row_save_base(s->store, v->type, &base, base.nodes) : failure_memory(&s->store->failure);
-	json_free(&base);
-	buffer_free(&text);
-	return good;
-}
-
 /* Stored, and edited again meanwhile: it stays dirty, upon the reply. */
 static bool
 rebase(Settling *s, Verdict *v)
@@ -384,7 +337,8 @@ rebase(Settling *s, Verdict *v)
 		good = row_run(s->store, v->type, STATEMENT_DROP_BASE, s->reply, v->key) &&
 			follow_deletion(s, v);
 	else
-		good = save_base(s, v);
+		/* the server may name it by another form of its key */
+		good = row_save_base(s->store, v->type, s->reply, v->key, v->entity);
 	if (good && !v->gone && !v->dirty.is_delete)
 		good = take_untouched(s, v) && keep_dirty_flag(s, v);
 	return good && update_note(s, v, "state = 'queued', tries = 0, next_try_at = 0,"
