@@ -22,9 +22,6 @@
 #include "util/settings.h"
 #include "wire/wire.h"
 
-/* of a list, in bytes, as of a whole reply to a pull: keys may be long */
-#define LARGEST (64 * 1024 * 1024)
-
 PG_FUNCTION_INFO_V1(tide_keys);
 
 typedef struct Listing
@@ -96,7 +93,7 @@ list_row(ScannedRow *row, void *arg)
 		append_version(buf, listing->t, row);
 	else
 		append_key(buf, listing->t, row->key);
-	return buf->len <= LARGEST;
+	return buf->len <= PULL_LARGEST;
 }
 
 /* "Type":[...] */
@@ -109,13 +106,13 @@ list_table(Listing *listing, PullTable *table)
 	appendStringInfoString(&listing->reply, ":[");
 	scan_rows(table, list_row, listing);
 	appendStringInfoChar(&listing->reply, ']');
-	if (listing->left >= 0 && listing->reply.len <= LARGEST)
+	if (listing->left >= 0 && listing->reply.len <= PULL_LARGEST)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_TIDE_USE_CURSOR),
 			 listing->left < 0 ?
 			 errmsg("there are more than %d keys", tide_max_time_rows) :
-			 errmsg("the keys take more than %d bytes", LARGEST),
+			 errmsg("the keys take more than %d bytes", PULL_LARGEST),
 			 listing->hasher ?
 			 errhint("Ask for fewer buckets or entity types.") :
 			 errhint("Ask for fewer entity types, or pull without \"since\".")));

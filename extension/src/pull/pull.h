@@ -14,6 +14,14 @@
 #include "utils/jsonb.h"
 #include "pull/page.h"
 
+/*
+ * A row may be larger than a page, and all rows since a time, or all keys, come in
+ * one reply.  This is the most that they may take, in bytes, because it is more than
+ * such a client can make use of.  A caller that allows larger pages allows as much for
+ * rows.
+ */
+#define PULL_LARGEST (64 * 1024 * 1024)
+
 /* where a client is: none of these if it is nowhere yet */
 typedef struct Since
 {

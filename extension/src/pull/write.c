@@ -31,21 +31,13 @@
 /* rows that are read at a time */
 #define ROWS_AT_A_TIME 1000
 
-/*
- * A row may be larger than a page, and all rows since a time come in one
- * reply.  This is the most that they may take, because it is more than such a
- * client can make use of.  If the caller allows larger pages, it allows as
- * much for these.
- */
-#define LARGEST (INT64CONST(64) * 1024 * 1024)
-
 /* the most of a key that an error repeats, in bytes */
 #define KEY_SHOWN 100
 
 static int64
 largest(const Pull *pull)
 {
-	return Max((int64) pull->max_bytes, LARGEST);
+	return Max(pull->max_bytes, PULL_LARGEST);
 }
 
 /*

@@ -160,7 +160,8 @@ image_append_column(StringInfo buf, TrackedTable *t, TrackedColumn *c, Datum val
 		!is_long_string(c) && toast_raw_datum_size(value) > IMAGE_VALUE_MAX)
 		return false;
 	initStringInfo(&shape);
-	append_shape(&shape, c->type);
+	if (c->has_fields)
+		append_shape(&shape, c->type);
 	text = text_output(c, value);
 	fits = buf->len + shape.len + escaped_length(text) < IMAGE_MAX;
 	if (fits && shape.len > 0)
