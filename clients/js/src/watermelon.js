@@ -103,7 +103,7 @@ export class TideWatermelon {
 				await this.database.adapter.destroyDeletedRecords(table, [id]);
 			const record = deleted ? null : await found(collection, id);
 			const isUnsaid = entity === undefined && record && record._raw._status !== 'created';
-			const row = isUnsaid ? {} : entity && !this.#isDeleted(table, entity) ? this.#toRaw(table, entity) : null;
+			const row = isUnsaid ? {} : entity ? this.#rawOf(table, entity) : null;
 			const there = await this.#thereOf(collection, record, row);
 			await this.database.batch(this.#replacing({ collection, record, row, there }));
 		});
@@ -373,8 +373,7 @@ export class TideWatermelon {
 				const record = await found(collection, id);
 				if (!record || !sameRaw(record._raw, raw))
 					continue; // edited meanwhile
-				const gone = isGone(this.#schema, change.type, entity) || this.#isDeleted(table, entity);
-				const row = gone ? null : this.#toRaw(table, entity);
+				const row = isGone(this.#schema, change.type, entity) ? null : this.#rawOf(table, entity);
 				replaced.push({ collection, record, row, there: await this.#thereOf(collection, record, row) });
 			}
 			// what is prepared does not wait
